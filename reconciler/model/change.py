@@ -1,0 +1,131 @@
+"""What a plan is made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from reconciler.errors import Problem
+from reconciler.model.account import Account, Fields, Value
+from reconciler.model.desired import Origin, TestSettings
+
+
+class Action(StrEnum):
+    """What happens to an account."""
+
+    CREATE = "create"
+    UPDATE = "update"
+    DELETE = "delete"
+
+
+@dataclass(frozen=True, slots=True)
+class FieldChange:
+    """One field that changes."""
+
+    field: str
+    before: Value
+    after: Value
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """What happens to one account, as the reviewer sees it.
+
+    Attributes:
+        address: The account's label: its address as it will be (as it is, for a delete), with ``#id`` where ambiguous.
+        before: The account on the server; ``None`` exactly for a create.
+        after: The whole account as it will be; ``None`` exactly for a delete.
+        fields: What changes; empty for a delete.
+        reason: Why, in words for people.
+        notes: What else the reviewer should know: passwords that cannot be compared, temporary names.
+        test: Whether and how the settings are tried around the write.
+        origin: Where the account is declared; ``None`` for a delete.
+    """
+
+    action: Action
+    address: str
+    before: Account | None
+    after: Account | None
+    fields: tuple[FieldChange, ...] = ()
+    reason: str = ""
+    notes: tuple[str, ...] = ()
+    test: TestSettings = TestSettings()
+    origin: Origin | None = None
+
+    @property
+    def id(self) -> int | None:
+        """The server's id; ``None`` for a create."""
+        return self.before.id if self.before else None
+
+    @property
+    def key(self) -> tuple[str, int]:
+        """Sorts changes, and tells them apart, by address and id."""
+        return (self.address.casefold(), self.id or 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One write. A change is one step, or two where its name has to go through a temporary one.
+
+    Attributes:
+        change: Index of the change in ``Plan.changes``.
+        fields: Field values that this step writes instead of the change's own: the temporary name, or nothing.
+        requires: Indexes of the steps that must have succeeded before.
+        last: A delete that nothing waits for: it runs when every other step is done.
+    """
+
+    change: int
+    fields: Fields
+    requires: frozenset[int] = frozenset()
+    last: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A server as reports name it."""
+
+    name: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """How many accounts fall into which class; together every account that the plan has seen."""
+
+    create: int = 0
+    update: int = 0
+    delete: int = 0
+    unchanged: int = 0
+    ignored: int = 0
+    protected: int = 0
+    unmanaged: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Everything that would be done to one server, and why.
+
+    Attributes:
+        changes: Sorted by address, then id.
+        steps: The writes, each after those it requires.
+        unchanged: Accounts that are as declared, with what a reader may want to know of each.
+        kept: The other accounts that stay as they are: ignored, protected, unmanaged, outside ``--only``.
+        warnings: What a reviewer should look at.
+        errors: Why no safe plan exists; then nothing can be applied.
+        refusals: Guards that refused; then nothing can be applied either.
+    """
+
+    server: Server
+    changes: tuple[Change, ...] = ()
+    steps: tuple[Step, ...] = ()
+    unchanged: tuple[Change, ...] = ()
+    kept: tuple[Account, ...] = ()
+    counts: Counts = Counts()
+    warnings: tuple[Problem, ...] = ()
+    errors: tuple[Problem, ...] = field(default=())
+    refusals: tuple[Problem, ...] = field(default=())
+
+    @property
+    def applicable(self) -> bool:
+        """Whether ``apply`` may write this plan."""
+        return not self.errors and not self.refusals

@@ -1,0 +1,156 @@
+"""What the YAML asks for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from fnmatch import fnmatchcase
+from typing import TypeAlias
+
+from reconciler.errors import Problem
+from reconciler.model.account import Account
+from reconciler.model.secret import Secret, SecretReference
+
+
+class TestWhen(StrEnum):
+    """When ``apply`` sends an account's settings through the test endpoint."""
+
+    __test__ = False
+
+    OFF = "off"
+    BEFORE = "before"
+    AFTER = "after"
+
+
+@dataclass(frozen=True, slots=True)
+class TestSettings:
+    """Whether, when and to whom an account's settings are tried. A field that is ``None`` was not said."""
+
+    __test__ = False
+
+    when: TestWhen | None = None
+    to_email: str | None = None
+
+    def over(self, base: TestSettings) -> TestSettings:
+        """These settings, with what they leave open taken from ``base``."""
+        return TestSettings(self.when or base.when, self.to_email or base.to_email)
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteLimit:
+    """The most accounts one run may delete: a number, or a percentage of the managed accounts on the server."""
+
+    amount: int
+    percent: bool
+
+    def allows(self, deletes: int, managed: int) -> bool:
+        """Whether ``deletes`` out of ``managed`` accounts pass. A single delete passes unless the limit is zero."""
+        if self.amount > 0 and deletes < 2:  # noqa: PLR2004 - "two or more" is the rule itself
+            return True
+        return deletes * 100 <= self.amount * managed if self.percent else deletes <= self.amount
+
+    def __str__(self) -> str:
+        return f"{self.amount}%" if self.percent else str(self.amount)
+
+
+@dataclass(frozen=True, slots=True)
+class Globs:
+    """Address patterns (``*``, ``?``, ``[…]``); letter case does not count."""
+
+    patterns: tuple[str, ...] = ()
+
+    def __contains__(self, address: object) -> bool:
+        return isinstance(address, str) and self.match(address) is not None
+
+    def __bool__(self) -> bool:
+        return bool(self.patterns)
+
+    def match(self, address: str) -> str | None:
+        """The first pattern that ``address`` matches."""
+        folded = address.casefold()
+        return next((pattern for pattern in self.patterns if fnmatchcase(folded, pattern.casefold())), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """How the declared set is to be treated."""
+
+    prune: bool = True
+    max_deletes: DeleteLimit = DeleteLimit(30, percent=True)
+    protect: Globs = Globs()
+    ignore: Globs = Globs()
+    test: TestSettings = TestSettings()
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where in the YAML an account is declared; line and column count from 1."""
+
+    file: str
+    line: int
+    column: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}"
+
+
+@dataclass(frozen=True, slots=True)
+class DesiredAccount:
+    """One entry of ``accounts:``, with its file's defaults merged in."""
+
+    account: Account
+    origin: Origin
+    renamed_from: str | None = None
+    test: TestSettings = TestSettings()
+
+
+@dataclass(frozen=True, slots=True)
+class AccessToken:
+    """Credentials: a short-lived token, used as it is."""
+
+    token: Secret | SecretReference
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshToken:
+    """Credentials: the integrator's key, exchanged for access tokens."""
+
+    token: Secret | SecretReference
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """Credentials: user name and password, exchanged for access tokens."""
+
+    username: Secret | SecretReference
+    password: Secret | SecretReference
+
+
+Credentials: TypeAlias = AccessToken | RefreshToken | Login
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerSpec:
+    """The YAML's ``server:`` block.
+
+    Attributes:
+        url: Scheme, host and port, without a trailing slash; ``None`` where the YAML leaves it to flags and environment.
+        name: Label in reports; ``None`` where not given.
+        auth: Credentials, still with references.
+        ca_file: Path of the private CA, made absolute against the YAML file's folder.
+    """
+
+    url: str | None = None
+    name: str | None = None
+    auth: Credentials | None = None
+    ca_file: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Desired:
+    """The whole declared set for one server."""
+
+    accounts: tuple[DesiredAccount, ...]
+    policy: Policy = Policy()
+    server: ServerSpec = ServerSpec()
+    warnings: tuple[Problem, ...] = field(default=())

@@ -1,0 +1,45 @@
+"""What the core needs from the outside, as protocols; ``api`` implements them, and so do the fakes in the tests."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from reconciler.model.account import Account, Fields
+
+
+class AccountReader(Protocol):
+    """Reading access to a server's accounts; all that ``plan`` ever gets."""
+
+    def list_accounts(self) -> tuple[Account, ...]:
+        """All accounts, in the server's order. Raises ``ApiError``; never an empty tuple for an answer that is not a list."""
+
+    def get_account(self, account_id: int) -> Account:
+        """One account as it is now. Raises ``NotFoundError`` where there is none, other ``ApiError`` s otherwise."""
+
+
+class AccountWriter(AccountReader, Protocol):
+    """Reading and writing access; only ``apply`` and ``test`` get it.
+
+    Every method raises ``RejectedError`` or ``UnreachableError`` where the server certainly did nothing, and
+    ``OutcomeUnknownError`` where that is not certain. No method ever sends ``UNKNOWN``.
+    """
+
+    def create_account(self, fields: Fields) -> Account:
+        """Creates an account, with a single attempt once the request has left. Fields that are ``None`` are not sent.
+
+        Returns:
+            The server's answer, read as an account.
+        """
+
+    def update_account(self, account: Account) -> Account:
+        """Replaces the account ``account.id`` by ``account``: its fields (``None`` as null) and its extra ones.
+
+        Returns:
+            The server's answer, read as an account.
+        """
+
+    def delete_account(self, account_id: int) -> None:
+        """Deletes an account; one that is not there (any more) counts as deleted."""
+
+    def test_account(self, fields: Fields, to_email: str) -> None:
+        """Has the server send a mail to ``to_email`` with the given settings. Returns where it was sent, raises otherwise."""

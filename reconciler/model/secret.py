@@ -1,0 +1,81 @@
+"""Values that must never be seen, and the one that nobody knows."""
+
+from __future__ import annotations
+
+import hmac
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final, Literal
+
+
+class Secret:
+    """A secret value behind a type that does not print.
+
+    ``repr``, ``str``, ``format`` and pickling give nothing away; only ``reveal`` does, and it is called where the value
+    goes onto the wire and nowhere else. Two secrets compare in constant time.
+    """
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """The value itself: for the wire and for the filter that keeps it out of every output."""
+        return self._value
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Secret):
+            return NotImplemented
+        return hmac.compare_digest(self._value.encode(), other._value.encode())
+
+    def __hash__(self) -> int:
+        return hash((Secret, self._value))
+
+    def __bool__(self) -> bool:
+        return bool(self._value)
+
+    def __repr__(self) -> str:
+        return "Secret(***)"
+
+    __str__ = __repr__
+
+    def __format__(self, _spec: str) -> str:
+        return repr(self)
+
+    def __reduce__(self) -> str:
+        msg = "a Secret is not pickled"
+        raise TypeError(msg)
+
+
+class Unknown(Enum):
+    """The type of ``UNKNOWN``: a value the server has but does not show."""
+
+    UNKNOWN = "unknown"
+
+    def __repr__(self) -> str:
+        return "UNKNOWN"
+
+
+UNKNOWN: Final = Unknown.UNKNOWN
+"""The server's password where it is hidden. Never written back; counts as unchanged."""
+
+
+@dataclass(frozen=True, slots=True)
+class SecretReference:
+    """Where a secret is to be found; not the secret.
+
+    Attributes:
+        kind: ``env`` (variable name), ``file`` (path relative to the YAML file) or ``command`` (arguments).
+        target: One string for ``env`` and ``file``; the argument list for ``command``.
+        file: The YAML file that holds the reference.
+        path: Keys and indexes that lead to the reference inside the YAML, for finding its line.
+    """
+
+    kind: Literal["env", "file", "command"]
+    target: tuple[str, ...]
+    file: str
+    path: tuple[str | int, ...]
+
+    def __str__(self) -> str:
+        return f"{{{self.kind}: {' '.join(self.target)}}}"
