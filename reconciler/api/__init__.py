@@ -1,0 +1,1 @@
+"""The way to the server: HTTP client, authentication, retries and the wire format."""

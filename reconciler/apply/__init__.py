@@ -1,0 +1,1 @@
+"""Writes a plan to the server, safely, and says truly what happened."""

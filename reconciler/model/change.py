@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
-from reconciler.errors import Problem
-from reconciler.model.account import Account, Fields, Value
 from reconciler.model.desired import Origin, TestSettings
+
+if TYPE_CHECKING:
+    from reconciler.errors import Problem
+    from reconciler.model.account import Account, Fields, Value
 
 
 class Action(StrEnum):

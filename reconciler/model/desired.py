@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 from fnmatch import fnmatchcase
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
-from reconciler.errors import Problem
-from reconciler.model.account import Account
-from reconciler.model.secret import Secret, SecretReference
+if TYPE_CHECKING:
+    from reconciler.errors import Problem
+    from reconciler.model.account import Account
+    from reconciler.model.secret import Secret, SecretReference
 
 
 class TestWhen(StrEnum):

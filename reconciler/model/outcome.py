@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
-from reconciler.errors import Problem
-from reconciler.model.change import Server
-from reconciler.model.desired import TestWhen
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from reconciler.errors import Problem
+    from reconciler.model.change import Server
+    from reconciler.model.desired import TestWhen
 
 
 class Status(StrEnum):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from reconciler.model.account import Account, Fields
+if TYPE_CHECKING:
+    from reconciler.model.account import Account, Fields
 
 
 class AccountReader(Protocol):

@@ -5,9 +5,11 @@ from __future__ import annotations
 import base64
 import json
 import re
+from typing import TYPE_CHECKING
 from urllib.parse import quote, quote_plus
 
-from reconciler.model.secret import Secret
+if TYPE_CHECKING:
+    from reconciler.model.secret import Secret
 
 MASK = "***"
 _SHORT = 6

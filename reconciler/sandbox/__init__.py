@@ -1,0 +1,1 @@
+"""A local server with the appliance's API, for trying and for tests."""

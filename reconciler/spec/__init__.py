@@ -1,0 +1,1 @@
+"""YAML to the desired set, and back."""
