@@ -36,6 +36,7 @@ CASELESS: Final = frozenset({"email", "smtp_server"})
 DESTINATION: Final = ("service", "smtp_server", "smtp_port", "smtp_crypt")
 """Fields that decide where, and how well protected, the stored password travels."""
 
+NO_FIELDS: Final[Fields] = MappingProxyType({})
 _NOTHING: Final[Mapping[str, object]] = MappingProxyType({})
 
 
@@ -44,8 +45,8 @@ class Account:
     """An email account, declared or on the server.
 
     Attributes:
-        fields: What is known, by the names in ``FIELDS``. In a desired account an absent field is not managed and ``None``
-            clears; in a current one an absent field was not in the server's answer. ``email`` is always there.
+        fields: What is known, by the names in ``FIELDS``. In a desired account an absent field is not managed and
+            ``None`` clears; in a current one an absent field was not in the server's answer. ``email`` is always there.
         id: The server's id; in a desired account the pin.
         extra: Fields of the server's answer that this program does not know. They go back unchanged in a PUT, which
             replaces the whole account.

@@ -6,11 +6,13 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from reconciler.model.desired import Origin, TestSettings
+from reconciler.model.account import NO_FIELDS
+from reconciler.model.desired import NO_TEST
 
 if TYPE_CHECKING:
     from reconciler.errors import Problem
     from reconciler.model.account import Account, Fields, Value
+    from reconciler.model.desired import Origin, TestSettings
 
 
 class Action(StrEnum):
@@ -38,6 +40,7 @@ class Change:
         address: The account's label: its address as it will be (as it is, for a delete), with ``#id`` where ambiguous.
         before: The account on the server; ``None`` exactly for a create.
         after: The whole account as it will be; ``None`` exactly for a delete.
+        managed: The declared fields, which are those that the write is about; empty for a delete.
         fields: What changes; empty for a delete.
         reason: Why, in words for people.
         notes: What else the reviewer should know: passwords that cannot be compared, temporary names.
@@ -49,10 +52,11 @@ class Change:
     address: str
     before: Account | None
     after: Account | None
+    managed: Fields = NO_FIELDS
     fields: tuple[FieldChange, ...] = ()
     reason: str = ""
     notes: tuple[str, ...] = ()
-    test: TestSettings = TestSettings()
+    test: TestSettings = NO_TEST
     origin: Origin | None = None
 
     @property
@@ -111,7 +115,7 @@ class Plan:
     Attributes:
         changes: Sorted by address, then id.
         steps: The writes, each after those it requires.
-        unchanged: Accounts that are as declared, with what a reader may want to know of each.
+        unchanged: Declared accounts that are as declared, as the server has them.
         kept: The other accounts that stay as they are: ignored, protected, unmanaged, outside ``--only``.
         warnings: What a reviewer should look at.
         errors: Why no safe plan exists; then nothing can be applied.
@@ -121,7 +125,7 @@ class Plan:
     server: Server
     changes: tuple[Change, ...] = ()
     steps: tuple[Step, ...] = ()
-    unchanged: tuple[Change, ...] = ()
+    unchanged: tuple[Account, ...] = ()
     kept: tuple[Account, ...] = ()
     counts: Counts = Counts()
     warnings: tuple[Problem, ...] = ()

@@ -37,6 +37,9 @@ class TestSettings:
         return TestSettings(self.when or base.when, self.to_email or base.to_email)
 
 
+NO_TEST = TestSettings()
+
+
 @dataclass(frozen=True, slots=True)
 class DeleteLimit:
     """The most accounts one run may delete: a number, or a percentage of the managed accounts on the server."""
@@ -135,7 +138,7 @@ class ServerSpec:
     """The YAML's ``server:`` block.
 
     Attributes:
-        url: Scheme, host and port, without a trailing slash; ``None`` where the YAML leaves it to flags and environment.
+        url: Scheme, host and port, without a trailing slash; ``None`` where it is left to flags and environment.
         name: Label in reports; ``None`` where not given.
         auth: Credentials, still with references.
         ca_file: Path of the private CA, made absolute against the YAML file's folder.

@@ -12,7 +12,7 @@ class AccountReader(Protocol):
     """Reading access to a server's accounts; all that ``plan`` ever gets."""
 
     def list_accounts(self) -> tuple[Account, ...]:
-        """All accounts, in the server's order. Raises ``ApiError``; never an empty tuple for an answer that is not a list."""
+        """All accounts, in the server's order. Raises ``ApiError``, also for an answer that is not a list."""
 
     def get_account(self, account_id: int) -> Account:
         """One account as it is now. Raises ``NotFoundError`` where there is none, other ``ApiError`` s otherwise."""
@@ -43,4 +43,4 @@ class AccountWriter(AccountReader, Protocol):
         """Deletes an account; one that is not there (any more) counts as deleted."""
 
     def test_account(self, fields: Fields, to_email: str) -> None:
-        """Has the server send a mail to ``to_email`` with the given settings. Returns where it was sent, raises otherwise."""
+        """Has the server send a mail to ``to_email`` with the given settings; returns only where it was sent."""
