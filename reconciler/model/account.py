@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final, TypeAlias
 
-from reconciler.model.secret import Secret, SecretReference, Unknown
+from reconciler.model.secret import UNKNOWN, Secret, SecretReference, Unknown
 
 Value: TypeAlias = str | int | bool | Secret | SecretReference | Unknown | None
 """A field's value. ``SecretReference`` occurs in a desired account only, until secrets are resolved; ``UNKNOWN`` in a
@@ -82,8 +82,15 @@ class Account:
         return Account({**self.fields, **fields}, self.id, self.extra)
 
 
+def known(fields: Fields) -> Fields:
+    """The fields without those whose value nobody knows: what may be written."""
+    return {name: value for name, value in fields.items() if value is not UNKNOWN}
+
+
 def same(field_name: str, one: Value, other: Value) -> bool:
-    """Whether two values of a field mean the same."""
+    """Whether two values of a field mean the same. An empty text and none are the same."""
+    one = None if one == "" else one
+    other = None if other == "" else other
     if field_name in CASELESS and isinstance(one, str) and isinstance(other, str):
         return one.casefold() == other.casefold()
     return one == other and isinstance(one, bool) == isinstance(other, bool)

@@ -75,6 +75,9 @@ class Globs:
         return next((pattern for pattern in self.patterns if fnmatchcase(folded, pattern.casefold())), None)
 
 
+NO_GLOBS = Globs()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     """How the declared set is to be treated."""

@@ -1,0 +1,274 @@
+"""Desired and current in, plan out. Computes only: no clock, no network, no files."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from reconciler.errors import Problem
+from reconciler.model.account import Account, label
+from reconciler.model.change import Action, Change, Counts, Plan
+from reconciler.model.desired import NO_GLOBS, NO_TEST, Globs, TestWhen
+from reconciler.model.secret import UNKNOWN
+from reconciler.plan.checks import password_problems, test_problem
+from reconciler.plan.fields import changes_of, differing
+from reconciler.plan.guard import refusals
+from reconciler.plan.matching import Pair, match
+from reconciler.plan.order import order
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from reconciler.model.change import FieldChange, Server
+    from reconciler.model.desired import DeleteLimit, Desired, DesiredAccount, Policy, TestSettings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanOptions:
+    """What the command line says about planning. ``None`` leaves it to the YAML's policy.
+
+    Attributes:
+        only: Addresses to which everything is narrowed; empty for all.
+        rotate_passwords: Send declared passwords where the server hides the current ones.
+    """
+
+    prune: bool | None = None
+    max_deletes: DeleteLimit | None = None
+    allow_empty: bool = False
+    only: Globs = NO_GLOBS
+    rotate_passwords: bool = False
+    test: TestSettings = NO_TEST
+
+
+def in_scope(desired: DesiredAccount, only: Globs) -> bool:
+    """Whether ``--only`` means this declaration, by its address or its former one."""
+    return not only or desired.account.email in only or desired.renamed_from in only
+
+
+def build_plan(desired: Desired, current: Sequence[Account], server: Server, options: PlanOptions) -> Plan:
+    """Plans what makes the server match the declaration.
+
+    Args:
+        desired: The declared set; passwords of the accounts in scope are resolved.
+        current: Everything the server holds.
+        server: How reports name the server.
+        options: The command line's say.
+
+    Returns:
+        The plan, with errors and refusals where it must not be applied. The same input gives the same plan, whatever
+        the order of accounts in it.
+    """
+    return _Builder(desired, current, options).build(server)
+
+
+class _Builder:
+    def __init__(self, desired: Desired, current: Sequence[Account], options: PlanOptions) -> None:
+        self.desired = desired
+        self.current = sorted(current, key=lambda account: (account.key, account.id or 0))
+        self.policy: Policy = desired.policy
+        self.options = options
+        self.prune = self.policy.prune if options.prune is None else options.prune
+        self.changes: list[Change] = []
+        self.unchanged: list[Account] = []
+        self.kept: list[Account] = []
+        self.warnings: list[Problem] = list(desired.warnings)
+        self.errors: list[Problem] = []
+        self.classes: Counter[str] = Counter()
+        self.hidden = 0
+
+    def build(self, server: Server) -> Plan:
+        ignore = self.policy.ignore
+        managed = [account for account in self.current if account.email not in ignore] if ignore else self.current
+        self.kept = [account for account in self.current if account.email in ignore] if ignore else []
+        self.classes["ignored"] = len(self.kept)
+        self._pair(managed)
+        self.changes.sort(key=lambda change: change.key)
+        self._label()
+        ordered = order(self.changes, [account.name or "" for account in self.current])
+        for index, name in ordered.temporary_names.items():
+            change = self.changes[index]
+            note = f"goes through the temporary name {name!r}, because accounts exchange names"
+            self.changes[index] = replace(change, notes=(*change.notes, note))
+        self.errors.extend(ordered.errors)
+        self._warn_about_passwords()
+        self._warn_about_default()
+        deletes = self.classes[Action.DELETE]
+        return Plan(
+            server=server,
+            changes=tuple(self.changes),
+            steps=ordered.steps,
+            unchanged=tuple(self.unchanged),
+            kept=tuple(self.kept),
+            counts=Counts(**self.classes),
+            warnings=tuple(self.warnings),
+            errors=tuple(self.errors),
+            refusals=refusals(
+                deletes=deletes,
+                managed=len(managed),
+                limit=self.options.max_deletes or self.policy.max_deletes,
+                allow_empty=self.options.allow_empty,
+            ),
+        )
+
+    def _pair(self, managed: Sequence[Account]) -> None:
+        only = self.options.only
+        declared = sorted(self.desired.accounts, key=lambda one: (one.account.key, one.account.id or 0))
+        matching = match(declared, managed)
+        scope = {one.account.email for one in declared if in_scope(one, only)} if only else None
+        self.errors += [one for one in matching.errors if scope is None or one.address in scope]
+        self.warnings += [one for one in matching.warnings if scope is None or one.address in scope]
+        for pair in matching.pairs:
+            if in_scope(pair.desired, only):
+                self._plan_pair(pair)
+            elif pair.current:
+                self._keep(pair.current, "unmanaged")
+        for account in matching.undeclared:
+            self._plan_undeclared(account)
+
+    def _plan_pair(self, pair: Pair) -> None:
+        managed = pair.desired.account.fields
+        current = pair.current
+        if current is None:
+            self._plan_create(pair.desired)
+            return
+        found = differing(current, managed)
+        hidden = current.fields.get("password") is UNKNOWN and managed.get("password") is not None
+        if hidden and self.options.rotate_passwords:
+            found = changes_of(current.fields, managed, [*(change.field for change in found), "password"])
+        after = current.overlaid(managed) if found else current
+        self.errors += password_problems(pair.desired, current, after, found)
+        if not found:
+            self.hidden += hidden
+            self.unchanged.append(current)
+            self.classes["unchanged"] += 1
+            return
+        self._add_update(pair.desired, current, found, hidden=hidden)
+
+    def _add_update(
+        self, desired: DesiredAccount, current: Account, found: tuple[FieldChange, ...], *, hidden: bool
+    ) -> None:
+        rotated = any(change.field == "password" for change in found)
+        notes = ("the server hides its password; the declared one is sent along",) if hidden and not rotated else ()
+        renamed = current.key != desired.account.key
+        reason = f"renamed from {current.email}" if renamed else "differs from the declaration"
+        self._add(
+            Change(
+                action=Action.UPDATE,
+                address=desired.account.email,
+                before=current,
+                after=current.overlaid(desired.account.fields),
+                managed=desired.account.fields,
+                fields=found,
+                reason=f"{reason} ({desired.origin})",
+                notes=notes,
+                test=self._test_of(desired),
+                origin=desired.origin,
+            )
+        )
+
+    def _plan_create(self, desired: DesiredAccount) -> None:
+        account = Account({"default": False, "has_auth": False, **desired.account.fields})
+        self.errors += password_problems(desired, None, account, ())
+        self._add(
+            Change(
+                action=Action.CREATE,
+                address=account.email,
+                before=None,
+                after=account,
+                managed=desired.account.fields,
+                fields=changes_of(
+                    None, account.fields, [name for name, value in account.fields.items() if value is not None]
+                ),
+                reason=f"declared ({desired.origin}), not on the server",
+                test=self._test_of(desired),
+                origin=desired.origin,
+            )
+        )
+
+    def _plan_undeclared(self, account: Account) -> None:
+        if self.options.only and account.email not in self.options.only:
+            self._keep(account, "unmanaged")
+        elif glob := self.policy.protect.match(account.email):
+            self._keep(account, "protected")
+            self.warnings.append(
+                Problem(
+                    kind="protected",
+                    message=f"{account.email} (id {account.id}) is not declared; protected by {glob!r}, it stays",
+                    address=account.email,
+                )
+            )
+        elif self.prune:
+            self._add(
+                Change(
+                    action=Action.DELETE,
+                    address=account.email,
+                    before=account,
+                    after=None,
+                    reason="on the server, but not declared, and pruning is on",
+                )
+            )
+        else:
+            self._keep(account, "unmanaged")
+
+    def _add(self, change: Change) -> None:
+        self.changes.append(change)
+        self.classes[change.action] += 1
+
+    def _keep(self, account: Account, as_what: str) -> None:
+        self.kept.append(account)
+        self.classes[as_what] += 1
+
+    def _test_of(self, desired: DesiredAccount) -> TestSettings:
+        test = self.options.test.over(desired.test.over(self.policy.test))
+        if test.when in (None, TestWhen.OFF):
+            return NO_TEST
+        if problem := test_problem(desired, test):
+            self.errors.append(problem)
+        return test
+
+    def _label(self) -> None:
+        """Adds ``#id`` to addresses that occur more than once, on the server or in the plan."""
+        seen = Counter(account.key for account in self.current)
+        seen.update(change.after.key for change in self.changes if change.after and _moves(change))
+        if len(seen) == sum(seen.values()):
+            return
+        for index, change in enumerate(self.changes):
+            if seen[change.address.casefold()] > 1:
+                self.changes[index] = replace(change, address=label(change.address, change.id, ambiguous=True))
+
+    def _warn_about_passwords(self) -> None:
+        if self.hidden:
+            count = f"{self.hidden} declared password{'s' if self.hidden > 1 else ''}"
+            self.warnings.append(
+                Problem(
+                    kind="password_hidden",
+                    message=f"the server hides {count}: counted as unchanged",
+                    hint="`--rotate-passwords` sends what is declared",
+                )
+            )
+
+    def _warn_about_default(self) -> None:
+        was = [account.email for account in self.current if account.is_default]
+        after = [change.after for change in self.changes if change.after]
+        will = sorted(account.email for account in (*after, *self.unchanged, *self.kept) if account.is_default)
+        if was and not will:
+            self.warnings.append(
+                Problem(
+                    kind="no_default",
+                    message=f"no account will be the default one; now it is {', '.join(was)}",
+                    hint="declare one account with `default: true`",
+                )
+            )
+        elif len(will) > 1 and len(will) > len(was):
+            self.warnings.append(
+                Problem(
+                    kind="several_defaults",
+                    message=f"more than one account will be the default one: {', '.join(will)}",
+                    hint="what is ignored, protected, unmanaged or outside `--only` is left alone",
+                )
+            )
+
+
+def _moves(change: Change) -> bool:
+    return change.before is None or (change.after is not None and change.after.key != change.before.key)

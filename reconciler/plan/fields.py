@@ -1,0 +1,64 @@
+"""What differs between a declaration and the account it means, field by field."""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+from typing import TYPE_CHECKING, Final
+
+from reconciler.model.account import CASELESS, FIELDS, SENSITIVE, Account, Fields, Value, same
+from reconciler.model.change import FieldChange
+from reconciler.model.secret import UNKNOWN, Secret
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_RUN_KEY: Final = secrets.token_bytes(32)
+
+
+def differing(current: Account, managed: Fields) -> tuple[FieldChange, ...]:
+    """The managed fields that differ, in the order of ``FIELDS``.
+
+    A field that the server does not show counts as ``None``; a hidden password counts as unchanged. Comparing is done
+    by ``same``, field by field, because most accounts do not differ and that is fast; what differs in the others is
+    DeepDiff's to say.
+
+    Args:
+        current: The account on the server.
+        managed: The declared fields; one that is absent is not managed.
+    """
+    have = current.fields
+    for name, wanted in managed.items():
+        value = have.get(name)
+        if value != wanted and value is not UNKNOWN and not same(name, value, wanted):
+            return _diff(have, managed)
+    return ()
+
+
+def changes_of(before: Fields | None, after: Fields, names: Iterable[str]) -> tuple[FieldChange, ...]:
+    """The named fields as changes, in the order of ``FIELDS``; ``before`` is ``None`` for a create."""
+    wanted = set(names)
+    return tuple(
+        FieldChange(name, before.get(name) if before else None, after.get(name)) for name in FIELDS if name in wanted
+    )
+
+
+def _diff(have: Fields, managed: Fields) -> tuple[FieldChange, ...]:
+    from deepdiff import DeepDiff
+
+    names = [name for name in managed if not (name in SENSITIVE and have.get(name) is UNKNOWN)]
+    found = DeepDiff(
+        {name: _comparable(name, have.get(name)) for name in names},
+        {name: _comparable(name, managed[name]) for name in names},
+        threshold_to_diff_deeper=0,
+    )
+    return changes_of(have, managed, found.affected_root_keys)
+
+
+def _comparable(name: str, value: Value) -> Value:
+    """The value as DeepDiff gets it: a secret only as a fingerprint that means nothing outside this process."""
+    if isinstance(value, Secret):
+        return hmac.digest(_RUN_KEY, value.reveal().encode(), "sha256").hex()
+    if name in CASELESS and isinstance(value, str):
+        return value.casefold()
+    return value

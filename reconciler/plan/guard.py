@@ -1,0 +1,39 @@
+"""Refuses plans that delete more than a reviewer would expect."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from reconciler.errors import Problem
+
+if TYPE_CHECKING:
+    from reconciler.model.desired import DeleteLimit
+
+
+def refusals(*, deletes: int, managed: int, limit: DeleteLimit, allow_empty: bool) -> tuple[Problem, ...]:
+    """Why a plan must not be applied.
+
+    Args:
+        deletes: How many accounts the plan deletes.
+        managed: How many accounts the server holds, without the ignored ones.
+        limit: The most that one run may delete.
+        allow_empty: Whether deleting every account was asked for.
+    """
+    found = []
+    if deletes and deletes == managed and not allow_empty:
+        found.append(
+            Problem(
+                kind="guard_empty",
+                message=f"the plan deletes every account under management ({deletes} of {managed})",
+                hint="check that the right files and the right server are meant; `--allow-empty` permits it",
+            )
+        )
+    if not limit.allows(deletes, managed):
+        found.append(
+            Problem(
+                kind="guard_max_deletes",
+                message=f"the plan deletes {deletes} of {managed} accounts; the limit is {limit}",
+                hint=f"check that nothing is missing from the files; `--max-deletes {deletes}` permits it for this run",
+            )
+        )
+    return tuple(found)

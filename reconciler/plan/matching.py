@@ -1,0 +1,170 @@
+"""Finds, for every declared account, the account on the server that it means.
+
+Pinned ``id`` first, then address, then ``renamed_from``. Each account on the server is claimed by one declaration at
+the most; what nobody claims is undeclared.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from reconciler.errors import Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from reconciler.model.account import Account
+    from reconciler.model.desired import DesiredAccount
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A declaration and the account it means; ``current`` is ``None`` where the account is to be created."""
+
+    desired: DesiredAccount
+    current: Account | None
+
+
+@dataclass(frozen=True, slots=True)
+class Matching:
+    """Who is who. A declaration with an error has no pair, and the accounts it might mean are not undeclared."""
+
+    pairs: tuple[Pair, ...]
+    undeclared: tuple[Account, ...]
+    errors: tuple[Problem, ...]
+    warnings: tuple[Problem, ...]
+
+
+def match(desired: Sequence[DesiredAccount], current: Sequence[Account]) -> Matching:
+    """Pairs declared accounts with those on the server.
+
+    Args:
+        desired: The declarations; their ids, where given, are pins.
+        current: The accounts on the server, without the ignored ones; their ids are unique.
+
+    Returns:
+        Every declaration as a pair or an error, and every account on the server as claimed, contested or undeclared.
+    """
+    matcher = _Matcher(current)
+    for claim in (matcher.claim_by_id, matcher.claim_by_address, matcher.claim_by_former_address):
+        desired = [declaration for declaration in desired if not claim(declaration)]
+    matcher.pairs.extend(Pair(declaration, None) for declaration in desired)
+    taken = matcher.claimed | matcher.contested
+    return Matching(
+        tuple(matcher.pairs),
+        tuple(account for account in current if account.id not in taken),
+        tuple(matcher.errors),
+        tuple(matcher.warnings),
+    )
+
+
+class _Matcher:
+    """One matching under way. Each ``claim_by_…`` says whether the declaration is settled."""
+
+    def __init__(self, current: Sequence[Account]) -> None:
+        self.pairs: list[Pair] = []
+        self.errors: list[Problem] = []
+        self.warnings: list[Problem] = []
+        self.claimed: set[int | None] = set()
+        self.contested: set[int | None] = set()
+        self._by_id = {account.id: account for account in current}
+        self._by_address: defaultdict[str, list[Account]] = defaultdict(list)
+        for account in current:
+            self._by_address[account.key].append(account)
+
+    def claim_by_id(self, declaration: DesiredAccount) -> bool:
+        pin = declaration.account.id
+        if pin is None:
+            return False
+        account = self._by_id.get(pin)
+        if account is None:
+            self._error(
+                declaration,
+                "pin_not_found",
+                f"{declaration.account.email} is pinned to id {pin}, which the server does not have",
+                "remove `id` to match by address or to create the account anew",
+            )
+        else:
+            self._claim(declaration, account)
+        return True
+
+    def claim_by_address(self, declaration: DesiredAccount) -> bool:
+        found = self._free(declaration.account.key)
+        if not found:
+            return False
+        if len(found) > 1:
+            self._contest(declaration, declaration.account.email, found)
+            return True
+        self._claim(declaration, found[0])
+        if declaration.renamed_from and (former := self._free(declaration.renamed_from.casefold())):
+            self.warnings.append(
+                _problem(
+                    declaration,
+                    "renamed_both_exist",
+                    f"{declaration.account.email} is renamed from {declaration.renamed_from}, but the server has both;"
+                    f" {declaration.renamed_from} (id {_ids(former)}) counts as undeclared",
+                    "remove `renamed_from` if the renaming is done",
+                )
+            )
+        return True
+
+    def claim_by_former_address(self, declaration: DesiredAccount) -> bool:
+        if not declaration.renamed_from:
+            return False
+        key = declaration.renamed_from.casefold()
+        found = self._free(key)
+        if len(found) > 1:
+            self._contest(declaration, declaration.renamed_from, found)
+            return True
+        if found:
+            self._claim(declaration, found[0])
+            return True
+        if holders := self._by_address.get(key):
+            self._error(
+                declaration,
+                "rename_source_taken",
+                f"{declaration.account.email} is renamed from {declaration.renamed_from}, but that account"
+                f" (id {_ids(holders)}) is claimed by another declaration",
+                "say which account is which with `id` pins, or rename in two applies",
+            )
+            return True
+        return False
+
+    def _free(self, key: str) -> list[Account]:
+        return [account for account in self._by_address.get(key, ()) if account.id not in self.claimed]
+
+    def _claim(self, declaration: DesiredAccount, account: Account) -> None:
+        self.claimed.add(account.id)
+        self.pairs.append(Pair(declaration, account))
+
+    def _contest(self, declaration: DesiredAccount, address: str, found: Iterable[Account]) -> None:
+        found = list(found)
+        self.contested.update(account.id for account in found)
+        self._error(
+            declaration,
+            "ambiguous_address",
+            f"the server has {address} {len(found)} times (ids {_ids(found)})",
+            "pin the one you mean with `id`",
+        )
+
+    def _error(self, declaration: DesiredAccount, kind: str, message: str, hint: str) -> None:
+        self.errors.append(_problem(declaration, kind, message, hint))
+
+
+def _problem(declaration: DesiredAccount, kind: str, message: str, hint: str) -> Problem:
+    origin = declaration.origin
+    return Problem(
+        kind=kind,
+        message=message,
+        hint=hint,
+        address=declaration.account.email,
+        file=origin.file,
+        line=origin.line,
+        column=origin.column,
+    )
+
+
+def _ids(accounts: Iterable[Account]) -> str:
+    return ", ".join(str(account.id) for account in accounts)
