@@ -1,0 +1,57 @@
+"""How the sandbox behaves, in everything that the vendor's pages leave open."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+AuthField: TypeAlias = Literal["hash_auth", "has_auth", "both"]
+Passwords: TypeAlias = Literal["shown", "absent", "null", "empty", "mask"]
+
+REFRESH_TOKEN: Final = "sandbox-refresh-token"  # noqa: S105 - public on purpose: it opens nothing but a sandbox
+USERNAME: Final = "admin"
+PASSWORD: Final = "sandbox"  # noqa: S105 - public on purpose, as above
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SandboxOptions:
+    """What kind of server to play.
+
+    Attributes:
+        host: Address that the API listens on. The SMTP sink listens on loopback, always.
+        port: The API's port; 0 takes a free one.
+        database: Path of the SQLite file, or ``:memory:``.
+        auth_field: Which spelling the answers use; requests may use either.
+        passwords: How the answers show passwords.
+        unique_names: Whether two accounts may not have the same name.
+        unique_emails: Whether two accounts may not have the same address; letter case does not count.
+        single_default: Whether setting ``default`` on one account clears it on the others.
+        keep_default: Whether a default account can neither be deleted nor have its flag cleared by a request.
+        latency: Seconds added to every answer of the API.
+        token_lifetime: Seconds that an access token is good for.
+        mailboxes: The right password of each address at the SMTP sink; ``None`` lets anybody in.
+        created_status: Status of the answer to a create.
+        deleted_status: Status of the answer to a delete; 204 goes without ``deleted_body``.
+        deleted_body: JSON text in the answer to a delete. The vendor's page shows none.
+        real_smtp: Whether the SMTP settings are taken literally. Otherwise every host name leads to the sink.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    database: str = ":memory:"
+    auth_field: AuthField = "hash_auth"
+    passwords: Passwords = "shown"
+    unique_names: bool = False
+    unique_emails: bool = False
+    single_default: bool = False
+    keep_default: bool = False
+    latency: float = 0.0
+    token_lifetime: int = 900
+    mailboxes: Mapping[str, str] | None = None
+    created_status: int = 200
+    deleted_status: int = 200
+    deleted_body: str = ""
+    real_smtp: bool = False

@@ -1,0 +1,45 @@
+"""Reads the accounts that a sandbox is to start with."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+
+from reconciler.errors import Problem, ReconcilerError
+from reconciler.sandbox.wire import AccountBody
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from reconciler.sandbox.settings import Settings
+
+
+def read_accounts(accounts: Sequence[object]) -> list[Settings]:
+    """The accounts as the store takes them.
+
+    Args:
+        accounts: As the API's JSON has them.
+
+    Raises:
+        ReconcilerError: Some are not what the API takes; one problem for each thing that is wrong, without its value.
+    """
+    settings = []
+    problems = []
+    for index, account in enumerate(accounts):
+        try:
+            settings.append(AccountBody.model_validate(account).settings())
+        except ValidationError as error:
+            problems += [_problem(index, found["loc"], found["msg"]) for found in error.errors(include_input=False)]
+    if problems:
+        raise ReconcilerError(*problems)
+    return settings
+
+
+def _problem(index: int, location: tuple[int | str, ...], message: str) -> Problem:
+    path = "".join(f".{part}" for part in location)
+    return Problem(
+        kind="sandbox_seed",
+        message=f"account [{index}]{path}: {message}",
+        hint="The accounts are a JSON list, each as the API's POST takes it.",
+    )

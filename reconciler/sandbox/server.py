@@ -1,0 +1,137 @@
+"""The sandbox as other code uses it: a context manager around a server in this process."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from concurrent.futures import Future
+from threading import Thread
+from typing import TYPE_CHECKING, Self
+
+from reconciler.errors import ReconcilerError
+from reconciler.sandbox.app import build_app
+from reconciler.sandbox.certificate import client_context
+from reconciler.sandbox.http import HttpServer
+from reconciler.sandbox.mailer import Mailer
+from reconciler.sandbox.options import REFRESH_TOKEN, SandboxOptions
+from reconciler.sandbox.parts import Parts
+from reconciler.sandbox.seed import read_accounts
+from reconciler.sandbox.sink import Mail, Sink
+from reconciler.sandbox.store import AccountStore
+from reconciler.sandbox.tokens import Tokens
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import TracebackType
+
+__all__ = ["Mail", "Sandbox", "SandboxOptions"]
+
+_DEFAULTS = SandboxOptions()
+_WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 - recognised, not bound
+
+
+class Sandbox:
+    """A local server with the vendor's API, and an SMTP server for its test mails.
+
+    Used as a context manager: both serve, in a thread of this process, from entering to leaving.
+
+    Attributes:
+        url: Where the API is, without a trailing slash.
+        refresh_token: The integrator's key; ``admin`` with the password ``sandbox`` does as well.
+        smtp_port: The sink's port without TLS, which offers STARTTLS.
+        smtps_port: The sink's port with TLS from the start.
+    """
+
+    url: str
+    smtp_port: int
+    smtps_port: int
+    refresh_token = REFRESH_TOKEN
+
+    def __init__(self, options: SandboxOptions = _DEFAULTS) -> None:
+        self.options = options
+        self._sink = Sink(options.mailboxes)
+        self._tokens = Tokens(options.token_lifetime)
+
+    def __enter__(self) -> Self:
+        """Starts both servers; they take requests when this returns.
+
+        Raises:
+            ReconcilerError: The port cannot be listened on, or the database cannot be used.
+        """
+        listener = _listen(self.options.host, self.options.port)
+        try:
+            self._store = AccountStore(self.options)
+        except ReconcilerError:
+            listener.close()
+            raise
+        plain, tls = _listen("127.0.0.1", 0), _listen("127.0.0.1", 0)
+        self.smtp_port, self.smtps_port = plain.getsockname()[1], tls.getsockname()[1]
+        self.url = _url(self.options.host, listener.getsockname()[1])
+        mailer = Mailer(
+            smtp_port=self.smtp_port,
+            smtps_port=self.smtps_port,
+            trust=client_context(),
+            literal=self.options.real_smtp,
+        )
+        parts = Parts(options=self.options, store=self._store, tokens=self._tokens, mailer=mailer, sink=self._sink)
+        ready: Future[None] = Future()
+        self._http = HttpServer(build_app(parts), lambda: ready.set_result(None))
+        self._thread = Thread(target=self._run, args=(listener, plain, tls), name="sandbox", daemon=True)
+        self._thread.start()
+        ready.result()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Ends both servers and closes the database."""
+        self._http.stop()
+        self._thread.join()
+        self._store.close()
+
+    def mails(self) -> list[Mail]:
+        """The mails that have arrived, oldest first."""
+        return list(self._sink.mails)
+
+    def expire_tokens(self) -> None:
+        """Lets every access token given out so far expire now, as time would."""
+        self._tokens.expire()
+
+    def seed(self, accounts: Sequence[object]) -> bool:
+        """Stores accounts, given as the API's JSON has them, where there are none yet; returns whether it did.
+
+        Raises:
+            ReconcilerError: One of them is not what the API takes; then none is stored.
+        """
+        settings = read_accounts(accounts)
+        if self._store.list():
+            return False
+        for one in settings:
+            self._store.create(one)
+        return True
+
+    def _run(self, listener: socket.socket, plain: socket.socket, tls: socket.socket) -> None:
+        asyncio.run(self._serve(listener, plain, tls))
+
+    async def _serve(self, listener: socket.socket, plain: socket.socket, tls: socket.socket) -> None:
+        async with self._sink.listening(plain, tls):
+            await self._http.serve(sockets=[listener])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A bound socket. Binding before the server's thread starts gives the error, and the port, right here."""
+    try:
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        return socket.create_server(address[:2], family=family)
+    except (OSError, OverflowError, UnicodeError) as error:
+        raise ReconcilerError.of(
+            f"The sandbox cannot listen on {host}, port {port}: {getattr(error, 'strerror', None) or error}",
+            kind="sandbox_port",
+            hint="Name another --port, or leave it out to take a free one.",
+        ) from error
+
+
+def _url(host: str, port: int) -> str:
+    """The URL to reach the server by from this machine."""
+    name = _WILDCARDS.get(host) or (f"[{host}]" if ":" in host else host)
+    return f"http://{name}:{port}"

@@ -1,0 +1,38 @@
+"""What tests of several packages need: sandboxes to talk to."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, Protocol
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from reconciler.sandbox.server import Sandbox
+
+
+class MakeSandbox(Protocol):
+    """The type of the ``make_sandbox`` fixture."""
+
+    def __call__(self, **options: Any) -> Sandbox:  # noqa: ANN401 - SandboxOptions has their types
+        """A running sandbox with these ``SandboxOptions``; it ends with the test."""
+
+
+@pytest.fixture
+def make_sandbox() -> Iterator[MakeSandbox]:
+    # Imported here, so that tests which need no server do not pay for FastAPI.
+    from reconciler.sandbox.server import Sandbox, SandboxOptions
+
+    with ExitStack() as stack:
+
+        def make(**options: Any) -> Sandbox:  # noqa: ANN401 - as above
+            return stack.enter_context(Sandbox(SandboxOptions(**options)))
+
+        yield make
+
+
+@pytest.fixture
+def sandbox(make_sandbox: MakeSandbox) -> Sandbox:
+    return make_sandbox()
