@@ -54,7 +54,7 @@ class Account:
 
     fields: Fields
     id: int | None = None
-    extra: Mapping[str, object] = field(default=_NOTHING, compare=False)
+    extra: Mapping[str, object] = field(default_factory=lambda: _NOTHING, compare=False)
 
     @property
     def email(self) -> str:

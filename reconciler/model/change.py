@@ -52,7 +52,7 @@ class Change:
     address: str
     before: Account | None
     after: Account | None
-    managed: Fields = NO_FIELDS
+    managed: Fields = field(default_factory=lambda: NO_FIELDS)
     fields: tuple[FieldChange, ...] = ()
     reason: str = ""
     notes: tuple[str, ...] = ()

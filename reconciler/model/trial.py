@@ -1,0 +1,27 @@
+"""Settings to be sent through the server's test endpoint."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from reconciler.model.desired import TestWhen
+
+if TYPE_CHECKING:
+    from reconciler.model.account import Fields
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """Settings to be tried.
+
+    Attributes:
+        fields: The whole account as declared, over what the server has.
+        when: What the report says about the occasion; a trial of its own is ``before`` any write.
+    """
+
+    address: str
+    fields: Fields
+    to_email: str
+    id: int | None = None
+    when: TestWhen = TestWhen.BEFORE
