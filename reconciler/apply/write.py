@@ -7,12 +7,14 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from reconciler.apply.rollback import Rollback
+from reconciler.apply.trial import attempt
 from reconciler.errors import ApiError, NotFoundError, OutcomeUnknownError
-from reconciler.model.account import Account, Fields, known, same
+from reconciler.model.account import SENSITIVE, Account, Fields, known, same
 from reconciler.model.change import Action, Change, Plan, Step
 from reconciler.model.desired import TestWhen
 from reconciler.model.outcome import Status, TestOutcome
 from reconciler.model.secret import UNKNOWN
+from reconciler.model.trial import Trial
 from reconciler.plan.fields import differing
 
 if TYPE_CHECKING:
@@ -94,7 +96,7 @@ class StepWriter:
             answer, note = found[0], "the answer was lost; found on the server and adopted"
         with self._lock:
             self._known.add(answer.id)
-        return self._verify(step, change, wanted, replace(answer, fields={**wanted, **answer.fields}), note)
+        return self._verify(step, change, wanted, answer, note)
 
     def _update(self, step: Step, change: Change) -> StepResult:
         expected = self._written.get(step.change) or change.before
@@ -147,7 +149,7 @@ class StepWriter:
         lost = [
             name
             for name, value in wanted.items()
-            if answer.fields.get(name) is not UNKNOWN and not same(name, value, answer.fields.get(name))
+            if not _hidden(name, answer) and not same(name, value, answer.fields.get(name))
         ]
         if lost:
             return StepResult(Status.FAILED, answer.id, f"the server did not keep {', '.join(lost)}", note)
@@ -193,14 +195,9 @@ class StepWriter:
         return hidden and any(one.field == "password" for one in change.fields)
 
     def _try(self, change: Change, target: Account) -> TestOutcome:
-        when, to_email = change.test.when or TestWhen.BEFORE, change.test.to_email or ""
-        if target.fields.get("password") is UNKNOWN:
-            return TestOutcome(when, to_email, passed=False, error="cannot be tested: the server hides the password")
-        try:
-            self._server.test_account(known(target.fields), to_email)
-        except ApiError as error:
-            return TestOutcome(when, to_email, passed=False, error=f"the test failed: {_words(error)}")
-        return TestOutcome(when, to_email, passed=True)
+        when = change.test.when or TestWhen.BEFORE
+        to_email = change.test.to_email or ""
+        return attempt(self._server, Trial(address=change.address, fields=target.fields, to_email=to_email, when=when))
 
     def _try_after(self, step: Step, change: Change, result: StepResult) -> StepResult:
         written = self._written[step.change]
@@ -215,6 +212,10 @@ class StepWriter:
 def _target(current: Account | None, change: Change, fields: Fields) -> Account:
     """The account as it shall be: what is there now, with the declared fields written over it."""
     return (current or Account({})).overlaid({**change.managed, **fields})
+
+
+def _hidden(name: str, answer: Account) -> bool:
+    return name in SENSITIVE and answer.fields.get(name, UNKNOWN) is UNKNOWN
 
 
 def _seen(plan: Plan) -> Iterable[Account]:

@@ -1,0 +1,126 @@
+"""The command line: the group of commands, and the one place where errors reach the user."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import sys
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+from reconciler import __version__
+from reconciler.commands.documents import show_failure
+from reconciler.commands.invocation import Invocation
+from reconciler.errors import ExitCode, Problem, ReconcilerError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import FrameType
+
+_COMMANDS = ("validate", "plan", "apply", "test", "export", "schema", "sandbox", "demo")
+
+
+class _Commands(click.Group):
+    """Commands that are imported when they are asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's interface
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's interface
+        if cmd_name not in _COMMANDS:
+            return None
+        command: click.Command = getattr(importlib.import_module(f"reconciler.commands.{cmd_name}"), cmd_name)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in _COMMANDS and not args[0].startswith("-"):
+            from difflib import get_close_matches
+
+            close = get_close_matches(args[0], _COMMANDS, n=1)
+            hint = f" Did you mean {close[0]!r}?" if close else ""
+            ctx.fail(f"No such command {args[0]!r}.{hint}")
+        return super().resolve_command(ctx, args)
+
+
+@click.group(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="""\b
+Start here:
+  reconciler demo                  see the whole story in a sandbox
+  reconciler export -o accounts.yaml
+  reconciler plan accounts.yaml
+  reconciler apply accounts.yaml""",
+)
+@click.version_option(__version__, prog_name="reconciler", message="%(prog)s %(version)s")
+def cli() -> None:
+    """Keep a server's email accounts in Git: declare them in YAML, review the plan, apply it safely."""
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Runs the command line and ends the process with the exit code of the table in the README."""
+    signal.signal(signal.SIGTERM, _terminate)
+    invocation = Invocation()
+    try:
+        code = _run(invocation, arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read our output has gone; Python would complain once more while it shuts down.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 128 + signal.SIGPIPE
+    sys.exit(code)
+
+
+def _run(invocation: Invocation, arguments: Sequence[str] | None) -> int:
+    try:
+        code: Any = cli.main(args=arguments, prog_name="reconciler", standalone_mode=False, obj=invocation)
+        return int(code or ExitCode.OK)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        return ExitCode.USAGE
+    except click.ClickException as error:
+        error.show()
+        show_failure(invocation, [Problem(kind="usage", message=error.format_message())])
+        return ExitCode.USAGE
+    except ReconcilerError as error:
+        return _fail(invocation, error)
+    except (KeyboardInterrupt, click.Abort):
+        problem = Problem(kind="interrupted", message="interrupted; nothing was written")
+        invocation.problems([problem])
+        show_failure(invocation, [problem])
+        return ExitCode.INTERRUPTED
+    except BrokenPipeError:
+        raise
+    except Exception as bug:  # noqa: BLE001 - the boundary: a bug must not print a traceback, which may hold anything
+        return _apologize(invocation, bug)
+
+
+def _fail(invocation: Invocation, error: ReconcilerError) -> int:
+    invocation.problems(error.problems)
+    try:
+        show_failure(invocation, error.problems)
+    except ReconcilerError as unwritten:
+        invocation.problems(unwritten.problems)
+    return error.exit_code
+
+
+def _apologize(invocation: Invocation, bug: Exception) -> int:
+    from reconciler.commands.crash import write_crash_log
+
+    where = write_crash_log(bug, invocation.redactor)
+    problem = Problem(
+        kind="bug",
+        message=f"this is a bug in reconciler, sorry ({type(bug).__name__})",
+        hint=f"please report it with {where}, after looking through it",
+    )
+    invocation.problems([problem])
+    show_failure(invocation, [problem])
+    return ExitCode.ERROR
+
+
+def _terminate(_number: int, _frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt

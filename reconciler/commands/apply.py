@@ -1,0 +1,148 @@
+"""``reconciler apply``: makes the server match."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import click
+
+from reconciler import wiring
+from reconciler.commands.documents import show_plan, show_report
+from reconciler.commands.interrupts import interruptible
+from reconciler.commands.options import (
+    PlanFlags,
+    output_options,
+    parallelism_option,
+    paths_argument,
+    plan_options,
+    server_options,
+    to_email_option,
+)
+from reconciler.commands.progress import progress
+from reconciler.errors import ExitCode, GuardError, PlanError, Problem, ReconcilerError
+from reconciler.model.desired import TestWhen
+from reconciler.model.outcome import Report
+from reconciler.report.formats import RESULT_FORMATS, Format
+
+if TYPE_CHECKING:
+    from reconciler.commands.invocation import Invocation
+    from reconciler.model.change import Plan
+    from reconciler.model.ports import AccountWriter
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  reconciler apply accounts.yaml
+  reconciler apply accounts.yaml --auto-approve --test before --to-email ops@example.com"""
+)
+@paths_argument
+@plan_options
+@click.option("--auto-approve", is_flag=True, help="Do not ask; for CI.")
+@click.option(
+    "--test",
+    "test_when",
+    type=click.Choice([one.value for one in TestWhen]),
+    help="Try changed settings through the test endpoint; wins over the YAML.",
+)
+@to_email_option
+@click.option(
+    "--on-failure",
+    type=click.Choice(["continue", "stop", "rollback"]),
+    default="continue",
+    show_default=True,
+    help="After a failure; `rollback` undoes what fails its test after the write.",
+)
+@parallelism_option
+@server_options
+@output_options(RESULT_FORMATS, "result")
+@click.pass_obj
+def apply(  # noqa: PLR0913 - one for each option of the command line
+    invocation: Invocation,
+    *,
+    paths: tuple[str, ...],
+    planning: PlanFlags,
+    auto_approve: bool,
+    test_when: str | None,
+    to_email: str | None,
+    on_failure: str,
+    parallelism: int,
+    server: wiring.ServerFlags,
+) -> ExitCode:
+    """Plan, show, ask, write, verify, report.
+
+    PATH is a YAML file, or a folder of them; several make one set.
+    """
+    surroundings = wiring.Surroundings(invocation.redactor)
+    options = planning.options(TestWhen(test_when) if test_when else None, to_email)
+    desired = wiring.load(paths, options.only, surroundings, allow_commands=planning.allow_commands)
+    named, connection = wiring.connect(
+        desired.server, server, surroundings, allow_commands=planning.allow_commands, parallelism=parallelism
+    )
+    with wiring.reading(connection) as reader:
+        plan = wiring.plan(desired, reader, named, options)
+    _show(invocation, plan)
+    if plan.changes and not auto_approve:
+        _ask(plan)
+    with wiring.writing(connection) as writer:
+        report = _execute(invocation, plan, writer, surroundings, on_failure=on_failure, parallelism=parallelism)
+    show_report(invocation, report)
+    if report.interrupted:
+        return ExitCode.INTERRUPTED
+    return ExitCode.OK if report.complete else ExitCode.INCOMPLETE
+
+
+def _show(invocation: Invocation, plan: Plan) -> None:
+    """Shows the plan; beside the document where the document is for a program."""
+    if invocation.format is Format.TEXT and invocation.output is None:
+        show_plan(invocation, plan)
+    else:
+        from reconciler.report.to_text import plan_text
+
+        invocation.note(plan_text(plan, invocation.style_of(sys.stderr), verbose=invocation.verbose).rstrip("\n"))
+    if plan.errors:
+        raise PlanError(*plan.errors)
+    if plan.refusals:
+        raise GuardError(*plan.refusals)
+
+
+def _ask(plan: Plan) -> None:
+    if not sys.stdin.isatty():
+        message = "there are changes to approve, but no terminal to ask on; nothing was written"
+        raise ReconcilerError(
+            Problem(kind="not_approved", message=message, hint="`--auto-approve` applies without asking")
+        )
+    answer = click.prompt(
+        f"Apply these changes to {plan.server.name}? Only 'yes' applies them",
+        default="no",
+        show_default=False,
+        err=True,
+    )
+    if answer != "yes":
+        raise ReconcilerError(Problem(kind="not_approved", message="not approved; nothing was written"))
+
+
+def _execute(
+    invocation: Invocation,
+    plan: Plan,
+    writer: AccountWriter,
+    surroundings: wiring.Surroundings,
+    *,
+    on_failure: str,
+    parallelism: int,
+) -> Report:
+    from reconciler.apply.executor import ApplyOptions, OnFailure, execute
+
+    options = ApplyOptions(parallelism=parallelism, on_failure=OnFailure(on_failure))
+    started_at = datetime.now(UTC)
+    with interruptible(surroundings.stop, invocation), progress(invocation, len(plan.steps)) as listener:
+        outcomes = execute(plan, writer, options, stop=surroundings.stop, listener=listener)
+    return Report(
+        server=plan.server,
+        started_at=started_at,
+        finished_at=datetime.now(UTC),
+        outcomes=outcomes,
+        interrupted=surroundings.stop.is_set(),
+    )

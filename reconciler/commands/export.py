@@ -1,0 +1,38 @@
+"""``reconciler export``: the server's accounts as YAML."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from reconciler import wiring
+from reconciler.commands.options import only_option, output_options, server_options
+from reconciler.errors import ExitCode
+from reconciler.model.desired import Globs, ServerSpec
+from reconciler.report.formats import Format
+
+if TYPE_CHECKING:
+    from reconciler.commands.invocation import Invocation
+
+
+@click.command(
+    epilog="""\b
+Example:
+  RECONCILER_REFRESH_TOKEN=... reconciler export --url https://fw.example.com -o accounts.yaml"""
+)
+@only_option
+@server_options
+@output_options([Format.TEXT])
+@click.pass_obj
+def export(invocation: Invocation, *, only: tuple[str, ...], server: wiring.ServerFlags) -> ExitCode:
+    """Write the server's accounts as YAML, with secrets as references."""
+    from reconciler.spec.writer import to_yaml
+
+    named, connection = wiring.connect(ServerSpec(), server, wiring.Surroundings(invocation.redactor))
+    with wiring.reading(connection) as reader:
+        accounts = reader.list_accounts()
+    globs = Globs(only)
+    wanted = [account for account in accounts if not globs or account.email in globs]
+    invocation.emit(to_yaml(wanted, server=named))
+    return ExitCode.OK

@@ -1,0 +1,90 @@
+"""One run of the program: what was asked of its output, and the streams to write it to."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, TextIO
+
+from reconciler.errors import Problem, ReconcilerError
+from reconciler.model.redaction import Redactor
+from reconciler.report.formats import Format
+from reconciler.report.style import Style
+from reconciler.report.to_text import problems_text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+@dataclass(slots=True)
+class Invocation:
+    """What a command knows of its surroundings. Documents go to standard output, everything else to standard error.
+
+    Attributes:
+        document: What the command's document is; ``None`` for commands without one.
+        plain: Leaves out colours.
+        output: A file for the document, instead of standard output.
+        verbose: Shows more.
+        quiet: Leaves out progress and notes; errors stay.
+    """
+
+    redactor: Redactor = field(default_factory=Redactor)
+    started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    format: Format = Format.TEXT
+    document: Literal["plan", "result"] | None = None
+    output: str | None = None
+    plain: bool = False
+    verbose: bool = False
+    quiet: bool = False
+
+    def emit(self, text: str) -> None:
+        """Writes the document."""
+        if self.output is None:
+            _write(sys.stdout, text)
+            return
+        try:
+            target = Path(self.output)
+            scratch = target.with_name(f".{target.name}.{os.getpid()}")
+            scratch.write_text(text, encoding="utf-8")
+            scratch.replace(target)
+        except OSError as error:
+            message = f"cannot write {self.output}: {error.strerror}"
+            raise ReconcilerError(Problem(kind="output", message=message)) from error
+
+    def note(self, text: str) -> None:
+        """Says something on the side, unless told to be quiet."""
+        if not self.quiet:
+            _write(sys.stderr, text + "\n")
+
+    def problems(self, problems: Sequence[Problem], word: str = "error") -> None:
+        """Shows errors or warnings on the side; secrets that got into their words are masked."""
+        style = self.style_of(sys.stderr)
+        for line in problems_text(problems, word, style, "red" if word == "error" else "yellow"):
+            _write(sys.stderr, self.redactor.redact(line) + "\n")
+
+    def document_style(self) -> Style:
+        """What the document's destination can show."""
+        return Style() if self.output else self.style_of(sys.stdout)
+
+    def style_of(self, stream: TextIO) -> Style:
+        """What a stream can show; ``NO_COLOR`` and ``FORCE_COLOR`` as on no-color.org and force-color.org."""
+        wanted = not self.plain and not os.environ.get("NO_COLOR")
+        able = bool(os.environ.get("FORCE_COLOR")) or (stream.isatty() and os.environ.get("TERM") != "dumb")
+        return Style(colour=wanted and able, arrow="→" if _can_show(stream, "→") else "->")
+
+
+def _write(stream: TextIO, text: str) -> None:
+    encoding = stream.encoding or "utf-8"
+    stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+    stream.flush()
+
+
+def _can_show(stream: TextIO, text: str) -> bool:
+    try:
+        text.encode(stream.encoding or "utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,0 +1,202 @@
+"""The options that commands share, as decorators; related ones arrive in the command as one value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from functools import wraps
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+import click
+
+from reconciler.commands.invocation import Invocation
+from reconciler.commands.types import ADDRESS, DELETE_LIMIT, DURATION
+from reconciler.model.desired import DeleteLimit, Globs, TestSettings, TestWhen
+from reconciler.plan.builder import PlanOptions
+from reconciler.report.formats import Format
+from reconciler.wiring import ServerFlags
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+Command = TypeVar("Command", bound="Callable[..., Any]")
+
+paths_argument = click.argument("paths", nargs=-1, required=True, metavar="PATH...")
+
+parallelism_option = click.option(
+    "--parallelism", type=click.IntRange(1, 256), default=10, show_default=True, metavar="N", help="Requests in flight."
+)
+
+
+def _to_invocation(name: str) -> Callable[[click.Context, click.Parameter, Any], None]:
+    def store(context: click.Context, _parameter: click.Parameter, value: Any) -> None:  # noqa: ANN401 - click's
+        setattr(context.ensure_object(Invocation), name, value)
+
+    return store
+
+
+_QUIET = click.option(
+    *("-q", "--quiet"),
+    is_flag=True,
+    expose_value=False,
+    callback=_to_invocation("quiet"),
+    help="Only the document and errors.",
+)
+_VERBOSE = click.option(
+    *("-v", "--verbose"),
+    is_flag=True,
+    expose_value=False,
+    callback=_to_invocation("verbose"),
+    help="Show what stays unchanged too.",
+)
+_NO_COLOR = click.option(
+    "--no-color",
+    "plain",
+    is_flag=True,
+    expose_value=False,
+    callback=_to_invocation("plain"),
+    help="No colours (so does NO_COLOR=1).",
+)
+_OUTPUT = click.option(
+    *("-o", "--output"),
+    type=click.Path(dir_okay=False),
+    expose_value=False,
+    is_eager=True,
+    callback=_to_invocation("output"),
+    metavar="FILE",
+    help="Write the document to FILE.",
+)
+
+
+def output_options(
+    formats: Sequence[Format], document: Literal["plan", "result"] | None = None
+) -> Callable[[Command], Command]:
+    """``--format``, ``--output``, ``--no-color``, ``-v`` and ``-q``; they land in the ``Invocation``.
+
+    Args:
+        formats: Which formats the command's document comes in; with text alone there is no ``--format``.
+        document: What the document is, so that a program gets one on failure too, even on wrong usage.
+    """
+
+    def choose(context: click.Context, _parameter: click.Parameter, value: str) -> None:
+        invocation = context.ensure_object(Invocation)
+        invocation.format = Format(value)
+        invocation.document = document
+
+    chosen = click.option(
+        *("-f", "--format"),
+        type=click.Choice([one.value for one in formats]),
+        default="text",
+        show_default=True,
+        expose_value=False,
+        is_eager=True,
+        callback=choose,
+        help="How the document is written.",
+    )
+
+    def decorate(command: Command) -> Command:
+        for option in (_QUIET, _VERBOSE, _NO_COLOR, _OUTPUT, *([chosen] if len(formats) > 1 else [])):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+def server_options(command: Command) -> Command:
+    """Where the server is and how to get in; arrives as ``server: ServerFlags``."""
+    return _packed(
+        "server",
+        ServerFlags,
+        [
+            click.option("--url", metavar="URL", help="The server; wins over RECONCILER_URL and the YAML."),
+            click.option("--token-file", metavar="FILE", help="File with an access token."),
+            click.option(
+                "--refresh-token-file", metavar="FILE", help="File with a refresh token (the server's API key)."
+            ),
+            click.option(
+                "--timeout",
+                type=DURATION,
+                default="30s",
+                show_default=True,
+                metavar="SECONDS",
+                help="Limit for one request.",
+            ),
+            click.option("--insecure-http", is_flag=True, help="Allow http:// to other machines."),
+        ],
+    )(command)
+
+
+@dataclass(frozen=True, slots=True)
+class PlanFlags:
+    """The options that shape a plan, as they come from the command line."""
+
+    only: tuple[str, ...]
+    no_prune: bool
+    max_deletes: DeleteLimit | None
+    allow_empty: bool
+    allow_commands: bool
+    rotate_passwords: bool
+
+    def options(self, test: TestWhen | None = None, to_email: str | None = None) -> PlanOptions:
+        """The same, as the planner takes it."""
+        return PlanOptions(
+            prune=False if self.no_prune else None,
+            max_deletes=self.max_deletes,
+            allow_empty=self.allow_empty,
+            only=Globs(self.only),
+            rotate_passwords=self.rotate_passwords,
+            test=TestSettings(test, to_email),
+        )
+
+
+only_option = click.option(
+    "--only", multiple=True, metavar="GLOB", help="Narrow everything to these addresses; may be repeated."
+)
+allow_commands_option = click.option("--allow-commands", is_flag=True, help="Run the commands of {command: …} secrets.")
+
+
+def plan_options(command: Command) -> Command:
+    """What shapes a plan; arrives as ``planning: PlanFlags``."""
+    return _packed(
+        "planning",
+        PlanFlags,
+        [
+            only_option,
+            click.option("--no-prune", is_flag=True, help="Delete nothing."),
+            click.option(
+                "--max-deletes",
+                type=DELETE_LIMIT,
+                metavar="N|P%",
+                help="Most accounts to delete; wins over the YAML's policy (30%).",
+            ),
+            click.option("--allow-empty", is_flag=True, help="Allow deleting every account."),
+            allow_commands_option,
+            click.option(
+                "--rotate-passwords",
+                is_flag=True,
+                help="Send declared passwords where the server hides the current ones.",
+            ),
+        ],
+    )(command)
+
+
+to_email_option = click.option(
+    "--to-email", type=ADDRESS, metavar="ADDRESS", help="Where test mails go; wins over the YAML."
+)
+
+
+def _packed(name: str, kind: type[Any], options: Sequence[Callable[[Any], Any]]) -> Callable[[Command], Command]:
+    """Adds options whose values arrive as one ``kind``, in the argument ``name``."""
+    members = [one.name for one in fields(kind)]
+
+    def decorate(command: Command) -> Command:
+        @wraps(command)
+        def wrapper(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - passes on whatever click gives
+            bundle = kind(**{member: kwargs.pop(member) for member in members})
+            return command(*args, **{name: bundle}, **kwargs)
+
+        decorated: Any = wrapper
+        for option in reversed(options):
+            decorated = option(decorated)
+        return decorated  # type: ignore[no-any-return]
+
+    return decorate

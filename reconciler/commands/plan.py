@@ -1,0 +1,61 @@
+"""``reconciler plan``: shows what would change."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from reconciler import wiring
+from reconciler.commands.documents import show_plan
+from reconciler.commands.options import (
+    PlanFlags,
+    output_options,
+    paths_argument,
+    plan_options,
+    server_options,
+)
+from reconciler.errors import ExitCode
+from reconciler.report.formats import PLAN_FORMATS
+
+if TYPE_CHECKING:
+    from reconciler.commands.invocation import Invocation
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  reconciler plan accounts.yaml
+  reconciler plan accounts.yaml --detailed-exitcode -f json -o plan.json
+  reconciler plan accounts/ --only '*@example.com'"""
+)
+@paths_argument
+@plan_options
+@click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 when changes are needed.")
+@server_options
+@output_options(PLAN_FORMATS, "plan")
+@click.pass_obj
+def plan(
+    invocation: Invocation,
+    *,
+    paths: tuple[str, ...],
+    planning: PlanFlags,
+    detailed_exitcode: bool,
+    server: wiring.ServerFlags,
+) -> ExitCode:
+    """Show what would change. Never writes anything.
+
+    PATH is a YAML file, or a folder of them; several make one set.
+    """
+    surroundings = wiring.Surroundings(invocation.redactor)
+    options = planning.options()
+    desired = wiring.load(paths, options.only, surroundings, allow_commands=planning.allow_commands)
+    named, connection = wiring.connect(desired.server, server, surroundings, allow_commands=planning.allow_commands)
+    with wiring.reading(connection) as reader:
+        found = wiring.plan(desired, reader, named, options)
+    show_plan(invocation, found)
+    if found.errors:
+        return ExitCode.ERROR
+    if found.refusals:
+        return ExitCode.GUARD
+    return ExitCode.CHANGES if detailed_exitcode and found.changes else ExitCode.OK

@@ -1,0 +1,76 @@
+"""Progress on standard error: a bar on a terminal, lines in a pipe, nothing when quiet."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from reconciler.report.view import plain
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from reconciler.apply.executor import Listener
+    from reconciler.apply.write import StepResult
+    from reconciler.commands.invocation import Invocation
+    from reconciler.model.change import Change, Step
+
+
+@contextmanager
+def progress(invocation: Invocation, total: int) -> Iterator[Listener]:
+    """A listener that shows how far the run is.
+
+    Args:
+        invocation: Says whether progress is wanted and where it goes.
+        total: How many steps there are.
+    """
+    if invocation.quiet or not total:
+        yield _Silence()
+    elif sys.stderr.isatty():
+        with _bar(total) as bar:
+            yield bar
+    else:
+        yield _Lines(invocation, total)
+
+
+class _Silence:
+    def before(self, change: Change, step: Step) -> None:
+        """Says nothing."""
+
+    def after(self, change: Change, step: Step, result: StepResult) -> None:
+        """Says nothing."""
+
+
+class _Lines(_Silence):
+    def __init__(self, invocation: Invocation, total: int) -> None:
+        self._invocation = invocation
+        self._total = total
+        self._count = 0
+        self._lock = threading.Lock()
+
+    def after(self, change: Change, step: Step, result: StepResult) -> None:  # noqa: ARG002 - the listener's interface
+        with self._lock:
+            self._count += 1
+            self._invocation.note(
+                f"[{self._count}/{self._total}] {change.action} {plain(change.address)}: {result.status}"
+            )
+
+
+@contextmanager
+def _bar(total: int) -> Iterator[Listener]:
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True) as shown:
+        yield _Bar(shown, total)
+
+
+class _Bar(_Silence):
+    def __init__(self, shown: Any, total: int) -> None:  # noqa: ANN401 - rich is imported where it is used
+        self._shown = shown
+        self._task = shown.add_task("Applying", total=total)
+
+    def after(self, change: Change, step: Step, result: StepResult) -> None:  # noqa: ARG002 - the listener's interface
+        self._shown.advance(self._task)

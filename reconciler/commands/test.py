@@ -1,0 +1,80 @@
+"""``reconciler test``: tries the declared settings."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import click
+
+from reconciler import wiring
+from reconciler.commands.documents import show_report
+from reconciler.commands.interrupts import interruptible
+from reconciler.commands.options import (
+    allow_commands_option,
+    only_option,
+    output_options,
+    parallelism_option,
+    paths_argument,
+    server_options,
+    to_email_option,
+)
+from reconciler.errors import ExitCode
+from reconciler.model.desired import Globs
+from reconciler.model.outcome import Report
+from reconciler.report.formats import RESULT_FORMATS
+
+if TYPE_CHECKING:
+    from reconciler.commands.invocation import Invocation
+
+
+@click.command(
+    epilog="""\b
+Example:
+  reconciler test accounts.yaml --to-email ops@example.com"""
+)
+@paths_argument
+@to_email_option
+@only_option
+@allow_commands_option
+@parallelism_option
+@server_options
+@output_options(RESULT_FORMATS, "result")
+@click.pass_obj
+def test(  # noqa: PLR0913 - one for each option of the command line
+    invocation: Invocation,
+    *,
+    paths: tuple[str, ...],
+    to_email: str | None,
+    only: tuple[str, ...],
+    allow_commands: bool,
+    parallelism: int,
+    server: wiring.ServerFlags,
+) -> ExitCode:
+    """Send each declared account's settings through the test endpoint. Writes nothing.
+
+    What the YAML leaves open is taken from the account on the server.
+    """
+    from reconciler.apply.trial import attempt_all
+    from reconciler.plan.trials import trials_of
+
+    surroundings = wiring.Surroundings(invocation.redactor)
+    desired = wiring.load(paths, Globs(only), surroundings, allow_commands=allow_commands)
+    named, connection = wiring.connect(
+        desired.server, server, surroundings, allow_commands=allow_commands, parallelism=parallelism
+    )
+    started_at = datetime.now(UTC)
+    with wiring.writing(connection) as writer, interruptible(surroundings.stop, invocation):
+        trials = trials_of(desired, writer.list_accounts(), only=Globs(only), to_email=to_email)
+        outcomes = attempt_all(writer, trials, parallelism=parallelism, stop=surroundings.stop)
+    report = Report(
+        server=named,
+        started_at=started_at,
+        finished_at=datetime.now(UTC),
+        outcomes=outcomes,
+        interrupted=surroundings.stop.is_set(),
+    )
+    show_report(invocation, report)
+    if report.interrupted:
+        return ExitCode.INTERRUPTED
+    return ExitCode.OK if report.complete else ExitCode.INCOMPLETE

@@ -1,0 +1,55 @@
+"""Values that options take: durations, limits, addresses."""
+
+from __future__ import annotations
+
+import re
+
+import click
+
+from reconciler.model.desired import DeleteLimit
+
+_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600}
+
+
+class Duration(click.ParamType[float]):
+    """Seconds as a number, or ``30s``, ``5m``, ``1h``; arrives as seconds."""
+
+    name = "duration"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Turns the text into seconds."""
+        found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", str(value))
+        seconds = float(found[1]) * _UNITS[found[2]] if found else 0.0
+        if seconds <= 0:
+            self.fail(f"{value!r} is not a duration; write 30, 30s, 5m or 1h", param, ctx)
+        return seconds
+
+
+class Limit(click.ParamType[DeleteLimit]):
+    """A number, or a percentage such as ``30%``."""
+
+    name = "limit"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> DeleteLimit:
+        """Turns the text into a limit."""
+        found = re.fullmatch(r"(\d{1,9})(%?)", str(value))
+        if not found or (found[2] and int(found[1]) > 100):  # noqa: PLR2004 - per cent
+            self.fail(f"{value!r} is not a limit; write a number or a percentage such as 30%", param, ctx)
+        return DeleteLimit(int(found[1]), percent=bool(found[2]))
+
+
+class Address(click.ParamType[str]):
+    """An email address."""
+
+    name = "address"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Takes what looks like an address."""
+        if not re.fullmatch(r"[^\s@\x00-\x1f]+@[^\s@\x00-\x1f]+", str(value)):
+            self.fail(f"{value!r} is not an email address", param, ctx)
+        return str(value)
+
+
+DURATION = Duration()
+DELETE_LIMIT = Limit()
+ADDRESS = Address()

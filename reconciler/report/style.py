@@ -1,0 +1,45 @@
+"""Colour and line drawing for a terminal, as far as the stream can show them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from reconciler.model.change import Action
+from reconciler.model.outcome import Status
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_CODES = {"green": 32, "yellow": 33, "red": 31, "cyan": 36, "bold": 1, "dim": 2}
+
+SIGNS: Mapping[str, tuple[str, str]] = {
+    Action.CREATE: ("+", "green"),
+    Action.UPDATE: ("~", "yellow"),
+    Action.DELETE: ("-", "red"),
+}
+
+STATUS_COLOURS: Mapping[Status, str] = {
+    Status.APPLIED: "green",
+    Status.FAILED: "red",
+    Status.SKIPPED: "yellow",
+    Status.UNKNOWN: "red",
+    Status.NOT_ATTEMPTED: "yellow",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """What the stream can show.
+
+    Attributes:
+        colour: Whether ANSI colours are wanted.
+        arrow: Between before and after; ``->`` where the code page has no ``→``.
+    """
+
+    colour: bool = False
+    arrow: str = "→"
+
+    def paint(self, text: str, colour: str) -> str:
+        """``text`` in a colour, or as it is."""
+        return f"\x1b[{_CODES[colour]}m{text}\x1b[0m" if self.colour else text

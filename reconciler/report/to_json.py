@@ -1,0 +1,170 @@
+"""Plans and results as JSON documents, for programs. The plan follows Terraform's JSON plan as far as that goes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import reconciler
+from reconciler.model.account import SENSITIVE
+from reconciler.model.outcome import Status
+from reconciler.report.view import public_fields
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from datetime import datetime
+
+    from reconciler.errors import Problem
+    from reconciler.model.account import Account
+    from reconciler.model.change import Change, Plan, Server
+    from reconciler.model.outcome import Outcome, Report
+
+FORMAT_VERSION = "1.0"
+
+Document = dict[str, Any]
+
+
+def plan_document(plan: Plan | None, *, created_at: datetime, errors: Sequence[Problem] = ()) -> Document:
+    """The plan, or why there is none.
+
+    Args:
+        plan: What was planned; ``None`` where planning failed as a whole.
+        created_at: When, in UTC; the only part that differs between two runs over the same input.
+        errors: Why planning failed, where ``plan`` is ``None``.
+    """
+    changes = [_change(change, plan.server) for change in plan.changes] if plan else []
+    problems = (*plan.errors, *plan.refusals) if plan else errors
+    return {
+        "format_version": FORMAT_VERSION,
+        "tool": _tool(),
+        "created_at": _time(created_at),
+        "servers": [{"name": plan.server.name, "url": plan.server.url}] if plan else [],
+        "digest": digest(changes),
+        "applyable": plan is not None and plan.applicable,
+        "errored": plan is None or bool(plan.errors),
+        "summary": asdict(plan.counts) if plan else dict.fromkeys(_COUNTS, 0),
+        "resource_changes": changes,
+        "warnings": [_problem(one) for one in plan.warnings] if plan else [],
+        "errors": [_problem(one) for one in problems],
+    }
+
+
+def result_document(
+    report: Report | None, *, started_at: datetime, finished_at: datetime, errors: Sequence[Problem] = ()
+) -> Document:
+    """What became of an ``apply`` or a ``test``, or why there was none."""
+    outcomes = report.outcomes if report else ()
+    return {
+        "format_version": FORMAT_VERSION,
+        "tool": _tool(),
+        "started_at": _time(started_at),
+        "finished_at": _time(finished_at),
+        "summary": outcome_counts(outcomes),
+        "results": [_outcome(one, report.server) for one in outcomes] if report else [],
+        "errors": [_problem(one) for one in (*errors, *(report.errors if report else ()))],
+    }
+
+
+def outcome_counts(outcomes: Iterable[Outcome]) -> dict[str, int]:
+    """How many outcomes have which status, and how many tests passed and failed."""
+    outcomes = list(outcomes)
+    statuses = Counter(one.status for one in outcomes)
+    tests = Counter(one.test.passed for one in outcomes if one.test)
+    return {
+        **{status.value: statuses[status] for status in Status},
+        "tests_passed": tests[True],
+        "tests_failed": tests[False],
+    }
+
+
+def digest(changes: Sequence[Document]) -> str:
+    """The SHA-256 of what changes; reasons and line numbers do not count."""
+    core = [
+        [
+            one["address"],
+            one["id"],
+            one["change"]["actions"],
+            one["change"]["before"],
+            one["change"]["after"],
+            one["fields"],
+        ]
+        for one in changes
+    ]
+    return hashlib.sha256(json.dumps(core, sort_keys=True).encode()).hexdigest()
+
+
+def to_json(document: Document) -> str:
+    """The document as text: ASCII alone, so that it is the same bytes in every code page."""
+    return json.dumps(document, indent=2) + "\n"
+
+
+_COUNTS = ("create", "update", "delete", "unchanged", "ignored", "protected", "unmanaged")
+
+
+def _change(change: Change, server: Server) -> Document:
+    return {
+        "address": f"email_account[{json.dumps(change.address, ensure_ascii=False)}]",
+        "mode": "managed",
+        "type": "email_account",
+        "name": change.address,
+        "change": {
+            "actions": [change.action.value],
+            "before": _state(change.before),
+            "after": _state(change.after),
+            "after_unknown": {"id": True} if change.before is None else {},
+            "before_sensitive": _sensitive(change.before),
+            "after_sensitive": _sensitive(change.after),
+        },
+        "id": change.id,
+        "server": server.name,
+        "fields": [one.field for one in change.fields],
+        "reason": "; ".join((change.reason, *change.notes)),
+    }
+
+
+def _state(account: Account | None) -> Document | None:
+    if account is None:
+        return None
+    fields = public_fields(account)
+    return fields if account.id is None else {"id": account.id, **fields}
+
+
+def _sensitive(account: Account | None) -> dict[str, bool] | bool:
+    if account is None:
+        return False
+    return {name: True for name in sorted(SENSITIVE) if name in account.fields}
+
+
+def _outcome(outcome: Outcome, server: Server) -> Document:
+    found: Document = {
+        "address": outcome.address,
+        "server": server.name,
+        "action": str(outcome.action),
+        "status": outcome.status.value,
+        "id": outcome.id,
+    }
+    if outcome.error:
+        found["error"] = outcome.error
+    if outcome.note:
+        found["note"] = outcome.note
+    if outcome.test:
+        test = outcome.test
+        found["test"] = {"when": str(test.when), "to_email": test.to_email, "passed": test.passed}
+        if test.error:
+            found["test"]["error"] = test.error
+    return found
+
+
+def _problem(problem: Problem) -> Document:
+    return {name: value for name, value in asdict(problem).items() if value not in (None, "")}
+
+
+def _tool() -> dict[str, str]:
+    return {"name": "reconciler", "version": reconciler.__version__}
+
+
+def _time(moment: datetime) -> str:
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

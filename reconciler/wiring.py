@@ -1,0 +1,204 @@
+"""The composition root: puts YAML, secrets, server and planner together for the commands."""
+
+from __future__ import annotations
+
+import os
+import threading
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from reconciler.errors import ApiError, Problem, SecretError
+from reconciler.model.change import Plan, Server
+from reconciler.model.desired import AccessToken, Credentials, Desired, Login, RefreshToken, ServerSpec
+from reconciler.model.secret import Secret
+from reconciler.plan.builder import PlanOptions, build_plan, in_scope
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from contextlib import AbstractContextManager
+
+    from reconciler.api.connect import Connection
+    from reconciler.model.desired import DesiredAccount, Globs
+    from reconciler.model.ports import AccountReader, AccountWriter
+    from reconciler.model.redaction import Redactor
+
+
+@dataclass(frozen=True, slots=True)
+class ServerFlags:
+    """What the command line says about the server.
+
+    Attributes:
+        timeout: Seconds for one request.
+    """
+
+    url: str | None = None
+    token_file: str | None = None
+    refresh_token_file: str | None = None
+    timeout: float = 30.0
+    insecure_http: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a run takes from outside besides its arguments."""
+
+    redactor: Redactor
+    environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    stop: threading.Event = field(default_factory=threading.Event)
+
+
+def load(paths: Sequence[str], only: Globs, surroundings: Surroundings, *, allow_commands: bool) -> Desired:
+    """Reads the YAML and resolves the passwords of the accounts in scope.
+
+    Raises:
+        SpecError: For everything that is wrong in the YAML.
+        SecretError: For every reference that cannot be resolved.
+    """
+    from reconciler.spec.desired import read_desired
+    from reconciler.spec.secrets import resolve_accounts
+
+    desired = read_desired(paths)
+    wanted = [one for one in desired.accounts if in_scope(one, only)]
+    others = [one for one in desired.accounts if not in_scope(one, only)]
+    resolved = resolve_accounts(wanted, environ=surroundings.environ, allow_commands=allow_commands)
+    _remember(resolved, surroundings.redactor)
+    return replace(desired, accounts=(*resolved, *others))
+
+
+def connect(
+    spec: ServerSpec,
+    flags: ServerFlags,
+    surroundings: Surroundings,
+    *,
+    allow_commands: bool = False,
+    parallelism: int = 10,
+) -> tuple[Server, Connection]:
+    """Decides which server is meant and with which credentials; flags win over environment, which wins over YAML.
+
+    The YAML's credentials and CA go to the YAML's server alone.
+
+    Raises:
+        ApiError: Where no server, or no credentials for it, are named.
+        SecretError: Where the credentials cannot be read.
+    """
+    from reconciler.api.connect import Connection
+
+    given = flags.url or surroundings.environ.get("RECONCILER_URL")
+    url = _normalized(given or spec.url or "")
+    is_from_yaml = spec.url is not None and _normalized(spec.url) == url
+    credentials = _credentials(flags, surroundings.environ)
+    if credentials is None and spec.auth is not None and is_from_yaml:
+        from reconciler.spec.secrets import resolve_credentials
+
+        credentials = resolve_credentials(spec.auth, environ=surroundings.environ, allow_commands=allow_commands)
+    if credentials is None:
+        raise _no_credentials(url, spec)
+    _remember_credentials(credentials, surroundings.redactor)
+    name = (spec.name if is_from_yaml or given is None else None) or urlsplit(url).hostname or url
+    return Server(name, url), Connection(
+        url=url,
+        credentials=credentials,
+        ca_file=spec.ca_file if is_from_yaml else None,
+        timeout=flags.timeout,
+        parallelism=parallelism,
+        insecure_http=flags.insecure_http,
+        redactor=surroundings.redactor,
+        stop=surroundings.stop,
+    )
+
+
+def reading(connection: Connection) -> AbstractContextManager[AccountReader]:
+    """Opens the server for reading; what comes back has no way to write."""
+    from reconciler.api.connect import open_reader
+
+    return open_reader(connection)
+
+
+def writing(connection: Connection) -> AbstractContextManager[AccountWriter]:
+    """Opens the server for reading and writing."""
+    from reconciler.api.connect import open_writer
+
+    return open_writer(connection)
+
+
+def plan(desired: Desired, reader: AccountReader, server: Server, options: PlanOptions) -> Plan:
+    """Fetches the current state and plans."""
+    return build_plan(desired, reader.list_accounts(), server, options)
+
+
+def _normalized(url: str) -> str:
+    if not url:
+        message = "no server is named"
+        hint = "set `server.url` in the YAML, RECONCILER_URL, or --url"
+        raise ApiError(Problem(kind="no_server", message=message, hint=hint))
+    try:
+        parts = urlsplit(url.strip())
+        port = parts.port
+    except ValueError:
+        parts, port = urlsplit(""), None
+    bad = parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment
+    if bad or parts.path not in ("", "/"):
+        message = f"{_without_login(url)!r} is not a server's URL"
+        raise ApiError(Problem(kind="bad_url", message=message, hint="write it like https://fw.example.com"))
+    if parts.username is not None or parts.password is not None:
+        message = "the server's URL holds a user name or password"
+        hint = "use RECONCILER_USERNAME and RECONCILER_PASSWORD, or a token"
+        raise ApiError(Problem(kind="bad_url", message=message, hint=hint))
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    default = {"http": 80, "https": 443}[parts.scheme]
+    return f"{parts.scheme}://{host}" + (f":{port}" if port and port != default else "")
+
+
+def _without_login(url: str) -> str:
+    return url.rpartition("@")[2]
+
+
+def _credentials(flags: ServerFlags, environ: Mapping[str, str]) -> Credentials | None:
+    if flags.token_file:
+        return AccessToken(_from_file(flags.token_file))
+    if flags.refresh_token_file:
+        return RefreshToken(_from_file(flags.refresh_token_file))
+    if token := environ.get("RECONCILER_TOKEN"):
+        return AccessToken(Secret(token))
+    if token := environ.get("RECONCILER_REFRESH_TOKEN"):
+        return RefreshToken(Secret(token))
+    username, password = environ.get("RECONCILER_USERNAME"), environ.get("RECONCILER_PASSWORD")
+    if username and password:
+        return Login(Secret(username), Secret(password))
+    return None
+
+
+def _from_file(path: str) -> Secret:
+    try:
+        text = Path(path).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not a text file"
+        raise SecretError(Problem(kind="secret_file", message=f"cannot read {path}: {reason}")) from error
+    if not text:
+        raise SecretError(Problem(kind="secret_empty", message=f"{path} is empty"))
+    return Secret(text)
+
+
+def _no_credentials(url: str, spec: ServerSpec) -> ApiError:
+    hint = "set RECONCILER_REFRESH_TOKEN (or RECONCILER_TOKEN, or RECONCILER_USERNAME and RECONCILER_PASSWORD)"
+    if spec.auth is not None:
+        where = f"for {spec.url}" if spec.url else "without a `server.url` beside it"
+        message = f"no credentials for {url}: the YAML's `auth` is {where}, and is not sent anywhere else"
+    else:
+        message, hint = f"no credentials for {url}", f"{hint}, or `server.auth` in the YAML"
+    return ApiError(Problem(kind="no_credentials", message=message, hint=hint))
+
+
+def _remember(accounts: Sequence[DesiredAccount], redactor: Redactor) -> None:
+    for one in accounts:
+        password = one.account.fields.get("password")
+        if isinstance(password, Secret):
+            redactor.add(password)
+
+
+def _remember_credentials(credentials: Credentials, redactor: Redactor) -> None:
+    secret = credentials.password if isinstance(credentials, Login) else credentials.token
+    if isinstance(secret, Secret):
+        redactor.add(secret)
