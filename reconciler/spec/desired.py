@@ -1,0 +1,109 @@
+"""YAML files to the desired set."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from reconciler.errors import Problem, SpecError
+from reconciler.model.desired import Desired
+from reconciler.model.secret import Secret
+from reconciler.spec import merge
+from reconciler.spec.accounts import AccountBuilder, Declared, declares_default
+from reconciler.spec.files import read_files
+from reconciler.spec.issues import Issue
+from reconciler.spec.loader import paused_collection
+from reconciler.spec.places import located
+from reconciler.spec.rules import broken_rules, shared_names
+from reconciler.spec.sheet import Sheet, given, read_sheet
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+
+def read_desired(paths: Sequence[str]) -> Desired:
+    """Reads YAML files, and folders of them, as one set.
+
+    Secrets stay references; a literal one becomes a ``Secret`` and earns a warning.
+
+    Args:
+        paths: Files and folders, as the user named them.
+
+    Raises:
+        SpecError: With every problem of all files, sorted by file, line and column.
+    """
+    if not paths:
+        raise SpecError.of("no YAML file is named", kind="no_yaml_files", hint="name files or folders")
+    sources, problems = read_files(paths)
+    with paused_collection():
+        sheets: list[Sheet] = []
+        for source in sources:
+            outcome = read_sheet(source)
+            if isinstance(outcome, Sheet):
+                sheets.append(outcome)
+            else:
+                problems.append(outcome)
+        return _combined(sheets, problems)
+
+
+def _combined(sheets: Sequence[Sheet], problems: list[Problem]) -> Desired:
+    settings, conflicts = merge.merged(sheets)
+    one_is_default = any(map(declares_default, sheets))
+    accounts = [
+        account for sheet in sheets for account in AccountBuilder(sheet, one_is_default=one_is_default).build()
+    ]
+    policy = merge.policy(settings)
+    issues = [issue for sheet in sheets for issue in sheet.issues]
+    issues += filter(None, map(merge.bad_auth, sheets))
+    issues += conflicts
+    if not any(issue.kind == "several_servers" for issue in conflicts):
+        issues += broken_rules(accounts, policy.ignore)
+    problems += located(issues, [sheet.source for sheet in sheets if sheet.irregular])
+    if problems:
+        raise SpecError(*sorted(problems, key=_by_place))
+    return Desired(
+        tuple(account.desired for account in accounts),
+        policy,
+        merge.server(settings),
+        tuple(sorted(_warnings(sheets, accounts), key=_by_place)),
+    )
+
+
+def _warnings(sheets: Sequence[Sheet], accounts: Sequence[Declared]) -> Iterator[Problem]:
+    issues = [issue for sheet in sheets for issue in _header_warnings(sheet)]
+    issues += shared_names(accounts)
+    yield from located(issues, ())
+    for account in accounts:
+        if isinstance(account.row.given.get("password"), Secret):
+            origin = account.desired.origin
+            yield Problem(
+                kind="literal_secret",
+                message=_LITERAL.format("password"),
+                hint=_REFERENCES,
+                address=account.desired.account.email,
+                file=origin.file,
+                line=origin.line,
+                column=origin.column,
+            )
+
+
+_LITERAL = "the {} of this entry is written into the file itself"
+_REFERENCES = "refer to it with {env: NAME}, {file: path} or {command: [program, argument]}"
+
+
+def _header_warnings(sheet: Sheet) -> Iterator[Issue]:
+    lone = merge.lone_auth(sheet)
+    if lone:
+        yield lone
+    blocks = {
+        ("defaults",): given(sheet.document.defaults),
+        ("server", "auth"): given(sheet.document.server.auth),
+    }
+    for path, values in blocks.items():
+        for name, value in values.items():
+            if isinstance(value, Secret) and name != "username":
+                spot = sheet.spot(*path, name, key=True)
+                yield Issue(kind="literal_secret", message=_LITERAL.format(name), hint=_REFERENCES, spot=spot)
+
+
+def _by_place(problem: Problem) -> tuple[str, int, int, str]:
+    return (problem.file or "", problem.line or 0, problem.column or 0, problem.message)

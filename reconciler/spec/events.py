@@ -1,0 +1,127 @@
+"""The door to PyYAML: its events, and its failures in words that show nothing of the text."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Final, Protocol, Self
+
+from yaml import SafeLoader, YAMLError
+from yaml.error import MarkedYAMLError
+from yaml.reader import ReaderError
+
+from reconciler.spec.issues import Place
+from reconciler.spec.shown import escaped
+
+try:
+    from yaml._yaml import CParser
+except ImportError:  # PyYAML built without libyaml: slower, and the same otherwise
+    CParser = SafeLoader
+
+if TYPE_CHECKING:
+    from yaml import Event
+
+_BOM: Final = b"\xef\xbb\xbf"
+_UTF_16: Final = (b"\xff\xfe", b"\xfe\xff")
+_UNPRINTABLE: Final = re.compile(r"[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
+"""What libyaml does not take unescaped."""
+
+_HINTS: Final = (
+    ("tab", "indent with blanks, not with tabs"),
+    ("cannot start any token", "put a text that begins with a special character in quotes"),
+    ("mapping values", "a text with a colon and a blank in it needs quotes; otherwise check the indentation"),
+    ("expected <block end>", "check the indentation: entries of one mapping or list start in the same column"),
+    ("could not find expected ':'", "a key needs a colon and a blank after it"),
+    ("unknown escape", "a backslash is special in double quotes: double it, or use single quotes"),
+    ("end of stream", "a quote or bracket is not closed"),
+)
+
+
+class Events(Protocol):
+    """A parser of PyYAML."""
+
+    def get_event(self) -> Event:
+        """The next event."""
+
+
+class Unreadable(Exception):
+    """A text that cannot be read as YAML; carries one problem's parts."""
+
+    def __init__(self, kind: str, message: str, hint: str = "", place: Place | None = None) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.message = message
+        self.hint = hint
+        self.place = place
+
+    @classmethod
+    def at(cls, event: Event, kind: str, message: str, hint: str = "") -> Self:
+        """The failure at an event."""
+        return cls(kind, message, hint, place_of(event))
+
+
+def place_of(event: Event) -> Place:
+    """Where an event starts."""
+    return Place(event.start_mark.line + 1, event.start_mark.column + 1)
+
+
+def open_events(data: bytes, parser: type[Events] = CParser) -> Events:
+    """A parser over UTF-8 text, with or without a byte order mark.
+
+    Raises:
+        Unreadable: The bytes are not UTF-8.
+    """
+    if data.startswith(_UTF_16):
+        raise Unreadable("encoding", "the file is UTF-16", "save it as UTF-8")
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        failure = _not_utf_8(data, error.start)
+    else:
+        return parser(text if parser is SafeLoader else data.removeprefix(_BOM))  # type: ignore[call-arg]
+    raise failure
+
+
+def unreadable(error: YAMLError, data: bytes) -> Unreadable:
+    """A failure of PyYAML in our words.
+
+    The parser quotes pieces of the text in some of its messages. They may be pieces of a password, and are left out.
+    """
+    if isinstance(error, ReaderError):
+        return _unprintable(data)
+    place = None
+    message = "this is not YAML"
+    if isinstance(error, MarkedYAMLError):
+        mark = error.problem_mark or error.context_mark
+        place = Place(mark.line + 1, mark.column + 1) if mark else None
+        parts = (_unquoted(part) for part in (error.problem, error.context) if part)
+        message = ": ".join(("this is not YAML", ", ".join(parts)))
+    return Unreadable("syntax", message, next((hint for word, hint in _HINTS if word in message), ""), place)
+
+
+def _unquoted(text: str) -> str:
+    kept = "|".join(re.escape(word) for word in ("'<", "':'", "'-'", "','", "']'", "'}'"))
+    return escaped(re.sub(rf"(?!{kept})['\"].*['\"]", "…", text), 100)
+
+
+def _not_utf_8(data: bytes, offset: int) -> Unreadable:
+    before = data[:offset]
+    line_start = before.rfind(b"\n") + 1
+    place = Place(before.count(b"\n") + 1, len(before[line_start:].decode("utf-8", "replace")) + 1)
+    if b"\0" in data:
+        return Unreadable("binary_file", f"this is a binary file (byte {offset} is not UTF-8)", "name a YAML file", place)
+    return Unreadable("encoding", f"byte {offset} (0x{data[offset]:02x}) is not UTF-8", "save the file as UTF-8", place)
+
+
+def _unprintable(data: bytes) -> Unreadable:
+    text = data.decode("utf-8-sig")
+    match = _UNPRINTABLE.search(text)
+    if match is None:
+        return Unreadable("control_character", "the file holds a character that YAML does not allow")
+    before = text[: match.start()]
+    place = Place(before.count("\n") + 1, len(before) - before.rfind("\n"))
+    code = f"\\u{ord(match[0]):04x}"
+    if match[0] == "\0":
+        message = f"this is a binary file (byte {len(before.encode())} is NUL)"
+        return Unreadable("binary_file", message, "name a YAML file", place)
+    message = f"the character {code} is not allowed in YAML"
+    return Unreadable("control_character", message, f'remove it, or write it in double quotes as "{code}"', place)

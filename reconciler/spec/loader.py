@@ -1,0 +1,263 @@
+"""YAML text to plain dictionaries, lists and scalars, in one pass over libyaml's events.
+
+PyYAML's own way to here (nodes, then constructors) takes about nine times as long, and its recursion is what deep nesting
+breaks. Whatever is irregular but readable (a tag, a key given twice, an unknown alias) is only noted here; ``survey`` goes
+over the text again and says what and where.
+"""
+
+from __future__ import annotations
+
+import gc
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from yaml import AliasEvent, DocumentStartEvent, MappingEndEvent, MappingStartEvent, ScalarEvent, StreamEndEvent, YAMLError
+from yaml.events import CollectionEndEvent, NodeEvent
+
+from reconciler.spec.events import Unreadable, open_events, unreadable
+from reconciler.spec.issues import Place
+from reconciler.spec.scalars import SUSPECTS, resolve
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from yaml import Event
+
+DEEPEST: Final = 64
+"""Levels of nesting; accounts need five."""
+
+_MOST_EXPANDED: Final = 5_000_000
+_FREELY_EXPANDED: Final = 100_000
+_MERGE: Final = "\0<<"
+"""The key under which a plain ``<<`` waits until its mapping ends; a quoted ``"<<"`` is an ordinary key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A document as plain values.
+
+    Attributes:
+        value: Dictionaries with string keys, lists, and scalars of the core schema.
+        items: For each list right under the root, by its key: where its items start.
+        irregular: Something was passed over that ``survey`` has to report.
+    """
+
+    value: object
+    items: Mapping[str, Sequence[Place]]
+    irregular: bool
+
+
+@contextmanager
+def paused_collection() -> Iterator[None]:
+    """No garbage collection meanwhile: it would walk the growing tree over and over and find nothing."""
+    running = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if running:
+            gc.enable()
+
+
+def load(data: bytes) -> Loaded:
+    """Loads the first document of a YAML text.
+
+    Raises:
+        Unreadable: This is not YAML, or not YAML that is safe to read.
+    """
+    try:
+        return _Builder(data).build()
+    except YAMLError as error:
+        failure = unreadable(error, data)
+    raise failure
+
+
+@dataclass(slots=True)
+class _Frame:
+    container: dict[str, object] | list[object]
+    anchor: str | None
+    places: list[Place] | None
+
+
+class _Builder:
+    """Puts the containers together; the open ones lie on a stack, so that depth costs no recursion."""
+
+    def __init__(self, data: bytes) -> None:
+        self._next = open_events(data).get_event
+        self._root: list[object] = []
+        self._stack = [_Frame(self._root, None, None)]
+        self._items: dict[str, list[Place]] = {}
+        self._anchors: dict[str, object] = {}
+        self._sizes: dict[int, int] = {}
+        self._sized: list[object] = []  # keeps what _sizes knows by its id alive
+        self._plain_keys: set[str] = set()
+        self._expandable = min(_FREELY_EXPANDED + len(data), _MOST_EXPANDED)
+        self._irregular = False
+
+    def build(self) -> Loaded:
+        self._next()
+        if not isinstance(self._next(), DocumentStartEvent):
+            raise _empty()
+        self._open(self._next(), self._root, None)
+        while len(self._stack) > 1:
+            frame = self._stack[-1]
+            if isinstance(frame.container, dict):
+                self._entries(frame.container)
+            else:
+                self._elements(frame.container, frame.places)
+        self._next()
+        if self._root == [None]:
+            raise _empty()
+        if not isinstance(self._next(), StreamEndEvent):
+            self._irregular = True
+        return Loaded(self._root[0], self._items, self._irregular)
+
+    def _entries(self, target: dict[str, object]) -> None:
+        """Reads on in a mapping, until it ends or a container opens inside. This is the hot loop."""
+        next_event, plain_keys, suspects = self._next, self._plain_keys, SUSPECTS
+        while True:
+            event = next_event()
+            if event.__class__ is not ScalarEvent:
+                if self._end(event):
+                    return
+                continue
+            key = event.value
+            if key not in plain_keys or event.anchor or event.tag:
+                key = self._key(event)
+            if key in target:
+                self._irregular = True
+            event = next_event()
+            if event.__class__ is ScalarEvent and not event.anchor and not event.tag:
+                value = event.value
+                target[key] = resolve(value) if value[:1] in suspects and event.implicit[0] else value
+            elif self._open(event, target, key):
+                return
+
+    def _elements(self, target: list[object], places: list[Place] | None) -> None:
+        """Reads on in a list, until it ends or a container opens inside."""
+        while True:
+            event = self._next()
+            if isinstance(event, CollectionEndEvent):
+                self._close()
+                return
+            if places is not None:
+                places.append(Place(event.start_mark.line + 1, event.start_mark.column + 1))
+            if self._open(event, target, None):
+                return
+
+    def _open(self, event: Event, target: dict[str, object] | list[object], key: str | None) -> bool:
+        """Attaches any node; returns whether it is a container, which is then on top of the stack."""
+        if isinstance(event, AliasEvent):
+            self._attach(target, key, self._alias(event))
+            return False
+        self._irregular = self._irregular or event.tag is not None
+        if isinstance(event, ScalarEvent):
+            value = resolve(event.value) if not event.style else event.value
+            if event.anchor:
+                self._anchors[event.anchor] = value
+            self._attach(target, key, value)
+            return False
+        container: dict[str, object] | list[object] = {} if isinstance(event, MappingStartEvent) else []
+        self._attach(target, key, container)
+        self._push(event, container, key)
+        return True
+
+    @staticmethod
+    def _attach(target: dict[str, object] | list[object], key: str | None, value: object) -> None:
+        if isinstance(target, list):
+            target.append(value)
+        else:
+            target[str(key)] = value
+
+    def _push(self, event: NodeEvent, container: dict[str, object] | list[object], key: str | None) -> None:
+        if len(self._stack) > DEEPEST:
+            raise Unreadable.at(event, "too_deep", f"nested more than {DEEPEST} levels deep")
+        places = None
+        if key is not None and len(self._stack) == 2 and isinstance(container, list):  # noqa: PLR2004 - right under the root
+            places = self._items[key] = []
+        self._stack.append(_Frame(container, event.anchor, places))
+        if event.anchor:
+            self._anchors.pop(event.anchor, None)
+
+    def _end(self, event: Event) -> bool:
+        """Takes what stands in place of a plain key: the mapping's end, or something that cannot be a key."""
+        if isinstance(event, MappingEndEvent):
+            self._close()
+            return True
+        self._irregular = True
+        self._skip(event)
+        self._skip(self._next())
+        return False
+
+    def _skip(self, event: Event) -> None:
+        depth = _step(event)
+        while depth:
+            depth += _step(self._next())
+            if depth > DEEPEST:
+                raise Unreadable.at(event, "too_deep", f"nested more than {DEEPEST} levels deep")
+
+    def _close(self) -> None:
+        frame = self._stack.pop()
+        if isinstance(frame.container, dict) and _MERGE in frame.container:
+            self._merge(frame.container, frame.container.pop(_MERGE))
+        if frame.anchor:
+            self._anchors[frame.anchor] = frame.container
+            self._sizes[id(frame.container)] = self._size(frame.container)
+            self._sized.append(frame.container)
+
+    def _key(self, event: ScalarEvent) -> str:
+        """A key that is seen for the first time, quoted, or odd."""
+        key: str = event.value
+        if event.tag:
+            self._irregular = True
+        if event.anchor:
+            self._anchors[event.anchor] = key
+        if event.style:
+            return key
+        if key == "<<":
+            return _MERGE
+        if isinstance(resolve(key), str):
+            self._plain_keys.add(key)
+        else:
+            self._irregular = True
+        return key
+
+    def _alias(self, event: AliasEvent) -> object:
+        """What an alias stands for; the nodes that all aliases stand for together are bounded."""
+        if event.anchor not in self._anchors:
+            self._irregular = True
+            return None
+        value = self._anchors[event.anchor]
+        self._expandable -= self._sizes.get(id(value), 1)
+        if self._expandable < 0:
+            hint = "write the values out, or split the file"
+            raise Unreadable.at(event, "alias_bomb", "the aliases of this file expand to too many values", hint)
+        return value
+
+    def _size(self, value: object) -> int:
+        size, waiting = 0, [value]
+        while waiting:
+            node = waiting.pop()
+            size += self._sizes.get(id(node), 1)
+            if id(node) not in self._sizes and isinstance(node, dict | list):
+                waiting.extend(node.values() if isinstance(node, dict) else node)
+        return size
+
+    def _merge(self, target: dict[str, object], merged: object) -> None:
+        for source in merged if isinstance(merged, list) else [merged]:
+            if isinstance(source, dict):
+                for key, value in source.items():
+                    target.setdefault(key, value)
+            else:
+                self._irregular = True
+
+
+def _step(event: Event) -> int:
+    if isinstance(event, CollectionEndEvent):
+        return -1
+    return 1 if isinstance(event, NodeEvent) and not isinstance(event, ScalarEvent | AliasEvent) else 0
+
+
+def _empty() -> Unreadable:
+    return Unreadable("empty_file", "the file is empty", "a file without accounts says so: version: 1 and accounts: []")

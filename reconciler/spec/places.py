@@ -1,0 +1,72 @@
+"""Issues to problems: looks up the lines, in one more pass over each file that has any."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from reconciler.errors import Problem
+from reconciler.spec.events import Unreadable
+from reconciler.spec.files import Source, read_file
+from reconciler.spec.survey import Survey, survey
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Sequence
+
+    from reconciler.spec.issues import Issue, Path, Place, Spot
+
+
+def located(issues: Sequence[Issue], irregular: Iterable[Source]) -> list[Problem]:
+    """Gives every issue its file, line and column.
+
+    Args:
+        issues: What was found by path.
+        irregular: Files whose text has irregularities that are to be reported as well.
+    """
+    spots = [spot for issue in issues for spot in (issue.spot, issue.other) if spot is not None]
+    wanted: dict[Source, set[Path]] = {source: set() for source in irregular}
+    thorough = set(wanted)
+    for spot in spots:
+        wanted.setdefault(spot.source, set()).add(spot.path)
+    surveys = {source: survey(source, paths, thorough=source in thorough) for source, paths in wanted.items()}
+    irregularities = [problem for found in surveys.values() for problem in found.problems]
+    known = {(problem.file, problem.line, problem.column) for problem in irregularities}
+    problems = [_problem(issue, surveys) for issue in issues]
+    # A value that is irregular is often wrong as well; the irregularity is the cause.
+    kept = [problem for problem in problems if (problem.file, problem.line, problem.column) not in known]
+    return irregularities + kept
+
+
+def lines_of(file: str, paths: Collection[Path]) -> dict[Path, int]:
+    """Lines of nodes in a file that was read before; empty where it can no longer be read."""
+    if not os.path.isfile(file):  # noqa: PTH113 - a pipe would be waited for
+        return {}
+    outcome = read_file(file)
+    if not isinstance(outcome, Source):
+        return {}
+    try:
+        found = survey(outcome, paths, thorough=False)
+    except Unreadable:
+        return {}
+    return {path: found.place(path).line for path in paths}
+
+
+def _problem(issue: Issue, surveys: dict[Source, Survey]) -> Problem:
+    place = _place(issue.spot, surveys)
+    message = issue.message
+    if issue.other is not None:
+        other = _place(issue.other, surveys)
+        message += f" (the other is at {issue.other.source.name}:{other.line}:{other.column})"
+    return Problem(
+        kind=issue.kind,
+        message=message,
+        hint=issue.hint,
+        address=issue.address,
+        file=issue.spot.source.name,
+        line=place.line,
+        column=place.column,
+    )
+
+
+def _place(spot: Spot, surveys: dict[Source, Survey]) -> Place:
+    return surveys[spot.source].place(spot.path, key=spot.key)

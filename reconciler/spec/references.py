@@ -1,0 +1,128 @@
+"""The forms in which the YAML gives a secret: a literal, or where to find it. Messages here never show what was found."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from typing import Final, Literal, TypeAlias
+
+from reconciler.model.secret import Secret, SecretReference
+from reconciler.spec.shown import sort_of
+from reconciler.spec.values import BadValue, argument, environment_name
+
+Kind: TypeAlias = Literal["env", "file", "command"]
+
+_KINDS: Final[tuple[Kind, ...]] = ("env", "file", "command")
+_HINT: Final = "write {env: NAME}, {file: path} or {command: [program, argument]}"
+
+SECRET_SCHEMA: Final[dict[str, object]] = {
+    "anyOf": [
+        {
+            "title": "Environment variable",
+            "description": "The secret is in an environment variable.",
+            "type": "object",
+            "properties": {
+                "env": {"type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_]*$", "description": "Name of the variable."}
+            },
+            "required": ["env"],
+            "additionalProperties": False,
+        },
+        {
+            "title": "File",
+            "description": "The secret is the content of a file; one newline at its end does not count.",
+            "type": "object",
+            "properties": {
+                "file": {"type": "string", "minLength": 1, "description": "Path relative to this YAML file."}
+            },
+            "required": ["file"],
+            "additionalProperties": False,
+        },
+        {
+            "title": "Command",
+            "description": "The secret is what a command prints. Needs --allow-commands.",
+            "type": "object",
+            "properties": {
+                "command": {
+                    "type": "array",
+                    "items": {"type": "string"},
+                    "minItems": 1,
+                    "description": "Program and arguments, without a shell; run in the folder of this YAML file.",
+                }
+            },
+            "required": ["command"],
+            "additionalProperties": False,
+        },
+        {"title": "Literal", "description": "The secret itself; earns a warning.", "type": "string", "minLength": 1},
+    ],
+    "examples": [
+        {"env": "SMTP_PASSWORD"},
+        {"file": "secrets/smtp.txt"},
+        {"command": ["sops", "-d", "--extract", '["smtp"]', "secrets.yaml"]},
+    ],
+}
+"""Stands in the JSON Schema where the YAML takes a secret."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A reference that does not know yet in which file it stands."""
+
+    kind: Kind
+    target: tuple[str, ...]
+
+    def within(self, file: str, path: tuple[str | int, ...]) -> SecretReference:
+        """The reference as found at ``path`` of ``file``."""
+        return SecretReference(self.kind, self.target, file, path)
+
+
+def secret(value: object) -> Secret | Reference:
+    """Reads a secret's literal or reference.
+
+    Raises:
+        BadValue: It is neither.
+    """
+    if isinstance(value, str):
+        return _literal(value)
+    if isinstance(value, int | float):
+        raise BadValue(f"expected a text or a reference, found {sort_of(value)}", "put it in quotes")
+    if not isinstance(value, dict):
+        raise BadValue(f"expected a reference, found {sort_of(value)}", _HINT)
+    return _reference(value)
+
+
+def _literal(text: str) -> Secret:
+    if not text:
+        raise BadValue("a secret cannot be empty", "write null to clear it, or leave the key out")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        reason = "a secret has to be valid Unicode"
+    else:
+        return Secret(text)
+    raise BadValue(reason)
+
+
+def _reference(value: dict[str, object]) -> Reference:
+    kinds = [kind for kind in _KINDS if kind in value]
+    if len(value) != 1 or not kinds:
+        # Keys are not shown: {hunter2} is a mapping too.
+        near = {close for key in value for close in difflib.get_close_matches(key, _KINDS, 1)} - set(kinds)
+        hint = f"did you mean {' or '.join(sorted(near))}? {_HINT}" if near else _HINT
+        raise BadValue("a secret's reference has exactly one key: env, file or command", hint)
+    kind = kinds[0]
+    target = value[kind]
+    if kind == "command":
+        return Reference(kind, _arguments(target))
+    if not isinstance(target, str) or not target:
+        raise BadValue(f"{kind} takes a text, found {sort_of(target) if target != '' else 'an empty one'}", _HINT)
+    return Reference(kind, (environment_name(target) if kind == "env" else argument(target),))
+
+
+def _arguments(target: object) -> tuple[str, ...]:
+    if not isinstance(target, list) or not target:
+        hint = "write {command: [program, argument]}; there is no shell"
+        raise BadValue(f"command takes a list of a program and its arguments, found {sort_of(target)}", hint)
+    for position, part in enumerate(target, 1):
+        if not isinstance(part, str):
+            raise BadValue(f"part {position} of the command is {sort_of(part)}, not a text", "put it in quotes")
+    return tuple(argument(part) for part in target)

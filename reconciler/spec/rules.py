@@ -1,0 +1,148 @@
+"""The rules that hold within an account and among all accounts of the set."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from reconciler.spec.issues import Issue
+from reconciler.spec.shown import escaped
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+
+    from reconciler.model.desired import Globs
+    from reconciler.spec.accounts import Declared
+
+
+def broken_rules(accounts: Sequence[Declared], ignore: Globs) -> Iterator[Issue]:
+    """Everything that the rules find, in no particular order."""
+    for account in accounts:
+        yield from _within(account)
+    yield from _twice(accounts)
+    yield from _shared_pins(accounts)
+    yield from _several_defaults(accounts)
+    yield from _same_origin(accounts)
+    if ignore:
+        yield from _ignored(accounts, ignore)
+
+
+def shared_names(accounts: Sequence[Declared]) -> Iterator[Issue]:
+    """Warnings for accounts of one name: the server may or may not allow it."""
+    for first, others in _groups(accounts, lambda account: account.desired.account.name):
+        for other in others:
+            yield _issue(
+                other,
+                "duplicate_name",
+                f'the name "{escaped(other.desired.account.name or "")}" is used by another account, too',
+                "the server may not allow it; give each account its own name",
+                first=first,
+                field="name",
+            )
+
+
+def _within(account: Declared) -> Iterator[Issue]:
+    fields, bad = account.desired.account.fields, account.bad
+    if "*" in bad:
+        return
+    for field in ("name", "service"):
+        if field not in fields and field not in bad:
+            hint = "every account has one, of its own or from the defaults"
+            yield _issue(account, "missing_key", f'"{field}" is missing', hint)
+    if fields.get("service") == "other" and fields.get("smtp_server") is None and "smtp_server" not in bad:
+        yield _issue(account, "missing_smtp_server", "service: other needs smtp_server", "declare smtp_server")
+    if fields.get("has_auth") is True and "password" in fields and fields["password"] is None:
+        message = "has_auth: true needs a password, and password: null clears it"
+        hint = "declare the password, leave the key out to keep the server's, or write has_auth: false"
+        yield _issue(account, "password_needed", message, hint, field="password")
+    if _former(account) == account.desired.account.key:
+        yield _issue(
+            account,
+            "renamed_to_itself",
+            "renamed_from is the account's own address",
+            "write the former address, or remove renamed_from",
+            field="renamed_from",
+        )
+
+
+def _twice(accounts: Sequence[Declared]) -> Iterator[Issue]:
+    for first, others in _groups(accounts, lambda account: account.desired.account.key):
+        if all(account.desired.account.id is not None for account in (first, *others)):
+            continue
+        for other in others:
+            yield _issue(
+                other,
+                "duplicate_account",
+                "this account is declared twice",
+                "keep one of the two; if the server holds the address twice, pin each with its id",
+                first=first,
+                field="email",
+            )
+
+
+def _shared_pins(accounts: Sequence[Declared]) -> Iterator[Issue]:
+    for first, others in _groups(accounts, lambda account: account.desired.account.id):
+        for other in others:
+            message = f"the id {other.desired.account.id} is pinned twice"
+            hint = "an id belongs to one account"
+            yield _issue(other, "duplicate_id", message, hint, first=first, field="id")
+
+
+def _several_defaults(accounts: Sequence[Declared]) -> Iterator[Issue]:
+    first, *others = [account for account in accounts if account.desired.account.is_default] or [None]
+    for other in others if first else ():
+        if other is not None:
+            hint = "write default: true at one account alone"
+            yield _issue(
+                other, "several_defaults", "there can be one default account", hint, first=first, field="default"
+            )
+
+
+def _same_origin(accounts: Sequence[Declared]) -> Iterator[Issue]:
+    for first, others in _groups(accounts, _former):
+        for other in others:
+            message = "two accounts cannot have the same renamed_from"
+            hint = "only one of them can be the renamed account"
+            yield _issue(other, "duplicate_renamed_from", message, hint, first=first, field="renamed_from")
+
+
+def _ignored(accounts: Sequence[Declared], ignore: Globs) -> Iterator[Issue]:
+    for account in accounts:
+        for field, address in (("email", account.desired.account.email), ("renamed_from", account.desired.renamed_from)):
+            if address is not None and (pattern := ignore.match(address)) is not None:
+                message = f'{escaped(address)} matches "{escaped(pattern)}" of policy.ignore: it is not ours'
+                hint = "remove the account, or narrow the pattern"
+                yield _issue(account, "ignored_account", message, hint, field=field)
+
+
+def _former(account: Declared) -> str | None:
+    former = account.desired.renamed_from
+    return None if former is None else former.casefold()
+
+
+def _groups(
+    accounts: Iterable[Declared], key: Callable[[Declared], Hashable]
+) -> Iterator[tuple[Declared, list[Declared]]]:
+    """Accounts that share a key other than ``None``: the first one, and the others."""
+    firsts: dict[Hashable, Declared] = {}
+    shared: dict[Hashable, list[Declared]] = {}
+    for account in accounts:
+        value = key(account)
+        if value is not None and firsts.setdefault(value, account) is not account:
+            shared.setdefault(value, []).append(account)
+    for value, others in shared.items():
+        yield firsts[value], others
+
+
+def _issue(  # noqa: PLR0913 - the parts of an issue
+    account: Declared, kind: str, message: str, hint: str, *, field: str | None = None, first: Declared | None = None
+) -> Issue:
+    keys = () if field is None else (field,)
+    other = None if first is None else first.spot(*keys)
+    return Issue(
+        kind=kind,
+        message=message,
+        hint=hint,
+        spot=account.spot(*keys),
+        other=other,
+        address=account.desired.account.email,
+    )
