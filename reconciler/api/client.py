@@ -1,0 +1,113 @@
+"""Sends one request and takes its answer, or says what failed; whether to repeat it is decided elsewhere."""
+
+from __future__ import annotations
+
+from collections import deque
+from contextlib import contextmanager
+from dataclasses import dataclass
+from threading import Semaphore
+from typing import TYPE_CHECKING, Final
+
+import httpx
+
+from reconciler import __version__
+from reconciler.api.answer import BODY_LIMIT, Answer, receive
+from reconciler.api.failure import AttemptError
+from reconciler.api.lane import Lane
+from reconciler.api.mapping import FOREIGN, failure_of_exception
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Collection, Iterator
+
+    from reconciler.model.redaction import Redactor
+
+_HEADERS: Final = (
+    (b"Accept", b"application/json"),
+    (b"Accept-Encoding", b"gzip"),
+    (b"User-Agent", f"reconciler/{__version__}".encode()),
+)
+_JSON: Final = (b"Content-Type", b"application/json")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """Where the requests go, and what may go there.
+
+    Attributes:
+        origin: ``scheme://host[:port]``, checked.
+        context: How TLS is verified; unused for plain http.
+        proxy: URL of the proxy to go through.
+        lanes: The most connections at a time.
+        posts: The paths that POST may go to on a route for reading; ``None`` for one that may write.
+    """
+
+    origin: str
+    context: ssl.SSLContext
+    proxy: str | None = None
+    lanes: int = 10
+    posts: Collection[str] | None = None
+
+
+class Client:
+    """Exchanges a request for an answer over the first idle lane, the one used last. Safe for threads."""
+
+    def __init__(self, route: Route, redactor: Redactor, limit: int = BODY_LIMIT) -> None:
+        self._route = route
+        self.redactor = redactor
+        self._limit = limit
+        self._free = Semaphore(max(1, route.lanes))
+        self._idle: deque[Lane] = deque()
+        self._all: deque[Lane] = deque()
+
+    def close(self) -> None:
+        """Closes every connection."""
+        for lane in self._all:
+            lane.close()
+
+    def exchange(
+        self, method: str, path: str, *, bearer: bytes | None = None, body: bytes | None = None, deadline: float
+    ) -> Answer:
+        """Sends one request, once.
+
+        Args:
+            method: The HTTP method.
+            path: The path on the server.
+            bearer: The value of the Authorization header.
+            body: JSON.
+            deadline: When it must be over, on the monotonic clock.
+
+        Raises:
+            AttemptError: No complete answer came.
+        """
+        headers = [*_HEADERS[:1], (b"Authorization", bearer), *_HEADERS[1:]] if bearer else list(_HEADERS)
+        if body is not None:
+            headers.append(_JSON)
+        with self._lane() as lane:
+            lane.flight.start(deadline)
+            try:
+                request = httpx.Request(method, self._route.origin + path, headers=headers, content=body)
+                response = lane.handle_request(request)
+                try:
+                    return receive(response, self._limit)
+                finally:
+                    response.close()
+            except FOREIGN as error:
+                lane.close()
+                failure = failure_of_exception(
+                    error, origin=self._route.origin, touched=lane.flight.touched, redactor=self.redactor
+                )
+        raise AttemptError(failure)
+
+    @contextmanager
+    def _lane(self) -> Iterator[Lane]:
+        with self._free:
+            try:
+                lane = self._idle.pop()
+            except IndexError:
+                lane = Lane(self._route.context, self._route.proxy, self._route.posts)
+                self._all.append(lane)
+            try:
+                yield lane
+            finally:
+                self._idle.append(lane)

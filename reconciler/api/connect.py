@@ -1,0 +1,99 @@
+"""Opens a connection to a server: the way in to this package."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Collection, Iterator
+
+    from reconciler.api.answer import Answer
+    from reconciler.api.session import Session
+    from reconciler.model.desired import Credentials
+    from reconciler.model.ports import AccountReader, AccountWriter
+    from reconciler.model.redaction import Redactor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Connection:
+    """All that it takes to talk to one server.
+
+    Attributes:
+        url: ``scheme://host[:port]``.
+        credentials: Resolved: secrets, no references.
+        ca_file: Path of a file of PEM certificates; where given, these alone are trusted.
+        timeout: Seconds that one request may take, from connecting to the last byte of its answer.
+        parallelism: The most connections at a time.
+        insecure_http: Whether plain http to another machine is accepted.
+        redactor: Learns every token and every password that the server shows, and cleans the server's texts.
+        stop: Set when the user interrupts: pauses between attempts end at once, and nothing is repeated.
+    """
+
+    url: str
+    credentials: Credentials
+    ca_file: str | None = None
+    timeout: float = 30.0
+    parallelism: int = 10
+    insecure_http: bool = False
+    redactor: Redactor
+    stop: threading.Event
+
+
+@contextmanager
+def open_reader(connection: Connection) -> Iterator[AccountReader]:
+    """Opens a connection that cannot write: its transport refuses all but GET and the exchange of tokens.
+
+    Raises:
+        ApiError: The URL, the CA file or the proxy cannot be used. Nothing is sent before the first call.
+    """
+    from reconciler.api.auth import TOKEN_PATHS
+    from reconciler.api.gateway import ReadingGateway
+
+    with _session(connection, TOKEN_PATHS) as session:
+        yield ReadingGateway(session, connection.redactor)
+
+
+@contextmanager
+def open_writer(connection: Connection) -> Iterator[AccountWriter]:
+    """Opens a connection for reading and writing.
+
+    Raises:
+        ApiError: The URL, the CA file or the proxy cannot be used. Nothing is sent before the first call.
+    """
+    from reconciler.api.gateway import WritingGateway
+
+    with _session(connection, None) as session:
+        yield WritingGateway(session, connection.redactor)
+
+
+@contextmanager
+def _session(connection: Connection, posts: Collection[str] | None) -> Iterator[Session]:
+    # httpx takes a good part of a second to import: only a command that really connects pays for it.
+    from reconciler.api.auth import authority
+    from reconciler.api.client import Client, Route
+    from reconciler.api.origin import checked, proxy_for, tls_context
+    from reconciler.api.retry import Retry
+    from reconciler.api.session import Session
+
+    origin = checked(connection.url, insecure_http=connection.insecure_http)
+    route = Route(
+        origin=str(origin).rstrip("/"),
+        context=tls_context(origin, connection.ca_file),
+        proxy=proxy_for(origin),
+        lanes=connection.parallelism,
+        posts=posts,
+    )
+    client = Client(route, connection.redactor)
+    retry = Retry(connection.timeout, connection.stop)
+
+    def exchange(path: str, body: bytes, deadline: float) -> Answer:
+        return client.exchange("POST", path, body=body, deadline=deadline)
+
+    credentials = authority(connection.credentials, exchange=exchange, retry=retry, redactor=connection.redactor)
+    try:
+        yield Session(client, credentials, retry)
+    finally:
+        client.close()

@@ -1,0 +1,210 @@
+"""The one place where foreign exceptions and bad statuses become failures in our words."""
+
+from __future__ import annotations
+
+import re
+import socket
+import ssl
+import time
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Final, NamedTuple
+from urllib.parse import urlsplit
+
+import httpcore
+import httpx
+
+from reconciler.api.failure import Failure, UnreadableError
+from reconciler.api.foreign import shown
+from reconciler.api.wire import VendorError, read_errors
+from reconciler.errors import ApiError, NotFoundError, Problem, RejectedError, UnreachableError
+
+if TYPE_CHECKING:
+    from reconciler.api.answer import Answer
+    from reconciler.model.redaction import Redactor
+
+FOREIGN: Final = (
+    httpx.HTTPError,
+    httpx.InvalidURL,
+    httpx.CookieConflict,
+    httpx.StreamError,
+    httpcore.ProxyError,
+    httpcore.UnsupportedProtocol,
+    httpcore.ProtocolError,
+    httpcore.TimeoutException,
+    httpcore.NetworkError,
+    httpcore.ConnectionNotAvailable,
+    OSError,  # with ssl.SSLError, socket.gaierror and the built-in TimeoutError
+    ValueError,  # with the Unicode errors, JSON's and pydantic's
+    UnreadableError,
+)
+"""What an exchange can raise that is no bug of ours."""
+
+
+class _Case(NamedTuple):
+    kind: str
+    message: str
+    hint: str = ""
+    transient: bool = True
+
+
+_URL_HINT = "Check the URL, and whether this machine can reach the server."
+_TLS_HINT = "For a private CA, name its certificate in ca_file; check also that this port speaks https."
+_UNSENT: Final[tuple[tuple[type[Exception], _Case], ...]] = (
+    (ssl.SSLCertVerificationError, _Case("tls", "the server's certificate is not trusted", _TLS_HINT, transient=False)),
+    (ssl.SSLError, _Case("tls", "no TLS connection", _TLS_HINT)),
+    (socket.gaierror, _Case("dns", "the host name cannot be resolved", _URL_HINT)),
+    (UnicodeError, _Case("dns", "the host name is not valid", _URL_HINT, transient=False)),
+    (ConnectionRefusedError, _Case("connection_refused", "connection refused", _URL_HINT)),
+    (httpx.ProxyError, _Case("proxy", "the proxy refuses to connect", "Check HTTPS_PROXY and NO_PROXY.")),
+    (httpx.TimeoutException, _Case("connect_timeout", "no connection in time", _URL_HINT)),
+    (httpx.NetworkError, _Case("connection_failed", "no connection", _URL_HINT)),
+)
+_ANY_UNSENT = _Case("not_sent", "the request could not be sent", "", transient=False)
+
+
+def failure_of_exception(error: Exception, *, origin: str, touched: bool, redactor: Redactor) -> Failure:
+    """What it means that an exchange with ``origin`` raised ``error``, one of ``FOREIGN``.
+
+    ``touched`` tells whether bytes of the request may have left; where not, nothing happened on the server.
+    """
+    chain = _chain(error)
+    detail = shown(str(chain[-1]), redactor)
+    if not touched or isinstance(error, httpx.ProxyError):
+        case = next((case for kind, case in _UNSENT if any(isinstance(link, kind) for link in chain)), _ANY_UNSENT)
+        text = f"cannot reach {origin}: {case.message}" + (f" ({detail})" if detail else "")
+        problem = Problem(kind=case.kind, message=text, hint=case.hint)
+        return Failure(problem=problem, error=UnreachableError, doubtful=False, transient=case.transient)
+    if isinstance(error, UnreadableError):
+        return bad_answer(detail)
+    if isinstance(error, httpx.TimeoutException):
+        problem = Problem(
+            kind="timeout", message=f"{origin} gave no complete answer in time", hint="A longer --timeout may help."
+        )
+    else:
+        problem = Problem(
+            kind="connection_lost", message=f"the connection to {origin} broke before its answer ended ({detail})"
+        )
+    return Failure(problem=problem, error=ApiError, doubtful=True, transient=True)
+
+
+def bad_answer(message: str) -> Failure:
+    """An answer that came, and makes no sense."""
+    hint = "Is this the URL of the server's API, without a path?"
+    problem = Problem(kind="bad_answer", message=message, hint=hint)
+    return Failure(problem=problem, error=ApiError, doubtful=True)
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    """``error`` and what it came from, the origin last."""
+    chain = [error]
+    while (cause := chain[-1].__cause__) is not None:
+        chain.append(cause)
+    return chain
+
+
+def failure_of_status(answer: Answer, redactor: Redactor, *, on_account: bool = False) -> Failure:
+    """What an answer other than 2XX means; ``on_account`` where the request named an account."""
+    status = answer.status
+    if status >= 500:  # noqa: PLR2004 - 5XX
+        problem = Problem(kind="server_error", message=_message(answer, redactor))
+        transient = status in {502, 503, 504}
+        return Failure(problem=problem, error=ApiError, doubtful=True, transient=transient, after=retry_after(answer))
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
+        problem = Problem(kind="too_many_requests", message=_message(answer, redactor), hint="Lower --parallelism.")
+        return Failure(problem=problem, error=RejectedError, doubtful=False, transient=True, after=retry_after(answer))
+    if status >= 400:  # noqa: PLR2004 - 4XX
+        return _refusal(answer, redactor, on_account=on_account)
+    if status >= 300:  # noqa: PLR2004 - 3XX
+        return _redirect(answer, redactor)
+    return bad_answer(f"the server answers with status {status}, which makes no sense here")
+
+
+UNAUTHORIZED_HINT: Final = (
+    "The token or key is wrong or has expired: check server.auth, or RECONCILER_TOKEN and RECONCILER_REFRESH_TOKEN."
+)
+_REFUSALS: Final = {
+    HTTPStatus.UNAUTHORIZED: (
+        "unauthorized",
+        UNAUTHORIZED_HINT,
+    ),
+    HTTPStatus.FORBIDDEN: ("forbidden", "The key may not do this: check its permissions on the server."),
+}
+
+
+def _refusal(answer: Answer, redactor: Redactor, *, on_account: bool) -> Failure:
+    error, kind, hint = RejectedError, _kind(answer), ""
+    if answer.status in _REFUSALS:
+        kind, hint = _REFUSALS[HTTPStatus(answer.status)]
+    elif answer.status == HTTPStatus.NOT_FOUND:
+        kind = "not_found"
+        if on_account:
+            error = NotFoundError
+        else:
+            hint = "Is this the URL of the server's API, without a path?"
+    problem = Problem(kind=kind, message=_message(answer, redactor), hint=hint)
+    return Failure(problem=problem, error=error, doubtful=False)
+
+
+def _kind(answer: Answer) -> str:
+    errors = read_errors(answer.body)
+    if len(errors) == 1 and re.fullmatch(r"[a-z][a-z0-9_]{0,39}", errors[0].type):
+        return errors[0].type
+    return RejectedError.kind
+
+
+def _redirect(answer: Answer, redactor: Redactor) -> Failure:
+    target = _location_host(answer.headers.get("location", ""))
+    message = f"{_status(answer.status)}: the server redirects to {shown(target, redactor) or 'nowhere'}"
+    hint = "Redirects are not followed, so that the token stays with the server it is for: give the final URL."
+    # Redirects of 301 to 303 may be sent after the work is done; 307 and 308 ask to send the request elsewhere.
+    doubtful = answer.status not in {HTTPStatus.TEMPORARY_REDIRECT, HTTPStatus.PERMANENT_REDIRECT}
+    problem = Problem(kind="redirect", message=message, hint=hint)
+    return Failure(problem=problem, error=RejectedError, doubtful=doubtful)
+
+
+def _location_host(location: str) -> str:
+    try:
+        return urlsplit(location).hostname or ("a path of its own" if location else "")
+    except ValueError:
+        return "an address that cannot be read"
+
+
+def _status(status: int) -> str:
+    try:
+        return f"{status} {HTTPStatus(status).phrase}"
+    except ValueError:
+        return str(status)
+
+
+_ENTRIES = 20
+_EXPLAINED = 64 * 1024
+"""The largest body of a refusal that is looked into, in bytes."""
+
+
+def _message(answer: Answer, redactor: Redactor) -> str:
+    body = answer.body
+    if len(body) > _EXPLAINED:
+        return f"{_status(answer.status)} (with {len(body)} bytes of explanation)"
+    if errors := read_errors(body):
+        entries = "; ".join(_entry(error, redactor) for error in errors[:_ENTRIES])
+        more = f"; and {len(errors) - _ENTRIES} more" if len(errors) > _ENTRIES else ""
+        return f"{answer.status} {entries}{more}"
+    text = shown(body.decode("utf-8", "replace"), redactor)
+    return f"{_status(answer.status)}: {text}" if text else _status(answer.status)
+
+
+def _entry(error: VendorError, redactor: Redactor) -> str:
+    return ": ".join(shown(part, redactor, limit=500) for part in (error.type, error.field, error.msg) if part)
+
+
+def retry_after(answer: Answer) -> float | None:
+    """Seconds that the server asks to wait: RFC 9110's ``Retry-After``, a number or a date."""
+    value = answer.headers.get("retry-after", "").strip()
+    if re.fullmatch(r"[0-9]{1,9}", value):
+        return float(value)
+    try:
+        moment = parsedate_to_datetime(value)
+        return max(0.0, moment.timestamp() - time.time())
+    except (ValueError, TypeError, OverflowError):
+        return None
