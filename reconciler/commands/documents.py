@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from reconciler.commands.invocation import Invocation
     from reconciler.errors import Problem
     from reconciler.model.change import Plan
+    from reconciler.model.desired import Desired
     from reconciler.model.outcome import Report
 
 
@@ -40,14 +41,29 @@ def show_report(invocation: Invocation, report: Report) -> None:
     invocation.emit(report_text(report, invocation.document_style()))
 
 
+def show_validation(invocation: Invocation, desired: Desired) -> None:
+    """Emits that the YAML is valid, with its warnings."""
+    count = len(desired.accounts)
+    if invocation.format is Format.JSON:
+        from reconciler.report.to_json import to_json, validation_document
+
+        invocation.emit(to_json(validation_document(count, desired.warnings)))
+        return
+    if not invocation.quiet:
+        invocation.problems(desired.warnings, "warning")
+    invocation.emit(f"Valid: {count} account{'' if count == 1 else 's'}.\n")
+
+
 def show_failure(invocation: Invocation, problems: Sequence[Problem]) -> None:
     """Emits the command's document with nothing but errors, for a reader that expects one."""
     if invocation.format is not Format.JSON or invocation.document is None:
         return
-    from reconciler.report.to_json import plan_document, result_document, to_json
+    from reconciler.report.to_json import plan_document, result_document, to_json, validation_document
 
     if invocation.document == "plan":
         document = plan_document(None, created_at=invocation.started_at, errors=problems)
+    elif invocation.document == "validation":
+        document = validation_document(None, errors=problems)
     else:
         finished_at = datetime.now(UTC)
         document = result_document(None, started_at=invocation.started_at, finished_at=finished_at, errors=problems)

@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TextIO
+from typing import TYPE_CHECKING, Literal, TextIO, TypeAlias
 
 from reconciler.errors import Problem, ReconcilerError
 from reconciler.model.redaction import Redactor
@@ -17,6 +17,9 @@ from reconciler.report.to_text import problems_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+
+DocumentKind: TypeAlias = Literal["validation", "plan", "result"]
 
 
 @dataclass(slots=True)
@@ -34,7 +37,7 @@ class Invocation:
     redactor: Redactor = field(default_factory=Redactor)
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     format: Format = Format.TEXT
-    document: Literal["plan", "result"] | None = None
+    document: DocumentKind | None = None
     output: str | None = None
     plain: bool = False
     verbose: bool = False

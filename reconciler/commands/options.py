@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from functools import wraps
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from reconciler.commands.invocation import Invocation
+from reconciler.commands.invocation import DocumentKind, Invocation
 from reconciler.commands.types import ADDRESS, DELETE_LIMIT, DURATION
 from reconciler.model.desired import DeleteLimit, Globs, TestSettings, TestWhen
 from reconciler.plan.builder import PlanOptions
@@ -67,9 +67,7 @@ _OUTPUT = click.option(
 )
 
 
-def output_options(
-    formats: Sequence[Format], document: Literal["plan", "result"] | None = None
-) -> Callable[[Command], Command]:
+def output_options(formats: Sequence[Format], document: DocumentKind | None = None) -> Callable[[Command], Command]:
     """``--format``, ``--output``, ``--no-color``, ``-v`` and ``-q``; they land in the ``Invocation``.
 
     Args:

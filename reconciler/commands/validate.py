@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import click
 
+from reconciler.commands.documents import show_validation
 from reconciler.commands.options import output_options, paths_argument
 from reconciler.errors import ExitCode
-from reconciler.report.formats import Format
+from reconciler.report.formats import RESULT_FORMATS
 
 if TYPE_CHECKING:
     from reconciler.commands.invocation import Invocation
@@ -20,7 +21,7 @@ Example:
   reconciler validate accounts.yaml"""
 )
 @paths_argument
-@output_options([Format.TEXT])
+@output_options(RESULT_FORMATS, "validation")
 @click.pass_obj
 def validate(invocation: Invocation, *, paths: tuple[str, ...]) -> ExitCode:
     """Check the YAML. Needs no server and no secret.
@@ -29,9 +30,5 @@ def validate(invocation: Invocation, *, paths: tuple[str, ...]) -> ExitCode:
     """
     from reconciler.spec.desired import read_desired
 
-    desired = read_desired(paths)
-    if not invocation.quiet:
-        invocation.problems(desired.warnings, "warning")
-    count = len(desired.accounts)
-    invocation.emit(f"Valid: {count} account{'' if count == 1 else 's'}.\n")
+    show_validation(invocation, read_desired(paths))
     return ExitCode.OK

@@ -27,6 +27,20 @@ FORMAT_VERSION = "1.0"
 Document = dict[str, Any]
 
 
+def validation_document(
+    accounts: int | None, warnings: Sequence[Problem] = (), errors: Sequence[Problem] = ()
+) -> Document:
+    """Whether the YAML is valid; ``accounts`` is how many it declares, ``None`` where it is not valid."""
+    return {
+        "format_version": FORMAT_VERSION,
+        "tool": _tool(),
+        "valid": accounts is not None,
+        "accounts": accounts,
+        "warnings": [_problem(one) for one in warnings],
+        "errors": [_problem(one) for one in errors],
+    }
+
+
 def plan_document(plan: Plan | None, *, created_at: datetime, errors: Sequence[Problem] = ()) -> Document:
     """The plan, or why there is none.
 
