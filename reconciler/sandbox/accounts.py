@@ -3,7 +3,7 @@
 # No `from __future__ import annotations` here: FastAPI reads the handlers' annotations.
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Depends, Path, Request
+from fastapi import APIRouter, Depends, HTTPException, Path, Request
 from fastapi.responses import JSONResponse, Response
 
 from reconciler.sandbox.parts import Parts
@@ -58,6 +58,12 @@ def test_account(parts: Sandboxed, body: TestBody) -> Response:
     """Sends a mail with the settings in the body; the answer says whether it went out."""
     parts.mailer.send(body.settings(), body.to_email)
     return Response()
+
+
+@router.api_route("/test", methods=["GET", "PUT", "DELETE"], include_in_schema=False)
+async def refuse_method() -> None:
+    """``test`` is a call and no account: without this, it would be taken for an id."""
+    raise HTTPException(405)
 
 
 @router.get("/{id}", response_model=AccountAnswer, responses=refused(401, 404))

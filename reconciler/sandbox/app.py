@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from reconciler import __version__
 from reconciler.sandbox import accounts, oauth
@@ -65,7 +67,19 @@ async def _refuse(request: Request, error: Exception) -> Response:
     if isinstance(error, RequestValidationError):
         refusal = refusal_of_request(error.errors(), request.app.state.parts.options)
     elif isinstance(error, HTTPException):
-        refusal, headers = refusal_of_status(error.status_code), error.headers
+        refusal, headers = refusal_of_status(error.status_code), _allow(request) or error.headers
     else:
         refusal = cast("Refusal", error)
     return JSONResponse(refusal.body, refusal.status, headers)
+
+
+def _allow(request: Request) -> dict[str, str]:
+    """The ``Allow`` header with every method of the path; Starlette names those of one route alone."""
+    routes = [
+        route
+        for route in request.app.routes
+        if isinstance(route, APIRoute) and route.matches(request.scope)[0] is not Match.NONE
+    ]
+    exact = [route for route in routes if route.path == request.url.path] or routes
+    methods = sorted({method for route in exact if route.include_in_schema for method in route.methods or ()})
+    return {"Allow": ", ".join(methods)} if methods else {}

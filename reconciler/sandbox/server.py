@@ -78,7 +78,7 @@ class Sandbox:
         self._http = HttpServer(build_app(parts), lambda: ready.set_result(None))
         self._thread = Thread(target=self._run, args=(listener, plain, tls), name="sandbox", daemon=True)
         self._thread.start()
-        ready.result()
+        ready.result(timeout=30)
         return self
 
     def __exit__(
@@ -120,15 +120,23 @@ class Sandbox:
 
 def _listen(host: str, port: int) -> socket.socket:
     """A bound socket. Binding before the server's thread starts gives the error, and the port, right here."""
+    listener = None
     try:
-        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        return socket.create_server(address[:2], family=family)
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        # With the protocol left at 0, asyncio would not turn Nagle's algorithm off: 40 ms more for each answer.
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen()
     except (OSError, OverflowError, UnicodeError) as error:
+        if listener:
+            listener.close()
         raise ReconcilerError.of(
             f"The sandbox cannot listen on {host}, port {port}: {getattr(error, 'strerror', None) or error}",
             kind="sandbox_port",
             hint="Name another --port, or leave it out to take a free one.",
         ) from error
+    return listener
 
 
 def _url(host: str, port: int) -> str:

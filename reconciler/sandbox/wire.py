@@ -3,7 +3,7 @@
 # No `from __future__ import annotations` here: pydantic reads the annotations while the classes are made.
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
 
 from reconciler.sandbox.refusal import FaultType
 from reconciler.sandbox.settings import Settings
@@ -12,7 +12,14 @@ Address: TypeAlias = Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+$", descript
 Service: TypeAlias = Literal["gmail", "outlook", "other"]
 Crypt: TypeAlias = Literal["none", "ssl-tls", "starttls"]
 Mechanism: TypeAlias = Literal["plain", "login", "cram-md5"]
-Port: TypeAlias = Annotated[int, Field(ge=1, le=65535)]
+
+
+def _to_int(value: object) -> object:
+    """JSON does not tell 587.0 from 587, and neither does JSON Schema."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Port: TypeAlias = Annotated[int, Field(ge=1, le=65535), BeforeValidator(_to_int)]
 
 _SPELLINGS: Final = ("hash_auth", "has_auth")
 
