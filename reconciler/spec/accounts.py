@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from reconciler.model.account import FIELDS, Account
+from reconciler.model.account import FIELDS, Account, Value
 from reconciler.model.desired import DesiredAccount, Origin, TestSettings, TestWhen
 from reconciler.spec.issues import Issue, Place, Spot
 from reconciler.spec.references import Reference
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 _UNSAID: Final = TestSettings()
 _TOP: Final = Place(1, 1)
-_FIELD_SET: Final = frozenset(FIELDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +81,7 @@ class AccountBuilder:
         merged = {**self._base, **own} if self._base else own
         if "has_auth" not in merged and merged.get("password") is not None:
             merged["has_auth"] = True
-        fields = {name: merged[name] for name in FIELDS if name in merged}
+        fields: dict[str, Value] = {name: merged[name] for name in FIELDS if name in merged}
         place = row.place or _TOP
         test = own.get("test")
         desired = DesiredAccount(

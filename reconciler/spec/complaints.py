@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias, get_args
 
 from reconciler.spec.document import SHAPE
 from reconciler.spec.issues import Issue, Path, Spot
 from reconciler.spec.shown import escaped, is_secret, shown, sort_of
-from reconciler.spec.values import BadValue
+from reconciler.spec.values import BadValueError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pydantic_core import ErrorDetails
 
     from reconciler.spec.files import Source
@@ -113,11 +114,9 @@ def _wrong_choice(error: ErrorDetails, path: Path) -> Words:
 
 
 def _allowed(path: Path) -> tuple[str, ...]:
-    choices: Any = SHAPE[_names(path[:-1])].model_fields[str(path[-1])].annotation
-    found: tuple[str, ...] = ()
-    for part in choices.__args__:
-        found += (part,) if isinstance(part, str) else getattr(part, "__args__", ())
-    return found
+    annotation = SHAPE[_names(path[:-1])].model_fields[str(path[-1])].annotation
+    parts = get_args(annotation)
+    return tuple(part for choice in parts for part in ((choice,) if isinstance(choice, str) else get_args(choice)))
 
 
 def _empty(_error: ErrorDetails, path: Path) -> Words:
@@ -131,7 +130,7 @@ def _out_of_range(error: ErrorDetails, path: Path) -> Words:
 
 def _bad_value(error: ErrorDetails, path: Path) -> Words:
     reason = error["ctx"]["error"]
-    if not isinstance(reason, BadValue):
+    if not isinstance(reason, BadValueError):
         return _other(error, path)
     message = escaped(reason.message, 200)
     value = error["input"]
@@ -145,7 +144,7 @@ def _other(_error: ErrorDetails, path: Path) -> Words:
     return "wrong_value", f"{label_of(path)}: this value is not allowed", ""
 
 
-_WORDS: Final[dict[str, Callable[[Any, Path], Words]]] = {
+_WORDS: Final[dict[str, Callable[[ErrorDetails, Path], Words]]] = {
     "extra_forbidden": _unknown_key,
     "missing": _missing_key,
     **dict.fromkeys(_EXPECTED, _wrong_type),

@@ -48,9 +48,7 @@ def read_desired(paths: Sequence[str]) -> Desired:
 def _combined(sheets: Sequence[Sheet], problems: list[Problem]) -> Desired:
     settings, conflicts = merge.merged(sheets)
     one_is_default = any(map(declares_default, sheets))
-    accounts = [
-        account for sheet in sheets for account in AccountBuilder(sheet, one_is_default=one_is_default).build()
-    ]
+    accounts = [account for sheet in sheets for account in AccountBuilder(sheet, one_is_default=one_is_default).build()]
     policy = merge.policy(settings)
     issues = [issue for sheet in sheets for issue in sheet.issues]
     issues += filter(None, map(merge.bad_auth, sheets))

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Final, Literal, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, StringConstraints, WithJsonSchema
 
@@ -11,6 +10,9 @@ from reconciler.model.desired import DeleteLimit
 from reconciler.model.secret import Secret
 from reconciler.spec import values
 from reconciler.spec.references import SECRET_SCHEMA, Reference, secret
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 Text: TypeAlias = Annotated[str, StringConstraints(min_length=1)]
 Address: TypeAlias = Annotated[
@@ -36,9 +38,7 @@ _Version: TypeAlias = Annotated[
 
 
 class _Model(BaseModel):
-    model_config = ConfigDict(
-        extra="forbid", strict=True, hide_input_in_errors=True, arbitrary_types_allowed=True, use_attribute_docstrings=False
-    )
+    model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True, arbitrary_types_allowed=True)
 
 
 class TestEntry(_Model):
@@ -47,13 +47,13 @@ class TestEntry(_Model):
     __test__ = False
 
     when: Literal["off", "before", "after"] = Field(
-        "off", title="When", description="Never, before the account is written, or after it."
+        "off", title="When", description="Never (off), before the account is written, or after it."
     )
     to_email: Address = Field("", title="Recipient", description="Who gets the mail.")
 
 
 class AccountFields(_Model):
-    """What may stand in an account and in ``defaults``. An omitted field is not managed; null clears it."""
+    """What may stand in an account and in defaults. An omitted field is not managed; null clears it."""
 
     name: Text = Field("", title="Name", description="Display name.", examples=["Certificates"])
     default: bool = Field(
@@ -77,7 +77,10 @@ class AccountFields(_Model):
     password: SecretValue | None = Field(None, title="Password", description="SMTP password, best as a reference.")
     smtp_server: Host | None = Field(None, title="SMTP server", description="Host name or IP address, without a port.")
     smtp_port: Annotated[int, Field(ge=1, le=65535)] | None = Field(
-        None, title="SMTP port", description="Usually 587 for starttls, 465 for ssl-tls, 25 for none.", examples=[587, 465]
+        None,
+        title="SMTP port",
+        description="Usually 587 for starttls, 465 for ssl-tls, 25 for none.",
+        examples=[587, 465],
     )
     smtp_crypt: Literal["none", "ssl-tls", "starttls"] | None = Field(
         None, title="Encryption", description="How the way to the SMTP server is protected."
@@ -130,10 +133,12 @@ class PolicyEntry(_Model):
     prune: bool = Field(
         True,  # noqa: FBT003 - what the schema shows
         title="Prune",
-        description="Delete what is not declared.",
+        description="Delete what is not declared; true unless said otherwise.",
     )
     max_deletes: MaxDeletes = Field(
-        DeleteLimit(30, percent=True), title="Most deletes", description="Number, or percentage of the managed accounts."
+        DeleteLimit(30, percent=True),
+        title="Most deletes",
+        description="Number, or percentage of the managed accounts; 30% unless said otherwise.",
     )
     protect: list[Text] = Field(
         [], title="Protected", description="Address globs that are never deleted.", examples=[["certs@*"]]
@@ -152,7 +157,6 @@ class Document(_Model):
     policy: PolicyEntry = Field(PolicyEntry(), title="Policy", description="How the set is to be treated.")
     defaults: AccountFields = Field(AccountFields(), title="Defaults", description="Merged under every account.")
     accounts: list[AccountEntry] = Field(title="Accounts", description="The whole set; may be empty.")
-
 
 
 SHAPE: Final[Mapping[tuple[str, ...], type[BaseModel]]] = {

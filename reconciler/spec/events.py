@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Final, Protocol, Self
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self, cast
 
 from yaml import SafeLoader, YAMLError
 from yaml.error import MarkedYAMLError
@@ -15,7 +15,7 @@ from reconciler.spec.shown import escaped
 try:
     from yaml._yaml import CParser
 except ImportError:  # PyYAML built without libyaml: slower, and the same otherwise
-    CParser = SafeLoader
+    CParser = None  # type: ignore[assignment,misc]
 
 if TYPE_CHECKING:
     from yaml import Event
@@ -43,7 +43,7 @@ class Events(Protocol):
         """The next event."""
 
 
-class Unreadable(Exception):
+class UnreadableError(Exception):
     """A text that cannot be read as YAML; carries one problem's parts."""
 
     def __init__(self, kind: str, message: str, hint: str = "", place: Place | None = None) -> None:
@@ -61,27 +61,32 @@ class Unreadable(Exception):
 
 def place_of(event: Event) -> Place:
     """Where an event starts."""
-    return Place(event.start_mark.line + 1, event.start_mark.column + 1)
+    mark: Any = event.start_mark  # every event of a parser has one; the stubs doubt it
+    return Place(mark.line + 1, mark.column + 1)
 
 
-def open_events(data: bytes, parser: type[Events] = CParser) -> Events:
+def open_events(data: bytes, *, pure: bool = CParser is None) -> Events:
     """A parser over UTF-8 text, with or without a byte order mark.
 
+    Args:
+        data: The text.
+        pure: Use the parser in Python instead of libyaml.
+
     Raises:
-        Unreadable: The bytes are not UTF-8.
+        UnreadableError: The bytes are not UTF-8.
     """
     if data.startswith(_UTF_16):
-        raise Unreadable("encoding", "the file is UTF-16", "save it as UTF-8")
+        raise UnreadableError("encoding", "the file is UTF-16", "save it as UTF-8")
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         failure = _not_utf_8(data, error.start)
     else:
-        return parser(text if parser is SafeLoader else data.removeprefix(_BOM))  # type: ignore[call-arg]
+        return cast("Events", SafeLoader(text) if pure else CParser(data.removeprefix(_BOM)))
     raise failure
 
 
-def unreadable(error: YAMLError, data: bytes) -> Unreadable:
+def unreadable(error: YAMLError, data: bytes) -> UnreadableError:
     """A failure of PyYAML in our words.
 
     The parser quotes pieces of the text in some of its messages. They may be pieces of a password, and are left out.
@@ -95,7 +100,7 @@ def unreadable(error: YAMLError, data: bytes) -> Unreadable:
         place = Place(mark.line + 1, mark.column + 1) if mark else None
         parts = (_unquoted(part) for part in (error.problem, error.context) if part)
         message = ": ".join(("this is not YAML", ", ".join(parts)))
-    return Unreadable("syntax", message, next((hint for word, hint in _HINTS if word in message), ""), place)
+    return UnreadableError("syntax", message, next((hint for word, hint in _HINTS if word in message), ""), place)
 
 
 def _unquoted(text: str) -> str:
@@ -103,25 +108,28 @@ def _unquoted(text: str) -> str:
     return escaped(re.sub(rf"(?!{kept})['\"].*['\"]", "…", text), 100)
 
 
-def _not_utf_8(data: bytes, offset: int) -> Unreadable:
+def _not_utf_8(data: bytes, offset: int) -> UnreadableError:
     before = data[:offset]
     line_start = before.rfind(b"\n") + 1
     place = Place(before.count(b"\n") + 1, len(before[line_start:].decode("utf-8", "replace")) + 1)
     if b"\0" in data:
-        return Unreadable("binary_file", f"this is a binary file (byte {offset} is not UTF-8)", "name a YAML file", place)
-    return Unreadable("encoding", f"byte {offset} (0x{data[offset]:02x}) is not UTF-8", "save the file as UTF-8", place)
+        message = f"this is a binary file (byte {offset} is not UTF-8)"
+        return UnreadableError("binary_file", message, "name a YAML file", place)
+    return UnreadableError(
+        "encoding", f"byte {offset} (0x{data[offset]:02x}) is not UTF-8", "save the file as UTF-8", place
+    )
 
 
-def _unprintable(data: bytes) -> Unreadable:
+def _unprintable(data: bytes) -> UnreadableError:
     text = data.decode("utf-8-sig")
     match = _UNPRINTABLE.search(text)
     if match is None:
-        return Unreadable("control_character", "the file holds a character that YAML does not allow")
+        return UnreadableError("control_character", "the file holds a character that YAML does not allow")
     before = text[: match.start()]
     place = Place(before.count("\n") + 1, len(before) - before.rfind("\n"))
     code = f"\\u{ord(match[0]):04x}"
     if match[0] == "\0":
         message = f"this is a binary file (byte {len(before.encode())} is NUL)"
-        return Unreadable("binary_file", message, "name a YAML file", place)
+        return UnreadableError("binary_file", message, "name a YAML file", place)
     message = f"the character {code} is not allowed in YAML"
-    return Unreadable("control_character", message, f'remove it, or write it in double quotes as "{code}"', place)
+    return UnreadableError("control_character", message, f'remove it, or write it in double quotes as "{code}"', place)

@@ -1,8 +1,8 @@
 """YAML text to plain dictionaries, lists and scalars, in one pass over libyaml's events.
 
-PyYAML's own way to here (nodes, then constructors) takes about nine times as long, and its recursion is what deep nesting
-breaks. Whatever is irregular but readable (a tag, a key given twice, an unknown alias) is only noted here; ``survey`` goes
-over the text again and says what and where.
+PyYAML's own way to here (nodes, then constructors) takes about nine times as long, and its recursion is what deep
+nesting breaks. Whatever is irregular but readable (a tag, a key given twice, an unknown alias) is only noted here;
+``survey`` goes over the text again and says what and where.
 """
 
 from __future__ import annotations
@@ -10,13 +10,21 @@ from __future__ import annotations
 import gc
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from yaml import AliasEvent, DocumentStartEvent, MappingEndEvent, MappingStartEvent, ScalarEvent, StreamEndEvent, YAMLError
+from yaml import (
+    AliasEvent,
+    DocumentStartEvent,
+    MappingEndEvent,
+    MappingStartEvent,
+    ScalarEvent,
+    StreamEndEvent,
+    YAMLError,
+)
 from yaml.events import CollectionEndEvent, NodeEvent
 
-from reconciler.spec.events import Unreadable, open_events, unreadable
-from reconciler.spec.issues import Place
+from reconciler.spec.anchors import Anchors
+from reconciler.spec.events import UnreadableError, open_events, place_of, unreadable
 from reconciler.spec.scalars import SUSPECTS, resolve
 
 if TYPE_CHECKING:
@@ -24,11 +32,11 @@ if TYPE_CHECKING:
 
     from yaml import Event
 
+    from reconciler.spec.issues import Place
+
 DEEPEST: Final = 64
 """Levels of nesting; accounts need five."""
 
-_MOST_EXPANDED: Final = 5_000_000
-_FREELY_EXPANDED: Final = 100_000
 _MERGE: Final = "\0<<"
 """The key under which a plain ``<<`` waits until its mapping ends; a quoted ``"<<"`` is an ordinary key."""
 
@@ -64,7 +72,7 @@ def load(data: bytes) -> Loaded:
     """Loads the first document of a YAML text.
 
     Raises:
-        Unreadable: This is not YAML, or not YAML that is safe to read.
+        UnreadableError: This is not YAML, or not YAML that is safe to read.
     """
     try:
         return _Builder(data).build()
@@ -88,11 +96,8 @@ class _Builder:
         self._root: list[object] = []
         self._stack = [_Frame(self._root, None, None)]
         self._items: dict[str, list[Place]] = {}
-        self._anchors: dict[str, object] = {}
-        self._sizes: dict[int, int] = {}
-        self._sized: list[object] = []  # keeps what _sizes knows by its id alive
+        self._anchors = Anchors(len(data))
         self._plain_keys: set[str] = set()
-        self._expandable = min(_FREELY_EXPANDED + len(data), _MOST_EXPANDED)
         self._irregular = False
 
     def build(self) -> Loaded:
@@ -142,20 +147,21 @@ class _Builder:
                 self._close()
                 return
             if places is not None:
-                places.append(Place(event.start_mark.line + 1, event.start_mark.column + 1))
+                places.append(place_of(event))
             if self._open(event, target, None):
                 return
 
-    def _open(self, event: Event, target: dict[str, object] | list[object], key: str | None) -> bool:
+    def _open(self, event: Any, target: dict[str, object] | list[object], key: str | None) -> bool:  # noqa: ANN401
         """Attaches any node; returns whether it is a container, which is then on top of the stack."""
         if isinstance(event, AliasEvent):
             self._attach(target, key, self._alias(event))
             return False
-        self._irregular = self._irregular or event.tag is not None
+        if event.tag is not None:
+            self._irregular = True
         if isinstance(event, ScalarEvent):
             value = resolve(event.value) if not event.style else event.value
             if event.anchor:
-                self._anchors[event.anchor] = value
+                self._anchors.set(event.anchor, value)
             self._attach(target, key, value)
             return False
         container: dict[str, object] | list[object] = {} if isinstance(event, MappingStartEvent) else []
@@ -172,13 +178,13 @@ class _Builder:
 
     def _push(self, event: NodeEvent, container: dict[str, object] | list[object], key: str | None) -> None:
         if len(self._stack) > DEEPEST:
-            raise Unreadable.at(event, "too_deep", f"nested more than {DEEPEST} levels deep")
+            raise UnreadableError.at(event, "too_deep", f"nested more than {DEEPEST} levels deep")
         places = None
         if key is not None and len(self._stack) == 2 and isinstance(container, list):  # noqa: PLR2004 - right under the root
             places = self._items[key] = []
         self._stack.append(_Frame(container, event.anchor, places))
         if event.anchor:
-            self._anchors.pop(event.anchor, None)
+            self._anchors.open(event.anchor)
 
     def _end(self, event: Event) -> bool:
         """Takes what stands in place of a plain key: the mapping's end, or something that cannot be a key."""
@@ -195,16 +201,14 @@ class _Builder:
         while depth:
             depth += _step(self._next())
             if depth > DEEPEST:
-                raise Unreadable.at(event, "too_deep", f"nested more than {DEEPEST} levels deep")
+                raise UnreadableError.at(event, "too_deep", f"nested more than {DEEPEST} levels deep")
 
     def _close(self) -> None:
         frame = self._stack.pop()
         if isinstance(frame.container, dict) and _MERGE in frame.container:
             self._merge(frame.container, frame.container.pop(_MERGE))
         if frame.anchor:
-            self._anchors[frame.anchor] = frame.container
-            self._sizes[id(frame.container)] = self._size(frame.container)
-            self._sized.append(frame.container)
+            self._anchors.set(frame.anchor, frame.container)
 
     def _key(self, event: ScalarEvent) -> str:
         """A key that is seen for the first time, quoted, or odd."""
@@ -212,7 +216,7 @@ class _Builder:
         if event.tag:
             self._irregular = True
         if event.anchor:
-            self._anchors[event.anchor] = key
+            self._anchors.set(event.anchor, key)
         if event.style:
             return key
         if key == "<<":
@@ -225,24 +229,16 @@ class _Builder:
 
     def _alias(self, event: AliasEvent) -> object:
         """What an alias stands for; the nodes that all aliases stand for together are bounded."""
-        if event.anchor not in self._anchors:
+        name = str(event.anchor)
+        if name not in self._anchors:
             self._irregular = True
             return None
-        value = self._anchors[event.anchor]
-        self._expandable -= self._sizes.get(id(value), 1)
-        if self._expandable < 0:
+        try:
+            return self._anchors.expand(name)
+        except OverflowError:
             hint = "write the values out, or split the file"
-            raise Unreadable.at(event, "alias_bomb", "the aliases of this file expand to too many values", hint)
-        return value
-
-    def _size(self, value: object) -> int:
-        size, waiting = 0, [value]
-        while waiting:
-            node = waiting.pop()
-            size += self._sizes.get(id(node), 1)
-            if id(node) not in self._sizes and isinstance(node, dict | list):
-                waiting.extend(node.values() if isinstance(node, dict) else node)
-        return size
+            failure = UnreadableError.at(event, "alias_bomb", "the aliases expand to too many values", hint)
+        raise failure
 
     def _merge(self, target: dict[str, object], merged: object) -> None:
         for source in merged if isinstance(merged, list) else [merged]:
@@ -259,5 +255,5 @@ def _step(event: Event) -> int:
     return 1 if isinstance(event, NodeEvent) and not isinstance(event, ScalarEvent | AliasEvent) else 0
 
 
-def _empty() -> Unreadable:
-    return Unreadable("empty_file", "the file is empty", "a file without accounts says so: version: 1 and accounts: []")
+def _empty() -> UnreadableError:
+    return UnreadableError("empty_file", "the file is empty", "a set without accounts has version: 1 and accounts: []")

@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from reconciler.errors import Problem
-from reconciler.spec.events import Unreadable
+from reconciler.spec.events import UnreadableError
 from reconciler.spec.files import Source, read_file
 from reconciler.spec.survey import Survey, survey
 
@@ -46,7 +46,7 @@ def lines_of(file: str, paths: Collection[Path]) -> dict[Path, int]:
         return {}
     try:
         found = survey(outcome, paths, thorough=False)
-    except Unreadable:
+    except UnreadableError:
         return {}
     return {path: found.place(path).line for path in paths}
 

@@ -1,4 +1,4 @@
-"""The forms in which the YAML gives a secret: a literal, or where to find it. Messages here never show what was found."""
+"""The forms in which the YAML gives a secret: a literal, or where to find it. No message shows what was found."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final, Literal, TypeAlias
 
 from reconciler.model.secret import Secret, SecretReference
 from reconciler.spec.shown import sort_of
-from reconciler.spec.values import BadValue, argument, environment_name
+from reconciler.spec.values import BadValueError, argument, environment_name
 
 Kind: TypeAlias = Literal["env", "file", "command"]
 
@@ -79,27 +79,27 @@ def secret(value: object) -> Secret | Reference:
     """Reads a secret's literal or reference.
 
     Raises:
-        BadValue: It is neither.
+        BadValueError: It is neither.
     """
     if isinstance(value, str):
         return _literal(value)
     if isinstance(value, int | float):
-        raise BadValue(f"expected a text or a reference, found {sort_of(value)}", "put it in quotes")
+        raise BadValueError(f"expected a text or a reference, found {sort_of(value)}", "put it in quotes")
     if not isinstance(value, dict):
-        raise BadValue(f"expected a reference, found {sort_of(value)}", _HINT)
+        raise BadValueError(f"expected a reference, found {sort_of(value)}", _HINT)
     return _reference(value)
 
 
 def _literal(text: str) -> Secret:
     if not text:
-        raise BadValue("a secret cannot be empty", "write null to clear it, or leave the key out")
+        raise BadValueError("a secret cannot be empty", "write null to clear it, or leave the key out")
     try:
         text.encode()
     except UnicodeEncodeError:
         reason = "a secret has to be valid Unicode"
     else:
         return Secret(text)
-    raise BadValue(reason)
+    raise BadValueError(reason)
 
 
 def _reference(value: dict[str, object]) -> Reference:
@@ -108,21 +108,21 @@ def _reference(value: dict[str, object]) -> Reference:
         # Keys are not shown: {hunter2} is a mapping too.
         near = {close for key in value for close in difflib.get_close_matches(key, _KINDS, 1)} - set(kinds)
         hint = f"did you mean {' or '.join(sorted(near))}? {_HINT}" if near else _HINT
-        raise BadValue("a secret's reference has exactly one key: env, file or command", hint)
+        raise BadValueError("a secret's reference has exactly one key: env, file or command", hint)
     kind = kinds[0]
     target = value[kind]
     if kind == "command":
         return Reference(kind, _arguments(target))
     if not isinstance(target, str) or not target:
-        raise BadValue(f"{kind} takes a text, found {sort_of(target) if target != '' else 'an empty one'}", _HINT)
+        raise BadValueError(f"{kind} takes a text, found {sort_of(target) if target != '' else 'an empty one'}", _HINT)
     return Reference(kind, (environment_name(target) if kind == "env" else argument(target),))
 
 
 def _arguments(target: object) -> tuple[str, ...]:
     if not isinstance(target, list) or not target:
         hint = "write {command: [program, argument]}; there is no shell"
-        raise BadValue(f"command takes a list of a program and its arguments, found {sort_of(target)}", hint)
+        raise BadValueError(f"command takes a list of a program and its arguments, found {sort_of(target)}", hint)
     for position, part in enumerate(target, 1):
         if not isinstance(part, str):
-            raise BadValue(f"part {position} of the command is {sort_of(part)}, not a text", "put it in quotes")
+            raise BadValueError(f"part {position} of the command is {sort_of(part)}, not a text", "put it in quotes")
     return tuple(argument(part) for part in target)

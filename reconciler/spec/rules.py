@@ -88,13 +88,10 @@ def _shared_pins(accounts: Sequence[Declared]) -> Iterator[Issue]:
 
 
 def _several_defaults(accounts: Sequence[Declared]) -> Iterator[Issue]:
-    first, *others = [account for account in accounts if account.desired.account.is_default] or [None]
-    for other in others if first else ():
-        if other is not None:
-            hint = "write default: true at one account alone"
-            yield _issue(
-                other, "several_defaults", "there can be one default account", hint, first=first, field="default"
-            )
+    defaults = [account for account in accounts if account.desired.account.is_default]
+    for other in defaults[1:]:
+        message, hint = "there can be one default account", "write default: true at one account alone"
+        yield _issue(other, "several_defaults", message, hint, first=defaults[0], field="default")
 
 
 def _same_origin(accounts: Sequence[Declared]) -> Iterator[Issue]:
@@ -107,7 +104,8 @@ def _same_origin(accounts: Sequence[Declared]) -> Iterator[Issue]:
 
 def _ignored(accounts: Sequence[Declared], ignore: Globs) -> Iterator[Issue]:
     for account in accounts:
-        for field, address in (("email", account.desired.account.email), ("renamed_from", account.desired.renamed_from)):
+        desired = account.desired
+        for field, address in (("email", desired.account.email), ("renamed_from", desired.renamed_from)):
             if address is not None and (pattern := ignore.match(address)) is not None:
                 message = f'{escaped(address)} matches "{escaped(pattern)}" of policy.ignore: it is not ours'
                 hint = "remove the account, or narrow the pattern"
@@ -133,7 +131,7 @@ def _groups(
         yield firsts[value], others
 
 
-def _issue(  # noqa: PLR0913 - the parts of an issue
+def _issue(
     account: Declared, kind: str, message: str, hint: str, *, field: str | None = None, first: Declared | None = None
 ) -> Issue:
     keys = () if field is None else (field,)

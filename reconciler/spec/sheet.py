@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from reconciler.errors import Problem
 from reconciler.spec.complaints import complaint
 from reconciler.spec.document import AccountEntry, Document
-from reconciler.spec.events import Unreadable
+from reconciler.spec.events import UnreadableError
 from reconciler.spec.issues import Issue, Path, Place, Spot
 from reconciler.spec.loader import Loaded, load
 
@@ -68,7 +68,7 @@ def read_sheet(source: Source) -> Sheet | Problem:
     """Loads and checks a file; a problem where nothing can be made of it."""
     try:
         loaded = load(source.data)
-    except Unreadable as failure:
+    except UnreadableError as failure:
         place = failure.place
         return Problem(
             kind=failure.kind,
@@ -90,7 +90,7 @@ def _checked(source: Source, loaded: Loaded) -> Sheet:
     if document is None:
         document, _ = _validated(Document, _without(header, errors))
     sheet = Sheet(source, document or Document(version=1, accounts=[]), [], issues, irregular=loaded.irregular)
-    sheet.bad_defaults = _bad_below(errors, "defaults", header)
+    sheet.bad_defaults = _bad_below(errors, "defaults")
     if isinstance(accounts, list):
         _read_rows(sheet, accounts, loaded.items.get("accounts", ()))
     return sheet
@@ -142,7 +142,7 @@ def _without(header: object, errors: Sequence[ErrorDetails]) -> dict[str, Any]:
     return {**kept, "version": 1, "accounts": []}
 
 
-def _bad_below(errors: Sequence[ErrorDetails], section: str, header: object) -> frozenset[str]:
+def _bad_below(errors: Sequence[ErrorDetails], section: str) -> frozenset[str]:
     """Fields of a section that have errors; all of them where the section itself is wrong."""
     found = {error["loc"][1] if len(error["loc"]) > 1 else "*" for error in errors if error["loc"][:1] == (section,)}
     return frozenset(str(name) for name in found)

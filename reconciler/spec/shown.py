@@ -23,9 +23,9 @@ def shown(value: object) -> str:
     """
     if isinstance(value, str):
         return "a text that is not shown here" if _SECRET_WORDS.search(value) else f'"{escaped(value)}"'
-    if value is None or isinstance(value, bool | int | float):
-        return {None: "null", True: "true", False: "false"}.get(value) or escaped(str(value))
-    return sort_of(value)
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value) if isinstance(value, int | float) else sort_of(value)
 
 
 def sort_of(value: object) -> str:
@@ -39,7 +39,7 @@ def sort_of(value: object) -> str:
 
 
 def escaped(text: str, longest: int = _LONGEST) -> str:
-    """``text`` cut to ``longest`` characters, with control and right-to-left characters as ``\\uXXXX``."""
+    """``text`` cut to ``longest`` characters, with control and right-to-left characters by their codes."""
     cut = text if len(text) <= longest else text[: longest - 1] + "…"
     if cut.isascii() and cut.isprintable():
         return cut

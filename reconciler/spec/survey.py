@@ -136,7 +136,8 @@ class _Surveyor:
             self._alias(event)
         elif isinstance(event, NodeEvent):
             if event.tag is not None:  # type: ignore[attr-defined]
-                self._report(event, "tag", "a YAML tag (!…) is not allowed here", "remove it, or put the text in quotes")
+                hint = "remove it, or put the text in quotes"
+                self._report(event, "tag", "a YAML tag (!…) is not allowed here", hint)
             if event.anchor:
                 self._anchors[event.anchor] = not isinstance(event, CollectionStartEvent)
                 (self._mappings.add if isinstance(event, MappingStartEvent) else self._mappings.discard)(event.anchor)
@@ -191,4 +192,3 @@ class _Surveyor:
         self._found.problems.append(
             Problem(kind=kind, message=message, hint=hint, file=self._source.name, line=line, column=column)
         )
-

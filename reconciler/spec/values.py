@@ -1,4 +1,4 @@
-"""What single values have to be, beyond their type; raises ``BadValue``. No third party unless an address is unusual."""
+"""What single values have to be, beyond their type. No third party is needed unless an address is unusual."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _LIMIT: Final = re.compile(r"([0-9]{1,3})\s?%")
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
-class BadValue(ValueError):
+class BadValueError(ValueError):
     """A value of the right type that does not do.
 
     Attributes:
@@ -49,7 +49,7 @@ def address(text: str) -> str:
         reason = str(error)
     else:
         return stripped
-    raise BadValue(f"this is not an email address: {reason}", "write it as name@example.com")
+    raise BadValueError(f"this is not an email address: {reason}", "write it as name@example.com")
 
 
 def host(text: str) -> str:
@@ -57,11 +57,11 @@ def host(text: str) -> str:
     if _HOST.fullmatch(text) or _is_ip(text):
         return text
     if "://" in text:
-        raise BadValue("a host name has no scheme", "leave out what stands before the name, such as smtp://")
+        raise BadValueError("a host name has no scheme", "leave out what stands before the name, such as smtp://")
     name, colon, port = text.rpartition(":")
     if colon and port.isdecimal() and _HOST.fullmatch(name):
-        raise BadValue("a host name has no port", "put the port into smtp_port")
-    raise BadValue("this is neither a host name nor an IP address", "write it as smtp.example.com")
+        raise BadValueError("a host name has no port", "put the port into smtp_port")
+    raise BadValueError("this is neither a host name nor an IP address", "write it as smtp.example.com")
 
 
 def _is_ip(text: str) -> bool:
@@ -79,37 +79,37 @@ def server_url(text: str) -> str:
         parts = urlsplit(text)
         port, name = parts.port, parts.hostname or ""
     except ValueError:
-        raise BadValue("this is not a URL", hint) from None
+        raise BadValueError("this is not a URL", hint) from None
     if parts.scheme not in _DEFAULT_PORTS:
-        raise BadValue("the URL has to begin with https:// or http://", hint)
+        raise BadValueError("the URL has to begin with https:// or http://", hint)
     if "@" in parts.netloc:
-        raise BadValue("a URL holds no user name or password", "give them under server.auth")
+        raise BadValueError("a URL holds no user name or password", "give them under server.auth")
     if parts.path not in {"", "/"} or "?" in text or "#" in text:
-        raise BadValue("the URL ends after host and port", hint)
+        raise BadValueError("the URL ends after host and port", hint)
     if not text.isprintable() or " " in text or not (_is_ip(name) or _HOST.fullmatch(name)) or port == 0:
-        raise BadValue("this is not the URL of a host", hint)
+        raise BadValueError("this is not the URL of a host", hint)
     shown_host = f"[{name}]" if ":" in name else name
     return f"{parts.scheme}://{shown_host}" + ("" if port in {None, _DEFAULT_PORTS[parts.scheme]} else f":{port}")
 
 
 def version(value: object) -> int:
     """The format's version."""
-    if value == 1 and isinstance(value, int) and not isinstance(value, bool):
+    if type(value) is int and value == 1:
         return value
-    raise BadValue("this version of the format is not known", "write version: 1")
+    raise BadValueError("this version of the format is not known", "write version: 1")
 
 
 def environment_name(text: str) -> str:
     """The name of an environment variable."""
     if _ENV_NAME.fullmatch(text):
         return text
-    raise BadValue("env takes the name of a variable", "letters, digits and _ only, without a $")
+    raise BadValueError("env takes the name of a variable", "letters, digits and _ only, without a $")
 
 
 def argument(text: str) -> str:
     """A file name or a command's argument."""
     if "\0" in text:
-        raise BadValue("a NUL character cannot stand here")
+        raise BadValueError("a NUL character cannot stand here")
     return text
 
 
@@ -120,4 +120,4 @@ def delete_limit(value: object) -> DeleteLimit:
     match = _LIMIT.fullmatch(value) if isinstance(value, str) else None
     if match and int(match[1]) <= 100:  # noqa: PLR2004 - a percentage
         return DeleteLimit(int(match[1]), percent=True)
-    raise BadValue("expected a number from 0, or a percentage from 0% to 100%", "write it as 5 or as 30%")
+    raise BadValueError("expected a number from 0, or a percentage from 0% to 100%", "write it as 5 or as 30%")
