@@ -9,9 +9,9 @@ from reconciler.model.desired import Desired
 from reconciler.model.secret import Secret
 from reconciler.spec import merge
 from reconciler.spec.accounts import AccountBuilder, Declared, declares_default
+from reconciler.spec.collection import paused_collection
 from reconciler.spec.files import read_files
 from reconciler.spec.issues import Issue
-from reconciler.spec.loader import paused_collection
 from reconciler.spec.places import located
 from reconciler.spec.rules import broken_rules, shared_names
 from reconciler.spec.sheet import Sheet, given, read_sheet

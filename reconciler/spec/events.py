@@ -26,7 +26,6 @@ _UNPRINTABLE: Final = re.compile(r"[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe
 """What libyaml does not take unescaped."""
 
 _HINTS: Final = (
-    ("tab", "indent with blanks, not with tabs"),
     ("cannot start any token", "put a text that begins with a special character in quotes"),
     ("mapping values", "a text with a colon and a blank in it needs quotes; otherwise check the indentation"),
     ("expected <block end>", "check the indentation: entries of one mapping or list start in the same column"),
@@ -34,6 +33,10 @@ _HINTS: Final = (
     ("unknown escape", "a backslash is special in double quotes: double it, or use single quotes"),
     ("end of stream", "a quote or bracket is not closed"),
 )
+
+
+_QUOTES: Final = re.compile(r""", but (?:found|got) .*|(?<=character )(?:'.*'|".*")|(?<=handle )(?:'.*'|".*")""")
+"""Where the parser in Python quotes the text; libyaml never does."""
 
 
 class Events(Protocol):
@@ -98,14 +101,20 @@ def unreadable(error: YAMLError, data: bytes) -> UnreadableError:
     if isinstance(error, MarkedYAMLError):
         mark = error.problem_mark or error.context_mark
         place = Place(mark.line + 1, mark.column + 1) if mark else None
-        parts = (_unquoted(part) for part in (error.problem, error.context) if part)
+        parts = (_without_quotes(part) for part in (error.problem, error.context) if part)
         message = ": ".join(("this is not YAML", ", ".join(parts)))
-    return UnreadableError("syntax", message, next((hint for word, hint in _HINTS if word in message), ""), place)
+    return UnreadableError("syntax", message, _hint(message, data, place), place)
 
 
-def _unquoted(text: str) -> str:
-    kept = "|".join(re.escape(word) for word in ("'<", "':'", "'-'", "','", "']'", "'}'"))
-    return escaped(re.sub(rf"(?!{kept})['\"].*['\"]", "…", text), 100)
+def _without_quotes(text: str) -> str:
+    return escaped(_QUOTES.sub("", text), 100).strip()
+
+
+def _hint(message: str, data: bytes, place: Place | None) -> str:
+    lines = data.removeprefix(_BOM).splitlines()
+    if place and place.line <= len(lines) and lines[place.line - 1][place.column - 1 :].startswith(b"\t"):
+        return "indent with blanks, not with tabs"
+    return next((hint for word, hint in _HINTS if word in message), "")
 
 
 def _not_utf_8(data: bytes, offset: int) -> UnreadableError:

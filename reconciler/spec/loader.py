@@ -7,8 +7,6 @@ nesting breaks. Whatever is irregular but readable (a tag, a key given twice, an
 
 from __future__ import annotations
 
-import gc
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -28,7 +26,7 @@ from reconciler.spec.events import UnreadableError, open_events, place_of, unrea
 from reconciler.spec.scalars import SUSPECTS, resolve
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from yaml import Event
 
@@ -54,18 +52,6 @@ class Loaded:
     value: object
     items: Mapping[str, Sequence[Place]]
     irregular: bool
-
-
-@contextmanager
-def paused_collection() -> Iterator[None]:
-    """No garbage collection meanwhile: it would walk the growing tree over and over and find nothing."""
-    running = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if running:
-            gc.enable()
 
 
 def load(data: bytes) -> Loaded:
