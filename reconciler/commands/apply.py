@@ -3,30 +3,33 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import click
 
 from reconciler import wiring
+from reconciler.commands import saved_plan
 from reconciler.commands.documents import show_plan, show_report
 from reconciler.commands.interrupts import interruptible
+from reconciler.commands.listeners import Listeners, recording
 from reconciler.commands.options import (
+    ApplyFlags,
     PlanFlags,
+    apply_options,
     output_options,
-    parallelism_option,
     paths_argument,
     plan_options,
     server_options,
-    to_email_option,
 )
 from reconciler.commands.progress import progress
 from reconciler.errors import ExitCode, GuardError, PlanError, Problem, ReconcilerError
-from reconciler.model.desired import TestWhen
 from reconciler.model.outcome import Report
 from reconciler.report.formats import RESULT_FORMATS, Format
 
 if TYPE_CHECKING:
+    from reconciler.apply.executor import Listener
     from reconciler.commands.invocation import Invocation
     from reconciler.model.change import Plan
     from reconciler.model.ports import AccountWriter
@@ -36,58 +39,47 @@ if TYPE_CHECKING:
     epilog="""\b
 Examples:
   reconciler apply accounts.yaml
+  reconciler apply accounts.yaml --plan plan.json
   reconciler apply accounts.yaml --auto-approve --test before --to-email ops@example.com"""
 )
 @paths_argument
 @plan_options
-@click.option("--auto-approve", is_flag=True, help="Do not ask; for CI.")
-@click.option(
-    "--test",
-    "test_when",
-    type=click.Choice([one.value for one in TestWhen]),
-    help="Try changed settings through the test endpoint; wins over the YAML.",
-)
-@to_email_option
-@click.option(
-    "--on-failure",
-    type=click.Choice(["continue", "stop", "rollback"]),
-    default="continue",
-    show_default=True,
-    help="After a failure; `rollback` undoes what fails its test after the write.",
-)
-@parallelism_option
+@apply_options
 @server_options
 @output_options(RESULT_FORMATS, "result")
 @click.pass_obj
-def apply(  # noqa: PLR0913 - one for each option of the command line
+def apply(
     invocation: Invocation,
     *,
     paths: tuple[str, ...],
     planning: PlanFlags,
-    auto_approve: bool,
-    test_when: str | None,
-    to_email: str | None,
-    on_failure: str,
-    parallelism: int,
+    running: ApplyFlags,
     server: wiring.ServerFlags,
 ) -> ExitCode:
     """Plan, show, ask, write, verify, report.
 
     PATH is a YAML file, or a folder of them; several make one set.
     """
+    reviewed = saved_plan.read(running.plan_file) if running.plan_file else None
     surroundings = wiring.Surroundings(invocation.redactor)
-    options = planning.options(TestWhen(test_when) if test_when else None, to_email)
+    options = planning.options(running.test_when, running.to_email)
     desired = wiring.load(paths, options.only, surroundings, allow_commands=planning.allow_commands)
     named, connection = wiring.connect(
-        desired.server, server, surroundings, allow_commands=planning.allow_commands, parallelism=parallelism
+        desired.server,
+        server,
+        surroundings,
+        allow_commands=planning.allow_commands,
+        parallelism=running.parallelism,
     )
     with wiring.reading(connection) as reader:
         plan = wiring.plan(desired, reader, named, options)
     _show(invocation, plan)
-    if plan.changes and not auto_approve:
+    done_before = saved_plan.check(reviewed, plan, invocation) if reviewed else ()
+    if plan.changes and not running.auto_approve and not reviewed:
         _ask(plan)
-    with wiring.writing(connection) as writer:
-        report = _execute(invocation, plan, writer, surroundings, on_failure=on_failure, parallelism=parallelism)
+    with wiring.writing(connection) as writer, recording(running.journal, plan, invocation) as recorder:
+        report = _execute(invocation, plan, writer, surroundings, recorder, running)
+    report = replace(report, outcomes=(*done_before, *report.outcomes))
     show_report(invocation, report)
     if report.interrupted:
         return ExitCode.INTERRUPTED
@@ -129,15 +121,15 @@ def _execute(
     plan: Plan,
     writer: AccountWriter,
     surroundings: wiring.Surroundings,
-    *,
-    on_failure: str,
-    parallelism: int,
+    recorder: Listener,
+    running: ApplyFlags,
 ) -> Report:
     from reconciler.apply.executor import ApplyOptions, OnFailure, execute
 
-    options = ApplyOptions(parallelism=parallelism, on_failure=OnFailure(on_failure))
+    options = ApplyOptions(parallelism=running.parallelism, on_failure=OnFailure(running.on_failure))
     started_at = datetime.now(UTC)
-    with interruptible(surroundings.stop, invocation), progress(invocation, len(plan.steps)) as listener:
+    with interruptible(surroundings.stop, invocation), progress(invocation, len(plan.steps)) as shown:
+        listener = Listeners(recorder, shown)
         outcomes = execute(plan, writer, options, stop=surroundings.stop, listener=listener)
     return Report(
         server=plan.server,

@@ -47,14 +47,15 @@ class Invocation:
         """Writes the document."""
         if self.output is None:
             _write(sys.stdout, text)
-            return
+        else:
+            self.write_file(self.output, text)
+
+    def write_file(self, path: str, text: str) -> None:
+        """Writes a file so that it is there as a whole or not at all; raises ``ReconcilerError`` where it cannot be."""
         try:
-            target = Path(self.output)
-            scratch = target.with_name(f".{target.name}.{os.getpid()}")
-            scratch.write_text(text, encoding="utf-8")
-            scratch.replace(target)
+            _replace(Path(path).resolve(), text)
         except OSError as error:
-            message = f"cannot write {self.output}: {error.strerror}"
+            message = f"cannot write {path}: {error.strerror}"
             raise ReconcilerError(Problem(kind="output", message=message)) from error
 
     def note(self, text: str) -> None:
@@ -77,6 +78,18 @@ class Invocation:
         wanted = not self.plain and not os.environ.get("NO_COLOR")
         able = bool(os.environ.get("FORCE_COLOR")) or (stream.isatty() and os.environ.get("TERM") != "dumb")
         return Style(colour=wanted and able, arrow="→" if _can_show(stream, "→") else "->")
+
+
+def _replace(target: Path, text: str) -> None:
+    if target.exists() and not target.is_file():
+        target.write_text(text, encoding="utf-8")  # a device or a pipe
+        return
+    scratch = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        scratch.write_text(text, encoding="utf-8")
+        scratch.replace(target)
+    finally:
+        scratch.unlink(missing_ok=True)
 
 
 def _write(stream: TextIO, text: str) -> None:

@@ -134,7 +134,7 @@ class PlanFlags:
     allow_commands: bool
     rotate_passwords: bool
 
-    def options(self, test: TestWhen | None = None, to_email: str | None = None) -> PlanOptions:
+    def options(self, test: str | None = None, to_email: str | None = None) -> PlanOptions:
         """The same, as the planner takes it."""
         return PlanOptions(
             prune=False if self.no_prune else None,
@@ -142,7 +142,7 @@ class PlanFlags:
             allow_empty=self.allow_empty,
             only=Globs(self.only),
             rotate_passwords=self.rotate_passwords,
-            test=TestSettings(test, to_email),
+            test=TestSettings(TestWhen(test) if test else None, to_email),
         )
 
 
@@ -180,6 +180,59 @@ def plan_options(command: Command) -> Command:
 to_email_option = click.option(
     "--to-email", type=ADDRESS, metavar="ADDRESS", help="Where test mails go; wins over the YAML."
 )
+
+
+@dataclass(frozen=True, slots=True)
+class ApplyFlags:
+    """The options that say how a plan is applied.
+
+    Attributes:
+        plan_file: A reviewed plan; nothing but its changes may be made.
+        journal: The file to note each write in.
+    """
+
+    plan_file: str | None
+    auto_approve: bool
+    test_when: str | None
+    to_email: str | None
+    on_failure: str
+    journal: str | None
+    parallelism: int
+
+
+def apply_options(command: Command) -> Command:
+    """How a plan is applied; arrives as ``running: ApplyFlags``."""
+    return _packed(
+        "running",
+        ApplyFlags,
+        [
+            click.option(
+                "--plan",
+                "plan_file",
+                metavar="FILE",
+                help="Apply only what was reviewed in this saved plan; does not ask.",
+            ),
+            click.option("--auto-approve", is_flag=True, help="Do not ask; for CI."),
+            click.option(
+                "--test",
+                "test_when",
+                type=click.Choice([one.value for one in TestWhen]),
+                help="Try changed settings through the test endpoint; wins over the YAML.",
+            ),
+            to_email_option,
+            click.option(
+                "--on-failure",
+                type=click.Choice(["continue", "stop", "rollback"]),
+                default="continue",
+                show_default=True,
+                help="After a failure; `rollback` undoes what fails its test after the write.",
+            ),
+            click.option(
+                "--journal", metavar="FILE", help="Append intent and outcome of each write to FILE, as JSON lines."
+            ),
+            parallelism_option,
+        ],
+    )(command)
 
 
 def _packed(name: str, kind: type[Any], options: Sequence[Callable[[Any], Any]]) -> Callable[[Command], Command]:

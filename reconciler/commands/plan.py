@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from reconciler import wiring
+from reconciler.commands import saved_plan
 from reconciler.commands.documents import show_plan
 from reconciler.commands.options import (
     PlanFlags,
@@ -27,10 +28,12 @@ if TYPE_CHECKING:
 Examples:
   reconciler plan accounts.yaml
   reconciler plan accounts.yaml --detailed-exitcode -f json -o plan.json
+  reconciler plan accounts.yaml --save plan.json
   reconciler plan accounts/ --only '*@example.com'"""
 )
 @paths_argument
 @plan_options
+@click.option("--save", metavar="FILE", help="Save the plan, without secrets, for `apply --plan`.")
 @click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 when changes are needed.")
 @server_options
 @output_options(PLAN_FORMATS, "plan")
@@ -40,6 +43,7 @@ def plan(
     *,
     paths: tuple[str, ...],
     planning: PlanFlags,
+    save: str | None,
     detailed_exitcode: bool,
     server: wiring.ServerFlags,
 ) -> ExitCode:
@@ -54,6 +58,8 @@ def plan(
     with wiring.reading(connection) as reader:
         found = wiring.plan(desired, reader, named, options)
     show_plan(invocation, found)
+    if save:
+        saved_plan.save(found, save, invocation)
     if found.errors:
         return ExitCode.ERROR
     if found.refusals:

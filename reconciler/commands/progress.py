@@ -27,7 +27,7 @@ def progress(invocation: Invocation, total: int) -> Iterator[Listener]:
         total: How many steps there are.
     """
     if invocation.quiet or not total:
-        yield _Silence()
+        yield Silence()
     elif sys.stderr.isatty():
         with _bar(total) as bar:
             yield bar
@@ -35,7 +35,9 @@ def progress(invocation: Invocation, total: int) -> Iterator[Listener]:
         yield _Lines(invocation, total)
 
 
-class _Silence:
+class Silence:
+    """A listener that does nothing."""
+
     def before(self, change: Change, step: Step) -> None:
         """Says nothing."""
 
@@ -43,7 +45,7 @@ class _Silence:
         """Says nothing."""
 
 
-class _Lines(_Silence):
+class _Lines(Silence):
     def __init__(self, invocation: Invocation, total: int) -> None:
         self._invocation = invocation
         self._total = total
@@ -67,7 +69,7 @@ def _bar(total: int) -> Iterator[Listener]:
         yield _Bar(shown, total)
 
 
-class _Bar(_Silence):
+class _Bar(Silence):
     def __init__(self, shown: Any, total: int) -> None:  # noqa: ANN401 - rich is imported where it is used
         self._shown = shown
         self._task = shown.add_task("Applying", total=total)

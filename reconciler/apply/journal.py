@@ -1,0 +1,163 @@
+"""The journal: a file of JSON lines that says, for each write, what was intended and what came of it.
+
+A line is on the disk before its write starts, so that after a crash the intents without an outcome are what has to be
+looked at again. No field's value is ever in it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from reconciler.errors import Problem, ReconcilerError
+from reconciler.model.change import Action
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from reconciler.apply.write import StepResult
+    from reconciler.model.change import Change, Plan, Step
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """A write that was begun and of which the journal does not say how it ended."""
+
+    address: str
+    action: str
+    id: int | None
+    at: str
+
+    @property
+    def key(self) -> tuple[str, str, int | None]:
+        """Tells intents apart: a new one for the same write replaces it."""
+        return (self.address, self.action, self.id)
+
+
+class Journal:
+    """An open journal; a listener of the executor."""
+
+    def __init__(self, path: str, server: str) -> None:
+        """Opens the journal for appending, after reading what is in it.
+
+        Args:
+            path: The file; made if it is not there.
+            server: The URL; intents for other servers are left alone.
+
+        Raises:
+            ReconcilerError: The file cannot be read or written, or is not a journal.
+        """
+        self._path = path
+        self._server = server
+        self._lock = threading.Lock()
+        try:
+            self.unfinished = _unfinished(Path(path), server)
+            self._file: IO[str] = Path(path).open("a", encoding="utf-8")  # noqa: SIM115 - open as long as the run
+            if _ends_torn(Path(path)):
+                self._file.write("\n")
+        except OSError as error:
+            raise self._trouble(error) from error
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._file.close()
+
+    def before(self, change: Change, step: Step) -> None:
+        """Notes what is about to be written; raises ``ReconcilerError`` where that cannot be noted."""
+        self._append("intent", change, fields=sorted(step.fields) or [one.field for one in change.fields])
+
+    def after(self, change: Change, step: Step, result: StepResult) -> None:  # noqa: ARG002 - the listener's interface
+        """Notes what came of it."""
+        self._append("outcome", change, status=result.status.value)
+
+    def looked_at(self, intent: Intent, found: str) -> None:
+        """Notes that an unfinished intent was looked at again; it is not unfinished any more."""
+        self._write(
+            {"event": "looked_at", "address": intent.address, "action": intent.action, "id": intent.id, "found": found}
+        )
+
+    def _append(self, event: str, change: Change, **more: object) -> None:
+        self._write({"event": event, "address": change.address, "action": change.action.value, "id": change.id, **more})
+
+    def _write(self, entry: dict[str, Any]) -> None:
+        line = json.dumps({"at": datetime.now(UTC).isoformat(), "server": self._server, **entry})
+        with self._lock:
+            try:
+                self._file.write(line + "\n")
+                self._file.flush()
+                os.fsync(self._file.fileno())
+            except OSError as error:
+                raise self._trouble(error) from error
+
+    def _trouble(self, error: OSError) -> ReconcilerError:
+        message = f"the journal {self._path} cannot be used: {error.strerror}"
+        return ReconcilerError(
+            Problem(kind="journal", message=message, hint="nothing is written without a journal line")
+        )
+
+
+def findings(unfinished: Sequence[Intent], plan: Plan) -> list[tuple[Intent, str]]:
+    """What a fresh plan shows of writes whose end nobody knows.
+
+    Args:
+        unfinished: Intents without an outcome.
+        plan: The plan made after them.
+
+    Returns:
+        Each intent with what was found, in words for people.
+    """
+    planned = {change.address: change for change in plan.changes}
+    in_place = {account.key for account in plan.unchanged}
+    present = {account.id for account in (*plan.unchanged, *plan.kept)}
+    present |= {change.id for change in plan.changes if change.before}
+    return [(intent, _finding(intent, planned.get(intent.address), in_place, present)) for intent in unfinished]
+
+
+def _finding(intent: Intent, planned: Change | None, in_place: set[str], present: set[int | None]) -> str:
+    if intent.action == Action.DELETE:
+        return "it is gone" if intent.id not in present else "it is still there"
+    if planned is not None:
+        return "it is not on the server" if planned.action is Action.CREATE else f"it still needs: {planned.action}"
+    return (
+        "it is in place" if intent.address.partition("#")[0].casefold() in in_place else "it is not declared any more"
+    )
+
+
+def _unfinished(path: Path, server: str) -> tuple[Intent, ...]:
+    if not path.exists():
+        return ()
+    found: dict[tuple[str, str, int | None], Intent] = {}
+    lines = path.read_bytes().split(b"\n")
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        try:
+            entry = json.loads(line)
+            intent = Intent(entry["address"], entry["action"], entry["id"], entry["at"])
+            event, where = entry["event"], entry["server"]
+        except (ValueError, LookupError, TypeError) as error:
+            if number == len(lines):
+                continue  # the last line was torn by a crash: its write had not begun
+            message = f"{path}:{number}: this is not a journal line"
+            raise ReconcilerError(Problem(kind="journal", message=message, hint="use a new journal file")) from error
+        if where != server:
+            continue
+        if event == "intent":
+            found[intent.key] = intent
+        else:
+            found.pop(intent.key, None)
+    return tuple(found.values())
+
+
+def _ends_torn(path: Path) -> bool:
+    with path.open("rb") as file:
+        file.seek(0, os.SEEK_END)
+        if not file.tell():
+            return False
+        file.seek(-1, os.SEEK_END)
+        return file.read(1) != b"\n"

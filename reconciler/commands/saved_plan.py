@@ -1,0 +1,107 @@
+"""Saved plans: written by ``plan --save``, held against a fresh plan by ``apply --plan``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from reconciler.errors import Problem, ReconcilerError, StalePlanError
+from reconciler.model.outcome import Outcome, Status
+from reconciler.plan.saved import compare
+from reconciler.report.to_comparison import comparison_text
+from reconciler.report.to_json import digest, plan_document, to_json
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from reconciler.commands.invocation import Invocation
+    from reconciler.model.change import Plan
+
+_LARGEST = 256 * 1024 * 1024
+"""Bytes; a plan for 100,000 accounts is about half of that."""
+
+
+@dataclass(frozen=True, slots=True)
+class SavedPlan:
+    """A plan file that is whole: it parses, and its digest is that of its changes."""
+
+    path: str
+    url: str
+    changes: Sequence[dict[str, Any]]
+
+
+def save(plan: Plan, path: str, invocation: Invocation) -> None:
+    """Writes the plan document to ``path``. A plan that cannot be applied is not saved."""
+    if not plan.applicable:
+        invocation.note(f"{path} was not written: the plan cannot be applied.")
+        return
+    invocation.write_file(path, to_json(plan_document(plan, created_at=invocation.started_at)))
+
+
+def read(path: str) -> SavedPlan:
+    """Reads a saved plan.
+
+    Raises:
+        ReconcilerError: The file cannot be read, or is not a plan as ``plan --save`` wrote it.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            data = file.read(_LARGEST + 1)
+        document = json.loads(data[:_LARGEST])
+        (server,) = document["servers"]
+        changes = document["resource_changes"]
+        intact = document["digest"] == digest(changes)
+        complete = document["format_version"] == "1.0" and document["applyable"] is True
+        url = str(server["url"])
+    except OSError as error:
+        raise _unusable(path, f"cannot be read: {error.strerror}") from error
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise _unusable(path, "is not a saved plan, or was cut short") from error
+    if not complete:
+        raise _unusable(path, "holds a plan that cannot be applied")
+    if not intact:
+        raise _unusable(path, "was changed after it was saved")
+    return SavedPlan(path, url, changes)
+
+
+def check(saved: SavedPlan, plan: Plan, invocation: Invocation) -> tuple[Outcome, ...]:
+    """Makes sure that the fresh plan does nothing but what was reviewed.
+
+    Returns:
+        Outcomes for the reviewed changes that somebody has made already.
+
+    Raises:
+        StalePlanError: It would do something else. Nothing was written.
+    """
+    if saved.url != plan.server.url:
+        message = f"{saved.path} is a plan for {saved.url}, not for {plan.server.url}; nothing was written"
+        raise StalePlanError(Problem(kind="stale_plan", message=message, hint="plan and review again"))
+    fresh = plan_document(plan, created_at=invocation.started_at)["resource_changes"]
+    found = compare(saved.changes, fresh, plan)
+    if found.differences:
+        invocation.note(comparison_text(found.differences, invocation.style_of(sys.stderr)).rstrip("\n"))
+        count = len(found.differences)
+        message = (
+            f"the plan is not the reviewed one: {count} account{'s differ' if count > 1 else ' differs'};"
+            " nothing was written"
+        )
+        raise StalePlanError(Problem(kind="stale_plan", message=message, hint="plan and review again"))
+    return tuple(
+        Outcome(
+            address=one["name"],
+            action=one["change"]["actions"][0],
+            status=Status.APPLIED,
+            id=one["id"],
+            note="was made by somebody else since the review; nothing written",
+        )
+        for one in found.done
+    )
+
+
+def _unusable(path: str, what: str) -> ReconcilerError:
+    return ReconcilerError(
+        Problem(kind="bad_plan_file", message=f"{path} {what}", hint="make a new one with `reconciler plan --save`")
+    )

@@ -1,0 +1,80 @@
+"""Holds a reviewed plan against a fresh one: only what was reviewed may be written.
+
+Both come as the ``resource_changes`` of the plan document. A secret's value is in neither, so that a password that was
+changed since the review cannot be told from the one that was reviewed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from reconciler.model.change import Plan
+
+ResourceChange = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A change that is not what was reviewed; one of the two sides may be missing."""
+
+    address: str
+    reviewed: ResourceChange | None
+    fresh: ResourceChange | None
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """How a fresh plan relates to the reviewed one.
+
+    Attributes:
+        done: Reviewed changes that somebody has made already.
+        differences: Whatever is new, different, or not to be done any more.
+    """
+
+    done: tuple[ResourceChange, ...]
+    differences: tuple[Difference, ...]
+
+
+def compare(reviewed: Sequence[ResourceChange], fresh: Sequence[ResourceChange], plan: Plan) -> Comparison:
+    """Compares change by change.
+
+    Args:
+        reviewed: The saved plan's changes.
+        fresh: The fresh plan's changes.
+        plan: The fresh plan, for telling a change that was made already from one that is no longer planned.
+    """
+    now = {_key(one): one for one in fresh}
+    then = {_key(one): one for one in reviewed}
+    done, differences = [], []
+    for key, one in then.items():
+        if key not in now and _is_done(one, plan):
+            done.append(one)
+        elif key not in now or _core(now[key]) != _core(one):
+            differences.append(Difference(one["name"], one, now.get(key)))
+    differences += [Difference(one["name"], None, one) for key, one in now.items() if key not in then]
+    return Comparison(tuple(done), tuple(sorted(differences, key=lambda one: one.address.casefold())))
+
+
+def _key(change: Mapping[str, Any]) -> str:
+    """Tells changes apart; addresses that occur twice have their ids in them."""
+    return str(change["address"])
+
+
+def _core(change: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What a reviewer has agreed to; the reason may name another line of the file by now."""
+    what = change["change"]
+    return (change["id"], what["actions"], what["before"], what["after"], sorted(change["fields"]))
+
+
+def _is_done(reviewed: Mapping[str, Any], plan: Plan) -> bool:
+    (action,) = reviewed["change"]["actions"]
+    if action == "delete":
+        present = [*plan.unchanged, *plan.kept, *(one.before for one in plan.changes if one.before)]
+        return all(account.id != reviewed["id"] for account in present)
+    wanted = str(reviewed["change"]["after"]["email"]).casefold()
+    found = [account for account in plan.unchanged if account.key == wanted]
+    return any(action == "create" or account.id == reviewed["id"] for account in found)

@@ -1,0 +1,51 @@
+"""Shows where a fresh plan is not the reviewed one, side by side."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from reconciler.model.account import FIELDS, SENSITIVE
+from reconciler.report.view import plain, shown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from reconciler.plan.saved import Difference
+    from reconciler.report.style import Style
+
+_NAME_WIDTH = len("smtp_auth_mechanism") + 2
+
+
+def comparison_text(differences: Sequence[Difference], style: Style) -> str:
+    """One block for each account: what was reviewed on the left, what would be done now on the right."""
+    return "\n".join(line for one in differences for line in _block(one, style)) + "\n"
+
+
+def _block(difference: Difference, style: Style) -> Iterator[str]:
+    reviewed, fresh = _cells(difference.reviewed, style), _cells(difference.fresh, style)
+    width = max(len("reviewed"), *map(len, reviewed.values())) + 2
+    title = f"  {plain(difference.address)}"
+    yield style.paint(title, "bold")
+    yield f"      {'':<{_NAME_WIDTH}}{'reviewed':<{width}}now"
+    for name in ("action", *FIELDS):
+        left, right = reviewed.get(name, ""), fresh.get(name, "")
+        if left or right:
+            mark = " " if left == right else "!"
+            yield f"    {mark} {name:<{_NAME_WIDTH}}{left:<{width}}{right}"
+
+
+def _cells(change: Mapping[str, Any] | None, style: Style) -> dict[str, str]:
+    if change is None:
+        return {"action": "(nothing)"}
+    what = change["change"]
+    number = "" if change["id"] is None else f" (id {change['id']})"
+    cells = {"action": f"{what['actions'][0]}{number}"}
+    before, after = what["before"] or {}, what["after"] or {}
+    for name in change["fields"]:
+        if name in SENSITIVE:
+            cells[name] = "changes"
+        elif what["before"] is None:
+            cells[name] = shown(after.get(name))
+        else:
+            cells[name] = f"{shown(before.get(name))} {style.arrow} {shown(after.get(name))}"
+    return cells

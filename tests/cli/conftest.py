@@ -1,0 +1,95 @@
+"""Runs the installed command in a process of its own, as a user would."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from reconciler.sandbox.server import Sandbox
+
+RECONCILER = Path(sys.executable).with_name("reconciler")
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What a run left behind."""
+
+    code: int
+    out: str
+    err: str
+
+
+@dataclass
+class User:
+    """Somebody at a prompt, in a folder of their own, with an environment of their own.
+
+    Attributes:
+        folder: Where they are.
+        environ: Their variables, over an environment with nothing but PATH.
+    """
+
+    folder: Path
+    environ: dict[str, str] = field(default_factory=dict)
+
+    def write(self, name: str, text: str) -> Path:
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    def environment(self, more: Mapping[str, str] | None = None) -> dict[str, str]:
+        inherited = {name: value for name, value in os.environ.items() if name.startswith("COVERAGE")}
+        return {"PATH": os.environ["PATH"], "PYTHONUTF8": "1", **inherited, **self.environ, **(more or {})}
+
+    def run(self, *arguments: str, stdin: str | None = None, environ: Mapping[str, str] | None = None) -> Finished:
+        done = subprocess.run(
+            [RECONCILER, *arguments],
+            cwd=self.folder,
+            env=self.environment(environ),
+            input=stdin,
+            stdin=subprocess.DEVNULL if stdin is None else None,
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            timeout=60,
+            check=False,
+        )
+        return Finished(done.returncode, done.stdout, done.stderr)
+
+
+@pytest.fixture
+def user(tmp_path: Path) -> User:
+    return User(tmp_path)
+
+
+def lead_to(user: User, sandbox: Sandbox) -> User:
+    """Sets the variables that lead a user to a sandbox."""
+    user.environ |= {"RECONCILER_URL": sandbox.url, "RECONCILER_REFRESH_TOKEN": sandbox.refresh_token}
+    return user
+
+
+@pytest.fixture
+def at_sandbox(user: User, sandbox: Sandbox) -> User:
+    return lead_to(user, sandbox)
+
+
+def on_server(email: str, **fields: object) -> dict[str, object]:
+    """An account as the server's JSON has it."""
+    return {
+        "email": email,
+        "name": email.partition("@")[0].title(),
+        "default": False,
+        "service": "other",
+        "hash_auth": False,
+        "smtp_server": "smtp.example.com",
+        **fields,
+    }
