@@ -145,7 +145,7 @@ def authenticate(smtp: smtplib.SMTP, mechanism: str, user: str, password: str) -
         case _:
             code, answer = smtp.docmd("AUTH", name)
             if code == _DEFERRED:
-                digest = hmac.new(password.encode(), base64.b64decode(answer), "md5").hexdigest()
+                digest = hmac.new(password.encode(), base64.b64decode(answer, validate=True), "md5").hexdigest()
                 code, answer = smtp.docmd(_base64(f"{user} {digest}"))
     if code != _ACCEPTED:
         raise smtplib.SMTPAuthenticationError(code, answer)

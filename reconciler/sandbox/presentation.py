@@ -52,5 +52,5 @@ def _password(password: str | None, options: SandboxOptions) -> dict[str, str | 
             return {"password": None}
         case "empty":
             return {"password": ""}
-        case "mask":
+        case _:
             return {"password": MASK if password else None}

@@ -1,0 +1,61 @@
+"""Clients for the sandbox's tests."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, Protocol
+
+import httpx
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from reconciler.sandbox.server import Sandbox
+
+ACCOUNT: dict[str, Any] = {
+    "default": True,
+    "name": "Contas envio de certificados",
+    "email": "certs@itflex.com.br",
+    "service": "gmail",
+    "hash_auth": True,
+    "password": "certs",
+    "smtp_server": "smtp.test.com.br",
+    "smtp_port": 1000,
+    "smtp_crypt": "ssl-tls",
+    "smtp_auth_mechanism": "plain",
+}
+"""The account of the vendor's page."""
+
+ACCOUNTS = "/api/email/accounts"
+
+
+class Connect(Protocol):
+    """The type of the ``connect`` fixture."""
+
+    def __call__(self, sandbox: Sandbox, *, token: str | None = None) -> httpx.Client:
+        """A client that holds an access token, or sends the one given."""
+
+
+def access_token(sandbox: Sandbox) -> str:
+    answer = httpx.post(
+        f"{sandbox.url}/api/v1/oauth2/token",
+        json={"grant_type": "refresh_token", "refresh_token": sandbox.refresh_token},
+    )
+    return str(answer.json()["access_token"])
+
+
+@pytest.fixture
+def connect() -> Iterator[Connect]:
+    with ExitStack() as stack:
+
+        def make(sandbox: Sandbox, *, token: str | None = None) -> httpx.Client:
+            headers = {"Authorization": f"Bearer {access_token(sandbox) if token is None else token}"}
+            return stack.enter_context(httpx.Client(base_url=sandbox.url, headers=headers))
+
+        yield make
+
+
+@pytest.fixture
+def client(sandbox: Sandbox, connect: Connect) -> httpx.Client:
+    return connect(sandbox)

@@ -1,0 +1,145 @@
+"""``reconciler sandbox`` as a process of its own, and its options."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+from click.testing import CliRunner
+
+from reconciler.commands.sandbox import sandbox as command
+from reconciler.errors import ReconcilerError
+from tests.sandbox.conftest import ACCOUNT, ACCOUNTS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+START = "from reconciler.commands.sandbox import sandbox; sandbox()"
+GREETING = re.compile(
+    r"# Sandbox at (http://127\.0\.0\.1:(\d+)), mails at \1/sandbox/mails; Ctrl-C ends it\n"
+    r"export RECONCILER_URL=\1 RECONCILER_REFRESH_TOKEN=sandbox-refresh-token\n"
+)
+
+
+@contextmanager
+def running(*options: str, end: signal.Signals = signal.SIGTERM) -> Iterator[str]:
+    """The URL of a sandbox in a process of its own; checks what it prints and how it ends."""
+    with subprocess.Popen(
+        [sys.executable, "-W", "error", "-c", START, *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        try:
+            greeting = process.stdout.readline() + process.stdout.readline()
+            found = GREETING.fullmatch(greeting)
+            assert found, greeting + process.stderr.read()
+            yield found[1]
+        finally:
+            os.kill(process.pid, end)
+            rest = process.communicate(timeout=20)
+        assert (process.returncode, *rest) == (0, "", "")
+
+
+def tokened(url: str) -> httpx.Client:
+    grant = {"grant_type": "password", "username": "admin", "password": "sandbox"}
+    token = httpx.post(f"{url}/api/v1/oauth2/token", json=grant).json()["access_token"]
+    return httpx.Client(base_url=url, headers={"Authorization": f"Bearer {token}"})
+
+
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT])
+def test_it_serves_until_it_is_told_to_end_and_keeps_its_file(tmp_path: Path, end: signal.Signals) -> None:
+    seed, database = tmp_path / "seed.json", tmp_path / "sandbox.sqlite3"
+    seed.write_text(json.dumps([ACCOUNT]))
+    options = ("--db", str(database), "--seed", str(seed))
+    with running(*options, end=end) as url, tokened(url) as client:
+        accounts = client.get(ACCOUNTS).json()
+        assert [account["email"] for account in accounts] == [ACCOUNT["email"]]
+    with running(*options) as url, tokened(url) as client:
+        assert client.get(ACCOUNTS).json() == accounts
+
+
+def test_the_options_reach_the_sandbox(tmp_path: Path) -> None:
+    mailboxes = tmp_path / "mailboxes.json"
+    mailboxes.write_text(json.dumps({ACCOUNT["email"]: "right"}))
+    options = ["--auth-field=both", "--passwords=mask", "--unique-names", "--unique-emails", "--single-default"]
+    options += ["--keep-default", "--latency=0.01", "--token-lifetime=60", f"--mailboxes={mailboxes}"]
+    with running(*options) as url, tokened(url) as client:
+        created = client.post(ACCOUNTS, json=ACCOUNT).json()
+        assert (created["hash_auth"], created["has_auth"], created["password"]) == (True, True, "********")
+        assert client.post(ACCOUNTS, json=ACCOUNT).status_code == 409
+        assert client.delete(f"{ACCOUNTS}/1").status_code == 409
+        tests = [
+            client.post(f"{ACCOUNTS}/test", json={**ACCOUNT, "password": password, "to_email": "a@b.c"}).status_code
+            for password in ("wrong", "right")
+        ]
+        assert tests == [400, 200]
+        assert [mail["recipients"] for mail in client.get("/sandbox/mails").json()] == [["a@b.c"]]
+
+
+def test_a_port_in_use_is_an_error_of_ours() -> None:
+    with running() as url:
+        port = url.rpartition(":")[2]
+        result = CliRunner().invoke(command, ["--port", port])
+    assert isinstance(result.exception, ReconcilerError)
+    assert result.exception.exit_code == 1
+    assert str(result.exception) == f"The sandbox cannot listen on 127.0.0.1, port {port}: Address already in use"
+    assert result.output == ""
+
+
+@pytest.mark.parametrize(
+    ("option", "content", "expected"),
+    [
+        ("--mailboxes", '["hunter2"]', "a JSON object of address to password"),
+        ("--mailboxes", '{"a@b.c": ["hunter2"]}', "a JSON object of address to password"),
+        ("--mailboxes", '{"a@b.c": "hunter2"', "readable JSON"),
+        ("--seed", '{"password": "hunter2"}', "a JSON list of accounts"),
+        ("--seed", "[" * 100_000, "readable JSON"),
+    ],
+)
+def test_a_file_that_is_not_what_it_should_be_is_named_but_not_quoted(
+    tmp_path: Path, option: str, content: str, expected: str
+) -> None:
+    path = tmp_path / "file.json"
+    path.write_text(content)
+    result = CliRunner().invoke(command, [option, str(path)])
+    assert isinstance(result.exception, ReconcilerError)
+    assert [vars_of(problem) for problem in result.exception.problems] == [
+        ("sandbox_file", f"{path} is not {expected}")
+    ]
+
+
+def vars_of(problem: Any) -> tuple[str, str]:  # noqa: ANN401 - a Problem
+    return problem.kind, problem.message
+
+
+def test_a_seed_that_is_no_account_ends_the_sandbox_with_what_is_wrong(tmp_path: Path) -> None:
+    path = tmp_path / "seed.json"
+    path.write_text(json.dumps([{**ACCOUNT, "service": "yahoo"}]))
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    result = CliRunner().invoke(command, ["--seed", str(path)])
+    assert str(result.exception) == "account [0].service: Input should be 'gmail', 'outlook' or 'other'"
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+def test_the_help_needs_no_server_library_and_fits_80_columns() -> None:
+    script = (
+        "import sys\nfrom reconciler.commands.sandbox import sandbox\n"
+        "sandbox(['--help'], standalone_mode=False)\n"
+        "heavy = {'fastapi', 'uvicorn', 'pydantic', 'aiosmtpd', 'trustme'} & set(sys.modules)\n"
+        "print(sorted(heavy))\n"
+    )
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert run.stdout.splitlines()[-1] == "[]"
+    assert max(map(len, run.stdout.splitlines())) <= 80

@@ -1,0 +1,144 @@
+"""Each behaviour that the vendor's pages leave open, turned on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.sandbox.conftest import ACCOUNT, ACCOUNTS
+
+if TYPE_CHECKING:
+    import httpx
+
+    from tests.conftest import MakeSandbox
+    from tests.sandbox.conftest import Connect
+
+OTHER = {**ACCOUNT, "default": False, "name": "Alertas", "email": "alerts@itflex.com.br"}
+
+
+def refusal(answer: httpx.Response) -> tuple[int, list[Any]]:
+    return answer.status_code, [tuple(error.values()) for error in answer.json()["errors"]]
+
+
+@pytest.mark.parametrize(
+    ("auth_field", "shown"),
+    [
+        ("hash_auth", {"hash_auth": True}),
+        ("has_auth", {"has_auth": True}),
+        ("both", {"hash_auth": True, "has_auth": True}),
+    ],
+)
+def test_answers_spell_has_auth_as_asked_for(
+    make_sandbox: MakeSandbox, connect: Connect, auth_field: str, shown: dict[str, bool]
+) -> None:
+    client = connect(make_sandbox(auth_field=auth_field))
+    client.post(ACCOUNTS, json=ACCOUNT)
+    account = client.get(ACCOUNTS).json()[0]
+    assert {name: value for name, value in account.items() if name.endswith("_auth")} == shown
+
+
+def test_a_missing_flag_is_named_in_the_servers_own_spelling(make_sandbox: MakeSandbox, connect: Connect) -> None:
+    body = {key: value for key, value in ACCOUNT.items() if key != "hash_auth"}
+    answer = connect(make_sandbox(auth_field="has_auth")).post(ACCOUNTS, json=body)
+    assert refusal(answer) == (400, [("has_auth", "required", "Campo obrigatório")])
+
+
+@pytest.mark.parametrize(
+    ("passwords", "with_password", "without_password"),
+    [
+        ("shown", {"password": "certs"}, {"password": None}),
+        ("absent", {}, {}),
+        ("null", {"password": None}, {"password": None}),
+        ("empty", {"password": ""}, {"password": ""}),
+        ("mask", {"password": "********"}, {"password": None}),
+    ],
+)
+def test_answers_show_passwords_as_asked_for(
+    make_sandbox: MakeSandbox,
+    connect: Connect,
+    passwords: str,
+    with_password: dict[str, Any],
+    without_password: dict[str, Any],
+) -> None:
+    client = connect(make_sandbox(passwords=passwords))
+    for password, shown in (("certs", with_password), (None, without_password)):
+        account = client.post(ACCOUNTS, json={**ACCOUNT, "password": password}).json()
+        assert {name: value for name, value in account.items() if name == "password"} == shown
+        assert client.get(f"{ACCOUNTS}/{account['id']}").json() == account
+
+
+def test_names_and_addresses_need_not_be_unique(client: httpx.Client) -> None:
+    assert [client.post(ACCOUNTS, json=ACCOUNT).status_code for _ in range(2)] == [200, 200]
+
+
+@pytest.mark.parametrize(
+    ("option", "change", "error"),
+    [
+        ("unique_names", {"email": "x@y.z"}, ("name", "nome", "Contas envio de certificados")),
+        ("unique_emails", {"name": "n", "email": "CERTS@itflex.com.br"}, ("email", "email", "CERTS@itflex.com.br")),
+    ],
+)
+def test_a_value_that_another_account_has_is_refused(
+    make_sandbox: MakeSandbox, connect: Connect, option: str, change: dict[str, str], error: tuple[str, str, str]
+) -> None:
+    client = connect(make_sandbox(**{option: True}))
+    client.post(ACCOUNTS, json=ACCOUNT)
+    client.post(ACCOUNTS, json=OTHER)
+    field, label, value = error
+    expected = (409, [(field, "duplicated", f"Já existe um item com o {label} '{value}'")])
+    assert refusal(client.post(ACCOUNTS, json={**ACCOUNT, **change})) == expected
+    assert refusal(client.put(f"{ACCOUNTS}/2", json={**ACCOUNT, **change})) == expected
+    assert client.put(f"{ACCOUNTS}/1", json=ACCOUNT).status_code == 200
+    assert [account["name"] for account in client.get(ACCOUNTS).json()] == [ACCOUNT["name"], OTHER["name"]]
+
+
+@pytest.mark.parametrize(("single_default", "flags"), [(True, [False, False, True]), (False, [True, False, True])])
+def test_a_new_default_account_clears_the_former_one_only_where_asked_for(
+    make_sandbox: MakeSandbox, connect: Connect, single_default: bool, flags: list[bool]
+) -> None:
+    client = connect(make_sandbox(single_default=single_default))
+    for body in (ACCOUNT, OTHER, OTHER):
+        client.post(ACCOUNTS, json=body)
+    client.put(f"{ACCOUNTS}/3", json={**OTHER, "default": True})
+    assert [account["default"] for account in client.get(ACCOUNTS).json()] == flags
+
+
+def test_the_default_account_is_kept_where_asked_for(make_sandbox: MakeSandbox, connect: Connect) -> None:
+    client = connect(make_sandbox(keep_default=True, single_default=True))
+    client.post(ACCOUNTS, json=ACCOUNT)
+    client.post(ACCOUNTS, json=OTHER)
+    assert refusal(client.delete(f"{ACCOUNTS}/1")) == (
+        409,
+        [("default", "rule", "A conta padrão não pode ser removida")],
+    )
+    assert refusal(client.put(f"{ACCOUNTS}/1", json={**ACCOUNT, "default": False})) == (
+        409,
+        [("default", "rule", "A conta padrão não pode deixar de ser a padrão")],
+    )
+    assert client.put(f"{ACCOUNTS}/1", json={**ACCOUNT, "name": "n"}).status_code == 200
+    assert client.put(f"{ACCOUNTS}/2", json={**OTHER, "default": True}).status_code == 200
+    assert client.delete(f"{ACCOUNTS}/1").status_code == 200
+
+
+def test_the_default_account_may_go_where_nothing_else_is_asked_for(client: httpx.Client) -> None:
+    client.post(ACCOUNTS, json=ACCOUNT)
+    assert client.put(f"{ACCOUNTS}/1", json={**ACCOUNT, "default": False}).status_code == 200
+    client.put(f"{ACCOUNTS}/1", json=ACCOUNT)
+    assert client.delete(f"{ACCOUNTS}/1").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("options", "answer"),
+    [
+        ({"deleted_body": "true"}, (200, "true", "application/json")),
+        ({"deleted_status": 204, "deleted_body": "true"}, (204, "", None)),
+    ],
+)
+def test_creates_and_deletes_answer_as_asked_for(
+    make_sandbox: MakeSandbox, connect: Connect, options: dict[str, Any], answer: tuple[int, str, str | None]
+) -> None:
+    client = connect(make_sandbox(created_status=201, **options))
+    assert client.post(ACCOUNTS, json=ACCOUNT).status_code == 201
+    deleted = client.delete(f"{ACCOUNTS}/1")
+    assert (deleted.status_code, deleted.text, deleted.headers.get("content-type")) == answer

@@ -1,0 +1,304 @@
+"""The test endpoint: mails that arrive, and the words of those that do not."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from contextlib import ExitStack
+from threading import Thread
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+
+from reconciler.sandbox.certificate import client_context
+from reconciler.sandbox.mailer import Destination, Mailer, destination_of
+from reconciler.sandbox.refusal import Refusal
+from reconciler.sandbox.server import Mail
+from reconciler.sandbox.settings import Settings
+from tests.sandbox.conftest import ACCOUNT, ACCOUNTS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from reconciler.sandbox.server import Sandbox
+    from tests.conftest import MakeSandbox
+    from tests.sandbox.conftest import Connect
+
+TO = "test@test.com"
+PASSWORD = "correct horse"
+MAILBOXES = {"certs@itflex.com.br": PASSWORD}
+
+
+def test_account(client: httpx.Client, **settings: Any) -> httpx.Response:  # noqa: ANN401 - whatever JSON holds
+    body = {**ACCOUNT, "password": PASSWORD, "to_email": TO, **settings}
+    return client.post(f"{ACCOUNTS}/test", json={key: value for key, value in body.items() if value is not ...})
+
+
+test_account.__test__ = False  # type: ignore[attr-defined]
+
+
+def settings(**changes: Any) -> Settings:  # noqa: ANN401 - Settings has their types
+    base: dict[str, Any] = {
+        "default": False,
+        "name": "n",
+        "email": "n@example.com",
+        "service": "other",
+        "has_auth": False,
+    }
+    return Settings(**{**base, **changes})
+
+
+def fault(answer: httpx.Response) -> tuple[int, str, str, str]:
+    (error,) = answer.json()["errors"]
+    return answer.status_code, error["field"], error["type"], error["msg"].removeprefix("Falha ao enviar o email: ")
+
+
+@pytest.fixture
+def dead_port() -> Iterator[int]:
+    """A port that is bound, so that nobody else gets it, but not listened on."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield bound.getsockname()[1]
+
+
+class ScriptedServer:
+    """An SMTP server that says the given lines, one after each line that it gets, and then hangs up."""
+
+    def __init__(self, stack: ExitStack, lines: tuple[str, ...]) -> None:
+        self._lines = lines
+        self._listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        self.port: int = self._listener.getsockname()[1]
+        thread = Thread(target=self._talk)
+        thread.start()
+        stack.callback(thread.join, 10)
+
+    def _talk(self) -> None:
+        connection, _ = self._listener.accept()
+        with connection, connection.makefile("rb") as incoming:
+            for line in self._lines:
+                connection.sendall(line.encode() + b"\r\n")
+                incoming.readline()
+            # Closing with something unread would reset the connection, and the last line might get lost.
+            connection.shutdown(socket.SHUT_WR)
+            incoming.read()
+
+
+@pytest.mark.parametrize("crypt", ["none", "starttls", "ssl-tls"])
+@pytest.mark.parametrize("mechanism", ["plain", "login", "cram-md5"])
+def test_every_mechanism_delivers_over_every_encryption(
+    make_sandbox: MakeSandbox, connect: Connect, mechanism: str, crypt: str
+) -> None:
+    sandbox = make_sandbox(mailboxes=MAILBOXES)
+    answer = test_account(connect(sandbox), smtp_crypt=crypt, smtp_auth_mechanism=mechanism)
+    assert (answer.status_code, answer.text, answer.headers.get("content-type")) == (200, "", None)
+    assert sandbox.mails() == [
+        Mail(
+            sender="certs@itflex.com.br",
+            recipients=(TO,),
+            subject="Teste da conta de email Contas envio de certificados",
+            user="certs@itflex.com.br",
+            tls=crypt != "none",
+            mechanism=mechanism,
+        )
+    ]
+
+
+@pytest.mark.parametrize("crypt", ["none", "starttls", "ssl-tls"])
+@pytest.mark.parametrize("mechanism", ["plain", "login", "cram-md5"])
+@pytest.mark.parametrize("email", ["certs@itflex.com.br", "stranger@itflex.com.br"])
+def test_a_wrong_password_is_refused_in_the_mail_servers_words_without_the_password(
+    make_sandbox: MakeSandbox, connect: Connect, mechanism: str, crypt: str, email: str
+) -> None:
+    sandbox = make_sandbox(mailboxes=MAILBOXES)
+    answer = test_account(
+        connect(sandbox), smtp_crypt=crypt, smtp_auth_mechanism=mechanism, email=email, password="hunter2"
+    )
+    assert fault(answer) == (400, "password", "rule", "535 5.7.8 Authentication credentials invalid")
+    assert "hunter2" not in answer.text
+    assert sandbox.mails() == []
+
+
+@pytest.mark.parametrize("mechanism", ["plain", "login", "cram-md5"])
+def test_without_mailboxes_any_login_is_accepted_with_any_letters(
+    sandbox: Sandbox, client: httpx.Client, mechanism: str
+) -> None:
+    assert test_account(client, smtp_auth_mechanism=mechanism, password="olá, çedilha €").status_code == 200
+    assert [mail.user for mail in sandbox.mails()] == ["certs@itflex.com.br"]
+
+
+def test_a_password_beyond_ascii_is_the_right_one_in_every_mechanism(
+    make_sandbox: MakeSandbox, connect: Connect
+) -> None:
+    sandbox = make_sandbox(mailboxes={"certs@itflex.com.br": "coração"})
+    client = connect(sandbox)
+    for mechanism in ("plain", "login", "cram-md5"):
+        assert test_account(client, smtp_auth_mechanism=mechanism, password="coração").status_code == 200
+        assert test_account(client, smtp_auth_mechanism=mechanism, password="coracao").status_code == 400
+    assert [mail.mechanism for mail in sandbox.mails()] == ["plain", "login", "cram-md5"]
+
+
+def test_without_authentication_nobody_logs_in(make_sandbox: MakeSandbox, connect: Connect) -> None:
+    sandbox = make_sandbox(mailboxes=MAILBOXES)
+    assert test_account(connect(sandbox), hash_auth=False, password=None).status_code == 200
+    assert [(mail.user, mail.mechanism, mail.tls) for mail in sandbox.mails()] == [(None, None, True)]
+
+
+def test_the_mails_are_listed_as_json_without_a_token(sandbox: Sandbox, client: httpx.Client) -> None:
+    test_account(client, name="Alertas çã\r\nBcc: victim@example.com", email="ünï@exämple.com", to_email="é@b.c")
+    answer = httpx.get(f"{sandbox.url}/sandbox/mails")
+    assert answer.json() == [
+        {
+            "sender": "ünï@exämple.com",
+            "recipients": ["é@b.c"],
+            "subject": "Teste da conta de email Alertas çã Bcc: victim@example.com",
+            "user": "ünï@exämple.com",
+            "tls": True,
+            "mechanism": "plain",
+        }
+    ]
+
+
+@pytest.mark.parametrize("crypt", ["none", "starttls", "ssl-tls"])
+def test_a_dead_port_is_refused(client: httpx.Client, dead_port: int, crypt: str) -> None:
+    answer = test_account(client, smtp_port=dead_port, smtp_crypt=crypt)
+    assert fault(answer) == (400, "smtp_server", "rule", "[Errno 111] Connection refused")
+
+
+def test_tls_spoken_to_a_port_without_it_is_an_error_of_encryption(sandbox: Sandbox, client: httpx.Client) -> None:
+    status, field, kind, msg = fault(test_account(client, smtp_port=sandbox.smtp_port, smtp_crypt="ssl-tls"))
+    assert (status, field, kind) == (400, "smtp_crypt", "rule")
+    assert "WRONG_VERSION_NUMBER" in msg or "wrong version number" in msg
+
+
+def test_starttls_asked_of_a_server_without_it_is_an_error_of_encryption(client: httpx.Client) -> None:
+    with ExitStack() as stack:
+        server = ScriptedServer(stack, ("220 hello", "250 hello"))
+        answer = test_account(client, smtp_port=server.port, smtp_crypt="starttls")
+    assert fault(answer) == (400, "smtp_crypt", "rule", "STARTTLS extension not supported by server.")
+
+
+def test_a_mechanism_that_the_server_does_not_offer_is_not_tried(client: httpx.Client) -> None:
+    with ExitStack() as stack:
+        server = ScriptedServer(stack, ("220 hello", "250-hello\r\n250 AUTH LOGIN"))
+        answer = test_account(client, smtp_port=server.port, smtp_crypt="none", smtp_auth_mechanism="plain")
+    assert fault(answer) == (400, "smtp_auth_mechanism", "rule", "The server does not offer AUTH PLAIN")
+
+
+@pytest.mark.parametrize("mechanism", ["login", "cram-md5"])
+def test_a_server_that_breaks_the_login_off_is_quoted(client: httpx.Client, mechanism: str) -> None:
+    with ExitStack() as stack:
+        server = ScriptedServer(stack, ("220 hello", f"250-hello\r\n250 AUTH {mechanism}", "504 not now", "221 bye"))
+        answer = test_account(client, smtp_port=server.port, smtp_crypt="none", smtp_auth_mechanism=mechanism)
+    assert fault(answer) == (400, "password", "rule", "504 not now")
+
+
+def test_a_challenge_that_is_no_base64_is_a_fault_of_the_server(client: httpx.Client) -> None:
+    with ExitStack() as stack:
+        server = ScriptedServer(stack, ("220 hello", "250-hello\r\n250 AUTH CRAM-MD5", "334 !!!", "221 bye"))
+        answer = test_account(client, smtp_port=server.port, smtp_crypt="none", smtp_auth_mechanism="cram-md5")
+    assert fault(answer)[:3] == (400, "smtp_server", "rule")
+
+
+def test_a_password_that_the_mail_server_repeats_is_masked(client: httpx.Client) -> None:
+    with ExitStack() as stack:
+        server = ScriptedServer(stack, ("220 hello", "250-hello\r\n250 AUTH PLAIN", "535 not 'hunter2'!", "221 bye"))
+        answer = test_account(client, smtp_port=server.port, smtp_crypt="none", password="hunter2")
+    assert fault(answer) == (400, "password", "rule", "535 not '***'!")
+
+
+@pytest.mark.parametrize(
+    ("lines", "error"),
+    [
+        (("250 sender ok", "550 no such user", "250 reset"), ("to_email", "550 no such user")),
+        (("553 not your address", "250 reset"), ("email", "553 not your address")),
+        (("250 ok", "250 ok", "354 go", "554 spam", "250 reset"), ("smtp_server", "554 spam")),
+    ],
+    ids=["the recipient", "the sender", "the mail"],
+)
+def test_what_the_mail_server_refuses_is_named(
+    client: httpx.Client, lines: tuple[str, ...], error: tuple[str, str]
+) -> None:
+    with ExitStack() as stack:
+        server = ScriptedServer(stack, ("220 hello", "250 hello", *lines, "221 bye"))
+        answer = test_account(client, smtp_port=server.port, smtp_crypt="none", hash_auth=False)
+    assert fault(answer) == (400, error[0], "rule", error[1])
+
+
+def test_a_mail_server_that_says_nothing_is_given_up(sandbox: Sandbox) -> None:
+    mailer = Mailer(smtp_port=sandbox.smtp_port, smtps_port=sandbox.smtps_port, trust=client_context(), timeout=0.05)
+    with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(Refusal) as caught:
+        mailer.send(settings(smtp_server="mx", smtp_port=silent.getsockname()[1]), TO)
+    assert caught.value.body == {
+        "errors": [
+            {
+                "field": "smtp_server",
+                "type": "rule",
+                "msg": "Falha ao enviar o email: Connection unexpectedly closed: timed out",
+            }
+        ]
+    }
+
+
+def test_a_certificate_that_is_not_the_sinks_is_refused(sandbox: Sandbox) -> None:
+    stranger = ssl.create_default_context()
+    stranger.check_hostname = False
+    mailer = Mailer(smtp_port=sandbox.smtp_port, smtps_port=sandbox.smtps_port, trust=stranger)
+    for crypt in ("ssl-tls", "starttls"):
+        with pytest.raises(Refusal, match="CERTIFICATE_VERIFY_FAILED") as caught:
+            mailer.send(settings(smtp_server="mx", smtp_crypt=crypt), TO)
+        assert caught.value.faults[0].field == "smtp_crypt"
+    assert sandbox.mails() == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"password": ...}, "password"),
+        ({"password": ""}, "password"),
+        ({"service": "other", "smtp_server": ...}, "smtp_server"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused_before_they_are_tried(
+    sandbox: Sandbox, client: httpx.Client, changes: dict[str, Any], field: str
+) -> None:
+    assert fault(test_account(client, **changes)) == (400, field, "required", "Campo obrigatório")
+    assert sandbox.mails() == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "destination"),
+    [
+        ({"service": "gmail"}, Destination("smtp.gmail.com", 465, "ssl-tls")),
+        ({"service": "outlook"}, Destination("smtp.office365.com", 587, "starttls")),
+        ({"service": "outlook", "smtp_port": 2525}, Destination("smtp.office365.com", 2525, "starttls")),
+        ({"service": "gmail", "smtp_crypt": "starttls"}, Destination("smtp.gmail.com", 587, "starttls")),
+        ({"service": "gmail", "smtp_server": "mx"}, Destination("mx", 25, "none")),
+        ({"smtp_server": "mx", "smtp_crypt": "starttls"}, Destination("mx", 587, "starttls")),
+        ({"smtp_server": "mx", "smtp_crypt": "ssl-tls"}, Destination("mx", 465, "ssl-tls")),
+        ({"smtp_server": "mx", "smtp_crypt": "none", "smtp_port": 26}, Destination("mx", 26, "none")),
+    ],
+)
+def test_what_the_settings_leave_open_is_filled_in(changes: dict[str, Any], destination: Destination) -> None:
+    assert destination_of(settings(**changes)) == destination
+
+
+@pytest.mark.parametrize("port", [None, 25, 465, 587, 1000, 1025, 2465, 2525, 2587])
+@pytest.mark.parametrize("crypt", ["none", "starttls", "ssl-tls"])
+def test_every_host_on_every_usual_port_is_the_sink(
+    sandbox: Sandbox, client: httpx.Client, port: int | None, crypt: str
+) -> None:
+    answer = test_account(client, smtp_server="no.such.host.invalid", smtp_port=port, smtp_crypt=crypt)
+    assert answer.status_code == 200
+    assert [mail.tls for mail in sandbox.mails()] == [crypt != "none"]
+
+
+def test_with_real_smtp_the_settings_are_taken_literally(make_sandbox: MakeSandbox, connect: Connect) -> None:
+    sandbox = make_sandbox(real_smtp=True)
+    client = connect(sandbox)
+    here = {"smtp_server": "127.0.0.1", "smtp_port": sandbox.smtp_port}
+    assert test_account(client, **here, smtp_crypt="none").status_code == 200
+    assert len(sandbox.mails()) == 1
+    assert "CERTIFICATE_VERIFY_FAILED" in fault(test_account(client, **here, smtp_crypt="starttls"))[3]
+    assert fault(test_account(client, smtp_server="a\0b", smtp_crypt="none"))[:3] == (400, "smtp_server", "rule")
+    assert len(sandbox.mails()) == 1

@@ -1,0 +1,101 @@
+"""The OpenAPI document, and a server that does what it says."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+
+from tests.sandbox.conftest import ACCOUNTS, access_token
+
+if TYPE_CHECKING:
+    from tests.conftest import MakeSandbox
+
+CONFIG = """
+# Whether a mail goes out is for the mail server to say: settings that fit the schema may still be refused.
+[[operations]]
+include-path = "/api/email/accounts/test"
+checks.positive_data_acceptance.expected-statuses = [200, 400]
+"""
+
+
+EVERY_RULE = {
+    "auth_field": "has_auth",
+    "passwords": "absent",
+    "unique_names": True,
+    "unique_emails": True,
+    "single_default": True,
+    "keep_default": True,
+    "created_status": 201,
+    "deleted_body": "true",
+}
+
+
+@pytest.mark.parametrize(
+    ("options", "phases"),
+    [({}, "coverage,fuzzing,stateful"), (EVERY_RULE, "fuzzing")],
+    ids=["plain", "with every rule"],
+)
+def test_schemathesis_finds_no_server_error_and_no_answer_outside_the_schema(
+    make_sandbox: MakeSandbox, tmp_path: Path, options: dict[str, Any], phases: str
+) -> None:
+    sandbox = make_sandbox(**options)
+    (tmp_path / "schemathesis.toml").write_text(CONFIG)
+    run = subprocess.run(
+        [
+            Path(sys.executable).with_name("schemathesis"),
+            "--config-file=schemathesis.toml",
+            "run",
+            f"{sandbox.url}/openapi.json",
+            f"--header=Authorization: Bearer {access_token(sandbox)}",
+            f"--phases={phases}",
+            "--max-examples=6",
+            "--generation-deterministic",
+            "--checks=all",
+            "--no-color",
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=100,
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert "Tested: 8" in run.stdout
+
+
+def described(sandbox_url: str) -> dict[tuple[str, str], list[str]]:
+    document = httpx.get(f"{sandbox_url}/openapi.json").json()
+    return {
+        (method.upper(), path): sorted(operation["responses"])
+        for path, operations in document["paths"].items()
+        for method, operation in operations.items()
+    }
+
+
+def test_the_document_names_every_call_with_every_status(make_sandbox: MakeSandbox) -> None:
+    assert described(make_sandbox().url) == {
+        ("GET", ACCOUNTS): ["200", "401"],
+        ("POST", ACCOUNTS): ["200", "400", "401", "409"],
+        ("POST", f"{ACCOUNTS}/test"): ["200", "400", "401"],
+        ("GET", f"{ACCOUNTS}/{{id}}"): ["200", "401", "404"],
+        ("PUT", f"{ACCOUNTS}/{{id}}"): ["200", "400", "401", "404", "409"],
+        ("DELETE", f"{ACCOUNTS}/{{id}}"): ["200", "401", "404", "409"],
+        ("POST", "/api/v1/oauth2/token"): ["200", "400", "401"],
+        ("POST", "/api/oauth2/token"): ["200", "400", "401"],
+    }
+
+
+def test_the_document_follows_the_options(make_sandbox: MakeSandbox) -> None:
+    sandbox = make_sandbox(created_status=201, deleted_status=204, auth_field="both", passwords="absent")
+    statuses = described(sandbox.url)
+    assert statuses["POST", ACCOUNTS] == ["201", "400", "401", "409"]
+    assert statuses["DELETE", f"{ACCOUNTS}/{{id}}"] == ["204", "401", "404", "409"]
+    document = httpx.get(f"{sandbox.url}/openapi.json").json()
+    fields = document["components"]["schemas"]["AccountAnswer"]["required"]
+    assert {"hash_auth", "has_auth"} <= set(fields)
+    assert "password" not in fields

@@ -1,0 +1,169 @@
+"""The sandbox as other code uses it."""
+
+from __future__ import annotations
+
+import socket
+import sqlite3
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+
+from reconciler.errors import Problem, ReconcilerError
+from reconciler.sandbox.server import Sandbox, SandboxOptions
+from tests.sandbox.conftest import ACCOUNT, ACCOUNTS, access_token
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.conftest import MakeSandbox
+    from tests.sandbox.conftest import Connect
+
+
+def test_a_file_database_survives_a_restart_and_ids_go_on(
+    tmp_path: Path, make_sandbox: MakeSandbox, connect: Connect
+) -> None:
+    database = str(tmp_path / "sandbox.sqlite3")
+    with Sandbox(SandboxOptions(database=database)) as first:
+        client = connect(first)
+        client.post(ACCOUNTS, json=ACCOUNT)
+        client.post(ACCOUNTS, json=ACCOUNT)
+        client.delete(f"{ACCOUNTS}/2")
+        accounts = client.get(ACCOUNTS).json()
+    client = connect(make_sandbox(database=database))
+    assert client.get(ACCOUNTS).json() == accounts
+    assert client.post(ACCOUNTS, json=ACCOUNT).json()["id"] == 3
+
+
+def test_sandboxes_in_one_process_know_nothing_of_each_other(make_sandbox: MakeSandbox, connect: Connect) -> None:
+    one, other = make_sandbox(), make_sandbox()
+    connect(one).post(ACCOUNTS, json=ACCOUNT)
+    assert connect(other).get(ACCOUNTS).json() == []
+    assert httpx.get(other.url + ACCOUNTS, headers={"Authorization": f"Bearer {access_token(one)}"}).status_code == 401
+
+
+def test_parallel_creates_each_get_an_id_of_their_own(sandbox: Sandbox, connect: Connect) -> None:
+    client = connect(sandbox)
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: client.post(ACCOUNTS, json=ACCOUNT), range(40)))
+    assert sorted(answer.json()["id"] for answer in answers) == list(range(1, 41))
+
+
+def test_accounts_are_seeded_only_where_there_are_none(sandbox: Sandbox, connect: Connect) -> None:
+    assert sandbox.seed([ACCOUNT, {**ACCOUNT, "name": "n"}]) is True
+    assert sandbox.seed([ACCOUNT]) is False
+    assert [account["name"] for account in connect(sandbox).get(ACCOUNTS).json()] == [ACCOUNT["name"], "n"]
+
+
+def test_seeds_that_are_not_accounts_are_refused_all_at_once_without_their_values(
+    sandbox: Sandbox, connect: Connect
+) -> None:
+    with pytest.raises(ReconcilerError) as caught:
+        sandbox.seed([ACCOUNT, "hunter2", {**ACCOUNT, "smtp_port": "hunter2", "service": "hunter2"}])
+    hint = "The accounts are a JSON list, each as the API's POST takes it."
+    assert [(problem.kind, problem.hint) for problem in caught.value.problems] == [("sandbox_seed", hint)] * 3
+    assert [problem.message for problem in caught.value.problems] == [
+        "account [1]: Input should be a valid dictionary or instance of AccountBody",
+        "account [2].service: Input should be 'gmail', 'outlook' or 'other'",
+        "account [2].smtp_port: Input should be a valid integer",
+    ]
+    assert connect(sandbox).get(ACCOUNTS).json() == []
+
+
+def test_a_port_that_is_taken_is_one_clear_problem() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(ReconcilerError) as caught:
+            Sandbox(SandboxOptions(port=port)).__enter__()
+    assert caught.value.problems == (
+        Problem(
+            kind="sandbox_port",
+            message=f"The sandbox cannot listen on 127.0.0.1, port {port}: Address already in use",
+            hint="Name another --port, or leave it out to take a free one.",
+        ),
+    )
+
+
+@pytest.mark.parametrize("host", ["no such host", "x" * 300, "192.0.2.1"])
+def test_a_host_that_cannot_be_listened_on_is_a_problem_and_no_traceback(host: str) -> None:
+    with pytest.raises(ReconcilerError, match=f"cannot listen on {host}"):
+        Sandbox(SandboxOptions(host=host)).__enter__()
+
+
+@pytest.mark.parametrize(("host", "url"), [("0.0.0.0", "http://127.0.0.1:"), ("localhost", "http://localhost:")])  # noqa: S104
+def test_the_url_leads_to_the_sandbox_from_this_machine(make_sandbox: MakeSandbox, host: str, url: str) -> None:
+    sandbox = make_sandbox(host=host)
+    assert sandbox.url.startswith(url)
+    assert httpx.get(f"{sandbox.url}/sandbox/mails").json() == []
+
+
+def test_an_ipv6_address_stands_in_brackets(make_sandbox: MakeSandbox) -> None:
+    try:
+        sandbox = make_sandbox(host="::1")
+    except ReconcilerError:
+        pytest.skip("this machine has no IPv6 loopback")
+    assert sandbox.url.startswith("http://[::1]:")
+    assert httpx.get(f"{sandbox.url}/sandbox/mails").json() == []
+
+
+@pytest.mark.parametrize("kind", ["a folder", "no database", "another program's database"])
+def test_a_database_that_cannot_be_used_is_a_problem_and_frees_the_port(tmp_path: Path, kind: str) -> None:
+    database = tmp_path / "x"
+    if kind == "a folder":
+        database.mkdir()
+    elif kind == "no database":
+        database.write_text("Dear diary, " * 100)
+    else:
+        connection = sqlite3.connect(database)
+        connection.execute("CREATE TABLE accounts (iban)").close()
+        connection.close()
+    with pytest.raises(ReconcilerError) as caught:
+        Sandbox(SandboxOptions(database=str(database))).__enter__()
+    (problem,) = caught.value.problems
+    assert problem.kind == "sandbox_database"
+    assert problem.message.startswith(f"{database} cannot be used as the sandbox's database: ")
+
+
+def test_a_request_in_flight_is_answered_before_the_sandbox_ends(connect: Connect) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        with Sandbox(SandboxOptions(latency=0.2)) as sandbox:
+            client = connect(sandbox)
+            arrived = threading.Event()
+            client.event_hooks = {"request": [lambda _: arrived.set()]}
+            answer = pool.submit(client.get, ACCOUNTS)
+            assert arrived.wait(5)
+            # The hook runs before the request is sent; an answer to a second one shows that the server has had a turn.
+            httpx.get(f"{sandbox.url}/sandbox/mails")
+        assert answer.result().json() == []
+
+
+def test_a_request_that_takes_too_long_does_not_keep_the_sandbox_from_ending(
+    connect: Connect, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        with Sandbox() as sandbox:
+            client = connect(sandbox)
+            silent = socket.create_server(("127.0.0.1", 0))
+            body = {**ACCOUNT, "smtp_port": silent.getsockname()[1], "to_email": "a@b.c"}
+            answer = pool.submit(client.post, f"{ACCOUNTS}/test", json=body)
+            connection, _ = silent.accept()
+            started = time.monotonic()
+            threading.Timer(1.2, connection.close).start()
+        silent.close()
+        assert time.monotonic() - started < 5
+        with pytest.raises(httpx.TransportError):
+            answer.result()
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_sandbox_starts_and_ends_in_a_blink() -> None:
+    with Sandbox():
+        pass
+    started = time.perf_counter()
+    for _ in range(10):
+        with Sandbox():
+            pass
+    assert time.perf_counter() - started < 2
