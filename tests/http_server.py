@@ -128,6 +128,11 @@ class ScriptedServer:
         for thread in self._threads:
             thread.join(10)
 
+    def await_closed(self) -> None:
+        """Waits until every connection accepted so far is closed."""
+        for thread in self._threads[1:]:
+            thread.join(10)
+
     def _start(self, target: Callable[..., None], *args: object) -> None:
         thread = threading.Thread(target=target, args=args, daemon=True)
         self._threads.append(thread)
@@ -157,9 +162,9 @@ class ScriptedServer:
                     while (request := _received(stream, number)) and _play(connection, self._next(request)):
                         pass
         finally:
+            connection.close()
             with self._lock:
                 self._open -= {connection}
-            connection.close()
 
     def _next(self, request: Request) -> Step:
         with self._lock:
@@ -172,7 +177,7 @@ class ScriptedServer:
 def _received(stream: object, number: int) -> Request | None:
     readline: Callable[[], bytes] = stream.readline  # type: ignore[attr-defined]
     first = readline().decode("latin-1").split()
-    if not first:
+    if len(first) < 2:
         return None
     headers = []
     while line := readline().strip():

@@ -48,6 +48,9 @@ def receive(response: httpx.Response, limit: int = BODY_LIMIT) -> Answer:
     """
     # httpx would decode any number of nested encodings, each a thousand times its input, before a limit is checked.
     encoding = response.headers.get("content-encoding", "").strip().lower()
+    declared = response.headers.get("content-length", "")
+    if declared.isdecimal() and int(declared) > limit:
+        raise _too_large(limit)
     pieces: Iterable[bytes] = response.stream  # type: ignore[assignment]  # a transport's answer streams synchronously
     if encoding in {"gzip", "x-gzip"}:
         pieces = _unzipped(pieces)
@@ -62,9 +65,13 @@ def _joined(pieces: Iterable[bytes], limit: int) -> bytes:
     for piece in pieces:
         size += len(piece)
         if size > limit:
-            raise UnreadableError(f"the answer is larger than {limit // 1024**2} MiB")
+            raise _too_large(limit)
         kept.append(piece)
     return kept[0] if len(kept) == 1 else b"".join(kept)
+
+
+def _too_large(limit: int) -> UnreadableError:
+    return UnreadableError(f"the answer is larger than {limit // 1024**2} MiB")
 
 
 def _unzipped(pieces: Iterable[bytes]) -> Iterator[bytes]:

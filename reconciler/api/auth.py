@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from threading import Lock
 from typing import TYPE_CHECKING, Final, Protocol
@@ -41,12 +41,9 @@ class Bearer:
         renew_at: When to replace it, on the monotonic clock; ``None`` where its end is not known.
     """
 
-    header: bytes
+    header: bytes = field(repr=False)
     generation: int = 0
     renew_at: float | None = None
-
-    def __repr__(self) -> str:
-        return f"Bearer(generation={self.generation})"
 
 
 class Authority(Protocol):
@@ -129,7 +126,6 @@ class Exchange:
                 return current
             if self._failed and (self._turns != turn or self._failed.error is RejectedError):
                 raise AttemptError(self._failed)
-            self._turns += 1
             try:
                 self._current = self._exchanged()
             except AttemptError as error:
@@ -138,6 +134,9 @@ class Exchange:
                 problem = error.failure.problem
                 self._failed = Failure(problem=problem, error=certain, doubtful=False)
                 raise AttemptError(self._failed) from None
+            finally:
+                # Counted at the end: who came before it sees by the count that this exchange was for them too.
+                self._turns += 1
             self._failed = None
             return self._current
 

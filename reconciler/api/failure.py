@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from reconciler.errors import ApiError, OutcomeUnknownError, Problem
@@ -28,11 +28,6 @@ class Failure:
     doubtful: bool
     transient: bool = False
     after: float | None = None
-
-    @property
-    def final(self) -> Failure:
-        """The same failure, when there is no other attempt."""
-        return replace(self, transient=False)
 
     def exception(self) -> ApiError:
         """The error for a caller whose request certainly changed nothing."""

@@ -52,7 +52,8 @@ _URL_HINT = "Check the URL, and whether this machine can reach the server."
 _TLS_HINT = "For a private CA, name its certificate in ca_file; check also that this port speaks https."
 _UNSENT: Final[tuple[tuple[type[Exception], _Case], ...]] = (
     (ssl.SSLCertVerificationError, _Case("tls", "the server's certificate is not trusted", _TLS_HINT, transient=False)),
-    (ssl.SSLError, _Case("tls", "no TLS connection", _TLS_HINT)),
+    (ssl.SSLEOFError, _Case("tls", "the TLS connection broke off", _TLS_HINT)),
+    (ssl.SSLError, _Case("tls", "no TLS connection", _TLS_HINT, transient=False)),
     (socket.gaierror, _Case("dns", "the host name cannot be resolved", _URL_HINT)),
     (UnicodeError, _Case("dns", "the host name is not valid", _URL_HINT, transient=False)),
     (ConnectionRefusedError, _Case("connection_refused", "connection refused", _URL_HINT)),
@@ -96,10 +97,11 @@ def bad_answer(message: str) -> Failure:
 
 
 def _chain(error: BaseException) -> list[BaseException]:
-    """``error`` and what it came from, the origin last."""
+    """``error`` and what it came from, the origin last; what the caller happened to be handling is not part of it."""
     chain = [error]
-    while (cause := chain[-1].__cause__) is not None:
-        chain.append(cause)
+    # httpcore's pool raises "from None", which leaves the context alone.
+    while isinstance(origin := chain[-1].__cause__ or chain[-1].__context__, FOREIGN):
+        chain.append(origin)
     return chain
 
 
@@ -107,11 +109,12 @@ def failure_of_status(answer: Answer, redactor: Redactor, *, on_account: bool = 
     """What an answer other than 2XX means; ``on_account`` where the request named an account."""
     status = answer.status
     if status >= 500:  # noqa: PLR2004 - 5XX
-        problem = Problem(kind="server_error", message=_message(answer, redactor))
+        problem = Problem(kind="server_error", message=_message(answer, redactor), hint=_patience(answer))
         transient = status in {502, 503, 504}
         return Failure(problem=problem, error=ApiError, doubtful=True, transient=transient, after=retry_after(answer))
     if status == HTTPStatus.TOO_MANY_REQUESTS:
-        problem = Problem(kind="too_many_requests", message=_message(answer, redactor), hint="Lower --parallelism.")
+        hint = f"{_patience(answer)} A lower --parallelism may help.".strip()
+        problem = Problem(kind="too_many_requests", message=_message(answer, redactor), hint=hint)
         return Failure(problem=problem, error=RejectedError, doubtful=False, transient=True, after=retry_after(answer))
     if status >= 400:  # noqa: PLR2004 - 4XX
         return _refusal(answer, redactor, on_account=on_account)
@@ -208,3 +211,8 @@ def retry_after(answer: Answer) -> float | None:
         return max(0.0, moment.timestamp() - time.time())
     except (ValueError, TypeError, OverflowError):
         return None
+
+
+def _patience(answer: Answer) -> str:
+    seconds = retry_after(answer)
+    return "" if seconds is None else f"The server asks to wait for {seconds:.0f} seconds."

@@ -11,6 +11,7 @@ import httpx
 
 from reconciler.errors import ApiError
 
+_LAST_PORT: Final = 65535
 _FORM: Final = "It is written https://HOST or https://HOST:PORT."
 
 
@@ -24,6 +25,8 @@ def checked(url: str, *, insecure_http: bool) -> httpx.URL:
         parsed = httpx.URL(url)
     except (httpx.InvalidURL, ValueError):
         raise ApiError.of("the server's URL cannot be read", kind="bad_url", hint=_FORM) from None
+    if (parsed.port or 1) > _LAST_PORT:
+        raise ApiError.of("the server's URL has a port that does not exist", kind="bad_url", hint=_FORM)
     if parsed.userinfo:
         hint = "Name them under server.auth, as references."
         raise ApiError.of("the server's URL holds credentials", kind="bad_url", hint=hint)
@@ -81,8 +84,8 @@ def proxy_for(origin: httpx.URL) -> str | None:
         return None
     url = proxy if "://" in proxy else f"http://{proxy}"
     try:
-        httpx.Proxy(url)
-        supported = httpx.URL(url).scheme in {"http", "https"}
+        parsed = httpx.Proxy(url).url
+        supported = parsed.scheme in {"http", "https"} and (parsed.port or 1) <= _LAST_PORT
     except (httpx.InvalidURL, ValueError):
         supported = False
     if not supported:

@@ -89,7 +89,8 @@ class Retry:
 def _pause(state: RetryCallState) -> float:
     import tenacity
 
-    growing = tenacity.wait_exponential_jitter(_FIRST_PAUSE, _LONGEST_PAUSE, _GROWTH, _FIRST_PAUSE)(state)
+    growing = tenacity.wait_exponential(multiplier=_FIRST_PAUSE, max=_LONGEST_PAUSE, exp_base=_GROWTH)(state)
+    growing += tenacity.wait_random(0, _FIRST_PAUSE)(state)
     error = state.outcome.exception() if state.outcome else None
     asked = error.failure.after if isinstance(error, AttemptError) else None
     return growing if asked is None else max(growing, asked)

@@ -1,0 +1,300 @@
+from __future__ import annotations
+
+import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import pytest
+
+from reconciler.api.auth import GivenToken
+from reconciler.errors import ApiError, OutcomeUnknownError, Problem, RejectedError, UnreachableError
+from reconciler.model.account import Account
+from reconciler.model.desired import AccessToken, Login, RefreshToken
+from reconciler.model.redaction import Redactor
+from reconciler.model.secret import Secret, SecretReference
+from tests.api.conftest import Clockless, connection_to
+from tests.http_server import Close, Reply, Request, Reset, ScriptedServer, Step, json_reply
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from reconciler.model.desired import Credentials
+    from tests.api.conftest import Open
+
+KEY = RefreshToken(Secret("the-key"))
+V1, V0 = "POST /api/v1/oauth2/token", "POST /api/oauth2/token"
+LIST = "GET /api/email/accounts"
+HINT = "The token or key is wrong or has expired: check server.auth, or RECONCILER_TOKEN and RECONCILER_REFRESH_TOKEN."
+
+
+class Server:
+    """A server that gives out token-1, token-2, … and accepts only the last one."""
+
+    def __init__(self, **token: object) -> None:
+        self.given = 0
+        self.accepted = ""
+        self.token = token
+        self.lock = threading.Lock()
+
+    def __call__(self, request: Request) -> Step:
+        with self.lock:
+            if request.path.endswith("/token"):
+                self.given += 1
+                self.accepted = f"token-{self.given}"
+                return json_reply({"access_token": self.accepted, "expires_in": 900, **self.token})
+            if request.header("Authorization") != f"Bearer {self.accepted}":
+                return Reply(401)
+        return json_reply([] if request.method == "GET" else {"id": 1, "email": "a@example.com"})
+
+
+def problem_of(call: Callable[[], object]) -> tuple[type[ApiError], Problem]:
+    with pytest.raises(ApiError) as caught:
+        call()
+    (problem,) = caught.value.problems
+    return type(caught.value), problem
+
+
+@pytest.mark.parametrize(
+    ("credentials", "grant"),
+    [
+        (KEY, {"grant_type": "refresh_token", "refresh_token": "the-key"}),
+        (
+            Login(Secret("admin"), Secret("s3cret!!")),
+            {"grant_type": "password", "username": "admin", "password": "s3cret!!"},
+        ),
+    ],
+)
+def test_credentials_are_exchanged_at_the_first_request_and_not_again(
+    writer: Open, credentials: Credentials, grant: dict[str, str]
+) -> None:
+    with ScriptedServer(respond=Server()) as server:
+        accounts = writer(server.url, credentials=credentials)
+        assert server.requests == []
+        accounts.list_accounts()
+        accounts.list_accounts()
+    assert server.lines == [V1, LIST, LIST]
+    assert [server.requests[0].json, server.requests[0].header("Authorization")] == [grant, None]
+    assert [request.header("Authorization") for request in server.requests[1:]] == ["Bearer token-1"] * 2
+    assert server.connections == 1
+
+
+def test_the_path_of_the_sdk_is_used_where_the_documented_one_is_missing_and_remembered(writer: Open) -> None:
+    give = Server()
+
+    def respond(request: Request) -> Step:
+        if request.line == V1:
+            return Reply(404)
+        answer = give(request)
+        if len(server.requests) == 3:
+            give.accepted = "another"
+        return answer
+
+    with ScriptedServer(respond=respond) as server:
+        accounts = writer(server.url, credentials=KEY)
+        accounts.list_accounts()
+        accounts.list_accounts()
+    assert server.lines == [V1, V0, LIST, LIST, V0, LIST]
+
+
+def test_a_server_without_a_token_endpoint_is_an_error(writer: Open) -> None:
+    with ScriptedServer(Reply(404)) as server:
+        accounts = writer(server.url, credentials=KEY)
+        kind, problem = problem_of(accounts.list_accounts)
+    hint = "Is this the URL of the server's API, without a path?"
+    assert (kind, problem) == (RejectedError, Problem(kind="not_found", message="404 Not Found", hint=hint))
+    assert server.lines == [V1, V0]
+
+
+def test_an_expired_token_is_replaced_and_the_request_sent_again_on_the_same_connection(writer: Open) -> None:
+    give = Server()
+    with ScriptedServer(respond=give) as server:
+        accounts = writer(server.url, credentials=KEY)
+        accounts.list_accounts()
+        give.accepted = "another"
+        accounts.create_account({"email": "a@example.com"})
+    assert server.lines == [V1, LIST, "POST /api/email/accounts", V1, "POST /api/email/accounts"]
+    assert server.requests[2].body == server.requests[4].body
+    assert server.connections == 1
+
+
+def test_a_token_refused_twice_is_an_error_after_one_renewal(writer: Open) -> None:
+    with ScriptedServer(
+        json_reply({"access_token": "t" * 9}), Reply(401), json_reply({"access_token": "u" * 9}), Reply(401)
+    ) as server:
+        accounts = writer(server.url, credentials=KEY)
+        kind, problem = problem_of(accounts.list_accounts)
+    assert (kind, problem) == (RejectedError, Problem(kind="unauthorized", message="401 Unauthorized", hint=HINT))
+    assert server.lines == [V1, LIST, V1, LIST]
+
+
+def test_a_given_token_that_is_refused_is_an_error(writer: Open) -> None:
+    with ScriptedServer(Reply(401)) as server:
+        accounts = writer(server.url)
+        kind, problem = problem_of(accounts.list_accounts)
+    assert (kind, problem) == (RejectedError, Problem(kind="unauthorized", message="401 Unauthorized", hint=HINT))
+    assert server.lines == [LIST]
+
+
+@pytest.mark.parametrize(
+    ("lifetime", "exchanges"), [(1e-9, 3), (900, 1), ("900", 1), (0, 1), (-5, 1), (None, 1)], ids=repr
+)
+def test_a_token_is_replaced_before_it_runs_out(writer: Open, lifetime: object, exchanges: int) -> None:
+    with ScriptedServer(respond=Server(expires_in=lifetime)) as server:
+        accounts = writer(server.url, credentials=KEY)
+        for _ in range(3):
+            accounts.list_accounts()
+    assert (server.lines.count(V1), server.lines.count(LIST)) == (exchanges, 3)
+
+
+def test_a_refresh_token_that_comes_back_changed_is_used_from_then_on(writer: Open) -> None:
+    redactor = Redactor()
+    with ScriptedServer(respond=Server(refresh_token="another-key", expires_in=1e-9)) as server:
+        accounts = writer(server.url, credentials=KEY, redactor=redactor)
+        accounts.list_accounts()
+        accounts.list_accounts()
+    keys = [json.loads(request.body)["refresh_token"] for request in server.requests if request.line == V1]
+    assert keys == ["the-key", "another-key"]
+    assert redactor.redact("the-key another-key token-1 token-2") == "*** *** *** ***"
+
+
+def test_a_log_in_stays_a_log_in_when_a_refresh_token_comes_back(writer: Open) -> None:
+    with ScriptedServer(respond=Server(refresh_token="another-key", expires_in=1e-9)) as server:
+        accounts = writer(server.url, credentials=Login(Secret("admin"), Secret("s3cret!!")))
+        accounts.list_accounts()
+        accounts.list_accounts()
+    assert [json.loads(request.body)["grant_type"] for request in server.requests if request.line == V1] == [
+        "password"
+    ] * 2
+
+
+def test_parallel_requests_share_one_exchange_at_the_start_and_one_renewal(writer: Open) -> None:
+    give = Server()
+    with ScriptedServer(respond=give) as server, ThreadPoolExecutor(8) as pool:
+        accounts = writer(server.url, credentials=KEY)
+        together = threading.Barrier(8)
+
+        def ask(_: int) -> None:
+            together.wait()
+            accounts.list_accounts()
+
+        list(pool.map(ask, range(8)))
+        give.accepted = "another"
+        list(pool.map(ask, range(8)))
+    assert server.lines.count(V1) == 2
+    assert 16 <= server.lines.count(LIST) <= 24
+
+
+@pytest.mark.parametrize("status", [400, 401, 403])
+def test_refused_credentials_are_an_error_and_are_not_tried_again(writer: Open, status: int) -> None:
+    refusal = {"errors": [{"field": "refresh_token", "type": "invalid", "msg": "Chave the-key inválida"}]}
+    with ScriptedServer(json_reply(refusal, status)) as server:
+        accounts = writer(server.url, credentials=KEY)
+        first = problem_of(accounts.list_accounts)
+        second = problem_of(lambda: accounts.create_account({"email": "a@example.com"}))
+    message = f"the server refuses the credentials: {status} invalid: refresh_token: Chave *** inválida"
+    assert first == second == (RejectedError, Problem(kind="unauthorized", message=message, hint=HINT))
+    assert server.lines == [V1]
+
+
+class CountingLock:
+    """A lock that tells how many have come for it."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.arrived = threading.Semaphore(0)
+
+    def __enter__(self) -> None:
+        self.arrived.release()
+        self.lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self.lock.release()
+
+
+def test_parallel_requests_share_the_failure_of_an_exchange(writer: Open) -> None:
+    everybody_is_there = threading.Event()
+
+    def respond(_: Request) -> Step:
+        everybody_is_there.wait(10)
+        return Reply(500)
+
+    with ScriptedServer(respond=respond) as server, ThreadPoolExecutor(8) as pool:
+        accounts = writer(server.url, credentials=KEY)
+        lock = CountingLock()
+        accounts._session._authority._lock = lock  # type: ignore[attr-defined]
+        ends = [pool.submit(problem_of, accounts.list_accounts) for _ in range(8)]
+        assert all(lock.arrived.acquire(timeout=10) for _ in range(8))
+        everybody_is_there.set()
+        expected = (UnreachableError, Problem(kind="server_error", message="500 Internal Server Error"))
+        assert [end.result(10) for end in ends] == [expected] * 8
+    assert server.lines == [V1]
+
+
+@pytest.mark.parametrize(
+    ("step", "kind", "attempts"),
+    [(Reply(503), "server_error", 4), (Close(), "connection_lost", 4), (Reply(200, b"<html>"), "bad_answer", 1)],
+)
+def test_an_exchange_that_fails_is_repeated_where_that_helps_and_then_nothing_happened(
+    writer: Open, step: Step, kind: str, attempts: int
+) -> None:
+    with ScriptedServer(step) as server:
+        accounts = writer(server.url, credentials=KEY)
+        error, problem = problem_of(lambda: accounts.create_account({"email": "a@example.com"}))
+    assert (error, problem.kind, server.lines) == (UnreachableError, kind, [V1] * attempts)
+
+
+def test_an_exchange_that_failed_is_tried_again_by_the_next_request(writer: Open) -> None:
+    with ScriptedServer(Reply(500), json_reply({"access_token": "t" * 9}), json_reply([])) as server:
+        accounts = writer(server.url, credentials=KEY)
+        assert problem_of(accounts.list_accounts)[0] is UnreachableError
+        assert accounts.list_accounts() == ()
+    assert server.lines == [V1, V1, LIST]
+
+
+def test_a_write_in_doubt_stays_so_when_the_token_cannot_be_renewed(writer: Open) -> None:
+    with ScriptedServer(json_reply({"access_token": "t" * 9}), Reset(), Reply(401), Reply(403)) as server:
+        accounts = writer(server.url, credentials=KEY)
+        error, _ = problem_of(lambda: accounts.update_account(Account({"email": "a@example.com"}, 1)))
+    put = "PUT /api/email/accounts/1"
+    assert (error, server.lines) == (OutcomeUnknownError, [V1, put, put, V1])
+
+
+@pytest.mark.parametrize("token", ["", "Bearer abc", "a\r\nX: y", "tokên", "a b", "\x00"])
+def test_a_token_that_cannot_be_a_token_is_refused_before_anything_is_sent(writer: Open, token: str) -> None:
+    message = "the access token is empty, or holds blanks or characters that no token has"
+    expected = (RejectedError, Problem(kind="unauthorized", message=message, hint=HINT))
+    with ScriptedServer(json_reply([])) as server:
+        accounts = writer(server.url, credentials=AccessToken(Secret(token)))
+        assert problem_of(accounts.list_accounts) == expected
+    assert server.requests == []
+
+
+def test_a_token_from_the_server_that_cannot_be_one_is_refused(writer: Open) -> None:
+    with ScriptedServer(json_reply({"access_token": "a\r\nX: y"})) as server:
+        accounts = writer(server.url, credentials=KEY)
+        assert problem_of(accounts.list_accounts)[1].kind == "unauthorized"
+    assert server.lines == [V1]
+
+
+def test_unresolved_credentials_are_a_mistake_of_the_caller(writer: Open) -> None:
+    reference = SecretReference("env", ("X",), "f.yaml", ())
+    for credentials in (AccessToken(reference), RefreshToken(reference), Login(Secret("u"), reference)):
+        with pytest.raises(TypeError, match="credentials must be resolved"):
+            writer("http://127.0.0.1:1", credentials=credentials)
+
+
+def test_cookies_of_the_exchange_are_not_sent_back(writer: Open) -> None:
+    cookies = {"Set-Cookie": "access-token=abc; Path=/"}
+    exchange = Reply(200, b'{"access_token": "ttttttttt"}', cookies)
+    with ScriptedServer(exchange, Reply(200, b"[]", cookies)) as server:
+        accounts = writer(server.url, credentials=KEY)
+        accounts.list_accounts()
+        accounts.list_accounts()
+    assert [request.header("Cookie") for request in server.requests] == [None, None, None]
+
+
+def test_no_secret_shows_in_what_the_package_holds() -> None:
+    connection = connection_to("http://127.0.0.1:1", credentials=KEY, stop=Clockless())
+    token = GivenToken(Secret("the-token"), Redactor()).bearer()
+    assert ["the-" in repr(holder) for holder in (connection, token)] == [False, False]

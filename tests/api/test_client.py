@@ -1,0 +1,323 @@
+"""What happens on the wire when the network or the server misbehaves."""
+
+from __future__ import annotations
+
+import gzip
+import socket
+import ssl
+import threading
+import time
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import trustme
+
+from reconciler.api.client import Client, Route
+from reconciler.api.failure import AttemptError, Failure
+from reconciler.api.lane import WriteAttemptedError
+from reconciler.errors import ApiError, OutcomeUnknownError, Problem, RejectedError, UnreachableError
+from reconciler.model.redaction import Redactor
+from tests.api.conftest import Clockless
+from tests.http_server import Close, Endless, Hang, Reply, Request, ScriptedServer, Step, json_reply
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.api.conftest import Open, OpenReader
+
+BARE = {"id": 1, "email": "a@example.com"}
+CONTEXT = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+URL_HINT = "Check the URL, and whether this machine can reach the server."
+
+
+def failing(call: Callable[[], object]) -> tuple[type[ApiError], Problem]:
+    with pytest.raises(ApiError) as caught:
+        call()
+    (problem,) = caught.value.problems
+    return type(caught.value), problem
+
+
+def exchange(url: str, *, limit: int = 1024 * 1024, seconds: float = 5.0, **more: Any) -> bytes | Failure:  # noqa: ANN401
+    """One GET: the body, or the failure."""
+    client = Client(Route(origin=url, context=CONTEXT, **more), Redactor(), limit)
+    try:
+        return client.exchange("GET", "/", deadline=time.monotonic() + seconds).body
+    except AttemptError as error:
+        return error.failure
+    finally:
+        client.close()
+
+
+def kind(result: bytes | Failure) -> str:
+    assert isinstance(result, Failure)
+    return f"{result.problem.kind}: {result.problem.message.replace('http://127.0.0.1', 'HOST').split(' (')[0]}"
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "x-gzip", "GZIP"])
+def test_a_compressed_answer_is_unpacked(encoding: str) -> None:
+    text = b"[" + b" " * 3_000_000 + b"]"
+    with ScriptedServer(Reply(200, gzip.compress(text), {"Content-Encoding": encoding})) as server:
+        assert exchange(server.url, limit=4_000_000) == text
+
+
+@pytest.mark.parametrize(
+    ("step", "message"),
+    [
+        (Reply(200, b"x" * 1_048_577), "the answer is larger than 1 MiB"),
+        (Reply(200, b"x", {"Content-Length": str(10**10)}), "the answer is larger than 1 MiB"),
+        (Endless(b"HTTP/1.1 200 x\r\n\r\n", b" " * 65536), "the answer is larger than 1 MiB"),
+        (
+            Endless(b"HTTP/1.1 200 x\r\nTransfer-Encoding: chunked\r\n\r\n", b"1000\r\n" + b" " * 4096 + b"\r\n"),
+            "the answer is larger than 1 MiB",
+        ),
+        (
+            Reply(200, gzip.compress(bytes(200_000_000), 1), {"Content-Encoding": "gzip"}),
+            "the answer is larger than 1 MiB",
+        ),
+        (Reply(200, b"x", {"Content-Encoding": "gzip, gzip"}), "the answer is in an encoding that was not asked for"),
+        (Reply(200, b"x", {"Content-Encoding": "br"}), "the answer is in an encoding that was not asked for"),
+        (
+            Reply(200, zlib.compress(b"x"), {"Content-Encoding": "gzip"}),
+            "the answer is not the gzip that it says it is",
+        ),
+        (
+            Reply(200, gzip.compress(b"x" * 99)[:-9], {"Content-Encoding": "gzip"}),
+            "the answer's gzip ends too early, or goes on after its end",
+        ),
+        (
+            Reply(200, gzip.compress(b"[1]") + gzip.compress(b"2"), {"Content-Encoding": "gzip"}),
+            "the answer's gzip ends too early, or goes on after its end",
+        ),
+    ],
+    ids=["large", "declared", "endless", "chunked", "bomb", "nested", "brotli", "no gzip", "cut gzip", "two gzips"],
+)
+def test_an_answer_that_cannot_be_taken_is_refused_within_bounds(step: Step, message: str) -> None:
+    with ScriptedServer(step) as server:
+        assert kind(exchange(server.url)) == f"bad_answer: {message}"
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        Hang(),
+        Hang(b"HTTP/1.1 200 x\r\nConte"),
+        Hang(b"HTTP/1.1 200 x\r\nContent-Length: 9\r\n\r\n[1,"),
+        Endless(b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 99),
+        Endless(b"", b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" * 99),
+    ],
+    ids=["silence", "half a header", "half a body", "continue", "hints"],
+)
+def test_no_answer_can_stretch_the_deadline(step: Step) -> None:
+    with ScriptedServer(step) as server:
+        start = time.monotonic()
+        assert kind(exchange(server.url, seconds=0.2)) == f"timeout: HOST:{server.port} gave no complete answer in time"
+        assert time.monotonic() - start < 2
+
+
+def test_an_endless_header_ends_in_an_error() -> None:
+    with ScriptedServer(Endless(b"HTTP/1.1 200 x\r\nX: ", b"x" * 4096)) as server:
+        message = f"the connection to HOST:{server.port} broke before its answer ended"
+        assert kind(exchange(server.url)) == f"connection_lost: {message}"
+
+
+def test_a_request_that_is_late_before_it_is_sent_is_not_sent() -> None:
+    with ScriptedServer(Reply()) as server:
+        result = exchange(server.url, seconds=-1)
+    assert isinstance(result, Failure)
+    assert (result.problem.kind, result.doubtful, server.connections) == ("connect_timeout", False, 0)
+
+
+def test_a_server_that_answers_before_it_has_read_everything_is_heard(writer: Open) -> None:
+    refusal = Reply(413, b"too much", {"Content-Type": "text/plain", "Connection": "close"})
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def refuse() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.sendall(refusal.raw())
+                connection.shutdown(socket.SHUT_WR)
+                while connection.recv(65536):
+                    pass
+
+        thread = threading.Thread(target=refuse)
+        thread.start()
+        accounts = writer(f"http://127.0.0.1:{listener.getsockname()[1]}")
+        end = failing(lambda: accounts.create_account({"email": "a", "name": "n" * 100_000}))
+        thread.join(10)
+    phrase = "413 Request Entity Too Large: too much"
+    assert (end[0], end[1].message) in {
+        (RejectedError, phrase),
+        (RejectedError, phrase.replace("Request Entity", "Content")),
+    }
+
+
+@pytest.mark.parametrize(
+    ("location", "host"),
+    [
+        ("https://evil.example.com/x", "evil.example.com"),
+        ("/elsewhere", "a path of its own"),
+        ("", "nowhere"),
+        ("http://[", "an address that cannot be read"),
+    ],
+)
+def test_a_redirect_is_not_followed(writer: Open, location: str, host: str) -> None:
+    with ScriptedServer(Reply(307, headers={"Location": location})) as server:
+        accounts = writer(server.url)
+        hint = "Redirects are not followed, so that the token stays with the server it is for: give the final URL."
+        message = f"307 Temporary Redirect: the server redirects to {host}"
+        expected = (RejectedError, Problem(kind="redirect", message=message, hint=hint))
+        assert failing(accounts.list_accounts) == expected
+        assert failing(lambda: accounts.create_account({"email": "a"})) == expected
+    assert len(server.requests) == 2
+
+
+def test_a_redirect_of_the_kind_that_follows_work_leaves_a_write_in_doubt(writer: Open) -> None:
+    with ScriptedServer(Reply(303, headers={"Location": "/done"})) as server:
+        accounts = writer(server.url)
+        assert failing(lambda: accounts.create_account({"email": "a"}))[0] is OutcomeUnknownError
+        assert failing(accounts.list_accounts)[0] is RejectedError
+
+
+def test_a_status_that_makes_no_sense_is_a_bad_answer(writer: Open) -> None:
+    with ScriptedServer(Close(b"HTTP/1.1 101 Switching\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n")) as server:
+        accounts = writer(server.url)
+        assert failing(lambda: accounts.create_account({"email": "a"}))[0] is OutcomeUnknownError
+
+
+@pytest.mark.parametrize("call", ["list", "create"])
+def test_a_name_that_cannot_be_resolved_is_an_error(writer: Open, call: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(*_: object, **__: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    stop = Clockless()
+    accounts = writer("https://nowhere.invalid", stop=stop)
+    end = failing(accounts.list_accounts if call == "list" else lambda: accounts.create_account({"email": "a"}))
+    message = (
+        "cannot reach https://nowhere.invalid: the host name cannot be resolved ([Errno -2] Name or service not known)"
+    )
+    assert (end, len(stop.waits)) == ((UnreachableError, Problem(kind="dns", message=message, hint=URL_HINT)), 3)
+
+
+def test_a_name_that_can_be_no_name_is_an_error(writer: Open) -> None:
+    stop = Clockless()
+    accounts = writer(f"https://{'a' * 64}.example.com", stop=stop)
+    end = failing(accounts.list_accounts)
+    assert (end[0], end[1].kind, stop.waits) == (UnreachableError, "dns", [])
+
+
+def test_a_server_that_takes_no_connection_in_time_is_an_error(writer: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    def slow(*_: object, **__: object) -> None:
+        raise TimeoutError("timed out")
+
+    monkeypatch.setattr(socket, "create_connection", slow)
+    accounts = writer("https://fw.example.com", timeout=7)
+    message = "cannot reach https://fw.example.com: no connection in time (timed out)"
+    expected = (UnreachableError, Problem(kind="connect_timeout", message=message, hint=URL_HINT))
+    assert failing(lambda: accounts.create_account({"email": "a"})) == expected
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+def tls_server(authority: trustme.CA, *names: str) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(*names).configure_cert(context)
+    return context
+
+
+def test_a_private_authority_is_trusted_where_it_is_named(writer: Open, authority: trustme.CA, tmp_path: Path) -> None:
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    with ScriptedServer(json_reply(BARE), tls=tls_server(authority, "127.0.0.1")) as server:
+        accounts = writer(server.url, ca_file=str(tmp_path / "ca.pem"))
+        assert accounts.create_account({"email": "a@example.com"}).id == 1
+        assert accounts.get_account(1).id == 1
+    assert server.connections == 1
+
+
+@pytest.mark.parametrize("trusted", [True, False], ids=["wrong name", "unknown authority"])
+def test_a_certificate_that_is_not_right_is_refused_before_anything_is_sent(
+    writer: Open, authority: trustme.CA, tmp_path: Path, *, trusted: bool
+) -> None:
+    (authority if trusted else trustme.CA()).cert_pem.write_to_path(tmp_path / "ca.pem")
+    stop = Clockless()
+    with ScriptedServer(Reply(), tls=tls_server(authority, "other.example.com" if trusted else "127.0.0.1")) as server:
+        accounts = writer(server.url, ca_file=str(tmp_path / "ca.pem"), stop=stop)
+        end = failing(lambda: accounts.create_account({"email": "a"}))
+    hint = "For a private CA, name its certificate in ca_file; check also that this port speaks https."
+    assert (end[0], end[1].kind, end[1].hint) == (UnreachableError, "tls", hint)
+    assert end[1].message.startswith(f"cannot reach {server.url}: the server's certificate is not trusted (")
+    assert (server.requests, stop.waits) == ([], [])
+
+
+def test_https_to_a_port_that_does_not_speak_it_is_an_error(writer: Open) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def complain() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(Reply(400).raw())
+
+        thread = threading.Thread(target=complain)
+        thread.start()
+        accounts = writer(f"https://127.0.0.1:{listener.getsockname()[1]}")
+        end = failing(lambda: accounts.create_account({"email": "a"}))
+        thread.join(10)
+    assert (end[0], end[1].kind) == (UnreachableError, "tls")
+
+
+def test_a_proxy_that_refuses_is_an_error_and_gets_no_token(writer: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    with ScriptedServer(Reply(403)) as proxy:
+        monkeypatch.setenv("https_proxy", proxy.url)
+        accounts = writer("https://fw.example.com")
+        end = failing(lambda: accounts.create_account({"email": "a"}))
+    assert (end[0], end[1].kind) == (UnreachableError, "proxy")
+    assert {request.line for request in proxy.requests} == {"CONNECT fw.example.com:443"}
+    assert [request.header("Authorization") for request in proxy.requests if request.header("Authorization")] == []
+
+
+def test_a_connection_for_reading_sends_nothing_but_get_and_the_exchange_of_tokens(reader: OpenReader) -> None:
+    with ScriptedServer(json_reply([])) as server:
+        accounts: Any = reader(server.url)
+        client = accounts._session._client
+        soon = time.monotonic() + 5
+        for method in ("POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"):
+            with pytest.raises(WriteAttemptedError, match=f"does not send {method} /api/email/accounts"):
+                client.exchange(method, "/api/email/accounts", deadline=soon)
+        with pytest.raises(WriteAttemptedError):
+            client.exchange("PUT", "/api/oauth2/token", deadline=soon)
+        assert server.connections == 0
+        client.exchange("POST", "/api/v1/oauth2/token", body=b"{}", deadline=soon)
+        accounts.list_accounts()
+    assert server.lines == ["POST /api/v1/oauth2/token", "GET /api/email/accounts"]
+    assert [name for name in dir(accounts) if not name.startswith("_")] == ["get_account", "list_accounts"]
+
+
+def test_parallel_requests_use_no_more_connections_than_allowed(writer: Open) -> None:
+    busy = threading.Barrier(3)
+
+    def respond(request: Request) -> Step:
+        busy.wait(10)
+        return json_reply({**BARE, "id": int(request.path.rsplit("/", 1)[1])})
+
+    with ScriptedServer(respond=respond) as server, ThreadPoolExecutor(9) as pool:
+        accounts = writer(server.url, parallelism=3)
+        found = list(pool.map(accounts.get_account, range(9)))
+    assert [account.id for account in found] == list(range(9))
+    assert server.connections == 3
+
+
+def test_one_request_after_the_other_uses_one_connection(writer: Open) -> None:
+    with ScriptedServer(json_reply(BARE)) as server:
+        accounts = writer(server.url)
+        for _ in range(5):
+            accounts.get_account(1)
+    assert server.connections == 1

@@ -1,0 +1,167 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from reconciler.errors import ApiError, NotFoundError, OutcomeUnknownError, Problem, RejectedError
+from reconciler.model.account import Account
+from reconciler.model.redaction import Redactor
+from reconciler.model.secret import UNKNOWN, Secret, SecretReference
+from tests.http_server import Reply, ScriptedServer, Step, json_reply
+
+if TYPE_CHECKING:
+    from tests.api.conftest import Open
+
+BARE = {"id": 1, "email": "a@example.com"}
+URL_HINT = "Is this the URL of the server's API, without a path?"
+
+
+@pytest.mark.parametrize(
+    ("answers", "spellings"),
+    [
+        ([[]], ["hash_auth", "has_auth"]),
+        ([[BARE]], ["hash_auth", "has_auth"]),
+        ([[{**BARE, "hash_auth": False}]], ["hash_auth"]),
+        ([[BARE, {**BARE, "id": 2, "has_auth": False}]], ["has_auth"]),
+        ([[{**BARE, "has_auth": False, "hash_auth": False}, {**BARE, "id": 2}]], ["hash_auth", "has_auth"]),
+    ],
+)
+def test_the_spelling_that_the_server_uses_is_sent_and_both_until_it_is_known(
+    writer: Open, answers: list[object], spellings: list[str]
+) -> None:
+    with ScriptedServer(*map(json_reply, answers), json_reply(BARE)) as server:
+        accounts = writer(server.url)
+        accounts.list_accounts()
+        accounts.create_account({"email": "a@example.com", "has_auth": False})
+    assert server.requests[1].json == {"email": "a@example.com", **dict.fromkeys(spellings, False)}
+
+
+def test_a_create_leaves_out_what_is_none(writer: Open) -> None:
+    with ScriptedServer(json_reply(BARE, 201)) as server:
+        writer(server.url).create_account({"email": "a@example.com", "password": None, "smtp_port": None, "name": "é"})
+    assert server.requests[0].json == {"email": "a@example.com", "name": "é"}
+
+
+def test_an_update_clears_with_null_and_gives_back_what_is_not_ours(writer: Open) -> None:
+    account = {**BARE, "name": "n", "smtp_port": 25, "zone": [1], "mask": "***", "created_at": "x"}
+    with ScriptedServer(json_reply(account)) as server:
+        accounts = writer(server.url)
+        accounts.update_account(accounts.get_account(1).overlaid({"smtp_port": None}))
+    assert server.requests[1].json == {"name": "n", "email": "a@example.com", "smtp_port": None, "zone": [1]}
+
+
+def test_an_update_without_an_answer_is_read_again(writer: Open) -> None:
+    with ScriptedServer(Reply(204, headers={"Content-Length": ""}), json_reply({**BARE, "name": "kept"})) as server:
+        updated = writer(server.url).update_account(Account({"email": "a@example.com", "name": "sent"}, 1))
+    assert updated.fields == {"email": "a@example.com", "name": "kept"}
+    assert server.lines == ["PUT /api/email/accounts/1", "GET /api/email/accounts/1"]
+
+
+def test_an_update_that_cannot_be_read_again_is_unknown(writer: Open) -> None:
+    with ScriptedServer(Reply(200), json_reply({}, 404)) as server:
+        accounts = writer(server.url)
+        with pytest.raises(OutcomeUnknownError) as caught:
+            accounts.update_account(Account({"email": "a@example.com"}, 1))
+    assert caught.value.problems == (Problem(kind="not_found", message="404 Not Found: {}"),)
+
+
+@pytest.mark.parametrize(
+    ("answer", "complaint"),
+    [
+        (Reply(200), "the answer is empty"),
+        (Reply(201, b"<p>ok</p>"), "the answer is not JSON: is this the right URL?"),
+        (json_reply({"email": "a"}), "the answer: field id: Field required"),
+    ],
+)
+def test_a_create_whose_answer_does_not_show_the_account_is_unknown(writer: Open, answer: Step, complaint: str) -> None:
+    with ScriptedServer(answer) as server:
+        accounts = writer(server.url)
+        with pytest.raises(OutcomeUnknownError) as caught:
+            accounts.create_account({"email": "a@example.com"})
+    message = f"it is not certain whether the server did it: POST /api/email/accounts: {complaint}"
+    assert caught.value.problems == (Problem(kind="bad_answer", message=message, hint=URL_HINT),)
+    assert len(server.requests) == 1
+
+
+def test_an_answer_about_another_account_is_refused(writer: Open) -> None:
+    with ScriptedServer(json_reply(BARE)) as server:
+        accounts = writer(server.url)
+        with pytest.raises(ApiError) as read:
+            accounts.get_account(2)
+        with pytest.raises(OutcomeUnknownError):
+            accounts.update_account(Account({"email": "a@example.com"}, 2))
+    message = "GET /api/email/accounts/2: the answer is about account 1, not 2"
+    assert (type(read.value), read.value.problems) == (
+        ApiError,
+        (Problem(kind="bad_answer", message=message, hint=URL_HINT),),
+    )
+
+
+def test_a_log_in_page_is_no_list_no_delete_and_no_test(writer: Open) -> None:
+    page = Reply(200, b"<!doctype html><title>Login</title>", {"Content-Type": "text/html; charset=utf-8"})
+    with ScriptedServer(page) as server:
+        accounts = writer(server.url)
+        with pytest.raises(ApiError) as listed:
+            accounts.list_accounts()
+        with pytest.raises(OutcomeUnknownError):
+            accounts.delete_account(1)
+        with pytest.raises(OutcomeUnknownError):
+            accounts.test_account({"email": "a@example.com"}, "b@example.com")
+    message = "GET /api/email/accounts: the answer is not JSON: is this the right URL?"
+    assert listed.value.problems == (Problem(kind="bad_answer", message=message, hint=URL_HINT),)
+    assert len(server.requests) == 3
+
+
+def test_an_account_that_is_not_there_is_not_found_and_counts_as_deleted(writer: Open) -> None:
+    error = {"errors": [{"field": "id", "type": "not_found", "msg": "Conta não existe"}]}
+    with ScriptedServer(json_reply(error, 404)) as server:
+        accounts = writer(server.url)
+        accounts.delete_account(7)
+        problem = Problem(kind="not_found", message="404 not_found: id: Conta não existe")
+        with pytest.raises(NotFoundError) as read:
+            accounts.get_account(7)
+        with pytest.raises(NotFoundError) as updated:
+            accounts.update_account(Account({"email": "a"}, 7))
+    assert [caught.value.problems for caught in (read, updated)] == [(problem,)] * 2
+
+
+def test_a_list_or_a_create_that_is_not_found_is_no_missing_account(writer: Open) -> None:
+    with ScriptedServer(json_reply({}, 404)) as server:
+        accounts = writer(server.url)
+        with pytest.raises(RejectedError) as listed:
+            accounts.list_accounts()
+        with pytest.raises(RejectedError) as created:
+            accounts.create_account({"email": "a"})
+    problem = Problem(kind="not_found", message="404 Not Found: {}", hint=URL_HINT)
+    ends = [(type(caught.value), caught.value.problems) for caught in (listed, created)]
+    assert ends == [(RejectedError, (problem,))] * 2
+
+
+@pytest.mark.parametrize("value", [UNKNOWN, SecretReference("env", ("X",), "f.yaml", ("a",))])
+def test_what_has_no_value_is_never_sent(writer: Open, value: object) -> None:
+    fields = {"email": "a@example.com", "password": value}
+    with ScriptedServer(json_reply(BARE)) as server:
+        accounts = writer(server.url)
+        with pytest.raises(TypeError, match="password has no value that could be sent"):
+            accounts.create_account(fields)  # type: ignore[arg-type]
+        with pytest.raises(TypeError):
+            accounts.update_account(Account(fields, 1))  # type: ignore[arg-type]
+        with pytest.raises(TypeError):
+            accounts.test_account(fields, "b@example.com")  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match="without an id"):
+            accounts.update_account(Account({"email": "a@example.com"}))
+    assert server.requests == []
+
+
+def test_passwords_that_the_server_shows_are_masked_from_then_on(writer: Open) -> None:
+    redactor = Redactor()
+    shown = [{**BARE, "password": "hunter2-secret", "hash_auth": True}]
+    refusal = {"errors": [{"field": "password", "type": "invalid", "msg": "hunter2-secret não serve"}]}
+    with ScriptedServer(json_reply(shown), json_reply(refusal, 400)) as server:
+        accounts = writer(server.url, redactor=redactor)
+        accounts.list_accounts()
+        with pytest.raises(RejectedError) as caught:
+            accounts.create_account({"email": "a@example.com", "password": Secret("x")})
+    assert caught.value.problems == (Problem(kind="invalid", message="400 invalid: password: *** não serve"),)
+    assert redactor.redact("hunter2-secret") == "***"

@@ -1,0 +1,180 @@
+"""No foreign exception leaves the package, and no foreign text goes out as it came."""
+
+from __future__ import annotations
+
+import json
+import socket
+import ssl
+import zlib
+from typing import TYPE_CHECKING
+
+import h11
+import httpcore
+import httpx
+import pytest
+from pydantic import TypeAdapter, ValidationError
+
+from reconciler.api.answer import Answer
+from reconciler.api.failure import Failure
+from reconciler.api.foreign import shown
+from reconciler.api.mapping import FOREIGN, failure_of_exception, failure_of_status
+from reconciler.errors import ApiError, NotFoundError, Problem, RejectedError, UnreachableError
+from reconciler.model.redaction import Redactor
+from reconciler.model.secret import Secret
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import ModuleType
+
+ORIGIN = "https://fw.example.com"
+
+
+def family(*roots: type[BaseException]) -> Iterator[type[BaseException]]:
+    for root in roots:
+        yield root
+        yield from family(*root.__subclasses__())
+
+
+def exceptions_of(module: ModuleType) -> list[type[BaseException]]:
+    members = (getattr(module, name) for name in module.__all__)
+    return [member for member in members if isinstance(member, type) and issubclass(member, Exception)]
+
+
+@pytest.mark.parametrize(
+    "error", exceptions_of(httpx) + exceptions_of(httpcore), ids=lambda e: f"{e.__module__}.{e.__name__}"
+)
+def test_every_exception_of_httpx_and_httpcore_is_mapped(error: type[Exception]) -> None:
+    assert issubclass(error, FOREIGN)
+
+
+def test_the_exceptions_of_what_lies_below_are_mapped() -> None:
+    below = [ssl.SSLError, socket.gaierror, TimeoutError, UnicodeDecodeError, json.JSONDecodeError, ValidationError]
+    assert [error for error in family(*below) if not issubclass(error, FOREIGN)] == []
+    # These two are translated where they can occur: h11's by httpcore, zlib's where gzip is unpacked.
+    assert [issubclass(error, FOREIGN) for error in (h11.RemoteProtocolError, zlib.error)] == [False, False]
+
+
+def instance(error: type[Exception]) -> Exception:
+    if issubclass(error, httpx.HTTPStatusError):
+        return error("text", request=httpx.Request("GET", ORIGIN), response=httpx.Response(500))
+    try:
+        return error("text")
+    except TypeError:
+        return error()
+
+
+@pytest.mark.parametrize("touched", [True, False])
+@pytest.mark.parametrize("error", exceptions_of(httpx), ids=lambda e: e.__name__)
+def test_every_exception_becomes_a_failure_that_tells_whether_it_may_have_arrived(
+    error: type[Exception], *, touched: bool
+) -> None:
+    failure = failure_of_exception(instance(error), origin=ORIGIN, touched=touched, redactor=Redactor())
+    arrived = touched and error is not httpx.ProxyError
+    assert (failure.doubtful, failure.error) == (arrived, ApiError if arrived else UnreachableError)
+
+
+def test_an_exception_that_was_being_handled_meanwhile_is_no_cause() -> None:
+    error = httpx.ConnectError("no route")
+    error.__context__ = KeyError("somebody else's")
+    failure = failure_of_exception(error, origin=ORIGIN, touched=False, redactor=Redactor())
+    assert failure.problem.message == f"cannot reach {ORIGIN}: no connection (no route)"
+
+
+def test_an_exception_without_words_and_a_validation_error_are_told_without_an_empty_bracket() -> None:
+    failure = failure_of_exception(httpx.ConnectError(""), origin=ORIGIN, touched=False, redactor=Redactor())
+    assert failure.problem.message == f"cannot reach {ORIGIN}: no connection"
+    with pytest.raises(ValidationError) as caught:
+        TypeAdapter(int).validate_python("x")
+    other = failure_of_exception(caught.value, origin=ORIGIN, touched=False, redactor=Redactor())
+    assert other.problem.kind == "not_sent"
+
+
+def refusal(status: int, body: bytes, redactor: Redactor | None = None, *, on_account: bool = False) -> Failure:
+    return failure_of_status(Answer(status, httpx.Headers(), body), redactor or Redactor(), on_account=on_account)
+
+
+def vendor(*errors: dict[str, str]) -> bytes:
+    return json.dumps({"errors": errors}, ensure_ascii=False).encode()
+
+
+DUPLICATED = {"field": "name", "type": "duplicated", "msg": "Já existe um item com o nome 'item01'"}
+REQUIRED = {"field": "data_list[1].value", "type": "required", "msg": "Campo obrigatório"}
+HINT_401 = (
+    "The token or key is wrong or has expired: check server.auth, or RECONCILER_TOKEN and RECONCILER_REFRESH_TOKEN."
+)
+HINT_404 = "Is this the URL of the server's API, without a path?"
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "problem"),
+    [
+        (
+            409,
+            vendor(DUPLICATED),
+            Problem(kind="duplicated", message="409 duplicated: name: Já existe um item com o nome 'item01'"),
+        ),
+        (
+            400,
+            vendor(DUPLICATED, REQUIRED),
+            Problem(
+                kind="rejected",
+                message="400 duplicated: name: Já existe um item com o nome 'item01';"
+                " required: data_list[1].value: Campo obrigatório",
+            ),
+        ),
+        (400, vendor({"type": "Odd Type", "msg": "x"}), Problem(kind="rejected", message="400 Odd Type: x")),
+        (400, b"", Problem(kind="rejected", message="400 Bad Request")),
+        (499, b"", Problem(kind="rejected", message="499")),
+        (401, b"", Problem(kind="unauthorized", message="401 Unauthorized", hint=HINT_401)),
+        (
+            403,
+            vendor({"type": "rule", "msg": "Sem permissão"}),
+            Problem(
+                kind="forbidden",
+                message="403 rule: Sem permissão",
+                hint="The key may not do this: check its permissions on the server.",
+            ),
+        ),
+        (404, b"<h1>no</h1>", Problem(kind="not_found", message="404 Not Found: <h1>no</h1>", hint=HINT_404)),
+        (400, b"\xff\x00\x1b[2J", Problem(kind="rejected", message="400 Bad Request: \ufffd\\x00\\x1b[2J")),
+        (400, b"a" * 300, Problem(kind="rejected", message=f"400 Bad Request: {'a' * 199}…")),
+        (400, b"a" * 70_000, Problem(kind="rejected", message="400 Bad Request (with 70000 bytes of explanation)")),
+    ],
+    ids=["one", "two", "odd", "empty", "unknown", "401", "403", "404", "binary", "long", "huge"],
+)
+def test_a_refusal_is_told_in_the_servers_words(status: int, body: bytes, problem: Problem) -> None:
+    assert refusal(status, body) == Failure(problem=problem, error=RejectedError, doubtful=False)
+
+
+def test_of_many_errors_the_first_are_told() -> None:
+    failure = refusal(400, vendor(*[REQUIRED] * 23))
+    entries = "; ".join(["required: data_list[1].value: Campo obrigatório"] * 20)
+    assert failure.problem.message == f"400 {entries}; and 3 more"
+
+
+def test_a_status_that_is_none_of_these_makes_no_sense() -> None:
+    message = "the server answers with status 101, which makes no sense here"
+    problem = Problem(kind="bad_answer", message=message, hint=HINT_404)
+    assert refusal(101, b"") == Failure(problem=problem, error=ApiError, doubtful=True)
+
+
+def test_a_missing_account_is_told_apart_from_a_missing_page() -> None:
+    assert [refusal(404, b"", on_account=which).error for which in (True, False)] == [NotFoundError, RejectedError]
+
+
+@pytest.mark.parametrize("body", [b"password hunter22 is bad", b"password=hunter22", b'{"x": "hunter22"}'])
+def test_a_secret_that_the_server_echoes_is_masked(body: bytes) -> None:
+    redactor = Redactor()
+    redactor.add(Secret("hunter22"))
+    assert "hunter22" not in refusal(500, body, redactor).problem.message
+
+
+def test_a_secret_that_the_cut_would_split_is_masked_whole() -> None:
+    redactor = Redactor()
+    redactor.add(Secret("s" * 50))
+    assert shown("a" * 180 + "s" * 50 + "z" * 50, redactor) == "a" * 180 + "***" + "z" * 16 + "…"
+
+
+def test_a_foreign_text_cannot_forge_a_line_or_turn_it_around() -> None:
+    text = "one\r\ntwo\ttabs \x1b[31m\u202eright\u200b \x85 ação"
+    assert shown(text, Redactor()) == "one two tabs \\x1b[31m\\u202eright\\u200b ação"

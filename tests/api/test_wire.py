@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from reconciler.api.failure import UnreadableError
+from reconciler.api.wire import VendorError, read_errors, read_list, read_one, read_token, to_account
+from reconciler.model.secret import UNKNOWN, Secret
+
+
+def fields_of(**given: object) -> dict[str, object]:
+    account = to_account(read_one(json.dumps({"id": 1, "email": "a@example.com", **given}).encode()))
+    return {name: value for name, value in account.fields.items() if name != "email"}
+
+
+@pytest.mark.parametrize(
+    ("given", "fields"),
+    [
+        ({}, {}),
+        ({"password": "seen"}, {"password": Secret("seen")}),
+        ({"password": ""}, {"password": None}),
+        ({"password": None}, {"password": None}),
+        ({"password": "***"}, {"password": UNKNOWN}),
+        ({"password": 12345}, {"password": Secret("12345")}),
+        ({"has_auth": False}, {"has_auth": False}),
+        ({"has_auth": None}, {"has_auth": None}),
+        ({"has_auth": False, "password": "•••"}, {"has_auth": False, "password": UNKNOWN}),
+        ({"has_auth": False, "password": ""}, {"has_auth": False, "password": None}),
+        ({"has_auth": True}, {"has_auth": True, "password": UNKNOWN}),
+        ({"hash_auth": True, "password": None}, {"has_auth": True, "password": UNKNOWN}),
+        ({"hash_auth": True, "password": ""}, {"has_auth": True, "password": UNKNOWN}),
+        ({"hash_auth": True, "password": "*•*"}, {"has_auth": True, "password": UNKNOWN}),
+        ({"hash_auth": True, "password": "a*"}, {"has_auth": True, "password": Secret("a*")}),
+        ({"hash_auth": 1, "password": "p"}, {"has_auth": True, "password": Secret("p")}),
+    ],
+)
+def test_a_password_that_is_not_shown_is_unknown_where_there_must_be_one(
+    given: dict[str, object], fields: dict[str, object]
+) -> None:
+    assert fields_of(**given) == fields
+
+
+@pytest.mark.parametrize(("hash_auth", "has_auth"), [(True, False), (False, True), (None, True)])
+def test_of_two_contradicting_spellings_true_wins(hash_auth: object, has_auth: object) -> None:
+    assert fields_of(hash_auth=hash_auth, has_auth=has_auth) == {"has_auth": True, "password": UNKNOWN}
+
+
+def test_a_flag_that_is_false_in_one_spelling_and_null_in_the_other_is_false() -> None:
+    assert fields_of(hash_auth=None, has_auth=False) == {"has_auth": False}
+
+
+@pytest.mark.parametrize(("given", "port"), [(587, 587), ("587", 587), (" ", None), ("", None), (None, None)], ids=repr)
+def test_a_port_is_read_from_a_number_or_a_text(given: object, port: int | None) -> None:
+    assert fields_of(smtp_port=given) == {"smtp_port": port}
+
+
+def test_odd_values_that_can_be_lived_with_are_read() -> None:
+    read = fields_of(name=7, service="sendgrid", default="true", smtp_server=None, smtp_crypt="none")
+    assert read == {"name": "7", "service": "sendgrid", "default": True, "smtp_server": None, "smtp_crypt": "none"}
+
+
+def test_unknown_fields_are_kept_but_for_masks_and_times() -> None:
+    given = {"zone": {"a": [1]}, "note": "", "key": "****", "created_at": "x", "updated_at": "y", "none": None}
+    account = to_account(read_one(json.dumps({"id": 5, "email": "a@example.com", **given}).encode()))
+    assert (account.id, account.extra) == (5, {"zone": {"a": [1]}, "note": "", "none": None})
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b"", "the answer is empty"),
+        (b" \n", "the answer is empty"),
+        (b"<html>", "the answer is not JSON: is this the right URL?"),
+        (b'[{"id": 1,', "the answer is not JSON: is this the right URL?"),
+        (b"\xff\xfe", "the answer is not JSON: is this the right URL?"),
+        (b"[" * 500, "the answer is not JSON: is this the right URL?"),
+        (b'[{"id": 1, "email": "\\ud800"}]', "the answer is not JSON: is this the right URL?"),
+        (b"{}", "the answer is not what was asked for: Input should be a valid array"),
+        (b"null", "the answer is not what was asked for: Input should be a valid array"),
+        (b'{"accounts": []}', "the answer is not what was asked for: Input should be a valid array"),
+        (b"[3]", "entry 0: Input should be an object"),
+        (b'[{"id": 1, "email": "a"}, {"email": "b"}]', "entry 1: field id: Field required"),
+        (b'[{"id": "1", "email": "a"}]', "entry 0: field id: Input should be a valid integer"),
+        (b'[{"id": true, "email": "a"}]', "entry 0: field id: Input should be a valid integer"),
+        (b'[{"id": 1.0, "email": "a"}]', "entry 0: field id: Input should be a valid integer"),
+        (b'[{"id": -1, "email": "a"}]', "entry 0: field id: Input should be greater than or equal to 0"),
+        (b'[{"id": 1}]', "entry 0: field email: Field required"),
+        (b'[{"id": 1, "email": null}]', "entry 0: field email: Input should be a valid string"),
+        (
+            b'[{"id": 1, "email": "a", "password": ["hunter22"]}]',
+            "entry 0: field password: Input should be a valid string",
+        ),
+        (
+            b'[{"id": 1, "email": "a", "smtp_port": "x"}]',
+            "entry 0: field smtp_port: Input should be a valid integer, unable to parse string as an integer",
+        ),
+        (b'[{"id": 1, "email": "a"}, {"id": 1, "email": "b"}]', "the answer lists the same id twice"),
+    ],
+)
+def test_whatever_is_no_list_of_accounts_is_refused_with_a_reason(body: bytes, message: str) -> None:
+    with pytest.raises(UnreadableError) as caught:
+        read_list(body)
+    assert str(caught.value) == message
+
+
+def test_a_single_account_that_is_wrong_is_refused_with_the_field() -> None:
+    with pytest.raises(UnreadableError) as caught:
+        read_one(b'{"id": [], "email": "a"}')
+    assert str(caught.value) == "the answer: field id: Input should be a valid integer"
+
+
+@pytest.mark.parametrize("body", [b"{}", b'{"access_token": ""}', b'{"access_token": null}', b"[]"])
+def test_a_token_answer_without_a_token_is_refused(body: bytes) -> None:
+    with pytest.raises(UnreadableError):
+        read_token(body)
+
+
+@pytest.mark.parametrize(
+    ("body", "errors"),
+    [
+        (b"", ()),
+        (b"\xff", ()),
+        (b"[]", ()),
+        (b'{"errors": {}}', ()),
+        (b'{"errors": [1, {}, {"type": 3}]}', ()),
+        (b'{"errors": [{"field": "a", "type": "required", "msg": "x"}]}', (VendorError("required", "a", "x"),)),
+        (b'{"errors": [{"field": null, "msg": "x"}]}', (VendorError("", "", "x"),)),
+    ],
+)
+def test_the_vendors_errors_are_read_and_nothing_else_is(body: bytes, errors: tuple[Any, ...]) -> None:
+    assert read_errors(body) == errors
