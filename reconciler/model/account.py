@@ -82,6 +82,10 @@ class Account:
         return Account({**self.fields, **fields}, self.id, self.extra)
 
 
+NEW_ACCOUNT: Final = Account({"default": False, "has_auth": False})
+"""What an account has that exists nowhere yet: the values that the server insists on, where nothing is declared."""
+
+
 def known(fields: Fields) -> Fields:
     """The fields without those whose value nobody knows: what may be written."""
     return {name: value for name, value in fields.items() if value is not UNKNOWN}

@@ -79,12 +79,14 @@ class Step:
         fields: Field values that this step writes instead of the change's own: the temporary name, or nothing.
         requires: Indexes of the steps that must have succeeded before.
         last: A delete that nothing waits for: it runs when every other step is done.
+        after: Indexes of steps that go first, whatever becomes of them.
     """
 
     change: int
     fields: Fields
     requires: frozenset[int] = frozenset()
     last: bool = False
+    after: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,11 +40,11 @@ class Redactor:
 
 
 def _forms(secret: str) -> list[str]:
-    raw = secret.encode()
+    raw = secret.encode("utf-8", "surrogatepass")
     forms = {
         secret,
-        quote(secret, safe=""),
-        quote_plus(secret),
+        quote(raw, safe=""),
+        quote_plus(raw),
         json.dumps(secret)[1:-1],
         json.dumps(secret, ensure_ascii=False)[1:-1],
         repr(secret)[1:-1],

@@ -24,10 +24,14 @@ class Secret:
         """The value itself: for the wire and for the filter that keeps it out of every output."""
         return self._value
 
+    def encoded(self) -> bytes:
+        """The value as bytes. Never fails: a variable's bytes that are not UTF-8 reach Python as lone surrogates."""
+        return self._value.encode("utf-8", "surrogatepass")
+
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Secret):
             return NotImplemented
-        return hmac.compare_digest(self._value.encode(), other._value.encode())
+        return hmac.compare_digest(self.encoded(), other.encoded())
 
     def __hash__(self) -> int:
         return hash((Secret, self._value))

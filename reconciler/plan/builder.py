@@ -7,19 +7,22 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from reconciler.errors import Problem
-from reconciler.model.account import Account, label
+from reconciler.model.account import NEW_ACCOUNT
 from reconciler.model.change import Action, Change, Counts, Plan
 from reconciler.model.desired import NO_GLOBS, NO_TEST, Globs, TestWhen
 from reconciler.model.secret import UNKNOWN
-from reconciler.plan.checks import password_problems, test_problem
-from reconciler.plan.fields import changes_of, differing
+from reconciler.plan.checks import identity_problems, password_problems, taken_addresses, test_problem
+from reconciler.plan.fields import changes_of, differing, towards
 from reconciler.plan.guard import refusals
+from reconciler.plan.labels import labelled
 from reconciler.plan.matching import Pair, match
+from reconciler.plan.notices import default_account, hidden_passwords, password_notes, taken_names
 from reconciler.plan.order import order
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from reconciler.model.account import Account
     from reconciler.model.change import FieldChange, Server
     from reconciler.model.desired import DeleteLimit, Desired, DesiredAccount, Policy, TestSettings
 
@@ -78,21 +81,27 @@ class _Builder:
         self.hidden = 0
 
     def build(self, server: Server) -> Plan:
+        if problems := identity_problems(self.current):
+            # Without identities nobody can say which account would be written.
+            counts = Counts(unmanaged=len(self.current))
+            return Plan(server=server, kept=tuple(self.current), counts=counts, errors=problems)
         ignore = self.policy.ignore
         managed = [account for account in self.current if account.email not in ignore] if ignore else self.current
         self.kept = [account for account in self.current if account.email in ignore] if ignore else []
         self.classes["ignored"] = len(self.kept)
         self._pair(managed)
         self.changes.sort(key=lambda change: change.key)
-        self._label()
+        self.changes = labelled(self.changes, [*self.unchanged, *self.kept])
+        self.errors += taken_addresses(self.changes, self.kept)
         ordered = order(self.changes, [account.name or "" for account in self.current])
         for index, name in ordered.temporary_names.items():
             change = self.changes[index]
             note = f"goes through the temporary name {name!r}, because accounts exchange names"
             self.changes[index] = replace(change, notes=(*change.notes, note))
         self.errors.extend(ordered.errors)
-        self._warn_about_passwords()
-        self._warn_about_default()
+        self.warnings += taken_names(self.changes, self.kept)
+        self.warnings += hidden_passwords(self.hidden)
+        self.warnings += default_account(self.current, self.changes, [*self.unchanged, *self.kept])
         deletes = self.classes[Action.DELETE]
         return Plan(
             server=server,
@@ -125,6 +134,8 @@ class _Builder:
                 self._keep(pair.current, "unmanaged")
         for account in matching.undeclared:
             self._plan_undeclared(account)
+        for account in matching.contested:
+            self._keep(account, "unmanaged")
 
     def _plan_pair(self, pair: Pair) -> None:
         managed = pair.desired.account.fields
@@ -133,23 +144,21 @@ class _Builder:
             self._plan_create(pair.desired)
             return
         found = differing(current, managed)
-        hidden = current.fields.get("password") is UNKNOWN and managed.get("password") is not None
+        hidden = current.fields.get("password") is UNKNOWN and "password" in managed
         if hidden and self.options.rotate_passwords:
             found = changes_of(current.fields, managed, [*(change.field for change in found), "password"])
-        after = current.overlaid(managed) if found else current
+        after = towards(current, managed) if found or hidden else current
         self.errors += password_problems(pair.desired, current, after, found)
         if not found:
             self.hidden += hidden
             self.unchanged.append(current)
             self.classes["unchanged"] += 1
             return
-        self._add_update(pair.desired, current, found, hidden=hidden)
+        self._add_update(pair.desired, current, after, found)
 
     def _add_update(
-        self, desired: DesiredAccount, current: Account, found: tuple[FieldChange, ...], *, hidden: bool
+        self, desired: DesiredAccount, current: Account, after: Account, found: tuple[FieldChange, ...]
     ) -> None:
-        rotated = any(change.field == "password" for change in found)
-        notes = ("the server hides its password; the declared one is sent along",) if hidden and not rotated else ()
         renamed = current.key != desired.account.key
         reason = f"renamed from {current.email}" if renamed else "differs from the declaration"
         self._add(
@@ -157,18 +166,18 @@ class _Builder:
                 action=Action.UPDATE,
                 address=desired.account.email,
                 before=current,
-                after=current.overlaid(desired.account.fields),
+                after=after,
                 managed=desired.account.fields,
                 fields=found,
                 reason=f"{reason} ({desired.origin})",
-                notes=notes,
+                notes=password_notes(current, desired.account.fields, found),
                 test=self._test_of(desired),
                 origin=desired.origin,
             )
         )
 
     def _plan_create(self, desired: DesiredAccount) -> None:
-        account = Account({"default": False, "has_auth": False, **desired.account.fields})
+        account = NEW_ACCOUNT.overlaid(desired.account.fields)
         self.errors += password_problems(desired, None, account, ())
         self._add(
             Change(
@@ -226,49 +235,3 @@ class _Builder:
         if problem := test_problem(desired, test):
             self.errors.append(problem)
         return test
-
-    def _label(self) -> None:
-        """Adds ``#id`` to addresses that occur more than once, on the server or in the plan."""
-        seen = Counter(account.key for account in self.current)
-        seen.update(change.after.key for change in self.changes if change.after and _moves(change))
-        if len(seen) == sum(seen.values()):
-            return
-        for index, change in enumerate(self.changes):
-            if seen[change.address.casefold()] > 1:
-                self.changes[index] = replace(change, address=label(change.address, change.id, ambiguous=True))
-
-    def _warn_about_passwords(self) -> None:
-        if self.hidden:
-            count = f"{self.hidden} declared password{'s' if self.hidden > 1 else ''}"
-            self.warnings.append(
-                Problem(
-                    kind="password_hidden",
-                    message=f"the server hides {count}: counted as unchanged",
-                    hint="`--rotate-passwords` sends what is declared",
-                )
-            )
-
-    def _warn_about_default(self) -> None:
-        was = [account.email for account in self.current if account.is_default]
-        after = [change.after for change in self.changes if change.after]
-        will = sorted(account.email for account in (*after, *self.unchanged, *self.kept) if account.is_default)
-        if was and not will:
-            self.warnings.append(
-                Problem(
-                    kind="no_default",
-                    message=f"no account will be the default one; now it is {', '.join(was)}",
-                    hint="declare one account with `default: true`",
-                )
-            )
-        elif len(will) > 1 and len(will) > len(was):
-            self.warnings.append(
-                Problem(
-                    kind="several_defaults",
-                    message=f"more than one account will be the default one: {', '.join(will)}",
-                    hint="what is ignored, protected, unmanaged or outside `--only` is left alone",
-                )
-            )
-
-
-def _moves(change: Change) -> bool:
-    return change.before is None or (change.after is not None and change.after.key != change.before.key)

@@ -11,9 +11,9 @@ from reconciler.model.secret import UNKNOWN
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from reconciler.model.account import Account
-    from reconciler.model.change import FieldChange
-    from reconciler.model.desired import DesiredAccount, TestSettings
+    from reconciler.model.account import Account, Fields
+    from reconciler.model.change import Change, FieldChange
+    from reconciler.model.desired import DesiredAccount, Origin, TestSettings
 
 
 def password_problems(
@@ -53,16 +53,25 @@ def password_problems(
                 "declare `password` too (or `password: null` to remove it)",
             )
         )
-    if changes and authenticates and password is UNKNOWN:
+    if changes and loses_password(after, desired.account.fields):
         found.append(
             problem_at(
                 desired,
                 "password_unknown",
                 f"{after.email} has to be written as a whole, but the server hides its password and none is declared",
-                "declare `password`",
+                "declare `password`" if authenticates else "declare `password`, or `password: null` to remove it",
             )
         )
     return found
+
+
+def loses_password(after: Account, managed: Fields) -> bool:
+    """Whether writing ``after`` would lose a password that nobody here knows.
+
+    A write replaces the whole account, so a hidden password that is not declared is gone afterwards. Only a declared
+    ``has_auth: false`` says that it is not needed any more.
+    """
+    return after.fields.get("password") is UNKNOWN and managed.get("has_auth") is not False
 
 
 def test_problem(desired: DesiredAccount, test: TestSettings) -> Problem | None:
@@ -77,14 +86,47 @@ def test_problem(desired: DesiredAccount, test: TestSettings) -> Problem | None:
     )
 
 
+def identity_problems(current: Sequence[Account]) -> tuple[Problem, ...]:
+    """Why the server's list cannot be planned on: accounts without an id, or with the id of another one."""
+    found = []
+    holders: dict[int | None, Account] = {}
+    for account in current:
+        if account.id is None or account.id in holders:
+            what = "no id" if account.id is None else f"the id of another account ({account.id})"
+            message = f"the server lists {account.email} with {what}: nobody can say which account a write would hit"
+            hint = "report it to the server's vendor; nothing can be planned on such a list"
+            found.append(Problem(kind="bad_identity", message=message, hint=hint, address=account.email))
+        holders.setdefault(account.id, account)
+    return tuple(found)
+
+
+def taken_addresses(changes: Sequence[Change], kept: Sequence[Account]) -> list[Problem]:
+    """Why accounts cannot have the addresses declared for them: other accounts hold them, and stay."""
+    holders = {account.key: account for account in kept}
+    found = []
+    for change in changes:
+        if change.after is None or (change.before and change.before.key == change.after.key):
+            continue
+        if holder := holders.get(change.after.key):
+            message = f"{change.after.email} is the address of an account that stays as it is (id {holder.id})"
+            hint = "declare that account too, or choose another address"
+            found.append(_problem(change.address, change.origin, "address_taken", message, hint))
+    return found
+
+
 def problem_at(desired: DesiredAccount, kind: str, message: str, hint: str) -> Problem:
     """A problem with a declaration, with its place in the YAML."""
-    origin = desired.origin
+    return _problem(desired.account.email, desired.origin, kind, message, hint)
+
+
+def _problem(address: str, origin: Origin | None, kind: str, message: str, hint: str) -> Problem:
+    if origin is None:
+        return Problem(kind=kind, message=message, hint=hint, address=address)
     return Problem(
         kind=kind,
         message=message,
         hint=hint,
-        address=desired.account.email,
+        address=address,
         file=origin.file,
         line=origin.line,
         column=origin.column,

@@ -35,6 +35,18 @@ def differing(current: Account, managed: Fields) -> tuple[FieldChange, ...]:
     return ()
 
 
+def towards(current: Account, managed: Fields) -> Account:
+    """The account that a write asks for: ``current`` with the declared values over it.
+
+    Where a declared value counts as the same, the server's spelling stays, so that nothing is written that the plan
+    does not show. A hidden password gives way to the declared one: a write needs it.
+    """
+    have = current.fields
+    return current.overlaid(
+        {name: value for name, value in managed.items() if name not in have or not same(name, have[name], value)}
+    )
+
+
 def changes_of(before: Fields | None, after: Fields, names: Iterable[str]) -> tuple[FieldChange, ...]:
     """The named fields as changes, in the order of ``FIELDS``; ``before`` is ``None`` for a create."""
     wanted = set(names)
@@ -56,9 +68,14 @@ def _diff(have: Fields, managed: Fields) -> tuple[FieldChange, ...]:
 
 
 def _comparable(name: str, value: Value) -> Value:
-    """The value as DeepDiff gets it: a secret only as a fingerprint that means nothing outside this process."""
+    """The value as DeepDiff gets it, equal exactly where ``same`` says so.
+
+    A secret goes in only as a fingerprint that means nothing outside this process.
+    """
     if isinstance(value, Secret):
-        return hmac.digest(_RUN_KEY, value.reveal().encode(), "sha256").hex()
+        return hmac.digest(_RUN_KEY, value.encoded(), "sha256").hex()
+    if value == "":
+        return None
     if name in CASELESS and isinstance(value, str):
         return value.casefold()
     return value

@@ -29,10 +29,11 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class Matching:
-    """Who is who. A declaration with an error has no pair, and the accounts it might mean are not undeclared."""
+    """Who is who. A declaration with an error has no pair, and the accounts it might mean are contested."""
 
     pairs: tuple[Pair, ...]
     undeclared: tuple[Account, ...]
+    contested: tuple[Account, ...]
     errors: tuple[Problem, ...]
     warnings: tuple[Problem, ...]
 
@@ -48,13 +49,17 @@ def match(desired: Sequence[DesiredAccount], current: Sequence[Account]) -> Matc
         Every declaration as a pair or an error, and every account on the server as claimed, contested or undeclared.
     """
     matcher = _Matcher(current)
+    rest = desired
     for claim in (matcher.claim_by_id, matcher.claim_by_address, matcher.claim_by_former_address):
-        desired = [declaration for declaration in desired if not claim(declaration)]
-    matcher.pairs.extend(Pair(declaration, None) for declaration in desired)
+        rest = [declaration for declaration in rest if not claim(declaration)]
+    matcher.pairs.extend(Pair(declaration, None) for declaration in rest)
+    for declaration in desired:
+        matcher.warn_of_former(declaration)
     taken = matcher.claimed | matcher.contested
     return Matching(
         tuple(matcher.pairs),
         tuple(account for account in current if account.id not in taken),
+        tuple(account for account in current if account.id in matcher.contested - matcher.claimed),
         tuple(matcher.errors),
         tuple(matcher.warnings),
     )
@@ -83,7 +88,7 @@ class _Matcher:
             self._error(
                 declaration,
                 "pin_not_found",
-                f"{declaration.account.email} is pinned to id {pin}, which the server does not have",
+                f"{declaration.account.email} is pinned to id {pin}, which the server does not have, or is ignored",
                 "remove `id` to match by address or to create the account anew",
             )
         else:
@@ -98,16 +103,6 @@ class _Matcher:
             self._contest(declaration, declaration.account.email, found)
             return True
         self._claim(declaration, found[0])
-        if declaration.renamed_from and (former := self._free(declaration.renamed_from.casefold())):
-            self.warnings.append(
-                _problem(
-                    declaration,
-                    "renamed_both_exist",
-                    f"{declaration.account.email} is renamed from {declaration.renamed_from}, but the server has both;"
-                    f" {declaration.renamed_from} (id {_ids(former)}) counts as undeclared",
-                    "remove `renamed_from` if the renaming is done",
-                )
-            )
         return True
 
     def claim_by_former_address(self, declaration: DesiredAccount) -> bool:
@@ -131,6 +126,22 @@ class _Matcher:
             )
             return True
         return False
+
+    def warn_of_former(self, declaration: DesiredAccount) -> None:
+        """Once all claims are settled: the former address may still be there, as an account that nobody declares."""
+        if not declaration.renamed_from:
+            return
+        former = [one for one in self._free(declaration.renamed_from.casefold()) if one.id not in self.contested]
+        if former:
+            self.warnings.append(
+                _problem(
+                    declaration,
+                    "renamed_both_exist",
+                    f"{declaration.account.email} is renamed from {declaration.renamed_from}, but the server has both;"
+                    f" {declaration.renamed_from} (id {_ids(former)}) counts as undeclared",
+                    "remove `renamed_from` if the renaming is done",
+                )
+            )
 
     def _free(self, key: str) -> list[Account]:
         return [account for account in self._by_address.get(key, ()) if account.id not in self.claimed]

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from reconciler.errors import PlanError
-from reconciler.model.account import Account, label
+from reconciler.model.account import NEW_ACCOUNT, label
 from reconciler.model.desired import TestSettings
 from reconciler.model.trial import Trial
 from reconciler.plan.builder import in_scope
-from reconciler.plan.checks import password_problems, test_problem
-from reconciler.plan.fields import differing
+from reconciler.plan.checks import identity_problems, password_problems, test_problem
+from reconciler.plan.fields import differing, towards
 from reconciler.plan.matching import match
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from reconciler.errors import Problem
+    from reconciler.model.account import Account
     from reconciler.model.desired import Desired, Globs
+    from reconciler.plan.matching import Pair
 
 
 def trials_of(desired: Desired, current: Sequence[Account], *, only: Globs, to_email: str | None) -> tuple[Trial, ...]:
@@ -32,24 +36,34 @@ def trials_of(desired: Desired, current: Sequence[Account], *, only: Globs, to_e
         PlanError: Where an account is ambiguous, has no address to send to, or must not be tried because its stored
             password would go to a place its owner never approved.
     """
+    if broken := identity_problems(current):
+        raise PlanError(*broken)
     ignore = desired.policy.ignore
-    matching = match(desired.accounts, [account for account in current if account.email not in ignore])
-    problems = [one for one in matching.errors if not only or one.address in only]
+    declared = sorted(desired.accounts, key=lambda one: (one.account.key, one.account.id or 0))
+    matching = match(declared, [account for account in current if account.email not in ignore])
+    scope = [one for one in declared if in_scope(one, only)]
+    addresses = Counter(one.account.key for one in scope)
+    problems = [one for one in matching.errors if one.address and one.address.casefold() in addresses]
+    pairs = {id(pair.desired): pair for pair in matching.pairs}
     trials = []
-    for pair in matching.pairs:
-        if not in_scope(pair.desired, only):
-            continue
-        declared = pair.desired.account
-        base = pair.current or Account({"default": False, "has_auth": False})
-        after = base.overlaid(declared.fields)
-        changes = differing(pair.current, declared.fields) if pair.current else ()
-        test = TestSettings(None, to_email).over(pair.desired.test.over(desired.policy.test))
-        found = password_problems(pair.desired, pair.current, after, changes)
-        if problem := test_problem(pair.desired, test):
-            found.append(problem)
-        problems += found
-        address = label(declared.email, declared.id, ambiguous=declared.id is not None)
-        trials.append(Trial(address=address, fields=after.fields, to_email=test.to_email or "", id=base.id))
+    for one in scope:
+        if pair := pairs.get(id(one)):
+            to = TestSettings(None, to_email).over(one.test.over(desired.policy.test)).to_email or ""
+            trial, found = _trial(pair, to, ambiguous=addresses[one.account.key] > 1)
+            trials.append(trial)
+            problems += found
     if problems:
         raise PlanError(*problems)
-    return tuple(sorted(trials, key=lambda trial: (trial.address.casefold(), trial.id or 0)))
+    return tuple(trials)
+
+
+def _trial(pair: Pair, to_email: str, *, ambiguous: bool) -> tuple[Trial, list[Problem]]:
+    declared = pair.desired.account
+    base = pair.current or NEW_ACCOUNT
+    after = towards(base, declared.fields)
+    changes = differing(pair.current, declared.fields) if pair.current else ()
+    problems = password_problems(pair.desired, pair.current, after, changes)
+    if problem := test_problem(pair.desired, TestSettings(None, to_email)):
+        problems.append(problem)
+    address = label(declared.email, base.id, ambiguous=ambiguous)
+    return Trial(address=address, fields=after.fields, to_email=to_email, id=base.id), problems
