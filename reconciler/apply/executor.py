@@ -10,6 +10,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Protocol
 
 from reconciler.apply.write import StepResult, StepWriter
+from reconciler.errors import ReconcilerError
 from reconciler.model.outcome import Outcome, Status
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ class Listener(Protocol):
     """Is told about every write; called from several threads at once."""
 
     def before(self, change: Change, step: Step) -> None:
-        """A step is about to be worked on."""
+        """A step is about to be worked on; a ``ReconcilerError`` keeps it from being written."""
 
     def after(self, change: Change, step: Step, result: StepResult) -> None:
         """A step is done, well or badly."""
@@ -130,12 +131,22 @@ class _Run:
             step = self.plan.steps[index]
             change = self.plan.changes[step.change]
             try:
-                self.listener.before(change, step)
-                result = self.writer.run(step)
-                self.listener.after(change, step, result)
+                result = self._work_on(step, change)
             except Exception as bug:  # noqa: BLE001 - a bug in one step must not lose the report of the others
                 result = StepResult(Status.UNKNOWN, error=f"internal error ({type(bug).__name__})")
             done.put((index, result))
+
+    def _work_on(self, step: Step, change: Change) -> StepResult:
+        try:
+            self.listener.before(change, step)
+        except ReconcilerError as objection:
+            return StepResult(Status.FAILED, error=f"not written: {objection}")
+        result = self.writer.run(step)
+        try:
+            self.listener.after(change, step, result)
+        except ReconcilerError as objection:
+            return replace(result, note="; ".join(filter(None, (result.note, str(objection)))))
+        return result
 
     def _next(self) -> int | None:
         if self.ready:

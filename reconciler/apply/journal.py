@@ -57,9 +57,10 @@ class Journal:
         self._lock = threading.Lock()
         try:
             self.unfinished = _unfinished(Path(path), server)
-            self._file: IO[str] = Path(path).open("a", encoding="utf-8")  # noqa: SIM115 - open as long as the run
+            # Unbuffered: what could not be written is not tried again when the file is closed.
+            self._file: IO[bytes] = Path(path).open("ab", buffering=0)  # noqa: SIM115 - open as long as the run
             if _ends_torn(Path(path)):
-                self._file.write("\n")
+                self._file.write(b"\n")
         except OSError as error:
             raise self._trouble(error) from error
 
@@ -88,8 +89,7 @@ class Journal:
         line = json.dumps({"at": datetime.now(UTC).isoformat(), "server": self._server, **entry})
         with self._lock:
             try:
-                self._file.write(line + "\n")
-                self._file.flush()
+                self._file.write(f"{line}\n".encode())
                 os.fsync(self._file.fileno())
             except OSError as error:
                 raise self._trouble(error) from error
@@ -129,7 +129,7 @@ def _finding(intent: Intent, planned: Change | None, in_place: set[str], present
 
 
 def _unfinished(path: Path, server: str) -> tuple[Intent, ...]:
-    if not path.exists():
+    if not path.is_file():
         return ()
     found: dict[tuple[str, str, int | None], Intent] = {}
     lines = path.read_bytes().split(b"\n")
@@ -155,9 +155,8 @@ def _unfinished(path: Path, server: str) -> tuple[Intent, ...]:
 
 
 def _ends_torn(path: Path) -> bool:
+    if not path.is_file() or not path.stat().st_size:
+        return False
     with path.open("rb") as file:
-        file.seek(0, os.SEEK_END)
-        if not file.tell():
-            return False
         file.seek(-1, os.SEEK_END)
         return file.read(1) != b"\n"

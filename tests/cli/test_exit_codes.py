@@ -66,7 +66,7 @@ def test_1_when_no_server_is_named(user: User) -> None:
     assert done.err == "error: no server is named\n  hint: set `server.url` in the YAML, RECONCILER_URL, or --url\n"
 
 
-def test_1_when_nobody_can_be_asked(at_sandbox: User, sandbox: Sandbox) -> None:
+def test_1_when_nobody_can_be_asked(at_sandbox: User) -> None:
     at_sandbox.write("a.yaml", ONE)
     done = at_sandbox.run("apply", "a.yaml")
     assert done.code == 1

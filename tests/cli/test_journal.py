@@ -1,0 +1,85 @@
+"""``apply --journal``, by the installed command."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from tests.cli.conftest import User, on_server
+
+if TYPE_CHECKING:
+    from reconciler.sandbox.server import Sandbox
+
+FILE = """\
+version: 1
+accounts:
+  - {email: a@example.com, name: A, service: other, smtp_server: smtp.example.com, password: {env: PW}}
+  - {email: b@example.com, name: B, service: other, smtp_server: smtp.example.com}
+"""
+
+
+def entries(user: User) -> list[dict[str, object]]:
+    lines = (user.folder / "journal").read_text(encoding="utf-8").splitlines()
+    return [{name: value for name, value in json.loads(line).items() if name not in ("at", "server")} for line in lines]
+
+
+def prepared(user: User, sandbox: Sandbox) -> User:
+    sandbox.seed([on_server("b@example.com", name="Old"), on_server("c@example.com")])
+    user.environ["PW"] = "canary-password"
+    user.write("a.yaml", FILE)
+    return user
+
+
+def test_each_write_has_its_intent_and_its_outcome(at_sandbox: User, sandbox: Sandbox) -> None:
+    user = prepared(at_sandbox, sandbox)
+    assert user.run("apply", "a.yaml", "--auto-approve", "--parallelism", "1", "--journal", "journal").code == 0
+    assert "canary" not in (user.folder / "journal").read_text(encoding="utf-8")
+    create = ["email", "name", "default", "service", "has_auth", "password", "smtp_server"]
+    assert entries(user) == [
+        {"event": "intent", "address": "a@example.com", "action": "create", "id": None, "fields": create},
+        {"event": "outcome", "address": "a@example.com", "action": "create", "id": None, "status": "applied"},
+        {"event": "intent", "address": "b@example.com", "action": "update", "id": 1, "fields": ["name"]},
+        {"event": "outcome", "address": "b@example.com", "action": "update", "id": 1, "status": "applied"},
+        {"event": "intent", "address": "c@example.com", "action": "delete", "id": 2, "fields": []},
+        {"event": "outcome", "address": "c@example.com", "action": "delete", "id": 2, "status": "applied"},
+    ]
+
+
+def test_intents_without_outcome_are_looked_at_again_once(at_sandbox: User, sandbox: Sandbox) -> None:
+    user = prepared(at_sandbox, sandbox)
+    user.run("apply", "a.yaml", "--auto-approve", "--parallelism", "1", "--journal", "journal")
+    journal = user.folder / "journal"
+    lines = journal.read_text(encoding="utf-8").splitlines(keepends=True)
+    journal.write_text("".join(line for line in lines if "outcome" not in line) + '{"torn', encoding="utf-8")
+    done = user.run("apply", "a.yaml", "--auto-approve", "--journal", "journal")
+    assert done.code == 0
+    said = [line for line in done.err.splitlines() if line.startswith("looked again")]
+    assert [(line.split()[4], line.rpartition("; ")[2]) for line in said] == [
+        ("a@example.com", "it is in place"),
+        ("b@example.com", "it is in place"),
+        ("c@example.com", "it is gone"),
+    ]
+    assert "looked again" not in user.run("apply", "a.yaml", "--auto-approve", "--journal", "journal").err
+
+
+def test_a_file_that_is_no_journal_is_refused_and_left_alone(at_sandbox: User, sandbox: Sandbox) -> None:
+    user = prepared(at_sandbox, sandbox)
+    before = (user.folder / "a.yaml").read_text(encoding="utf-8")
+    done = user.run("apply", "a.yaml", "--auto-approve", "--journal", "a.yaml")
+    assert done.code == 1
+    assert done.err.splitlines()[-2:] == [
+        "error: a.yaml:1: this is not a journal line",
+        "  hint: use a new journal file",
+    ]
+    assert (user.folder / "a.yaml").read_text(encoding="utf-8") == before
+    assert len(user.run("export").out.split("- email")) == 3
+
+
+def test_without_a_journal_line_nothing_is_written(at_sandbox: User, sandbox: Sandbox) -> None:
+    user = prepared(at_sandbox, sandbox)
+    done = user.run("apply", "a.yaml", "--auto-approve", "--journal", "/dev/full", "-f", "json", "-q")
+    results = json.loads(done.out)["results"]
+    assert done.code == 3
+    assert {one["status"] for one in results} == {"failed"}
+    assert "No space left on device" in results[0]["error"]
+    assert user.run("plan", "a.yaml", "-f", "json").out.count('"actions"') == 3

@@ -1,0 +1,142 @@
+"""``plan --save`` and ``apply --plan``, by the installed command."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.cli.conftest import User, on_server
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from reconciler.sandbox.server import Sandbox
+
+FILE = """\
+version: 1
+accounts:
+  - {email: a@example.com, name: A, service: other, smtp_server: smtp.example.com, password: {env: PW}}
+  - {email: b@example.com, name: B, service: other, smtp_server: smtp.example.com}
+"""
+
+
+@pytest.fixture
+def reviewed(at_sandbox: User, sandbox: Sandbox) -> User:
+    """A user with a saved plan: create a, update b, delete c."""
+    sandbox.seed([on_server("b@example.com", name="Old"), on_server("c@example.com")])
+    at_sandbox.environ["PW"] = "canary-password"
+    at_sandbox.write("a.yaml", FILE)
+    done = at_sandbox.run("plan", "a.yaml", "--save", "plan.json")
+    assert (done.code, done.err) == (0, "")
+    return at_sandbox
+
+
+def test_a_saved_plan_is_applied_without_asking(reviewed: User) -> None:
+    done = reviewed.run("apply", "a.yaml", "--plan", "plan.json", "-f", "json", "-q")
+    assert done.code == 0
+    assert [
+        (one["name"] if "name" in one else one["address"], one["status"]) for one in json.loads(done.out)["results"]
+    ] == [
+        ("a@example.com", "applied"),
+        ("b@example.com", "applied"),
+        ("c@example.com", "applied"),
+    ]
+    assert reviewed.run("plan", "a.yaml", "--detailed-exitcode").code == 0
+
+
+def test_a_saved_plan_holds_no_secret(reviewed: User) -> None:
+    assert "canary" not in (reviewed.folder / "plan.json").read_text(encoding="utf-8")
+
+
+def test_a_change_already_made_is_noted_and_skipped(reviewed: User) -> None:
+    other = reviewed.run("apply", "a.yaml", "--auto-approve", "--only", "b@example.com")
+    assert other.code == 0
+    done = reviewed.run("apply", "a.yaml", "--plan", "plan.json", "-q")
+    assert done.code == 0
+    assert "b@example.com: updated; was made by somebody else since the review; nothing written\n" in done.out
+
+
+def test_a_different_change_ends_with_4_and_is_shown_side_by_side(reviewed: User) -> None:
+    reviewed.write("a.yaml", FILE.replace("name: B", "name: Other"))
+    done = reviewed.run("apply", "a.yaml", "--plan", "plan.json")
+    assert done.code == 4
+    assert done.err == (
+        "  b@example.com\n"
+        "                           reviewed       now\n"
+        "      action               update (id 1)  update (id 1)\n"
+        '    ! name                 "Old" → "B"    "Old" → "Other"\n'
+        "error: the plan is not the reviewed one: 1 account differs; nothing was written\n"
+        "  hint: plan and review again\n"
+    )
+    assert reviewed.run("plan", "a.yaml", "-f", "json").out.count('"actions"') == 3
+
+
+def test_a_new_change_ends_with_4(reviewed: User) -> None:
+    reviewed.write("a.yaml", FILE + "  - {email: d@example.com, name: D, service: gmail}\n")
+    done = reviewed.run("apply", "a.yaml", "--plan", "plan.json")
+    assert done.code == 4
+    assert "d@example.com" in done.err
+
+
+def test_an_account_that_vanished_and_came_back_ends_with_4(reviewed: User) -> None:
+    reviewed.write("only-b.yaml", FILE)
+    reviewed.write("none.yaml", "version: 1\naccounts: []\n")
+    reviewed.run("apply", "none.yaml", "--auto-approve", "--only", "b@example.com", "--max-deletes", "1")
+    reviewed.run("apply", "a.yaml", "--auto-approve", "--only", "b@example.com")
+    done = reviewed.run("apply", "a.yaml", "--plan", "plan.json")
+    assert done.code == 4
+
+
+def test_a_change_that_is_no_longer_planned_ends_with_4(reviewed: User) -> None:
+    done = reviewed.run("apply", "a.yaml", "--plan", "plan.json", "--no-prune")
+    assert done.code == 4
+    assert "c@example.com" in done.err
+
+
+def test_a_plan_for_another_server_ends_with_4(reviewed: User) -> None:
+    path = reviewed.folder / "plan.json"
+    path.write_text(path.read_text().replace(reviewed.environ["RECONCILER_URL"], "https://other.example.com"))
+    done = reviewed.run("apply", "a.yaml", "--plan", "plan.json")
+    assert done.code == 4
+    assert "is a plan for https://other.example.com" in done.err
+
+
+def _truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def _edit(path: Path) -> None:
+    path.write_text(path.read_text().replace('"Old"', '"New"'))
+
+
+def _empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def _foreign(path: Path) -> None:
+    path.write_text('{"terraform_version": "1.9"}')
+
+
+def _list(path: Path) -> None:
+    path.write_text("[" * 100_000)
+
+
+@pytest.mark.parametrize("spoil", [_truncate, _edit, _empty, _foreign, _list])
+def test_a_spoilt_plan_file_is_a_clear_error(reviewed: User, spoil: Callable[[Path], None]) -> None:
+    spoil(reviewed.folder / "plan.json")
+    done = reviewed.run("apply", "a.yaml", "--plan", "plan.json")
+    assert done.code == 1
+    assert done.err.startswith("error: plan.json ")
+    assert "reconciler plan --save" in done.err
+    assert "bug" not in done.err
+
+
+def test_a_plan_that_cannot_be_applied_is_not_saved(reviewed: User) -> None:
+    reviewed.write("none.yaml", "version: 1\naccounts: []\n")
+    done = reviewed.run("plan", "none.yaml", "--save", "none.json")
+    assert done.code == 5
+    assert not (reviewed.folder / "none.json").exists()
+    assert done.err == "none.json was not written: the plan cannot be applied.\n"
