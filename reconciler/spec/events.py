@@ -35,7 +35,7 @@ _HINTS: Final = (
 )
 
 
-_QUOTES: Final = re.compile(r""", but (?:found|got) .*|(?<=character )(?:'.*'|".*")|(?<=handle )(?:'.*'|".*")""")
+_QUOTES: Final = re.compile(r""", but (?:found|got) .*|(?<=character)(?: '.*'| ".*")|(?<=handle)(?: '.*'| ".*")""")
 """Where the parser in Python quotes the text; libyaml never does."""
 
 

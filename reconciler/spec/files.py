@@ -40,7 +40,7 @@ class _Search:
     _seen: set[str] = field(default_factory=set)
 
     def add(self, name: str) -> None:
-        real = os.path.realpath(name)
+        real = name if "\0" in name else os.path.realpath(name)
         if real not in self._seen:
             self._seen.add(real)
             self.names.append(name)

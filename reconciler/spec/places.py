@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from reconciler.errors import Problem
 from reconciler.spec.events import UnreadableError
 from reconciler.spec.files import Source, read_file
+from reconciler.spec.loader import load
 from reconciler.spec.survey import Survey, survey
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ def lines_of(file: str, paths: Collection[Path]) -> dict[Path, int]:
     if not isinstance(outcome, Source):
         return {}
     try:
+        load(outcome.data)
         found = survey(outcome, paths, thorough=False)
     except UnreadableError:
         return {}

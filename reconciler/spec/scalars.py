@@ -25,8 +25,8 @@ _NUMBER: Final = re.compile(
 _LONGEST_NUMBER: Final = 64
 """Longer runs of digits stay text: nothing here counts that far, and Python refuses to read thousands of digits."""
 
-SUSPECTS: Final = frozenset("~0123456789+-.nNtTfF")
-"""First characters of every plain scalar that may be something else than text; so is the empty one."""
+SUSPECTS: Final = frozenset(("", *"~0123456789+-.nNtTfF"))
+"""First characters (none, for the empty one) of every plain scalar that may be something else than text."""
 
 
 def resolve(text: str) -> Scalar:
