@@ -40,10 +40,7 @@ class Dialect:
 
     def learn(self, answers: Iterable[WireAccount]) -> None:
         """Takes note of the spellings in ``answers``."""
-        for wire in answers:
-            if len(self._spoken) == len(SPELLINGS):
-                return
-            self._spoken |= {name for name in SPELLINGS if name in wire}
+        self._spoken |= {name for wire in answers for name in SPELLINGS if name in wire}
 
     def created(self, fields: Fields) -> bytes:
         """The body that creates an account: what is ``None`` is left out."""

@@ -114,8 +114,10 @@ def to_account(wire: WireAccount) -> Account:
         fields["has_auth"] = any(spoken) or (False if False in spoken else None)
     if "password" in raw or fields.get("has_auth"):
         fields["password"] = _password(raw.get("password"), authenticates=fields.get("has_auth") is True)
+    if raw.keys() <= _KNOWN:
+        return Account(fields, wire["id"])
     extra = {name: value for name, value in raw.items() if name not in _KNOWN and not _masked(value)}
-    return Account(fields, wire["id"], extra) if extra else Account(fields, wire["id"])
+    return Account(fields, wire["id"], extra)
 
 
 def _password(value: str | None, *, authenticates: bool) -> Value:
