@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-import threading
 from collections import defaultdict, deque
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from queue import SimpleQueue
 from typing import TYPE_CHECKING, Protocol
 
-from reconciler.apply.write import StepResult, StepWriter
+from reconciler.apply.crew import Abort, Crew
+from reconciler.apply.newcomers import ADOPTION_DELAYS
+from reconciler.apply.result import NO_TURN, StepResult, words
+from reconciler.apply.write import StepWriter
 from reconciler.errors import ReconcilerError
 from reconciler.model.outcome import Outcome, Status
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Iterator
 
     from reconciler.model.change import Change, Plan, Step
     from reconciler.model.ports import AccountWriter
+
+__all__ = ["Abort", "ApplyOptions", "Listener", "OnFailure", "execute"]
 
 
 class OnFailure(StrEnum):
@@ -32,22 +36,27 @@ class Listener(Protocol):
     """Is told about every write; called from several threads at once."""
 
     def before(self, change: Change, step: Step) -> None:
-        """A step is about to be worked on; a ``ReconcilerError`` keeps it from being written."""
+        """A step is about to be worked on; an exception keeps it from being written."""
 
     def after(self, change: Change, step: Step, result: StepResult) -> None:
         """A step is done, well or badly."""
 
 
-class Abort(BaseException):
-    """The user insists: stop now, without waiting for the writes in flight."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApplyOptions:
-    """How to run."""
+    """How to run.
+
+    Attributes:
+        parallelism: The most steps under way at the same time.
+        on_failure: What a failure means for the rest.
+        recheck: List the accounts once before the first create, so that one that appeared since is not doubled.
+        adoption_delays: Seconds before each look for an account whose creation got no clear answer.
+    """
 
     parallelism: int = 10
     on_failure: OnFailure = OnFailure.CONTINUE
+    recheck: bool = True
+    adoption_delays: tuple[float, ...] = ADOPTION_DELAYS
 
 
 def execute(
@@ -66,55 +75,42 @@ def execute(
         One outcome for each change, in the plan's order. ``Abort``, raised by a signal handler while this waits, leaves
         the steps in flight ``unknown``.
     """
-    run = _Run(plan, StepWriter(plan, writer, stop, rollback=options.on_failure is OnFailure.ROLLBACK), listener)
-    try:
-        run.work(options, stop)
-    except Abort:
-        run.give_up()
+    rollback = options.on_failure is OnFailure.ROLLBACK
+    steps = StepWriter(plan, writer, stop, rollback=rollback, recheck=options.recheck, delays=options.adoption_delays)
+    run = _Run(plan, steps, listener, stop)
+    run.work(options)
     return tuple(run.outcomes())
 
 
 class _Run:
     """A plan being carried out; its state is touched by the calling thread alone."""
 
-    def __init__(self, plan: Plan, writer: StepWriter, listener: Listener) -> None:
+    def __init__(self, plan: Plan, writer: StepWriter, listener: Listener, stop: threading.Event) -> None:
         self.plan = plan
         self.writer = writer
         self.listener = listener
+        self.stop = stop
+        self.stop_at_failure = False
+        self.failed = False
         self.results: dict[int, StepResult] = {}
-        self.in_flight: set[int] = set()
-        self.waiting = {index: len(step.requires) for index, step in enumerate(plan.steps) if step.requires}
+        self.begun = 0
+        self.ended = 0
+        before = [step.requires | step.after for step in plan.steps]
+        self.waiting = {index: len(first) for index, first in enumerate(before) if first}
         self.dependents: defaultdict[int, list[int]] = defaultdict(list)
-        for index, step in enumerate(plan.steps):
-            for required in step.requires:
-                self.dependents[required].append(index)
+        for index, first in enumerate(before):
+            for one in first:
+                self.dependents[one].append(index)
         free = [index for index in range(len(plan.steps)) if index not in self.waiting]
         self.ready = deque(index for index in free if not plan.steps[index].last)
         self.last = [index for index in free if plan.steps[index].last]
 
-    def work(self, options: ApplyOptions, stop: threading.Event) -> None:
-        """Hands out steps and takes in results until nothing is left to do."""
-        jobs: SimpleQueue[int | None] = SimpleQueue()
-        done: SimpleQueue[tuple[int, StepResult]] = SimpleQueue()
-        workers = min(options.parallelism, len(self.plan.steps))
-        for _ in range(workers):
-            # A daemon thread, so that a second Ctrl-C need not wait for a server that does not answer.
-            threading.Thread(target=self._worker, args=(jobs, done), daemon=True).start()
-        while True:
-            halted = stop.is_set() or (options.on_failure is OnFailure.STOP and self._failed())
-            while not halted and len(self.in_flight) < workers and (index := self._next()) is not None:
-                self.in_flight.add(index)
-                jobs.put(index)
-            if not self.in_flight:
-                break
-            index, result = done.get()
-            self._take_in(index, result)
-        for _ in range(workers):
-            jobs.put(None)
-
-    def give_up(self) -> None:
-        """Marks what is in flight as unknown."""
-        for index in self.in_flight:
+    def work(self, options: ApplyOptions) -> None:
+        """Hands out steps and takes in results until nothing is left to do. Steps left behind are unknown."""
+        self.stop_at_failure = options.on_failure is OnFailure.STOP
+        crew = Crew(max(1, min(options.parallelism, len(self.plan.steps))), self._carry_out)
+        for index in crew.drive(self._next, self._take_in):
+            self.stop.set()
             self.results[index] = StepResult(Status.UNKNOWN, error="interrupted while the write was under way")
 
     def outcomes(self) -> Iterator[Outcome]:
@@ -126,42 +122,42 @@ class _Run:
             results = [self.results.get(index, _NOT_ATTEMPTED) for index in steps[position]]
             yield _outcome(change, results)
 
-    def _worker(self, jobs: SimpleQueue[int | None], done: SimpleQueue[tuple[int, StepResult]]) -> None:
-        while (index := jobs.get()) is not None:
-            step = self.plan.steps[index]
-            change = self.plan.changes[step.change]
-            try:
-                result = self._work_on(step, change)
-            except Exception as bug:  # noqa: BLE001 - a bug in one step must not lose the report of the others
-                result = StepResult(Status.UNKNOWN, error=f"internal error ({type(bug).__name__})")
-            done.put((index, result))
-
-    def _work_on(self, step: Step, change: Change) -> StepResult:
+    def _carry_out(self, index: int) -> StepResult:
+        step = self.plan.steps[index]
+        change = self.plan.changes[step.change]
         try:
             self.listener.before(change, step)
-        except ReconcilerError as objection:
-            return StepResult(Status.FAILED, error=f"not written: {objection}")
-        result = self.writer.run(step)
+        except Exception as error:  # noqa: BLE001 - what the listener cannot note down is not written
+            return StepResult(Status.FAILED, change.id, f"not written: {_reason(error)}")
+        try:
+            result = self.writer.run(step)
+        except Exception as bug:  # noqa: BLE001 - a bug in one step must not lose the report of the others
+            result = StepResult(Status.UNKNOWN, change.id, _reason(bug))
         try:
             self.listener.after(change, step, result)
-        except ReconcilerError as objection:
-            return replace(result, note="; ".join(filter(None, (result.note, str(objection)))))
+        except Exception as error:  # noqa: BLE001 - the write stays what it is
+            note = f"the outcome could not be noted: {_reason(error)}"
+            result = replace(result, note=f"{result.note}; {note}" if result.note else note)
         return result
 
     def _next(self) -> int | None:
-        if self.ready:
-            return self.ready.popleft()
-        if self.last and not self.in_flight:
+        if self.stop.is_set() or (self.failed and self.stop_at_failure):
+            return None
+        if not self.ready and self.last and self.idle:
             self.ready.extend(self.last)
             self.last = []
-            return self.ready.popleft()
-        return None
+        if not self.ready:
+            return None
+        self.begun += 1
+        return self.ready.popleft()
 
-    def _failed(self) -> bool:
-        return any(not result.ok for result in self.results.values())
+    @property
+    def idle(self) -> bool:
+        """Whether no step is under way."""
+        return self.begun == self.ended
 
     def _take_in(self, index: int, result: StepResult) -> None:
-        self.in_flight.discard(index)
+        self.ended += 1
         settled = deque([(index, result)])
         while settled:
             settled.extend(self._settle(*settled.popleft()))
@@ -169,11 +165,12 @@ class _Run:
     def _settle(self, index: int, result: StepResult) -> Iterator[tuple[int, StepResult]]:
         """Notes a result. What it makes impossible is skipped; what it makes possible is ready."""
         self.results[index] = result
+        self.failed = self.failed or not result.ok
         address = self.plan.changes[self.plan.steps[index].change].address
         for dependent in self.dependents[index]:
             if dependent in self.results:
                 continue
-            if not result.ok:
+            if not result.ok and index in self.plan.steps[dependent].requires:
                 yield (
                     dependent,
                     StepResult(Status.SKIPPED, error=f"needs the change of {address}, which did not succeed"),
@@ -184,25 +181,31 @@ class _Run:
                 (self.last if self.plan.steps[dependent].last else self.ready).append(dependent)
 
 
-_NOT_ATTEMPTED = StepResult(Status.NOT_ATTEMPTED, error="the run ended before its turn")
+_NOT_ATTEMPTED = StepResult(Status.NOT_ATTEMPTED, error=NO_TURN)
+
+
+def _reason(error: Exception) -> str:
+    return words(error) if isinstance(error, ReconcilerError) else f"internal error ({type(error).__name__})"
 
 
 def _outcome(change: Change, results: list[StepResult]) -> Outcome:
     """The outcome of a change from those of its one or two steps."""
     final = results[-1]
-    if len(results) > 1 and results[0].status is Status.APPLIED and final.status is not Status.APPLIED:
-        left = "the account was left under its temporary name"
-        final = replace(final, error=f"{left}: {final.error}", id=final.id or results[0].id)
-        if final.status in (Status.SKIPPED, Status.NOT_ATTEMPTED):
-            final = replace(final, status=Status.FAILED)
-    elif len(results) > 1 and results[0].status is not Status.APPLIED:
+    if len(results) > 1 and results[0].status is not Status.APPLIED:
         final = results[0]
+    elif len(results) > 1 and final.status in (Status.SKIPPED, Status.NOT_ATTEMPTED):
+        # Something was written, so that neither of these would be true.
+        error = f"the account was left under its temporary name: {final.error}"
+        final = replace(final, status=Status.FAILED, error=error)
+    elif len(results) > 1 and final.status is not Status.APPLIED and not final.test:
+        final = replace(final, error=f"the account may still have its temporary name: {final.error}")
     return Outcome(
         address=change.address,
         action=change.action,
         status=final.status,
-        id=final.id or change.id,
+        id=final.id or results[0].id or change.id,
         error=final.error,
         note=final.note,
         test=final.test or results[0].test,
+        origin=change.origin,
     )

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from reconciler.errors import ApiError
-from reconciler.model.account import DESTINATION, Account, known, same
+from reconciler.apply.comparison import lost, moved
+from reconciler.apply.result import words
+from reconciler.errors import ApiError, RejectedError, UnreachableError
+from reconciler.model.account import DESTINATION, Account, known
 from reconciler.model.secret import UNKNOWN
 
 if TYPE_CHECKING:
+    from reconciler.model.account import Fields
     from reconciler.model.change import Change, Plan
     from reconciler.model.ports import AccountWriter
 
@@ -32,44 +35,72 @@ class Rollback:
         """
         try:
             return self._undo(change, written)
+        except (RejectedError, UnreachableError) as error:
+            return f"not rolled back: {words(error)}"
         except ApiError as error:
-            return f"not rolled back: {'; '.join(problem.message for problem in error.problems)}"
+            return f"whether it was rolled back is unknown: {words(error)}"
 
     def _undo(self, change: Change, written: Account) -> str:
-        if written.id is None:
-            return "not rolled back: the server gave no id"
+        assert written.id is not None  # noqa: S101 - it is on the server
         fresh = self._server.get_account(written.id)
-        if any(not _alike(name, value, fresh) for name, value in written.fields.items()):
+        if moved(written, fresh):
             return "not rolled back: somebody else has changed the account since"
-        self._restore_default(change)
         if change.before is None:
+            left = self._restore_default(change)
             self._server.delete_account(written.id)
-            return "rolled back: the new account was deleted again"
-        former = {one.field: one.before for one in change.fields}
-        hidden = change.before.fields.get("password") is UNKNOWN and "password" in change.managed
-        if hidden and any(name in former for name in DESTINATION):
-            return "not rolled back: the former password is hidden, and the new one must not go to the former server"
-        if former.get("password") is UNKNOWN:
-            del former["password"]
-        sent = {"password": change.managed["password"]} if hidden else {}
-        self._server.update_account(Account(known({**fresh.fields, **sent, **former}), fresh.id, fresh.extra))
-        if hidden:
-            return "rolled back, except for the password: the server does not show the former one"
-        return "rolled back: the account has its former settings again"
+            return f"rolled back: the new account was deleted again{left}"
+        former = _former(change)
+        if former is None:
+            return "not rolled back: the server hides the former password, and the new one must not take its place"
+        return self._give_back(change, former, fresh)
 
-    def _restore_default(self, change: Change) -> None:
-        """Promotes the former default account again, if the server demoted it when ours was promoted."""
+    def _give_back(self, change: Change, former: Fields, fresh: Account) -> str:
+        left = self._restore_default(change)
+        target = fresh.overlaid(former)
+        answer = self._server.update_account(Account(known(target.fields), fresh.id, fresh.extra))
+        if missing := lost(known(former), answer):
+            return f"rolled back, but the server did not keep {', '.join(missing)}{left}"
+        if _hid_password(change) and "password" in change.managed:
+            return f"rolled back, except for the password: the server does not show the former one{left}"
+        return f"rolled back: the account has its former settings again{left}"
+
+    def _restore_default(self, change: Change) -> str:
+        """Promotes the former default account again, if the server demoted it when ours was promoted.
+
+        Returns:
+            What the report has to add.
+        """
         if not (change.after and change.after.is_default) or (change.before and change.before.is_default):
-            return
-        everything = (*self._plan.unchanged, *(one.before for one in self._plan.changes))
-        for account in everything:
-            if account is None or account.id is None or not account.is_default:
+            return ""
+        left = [account.email for account in self._plan.kept if account.is_default and self._demoted(account)]
+        for account in (*self._plan.unchanged, *(one.before for one in self._plan.changes)):
+            if account is None or not account.is_default:
                 continue
-            fresh = self._server.get_account(account.id)
-            if not fresh.is_default and fresh.fields.get("password") is not UNKNOWN:
+            fresh = self._demoted(account)
+            if fresh and fresh.fields.get("password") is UNKNOWN:
+                left.append(fresh.email)
+            elif fresh:
                 self._server.update_account(fresh.overlaid({"default": True}))
+        return f"; {', '.join(left)} was the default account and is not any more" if left else ""
+
+    def _demoted(self, account: Account) -> Account | None:
+        """A former default account as it is now, if it is not the default one any more."""
+        assert account.id is not None  # noqa: S101 - it is on the server
+        fresh = self._server.get_account(account.id)
+        return None if fresh.is_default else fresh
 
 
-def _alike(name: str, value: object, fresh: Account) -> bool:
-    now = fresh.fields.get(name)
-    return UNKNOWN in (value, now) or same(name, value, now)  # type: ignore[arg-type]
+def _former(change: Change) -> Fields | None:
+    """What has to be written to have the former settings again; ``None`` where a hidden password is in the way."""
+    former = {one.field: one.before for one in change.fields}
+    if not _hid_password(change):
+        return former
+    # The new password stays, as nobody knows the former one; it must not travel to the former server.
+    former.pop("password", None)
+    if any(name in former for name in DESTINATION) or not change.managed.get("password"):
+        return None
+    return {**former, "password": change.managed["password"]}
+
+
+def _hid_password(change: Change) -> bool:
+    return change.before is not None and change.before.fields.get("password") is UNKNOWN

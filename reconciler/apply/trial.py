@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from reconciler.errors import ApiError
+from reconciler.apply.crew import Crew
+from reconciler.apply.result import NO_TURN, words
+from reconciler.errors import ApiError, RejectedError, UnreachableError
 from reconciler.model.account import known
 from reconciler.model.outcome import Outcome, Status, TestOutcome
 from reconciler.model.secret import UNKNOWN
@@ -19,36 +20,56 @@ if TYPE_CHECKING:
 
 
 def attempt(server: AccountWriter, trial: Trial) -> TestOutcome:
-    """Sends one test mail; never raises for what the server says."""
+    """Sends one test mail; never raises for what the server says, and never repeats: that could send two mails."""
     failed = None
     if trial.fields.get("has_auth") is True and trial.fields.get("password") is UNKNOWN:
         failed = "cannot be tested: the server hides the password, and none is declared"
     else:
         try:
             server.test_account(known(trial.fields), trial.to_email)
+        except (RejectedError, UnreachableError) as error:
+            failed = f"the test failed: {words(error)}"
         except ApiError as error:
-            failed = f"the test failed: {'; '.join(problem.message for problem in error.problems)}"
+            failed = f"the test has no clear outcome, its mail may have been sent: {words(error)}"
     return TestOutcome(trial.when, trial.to_email, passed=failed is None, error=failed)
 
 
 def attempt_all(
     server: AccountWriter, trials: Sequence[Trial], *, parallelism: int, stop: threading.Event
 ) -> tuple[Outcome, ...]:
-    """Tries several accounts at the same time; those not begun when ``stop`` is set are not attempted."""
+    """Tries several accounts at the same time.
 
-    def run(trial: Trial) -> Outcome:
-        if stop.is_set():
-            error = "the run ended before its turn"
-            return Outcome(address=trial.address, action="test", status=Status.NOT_ATTEMPTED, id=trial.id, error=error)
+    Those not begun when ``stop`` is set are not attempted; those in flight when ``Abort`` is raised are unknown.
+    """
+    results: dict[int, Outcome] = {}
+    rest = iter(range(len(trials)))
+    crew = Crew(max(1, min(parallelism, len(trials))), lambda index: _tested(server, trials[index]))
+    lost = crew.drive(lambda: None if stop.is_set() else next(rest, None), results.__setitem__)
+    return tuple(results.get(index) or _untested(trial, begun=index in lost) for index, trial in enumerate(trials))
+
+
+def _tested(server: AccountWriter, trial: Trial) -> Outcome:
+    try:
         tested = attempt(server, trial)
-        return Outcome(
-            address=trial.address,
-            action="test",
-            status=Status.APPLIED if tested.passed else Status.FAILED,
-            id=trial.id,
-            error=tested.error,
-            test=tested,
-        )
+    except Exception as bug:  # noqa: BLE001 - a bug in one test must not lose the report of the others
+        return _outcome(trial, Status.UNKNOWN, f"internal error ({type(bug).__name__})")
+    status = Status.APPLIED if tested.passed else Status.FAILED
+    return _outcome(trial, status, tested.error, tested)
 
-    with ThreadPoolExecutor(parallelism) as pool:
-        return tuple(pool.map(run, trials))
+
+def _untested(trial: Trial, *, begun: bool) -> Outcome:
+    if begun:
+        return _outcome(trial, Status.UNKNOWN, "interrupted while the test was under way")
+    return _outcome(trial, Status.NOT_ATTEMPTED, NO_TURN)
+
+
+def _outcome(trial: Trial, status: Status, error: str | None, tested: TestOutcome | None = None) -> Outcome:
+    return Outcome(
+        address=trial.address,
+        action="test",
+        status=status,
+        id=trial.id,
+        error=error,
+        test=tested,
+        origin=trial.origin,
+    )

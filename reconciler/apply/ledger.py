@@ -1,0 +1,48 @@
+"""What this run has done so far."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from reconciler.model.account import Account
+    from reconciler.model.change import Change
+
+
+class Ledger:
+    """Remembers writes and what they left behind. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._written: dict[int, Account] = {}
+        self._sent: set[int] = set()
+        self._promoted = False
+
+    def send(self, index: int) -> None:
+        """Notes that a write of change ``index`` is about to leave."""
+        with self._lock:
+            self._sent.add(index)
+
+    def sent(self, index: int) -> bool:
+        """Whether this run has sent a write of the change; where not, there is nothing of ours to take back."""
+        with self._lock:
+            return index in self._sent
+
+    def settle(self, index: int, change: Change, account: Account) -> None:
+        """Notes that the account is as a step of change ``index`` wants it."""
+        was = change.before is not None and change.before.is_default
+        with self._lock:
+            self._written[index] = account
+            self._promoted = self._promoted or (account.is_default and not was)
+
+    def written(self, index: int) -> Account | None:
+        """The account as an earlier step of the change has left it."""
+        with self._lock:
+            return self._written.get(index)
+
+    @property
+    def promoted(self) -> bool:
+        """Whether an account has become the default one: the server may have cleared the former by itself."""
+        with self._lock:
+            return self._promoted

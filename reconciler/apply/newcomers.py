@@ -1,0 +1,82 @@
+"""Accounts on the server that the plan has not seen: strangers, and our own creates whose answer was lost."""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from typing import TYPE_CHECKING
+
+from reconciler.errors import ApiError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from reconciler.model.account import Account
+    from reconciler.model.change import Plan
+    from reconciler.model.ports import AccountReader
+
+ADOPTION_DELAYS = (0.1, 0.4, 1.0, 2.0)
+"""Seconds to wait before each look for an account whose creation got no clear answer."""
+
+
+class Newcomers:
+    """Knows which accounts were there before, so that the others can be told. Thread-safe."""
+
+    def __init__(
+        self, plan: Plan, server: AccountReader, stop: threading.Event, *, recheck: bool, delays: Sequence[float]
+    ) -> None:
+        """Takes what the plan has seen as known.
+
+        Args:
+            plan: The plan that is being carried out.
+            server: For listing.
+            stop: Ends the waiting between two looks.
+            recheck: Whether to list once before the first create: minutes may have passed since the plan was made,
+                and an account that has appeared meanwhile must not be doubled.
+            delays: Seconds before each look for a create whose answer was lost.
+        """
+        self._server = server
+        self._stop = stop
+        self._delays = delays
+        self._lock = threading.Lock()
+        self._known = {account.id for account in _seen(plan)}
+        self._strangers: dict[str, list[Account]] | None = None if recheck else {}
+
+    def strangers(self, key: str) -> list[Account]:
+        """What has appeared at an address since the plan. Raises ``ApiError`` where the list is not to be had."""
+        with self._lock:
+            if self._strangers is None:
+                strangers = defaultdict(list)
+                for account in self._server.list_accounts():
+                    if account.id not in self._known:
+                        strangers[account.key].append(account)
+                self._known.update(account.id for group in strangers.values() for account in group)
+                self._strangers = strangers
+            return self._strangers.get(key, [])
+
+    def welcome(self, account: Account) -> None:
+        """Notes an account of our own making."""
+        with self._lock:
+            self._known.add(account.id)
+
+    def find(self, key: str) -> list[Account] | None:
+        """Looks for a create whose answer was lost; ``None`` where the list was not to be had even once."""
+        looked = False
+        for delay in self._delays:
+            self._stop.wait(delay)
+            try:
+                accounts = self._server.list_accounts()
+            except ApiError:
+                continue
+            looked = True
+            with self._lock:
+                found = [account for account in accounts if account.key == key and account.id not in self._known]
+            if found:
+                return found
+        return [] if looked else None
+
+
+def _seen(plan: Plan) -> Iterator[Account]:
+    yield from plan.unchanged
+    yield from plan.kept
+    yield from (change.before for change in plan.changes if change.before)

@@ -1,0 +1,36 @@
+"""What became of a step, and the words for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from reconciler.model.outcome import Status, TestOutcome
+
+if TYPE_CHECKING:
+    from reconciler.errors import ReconcilerError
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """What became of a step."""
+
+    status: Status
+    id: int | None = None
+    error: str | None = None
+    note: str | None = None
+    test: TestOutcome | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether what depends on this step may go on."""
+        return self.status is Status.APPLIED and (self.test is None or self.test.passed)
+
+
+IN_PLACE = "was in place already; nothing written"
+NO_TURN = "the run ended before its turn"
+
+
+def words(error: ReconcilerError) -> str:
+    """An error as part of a sentence in a report."""
+    return "; ".join(problem.message for problem in error.problems)
