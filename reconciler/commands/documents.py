@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from reconciler.report.formats import Format
+from reconciler.report.forge import Forge
+from reconciler.report.formats import Format, renderer
+from reconciler.report.subject import PlanSubject, ResultSubject, Setting, ValidationSubject
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,56 +19,53 @@ if TYPE_CHECKING:
     from reconciler.model.change import Plan
     from reconciler.model.desired import Desired
     from reconciler.model.outcome import Report
+    from reconciler.report.subject import Kind
 
 
 def show_plan(invocation: Invocation, plan: Plan) -> None:
     """Emits the plan."""
-    if invocation.format is Format.JSON:
-        from reconciler.report.to_json import plan_document, to_json
-
-        invocation.emit(to_json(plan_document(plan, created_at=invocation.started_at)))
-        return
-    from reconciler.report.to_text import plan_text
-
-    invocation.emit(plan_text(plan, invocation.document_style(), verbose=invocation.verbose))
+    _show(invocation, "plan", PlanSubject(plan=plan), invocation.started_at)
 
 
 def show_report(invocation: Invocation, report: Report) -> None:
     """Emits what became of an ``apply`` or a ``test``."""
-    if invocation.format is Format.JSON:
-        from reconciler.report.to_json import result_document, to_json
-
-        invocation.emit(to_json(result_document(report, started_at=report.started_at, finished_at=report.finished_at)))
-        return
-    from reconciler.report.to_text import report_text
-
-    invocation.emit(report_text(report, invocation.document_style()))
+    report = replace(report, errors=invocation.redacted(report.errors))
+    _show(invocation, "result", ResultSubject(report=report), report.finished_at)
 
 
 def show_validation(invocation: Invocation, desired: Desired) -> None:
     """Emits that the YAML is valid, with its warnings."""
-    count = len(desired.accounts)
-    if invocation.format is Format.JSON:
-        from reconciler.report.to_json import to_json, validation_document
-
-        invocation.emit(to_json(validation_document(count, desired.warnings)))
-        return
-    if not invocation.quiet:
+    if invocation.format is Format.TEXT and not invocation.quiet:
         invocation.problems(desired.warnings, "warning")
-    invocation.emit(f"Valid: {count} account{'' if count == 1 else 's'}.\n")
+    subject = ValidationSubject(accounts=len(desired.accounts), warnings=desired.warnings)
+    _show(invocation, "validation", subject, invocation.started_at)
 
 
 def show_failure(invocation: Invocation, problems: Sequence[Problem]) -> None:
-    """Emits the command's document with nothing but errors, for a reader that expects one."""
-    if invocation.format is not Format.JSON or invocation.document is None:
-        return
-    from reconciler.report.to_json import plan_document, result_document, to_json, validation_document
+    """Emits the command's document with nothing but errors, for a reader that expects one.
 
-    if invocation.document == "plan":
-        document = plan_document(None, created_at=invocation.started_at, errors=problems)
-    elif invocation.document == "validation":
-        document = validation_document(None, errors=problems)
-    else:
-        finished_at = datetime.now(UTC)
-        document = result_document(None, started_at=invocation.started_at, finished_at=finished_at, errors=problems)
-    invocation.emit(to_json(document))
+    A reader of text has been told on standard error.
+    """
+    if invocation.format is Format.TEXT or invocation.document is None:
+        return
+    errors = invocation.redacted(problems)
+    subjects: dict[Kind, Any] = {
+        "validation": ValidationSubject(accounts=None, errors=errors),
+        "plan": PlanSubject(plan=None, errors=errors),
+        "result": ResultSubject(report=None, errors=errors),
+    }
+    _show(invocation, invocation.document, subjects[invocation.document], datetime.now(UTC))
+
+
+def _show(invocation: Invocation, kind: Kind, subject: Any, finished_at: datetime) -> None:  # noqa: ANN401 - by kind
+    setting = Setting(
+        started_at=invocation.started_at,
+        finished_at=finished_at,
+        style=invocation.document_style(),
+        verbose=invocation.verbose,
+        forge=Forge.from_environ(os.environ),
+    )
+    invocation.emit(renderer(kind, invocation.format)(subject, setting))
+    if invocation.format is Format.GITHUB and kind != "validation" and setting.forge.summary_file:
+        summary = renderer(kind, Format.MARKDOWN)(subject, setting)
+        invocation.append_file(setting.forge.summary_file, summary)

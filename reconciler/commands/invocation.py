@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TextIO, TypeAlias
@@ -16,7 +17,7 @@ from reconciler.report.style import Style
 from reconciler.report.to_text import problems_text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
 
 DocumentKind: TypeAlias = Literal["validation", "plan", "result"]
@@ -58,6 +59,14 @@ class Invocation:
             message = f"cannot write {path}: {error.strerror}"
             raise ReconcilerError(Problem(kind="output", message=message)) from error
 
+    def append_file(self, path: str, text: str) -> None:
+        """Adds to a file that others write to too. A failure is said, and changes nothing about the run."""
+        try:
+            with Path(path).open("a", encoding="utf-8") as file:
+                file.write(text)
+        except OSError as error:
+            self.problems([Problem(kind="output", message=f"cannot write {path}: {error.strerror}")], "warning")
+
     def note(self, text: str) -> None:
         """Says something on the side, unless told to be quiet."""
         if not self.quiet:
@@ -66,8 +75,14 @@ class Invocation:
     def problems(self, problems: Sequence[Problem], word: str = "error") -> None:
         """Shows errors or warnings on the side; secrets that got into their words are masked."""
         style = self.style_of(sys.stderr)
-        for line in problems_text(problems, word, style, "red" if word == "error" else "yellow"):
+        # Masked before lines are broken: a secret in two pieces would not be found.
+        for line in problems_text(self.redacted(problems), word, style, "red" if word == "error" else "yellow"):
             _write(sys.stderr, self.redactor.redact(line) + "\n")
+
+    def redacted(self, problems: Iterable[Problem]) -> tuple[Problem, ...]:
+        """The problems with whatever secret got into their words masked."""
+        redact = self.redactor.redact
+        return tuple(replace(one, message=redact(one.message), hint=redact(one.hint)) for one in problems)
 
     def document_style(self) -> Style:
         """What the document's destination can show."""
@@ -77,7 +92,11 @@ class Invocation:
         """What a stream can show; ``NO_COLOR`` and ``FORCE_COLOR`` as on no-color.org and force-color.org."""
         wanted = not self.plain and not os.environ.get("NO_COLOR")
         able = bool(os.environ.get("FORCE_COLOR")) or (stream.isatty() and os.environ.get("TERM") != "dumb")
-        return Style(colour=wanted and able, arrow="→" if _can_show(stream, "→") else "->")
+        return Style(
+            colour=wanted and able,
+            arrow="→" if _can_show(stream, "→") else "->",
+            width=shutil.get_terminal_size().columns if stream.isatty() else None,
+        )
 
 
 def _replace(target: Path, text: str) -> None:

@@ -9,7 +9,7 @@ import click
 from reconciler.commands.documents import show_validation
 from reconciler.commands.options import output_options, paths_argument
 from reconciler.errors import ExitCode
-from reconciler.report.formats import RESULT_FORMATS
+from reconciler.report.formats import VALIDATION_FORMATS
 
 if TYPE_CHECKING:
     from reconciler.commands.invocation import Invocation
@@ -21,7 +21,7 @@ Example:
   reconciler validate accounts.yaml"""
 )
 @paths_argument
-@output_options(RESULT_FORMATS, "validation")
+@output_options(VALIDATION_FORMATS, "validation")
 @click.pass_obj
 def validate(invocation: Invocation, *, paths: tuple[str, ...]) -> ExitCode:
     """Check the YAML. Needs no server and no secret.

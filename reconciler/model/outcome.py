@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from reconciler.errors import Problem
     from reconciler.model.change import Server
-    from reconciler.model.desired import TestWhen
+    from reconciler.model.desired import Origin, TestWhen
 
 
 class Status(StrEnum):
@@ -44,6 +44,7 @@ class Outcome:
         action: ``create``, ``update``, ``delete``, or ``test`` for an account that was tested alone.
         error: Why it did not come out as planned; ``None`` where it did.
         note: What else happened: already in place, adopted, rolled back.
+        origin: Where the account is declared; ``None`` for a delete.
     """
 
     address: str
@@ -53,6 +54,7 @@ class Outcome:
     error: str | None = None
     note: str | None = None
     test: TestOutcome | None = None
+    origin: Origin | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

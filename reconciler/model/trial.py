@@ -9,6 +9,7 @@ from reconciler.model.desired import TestWhen
 
 if TYPE_CHECKING:
     from reconciler.model.account import Fields
+    from reconciler.model.desired import Origin
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,6 +19,7 @@ class Trial:
     Attributes:
         fields: The whole account as declared, over what the server has.
         when: What the report says about the occasion; a trial of its own is ``before`` any write.
+        origin: Where the account is declared.
     """
 
     address: str
@@ -25,3 +27,4 @@ class Trial:
     to_email: str
     id: int | None = None
     when: TestWhen = TestWhen.BEFORE
+    origin: Origin | None = None

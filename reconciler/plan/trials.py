@@ -66,4 +66,5 @@ def _trial(pair: Pair, to_email: str, *, ambiguous: bool) -> tuple[Trial, list[P
     if problem := test_problem(pair.desired, TestSettings(None, to_email)):
         problems.append(problem)
     address = label(declared.email, base.id, ambiguous=ambiguous)
-    return Trial(address=address, fields=after.fields, to_email=to_email, id=base.id), problems
+    trial = Trial(address=address, fields=after.fields, to_email=to_email, id=base.id, origin=pair.desired.origin)
+    return trial, problems

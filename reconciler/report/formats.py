@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 from enum import StrEnum
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from reconciler.report.subject import Kind, Setting
 
 
 class Format(StrEnum):
@@ -11,7 +17,49 @@ class Format(StrEnum):
 
     TEXT = "text"
     JSON = "json"
+    MARKDOWN = "markdown"
+    HTML = "html"
+    GITHUB = "github"
+    GITLAB = "gitlab"
+    JUNIT = "junit"
+    TFPLAN = "tfplan"
 
 
-PLAN_FORMATS: Final = (Format.TEXT, Format.JSON)
-RESULT_FORMATS: Final = (Format.TEXT, Format.JSON)
+_RENDERERS: Final[Mapping[Kind, Mapping[Format, str]]] = {
+    "validation": {
+        Format.TEXT: "to_text:validation",
+        Format.JSON: "to_json:validation",
+        Format.GITHUB: "to_github:validation",
+        Format.GITLAB: "to_gitlab:validation",
+    },
+    "plan": {
+        Format.TEXT: "to_text:plan",
+        Format.JSON: "to_json:plan",
+        Format.GITHUB: "to_github:plan",
+        Format.GITLAB: "to_gitlab:plan",
+    },
+    "result": {
+        Format.TEXT: "to_text:result",
+        Format.JSON: "to_json:result",
+        Format.GITHUB: "to_github:result",
+        Format.GITLAB: "to_gitlab:result",
+        Format.JUNIT: "to_junit:result",
+    },
+}
+"""For each document and format the module of this package and its function, ``(subject, setting) -> text``."""
+
+VALIDATION_FORMATS: Final = tuple(_RENDERERS["validation"])
+PLAN_FORMATS: Final = tuple(_RENDERERS["plan"])
+RESULT_FORMATS: Final = tuple(_RENDERERS["result"])
+
+
+def renderer(kind: Kind, chosen: Format) -> Callable[[Any, Setting], str]:
+    """The function that writes a document of this kind.
+
+    Args:
+        kind: Which document; its subject is the one of that name in ``report/subject.py``.
+        chosen: One of the formats that this document comes in.
+    """
+    module, _, function = _RENDERERS[kind][chosen].partition(":")
+    found: Callable[[Any, Setting], str] = getattr(importlib.import_module(f"reconciler.report.{module}"), function)
+    return found

@@ -35,10 +35,12 @@ class Style:
     Attributes:
         colour: Whether ANSI colours are wanted.
         arrow: Between before and after; ``->`` where the code page has no ``→``.
+        width: Columns of the terminal; ``None`` where lines may be of any length, as in a file or a pipe.
     """
 
     colour: bool = False
     arrow: str = "→"
+    width: int | None = None
 
     def paint(self, text: str, colour: str) -> str:
         """``text`` in a colour, or as it is."""

@@ -4,27 +4,46 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import reconciler
 from reconciler.model.account import SENSITIVE
-from reconciler.model.outcome import Status
+from reconciler.report.tally import CHANGING, STILL, outcome_counts
 from reconciler.report.view import public_fields
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
     from datetime import datetime
 
     from reconciler.errors import Problem
     from reconciler.model.account import Account
     from reconciler.model.change import Change, Plan, Server
     from reconciler.model.outcome import Outcome, Report
+    from reconciler.report.subject import PlanSubject, ResultSubject, Setting, ValidationSubject
 
 FORMAT_VERSION = "1.0"
 
 Document = dict[str, Any]
+
+
+def validation(subject: ValidationSubject, _setting: Setting) -> str:
+    """Whether the YAML is valid."""
+    return to_json(validation_document(subject.accounts, subject.warnings, subject.errors))
+
+
+def plan(subject: PlanSubject, setting: Setting) -> str:
+    """The plan, or why there is none."""
+    return to_json(plan_document(subject.plan, created_at=setting.started_at, errors=subject.errors))
+
+
+def result(subject: ResultSubject, setting: Setting) -> str:
+    """What became of the plan, or why nothing did."""
+    report = subject.report
+    started_at, finished_at = setting.started_at, setting.finished_at
+    if report:
+        started_at, finished_at = report.started_at, report.finished_at
+    return to_json(result_document(report, started_at=started_at, finished_at=finished_at, errors=subject.errors))
 
 
 def validation_document(
@@ -59,7 +78,7 @@ def plan_document(plan: Plan | None, *, created_at: datetime, errors: Sequence[P
         "digest": digest(changes),
         "applyable": plan is not None and plan.applicable,
         "errored": plan is None or bool(plan.errors),
-        "summary": asdict(plan.counts) if plan else dict.fromkeys(_COUNTS, 0),
+        "summary": asdict(plan.counts) if plan else dict.fromkeys((*CHANGING, *STILL), 0),
         "resource_changes": changes,
         "warnings": [_problem(one) for one in plan.warnings] if plan else [],
         "errors": [_problem(one) for one in problems],
@@ -82,18 +101,6 @@ def result_document(
     }
 
 
-def outcome_counts(outcomes: Iterable[Outcome]) -> dict[str, int]:
-    """How many outcomes have which status, and how many tests passed and failed."""
-    outcomes = list(outcomes)
-    statuses = Counter(one.status for one in outcomes)
-    tests = Counter(one.test.passed for one in outcomes if one.test)
-    return {
-        **{status.value: statuses[status] for status in Status},
-        "tests_passed": tests[True],
-        "tests_failed": tests[False],
-    }
-
-
 def digest(changes: Sequence[Document]) -> str:
     """The SHA-256 of what changes; reasons and line numbers do not count."""
     core = [
@@ -111,11 +118,12 @@ def digest(changes: Sequence[Document]) -> str:
 
 
 def to_json(document: Document) -> str:
-    """The document as text: ASCII alone, so that it is the same bytes in every code page."""
-    return json.dumps(document, indent=2) + "\n"
+    """The document as text: ASCII alone, so that it is the same bytes in every code page.
 
-
-_COUNTS = ("create", "update", "delete", "unchanged", "ignored", "protected", "unmanaged")
+    Build servers take ``##[...]`` for a command wherever it stands in a line of the log, so it is written otherwise;
+    ``#`` occurs in strings alone.
+    """
+    return json.dumps(document, indent=2).replace("##", r"#\u0023") + "\n"
 
 
 def _change(change: Change, server: Server) -> Document:

@@ -1,25 +1,43 @@
-"""Plans and results as text, for people in a terminal."""
+"""Documents as text, for people in a terminal."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from reconciler.model.account import SENSITIVE
-from reconciler.model.change import Action
+from reconciler.report.rows import changed_rows, kept_rows, lost_rows, remarks
 from reconciler.report.style import SIGNS, STATUS_COLOURS, Style
-from reconciler.report.to_json import outcome_counts
-from reconciler.report.view import kept_fields, plain, sensitive_words, shown
+from reconciler.report.tally import STILL, result_line, summary_line
+from reconciler.report.view import named, phrase, plain
+from reconciler.report.wrapping import wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from reconciler.errors import Problem
-    from reconciler.model.change import Change, FieldChange, Plan
+    from reconciler.model.change import Change, Plan
     from reconciler.model.outcome import Outcome, Report
+    from reconciler.report.rows import Row
+    from reconciler.report.subject import PlanSubject, ResultSubject, Setting, ValidationSubject
 
-_INDENT = " " * 6
-_NAME_WIDTH = len("smtp_auth_mechanism")
+_INDENT: Final = " " * 6
+_NAME_WIDTH: Final = len("smtp_auth_mechanism")
 _DONE = {"create": "created", "update": "updated", "delete": "deleted", "test": "tested"}
+
+
+def validation(subject: ValidationSubject, _setting: Setting) -> str:
+    """That the YAML is valid; what is wrong with it has been said on standard error."""
+    count = subject.accounts
+    return "" if count is None else f"Valid: {count} account{'' if count == 1 else 's'}.\n"
+
+
+def plan(subject: PlanSubject, setting: Setting) -> str:
+    """The plan; nothing where there is none."""
+    return plan_text(subject.plan, setting.style, verbose=setting.verbose) if subject.plan else ""
+
+
+def result(subject: ResultSubject, setting: Setting) -> str:
+    """What became of the plan; nothing where nothing was begun."""
+    return report_text(subject.report, setting.style) if subject.report else ""
 
 
 def plan_text(plan: Plan, style: Style, *, verbose: bool = False) -> str:
@@ -36,22 +54,17 @@ def plan_text(plan: Plan, style: Style, *, verbose: bool = False) -> str:
 def problems_text(problems: Sequence[Problem], word: str, style: Style, colour: str) -> Iterator[str]:
     """Problems as lines: what and where, then what to do."""
     for problem in problems:
-        yield f"{style.paint(f'{word}:', colour)} {plain(str(problem))}"
+        yield from _hanging(phrase(str(problem)), style, first=f"{word}: ", rest="  ", colour=colour)
         if problem.hint:
-            yield f"  hint: {plain(problem.hint)}"
+            yield from _hanging(phrase(problem.hint), style, first="  hint: ", rest=" " * 8)
 
 
 def report_text(report: Report, style: Style) -> str:
     """What became of each change, and a summary as the last line."""
-    return "\n".join((*(_outcome_line(one, style) for one in report.outcomes), _tally(report))) + "\n"
-
-
-def summary_line(plan: Plan) -> str:
-    """The plan's last line."""
-    if not plan.changes:
-        return "No changes."
-    counts = plan.counts
-    return f"Plan: {counts.create} to create, {counts.update} to update, {counts.delete} to delete."
+    return (
+        "\n".join((*(line for one in report.outcomes for line in _outcome_lines(one, style)), result_line(report)))
+        + "\n"
+    )
 
 
 def _plan_lines(plan: Plan, style: Style, *, verbose: bool) -> Iterator[str]:
@@ -62,63 +75,85 @@ def _plan_lines(plan: Plan, style: Style, *, verbose: bool) -> Iterator[str]:
         yield from problems_text(plan.errors, "error", style, "red")
         yield style.paint("Nothing can be applied.", "red")
         yield ""
-    for change in plan.changes:
-        yield from _change_lines(change, style, verbose=verbose)
+    for change, words in zip(plan.changes, remarks(plan), strict=True):
+        yield from _change_lines(change, words, style, verbose=verbose)
         yield ""
-    if verbose and plan.unchanged:
-        yield from (f"    {plain(account.email)}  (id {account.id}) is as declared" for account in plan.unchanged)
-        yield ""
+    if verbose:
+        yield from _still_lines(plan, style)
     if plan.warnings:
         yield from problems_text(plan.warnings, "warning", style, "yellow")
         yield ""
     yield style.paint(summary_line(plan), "bold")
 
 
-def _change_lines(change: Change, style: Style, *, verbose: bool) -> Iterator[str]:
+def _change_lines(change: Change, words: Sequence[str], style: Style, *, verbose: bool) -> Iterator[str]:
     sign, colour = SIGNS[change.action]
     number = "" if change.id is None else f"  (id {change.id})"
-    yield f"  {style.paint(f'{sign} {change.action}', colour)}  {style.paint(plain(change.address), 'bold')}{number}"
-    created = change.action is Action.CREATE
-    for one in change.fields:
-        yield f"{_INDENT}{one.field:<{_NAME_WIDTH}}  {_values(one, style, created=created)}"
-    if verbose and change.action is Action.UPDATE and change.after:
-        for name in kept_fields(change):
-            value = "unchanged" if name in SENSITIVE else shown(change.after.fields[name])
-            yield style.paint(f"{_INDENT}{name:<{_NAME_WIDTH}}  {value}", "dim")
-    for words in (change.reason, *change.notes):
-        yield style.paint(f"{_INDENT}# {plain(words)}", "dim")
+    yield f"  {style.paint(f'{sign} {change.action}', colour)}  {style.paint(named(change.address), 'bold')}{number}"
+    for row in changed_rows(change):
+        yield from _row_lines(row, style)
+    for row in (*kept_rows(change), *lost_rows(change)) if verbose else ():
+        yield from (style.paint(line, "dim") for line in _row_lines(row, style))
+    for remark in words:
+        for line in wrapped(_arrows(phrase(remark), style), _room(style, len(_INDENT) + 2)):
+            yield style.paint(f"{_INDENT}# {line}", "dim")
 
 
-def _values(change: FieldChange, style: Style, *, created: bool) -> str:
-    if change.field in SENSITIVE:
-        return sensitive_words(change, created=created)
-    if created:
-        return shown(change.after)
-    return f"{shown(change.before)} {style.arrow} {shown(change.after)}"
+def _row_lines(row: Row, style: Style) -> Iterator[str]:
+    """A field: its name, then its values on one line if the terminal has room, else each on lines of its own."""
+    start = f"{_INDENT}{row.field:<{_NAME_WIDTH}}  "
+    room = _room(style, len(start))
+    values = [row.words or row.after or row.before]
+    if row.changed and row.before and row.after:
+        values = [f"{row.before} {style.arrow} {row.after}"]
+        if len(wrapped(values[0], room)) > 1:
+            values = [row.before, f"{style.arrow} {row.after}"]
+    for value in values:
+        for line in wrapped(value, room):
+            yield start + line
+            start = " " * len(start)
 
 
-def _outcome_line(outcome: Outcome, style: Style) -> str:
+def _still_lines(plan: Plan, style: Style) -> Iterator[str]:
+    """The accounts that stay as they are, and how many of each class there are."""
+    for accounts, words in ((plan.unchanged, "is as declared"), (plan.kept, "is left alone")):
+        for account in accounts:
+            yield style.paint(f"    {named(account.email)}  (id {account.id}) {words}", "dim")
+    counts = [f"{getattr(plan.counts, name)} {name}" for name in STILL if getattr(plan.counts, name)]
+    if counts:
+        yield style.paint(f"    In all: {', '.join(counts)}.", "dim")
+        yield ""
+
+
+def _outcome_lines(outcome: Outcome, style: Style) -> Iterator[str]:
     words = outcome.status.value.replace("_", " ")
     words = _DONE[outcome.action] if outcome.status.value == "applied" else f"{outcome.action} {words}"
-    parts = [f"{plain(outcome.address)}: {style.paint(words, STATUS_COLOURS[outcome.status])}"]
+    parts = []
     test = outcome.test
     if test and test.passed:
-        parts.append(f"test mail sent to {plain(test.to_email)}")
+        parts.append(f"test mail sent to {named(test.to_email)}")
     elif test and test.error and test.error not in (outcome.error or ""):
-        parts.append(style.paint(plain(test.error), "red"))
-    parts += [plain(words) for words in (outcome.error, outcome.note) if words]
-    return "; ".join(parts)
+        parts.append(phrase(test.error))
+    parts += [phrase(words) for words in (outcome.error, outcome.note) if words]
+    start = f"{named(outcome.address)}: {words}"
+    lines = wrapped("; ".join((start, *parts)), _room(style, 0))
+    if len(lines) > 1:
+        lines = [f"{start};", *(f"    {line}" for part in parts for line in wrapped(part, _room(style, 4)))]
+    yield lines[0].replace(start, f"{named(outcome.address)}: {style.paint(words, STATUS_COLOURS[outcome.status])}", 1)
+    yield from lines[1:]
 
 
-def _tally(report: Report) -> str:
-    if not report.outcomes:
-        return "Nothing to do." if not report.interrupted else "Interrupted. Nothing was written."
-    counts = outcome_counts(report.outcomes)
-    tests = {name: counts.pop(name) for name in ("tests_passed", "tests_failed")}
-    if report.outcomes[0].action == "test":
-        words = []
-    else:
-        words = [f"{count} {name.replace('_', ' ')}" for name, count in counts.items() if count or name == "applied"]
-    if any(tests.values()):
-        words.append(f"{tests['tests_passed']} tests passed, {tests['tests_failed']} failed")
-    return f"{'Interrupted' if report.interrupted else 'Done'}: {', '.join(words)}."
+def _hanging(text: str, style: Style, *, first: str, rest: str, colour: str = "") -> Iterator[str]:
+    """``text`` behind ``first``; further lines are indented by ``rest``."""
+    # The first line has to make room for the longer of the two.
+    head, *tail = wrapped(_arrows(text, style), _room(style, max(len(first), len(rest))))
+    yield (style.paint(first.rstrip(), colour) + " " if colour else first) + head
+    yield from (rest + line for line in tail)
+
+
+def _arrows(text: str, style: Style) -> str:
+    return text if style.arrow == "→" else text.replace("→", style.arrow)
+
+
+def _room(style: Style, taken: int) -> int | None:
+    return None if style.width is None else style.width - taken

@@ -3,43 +3,72 @@
 from __future__ import annotations
 
 import json
+import re
 import unicodedata
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from reconciler.model.account import FIELDS, SENSITIVE
-from reconciler.model.secret import UNKNOWN
 
 if TYPE_CHECKING:
     from reconciler.model.account import Account, Value
-    from reconciler.model.change import Change, FieldChange
+
+LONGEST: Final = 200
+"""Characters of a value that are shown; the rest is left out, and the report says how long the value is."""
 
 _UNSAFE = frozenset({"Cc", "Cf", "Co", "Cs", "Cn", "Zl", "Zp"})
 """Unicode categories that are escaped: control, format (right-to-left marks), unassigned, line separators."""
 
 
+_COMMAND = "##"
+"""Build servers take ``##[error]`` and ``##vso[...]`` for a command wherever in a line of the log it stands."""
+
+_ORDINARY_ADDRESS = re.compile(r"[\w+][\w.+%=&*/'!?$^{}~#-]*@[\w.\[\]:-]+(#\d+)?")
+
+
 def plain(text: str) -> str:
     r"""``text`` on one line, with whatever could forge another one, or hide something, as ``\\uXXXX``."""
+    if _COMMAND in text:
+        text = text.replace(_COMMAND, "#\\u0023")
     if text.isascii() and text.isprintable():
         return text
     return "".join(_escaped(char) if unicodedata.category(char) in _UNSAFE else char for char in text)
 
 
-def shown(value: Value) -> str:
-    """A value that is not a secret, as YAML and JSON would write it, safe to print."""
-    if isinstance(value, str):
+def named(address: str) -> str:
+    """An account's address for running text; in quotes where it could pass for something else."""
+    if len(address) <= LONGEST and _ORDINARY_ADDRESS.fullmatch(address):
+        return plain(address)
+    return shown(address)
+
+
+def phrase(text: str) -> str:
+    """A sentence that may hold foreign text, made safe, and cut where it is far too long."""
+    limit = 5 * LONGEST
+    return plain(text) if len(text) <= limit else f"{plain(text[:limit])}... ({len(text):,} characters)"
+
+
+def shown(value: Value, start: int = 0) -> str:
+    """A value that is not a secret, as YAML and JSON would write it, safe to print.
+
+    Args:
+        value: The value.
+        start: Of a text that is too long to be shown, the first character that is.
+    """
+    if not isinstance(value, str):
+        return json.dumps(value)
+    if len(value) <= LONGEST:
         return plain(json.dumps(value, ensure_ascii=False))
-    return json.dumps(value)
+    part = plain(json.dumps(value[start : start + LONGEST], ensure_ascii=False))
+    end = "..." if start + LONGEST < len(value) else ""
+    return f"{'...' if start else ''}{part}{end} ({len(value):,} characters)"
 
 
-def sensitive_words(change: FieldChange, *, created: bool) -> str:
-    """What may be said about a secret that changes."""
-    if created:
-        return "(set)"
-    if change.after is None:
-        return "removed"
-    if change.before is UNKNOWN:
-        return "sent again (the server hides the current one)"
-    return "changed" if change.before else "set"
+def shown_pair(before: Value, after: Value) -> tuple[str, str]:
+    """A field's two values; of long ones the part that holds the first difference."""
+    start = 0
+    if isinstance(before, str) and isinstance(after, str) and max(len(before), len(after)) > LONGEST:
+        start = max(0, _common(before, after) - LONGEST // 4)
+    return shown(before, start), shown(after, start)
 
 
 def public_fields(account: Account) -> dict[str, object]:
@@ -48,10 +77,9 @@ def public_fields(account: Account) -> dict[str, object]:
     return {name: None if name in SENSITIVE else fields[name] for name in FIELDS if name in fields}
 
 
-def kept_fields(change: Change) -> list[str]:
-    """The fields of an update that stay as they are."""
-    changed = {one.field for one in change.fields}
-    return [name for name in FIELDS if change.after and name in change.after.fields and name not in changed]
+def _common(one: str, other: str) -> int:
+    pairs = zip(one, other, strict=False)
+    return next((place for place, (left, right) in enumerate(pairs) if left != right), min(len(one), len(other)))
 
 
 def _escaped(char: str) -> str:

@@ -1,0 +1,105 @@
+"""What a build server points at: everything that went wrong, or may, with its place in the YAML."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from reconciler.model.outcome import Status
+from reconciler.report.view import named, phrase
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from reconciler.errors import Problem
+    from reconciler.model.desired import Origin
+    from reconciler.model.outcome import Outcome
+    from reconciler.report.subject import PlanSubject, ResultSubject, ValidationSubject
+
+_HARMLESS = frozenset({Status.SKIPPED, Status.NOT_ATTEMPTED})
+"""What was not done because of something else, which is a finding of its own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing to look at.
+
+    Attributes:
+        kind: A stable identifier, such as ``unknown_key`` or ``update_failed``.
+        message: What is the matter, safe to show.
+        hint: What to do about it, safe to show; may be empty.
+        file: The YAML file, as the user named it; empty where the matter is in no file.
+        line: Counted from 1; 0 where there is none.
+    """
+
+    level: Literal["error", "warning"]
+    kind: str
+    message: str
+    hint: str = ""
+    file: str = ""
+    line: int = 0
+
+
+def of_validation(subject: ValidationSubject) -> list[Finding]:
+    """What is wrong with the YAML."""
+    return [*_of_problems(subject.errors, "error"), *_of_problems(subject.warnings, "warning")]
+
+
+def of_plan(subject: PlanSubject) -> list[Finding]:
+    """Why the plan cannot be applied, or what a reviewer should look at. An account's place is that of its entry."""
+    plan = subject.plan
+    if plan is None:
+        return _of_problems(subject.errors, "error")
+    origins = {change.address: change.origin for change in plan.changes if change.origin}
+    return [
+        *_of_problems((*plan.refusals, *plan.errors), "error", origins),
+        *_of_problems(plan.warnings, "warning", origins),
+    ]
+
+
+def of_result(subject: ResultSubject) -> list[Finding]:
+    """Why nothing was begun, or what did not come out as planned."""
+    report = subject.report
+    if report is None:
+        return _of_problems(subject.errors, "error")
+    outcomes = [one for one in report.outcomes if is_amiss(one)]
+    return [*_of_problems((*subject.errors, *report.errors), "error"), *map(_of_outcome, outcomes)]
+
+
+def is_amiss(outcome: Outcome) -> bool:
+    """Whether a change, or its test, did not come out as planned."""
+    return outcome.status is not Status.APPLIED or (outcome.test is not None and not outcome.test.passed)
+
+
+def why(outcome: Outcome) -> str:
+    """Why it did not come out as planned, safe to show."""
+    test = outcome.test.error if outcome.test else None
+    words = [outcome.error, None if test and test in (outcome.error or "") else test, outcome.note]
+    return "; ".join(phrase(one) for one in words if one)
+
+
+def _of_problems(
+    problems: Iterable[Problem], level: Literal["error", "warning"], origins: Mapping[str, Origin] | None = None
+) -> list[Finding]:
+    found = []
+    for one in problems:
+        origin = (origins or {}).get(one.address or "")
+        at_entry = origin is not None and one.file is None
+        file, line = (origin.file, origin.line) if origin and at_entry else (one.file, one.line)
+        message, hint = phrase(one.message), phrase(one.hint)
+        found.append(Finding(level=level, kind=one.kind, message=message, hint=hint, file=file or "", line=line or 0))
+    return found
+
+
+def _of_outcome(outcome: Outcome) -> Finding:
+    status = outcome.status
+    words = "test failed" if status is Status.APPLIED else f"{outcome.action} {status.replace('_', ' ')}"
+    origin = outcome.origin
+    reason = why(outcome)
+    return Finding(
+        level="warning" if status in _HARMLESS else "error",
+        kind=words.replace(" ", "_"),
+        message=f"{named(outcome.address)}: {words}" + (f": {reason}" if reason else ""),
+        file=origin.file if origin else "",
+        line=origin.line if origin else 0,
+    )

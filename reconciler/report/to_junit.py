@@ -1,0 +1,75 @@
+"""Results as JUnit XML: what build servers show as tests.
+
+The parts used are those that GitLab, Jenkins and Azure read alike: https://github.com/testmoapp/junitxml lists them.
+"""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING
+
+from reconciler.model.outcome import Status
+from reconciler.report.findings import is_amiss, why
+from reconciler.report.view import named, phrase, plain
+
+if TYPE_CHECKING:
+    from reconciler.model.outcome import Outcome
+    from reconciler.report.subject import ResultSubject, Setting
+
+_ELEMENTS = {
+    Status.APPLIED: "failure",  # its test failed
+    Status.FAILED: "failure",
+    Status.UNKNOWN: "error",
+    Status.SKIPPED: "skipped",
+    Status.NOT_ATTEMPTED: "skipped",
+}
+
+
+def result(subject: ResultSubject, setting: Setting) -> str:
+    """One test case for each change or test; an error for whatever kept the run from starting."""
+    report = subject.report
+    started_at, finished_at = setting.started_at, setting.finished_at
+    cases: list[tuple[str, str]] = []
+    server = "no server"
+    errors = subject.errors
+    if report:
+        started_at, finished_at, server = report.started_at, report.finished_at, report.server.name
+        errors = (*errors, *report.errors)
+        cases = [_case(one) for one in report.outcomes]
+    for one in errors:
+        cases.append(("error", _element("run", one.kind, "error", _joined(phrase(str(one)), phrase(one.hint)))))
+    moment = started_at.isoformat(timespec="seconds")
+    kinds = [kind for kind, _ in cases]
+    numbers = (
+        f'tests="{len(cases)}" failures="{kinds.count("failure")}" errors="{kinds.count("error")}"'
+        f' skipped="{kinds.count("skipped")}" time="{(finished_at - started_at).total_seconds():.3f}"'
+    )
+    return "\n".join(
+        (
+            '<?xml version="1.0" encoding="UTF-8"?>',
+            f'<testsuites name="reconciler" {numbers}>',
+            f'  <testsuite name="{escape(plain(server))}" timestamp="{moment}" {numbers}>',
+            *(text for _, text in cases),
+            "  </testsuite>",
+            "</testsuites>\n",
+        )
+    )
+
+
+def _case(outcome: Outcome) -> tuple[str, str]:
+    if is_amiss(outcome):
+        kind = _ELEMENTS[outcome.status]
+        return kind, _element(outcome.action, named(outcome.address), kind, why(outcome))
+    return "", f"    {_opening(outcome.action, named(outcome.address))}/>"
+
+
+def _element(group: str, name: str, kind: str, message: str) -> str:
+    return f'    {_opening(group, name)}>\n      <{kind} message="{escape(message)}"/>\n    </testcase>'
+
+
+def _opening(group: str, name: str) -> str:
+    return f'<testcase classname="reconciler.{escape(group)}" name="{escape(name)}"'
+
+
+def _joined(message: str, hint: str) -> str:
+    return f"{message} ({hint})" if hint else message
