@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -72,7 +73,5 @@ def _collected(process: subprocess.Popen[bytes], timeout: float) -> bytes:
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
     """Ends a command with everything that it started."""
-    try:
+    with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Final, Literal, TypeAlias, cast
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, StringConstraints, WithJsonSchema
 
@@ -52,6 +52,10 @@ class TestEntry(_Model):
     to_email: Address = Field("", title="Recipient", description="Who gets the mail.")
 
 
+_UNSAID: Final = cast("TestEntry", None)
+"""Stands for an omitted block. Only given keys count, and pydantic would deep-copy a real one for every account."""
+
+
 class AccountFields(_Model):
     """What may stand in an account and in defaults. An omitted field is not managed; null clears it."""
 
@@ -88,7 +92,7 @@ class AccountFields(_Model):
     smtp_auth_mechanism: Literal["plain", "login", "cram-md5"] | None = Field(
         None, title="Mechanism", description="How the account logs in."
     )
-    test: TestEntry = Field(TestEntry(), title="Test", description="Overrides policy.test.")
+    test: TestEntry = Field(_UNSAID, title="Test", description="Overrides policy.test.")
 
 
 class AccountEntry(AccountFields):

@@ -20,6 +20,9 @@ except ImportError:  # PyYAML built without libyaml: slower, and the same otherw
 if TYPE_CHECKING:
     from yaml import Event
 
+PURE: Final = CParser is None
+"""Whether libyaml is missing."""
+
 _BOM: Final = b"\xef\xbb\xbf"
 _UTF_16: Final = (b"\xff\xfe", b"\xfe\xff")
 _UNPRINTABLE: Final = re.compile(r"[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
@@ -68,12 +71,12 @@ def place_of(event: Event) -> Place:
     return Place(mark.line + 1, mark.column + 1)
 
 
-def open_events(data: bytes, *, pure: bool = CParser is None) -> Events:
+def open_events(data: bytes, *, pure: bool | None = None) -> Events:
     """A parser over UTF-8 text, with or without a byte order mark.
 
     Args:
         data: The text.
-        pure: Use the parser in Python instead of libyaml.
+        pure: Use the parser in Python; ``None`` uses it where there is no libyaml.
 
     Raises:
         UnreadableError: The bytes are not UTF-8.
@@ -85,7 +88,9 @@ def open_events(data: bytes, *, pure: bool = CParser is None) -> Events:
     except UnicodeDecodeError as error:
         failure = _not_utf_8(data, error.start)
     else:
-        return cast("Events", SafeLoader(text) if pure else CParser(data.removeprefix(_BOM)))
+        return cast(
+            "Events", SafeLoader(text) if (PURE if pure is None else pure) else CParser(data.removeprefix(_BOM))
+        )
     raise failure
 
 

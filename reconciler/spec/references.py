@@ -8,7 +8,7 @@ from typing import Final, Literal, TypeAlias
 
 from reconciler.model.secret import Secret, SecretReference
 from reconciler.spec.shown import sort_of
-from reconciler.spec.values import BadValueError, argument, environment_name
+from reconciler.spec.values import BadValueError, argument, environment_name, is_unicode
 
 Kind: TypeAlias = Literal["env", "file", "command"]
 
@@ -93,13 +93,9 @@ def secret(value: object) -> Secret | Reference:
 def _literal(text: str) -> Secret:
     if not text:
         raise BadValueError("a secret cannot be empty", "write null to clear it, or leave the key out")
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        reason = "a secret has to be valid Unicode"
-    else:
-        return Secret(text)
-    raise BadValueError(reason)
+    if not is_unicode(text):
+        raise BadValueError("a secret has to be valid Unicode")
+    return Secret(text)
 
 
 def _reference(value: dict[str, object]) -> Reference:

@@ -14,6 +14,7 @@ from reconciler.model.secret import Secret, SecretReference
 from reconciler.spec.commands import COMMAND_TIMEOUT, CommandError, output_of
 from reconciler.spec.places import lines_of
 from reconciler.spec.shown import escaped
+from reconciler.spec.values import is_unicode
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -101,27 +102,25 @@ class _Resolver:
         self._environ = environ
         self._allow_commands = allow_commands
         self._timeout = command_timeout
-        self._found: dict[tuple[object, ...], Secret | _Failure] = {}
+        self._found: dict[tuple[object, ...], Secret] = {}
 
     def secret(self, reference: SecretReference) -> Secret:
         """The secret of a reference that ``resolve`` has seen."""
-        found = self._found[_identity(reference)]
-        if isinstance(found, _Failure):
-            raise TypeError(found.kind)  # resolve raises before this
-        return found
+        return self._found[_identity(reference)]
 
     def resolve(self, uses: Sequence[_Use]) -> None:
         """Looks all references up, distinct commands in parallel. Raises ``SecretError``."""
         distinct = {_identity(use.reference): use.reference for use in uses}
         commands = {key: reference for key, reference in distinct.items() if reference.kind == "command"}
-        for key in distinct.keys() - commands.keys():
-            self._found[key] = self._look_up(distinct[key])
+        found = {key: self._look_up(distinct[key]) for key in distinct.keys() - commands.keys()}
         if commands:
             with ThreadPoolExecutor(min(_WORKERS, len(commands)), "secret") as pool:
-                self._found.update(zip(commands, pool.map(self._look_up, commands.values()), strict=True))
-        failed = [(use, found) for use in uses if isinstance(found := self._found[_identity(use.reference)], _Failure)]
-        if failed:
-            raise SecretError(*_problems(failed))
+                found.update(zip(commands, pool.map(self._look_up, commands.values()), strict=True))
+        failures = {key: value for key, value in found.items() if isinstance(value, _Failure)}
+        if failures:
+            failed = [(use, _identity(use.reference)) for use in uses]
+            raise SecretError(*_problems((use, failures[key]) for use, key in failed if key in failures))
+        self._found = {key: value for key, value in found.items() if isinstance(value, Secret)}
 
     def _look_up(self, reference: SecretReference) -> Secret | _Failure:
         if reference.kind == "env":
@@ -139,7 +138,7 @@ class _Resolver:
         if name not in self._environ:
             return _Failure("secret_unset", "the variable is not set", f"set {escaped(name)} in the environment")
         value = self._environ[name]
-        if _is_unicode(value):
+        if is_unicode(value):
             return value
         return _Failure("secret_unset", "the variable is not valid UTF-8", f"set {escaped(name)} anew")
 
@@ -173,14 +172,6 @@ def _decoded(data: bytes, kind: str, what: str) -> str | _Failure:
     except UnicodeDecodeError:
         return _Failure(kind, f"{what} is not valid UTF-8", "a secret is text")
     return text.removesuffix("\n").removesuffix("\r") if text.endswith("\n") else text
-
-
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _folder(reference: SecretReference) -> str:

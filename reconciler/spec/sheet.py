@@ -116,7 +116,7 @@ def _read_rows(sheet: Sheet, accounts: list[object], places: Sequence[Place]) ->
 
 def _salvaged(raw: object, errors: Sequence[ErrorDetails]) -> AccountEntry | None:
     """The entry without its wrong fields, so that the rules among accounts still see it."""
-    if not isinstance(raw, dict) or any(error["loc"][0] == "email" for error in errors):
+    if not isinstance(raw, dict) or any(error["loc"][:1] in {(), ("email",)} for error in errors):
         return None
     bad = {error["loc"][0] for error in errors}
     return _validated(AccountEntry, {key: value for key, value in raw.items() if key not in bad})[0]

@@ -128,7 +128,7 @@ class _Surveyor:
             return False
         alias_of_none = isinstance(event, AliasEvent) and event.anchor in self._anchors.keys() - self._mappings
         if isinstance(event, ScalarEvent) or alias_of_none:
-            self._report(event, "bad_merge", "<< merges a mapping, or a list of mappings", "write << : *anchor")
+            self._report(event, "bad_merge", "<< merges a mapping, or a list of mappings", "write <<: *anchor")
         return not frame.merging
 
     def _properties(self, event: Event) -> None:

@@ -108,9 +108,18 @@ def environment_name(text: str) -> str:
 
 def argument(text: str) -> str:
     """A file name or a command's argument."""
-    if "\0" in text:
-        raise BadValueError("a NUL character cannot stand here")
+    if "\0" in text or not is_unicode(text):
+        raise BadValueError("a NUL character or half a character cannot stand here")
     return text
+
+
+def is_unicode(text: str) -> bool:
+    """Whether the text can be encoded: halves of surrogate pairs cannot, and not every parser refuses them."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def delete_limit(value: object) -> DeleteLimit:

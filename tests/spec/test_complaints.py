@@ -1,11 +1,15 @@
+# ruff: noqa: E501 - cases are tables, and messages are compared in the one line that they are printed in
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import pytest
 
+from reconciler.errors import SpecError
+from reconciler.spec.desired import read_desired
+
 if TYPE_CHECKING:
-    from tests.spec.conftest import Complain
+    from tests.spec.conftest import Complain, Write
 
 
 def test_every_problem_of_all_files_is_told_in_one_run(complain: Complain) -> None:
@@ -134,7 +138,7 @@ def test_a_wrong_field_is_explained(complain: Complain, fields: str, problem: st
          "| write {env: NAME}, {file: path} or {command: [program, argument]}"),
         ("{file: ''}", "password: file takes a text, found an empty one "
          "| write {env: NAME}, {file: path} or {command: [program, argument]}"),
-        ('{file: "hunter2\\0"}', "password: a NUL character cannot stand here"),
+        ('{file: "hunter2\\0"}', "password: a NUL character or half a character cannot stand here"),
         ("{command: hunter2}", "password: command takes a list of a program and its arguments, found a text "
          "| write {command: [program, argument]}; there is no shell"),
         ("{command: []}", "password: command takes a list of a program and its arguments, found a list "
@@ -198,3 +202,43 @@ def test_no_part_of_a_secret_is_shown_however_it_went_wrong(complain: Complain, 
 )  # fmt: skip
 def test_a_wrong_server_is_explained(complain: Complain, server: str, problems: list[str]) -> None:
     assert complain(f"version: 1\naccounts: []\nserver: {server}\n") == problems
+
+
+@pytest.mark.parametrize(
+    ("text", "problems"),
+    [
+        ("? [&x y, {a: *x, b: *y}]\n: z", ["bad_key | a.yaml:3:3: a key has to be a text | write it as key: value",
+         "unknown_alias | a.yaml:3:21: this alias (*…) refers to no anchor (&…) above it "
+         "| define it above with &, or put a text that begins with * in quotes"]),
+        ("12: x", ["bad_key | a.yaml:3:1: a key has to be a text; this one is not | put it in quotes"]),
+        ("policy: &p {protect: [*p ]}", ["alias_loop | a.yaml:3:23: this alias (*…) lies inside the value that it refers to "
+         "| a value cannot contain itself"]),
+        ("policy: {<<: x}", ["bad_merge | a.yaml:3:14: << merges a mapping, or a list of mappings | write <<: *anchor"]),
+        ("policy: {<<: [{prune: true}, x]}", ["bad_merge | a.yaml:3:30: << merges a mapping, or a list of mappings "
+         "| write <<: *anchor"]),
+        ("policy: {protect: &p [a], <<: *p }", ["bad_merge | a.yaml:3:31: << merges a mapping, or a list of mappings "
+         "| write <<: *anchor"]),
+        ("policy: {<<: [&p {prune: true}, *p ]}\n--- x", ["several_documents | a.yaml:4:1: a second document begins here; "
+         "a file holds one | keep the first one here, and move the others to files of their own"]),
+        ("server: {auth: {access_token: x, access_token: y}}", ["duplicate_key | a.yaml:3:34: a key is given twice "
+         "(first at a.yaml:3:17) | keep one of the two"]),
+    ],
+)  # fmt: skip
+def test_what_is_odd_in_the_text_is_explained(complain: Complain, text: str, problems: list[str]) -> None:
+    kinds = {problem.split(" | ")[0] for problem in problems}
+    found = complain(f"version: 1\naccounts: []\n{text}\n")
+    assert [problem for problem in found if problem.split(" | ")[0] in kinds] == problems
+
+
+@pytest.mark.parametrize(
+    "value", ['"\\ud800"', '{"\\ud800": 1}', '{env: "\\ud800"}', '{file: "\\ud800"}', '["\\ud800"]']
+)
+@pytest.mark.parametrize("key", ["name", "email", "password", "smtp_server", "renamed_from", '"\\ud800"', "smtp_crypt"])
+def test_without_libyaml_half_a_character_is_an_error_like_others(
+    write: Write, monkeypatch: pytest.MonkeyPatch, key: str, value: str
+) -> None:
+    text = f"version: 1\naccounts: [{{email: a@example.com, {key}: {value}}}]\n"
+    monkeypatch.setattr("reconciler.spec.events.PURE", True)
+    with pytest.raises(SpecError) as caught:
+        read_desired([write(text)])
+    "".join(map(str, caught.value.problems)).encode()

@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - cases are tables, and messages are compared in the one line that they are printed in
 from __future__ import annotations
 
 from typing import TYPE_CHECKING

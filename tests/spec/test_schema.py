@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
 from reconciler.spec.desired import read_desired
 from reconciler.spec.loader import load
@@ -53,7 +53,8 @@ def test_the_schema_is_valid_and_explains_every_key() -> None:
     [
         "version: 1\naccounts: []",
         "version: 1\naccounts: [{email: a@example.com, name: A, service: gmail, password: null, smtp_port: null}]",
-        "version: 1\npolicy: {max_deletes: 5, test: {when: off}}\naccounts: [{email: a@example.com, password: {env: X}}]",
+        "version: 1\npolicy: {max_deletes: 5, test: {when: off}}\naccounts: [{email: a@example.com, id: 1}]",
+        "version: 1\naccounts: [{email: a@example.com, password: {env: X}}]",
         "version: 1\ndefaults: {smtp_crypt: starttls, hash_auth: true}\naccounts: []",
     ],
 )

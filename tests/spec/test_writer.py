@@ -152,9 +152,9 @@ def test_variables_are_unique() -> None:
     ]
 
 
-_HOSTILE = st.sampled_from(
-    ["yes", "0x1f", "null", "~", "", " lead", "trail ", "a: b", "a #b", "- x", "x\ny", "\x00", "\x1b[31m", "\u202e", "🎉", "\ud800"]
-) | st.text(max_size=8)  # fmt: skip
+_TEXTS = ["yes", "0x1f", "null", "~", "", " lead", "trail ", "a: b", "a #b", "- x", "x\ny"]
+_CONTROLS = ["\x00", "\x1b[31m", "\u202e", "🎉", "\ud800"]
+_HOSTILE = st.sampled_from([*_TEXTS, *_CONTROLS]) | st.text(max_size=8)
 _ADDRESSES = (
     st.sampled_from(["a@example.com", "A@example.com", "b.c@example.com", "b-c@example.com", "ü@example.com"])
     | _HOSTILE
@@ -219,7 +219,7 @@ def test_an_export_always_loads_and_planning_it_changes_nothing(
     assert "sesame" not in text
 
 
-@given(st.text(st.characters(exclude_categories=("Cs",))) | _HOSTILE.filter(lambda text: "\ud800" not in text))
+@given(st.text(st.characters(exclude_categories=["Cs"])) | _HOSTILE.filter(lambda text: "\ud800" not in text))
 @settings(deadline=None)
 def test_a_plain_scalar_is_never_anything_but_itself(text: str) -> None:
     written = quoted(text)
