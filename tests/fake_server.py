@@ -18,7 +18,7 @@ T = TypeVar("T")
 Method = Literal["list", "get", "create", "update", "delete", "test"]
 When = Literal["before", "after"]
 
-GMAIL = {"smtp_server": "smtp.gmail.com", "smtp_port": 587, "smtp_crypt": "starttls"}
+GMAIL: Fields = {"smtp_server": "smtp.gmail.com", "smtp_port": 587, "smtp_crypt": "starttls"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,7 +183,7 @@ class FakeServer:
 
     def _checked(self, account: Account) -> Account:
         _refuse_unsendable(account.fields.values())
-        fields = {**BLANK, **account.fields}
+        fields: dict[str, Value] = {**BLANK, **account.fields}
         if self.rules.lower_case:
             for name in ("email", "smtp_server"):
                 value = fields[name]

@@ -151,7 +151,9 @@ class StepWriter:
         if answer.id != target.id:
             message = f"the server answered with another account (id {answer.id})"
             return StepResult(Status.FAILED, target.id, message)
-        return self._verify(step, change, sent, answer, note)
+        # What is not declared and was empty, the server may fill in by itself.
+        kept = {name: value for name, value in sent.items() if value is not None or name in change.managed}
+        return self._verify(step, change, kept, answer, note)
 
     def _delete(self, change: Change) -> StepResult:
         assert change.before is not None and change.before.id is not None  # noqa: S101, PT018 - a delete has an account

@@ -1,0 +1,184 @@
+"""Whatever the server is like and whatever goes wrong: nothing is lost, nothing is doubled, and it converges."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from reconciler.apply.executor import ApplyOptions, execute
+from reconciler.errors import ApiError, OutcomeUnknownError, RejectedError, UnreachableError
+from reconciler.model.change import Action, Change, Plan
+from reconciler.model.outcome import Outcome, Status
+from reconciler.plan.builder import PlanOptions, build_plan
+from reconciler.plan.fields import differing
+from tests.apply.runs import AT_ONCE, Listening
+from tests.fake_server import Fault
+from tests.plan.declarations import NO_LIMIT, SERVER
+from tests.worlds import BOUNDED, LONG, World, worlds
+
+if TYPE_CHECKING:
+    from hypothesis.strategies import SearchStrategy
+
+    from reconciler.model.account import Account
+    from tests.fake_server import FakeServer
+
+OPTIONS = PlanOptions(allow_empty=True, max_deletes=NO_LIMIT)
+UNTOUCHED = (Status.FAILED, Status.SKIPPED, Status.NOT_ATTEMPTED)
+
+
+def plan_for(world: World, server: FakeServer) -> Plan:
+    plan = build_plan(world.desired, server.list_accounts(), SERVER, OPTIONS)
+    server.calls.clear()
+    return plan
+
+
+def apply(plan: Plan, server: FakeServer, parallelism: int = 1) -> tuple[Outcome, ...]:
+    options = ApplyOptions(parallelism=parallelism, adoption_delays=AT_ONCE)
+    return execute(plan, server, options, stop=threading.Event(), listener=Listening())
+
+
+def check_one_run(world: World, parallelism: int) -> None:
+    server = world.server()
+    plan = plan_for(world, server)
+    assume(plan.applicable)
+    outcomes = apply(plan, server, parallelism)
+    if not world.rules.fills_gmail:
+        assert [one for one in outcomes if one.status is not Status.APPLIED] == []
+    if all(one.status is Status.APPLIED for one in outcomes):
+        again = plan_for(world, server)
+        assert (again.changes, again.errors) == ((), ())
+
+
+@given(worlds(), st.sampled_from([1, 4]))
+@BOUNDED
+def test_one_run_converges(world: World, parallelism: int) -> None:
+    check_one_run(world, parallelism)
+
+
+@given(worlds(unique=True), st.sampled_from([1, 4]))
+@BOUNDED
+def test_no_uniqueness_rule_is_broken_on_the_way(world: World, parallelism: int) -> None:
+    check_one_run(world, parallelism)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@given(worlds(unique=True), st.sampled_from([1, 4]))
+@LONG
+def test_no_uniqueness_rule_is_broken_on_the_way_in_many_worlds(world: World, parallelism: int) -> None:
+    check_one_run(world, parallelism)
+
+
+@given(worlds())
+@BOUNDED
+def test_what_is_not_ours_or_not_declared_keeps_its_values_and_every_account_its_id(world: World) -> None:
+    server = world.server()
+    plan = plan_for(world, server)
+    assume(plan.applicable)
+    outcomes = apply(plan, server)
+    state = server.accounts
+    promotes = any(change.after and change.after.is_default for change in plan.changes)
+    for account in plan.kept:
+        cleared = {"default": False} if promotes and world.rules.single_default else {}
+        assert account.id is not None
+        assert state[account.id].fields == {**world.held[account.id - 1].fields, **cleared}
+    for change, outcome in zip(plan.changes, outcomes, strict=True):
+        if change.action is Action.UPDATE and outcome.status is Status.APPLIED:
+            assert change.id is not None
+            held, now = world.held[change.id - 1], state[change.id]
+            free = [name for name in held.fields if name not in change.managed and name != "default"]
+            filled = [name for name in free if world.rules.fills_gmail and held.fields[name] is None]
+            hidden = ["password"] if change.managed.get("has_auth") is False else []
+            for name in set(free) - set(filled) - set(hidden):
+                assert now.fields[name] == held.fields[name]
+
+
+def faults() -> SearchStrategy[Fault]:
+    certain = st.sampled_from([RejectedError, UnreachableError]).map(lambda kind: Fault(kind.of("no"), "before"))
+    kinds: list[type[ApiError]] = [OutcomeUnknownError, ApiError]
+    unclear = st.builds(
+        lambda kind, when: Fault(kind.of("lost"), when), st.sampled_from(kinds), st.sampled_from(["before", "after"])
+    )
+    return certain | unclear
+
+
+def check_faults(world: World, broken: dict[int, Fault], parallelism: int) -> None:
+    assume(not world.rules.fills_gmail)
+    server = world.server()
+    plan = plan_for(world, server)
+    assume(plan.applicable and plan.changes)
+    server.faults = broken
+    outcomes = apply(plan, server, parallelism)
+    check_nothing_lost_or_doubled(world, plan, server)
+    check_report(plan, outcomes, world, server)
+    server.faults = {}
+    second = plan_for(world, server)
+    assert second.errors == ()
+    assert [one for one in apply(second, server) if one.status is not Status.APPLIED] == []
+    check_nothing_lost_or_doubled(world, plan, server)
+    third = plan_for(world, server)
+    assert (third.changes, third.errors) == ((), ())
+
+
+def check_nothing_lost_or_doubled(world: World, plan: Plan, server: FakeServer) -> None:
+    deleted = {change.id for change in plan.changes if change.action is Action.DELETE}
+    assert {account.id for account in world.held} - deleted <= set(server.accounts)
+    keys = [account.key for account in server.accounts.values()]
+    assert sorted(keys) == sorted(set(keys))
+
+
+def check_report(plan: Plan, outcomes: tuple[Outcome, ...], world: World, server: FakeServer) -> None:
+    steps = [step.change for step in plan.steps]
+    for index, (change, outcome) in enumerate(zip(plan.changes, outcomes, strict=True)):
+        account = server.accounts.get(outcome.id or 0)
+        if outcome.status is Status.APPLIED:
+            assert is_done(change, account, server)
+        elif outcome.status in UNTOUCHED and steps.count(index) == 1 and "did not keep" not in (outcome.error or ""):
+            assert is_untouched(change, world, server)
+
+
+def is_done(change: Change, account: Account | None, server: FakeServer) -> bool:
+    if change.action is Action.DELETE:
+        return change.id not in server.accounts
+    return account is not None and not differing(account, change.managed)
+
+
+def is_untouched(change: Change, world: World, server: FakeServer) -> bool:
+    if change.id is None:
+        before = {account.id for account in world.held}
+        assert change.after is not None
+        new = [account for account in server.accounts.values() if account.id not in before]
+        return all(account.key != change.after.key for account in new)
+    held, now = world.held[change.id - 1], server.accounts[change.id]
+    cleared = {"default": now.fields["default"]} if held.is_default and world.rules.single_default else {}
+    return now.fields == {**held.fields, **cleared}
+
+
+@given(worlds(unique=True), st.integers(0, 25), faults(), st.sampled_from([1, 4]))
+@BOUNDED
+def test_a_fault_loses_nothing_doubles_nothing_and_is_reported_as_it_is(
+    world: World, place: int, fault: Fault, parallelism: int
+) -> None:
+    check_faults(world, {place: fault}, parallelism)
+
+
+@given(worlds(), st.dictionaries(st.integers(0, 25), faults(), min_size=2, max_size=2), st.sampled_from([1, 4]))
+@BOUNDED
+def test_two_faults_lose_nothing_double_nothing_and_are_reported_as_they_are(
+    world: World, broken: dict[int, Fault], parallelism: int
+) -> None:
+    check_faults(world, broken, parallelism)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@given(worlds(), st.dictionaries(st.integers(0, 15), faults(), min_size=1, max_size=4), st.sampled_from([1, 4]))
+@LONG
+def test_many_faults_lose_nothing_double_nothing_and_are_reported_as_they_are(
+    world: World, broken: dict[int, Fault], parallelism: int
+) -> None:
+    check_faults(world, broken, parallelism)

@@ -1,0 +1,118 @@
+"""Random servers and random declarations for them."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from hypothesis import settings
+from hypothesis import strategies as st
+
+from reconciler.model.account import Account, Fields
+from reconciler.model.desired import Desired, DesiredAccount, Globs, Origin, Policy
+from reconciler.model.secret import Secret
+from tests.fake_server import BLANK, FakeServer, Rules
+
+if TYPE_CHECKING:
+    from hypothesis.strategies import DrawFn, SearchStrategy
+
+settings.register_profile("bounded", max_examples=60, deadline=None)
+settings.register_profile("thorough", max_examples=2000, deadline=None)
+BOUNDED = settings(settings.get_profile(os.environ.get("PROPERTY_PROFILE", "bounded")))
+LONG = settings(settings.get_profile("thorough"))
+ADDRESSES = [f"{name}@example.com" for name in "abcdef"]
+NAMES = ["Alerts", "Backup", "Certs", "Desk", "Events", "Fax"]
+KEPT = Policy(protect=Globs(("p-*",)), ignore=Globs(("i-*",)))
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """A server's accounts and rules, and what is declared for it."""
+
+    held: tuple[Account, ...]
+    rules: Rules
+    desired: Desired
+
+    def server(self) -> FakeServer:
+        return FakeServer({account.id: account for account in self.held if account.id is not None}, self.rules)
+
+
+def fields_of() -> SearchStrategy[Fields]:
+    """The fields beside address, name and default."""
+    auth: SearchStrategy[Fields] = st.one_of(
+        st.just({}),
+        st.just({"has_auth": False, "password": None}),
+        st.sampled_from(["one", "two"]).map(lambda value: {"has_auth": True, "password": Secret(value)}),
+    )
+    plain: SearchStrategy[Fields] = st.fixed_dictionaries(
+        {},
+        optional={
+            "service": st.sampled_from(["other", "gmail"]),
+            "smtp_server": st.sampled_from(["mx1.example.com", "mx2.example.com", None]),
+            "smtp_port": st.sampled_from([25, 587, None]),
+            "smtp_crypt": st.sampled_from(["none", "starttls"]),
+        },
+    )
+    return st.tuples(plain, auth).map(lambda both: {**both[0], **both[1]})
+
+
+@st.composite
+def worlds(draw: DrawFn, *, unique: bool = False) -> World:
+    """A world; ``unique`` for a server with unique names and addresses, before and after."""
+    rules = draw(
+        st.builds(
+            Rules,
+            unique_names=st.just(unique),
+            unique_addresses=st.just(unique),
+            single_default=st.booleans(),
+            first_is_default=st.booleans(),
+            hidden_passwords=st.booleans(),
+            lower_case=st.booleans(),
+            fills_gmail=st.booleans(),
+        )
+    )
+    held = _held(draw)
+    return World(held, rules, _desired(draw, held))
+
+
+def _held(draw: DrawFn) -> tuple[Account, ...]:
+    prefixes = st.sampled_from(["", "", "", "p-", "i-"])
+    addresses = draw(st.lists(st.sampled_from(ADDRESSES), unique=True))
+    names = draw(st.permutations(NAMES))
+    default = draw(st.none() | st.sampled_from(range(len(addresses)))) if addresses else None
+    accounts = []
+    for index, (address, name) in enumerate(zip(addresses, names, strict=False)):
+        fields = draw(fields_of())
+        email = draw(prefixes) + address
+        accounts.append(
+            Account({**BLANK, **fields, "email": email, "name": name, "default": index == default}, index + 1)
+        )
+    return tuple(accounts)
+
+
+def _desired(draw: DrawFn, held: tuple[Account, ...]) -> Desired:
+    """A declared set: names from the pool, addresses kept, new, pinned elsewhere or renamed."""
+    kept = [account for account in held if account.email[:2] in ("p-", "i-")]
+    ours = [account for account in held if account not in kept]
+    free_names = [name for name in NAMES if name not in [account.name for account in kept]]
+    names = iter(draw(st.permutations(free_names)))
+    sources: list[Account | None] = draw(st.lists(st.sampled_from([*ours, None]), max_size=len(free_names)))
+    sources = [one for index, one in enumerate(sources) if one is None or one not in sources[:index]]
+    goals = iter(draw(st.permutations(ADDRESSES)))
+    default = draw(st.none() | st.sampled_from(range(len(sources)))) if sources else None
+    declared: list[DesiredAccount] = []
+    taken: set[str] = set()
+    for index, source in enumerate(sources):
+        email = source.email if source and draw(st.booleans()) else next(goals, None)
+        if email is None or email in taken:
+            continue
+        taken.add(email)
+        how = draw(st.sampled_from(["pin", "rename"])) if source and source.email != email else ""
+        fields = {**draw(fields_of()), "email": email, "name": next(names)}
+        if default is not None:
+            fields["default"] = index == default
+        pin = source.id if source and how == "pin" else None
+        former = source.email if source and how == "rename" else None
+        declared.append(DesiredAccount(Account(fields, pin), Origin("a.yaml", index + 1, 1), former))
+    return Desired(tuple(declared), KEPT)
