@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import pytest
+
+from reconciler.plan.matching import match
+from tests.fake_server import account
+from tests.plan.declarations import declare, said
+
+HELD = (account("a@x", 1), account("b@x", 2), account("c@x", 3))
+
+
+def paired(*declarations: object, held: tuple[object, ...] = HELD) -> tuple[list[str], list[int | None], list[str]]:
+    """Pairs as ``declared=id``, undeclared ids, and problems."""
+    matching = match(declarations, held)  # type: ignore[arg-type]
+    pairs = [f"{pair.desired.account.email}={pair.current.id if pair.current else 'new'}" for pair in matching.pairs]
+    undeclared = [one.id for one in matching.undeclared]
+    return pairs, undeclared, said([*matching.errors, *matching.warnings])
+
+
+def test_an_address_matches_whatever_its_letter_case() -> None:
+    assert paired(declare("A@X")) == (["A@X=1"], [2, 3], [])
+
+
+def test_an_unknown_address_is_new() -> None:
+    assert paired(declare("d@x")) == (["d@x=new"], [1, 2, 3], [])
+
+
+def test_a_pin_wins_over_the_address() -> None:
+    assert paired(declare("a@x", 2), declare("b@x")) == (["a@x=2", "b@x=new"], [1, 3], [])
+
+
+def test_a_pin_that_is_not_there_is_an_error_and_claims_nothing() -> None:
+    pairs, undeclared, problems = paired(declare("a@x", 9))
+    assert (pairs, undeclared) == ([], [1, 2, 3])
+    assert problems == ["pin_not_found: a@x is pinned to id 9, which the server does not have, or is ignored"]
+
+
+def test_a_former_address_matches_whatever_its_letter_case() -> None:
+    assert paired(declare("n@x", renamed_from="A@X")) == (["n@x=1"], [2, 3], [])
+
+
+def test_the_new_address_wins_where_both_exist_and_the_former_is_undeclared_with_a_warning() -> None:
+    warning = "renamed_both_exist: b@x is renamed from a@x, but the server has both; a@x (id 1) counts as undeclared"
+    assert paired(declare("b@x", renamed_from="a@x")) == (["b@x=2"], [1, 3], [warning])
+
+
+@pytest.mark.parametrize("former", ["a@x", "c@x"])
+def test_there_is_no_warning_where_the_former_address_is_declared_in_its_own_right(former: str) -> None:
+    pairs, undeclared, problems = paired(declare("b@x", renamed_from=former), declare(former))
+    assert (set(pairs), undeclared, problems) == (
+        {"b@x=2", f"{former}={1 if former == 'a@x' else 3}"},
+        [one for one in (1, 3) if one != (1 if former == "a@x" else 3)],
+        [],
+    )
+
+
+def test_a_pinned_account_whose_former_address_is_still_there_gets_the_warning_too() -> None:
+    warning = "renamed_both_exist: n@x is renamed from a@x, but the server has both; a@x (id 1) counts as undeclared"
+    assert paired(declare("n@x", 2, renamed_from="a@x")) == (["n@x=2"], [1, 3], [warning])
+
+
+def test_a_renaming_that_is_done_is_silent() -> None:
+    assert paired(declare("b@x", renamed_from="gone@x")) == (["b@x=2"], [1, 3], [])
+
+
+def test_a_renaming_from_an_account_that_is_not_there_is_new() -> None:
+    assert paired(declare("n@x", renamed_from="gone@x")) == (["n@x=new"], [1, 2, 3], [])
+
+
+def test_a_chain_of_renamings_whose_address_is_claimed_is_an_error_that_asks_for_pins() -> None:
+    pairs, undeclared, problems = paired(declare("n@x", renamed_from="b@x"), declare("b@x", renamed_from="a@x"))
+    assert (pairs, undeclared) == (["b@x=2"], [1, 3])
+    assert problems == [
+        "rename_source_taken: n@x is renamed from b@x, but that account (id 2) is claimed by another declaration",
+        "renamed_both_exist: b@x is renamed from a@x, but the server has both; a@x (id 1) counts as undeclared",
+    ]
+
+
+def test_a_chain_of_renamings_works_with_pins() -> None:
+    chain = (declare("n@x", 2, renamed_from="b@x"), declare("b@x", 1, renamed_from="a@x"))
+    assert paired(*chain) == (["n@x=2", "b@x=1"], [3], [])
+
+
+TWICE = (account("a@x", 1), account("A@x", 2), account("b@x", 3))
+
+
+def test_a_doubled_address_without_a_pin_is_an_error_that_lists_the_ids_and_none_of_them_is_undeclared() -> None:
+    matching = match([declare("a@x")], TWICE)
+    assert said(matching.errors) == ["ambiguous_address: the server has a@x 2 times (ids 1, 2)"]
+    assert (matching.undeclared, matching.contested) == (TWICE[2:], TWICE[:2])
+
+
+def test_a_doubled_former_address_is_an_error_too_and_no_warning_calls_it_undeclared() -> None:
+    matching = match([declare("n@x", renamed_from="a@x")], TWICE)
+    assert said(matching.errors) == ["ambiguous_address: the server has a@x 2 times (ids 1, 2)"]
+    assert (matching.pairs, matching.warnings, matching.contested) == ((), (), TWICE[:2])
+
+
+def test_pins_tell_doubled_addresses_apart() -> None:
+    assert paired(declare("a@x", 1), declare("a@x", 2), held=TWICE) == (["a@x=1", "a@x=2"], [3], [])
+
+
+def test_one_pin_is_enough_where_an_address_is_there_twice() -> None:
+    assert paired(declare("a@x", 1), declare("z@x", renamed_from="a@x"), held=TWICE) == (["a@x=1", "z@x=2"], [3], [])

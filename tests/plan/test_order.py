@@ -1,0 +1,203 @@
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from reconciler.model.account import Account
+from reconciler.model.change import Action, Change
+from reconciler.plan.order import order
+from tests.fake_server import account
+from tests.plan.declarations import declare, plan_of, said, writes
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def rename(place: int, before: str, after: str, *, emails: tuple[str, str] | None = None) -> Change:
+    """An update of a name, and of an address where given."""
+    former, email = emails or (f"u{place}@x", f"u{place}@x")
+    held = account(former, place + 1, name=before)
+    return Change(
+        action=Action.UPDATE, address=email, before=held, after=held.overlaid({"name": after, "email": email})
+    )
+
+
+def steps_of(changes: Sequence[Change]) -> list[tuple[int, str, set[int]]]:
+    """Steps as index of the change, temporary name, and required steps."""
+    ordered = order(changes, [one.before.name or "" for one in changes if one.before])
+    assert ordered.errors == ()
+    return [(step.change, str(step.fields.get("name", "")), set(step.requires)) for step in ordered.steps]
+
+
+def test_a_new_default_is_promoted_before_the_old_one_is_demoted() -> None:
+    held = (account("a@x", 1, default=True), account("b@x", 2))
+    plan = plan_of([declare("a@x", default=False), declare("b@x", default=True)], held)
+    assert writes(plan) == ["update b@x", "update a@x"]
+    assert plan.steps[1].requires == {0}
+
+
+def test_a_new_default_is_promoted_before_the_old_one_is_deleted_which_still_comes_last() -> None:
+    held = (account("a@x", 1, default=True), account("z@x", 2))
+    plan = plan_of([declare("n@x", name="N", default=True), declare("z@x", name="Z", default=False)], held)
+    assert writes(plan) == ["create n@x", "update z@x", "delete a@x"]
+    assert [(set(step.requires), step.last) for step in plan.steps] == [(set(), False), (set(), False), ({0}, True)]
+
+
+def test_a_name_is_freed_before_it_is_taken_whatever_its_letter_case_and_blanks() -> None:
+    assert steps_of([rename(0, "A", "b "), rename(1, "B", "C")]) == [(1, "", set()), (0, "", {0})]
+
+
+def test_a_delete_that_frees_a_name_goes_before_the_create_that_takes_it() -> None:
+    plan = plan_of([declare("n@x", name="Alerts")], (account("a@x", 1, name="Alerts"),))
+    assert writes(plan) == ["delete a@x", "create n@x"]
+    assert [step.last for step in plan.steps] == [False, False]
+
+
+def test_an_address_is_freed_before_it_is_taken() -> None:
+    held = (account("a@x", 1), account("b@x", 2))
+    plan = plan_of([declare("b@x", 1), declare("c@x", 2)], held)
+    assert writes(plan) == ["update c@x", "update b@x"]
+
+
+def test_a_delete_that_frees_an_address_goes_before_the_update_that_takes_it() -> None:
+    plan = plan_of([declare("b@x", 1)], (account("a@x", 1), account("b@x", 2)))
+    assert writes(plan) == ["delete b@x#2", "update b@x#1"]
+
+
+def test_accounts_without_a_name_free_nothing_and_take_nothing() -> None:
+    assert steps_of([rename(0, "", "A"), rename(1, "B", "")]) == [(0, "", set()), (1, "", set())]
+
+
+def test_two_that_exchange_names_go_through_a_temporary_one() -> None:
+    assert steps_of([rename(0, "A", "B"), rename(1, "B", "A")]) == [
+        (0, "B (moving)", set()),
+        (1, "", {0}),
+        (0, "", {0, 1}),
+    ]
+
+
+def test_three_that_pass_names_round_need_one_temporary_name() -> None:
+    assert steps_of([rename(0, "A", "B"), rename(1, "B", "C"), rename(2, "C", "A")]) == [
+        (0, "B (moving)", set()),
+        (2, "", {0}),
+        (1, "", {1}),
+        (0, "", {0, 2}),
+    ]
+
+
+def test_a_temporary_name_is_one_that_nobody_has() -> None:
+    changes = [rename(0, "A", "B"), rename(1, "B", "A")]
+    ordered = order(changes, ["A", "B", "b (MOVING)", "B (moving 2)"])
+    assert ordered.temporary_names == {0: "B (moving 3)"}
+
+
+def test_several_circles_are_opened_each_on_its_own() -> None:
+    swaps = [rename(0, "A", "B"), rename(1, "C", "D"), rename(2, "B", "A"), rename(3, "D", "C")]
+    ordered = order(swaps, [])
+    assert ordered.temporary_names == {0: "B (moving)", 1: "D (moving)"}
+    assert [step.change for step in ordered.steps] == [0, 1, 2, 0, 3, 1]
+
+
+def test_a_chain_into_a_circle_waits_for_what_it_needs_alone() -> None:
+    changes = [rename(0, "A", "B"), rename(1, "B", "C"), rename(2, "C", "B2"), rename(3, "D", "A")]
+    assert steps_of(changes) == [(2, "", set()), (1, "", {0}), (0, "", {1}), (3, "", {2})]
+
+
+def test_a_create_that_takes_the_name_of_the_default_account_it_replaces_starts_under_a_temporary_one() -> None:
+    plan = plan_of([declare("n@x", name="Mail", default=True)], (account("a@x", 1, name="Mail", default=True),))
+    assert writes(plan) == ["create n@x Mail (moving)", "delete a@x", "create n@x"]
+    assert [set(step.requires) for step in plan.steps] == [set(), {0}, {0, 1}]
+    assert plan.changes[1].notes == (
+        "goes through the temporary name 'Mail (moving)', because accounts exchange names",
+    )
+
+
+def test_a_circle_of_addresses_is_refused() -> None:
+    held = (account("a@x", 1), account("b@x", 2))
+    plan = plan_of([declare("b@x", 1), declare("a@x", 2)], held)
+    assert said(plan.errors) == [
+        "order_circle: these accounts take each other's addresses, so that none can go first: a@x → b@x → a@x"
+    ]
+    assert plan.steps == ()
+
+
+def test_an_address_taken_from_the_default_account_that_waits_for_its_successor_is_refused() -> None:
+    held = (account("a@x", 1, default=True), account("c@x", 2))
+    plan = plan_of([declare("b@x", 1, default=False), declare("a@x", 2, default=True)], held)
+    assert said(plan.errors) == [
+        "order_circle: an address is taken over from the default account, which may only go once its successor is the"
+        " default, so that none can go first: a@x → b@x → a@x"
+    ]
+
+
+def test_an_exchange_of_names_beside_a_chain_of_addresses_is_opened_at_the_name() -> None:
+    changes = [
+        rename(0, "A", "B", emails=("a@x", "b@x")),
+        rename(1, "B", "A", emails=("b@x", "c@x")),
+    ]
+    assert steps_of(changes) == [(1, "A (moving)", set()), (0, "", {0}), (1, "", {0, 1})]
+
+
+def test_on_an_empty_server_the_default_account_goes_first_but_nobody_depends_on_it() -> None:
+    plan = plan_of([declare("a@x", name="A", default=False), declare("b@x", name="B", default=True)], ())
+    assert writes(plan) == ["create b@x", "create a@x"]
+    assert [(set(step.requires), set(step.after)) for step in plan.steps] == [(set(), set()), (set(), {0})]
+
+
+def test_deletes_that_free_nothing_come_last() -> None:
+    held = (account("a@x", 1), account("b@x", 2))
+    plan = plan_of([declare("b@x", name="B"), declare("n@x", name="N")], held)
+    assert writes(plan) == ["update b@x", "create n@x", "delete a@x"]
+
+
+def chain(length: int) -> list[Change]:
+    return [rename(place, f"n{place}", f"n{place + 1}") for place in range(length)]
+
+
+def swaps(count: int) -> list[Change]:
+    pairs = [(place, place ^ 1) for place in range(2 * count)]
+    return [rename(place, f"n{place}", f"n{other}") for place, other in pairs]
+
+
+def test_a_chain_of_ten_thousand_is_ordered_from_its_end() -> None:
+    ordered = order(chain(10_000), [])
+    assert [step.change for step in ordered.steps] == list(reversed(range(10_000)))
+
+
+def test_a_circle_of_ten_thousand_is_opened_once() -> None:
+    changes = [*chain(9_999), rename(9_999, "n9999", "n0")]
+    ordered = order(changes, [])
+    assert ordered.temporary_names == {0: "n1 (moving)"}
+    assert len(ordered.steps) == 10_001
+
+
+def test_ordering_many_exchanges_takes_time_in_proportion() -> None:
+    def seconds(count: int) -> float:
+        changes = swaps(count)
+        start = time.process_time()
+        ordered = order(changes, [])
+        assert len(ordered.temporary_names) == count
+        return time.process_time() - start
+
+    few = min(seconds(500) for _ in range(3))
+    assert seconds(3_000) < 6 * few * 4
+
+
+@pytest.mark.parametrize("length", [2, 3, 5, 40])
+def test_every_step_comes_after_what_it_requires(length: int) -> None:
+    changes = [*chain(length), rename(length, f"n{length}", "n0"), *swaps_beside(length)]
+    ordered = order(changes, [])
+    assert all(required < place for place, step in enumerate(ordered.steps) for required in step.requires | step.after)
+    held = {index: one.before.name for index, one in enumerate(changes) if one.before}
+    for step in ordered.steps:
+        after = changes[step.change].after
+        assert isinstance(after, Account)
+        name = step.fields.get("name", after.name)
+        assert name not in held.values()
+        held[step.change] = str(name)
+
+
+def swaps_beside(place: int) -> list[Change]:
+    return [rename(place + 1, "x", "y"), rename(place + 2, "y", "x")]
