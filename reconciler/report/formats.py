@@ -35,12 +35,16 @@ _RENDERERS: Final[Mapping[Kind, Mapping[Format, str]]] = {
     "plan": {
         Format.TEXT: "to_text:plan",
         Format.JSON: "to_json:plan",
+        Format.MARKDOWN: "to_markdown:plan",
+        Format.HTML: "to_html:plan",
         Format.GITHUB: "to_github:plan",
         Format.GITLAB: "to_gitlab:plan",
+        Format.TFPLAN: "to_tfplan:plan",
     },
     "result": {
         Format.TEXT: "to_text:result",
         Format.JSON: "to_json:result",
+        Format.MARKDOWN: "to_markdown:result",
         Format.GITHUB: "to_github:result",
         Format.GITLAB: "to_gitlab:result",
         Format.JUNIT: "to_junit:result",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.report.findings import Finding, of_plan, of_result, of_validation
 from reconciler.report.tally import result_line, summary_line
-from reconciler.report.view import plain
+from reconciler.report.view import phrase, plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -31,14 +31,14 @@ def validation(subject: ValidationSubject, setting: Setting) -> str:
 def plan(subject: PlanSubject, setting: Setting) -> str:
     """An annotation for every refusal, error and warning; the summary as a notice."""
     found = subject.plan
-    summary = f"{plain(found.server.name)}: {summary_line(found)}" if found else "No plan."
+    summary = f"{phrase(found.server.name)}: {summary_line(found)}" if found else "No plan."
     return _commands(of_plan(subject), summary, setting)
 
 
 def result(subject: ResultSubject, setting: Setting) -> str:
     """An annotation for everything that did not come out as planned; the summary as a notice."""
     report = subject.report
-    summary = f"{plain(report.server.name)}: {result_line(report)}" if report else "Nothing was begun."
+    summary = f"{phrase(report.server.name)}: {result_line(report)}" if report else "Nothing was begun."
     return _commands(of_result(subject), summary, setting)
 
 

@@ -8,9 +8,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import reconciler
-from reconciler.model.account import SENSITIVE
 from reconciler.report.tally import CHANGING, STILL, outcome_counts
-from reconciler.report.view import public_fields
+from reconciler.report.view import public_fields, sensitive_fields
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -137,8 +136,8 @@ def _change(change: Change, server: Server) -> Document:
             "before": _state(change.before),
             "after": _state(change.after),
             "after_unknown": {"id": True} if change.before is None else {},
-            "before_sensitive": _sensitive(change.before),
-            "after_sensitive": _sensitive(change.after),
+            "before_sensitive": sensitive_fields(change.before) if change.before else False,
+            "after_sensitive": sensitive_fields(change.after) if change.after else False,
         },
         "id": change.id,
         "server": server.name,
@@ -152,12 +151,6 @@ def _state(account: Account | None) -> Document | None:
         return None
     fields = public_fields(account)
     return fields if account.id is None else {"id": account.id, **fields}
-
-
-def _sensitive(account: Account | None) -> dict[str, bool] | bool:
-    if account is None:
-        return False
-    return {name: True for name in sorted(SENSITIVE) if name in account.fields}
 
 
 def _outcome(outcome: Outcome, server: Server) -> Document:

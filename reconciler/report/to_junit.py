@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.model.outcome import Status
 from reconciler.report.findings import is_amiss, why
-from reconciler.report.view import named, phrase, plain
+from reconciler.report.view import named, phrase
 
 if TYPE_CHECKING:
     from reconciler.model.outcome import Outcome
@@ -48,7 +48,7 @@ def result(subject: ResultSubject, setting: Setting) -> str:
         (
             '<?xml version="1.0" encoding="UTF-8"?>',
             f'<testsuites name="reconciler" {numbers}>',
-            f'  <testsuite name="{escape(plain(server))}" timestamp="{moment}" {numbers}>',
+            f'  <testsuite name="{escape(phrase(server))}" timestamp="{moment}" {numbers}>',
             *(text for _, text in cases),
             "  </testsuite>",
             "</testsuites>\n",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from reconciler.report.rows import changed_rows, kept_rows, lost_rows, remarks
 from reconciler.report.style import SIGNS, STATUS_COLOURS, Style
 from reconciler.report.tally import STILL, result_line, summary_line
-from reconciler.report.view import named, phrase, plain
+from reconciler.report.view import named, phrase
 from reconciler.report.wrapping import wrapped
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def report_text(report: Report, style: Style) -> str:
 
 
 def _plan_lines(plan: Plan, style: Style, *, verbose: bool) -> Iterator[str]:
-    yield style.paint(f"{plain(plan.server.name)} ({plain(plan.server.url)})", "bold")
+    yield style.paint(f"{phrase(plan.server.name)} ({phrase(plan.server.url)})", "bold")
     yield ""
     if plan.refusals or plan.errors:
         yield from problems_text(plan.refusals, "refused", style, "red")

@@ -67,7 +67,7 @@ def shown_pair(before: Value, after: Value) -> tuple[str, str]:
     """A field's two values; of long ones the part that holds the first difference."""
     start = 0
     if isinstance(before, str) and isinstance(after, str) and max(len(before), len(after)) > LONGEST:
-        start = max(0, _common(before, after) - LONGEST // 4)
+        start = max(0, alike(before, after) - LONGEST // 4)
     return shown(before, start), shown(after, start)
 
 
@@ -77,7 +77,13 @@ def public_fields(account: Account) -> dict[str, object]:
     return {name: None if name in SENSITIVE else fields[name] for name in FIELDS if name in fields}
 
 
-def _common(one: str, other: str) -> int:
+def sensitive_fields(account: Account) -> dict[str, bool]:
+    """Which of the account's fields are secrets, as Terraform says it."""
+    return {name: True for name in sorted(SENSITIVE) if name in account.fields}
+
+
+def alike(one: str, other: str) -> int:
+    """With how many characters both texts begin."""
     pairs = zip(one, other, strict=False)
     return next((place for place, (left, right) in enumerate(pairs) if left != right), min(len(one), len(other)))
 

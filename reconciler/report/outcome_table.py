@@ -1,0 +1,62 @@
+"""What became of changes, as tables in Markdown: what went wrong first, the rest folded."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from reconciler.report.findings import is_amiss, why
+from reconciler.report.markup import code, prose
+from reconciler.report.view import named
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from reconciler.model.outcome import Outcome
+    from reconciler.report.page import Page
+
+_HEAD: Final = "| Account | Action | Outcome | Test mail | |\n| --- | --- | --- | --- | --- |\n"
+
+
+def add(outcomes: Sequence[Outcome], page: Page, *, reserved: int) -> int:
+    """Adds as many outcomes as there is room for.
+
+    Args:
+        outcomes: Those of one run.
+        page: Where they go.
+        reserved: UTF-16 units of the page to leave free.
+
+    Returns:
+        How many are left out.
+    """
+    amiss = [one for one in outcomes if is_amiss(one)]
+    fine = [one for one in outcomes if not is_amiss(one)]
+    left_out = _add_rows(amiss, page, reserved) if amiss else 0
+    if fine and not left_out:
+        page.add(f"<details><summary>{len(fine):,} as planned</summary>\n\n")
+        left_out = _add_rows(fine, page, reserved)
+        page.add("</details>\n")
+    elif fine:
+        left_out += len(fine)
+    return left_out
+
+
+def _add_rows(outcomes: Sequence[Outcome], page: Page, reserved: int) -> int:
+    page.add(_HEAD)
+    count = 0
+    for one in outcomes:
+        if not page.add(_row(one), reserved=reserved):
+            break
+        count += 1
+    page.add("\n")
+    return len(outcomes) - count
+
+
+def _row(outcome: Outcome) -> str:
+    number = "" if outcome.id is None else f" (id {outcome.id})"
+    status = outcome.status.replace("_", " ")
+    if is_amiss(outcome):
+        status = f"**{status}**"
+    test = outcome.test
+    tested = f"{'sent' if test.passed else '**failed**'}, {code(named(test.to_email))}" if test else ""
+    cells = (f"{code(named(outcome.address))}{number}", outcome.action, status, tested, prose(why(outcome)))
+    return f"| {' | '.join(cells)} |\n"

@@ -1,0 +1,124 @@
+"""Plans as one HTML file that needs nothing else: no network, no other file."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+import reconciler
+from reconciler.report.cards import cards_of
+from reconciler.report.tally import CHANGING, STILL, summary_line
+from reconciler.report.view import named, phrase
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from jinja2 import Template
+
+    from reconciler.errors import Problem
+    from reconciler.model.account import Account
+    from reconciler.model.change import Plan
+    from reconciler.report.subject import PlanSubject, Setting
+
+_FOLDER: Final = Path(__file__).with_name("web")
+_FEW: Final = 50
+"""Up to so many changes, their fields are shown at once."""
+
+
+def plan(subject: PlanSubject, setting: Setting) -> str:
+    """The plan as a page with search, filters by action, and each field's values side by side."""
+    found = subject.plan
+    moment = setting.started_at
+    style, script = (_FOLDER.joinpath(name).read_text(encoding="utf-8") for name in ("plan.css", "plan.js"))
+    return _template().render(
+        policy=_policy(style, script),
+        # Both are files of this package; everything else is escaped.
+        style=Markup(style),  # noqa: S704
+        script=Markup(script),  # noqa: S704
+        moment=moment.isoformat(timespec="seconds"),
+        moment_words=f"{moment:%Y-%m-%d %H:%M} UTC",
+        footer=f"Made by reconciler {reconciler.__version__}. Secrets are not part of this page.",
+        **(_contents(found, setting) if found else _no_contents(subject.errors)),
+    )
+
+
+def _contents(plan: Plan, setting: Setting) -> dict[str, Any]:
+    name = phrase(plan.server.name)
+    return {
+        "title": f"{summary_line(plan)} {name}",
+        "heading": name,
+        "url": phrase(plan.server.url),
+        "verdict": "Nothing can be applied",
+        "errors": list(_problems((*plan.refusals, *plan.errors))),
+        "warnings": list(_problems(plan.warnings)),
+        "tiles": [_tile(kind, getattr(plan.counts, kind)) for kind in CHANGING],
+        "still": ", ".join(f"{count:,} {kind}" for kind in STILL if (count := getattr(plan.counts, kind))),
+        "cards": cards_of(plan),
+        "total": f"{len(plan.changes):,}",
+        "unfolded": len(plan.changes) <= _FEW,
+        "nothing": summary_line(plan),
+        "groups": list(_groups(plan)) if setting.verbose else [],
+    }
+
+
+def _no_contents(errors: Sequence[Problem]) -> dict[str, Any]:
+    return {
+        "title": "There is no plan",
+        "heading": "There is no plan",
+        "url": "",
+        "verdict": "Planning failed",
+        "errors": list(_problems(errors)),
+        "warnings": [],
+        "tiles": [],
+        "still": "",
+        "cards": [],
+        "nothing": "Nothing was planned.",
+        "groups": [],
+    }
+
+
+def _template() -> Template:
+    environment = Environment(
+        loader=FileSystemLoader(_FOLDER),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("plan.html.jinja")
+
+
+def _policy(style: str, script: str) -> str:
+    """A Content-Security-Policy that allows this page's own style and script, and nothing else."""
+    return (
+        f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; img-src data:;"
+        " base-uri 'none'; form-action 'none'"
+    )
+
+
+def _hash(text: str) -> str:
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
+
+
+def _problems(problems: Iterable[Problem]) -> Iterator[dict[str, str]]:
+    for one in problems:
+        yield {"message": phrase(str(one)), "hint": phrase(one.hint)}
+
+
+def _tile(kind: str, count: int) -> dict[str, object]:
+    return {"kind": kind, "count": count, "number": f"{count:,}", "words": f"to {kind}"}
+
+
+def _groups(plan: Plan) -> Iterator[dict[str, object]]:
+    for accounts, words in ((plan.unchanged, "as declared"), (plan.kept, "left alone")):
+        if accounts:
+            yield {"words": f"{len(accounts):,} {words}", "addresses": [_labelled(one) for one in accounts]}
+
+
+def _labelled(account: Account) -> str:
+    return f"{named(account.email)} (id {account.id})"

@@ -1,0 +1,82 @@
+"""The plan document with what consumers of Terraform's JSON plan insist on.
+
+https://developer.hashicorp.com/terraform/internals/json-format describes that. Accounts that are not ours to change
+are in ``planned_values`` as data sources, which is what Terraform calls what it only reads: a policy sees them, and can
+tell them from the declared ones.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from reconciler.model.account import Account, label
+from reconciler.report.to_json import Document, plan_document, to_json
+from reconciler.report.view import public_fields, sensitive_fields
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from reconciler.model.change import Plan
+    from reconciler.report.subject import PlanSubject, Setting
+
+FORMAT_VERSION: Final = "1.2"
+TERRAFORM_VERSION: Final = "1.9.0"
+"""The release whose format this is; consumers look whether they know it."""
+
+_PROVIDER: Final = "reconciler/email"
+
+
+def plan(subject: PlanSubject, setting: Setting) -> str:
+    """The plan, or why there is none, as Terraform would write it."""
+    document = plan_document(subject.plan, created_at=setting.started_at, errors=subject.errors)
+    resources = _resources(subject.plan) if subject.plan else []
+    return to_json(
+        {
+            **document,
+            "format_version": FORMAT_VERSION,
+            "terraform_version": TERRAFORM_VERSION,
+            "planned_values": {"root_module": {"resources": resources}},
+            "configuration": {"root_module": {}},
+        }
+    )
+
+
+def _resources(plan: Plan) -> list[Document]:
+    """Every account as it will be, sorted by address and id."""
+    found = sorted(_accounts(plan), key=lambda one: (one[1].casefold(), one[0].id or 0))
+    return [_resource(*one) for one in found]
+
+
+def _accounts(plan: Plan) -> Iterator[tuple[Account, str, Literal["managed", "data"]]]:
+    """Accounts with their labels; what the plan changes has its label already."""
+    for change in plan.changes:
+        if change.after:
+            yield change.after, change.address, "managed"
+    seen = _addresses(plan)
+    for account in plan.unchanged:
+        yield account, label(account.email, account.id, ambiguous=seen[account.key] > 1), "managed"
+    for account in plan.kept:
+        yield account, label(account.email, account.id, ambiguous=seen[account.key] > 1), "data"
+
+
+def _addresses(plan: Plan) -> Counter[str]:
+    seen = Counter(account.key for account in (*plan.unchanged, *plan.kept))
+    for change in plan.changes:
+        seen.update({account.key for account in (change.before, change.after) if account})
+    return seen
+
+
+def _resource(account: Account, address: str, mode: Literal["managed", "data"]) -> dict[str, Any]:
+    prefix = "data." if mode == "data" else ""
+    return {
+        "address": f"{prefix}email_account[{json.dumps(address, ensure_ascii=False)}]",
+        "mode": mode,
+        "type": "email_account",
+        "name": address,
+        "provider_name": _PROVIDER,
+        "schema_version": 0,
+        "values": {**({} if account.id is None else {"id": account.id}), **public_fields(account)},
+        "sensitive_values": sensitive_fields(account),
+    }

@@ -1,0 +1,59 @@
+(() => {
+  "use strict";
+  const changes = Array.from(document.querySelectorAll(".change"));
+  const buttons = Array.from(document.querySelectorAll("[data-filter]"));
+  const query = document.getElementById("query");
+  const fold = document.getElementById("fold");
+  const shown = document.getElementById("shown");
+  const nothing = document.getElementById("nothing");
+  let filter = "all";
+  let texts = null; // read when the first search is made: with thousands of changes it takes a moment
+
+  function apply() {
+    const words = query.value.toLowerCase().split(/\s+/).filter(Boolean);
+    if (words.length && !texts) texts = changes.map((one) => one.textContent.toLowerCase());
+    let count = 0;
+    changes.forEach((one, index) => {
+      const fits = (filter === "all" || one.dataset.action === filter)
+        && words.every((word) => texts[index].includes(word));
+      if (one.hidden === fits) one.hidden = !fits;
+      if (fits) count += 1;
+    });
+    nothing.hidden = count > 0;
+    const all = filter === "all" && !words.length;
+    shown.textContent = all ? "" : `${count.toLocaleString("en")} of ${changes.length.toLocaleString("en")} changes`;
+  }
+
+  function choose(name) {
+    filter = name;
+    buttons.forEach((one) => one.setAttribute("aria-pressed", String(one.dataset.filter === name)));
+    apply();
+  }
+
+  function unfold(open) {
+    changes.forEach((one) => { one.firstElementChild.open = open; });
+    fold.textContent = open ? "Collapse all" : "Expand all";
+  }
+
+  buttons.forEach((one) => one.addEventListener("click", () => choose(one.dataset.filter)));
+  query.addEventListener("input", apply);
+  fold.addEventListener("click", () => unfold(fold.textContent === "Expand all"));
+  document.addEventListener("keydown", (event) => {
+    if (event.key === "/" && event.target !== query && !event.ctrlKey && !event.metaKey && !event.altKey) {
+      event.preventDefault();
+      query.focus();
+    } else if (event.key === "Escape" && event.target === query) {
+      query.value = "";
+      apply();
+    }
+  });
+  // What is folded would not be on the paper.
+  let before = [];
+  window.addEventListener("beforeprint", () => {
+    before = changes.filter((one) => !one.firstElementChild.open);
+    before.forEach((one) => { one.firstElementChild.open = true; });
+  });
+  window.addEventListener("afterprint", () => before.forEach((one) => { one.firstElementChild.open = false; }));
+  document.getElementById("tools").hidden = false;
+  apply();
+})();
