@@ -45,6 +45,10 @@ format: $(READY) ## Format the code and mend what can be mended
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
 
+.PHONY: picture
+picture: $(READY) ## Draw the README's picture from a real run
+	@$(BIN)/python docs/picture.py
+
 .PHONY: clean
 clean: ## Remove the environment and all caches
 	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.* dist

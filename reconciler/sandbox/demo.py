@@ -58,7 +58,7 @@ class Demo:
             sandbox.seed(_clicked_together(desired, passwords))
             self._introduce(sandbox)
             environ = {
-                **os.environ,
+                **{name: value for name, value in os.environ.items() if not name.startswith("RECONCILER_")},
                 **passwords,
                 "RECONCILER_URL": sandbox.url,
                 "RECONCILER_REFRESH_TOKEN": sandbox.refresh_token,

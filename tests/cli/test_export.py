@@ -1,0 +1,42 @@
+"""``reconciler export``: what it writes plans to no changes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.cli.conftest import User, lead_to, on_server
+
+if TYPE_CHECKING:
+    from tests.conftest import MakeSandbox
+
+ACCOUNTS = [
+    on_server("certs@example.com", default=True, hash_auth=True, password="right", smtp_port=465, smtp_crypt="ssl-tls"),
+    on_server("twice@example.com", name="1"),
+    on_server("twice@example.com", name="2"),
+    on_server("odd@example.com", name="\u202e - yes: [null] # \n\t"),
+    on_server("gmail@example.com", service="gmail", smtp_server=None),
+]
+
+
+@pytest.mark.parametrize("passwords", ["shown", "absent", "null", "empty", "mask"])
+def test_planning_an_export_shows_no_changes(user: User, make_sandbox: MakeSandbox, passwords: str) -> None:
+    sandbox = make_sandbox(passwords=passwords)
+    sandbox.seed(ACCOUNTS)
+    lead_to(user, sandbox)
+    done = user.run("export", "-o", "accounts.yaml")
+    assert (done.code, done.out, done.err) == (0, "", "")
+    text = (user.folder / "accounts.yaml").read_text(encoding="utf-8")
+    assert "right" not in text
+    assert "password: {env: CERTS_EXAMPLE_COM_PASSWORD}" in text or "env: CERTS_EXAMPLE_COM_PASSWORD" in text
+    user.environ["CERTS_EXAMPLE_COM_PASSWORD"] = "right"
+    done = user.run("plan", "accounts.yaml", "--detailed-exitcode")
+    assert (done.code, done.out.splitlines()[-1]) == (0, "No changes.")
+
+
+def test_an_export_can_be_narrowed(user: User, make_sandbox: MakeSandbox) -> None:
+    sandbox = make_sandbox()
+    sandbox.seed(ACCOUNTS)
+    done = lead_to(user, sandbox).run("export", "--only", "g*")
+    assert [line for line in done.out.splitlines() if "email" in line] == ["  - email: gmail@example.com"]
