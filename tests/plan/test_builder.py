@@ -1,0 +1,353 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reconciler.errors import Problem
+from reconciler.model.change import Action, Counts, Plan
+from reconciler.model.desired import NO_TEST, DeleteLimit, Desired, Globs, Policy, TestSettings, TestWhen
+from reconciler.model.secret import UNKNOWN, Secret
+from reconciler.plan.builder import PlanOptions, build_plan
+from tests.fake_server import account
+from tests.plan.declarations import ORIGIN, SERVER, declare, globs, plan_of, said
+from tests.worlds import BOUNDED, World, worlds
+
+AFTER_ME = TestSettings(TestWhen.AFTER, "me@x")
+BEFORE = TestSettings(TestWhen.BEFORE, "ops@x")
+
+
+def shown(plan: Plan) -> list[str]:
+    """Changes in short: action, address, the fields that change."""
+    return [" ".join([one.action, one.address, *(field.field for field in one.fields)]) for one in plan.changes]
+
+
+def test_every_account_falls_into_one_class() -> None:
+    held = (
+        account("update@x", 1),
+        account("same@x", 2),
+        account("gone@x", 3),
+        account("i-1@x", 4),
+        account("p-1@x", 5),
+        account("twice@x", 6),
+        account("twice@x", 7),
+    )
+    desired = [declare("new@x", name="N"), declare("update@x", name="U"), declare("same@x"), declare("twice@x")]
+    plan = plan_of(desired, held, Policy(ignore=globs("i-*"), protect=globs("p-*")))
+    assert plan.counts == Counts(create=1, update=1, delete=1, unchanged=1, ignored=1, protected=1, unmanaged=2)
+    assert shown(plan) == ["delete gone@x", "create new@x email name default has_auth", "update update@x name"]
+    assert [one.email for one in plan.unchanged] == ["same@x"]
+    assert sorted(one.id or 0 for one in plan.kept) == [4, 5, 6, 7]
+
+
+def test_nothing_to_do_is_an_empty_plan() -> None:
+    held = (account("a@x", 1),)
+    plan = plan_of([declare("A@x", name="a@x")], held)
+    assert plan == Plan(server=SERVER, unchanged=held, counts=Counts(unchanged=1))
+    assert plan.applicable
+
+
+def test_an_update_shows_what_changes_and_keeps_the_rest() -> None:
+    held = account("a@x", 1, smtp_port=25, password=Secret("p"))
+    (change,) = plan_of([declare("A@X", name="New", smtp_port=None)], [held]).changes
+    assert (change.address, change.before, change.after) == (
+        "A@X",
+        held,
+        held.overlaid({"name": "New", "smtp_port": None}),
+    )
+    assert [(one.field, one.before, one.after) for one in change.fields] == [
+        ("name", "a@x", "New"),
+        ("smtp_port", 25, None),
+    ]
+    assert (change.reason, change.origin) == (f"differs from the declaration ({ORIGIN})", ORIGIN)
+
+
+def test_a_create_shows_what_is_sent() -> None:
+    (change,) = plan_of([declare("a@x", name="A", smtp_port=None)], []).changes
+    assert [(one.field, one.after) for one in change.fields] == [
+        ("email", "a@x"),
+        ("name", "A"),
+        ("default", False),
+        ("has_auth", False),
+    ]
+    assert change.reason == f"declared ({ORIGIN}), not on the server"
+
+
+@pytest.mark.parametrize(
+    ("declaration", "reason"),
+    [
+        (declare("n@x", renamed_from="a@x"), f"renamed from a@x ({ORIGIN})"),
+        (declare("n@x", 1), f"renamed from a@x ({ORIGIN})"),
+        (declare("A@x", name="B"), f"differs from the declaration ({ORIGIN})"),
+    ],
+)
+def test_an_update_says_why(declaration: Any, reason: str) -> None:  # noqa: ANN401 - a declaration
+    assert plan_of([declaration], [account("a@x", 1)]).changes[0].reason == reason
+
+
+def test_a_delete_says_why() -> None:
+    (change,) = plan_of([], [account("a@x", 1)]).changes
+    assert (change.reason, change.after, change.managed) == (
+        "on the server, but not declared, and pruning is on",
+        None,
+        {},
+    )
+
+
+@pytest.mark.parametrize(
+    ("policy", "option", "expected"), [(True, None, 1), (True, False, 0), (False, None, 0), (False, True, 1)]
+)
+def test_the_command_line_wins_over_the_policy_about_pruning(policy: bool, option: bool | None, expected: int) -> None:
+    plan = plan_of([], [account("a@x", 1)], Policy(prune=policy), prune=option)
+    assert (plan.counts.delete, plan.counts.unmanaged) == (expected, 1 - expected)
+
+
+def test_the_command_line_wins_over_the_policy_about_the_guard() -> None:
+    held = [account(f"{name}@x", index) for index, name in enumerate("abcd", start=1)]
+    strict = PlanOptions(max_deletes=None)
+    loose = PlanOptions(max_deletes=DeleteLimit(3, percent=False))
+    desired = Desired((declare("a@x"),))
+    assert [one.kind for one in build_plan(desired, held, SERVER, strict).refusals] == ["guard_max_deletes"]
+    assert build_plan(desired, held, SERVER, loose).applicable
+
+
+def test_a_refused_plan_shows_its_deletes_and_cannot_be_applied() -> None:
+    plan = plan_of([], [account("a@x", 1)], allow_empty=False)
+    assert (plan.counts.delete, plan.applicable) == (1, False)
+
+
+def test_ignored_accounts_do_not_count_for_the_guard() -> None:
+    held = [account("a@x", 1), account("i-1@x", 2)]
+    plan = plan_of([], held, Policy(ignore=globs("i-*")), allow_empty=False)
+    assert said(plan.refusals) == ["guard_empty: the plan deletes every account under management (1 of 1)"]
+
+
+def test_a_protected_account_stays_with_a_warning_and_the_rest_goes_on() -> None:
+    plan = plan_of([], [account("p-1@x", 1), account("a@x", 2)], Policy(protect=globs("P-*")))
+    assert shown(plan) == ["delete a@x"]
+    assert said(plan.warnings) == ["protected: p-1@x (id 1) is not declared; protected by 'P-*', it stays"]
+
+
+def test_a_protected_account_that_is_declared_is_updated() -> None:
+    plan = plan_of([declare("p-1@x", name="N")], [account("p-1@x", 1)], Policy(protect=globs("p-*")))
+    assert shown(plan) == ["update p-1@x name"]
+
+
+def test_only_narrows_creates_updates_and_deletes() -> None:
+    held = [account("a1@x", 1), account("a2@x", 2), account("b1@x", 3), account("b2@x", 4)]
+    desired = [declare(one, name="N") for one in ("a1@x", "b1@x", "a3@x", "b3@x")]
+    plan = plan_of(desired, held, only=Globs(("A*",)))
+    assert shown(plan) == ["update a1@x name", "delete a2@x", "create a3@x email name default has_auth"]
+    assert plan.counts == Counts(create=1, update=1, delete=1, unmanaged=2)
+
+
+def test_only_finds_a_renamed_account_by_its_former_address() -> None:
+    plan = plan_of([declare("n@x", renamed_from="a@x")], [account("a@x", 1)], only=Globs(("a@x",)))
+    assert shown(plan) == ["update n@x email"]
+
+
+def test_only_leaves_errors_and_warnings_of_others_out() -> None:
+    held = [account("a@x", 1), account("b@x", 2), account("c@x", 3), account("c@x", 4), account("d@x", 5)]
+    desired = [declare("a@x"), declare("b@x", renamed_from="d@x"), declare("c@x")]
+    plan = plan_of(desired, held, only=Globs(("a@x",)))
+    assert (plan.errors, plan.warnings, plan.changes) == ((), (), ())
+    assert plan.counts == Counts(unchanged=1, unmanaged=4)
+
+
+def test_a_doubled_address_is_an_error_and_its_accounts_stay() -> None:
+    plan = plan_of([declare("a@x")], [account("a@x", 1), account("a@x", 2)])
+    assert [one.kind for one in plan.errors] == ["ambiguous_address"]
+    assert (plan.changes, plan.counts) == ((), Counts(unmanaged=2))
+
+
+@pytest.mark.parametrize(("ids", "what"), [((1, 1), "the id of another account (1)"), ((1, None), "no id")])
+def test_a_list_without_identities_is_an_error(ids: tuple[int, int | None], what: str) -> None:
+    plan = plan_of([], [account("a@x", ids[0]), account("b@x", ids[1])])
+    message = f"the server lists b@x with {what}: nobody can say which account a write would hit"
+    assert (said(plan.errors), plan.changes, plan.applicable) == ([f"bad_identity: {message}"], (), False)
+    assert plan.counts == Counts(unmanaged=2)
+
+
+def test_addresses_that_the_plan_shows_twice_carry_the_id() -> None:
+    held = [account("a@x", 1), account("a@x", 2), account("b@x", 3)]
+    plan = plan_of([declare("a@x", 1, name="N"), declare("a@x", 2)], held)
+    assert shown(plan) == ["update a@x#1 name", "delete b@x"]
+
+
+def test_an_address_that_is_handed_over_is_not_ambiguous() -> None:
+    plan = plan_of([declare("b@x", 1), declare("c@x", 2)], [account("a@x", 1), account("b@x", 2)])
+    assert shown(plan) == ["update b@x email", "update c@x email"]
+
+
+@pytest.mark.parametrize(
+    ("held", "policy"),
+    [
+        ("p-1@x", Policy(protect=globs("p-*"))),
+        ("u@x", Policy(prune=False)),
+        ("i-1@x", Policy(ignore=globs("i-*"))),
+    ],
+)
+def test_an_address_that_another_account_keeps_is_an_error(held: str, policy: Policy) -> None:
+    plan = plan_of([declare(held, 1)], [account("a@x", 1), account(held, 2)], policy)
+    assert said(plan.errors) == [f"address_taken: {held} is the address of an account that stays as it is (id 2)"]
+    assert plan.errors[0].line == ORIGIN.line
+
+
+def test_an_address_that_is_only_freed_outside_the_scope_is_an_error() -> None:
+    held = [account("a@x", 1)]
+    plan = plan_of([declare("b@x", 1), declare("a@x", name="A")], held, only=Globs(("a@x",)))
+    assert said(plan.errors) == ["address_taken: a@x is the address of an account that stays as it is (id 1)"]
+
+
+def test_a_name_that_another_account_keeps_is_a_warning() -> None:
+    held = [account("a@x", 1), account("b@x", 2, name="Mail")]
+    plan = plan_of([declare("a@x", name="mail")], held, prune=False)
+    assert said(plan.warnings) == ["duplicate_name: the name 'mail' of a@x is that of b@x, too"]
+
+
+def test_a_name_that_is_shared_already_is_no_warning() -> None:
+    held = [account("b@x", 2, name="Mail"), account("i@x", 3, name="Mail")]
+    assert plan_of([declare("b@x", name="Mail", smtp_port=1)], held, prune=False).warnings == ()
+
+
+def test_losing_the_default_account_is_a_warning() -> None:
+    plan = plan_of([], [account("a@x", 1, default=True)])
+    assert said(plan.warnings) == ["no_default: no account will be the default one; now it is a@x"]
+
+
+def test_a_second_default_account_beside_one_that_is_left_alone_is_a_warning() -> None:
+    held = [account("a@x", 1, default=True), account("b@x", 2)]
+    plan = plan_of([declare("b@x", default=True)], held, prune=False)
+    assert said(plan.warnings) == ["several_defaults: more than one account will be the default one: a@x, b@x"]
+
+
+def test_handing_the_default_over_is_no_warning() -> None:
+    held = [account("a@x", 1, default=True), account("b@x", 2)]
+    assert plan_of([declare("b@x", default=True), declare("a@x", default=False)], held).warnings == ()
+
+
+def test_warnings_of_the_declaration_come_along() -> None:
+    warning = Problem(kind="literal_secret", message="m")
+    plan = build_plan(Desired((), warnings=(warning,)), (), SERVER, PlanOptions())
+    assert plan.warnings == (warning,)
+
+
+HIDDEN = account("a@x", 1, has_auth=True, password=UNKNOWN)
+
+
+def test_a_hidden_password_counts_as_unchanged_with_a_note() -> None:
+    held = [HIDDEN, account("b@x", 2, has_auth=True, password=UNKNOWN)]
+    one = plan_of([declare("a@x", password=Secret("p"))], held, prune=False)
+    two = plan_of([declare(email, password=Secret("p")) for email in ("a@x", "b@x")], held)
+    assert said(one.warnings) == ["password_hidden: the server hides 1 declared password: counted as unchanged"]
+    assert said(two.warnings) == ["password_hidden: the server hides 2 declared passwords: counted as unchanged"]
+    assert (one.changes, two.changes) == ((), ())
+
+
+def test_rotation_sends_what_is_declared_where_the_password_is_hidden_and_there_alone() -> None:
+    held = [HIDDEN, account("b@x", 2, has_auth=True, password=Secret("p"))]
+    desired = [declare(email, password=Secret("p")) for email in ("a@x", "b@x")]
+    plan = plan_of(desired, held, rotate_passwords=True)
+    assert (shown(plan), plan.warnings) == (["update a@x password"], ())
+    assert plan.changes[0].after == HIDDEN.overlaid({"password": Secret("p")})
+
+
+def test_rotation_comes_with_other_changes() -> None:
+    plan = plan_of([declare("a@x", password=Secret("p"), name="N")], [HIDDEN], rotate_passwords=True)
+    assert (shown(plan), plan.changes[0].notes) == (["update a@x name password"], ())
+
+
+def test_an_update_sends_the_declared_password_along_where_it_is_hidden() -> None:
+    plan = plan_of([declare("a@x", password=Secret("p"), name="N")], [HIDDEN])
+    assert shown(plan) == ["update a@x name"]
+    assert plan.changes[0].notes == ("the server hides its password; the declared one is sent along",)
+    assert plan.changes[0].after == HIDDEN.overlaid({"password": Secret("p"), "name": "N"})
+
+
+@pytest.mark.parametrize(
+    ("fields", "note"),
+    [
+        (
+            {"has_auth": False},
+            "the server hides its password, which is not sent and may be lost; nothing needs it without `has_auth`",
+        ),
+        ({"has_auth": False, "password": None}, "the server hides its password; the declaration clears it"),
+    ],
+)
+def test_an_update_that_ends_authentication_says_what_becomes_of_a_hidden_password(
+    fields: dict[str, Any], note: str
+) -> None:
+    plan = plan_of([declare("a@x", **fields)], [HIDDEN])
+    assert (shown(plan), plan.changes[0].notes, plan.errors) == (["update a@x has_auth"], (note,), ())
+
+
+@pytest.mark.parametrize(
+    ("option", "own", "policy", "expected"),
+    [
+        (NO_TEST, NO_TEST, NO_TEST, NO_TEST),
+        (NO_TEST, NO_TEST, BEFORE, BEFORE),
+        (NO_TEST, TestSettings(TestWhen.AFTER), BEFORE, TestSettings(TestWhen.AFTER, "ops@x")),
+        (NO_TEST, TestSettings(TestWhen.OFF), BEFORE, NO_TEST),
+        (TestSettings(TestWhen.OFF), TestSettings(TestWhen.AFTER), BEFORE, NO_TEST),
+        (
+            AFTER_ME,
+            TestSettings(TestWhen.OFF),
+            BEFORE,
+            AFTER_ME,
+        ),
+    ],
+)
+def test_test_settings_come_from_the_command_line_then_the_account_then_the_policy(
+    option: TestSettings, own: TestSettings, policy: TestSettings, expected: TestSettings
+) -> None:
+    plan = plan_of([declare("a@x", test=own)], [], Policy(test=policy), test=option)
+    assert (plan.changes[0].test, plan.errors) == (expected, ())
+
+
+def test_a_test_without_an_address_to_send_to_is_an_error_for_what_changes_alone() -> None:
+    held = [account("b@x", 1), account("c@x", 2)]
+    plan = plan_of([declare("a@x"), declare("b@x")], held, Policy(test=TestSettings(TestWhen.BEFORE)))
+    assert said(plan.errors) == [
+        "test_without_address: a@x is to be tested, but there is no address to send to",
+    ]
+    assert [one.test for one in plan.changes if one.action is Action.DELETE] == [NO_TEST]
+
+
+@given(worlds(), st.randoms(use_true_random=False))
+@BOUNDED
+def test_the_order_of_the_input_does_not_matter(world: World, random: Any) -> None:  # noqa: ANN401 - Random
+    def planned() -> Plan:
+        desired = list(world.desired.accounts)
+        held = list(world.held)
+        random.shuffle(desired)
+        random.shuffle(held)
+        return plan_of(desired, held, world.desired.policy)
+
+    assert planned() == planned()
+
+
+@given(worlds(), st.integers(0, 5), st.booleans())
+@BOUNDED
+def test_a_plan_never_deletes_what_is_ignored_or_protected_nor_more_than_the_guard_allows(
+    world: World, amount: int, percent: bool
+) -> None:
+    limit = DeleteLimit(amount * 20 if percent else amount, percent=percent)
+    plan = plan_of(world.desired.accounts, world.held, world.desired.policy, max_deletes=limit, allow_empty=False)
+    deleted = [one.address for one in plan.changes if one.action is Action.DELETE]
+    assert not [one for one in deleted if one.startswith(("i-", "p-"))]
+    managed = len(world.held) - plan.counts.ignored
+    if plan.applicable and deleted:
+        assert limit.allows(len(deleted), managed)
+        assert len(deleted) < managed
+
+
+@given(worlds())
+@BOUNDED
+def test_every_account_is_counted_once(world: World) -> None:
+    plan = plan_of(world.desired.accounts, world.held, world.desired.policy)
+    counts = plan.counts
+    on_server = counts.update + counts.delete + counts.unchanged + counts.ignored + counts.protected + counts.unmanaged
+    assert on_server == len(world.held)
+    assert counts.create + counts.update + counts.delete == len(plan.changes)
