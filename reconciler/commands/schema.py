@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -14,14 +14,23 @@ if TYPE_CHECKING:
 
 @click.command(
     epilog="""\b
-Example:
-  reconciler schema spec > accounts.schema.json"""
+Examples:
+  reconciler schema spec > accounts.schema.json
+  reconciler schema plan > plan.schema.json"""
 )
-@click.argument("document", type=click.Choice(["spec"]))
+@click.argument("document", type=click.Choice(["spec", "plan", "result"]))
 @click.pass_obj
-def schema(invocation: Invocation, *, document: str) -> ExitCode:  # noqa: ARG001 - click has checked it
-    """Print the JSON Schema of a document; `spec` is the YAML."""
-    from reconciler.spec.schema import schema_text
+def schema(invocation: Invocation, *, document: Literal["spec", "plan", "result"]) -> ExitCode:
+    """Print the JSON Schema of a document.
 
-    invocation.emit(schema_text())
+    `spec` is the YAML, `plan` what `plan --format json` prints, `result` what `apply` and `test` print with it.
+    """
+    if document == "spec":
+        from reconciler.spec.schema import schema_text
+
+        invocation.emit(schema_text())
+    else:
+        from reconciler.report import schemas
+
+        invocation.emit(schemas.schema_text(document))
     return ExitCode.OK

@@ -116,13 +116,13 @@ def digest(changes: Sequence[Document]) -> str:
     return hashlib.sha256(json.dumps(core, sort_keys=True).encode()).hexdigest()
 
 
-def to_json(document: Document) -> str:
+def to_json(document: Document, *, indent: int | None = 2) -> str:
     """The document as text: ASCII alone, so that it is the same bytes in every code page.
 
     Build servers take ``##[...]`` for a command wherever it stands in a line of the log, so it is written otherwise;
     ``#`` occurs in strings alone.
     """
-    return json.dumps(document, indent=2).replace("##", r"#\u0023") + "\n"
+    return json.dumps(document, indent=indent).replace("##", r"#\u0023") + "\n"
 
 
 def _change(change: Change, server: Server) -> Document:

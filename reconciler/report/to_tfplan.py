@@ -29,18 +29,24 @@ _PROVIDER: Final = "reconciler/email"
 
 
 def plan(subject: PlanSubject, setting: Setting) -> str:
-    """The plan, or why there is none, as Terraform would write it."""
+    """The plan, or why there is none, as Terraform would write it: on one line; terraform-compliance relies on that."""
     document = plan_document(subject.plan, created_at=setting.started_at, errors=subject.errors)
     resources = _resources(subject.plan) if subject.plan else []
-    return to_json(
-        {
-            **document,
-            "format_version": FORMAT_VERSION,
-            "terraform_version": TERRAFORM_VERSION,
-            "planned_values": {"root_module": {"resources": resources}},
-            "configuration": {"root_module": {}},
-        }
-    )
+    terraform = {
+        "format_version": FORMAT_VERSION,
+        "terraform_version": TERRAFORM_VERSION,
+        "planned_values": {"root_module": {"resources": resources}},
+        "configuration": {"root_module": {}},
+    }
+    return to_json(_without_halves({**document, **terraform}), indent=None)
+
+
+def _without_halves(document: Document) -> Document:
+    """The document with U+FFFD for halves of surrogate pairs, which strict readers refuse."""
+    text = json.dumps(document, ensure_ascii=False)
+    whole = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    found: Document = document if whole == text else json.loads(whole)
+    return found
 
 
 def _resources(plan: Plan) -> list[Document]:

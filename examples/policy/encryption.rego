@@ -1,0 +1,16 @@
+# For OPA, conftest and every other engine that reads Rego:
+#
+#   reconciler plan accounts.yaml --format tfplan --output plan.json
+#   conftest test --policy examples/policy plan.json
+package main
+
+import rego.v1
+
+encrypted := {"starttls", "ssl-tls"}
+
+deny contains sprintf("%s would send mail without encryption", [account.address]) if {
+	some account in input.planned_values.root_module.resources
+	account.mode == "managed"
+	account.values.service == "other"
+	not encrypted[account.values.smtp_crypt]
+}
