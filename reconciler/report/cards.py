@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from reconciler.model.change import Action
 from reconciler.report.rows import changed_rows, lost_rows, remarks
-from reconciler.report.style import SIGNS
+from reconciler.report.style import SIDES, SIGNS
 from reconciler.report.view import alike, named, phrase
 
 if TYPE_CHECKING:
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 _ALIKE: Final = 3
 """Two values are alike, so that only what differs is marked, if they share at least one in so many characters."""
-
-_SIDES: Final = {Action.CREATE: ("after",), Action.UPDATE: ("before", "after"), Action.DELETE: ("before",)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +72,7 @@ def _card(change: Change, words: Sequence[str]) -> Card:
         address=named(change.address),
         number="" if change.id is None else str(change.id),
         names=", ".join(row.field for row in changed) if change.action is Action.UPDATE else "",
-        sides=_SIDES[change.action],
+        sides=SIDES[change.action],
         rows=[_line(row) for row in (*changed, *lost_rows(change))],
         remarks=[phrase(one) for one in words],
     )

@@ -18,7 +18,10 @@ _NUMBER = re.compile(r"\(?\d{1,6}%?[).,;]*|[–—→]")  # noqa: RUF001 - dashe
 _HEXADECIMAL = re.compile(r"[0-9a-fA-F]{7,}\W*")
 """What a forge may take for a commit."""
 
-_MEANINGFUL = re.compile(r"[!#$%&*+/<=>?@\[\\\]^_`{|}~]|(?<=[wW]{3})\.|:(?=//)")
+_MEANINGFUL = re.compile(r"[!#$&*<>@\[\\\]_`|~]|(?<=[wW]{3})\.|:(?=//)")
+_QUOTED = re.compile(r"`([^`]+)`")
+"""What our own sentences mark as code. Foreign text may do so too, and gets no more than that."""
+
 _BREAK = "&#64;<wbr>"
 
 
@@ -29,7 +32,12 @@ def code(text: str) -> str:
 
 def prose(text: str) -> str:
     """A sentence that may hold foreign words, each of which becomes code of its own."""
-    first, *others = phrase(text).split(" ")
+    pieces = _QUOTED.split(phrase(text))
+    return "".join(code(piece) if place % 2 else _words(piece) for place, piece in enumerate(pieces))
+
+
+def _words(text: str) -> str:
+    first, *others = text.split(" ")
     return " ".join((_word(first), *(word if _NUMBER.fullmatch(word) else _word(word) for word in others)))
 
 

@@ -19,6 +19,13 @@ SIGNS: Mapping[str, tuple[str, str]] = {
     Action.DELETE: ("-", "red"),
 }
 
+SIDES: Mapping[str, tuple[str, ...]] = {
+    Action.CREATE: ("after",),
+    Action.UPDATE: ("before", "after"),
+    Action.DELETE: ("before",),
+}
+"""Which values a change has to show."""
+
 STATUS_COLOURS: Mapping[Status, str] = {
     Status.APPLIED: "green",
     Status.FAILED: "red",

@@ -11,7 +11,7 @@ from reconciler.report import outcome_table
 from reconciler.report.markup import code, prose
 from reconciler.report.page import Page
 from reconciler.report.rows import changed_rows, lost_rows, remarks
-from reconciler.report.style import SIGNS
+from reconciler.report.style import SIDES, SIGNS
 from reconciler.report.tally import CHANGING, STILL, outcome_counts, result_line
 from reconciler.report.view import named, phrase
 
@@ -140,19 +140,21 @@ def _change(change: Change, words: Sequence[str]) -> str:
     fields = ", ".join(row.field for row in changed) if change.action is Action.UPDATE else ""
     title = f"<b>{sign}</b> {code(named(change.address))}{number}" + (f": {fields}" if fields else "")
     lines = "".join(f"- {prose(one)}\n" for one in words)
-    table = _table([*changed, *lost_rows(change)])
+    table = _table([*changed, *lost_rows(change)], SIDES[change.action])
     return f"<details><summary>{title}</summary>\n\n{table}{lines}\n</details>\n\n"
 
 
-def _table(rows: Sequence[Row]) -> str:
+def _table(rows: Sequence[Row], columns: Sequence[str]) -> str:
+    """Rows as a table of the field and these columns; what is said about a secret goes into the last."""
     if not rows:
         return ""
-    lines = "".join(f"| {row.field} | {_cell(row.before)} | {_cell(row.after) or row.words} |\n" for row in rows)
-    return f"| Field | Before | After |\n| --- | --- | --- |\n{lines}\n"
-
-
-def _cell(value: str) -> str:
-    return code(value) if value else ""
+    lines = []
+    for row in rows:
+        cells = [code(value) if (value := getattr(row, column)) else "" for column in columns]
+        cells[-1] = cells[-1] or row.words
+        lines.append(f"| {row.field} | {' | '.join(cells)} |\n")
+    heads = "".join(f" | {column.capitalize()}" for column in columns)
+    return f"| Field{heads} |\n|{' --- |' * (len(columns) + 1)}\n{''.join(lines)}\n"
 
 
 def _left_out(count: int, what: str, setting: Setting) -> str:

@@ -1,0 +1,46 @@
+"""Every format of every document, compared whole. ``UPDATE_GOLDEN=1 pytest tests/report`` writes the files anew."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+import reconciler
+from reconciler.report.formats import PLAN_FORMATS, RESULT_FORMATS, Format, renderer
+from reconciler.report.subject import PlanSubject, ResultSubject
+from tests.report.plans import PLANS, SETTING, result
+
+GOLDEN = Path(__file__).with_name("golden")
+SUFFIXES = {
+    Format.TEXT: "txt",
+    Format.JSON: "json",
+    Format.MARKDOWN: "md",
+    Format.HTML: "html",
+    Format.GITHUB: "github.txt",
+    Format.GITLAB: "gitlab.json",
+    Format.JUNIT: "xml",
+    Format.TFPLAN: "tfplan.json",
+}
+
+
+def compare(name: str, chosen: Format, text: str) -> None:
+    """Holds ``text``, but for the version, against a file."""
+    for words in ('"version": "{}"', "reconciler {}"):
+        text = text.replace(words.format(reconciler.__version__), words.format("VERSION"))
+    file = GOLDEN / f"{name}.{SUFFIXES[chosen]}"
+    if os.environ.get("UPDATE_GOLDEN"):
+        file.write_text(text, encoding="utf-8", newline="")
+    assert text == file.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("chosen", PLAN_FORMATS)
+@pytest.mark.parametrize("name", PLANS)
+def test_a_plan_is_written_as_before(name: str, chosen: Format) -> None:
+    compare(name, chosen, renderer("plan", chosen)(PlanSubject(plan=PLANS[name]()), SETTING))
+
+
+@pytest.mark.parametrize("chosen", RESULT_FORMATS)
+def test_a_result_is_written_as_before(chosen: Format) -> None:
+    compare("result", chosen, renderer("result", chosen)(ResultSubject(report=result()), SETTING))
