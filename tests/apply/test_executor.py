@@ -102,14 +102,9 @@ def test_what_depends_on_a_failure_is_skipped_and_nothing_else() -> None:
 
 
 def test_a_step_with_two_requirements_is_skipped_once_the_first_has_failed() -> None:
-    held = [{"email": "a@x", "name": "A", "default": True}, {"email": "b@x", "name": "B"}]
-    server = FakeServer.holding(*held)
-    desired = [
-        declare("a@x", name="B", default=False),
-        declare("b@x", name="C"),
-        declare("c@x", name="D", default=True),
-    ]
-    plan = planned(server, *desired)
+    server = FakeServer.holding({"email": "a@x", "name": "A", "default": True}, {"email": "b@x", "name": "B"})
+    successor = declare("c@x", name="D", default=True)
+    plan = planned(server, declare("a@x", name="B", default=False), declare("b@x", name="C"), successor)
     server.script("update", NO)
     assert [one.status for one in carry_out(plan, server)] == ["skipped", "failed", "applied"]
 
@@ -134,10 +129,11 @@ def test_deletes_that_free_nothing_start_when_all_else_is_done() -> None:
             # All six are through, not merely begun; this never waits unless the order is wrong.
             assert [created.acquire(blocking=False) for _ in range(3)] == [True] * 3
 
-    listener = Listening(
-        before=at_delete, after=lambda change: (change.action == "create" and created.release(), None)[1]
-    )
-    outcomes = carry_out(plan, server, parallelism=8, listener=listener)
+    def at_end(change: Change) -> None:
+        if change.action == "create":
+            created.release()
+
+    outcomes = carry_out(plan, server, parallelism=8, listener=Listening(at_delete, at_end))
     assert {one.status for one in outcomes} == {Status.APPLIED}
     assert [call.split()[0] for call in server.writes()] == ["create"] * 6 + ["delete"] * 2
 

@@ -104,7 +104,7 @@ HIDDEN_WAY = "not rolled back: the server hides the former password, and the new
 )
 def test_the_new_password_never_goes_to_the_former_server_nor_is_one_invented(fields: Fields) -> None:
     server = FakeServer.holding(AUTH, rules=HIDES)
-    declaration = declare("a@x", None, None, AFTER, **fields)  # type: ignore[arg-type]
+    declaration = declare("a@x", None, None, AFTER, **fields)
     plan = planned(server, declaration)
     assert undone(server, plan) == [f"update a@x: {failed(HIDDEN_WAY)}"]
     assert len(server.writes()) == 1

@@ -41,10 +41,9 @@ def test_each_account_is_tried_once_and_reported_in_order() -> None:
     server.tests_fail = lambda fields: "535 no" if fields["email"] == "b@x" else None
     outcomes = tried(server, [trial("a@x"), trial("b@x")])
     failed = "the test failed: 535 no"
+    passed = TestOutcome(TestWhen.BEFORE, "ops@x", passed=True)
     assert outcomes == (
-        Outcome(
-            address="a@x", action="test", status=Status.APPLIED, id=7, test=TestOutcome(TestWhen.BEFORE, "ops@x", True)
-        ),
+        Outcome(address="a@x", action="test", status=Status.APPLIED, id=7, test=passed),
         Outcome(
             address="b@x",
             action="test",

@@ -12,7 +12,7 @@ from reconciler.model.redaction import Redactor
 from reconciler.model.secret import Secret
 from tests.worlds import BOUNDED
 
-HARD = 'pä ss/"w\\ord&+'
+HARD = 'pä ss/"w\\ord&+ÿ~?'
 
 
 def redacted(text: str, *secrets: str) -> str:
