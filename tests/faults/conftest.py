@@ -1,0 +1,35 @@
+"""A faulty server for each worker, and the notes for the table in the end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.faults.control import Remote
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from tests.faults.tally import Note
+
+
+@pytest.fixture(scope="session")
+def shared_remote() -> Iterator[Remote]:
+    with Remote() as remote:
+        yield remote
+
+
+@pytest.fixture
+def remote(shared_remote: Remote) -> Remote:
+    return shared_remote
+
+
+@pytest.fixture
+def note(record_property: Callable[[str, object], None]) -> Note:
+    """Adds a line to the table that is printed in the end."""
+
+    def add(what: str, cases: int, outcomes: Mapping[str, int]) -> None:
+        record_property("faults", [what, cases, dict(outcomes)])  # plain, for the way to xdist's main process
+
+    return add

@@ -1,0 +1,308 @@
+"""The sandbox's API in a process of its own, behind an HTTP server that does at chosen requests what it should not.
+
+Run as ``python -m tests.faults.server``. Commands come in on standard input, one JSON object a line, and each is answered
+by one line on standard output.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import ssl
+import struct
+import sys
+import threading
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from reconciler.sandbox.app import build_app
+from reconciler.sandbox.mailer import Mailer
+from reconciler.sandbox.options import SandboxOptions
+from reconciler.sandbox.parts import Parts
+from reconciler.sandbox.seed import read_accounts
+from reconciler.sandbox.sink import Sink
+from reconciler.sandbox.store import AccountStore
+from reconciler.sandbox.tokens import Tokens
+from tests.faults.kinds import AFTER, HELD, LATE, REFUSALS
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+_OUTAGE = 0.025
+"""Seconds that connections are refused for: shorter than the pause before a second attempt."""
+_PAGE = b"<html><body>Please log in</body></html>"
+_STATUSES = {
+    "500_before": (500, {}),
+    "500_after": (500, {}),
+    "502_before": (502, {}),
+    "502_after": (502, {}),
+    "503_retry_after": (503, {"Retry-After": "0"}),
+    "429_retry_after": (429, {"Retry-After": "0"}),
+    "401": (401, {}),
+}
+
+
+@dataclass
+class Request:
+    """A request as it came in."""
+
+    method: str
+    path: str
+    headers: list[tuple[bytes, bytes]]
+    body: bytes
+
+
+@dataclass
+class Answer:
+    """What the application says to it."""
+
+    status: int = 0
+    headers: list[tuple[bytes, bytes]] = field(default_factory=list)
+    body: bytes = b""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Hits the requests from ``at`` on, ``times`` of them."""
+
+    kind: str
+    at: int
+    times: int = 1
+
+    def hits(self, index: int) -> bool:
+        return self.at <= index < self.at + self.times
+
+
+class FaultyServer:
+    """One sandbox, one port, and the faults that are on."""
+
+    def __init__(self) -> None:
+        # Bound and never listened on: while the listener is closed, nobody else can take the port.
+        self._reserved = _bound(0)
+        self.port: int = self._reserved.getsockname()[1]
+        self._server: asyncio.Server | None = None
+        self._clients: set[asyncio.StreamWriter] = set()
+        self._late: set[asyncio.Task[Any]] = set()
+        self._held: asyncio.Queue[str] = asyncio.Queue()
+        self._store: AccountStore | None = None
+
+    async def reset(self, seed: list[object], options: dict[str, Any], faults: list[dict[str, Any]]) -> dict[str, Any]:
+        """Begins anew with these accounts."""
+        await self._settle()
+        behaviour = SandboxOptions(**options)
+        if self._store:
+            self._store.close()
+        self._store = AccountStore(behaviour)
+        for one in read_accounts(seed):
+            self._store.create(one)
+        mailer = Mailer(smtp_port=9, smtps_port=9, trust=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+        parts = Parts(
+            options=behaviour, store=self._store, tokens=Tokens(900), mailer=mailer, sink=Sink(behaviour.mailboxes)
+        )
+        self._app = build_app(parts)
+        return await self.arm(faults)
+
+    async def arm(self, faults: list[dict[str, Any]]) -> dict[str, Any]:
+        """Puts other faults in place of those that are on, and counts the requests from 0 again."""
+        await self._settle()
+        self._faults = [Fault(**one) for one in faults]
+        self._log: list[dict[str, Any]] = []
+        self._held = asyncio.Queue()
+        await self._listen()
+        self._expect_refusal()
+        return {"port": self.port}
+
+    async def state(self) -> dict[str, Any]:
+        """The accounts and the requests so far, once nothing is under way any more."""
+        await self._settle()
+        assert self._store is not None
+        accounts = [{"id": one.id, **asdict(one.settings)} for one in self._store.list()]
+        return {"accounts": accounts, "log": self._log}
+
+    async def held(self) -> dict[str, Any]:
+        """Waits until a request is held, and says which."""
+        return {"line": await asyncio.wait_for(self._held.get(), 30)}
+
+    async def _settle(self) -> None:
+        """Drops every connection, and waits for what their requests still bring about."""
+        while self._clients or self._late:
+            for writer in self._clients:
+                writer.transport.abort()
+            if self._late:
+                await asyncio.wait(self._late)
+            await asyncio.sleep(0.001)
+
+    async def _listen(self) -> None:
+        if self._server is None:
+            self._server = await asyncio.start_server(self._connected, sock=_bound(self.port), backlog=64)
+
+    def _expect_refusal(self) -> None:
+        """Closes the listener if the next request is to find it closed."""
+        upcoming = self._refusal_next()
+        if upcoming and self._server:
+            self._server.close()
+            self._server = None
+            if upcoming.kind == "refused":
+                _spawn(self._reopen(upcoming.times), self._late)
+            for writer in self._clients:
+                writer.transport.abort()
+
+    def _refusal_next(self) -> Fault | None:
+        return next((one for one in self._faults if one.kind in REFUSALS and one.hits(len(self._log))), None)
+
+    async def _reopen(self, times: int) -> None:
+        await asyncio.sleep(_OUTAGE * times)
+        # What came to nothing counts as requests, or the outage would begin again at once.
+        self._log += [{"line": "", "fault": "refused"}] * times
+        await self._listen()
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._clients.add(writer)
+        try:
+            while request := await _received(reader):
+                if not await self._serve(request, reader, writer):
+                    break
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            self._clients.discard(writer)
+            writer.transport.abort() if writer.transport.is_closing() else writer.close()
+
+    async def _serve(self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+        """Answers, well or badly; whether the connection goes on."""
+        index = len(self._log)
+        fault = next((one.kind for one in self._faults if one.hits(index)), None)
+        line = f"{request.method} {request.path}"
+        self._log.append({"line": line, "fault": fault})
+        if fault in HELD:
+            return await self._hold(fault or "", request, reader, line)
+        if fault == LATE:
+            await reader.read()
+            _spawn(self._carry_out(request), self._late)
+            return False
+        answer = await self._carry_out(request) if fault is None or fault in AFTER else Answer()
+        return await self._answer(fault, answer, reader, writer)
+
+    async def _hold(self, fault: str, request: Request, reader: asyncio.StreamReader, line: str) -> bool:
+        if fault == "held_after":
+            await self._carry_out(request)
+        self._held.put_nowait(line)
+        await reader.read()
+        if fault == "held_late":
+            await self._carry_out(request)
+        return False
+
+    async def _answer(
+        self, fault: str | None, answer: Answer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> bool:
+        if fault in {"timeout_before", "timeout_after"}:
+            await reader.read()
+            return False
+        if fault in {*REFUSALS, "reset_before", "reset_after"}:
+            _reset(writer)
+            return False
+        if fault in _STATUSES:
+            status, headers = _STATUSES[fault]
+            answer = Answer(status, [(name.encode(), value.encode()) for name, value in headers.items()], b"")
+        elif fault in {"html_before", "html_after"}:
+            answer = Answer(200, [(b"content-type", b"text/html")], _PAGE)
+        elif fault == "truncated":
+            answer.body = answer.body[: len(answer.body) // 2] or b"{"
+        await self._send(answer, writer, cut=fault == "cut_off")
+        return fault != "cut_off"
+
+    async def _send(self, answer: Answer, writer: asyncio.StreamWriter, *, cut: bool) -> None:
+        refused_next = self._refusal_next() is not None
+        headers = [pair for pair in answer.headers if pair[0] not in (b"content-length", b"connection")]
+        if answer.status != 204:
+            headers.append((b"content-length", str(len(answer.body) + (8 if cut else 0)).encode()))
+        if refused_next:
+            headers.append((b"connection", b"close"))
+        head = b"".join(b"%s: %s\r\n" % pair for pair in headers)
+        writer.write(b"HTTP/1.1 %d Status\r\n%s\r\n%s" % (answer.status, head, answer.body))
+        if refused_next:
+            self._clients.discard(writer)
+            self._expect_refusal()
+            self._clients.add(writer)
+        await writer.drain()
+
+    async def _carry_out(self, request: Request) -> Answer:
+        """Lets the application do it."""
+        answer = Answer()
+        scope = {
+            "type": "http",
+            "asgi": {"version": "3.0"},
+            "http_version": "1.1",
+            "method": request.method,
+            "scheme": "http",
+            "path": request.path,
+            "raw_path": request.path.encode(),
+            "query_string": b"",
+            "root_path": "",
+            "headers": request.headers,
+            "client": ("127.0.0.1", 1),
+            "server": ("127.0.0.1", self.port),
+        }
+
+        async def receive() -> dict[str, Any]:
+            return {"type": "http.request", "body": request.body, "more_body": False}
+
+        async def send(message: Any) -> None:  # noqa: ANN401 - ASGI's message
+            if message["type"] == "http.response.start":
+                answer.status, answer.headers = message["status"], list(message["headers"])
+            else:
+                answer.body += message.get("body", b"")
+
+        await self._app(scope, receive, send)  # type: ignore[arg-type]
+        return answer
+
+
+def _bound(port: int) -> socket.socket:
+    bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    bound.bind(("127.0.0.1", port))
+    return bound
+
+
+def _reset(writer: asyncio.StreamWriter) -> None:
+    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
+
+
+def _spawn(work: Coroutine[Any, Any, Any], tasks: set[asyncio.Task[Any]]) -> None:
+    task = asyncio.get_running_loop().create_task(work)
+    tasks.add(task)
+    task.add_done_callback(tasks.discard)
+
+
+async def _received(reader: asyncio.StreamReader) -> Request | None:
+    try:
+        head = await reader.readuntil(b"\r\n\r\n")
+    except asyncio.IncompleteReadError:
+        return None
+    first, *rest = head[:-4].split(b"\r\n")
+    method, path, _ = first.decode().split(" ")
+    headers = [(name.lower(), value.strip()) for name, _, value in (line.partition(b":") for line in rest)]
+    length = int(dict(headers).get(b"content-length", b"0"))
+    return Request(method, path, headers, await reader.readexactly(length))
+
+
+async def _main() -> None:
+    server = FaultyServer()
+    loop = asyncio.get_running_loop()
+    ended = asyncio.Event()
+
+    def obey() -> None:
+        for line in sys.stdin:
+            command = json.loads(line)
+            result = asyncio.run_coroutine_threadsafe(getattr(server, command.pop("do"))(**command), loop).result()
+            print(json.dumps(result), flush=True)  # noqa: T201 - the way back
+        loop.call_soon_threadsafe(ended.set)
+
+    threading.Thread(target=obey, daemon=True).start()
+    await ended.wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(_main())
