@@ -35,6 +35,6 @@ LATE: Final = "late"
 """The client gives up first, and only then the request has its effect."""
 
 HELD: Final = ("held_before", "held_after", "held_late")
-"""The request is held, before or after its effect, until the client is gone (``held_late``: and then has its effect)."""
+"""The request is held, before or after its effect, until the client is gone; ``held_late`` has its effect then."""
 
 KINDS: Final = (*BEFORE, *AFTER, LATE)

@@ -1,6 +1,6 @@
 """The sandbox's API in a process of its own, behind an HTTP server that does at chosen requests what it should not.
 
-Run as ``python -m tests.faults.server``. Commands come in on standard input, one JSON object a line, and each is answered
+Run as ``python -m tests.faults.server``. Commands come in on standard input, a JSON object a line; each is answered
 by one line on standard output.
 """
 

@@ -1,69 +1,64 @@
-"""Secrets are masked in texts that others wrote."""
-
 from __future__ import annotations
 
 import base64
-import html
 import json
 from urllib.parse import quote, quote_plus
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from reconciler.model.redaction import Redactor
 from reconciler.model.secret import Secret
+from tests.worlds import BOUNDED
 
-SECRET = "s3cr3t/pass+wörd <&>\"'"
+HARD = 'pä ss/"w\\ord&+ÿ~?'
 
 
-@pytest.fixture
-def redactor() -> Redactor:
-    known = Redactor()
-    known.add(Secret(SECRET))
-    return known
+def redacted(text: str, *secrets: str) -> str:
+    redactor = Redactor()
+    for secret in secrets:
+        redactor.add(Secret(secret))
+    return redactor.redact(text)
 
 
 @pytest.mark.parametrize(
     "form",
     [
-        SECRET,
-        quote(SECRET, safe=""),
-        quote_plus(SECRET),
-        json.dumps(SECRET)[1:-1],
-        json.dumps(SECRET, ensure_ascii=False)[1:-1],
-        repr(SECRET)[1:-1],
-        html.escape(SECRET),
-        base64.b64encode(SECRET.encode()).decode(),
-        base64.urlsafe_b64encode(SECRET.encode()).decode(),
+        HARD,
+        quote(HARD, safe=""),
+        quote_plus(HARD),
+        json.dumps(HARD)[1:-1],
+        json.dumps(HARD, ensure_ascii=False)[1:-1],
+        repr(HARD)[1:-1],
+        base64.b64encode(HARD.encode()).decode(),
+        base64.b64encode(HARD.encode()).decode().rstrip("="),
+        base64.urlsafe_b64encode(HARD.encode()).decode(),
     ],
 )
-def test_a_secret_is_masked_in_every_encoding(redactor: Redactor, form: str) -> None:
-    assert redactor.redact(f"the server said <{form}>.") == "the server said <***>."
+def test_a_secret_is_masked_in_each_of_its_encodings(form: str) -> None:
+    assert redacted(f"before {form} after {form}", HARD) == "before *** after ***"
 
 
-@pytest.mark.parametrize("user", ["", "u", "us", "use", "user"])
-def test_a_secret_is_masked_inside_longer_base64_at_any_alignment(redactor: Redactor, user: str) -> None:
-    encoded = base64.b64encode(f"\0{user}\0{SECRET}".encode()).decode()
-    left = redactor.redact(encoded)
-    assert "***" in left
-    # What is left is what the neighbours have a share in: two characters on either side at the most, and the user.
-    assert len(left.replace("***", "")) <= len(encoded) - len(SECRET.encode()) * 8 // 6 + 2
+def test_a_secret_within_another_does_not_leave_the_rest_of_it() -> None:
+    assert redacted("it is hunter22-long", "hunter22", "hunter22-long") == "it is ***"
 
 
-def test_a_short_secret_is_masked_only_as_a_word() -> None:
-    redactor = Redactor()
-    redactor.add(Secret("p"))
-    assert redactor.redact("password p is not a port") == "password *** is not a port"
+def test_a_short_secret_is_masked_only_where_it_stands_as_a_word() -> None:
+    assert redacted("pin is p, not a ship", "p") == "pin is ***, not a ship"
 
 
-def test_the_longest_secret_is_masked_first() -> None:
-    redactor = Redactor()
-    redactor.add(Secret("abcdef"))
-    assert redactor.redact("abcdef-ghi") == "***-ghi"
-    redactor.add(Secret("abcdef-ghi"))
-    assert redactor.redact("abcdef-ghi") == "***"
+def test_text_without_a_secret_stays_as_it_is() -> None:
+    assert redacted("nothing here", "canary", "") == "nothing here"
 
 
-def test_an_empty_secret_masks_nothing() -> None:
-    redactor = Redactor()
-    redactor.add(Secret(""))
-    assert redactor.redact("as it was") == "as it was"
+def test_a_secret_that_is_not_utf8_is_masked_too() -> None:
+    assert redacted("it is \udcff\udcfe-canary", "\udcff\udcfe-canary") == "it is ***"
+
+
+@given(st.text(min_size=6), st.text(), st.text())
+@BOUNDED
+def test_no_long_secret_survives(secret: str, before: str, after: str) -> None:
+    # The mask itself and what surrounds it can spell a secret made of asterisks; that gives nothing away.
+    if "*" not in secret:
+        assert secret not in redacted(before + secret + after, secret).replace("***", "\0")

@@ -1,0 +1,298 @@
+from __future__ import annotations
+
+import signal
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from reconciler.apply.executor import Abort, OnFailure
+from reconciler.errors import RejectedError, UnreachableError
+from reconciler.model.desired import TestSettings, TestWhen
+from reconciler.model.outcome import Status
+from tests.apply.runs import Listening, carry_out, planned, said
+from tests.fake_server import FakeServer, Fault, Rules
+from tests.plan.declarations import declare
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from reconciler.model.change import Change
+    from tests.fake_server import Call
+
+NO = Fault(RejectedError.of("no"))
+PATIENCE = 20
+"""Seconds after which a test that waits for something is given up."""
+NO_TURN = "the run ended before its turn"
+
+
+def creates(*addresses: str, **fields: Any) -> tuple[FakeServer, Any]:  # noqa: ANN401 - a plan
+    server = FakeServer.holding()
+    return server, planned(server, *(declare(one, name=one, **fields) for one in addresses))
+
+
+def test_an_empty_plan_has_no_outcomes() -> None:
+    server, plan = creates()
+    assert carry_out(plan, server) == ()
+
+
+def test_outcomes_come_in_the_order_of_the_changes_with_their_ids() -> None:
+    server = FakeServer.holding({"email": "a@x"}, {"email": "b@x"})
+    plan = planned(server, declare("b@x", name="B"), declare("c@x", name="C"))
+    outcomes = carry_out(plan, server)
+    assert said(outcomes) == ["delete a@x: applied", "update b@x: applied", "create c@x: applied"]
+    assert [one.id for one in outcomes] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("parallelism", [2, 5])
+def test_as_many_writes_as_allowed_are_under_way_at_the_same_time(parallelism: int) -> None:
+    server, plan = creates(*(f"u{place}@x" for place in range(2 * parallelism)))
+    barrier = threading.Barrier(parallelism, timeout=PATIENCE)
+    server.hooks["create"] = lambda _call: (barrier.wait(), None)[1]
+    outcomes = carry_out(plan, server, parallelism=parallelism)
+    assert {one.status for one in outcomes} == {Status.APPLIED}
+
+
+def test_no_more_writes_than_allowed_are_under_way_at_the_same_time() -> None:
+    server, plan = creates(*(f"u{place}@x" for place in range(12)))
+    lock, under_way, most = threading.Lock(), 0, 0
+
+    def enter(_change: Change) -> None:
+        nonlocal under_way, most
+        with lock:
+            under_way += 1
+            most = max(most, under_way)
+
+    def leave(_change: Change) -> None:
+        nonlocal under_way
+        with lock:
+            under_way -= 1
+
+    carry_out(plan, server, parallelism=3, listener=Listening(enter, leave))
+    assert most <= 3
+
+
+def test_the_listener_hears_of_every_step_before_and_after() -> None:
+    server = FakeServer.holding({"email": "a@x", "name": "A"}, {"email": "b@x", "name": "B"})
+    plan = planned(server, declare("a@x", name="B"), declare("b@x", name="A"))
+    listener = Listening()
+    carry_out(plan, server, listener=listener)
+    assert listener.heard == [
+        "before update a@x",
+        "after update a@x: applied",
+        "before update b@x",
+        "after update b@x: applied",
+        "before update a@x",
+        "after update a@x: applied",
+    ]
+
+
+def test_what_depends_on_a_failure_is_skipped_and_nothing_else() -> None:
+    held = [{"email": f"{name}@x", "name": name} for name in ("a", "b", "c", "z")]
+    server = FakeServer.holding(*held)
+    desired = [declare("a@x", name="b"), declare("b@x", name="c"), declare("c@x", name="d"), declare("z@x", name="y")]
+    plan = planned(server, *desired)
+    server.script("update", NO)
+    assert said(carry_out(plan, server)) == [
+        "update a@x: skipped (needs the change of b@x, which did not succeed)",
+        "update b@x: skipped (needs the change of c@x, which did not succeed)",
+        "update c@x: failed (no)",
+        "update z@x: applied",
+    ]
+
+
+def test_a_step_with_two_requirements_is_skipped_once_the_first_has_failed() -> None:
+    server = FakeServer.holding({"email": "a@x", "name": "A", "default": True}, {"email": "b@x", "name": "B"})
+    successor = declare("c@x", name="D", default=True)
+    plan = planned(server, declare("a@x", name="B", default=False), declare("b@x", name="C"), successor)
+    server.script("update", NO)
+    assert [one.status for one in carry_out(plan, server)] == ["skipped", "failed", "applied"]
+
+
+def test_a_default_that_cannot_be_created_first_does_not_keep_the_others_from_being_created() -> None:
+    server = FakeServer.holding(rules=Rules(first_is_default=True))
+    plan = planned(server, declare("a@x", name="A", default=False), declare("b@x", name="B", default=True))
+    server.script("create", NO)
+    assert said(carry_out(plan, server)) == [
+        "create a@x: failed (the server did not keep default)",
+        "create b@x: failed (no)",
+    ]
+
+
+def test_deletes_that_free_nothing_start_when_all_else_is_done() -> None:
+    server = FakeServer.holding({"email": "d1@x"}, {"email": "d2@x"})
+    plan = planned(server, *(declare(f"u{place}@x", name=f"{place}") for place in range(6)))
+    created = threading.Semaphore(0)
+
+    def at_delete(change: Change) -> None:
+        if change.action == "delete":
+            # All six are through, not merely begun; this never waits unless the order is wrong.
+            assert [created.acquire(blocking=False) for _ in range(3)] == [True] * 3
+
+    def at_end(change: Change) -> None:
+        if change.action == "create":
+            created.release()
+
+    outcomes = carry_out(plan, server, parallelism=8, listener=Listening(at_delete, at_end))
+    assert {one.status for one in outcomes} == {Status.APPLIED}
+    assert [call.split()[0] for call in server.writes()] == ["create"] * 6 + ["delete"] * 2
+
+
+def test_independent_deletes_run_although_something_failed() -> None:
+    server = FakeServer.holding({"email": "a@x"})
+    plan = planned(server, declare("n@x", name="N"))
+    server.script("create", NO)
+    assert said(carry_out(plan, server)) == ["delete a@x: applied", "create n@x: failed (no)"]
+
+
+@pytest.mark.parametrize(
+    ("on_failure", "expected"),
+    [
+        (OnFailure.CONTINUE, ["applied", "failed", "applied", "applied"]),
+        (OnFailure.ROLLBACK, ["applied", "failed", "applied", "applied"]),
+        (OnFailure.STOP, ["applied", "failed", "not_attempted", "not_attempted"]),
+    ],
+)
+def test_a_failure_stops_the_rest_where_asked(on_failure: OnFailure, expected: list[str]) -> None:
+    server, plan = creates("a@x", "b@x", "c@x", "d@x")
+    server.script("create", None, NO)
+    assert [one.status for one in carry_out(plan, server, on_failure=on_failure)] == expected
+
+
+def test_a_test_that_fails_after_the_write_stops_the_rest_where_asked() -> None:
+    server, plan = creates("a@x", "b@x", test=TestSettings(TestWhen.AFTER, "ops@x"))
+    server.tests_fail = lambda _fields: "no"
+    assert said(carry_out(plan, server, on_failure=OnFailure.STOP)) == [
+        "create a@x: applied",
+        f"create b@x: not_attempted ({NO_TURN})",
+    ]
+
+
+def test_what_is_stopped_before_it_begins_is_not_attempted() -> None:
+    server, plan = creates("a@x", "b@x")
+    stop = threading.Event()
+    stop.set()
+    assert said(carry_out(plan, server, stop=stop)) == [
+        f"create a@x: not_attempted ({NO_TURN})",
+        f"create b@x: not_attempted ({NO_TURN})",
+    ]
+    assert server.calls == []
+
+
+def test_a_stop_lets_writes_in_flight_finish_and_starts_no_other() -> None:
+    server, plan = creates("a@x", "b@x", "c@x")
+    stop = threading.Event()
+    server.hooks["create"] = lambda _call: stop.set()
+    assert [one.status for one in carry_out(plan, server, stop=stop)] == ["applied", "not_attempted", "not_attempted"]
+
+
+def test_a_stop_during_a_test_before_the_write_keeps_the_write_from_starting() -> None:
+    server, plan = creates("a@x", test=TestSettings(TestWhen.BEFORE, "ops@x"))
+    stop = threading.Event()
+    server.hooks["test"] = lambda _call: stop.set()
+    (outcome,) = carry_out(plan, server, stop=stop)
+    assert said([outcome]) == [f"create a@x: not_attempted ({NO_TURN})"]
+    assert (outcome.test and outcome.test.passed, server.writes()) == (True, [])
+
+
+def test_a_stop_between_two_steps_of_a_change_tells_of_the_temporary_name() -> None:
+    server = FakeServer.holding({"email": "a@x", "name": "A"}, {"email": "b@x", "name": "B"})
+    plan = planned(server, declare("a@x", name="B"), declare("b@x", name="A"))
+    stop = threading.Event()
+    server.hooks["update"] = lambda _call: stop.set()
+    assert said(carry_out(plan, server, stop=stop)) == [
+        f"update a@x: failed (the account was left under its temporary name: {NO_TURN})",
+        f"update b@x: not_attempted ({NO_TURN})",
+    ]
+
+
+@pytest.fixture
+def _abort_at_signal() -> Iterator[None]:
+    def handle(*_signal: object) -> None:
+        raise Abort
+
+    former = signal.signal(signal.SIGUSR1, handle)
+    yield
+    signal.signal(signal.SIGUSR1, former)
+
+
+@pytest.mark.usefixtures("_abort_at_signal")
+def test_an_abort_leaves_what_is_in_flight_unknown_and_keeps_what_is_done() -> None:
+    server, plan = creates("a@x", "b@x", "c@x", "d@x")
+    release, done = threading.Event(), threading.Event()
+
+    def block(call: Call) -> None:
+        if call.subject == "b@x":
+            assert done.wait(PATIENCE)
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
+            release.wait(PATIENCE)
+
+    def at_end(change: Change) -> None:
+        if change.address == "c@x":
+            done.set()
+            release.wait(PATIENCE)
+
+    server.hooks["create"] = block
+    stop = threading.Event()
+    outcomes = carry_out(plan, server, stop=stop, parallelism=2, listener=Listening(after=at_end))
+    release.set()
+    unknown = "unknown (interrupted while the write was under way)"
+    assert said(outcomes) == [
+        "create a@x: applied",
+        f"create b@x: {unknown}",
+        f"create c@x: {unknown}",
+        f"create d@x: not_attempted ({NO_TURN})",
+    ]
+    assert stop.is_set()
+
+
+def test_a_bug_in_one_step_does_not_lose_the_others() -> None:
+    server, plan = creates("a@x", "b@x")
+
+    def bug(call: Call) -> None:
+        if call.subject == "a@x":
+            raise ZeroDivisionError
+
+    server.hooks["create"] = bug
+    assert said(carry_out(plan, server)) == [
+        "create a@x: unknown (internal error (ZeroDivisionError))",
+        "create b@x: applied",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (UnreachableError.of("the disk is full"), "the disk is full"),
+        (ZeroDivisionError(), "internal error (ZeroDivisionError)"),
+    ],
+)
+def test_what_the_listener_cannot_note_before_is_not_written_and_afterwards_stays_what_it_is(
+    error: Exception, words: str
+) -> None:
+    def fail(change: Change) -> None:
+        if change.address == "a@x":
+            raise error
+
+    server, plan = creates("a@x", "b@x")
+    assert said(carry_out(plan, server, listener=Listening(before=fail))) == [
+        f"create a@x: failed (not written: {words})",
+        "create b@x: applied",
+    ]
+    server, plan = creates("a@x", "b@x")
+    assert said(carry_out(plan, server, listener=Listening(after=fail))) == [
+        f"create a@x: applied (the outcome could not be noted: {words})",
+        "create b@x: applied",
+    ]
+
+
+def test_a_note_that_was_there_stays_beside_what_the_listener_says() -> None:
+    def fail(_change: Change) -> None:
+        raise UnreachableError.of("the disk is full")
+
+    server = FakeServer.holding({"email": "a@x"})
+    plan = planned(server)
+    server.accounts.clear()
+    assert said(carry_out(plan, server, listener=Listening(after=fail))) == [
+        "delete a@x: applied (was gone already; nothing written; the outcome could not be noted: the disk is full)"
+    ]

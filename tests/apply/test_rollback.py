@@ -1,0 +1,169 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from reconciler.apply.executor import OnFailure
+from reconciler.errors import ApiError, OutcomeUnknownError, RejectedError
+from reconciler.model.desired import Policy, TestSettings, TestWhen
+from reconciler.model.secret import Secret
+from tests.apply.runs import carry_out, planned, said
+from tests.fake_server import FakeServer, Fault, Rules, account
+from tests.plan.declarations import declare, globs
+
+if TYPE_CHECKING:
+    from reconciler.model.account import Fields
+    from reconciler.model.change import Plan
+    from tests.fake_server import Call
+
+AFTER = TestSettings(TestWhen.AFTER, "ops@x")
+HIDES = Rules(hidden_passwords=True)
+AUTH: Fields = {"email": "a@x", "name": "A", "has_auth": True, "password": Secret("p"), "smtp_server": "mx.x"}
+SINGLE = Rules(single_default=True, keep_default=True)
+
+
+def undone(server: FakeServer, plan: Plan, **options: Any) -> list[str]:  # noqa: ANN401 - ApplyOptions has their types
+    """What becomes of a plan whose tests all fail."""
+    server.tests_fail = lambda _fields: "535"
+    return said(carry_out(plan, server, on_failure=OnFailure.ROLLBACK, **options))
+
+
+def failed(what: str) -> str:
+    return f"failed (the test failed: 535) ({what})"
+
+
+def test_an_update_that_fails_its_test_gets_its_former_settings_back() -> None:
+    server = FakeServer.holding({**AUTH, "smtp_port": 25})
+    before = server.state()
+    plan = planned(server, declare("n@x", 1, name="N", smtp_port=None, password=Secret("q"), test=AFTER))
+    assert undone(server, plan) == [f"update n@x: {failed('rolled back: the account has its former settings again')}"]
+    assert server.state() == before
+
+
+def test_a_create_that_fails_its_test_is_deleted_again() -> None:
+    server = FakeServer.holding()
+    plan = planned(server, declare("a@x", name="A", test=AFTER))
+    assert undone(server, plan) == [f"create a@x: {failed('rolled back: the new account was deleted again')}"]
+    assert server.accounts == {}
+
+
+def test_what_passes_its_test_stays() -> None:
+    server = FakeServer.holding()
+    plan = planned(server, declare("a@x", name="A", test=AFTER))
+    assert said(carry_out(plan, server, on_failure=OnFailure.ROLLBACK)) == ["create a@x: applied"]
+
+
+def test_what_was_in_place_already_is_not_ours_to_take_back() -> None:
+    server = FakeServer.holding()
+    plan = planned(server, declare("a@x", name="A", test=AFTER))
+    server.accounts[1] = account("a@x", 1, name="A")
+    assert undone(server, plan, recheck=True) == ["create a@x: applied (was in place already; nothing written)"]
+    assert list(server.accounts) == [1]
+
+
+def test_an_account_that_somebody_else_changed_meanwhile_is_left_alone() -> None:
+    server = FakeServer.holding({"email": "a@x", "name": "A"})
+    plan = planned(server, declare("a@x", name="B", test=AFTER))
+
+    def meddle(_call: Call) -> None:
+        server.accounts[1] = server.accounts[1].overlaid({"smtp_port": 99})
+
+    server.hooks["test"] = meddle
+    assert undone(server, plan) == [
+        f"update a@x: {failed('not rolled back: somebody else has changed the account since')}"
+    ]
+    assert server.accounts[1].name == "B"
+
+
+def test_a_hidden_password_that_was_replaced_cannot_be_put_back_and_the_report_says_so() -> None:
+    server = FakeServer.holding(AUTH, rules=HIDES)
+    plan = planned(server, declare("a@x", name="B", password=Secret("q"), test=AFTER))
+    what = "rolled back, except for the password: the server does not show the former one"
+    assert undone(server, plan) == [f"update a@x: {failed(what)}"]
+    assert (server.accounts[1].name, server.accounts[1].fields["password"]) == ("A", Secret("q"))
+
+
+def test_a_rotation_leaves_nothing_to_put_back() -> None:
+    server = FakeServer.holding(AUTH, rules=HIDES)
+    plan = planned(server, declare("a@x", password=Secret("q"), test=AFTER), rotate_passwords=True)
+    what = "rolled back, except for the password: the server does not show the former one"
+    assert undone(server, plan) == [f"update a@x: {failed(what)}"]
+
+
+HIDDEN_WAY = "not rolled back: the server hides the former password, and the new one must not take its place"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"smtp_server": "new.x", "password": Secret("q")},
+        {"has_auth": False},
+        {"has_auth": False, "password": None},
+    ],
+)
+def test_the_new_password_never_goes_to_the_former_server_nor_is_one_invented(fields: Fields) -> None:
+    server = FakeServer.holding(AUTH, rules=HIDES)
+    declaration = declare("a@x", None, None, AFTER, **fields)
+    plan = planned(server, declaration)
+    assert undone(server, plan) == [f"update a@x: {failed(HIDDEN_WAY)}"]
+    assert len(server.writes()) == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (RejectedError.of("400 no"), "not rolled back: 400 no"),
+        (OutcomeUnknownError.of("reset"), "whether it was rolled back is unknown: reset"),
+        (ApiError.of("odd"), "whether it was rolled back is unknown: odd"),
+    ],
+)
+def test_a_rollback_that_goes_wrong_says_what_is_certain(error: ApiError, words: str) -> None:
+    server = FakeServer.holding({"email": "a@x", "name": "A"})
+    plan = planned(server, declare("a@x", name="B", test=AFTER))
+    server.script("update", None, Fault(error))
+    assert undone(server, plan) == [f"update a@x: {failed(words)}"]
+
+
+def test_a_rollback_names_the_fields_that_the_server_did_not_keep() -> None:
+    server = FakeServer.holding({"email": "a@x", "name": "A"})
+    plan = planned(server, declare("a@x", name="B", test=AFTER))
+    server.answers["update"] = lambda answer: answer.overlaid({"name": "B"})
+    assert undone(server, plan) == [f"update a@x: {failed('rolled back, but the server did not keep name')}"]
+
+
+@pytest.mark.parametrize("rules", [Rules(), SINGLE])
+@pytest.mark.parametrize("email", ["new@x", "b@x"])
+def test_the_former_default_account_is_the_default_again(rules: Rules, email: str) -> None:
+    server = FakeServer.holding({"email": "a@x", "default": True}, {"email": "b@x"}, rules=rules)
+    before = server.state()
+    desired = [declare("a@x", default=False), declare("b@x", default=False)]
+    desired = [one for one in desired if one.account.email != email]
+    plan = planned(server, *desired, declare(email, name=email, default=True, test=AFTER))
+    outcomes = undone(server, plan)
+    assert outcomes[0] == f"update a@x: skipped (needs the change of {email}, which did not succeed)"
+    assert "rolled back: " in outcomes[1]
+    assert server.state() == before
+
+
+def test_a_former_default_account_that_cannot_be_promoted_again_is_named() -> None:
+    server = FakeServer.holding({**AUTH, "default": True}, rules=Rules(single_default=True, hidden_passwords=True))
+    plan = planned(server, declare("b@x", name="B", default=True, test=AFTER))
+    what = "rolled back: the new account was deleted again; a@x was the default account and is not any more"
+    assert undone(server, plan)[1] == f"create b@x: {failed(what)}"
+
+
+def test_a_former_default_account_that_is_not_ours_is_named_and_not_touched() -> None:
+    server = FakeServer.holding({"email": "i-1@x", "default": True}, {"email": "b@x"}, rules=Rules(single_default=True))
+    policy = Policy(ignore=globs("i-*"))
+    plan = planned(server, declare("b@x", default=True, test=AFTER), policy=policy)
+    what = "rolled back: the account has its former settings again; i-1@x was the default account and is not any more"
+    assert undone(server, plan) == [f"update b@x: {failed(what)}"]
+    assert server.writes() == ["update 2", "update 2"]
+
+
+def test_a_default_account_that_stays_the_default_needs_no_promotion() -> None:
+    server = FakeServer.holding({"email": "a@x", "default": True})
+    plan = planned(server, declare("a@x", name="B", default=True, test=AFTER))
+    undone(server, plan)
+    assert server.writes() == ["update 1", "update 1"]

@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+import signal
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from reconciler.apply.executor import Abort
+from reconciler.apply.trial import attempt_all
+from reconciler.errors import RejectedError
+from reconciler.model.desired import TestWhen
+from reconciler.model.outcome import Outcome, Status, TestOutcome
+from reconciler.model.secret import UNKNOWN
+from reconciler.model.trial import Trial
+from tests.apply.runs import said
+from tests.fake_server import BLANK, FakeServer, Fault, lost
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from reconciler.model.account import Value
+    from tests.fake_server import Call
+
+PATIENCE = 20
+NO_TURN = "the run ended before its turn"
+
+
+def trial(address: str, **fields: Value) -> Trial:
+    return Trial(address=address, fields={**BLANK, "email": address, **fields}, to_email="ops@x", id=7)
+
+
+def tried(
+    server: FakeServer, trials: Sequence[Trial], parallelism: int = 1, stop: threading.Event | None = None
+) -> tuple[Outcome, ...]:
+    return attempt_all(server, trials, parallelism=parallelism, stop=stop or threading.Event())
+
+
+def test_each_account_is_tried_once_and_reported_in_order() -> None:
+    server = FakeServer()
+    server.tests_fail = lambda fields: "535 no" if fields["email"] == "b@x" else None
+    outcomes = tried(server, [trial("a@x"), trial("b@x")])
+    failed = "the test failed: 535 no"
+    passed = TestOutcome(TestWhen.BEFORE, "ops@x", passed=True)
+    assert outcomes == (
+        Outcome(address="a@x", action="test", status=Status.APPLIED, id=7, test=passed),
+        Outcome(
+            address="b@x",
+            action="test",
+            status=Status.FAILED,
+            id=7,
+            error=failed,
+            test=TestOutcome(TestWhen.BEFORE, "ops@x", False, failed),
+        ),
+    )
+    assert server.methods() == ["test a@x", "test b@x"]
+
+
+def test_nothing_to_try_is_no_outcome() -> None:
+    assert tried(FakeServer(), []) == ()
+
+
+def test_trials_run_at_the_same_time() -> None:
+    server = FakeServer()
+    barrier = threading.Barrier(3, timeout=PATIENCE)
+    server.hooks["test"] = lambda _call: (barrier.wait(), None)[1]
+    outcomes = tried(server, [trial(f"{name}@x") for name in "abcdef"], parallelism=3)
+    assert {one.status for one in outcomes} == {Status.APPLIED}
+
+
+def test_a_hidden_password_cannot_be_tried_and_nothing_is_sent() -> None:
+    server = FakeServer()
+    assert said(tried(server, [trial("a@x", has_auth=True, password=UNKNOWN)])) == [
+        "test a@x: failed (cannot be tested: the server hides the password, and none is declared)"
+    ]
+    assert server.calls == []
+
+
+def test_a_hidden_password_without_authentication_is_left_out() -> None:
+    server = FakeServer()
+    assert said(tried(server, [trial("a@x", password=UNKNOWN)])) == ["test a@x: applied"]
+    assert "password" not in (server.calls[0].fields or {})
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        (Fault(RejectedError.of("400 no")), "the test failed: 400 no"),
+        (Fault(lost(), "after"), "the test has no clear outcome, its mail may have been sent: connection reset"),
+    ],
+)
+def test_a_trial_that_goes_wrong_is_not_repeated_and_says_what_is_certain(fault: Fault, words: str) -> None:
+    server = FakeServer()
+    server.script("test", fault)
+    assert said(tried(server, [trial("a@x")])) == [f"test a@x: failed ({words})"]
+    assert server.methods() == ["test a@x"]
+
+
+def test_a_stop_lets_trials_in_flight_finish_and_starts_no_other() -> None:
+    server = FakeServer()
+    stop = threading.Event()
+    server.hooks["test"] = lambda _call: stop.set()
+    assert said(tried(server, [trial("a@x"), trial("b@x")], stop=stop)) == [
+        "test a@x: applied",
+        f"test b@x: not_attempted ({NO_TURN})",
+    ]
+
+
+def test_a_bug_in_one_trial_does_not_lose_the_others() -> None:
+    server = FakeServer()
+
+    def bug(call: Call) -> None:
+        if call.subject == "a@x":
+            raise ZeroDivisionError
+
+    server.hooks["test"] = bug
+    assert said(tried(server, [trial("a@x"), trial("b@x")])) == [
+        "test a@x: unknown (internal error (ZeroDivisionError))",
+        "test b@x: applied",
+    ]
+
+
+def test_an_abort_does_not_wait_for_the_trial_in_flight() -> None:
+    def handle(*_signal: object) -> None:
+        raise Abort
+
+    server = FakeServer()
+    release = threading.Event()
+
+    def block(_call: Call) -> None:
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
+        release.wait(PATIENCE)
+
+    server.hooks["test"] = block
+    former = signal.signal(signal.SIGUSR1, handle)
+    try:
+        outcomes = tried(server, [trial("a@x"), trial("b@x")])
+    finally:
+        signal.signal(signal.SIGUSR1, former)
+        release.set()
+    assert said(outcomes) == [
+        "test a@x: unknown (interrupted while the test was under way)",
+        f"test b@x: not_attempted ({NO_TURN})",
+    ]

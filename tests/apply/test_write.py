@@ -1,0 +1,608 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from reconciler.errors import ApiError, NotFoundError, OutcomeUnknownError, RejectedError, UnreachableError
+from reconciler.model.account import Account, Fields
+from reconciler.model.desired import TestSettings, TestWhen
+from reconciler.model.secret import UNKNOWN, Secret
+from tests.apply.runs import carry_out, planned, reconcile, said
+from tests.fake_server import BLANK, FakeServer, Fault, Rules, account, lost
+from tests.plan.declarations import declare
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.fake_server import Call
+
+NO = RejectedError.of("400 no")
+DOWN = UnreachableError.of("connection refused")
+GONE = NotFoundError.of("404 not found")
+ODD = ApiError.of("no JSON")
+BEFORE = TestSettings(TestWhen.BEFORE, "ops@x")
+AFTER = TestSettings(TestWhen.AFTER, "ops@x")
+
+
+def meddling(server: FakeServer, account_id: int, **fields: Any) -> Callable[[Call], None]:  # noqa: ANN401 - values
+    """Somebody else who changes an account just before a call."""
+
+    def hook(call: Call) -> None:
+        if call.subject == account_id and account_id in server.accounts:
+            server.accounts[account_id] = server.accounts[account_id].overlaid(fields)
+
+    return hook
+
+
+def vanishing(server: FakeServer, account_id: int) -> Callable[[Call], None]:
+    """Somebody else who deletes an account just before a call."""
+    return lambda _call: (server.accounts.pop(account_id, None), None)[1]
+
+
+# Updates
+
+
+def test_an_update_reads_again_writes_the_whole_account_and_keeps_what_it_does_not_know() -> None:
+    held = Account({**BLANK, "email": "a@x", "name": "A", "smtp_port": 25}, 1, {"color": "red"})
+    server = FakeServer({1: held})
+    assert said(reconcile(server, declare("a@x", name="B"))) == ["update a@x: applied"]
+    assert server.methods() == ["get 1", "update 1"]
+    assert (server.accounts[1], server.accounts[1].extra) == (held.overlaid({"name": "B"}), {"color": "red"})
+
+
+def test_an_update_that_is_in_place_already_is_applied_without_a_write() -> None:
+    server = FakeServer.holding({"email": "a@x", "name": "A"})
+    plan = planned(server, declare("a@x", name="B"))
+    server.hooks["get"] = meddling(server, 1, name="B", smtp_port=99)
+    assert said(carry_out(plan, server)) == ["update a@x: applied (was in place already; nothing written)"]
+    assert server.writes() == []
+
+
+def test_an_update_leaves_alone_what_somebody_else_has_changed() -> None:
+    server = FakeServer.holding({"email": "a@x", "name": "A", "password": Secret("p")})
+    plan = planned(server, declare("a@x", name="B"))
+    server.hooks["get"] = meddling(server, 1, smtp_port=99, password=Secret("q"))
+    assert said(carry_out(plan, server)) == [
+        "update a@x: failed (changed since the plan: password, smtp_port; left alone)"
+    ]
+    assert server.writes() == []
+
+
+def test_an_update_of_an_account_that_is_gone_fails() -> None:
+    server = FakeServer.holding({"email": "a@x", "name": "A"})
+    plan = planned(server, declare("a@x", name="B"))
+    server.hooks["get"] = vanishing(server, 1)
+    assert said(carry_out(plan, server)) == ["update a@x: failed (the account is gone: deleted since the plan)"]
+
+
+@pytest.mark.parametrize("error", [NO, DOWN, ODD, OutcomeUnknownError.of("time-out")])
+def test_an_update_whose_account_cannot_be_read_first_fails_and_nothing_is_written(error: ApiError) -> None:
+    server = FakeServer.holding({"email": "a@x", "name": "A"})
+    plan = planned(server, declare("a@x", name="B"))
+    server.script("get", Fault(error))
+    assert said(carry_out(plan, server)) == [f"update a@x: failed ({error})"]
+    assert server.writes() == []
+
+
+@pytest.mark.parametrize(
+    ("update", "get", "expected"),
+    [
+        (Fault(NO), None, "failed (400 no)"),
+        (Fault(DOWN), None, "failed (connection refused)"),
+        (Fault(GONE), None, "failed (404 not found)"),
+        (Fault(lost()), None, "unknown (connection reset; read again, not in place so far)"),
+        (Fault(lost(), "after"), None, "applied (the answer was lost; read again and found in place)"),
+        (Fault(ODD, "after"), None, "applied (the answer was lost; read again and found in place)"),
+        (
+            Fault(lost(), "after"),
+            Fault(DOWN),
+            "unknown (connection reset; it could not be read again: connection refused)",
+        ),
+        (Fault(lost()), Fault(NO), "unknown (connection reset; it could not be read again: 400 no)"),
+        (Fault(lost()), Fault(GONE), "failed (connection reset; read again, the account is gone)"),
+    ],
+)
+def test_an_update_that_goes_wrong_says_what_is_certain(update: Fault, get: Fault | None, expected: str) -> None:
+    server = FakeServer.holding({"email": "a@x", "name": "A"})
+    plan = planned(server, declare("a@x", name="B"))
+    server.script("update", update)
+    server.script("get", None, get)
+    assert said(carry_out(plan, server)) == [f"update a@x: {expected}"]
+    assert len(server.writes()) == 1
+
+
+def test_an_update_names_the_fields_that_the_server_did_not_keep() -> None:
+    server = FakeServer.holding({"email": "a@x", "name": "A"})
+    server.answers["update"] = lambda answer: answer.overlaid({"smtp_port": 25, "name": "b"})
+    outcomes = reconcile(server, declare("a@x", name="B", smtp_port=587))
+    assert said(outcomes) == ["update a@x: failed (the server did not keep name, smtp_port)"]
+
+
+def test_a_field_that_is_not_declared_and_was_empty_may_be_filled_in_by_the_server() -> None:
+    server = FakeServer.holding({"email": "a@x", "service": "other"}, rules=Rules(fills_gmail=True))
+    assert said(reconcile(server, declare("a@x", service="gmail"))) == ["update a@x: applied"]
+
+
+def test_a_declared_empty_field_that_the_server_fills_in_is_not_kept() -> None:
+    server = FakeServer.holding({"email": "a@x", "service": "other"}, rules=Rules(fills_gmail=True))
+    outcomes = reconcile(server, declare("a@x", service="gmail", smtp_port=None))
+    assert said(outcomes) == ["update a@x: failed (the server did not keep smtp_port)"]
+
+
+def test_an_answer_about_another_account_is_a_failure() -> None:
+    server = FakeServer.holding({"email": "a@x", "name": "A"})
+    server.answers["update"] = lambda answer: Account(answer.fields, 77)
+    outcomes = reconcile(server, declare("a@x", name="B"))
+    assert said(outcomes) == ["update a@x: failed (the server answered with another account (id 77))"]
+    assert outcomes[0].id == 1
+
+
+def test_letter_case_that_the_server_changes_is_kept_enough() -> None:
+    server = FakeServer.holding({"email": "a@x"}, rules=Rules(lower_case=True))
+    assert said(reconcile(server, declare("n@X", 1, smtp_server="MX.x"))) == ["update n@X: applied"]
+
+
+# Hidden passwords
+
+HIDES = Rules(hidden_passwords=True)
+AUTH: Fields = {"email": "a@x", "name": "A", "has_auth": True, "password": Secret("p")}
+
+
+def test_a_hidden_password_is_sent_along_where_it_is_declared() -> None:
+    server = FakeServer.holding(AUTH, rules=HIDES)
+    assert said(reconcile(server, declare("a@x", name="B", password=Secret("q")))) == ["update a@x: applied"]
+    assert server.accounts[1].fields["password"] == Secret("q")
+
+
+def test_a_password_that_is_hidden_only_since_the_plan_is_not_overwritten() -> None:
+    server = FakeServer.holding(AUTH)
+    plan = planned(server, declare("a@x", name="B"))
+    server.rules = HIDES
+    assert said(carry_out(plan, server)) == ["update a@x: failed (the server hides the password now; left alone)"]
+    assert server.writes() == []
+
+
+def test_a_new_password_is_sent_where_the_server_hides_the_present_one_only_since_the_plan() -> None:
+    server = FakeServer.holding(AUTH)
+    plan = planned(server, declare("a@x", password=Secret("q")))
+    server.rules = HIDES
+    assert said(carry_out(plan, server)) == ["update a@x: applied"]
+    assert server.accounts[1].fields["password"] == Secret("q")
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_rotation_whose_answer_was_lost_is_unknown_as_nothing_can_tell(when: Any) -> None:  # noqa: ANN401 - literal
+    server = FakeServer.holding(AUTH, rules=HIDES)
+    plan = planned(server, declare("a@x", password=Secret("q")), rotate_passwords=True)
+    server.script("update", Fault(lost(), when))
+    assert said(carry_out(plan, server)) == [
+        "update a@x: unknown (connection reset; read again, not in place so far)",
+    ]
+
+
+def test_a_rotation_is_written_although_everything_seems_in_place() -> None:
+    server = FakeServer.holding(AUTH, rules=HIDES)
+    plan = planned(server, declare("a@x", password=Secret("q")), rotate_passwords=True)
+    assert said(carry_out(plan, server)) == ["update a@x: applied"]
+    assert server.accounts[1].fields["password"] == Secret("q")
+
+
+def test_ending_authentication_does_not_send_a_hidden_password() -> None:
+    server = FakeServer.holding(AUTH, rules=HIDES)
+    assert said(reconcile(server, declare("a@x", has_auth=False))) == ["update a@x: applied"]
+    assert server.calls[-1].fields is not None
+    assert "password" not in server.calls[-1].fields
+
+
+# The default account
+
+
+@pytest.mark.parametrize("rules", [Rules(), Rules(single_default=True), Rules(single_default=True, keep_default=True)])
+def test_the_default_is_handed_over_whatever_the_server_does_by_itself(rules: Rules) -> None:
+    server = FakeServer.holding({"email": "a@x", "default": True}, {"email": "b@x"}, rules=rules)
+    outcomes = reconcile(server, declare("a@x", name="A", default=False), declare("b@x", default=True))
+    assert [one.status for one in outcomes] == ["applied", "applied"]
+    assert [one.is_default for one in server.accounts.values()] == [False, True]
+    assert server.accounts[1].name == "A"
+
+
+@pytest.mark.parametrize("rules", [Rules(), Rules(single_default=True, keep_default=True)])
+def test_the_old_default_is_deleted_after_the_new_one_is_promoted(rules: Rules) -> None:
+    server = FakeServer.holding({"email": "a@x", "default": True}, rules=rules)
+    outcomes = reconcile(server, declare("b@x", name="B", default=True))
+    assert said(outcomes) == ["delete a@x: applied", "create b@x: applied"]
+    assert server.writes() == ["create b@x", "delete 1"]
+
+
+def test_a_default_that_somebody_else_cleared_is_a_conflict() -> None:
+    server = FakeServer.holding({"email": "a@x", "default": True})
+    plan = planned(server, declare("a@x", name="A"))
+    server.hooks["get"] = meddling(server, 1, default=False)
+    assert said(carry_out(plan, server)) == ["update a@x: failed (changed since the plan: default; left alone)"]
+
+
+def test_a_default_that_somebody_else_set_is_a_conflict_although_we_promoted_another() -> None:
+    server = FakeServer.holding({"email": "a@x"}, {"email": "b@x"})
+    plan = planned(server, declare("a@x", default=True), declare("b@x", name="B"))
+    server.hooks["get"] = meddling(server, 2, default=True)
+    assert said(carry_out(plan, server)) == [
+        "update a@x: applied",
+        "update b@x: failed (changed since the plan: default; left alone)",
+    ]
+
+
+def test_the_first_account_may_become_the_default_by_itself() -> None:
+    server = FakeServer.holding(rules=Rules(first_is_default=True))
+    assert said(reconcile(server, declare("a@x", name="A"))) == ["create a@x: applied"]
+
+
+def test_the_default_of_an_empty_server_is_created_first_so_that_no_other_becomes_it() -> None:
+    server = FakeServer.holding(rules=Rules(first_is_default=True))
+    desired = [declare("a@x", name="A", default=False), declare("b@x", name="B", default=True)]
+    assert said(reconcile(server, *desired, parallelism=2)) == ["create a@x: applied", "create b@x: applied"]
+
+
+# Creates
+
+
+def test_a_create_sends_what_the_server_insists_on_and_nothing_of_it_is_verified_that_is_not_declared() -> None:
+    server = FakeServer.holding()
+    server.answers["create"] = lambda answer: answer.overlaid({"default": True, "smtp_port": 25})
+    assert said(reconcile(server, declare("a@x", name="A"))) == ["create a@x: applied"]
+    assert server.calls[0].fields == {"default": False, "has_auth": False, "email": "a@x", "name": "A"}
+
+
+def test_a_create_names_the_fields_that_the_server_did_not_keep_and_its_id() -> None:
+    server = FakeServer.holding()
+    server.answers["create"] = lambda answer: answer.overlaid({"name": "a"})
+    outcomes = reconcile(server, declare("a@x", name="A"))
+    assert said(outcomes) == ["create a@x: failed (the server did not keep name)"]
+    assert outcomes[0].id == 1
+
+
+def test_an_answer_that_lacks_fields_is_completed_by_reading_again() -> None:
+    server = FakeServer.holding()
+    server.answers["create"] = lambda answer: Account({"email": answer.email}, answer.id)
+    assert said(reconcile(server, declare("a@x", name="A"))) == ["create a@x: applied"]
+    assert server.methods() == ["create a@x", "get 1"]
+
+
+def test_an_answer_that_lacks_fields_and_cannot_be_completed_leaves_the_outcome_unknown() -> None:
+    server = FakeServer.holding()
+    server.answers["create"] = lambda answer: Account({"email": answer.email}, answer.id)
+    server.script("get", Fault(DOWN))
+    outcomes = reconcile(server, declare("a@x", name="A"))
+    assert said(outcomes) == [
+        "create a@x: unknown (written, but the answer lacks name, and reading again failed: connection refused)"
+    ]
+
+
+@pytest.mark.parametrize("error", [NO, DOWN])
+def test_a_create_that_certainly_did_nothing_has_failed_and_is_not_looked_for(error: ApiError) -> None:
+    server = FakeServer.holding()
+    server.script("create", Fault(error))
+    assert said(reconcile(server, declare("a@x", name="A"))) == [f"create a@x: failed ({error})"]
+    assert server.methods() == ["create a@x"]
+
+
+def test_a_create_whose_answer_was_lost_is_adopted() -> None:
+    server = FakeServer.holding()
+    server.script("create", Fault(lost(), "after"))
+    outcomes = reconcile(server, declare("a@x", name="A"))
+    assert said(outcomes) == ["create a@x: applied (the answer was lost; found on the server and adopted)"]
+    assert (outcomes[0].id, server.methods()) == (1, ["create a@x", "list"])
+
+
+def test_a_create_that_never_arrived_is_unknown_after_a_bounded_search_and_not_repeated() -> None:
+    server = FakeServer.holding()
+    server.script("create", Fault(lost()))
+    assert said(reconcile(server, declare("a@x", name="A"))) == [
+        "create a@x: unknown (connection reset; it is not on the server so far)"
+    ]
+    assert server.methods() == ["create a@x", "list", "list"]
+
+
+def test_a_search_goes_on_after_a_list_that_failed() -> None:
+    server = FakeServer.holding()
+    server.script("create", Fault(lost(), "after"))
+    server.script("list", None, Fault(DOWN))
+    assert said(reconcile(server, declare("a@x", name="A"))) == [
+        "create a@x: applied (the answer was lost; found on the server and adopted)"
+    ]
+
+
+def test_a_search_without_a_list_leaves_the_outcome_unknown() -> None:
+    server = FakeServer.holding()
+    server.script("create", Fault(lost(), "after"))
+    server.script("list", None, Fault(DOWN), Fault(DOWN))
+    assert said(reconcile(server, declare("a@x", name="A"))) == [
+        "create a@x: unknown (connection reset; the list could not be read to look for it)"
+    ]
+
+
+def test_two_candidates_are_not_adopted() -> None:
+    server = FakeServer.holding()
+    plan = planned(server, declare("a@x", name="A"))
+
+    def rival(_call: Call) -> None:
+        server.accounts[50] = account("a@x", 50)
+
+    server.hooks["create"] = rival
+    server.script("create", Fault(lost(), "after"))
+    assert said(carry_out(plan, server)) == ["create a@x: unknown (connection reset; 2 accounts have its address now)"]
+
+
+def test_an_account_that_the_plan_knew_is_never_adopted() -> None:
+    server = FakeServer.holding({"email": "old@x"})
+    plan = planned(server, declare("old@x"), declare("a@x", name="A"))
+    server.script("create", Fault(lost()))
+    server.hooks["list"] = lambda _call: server.accounts.update({1: account("a@x", 1, name="A")})
+    assert said(carry_out(plan, server)) == ["create a@x: unknown (connection reset; it is not on the server so far)"]
+
+
+def test_an_adopted_account_is_verified() -> None:
+    server = FakeServer.holding(rules=Rules(first_is_default=True))
+    server.script("create", Fault(lost(), "after"))
+    outcomes = reconcile(server, declare("a@x", name="A", default=False))
+    assert said(outcomes) == [
+        "create a@x: failed (the server did not keep default) (the answer was lost; found on the server and adopted)"
+    ]
+
+
+APPEARED = "create a@x: failed (an account with its address (id 9) has appeared since the plan; left alone)"
+
+
+def appeared(*strangers: Account, **fields: Any) -> tuple[list[str], FakeServer]:  # noqa: ANN401 - values
+    """What becomes of a create at ``a@x`` where accounts have appeared since the plan."""
+    server = FakeServer.holding()
+    plan = planned(server, declare("a@x", name="A", **fields))
+    server.accounts.update({one.id: one for one in strangers if one.id})
+    return said(carry_out(plan, server, recheck=True)), server
+
+
+def test_an_account_that_appeared_since_the_plan_is_not_doubled() -> None:
+    outcomes, server = appeared(account("A@x", 9, name="other"))
+    assert outcomes == [
+        "create a@x: failed (an account with its address (id 9) has appeared since the plan; left alone)"
+    ]
+    assert server.methods() == ["list"]
+
+
+def test_an_account_that_appeared_as_declared_counts_as_applied() -> None:
+    outcomes, server = appeared(account("a@x", 9, name="A"))
+    assert (outcomes, server.writes()) == (["create a@x: applied (was in place already; nothing written)"], [])
+
+
+def test_an_account_that_appeared_with_a_hidden_password_is_not_taken_for_ours() -> None:
+    outcomes, _ = appeared(account("a@x", 9, name="A", has_auth=True, password=UNKNOWN), password=Secret("p"))
+    assert outcomes == [
+        "create a@x: failed (an account with its address (id 9) has appeared since the plan; left alone)"
+    ]
+
+
+def test_two_accounts_that_appeared_are_both_named() -> None:
+    outcomes, _ = appeared(account("a@x", 9, name="A"), account("a@x", 8, name="A"))
+    assert outcomes == [
+        "create a@x: failed (an account with its address (id 9, 8) has appeared since the plan; left alone)"
+    ]
+
+
+def test_an_account_that_appeared_elsewhere_is_in_nobodys_way_and_the_list_is_read_once() -> None:
+    server = FakeServer.holding({"email": "old@x"})
+    plan = planned(server, declare("a@x", name="A"), declare("b@x", name="B"), declare("old@x"))
+    server.accounts[9] = account("z@x", 9)
+    server._next_id = 10
+    assert said(carry_out(plan, server, recheck=True)) == ["create a@x: applied", "create b@x: applied"]
+    assert server.methods() == ["list", "create a@x", "create b@x"]
+
+
+def test_a_create_without_a_look_at_the_list_fails_and_the_next_one_looks_again() -> None:
+    server = FakeServer.holding()
+    plan = planned(server, declare("a@x", name="A"), declare("b@x", name="B"))
+    server.script("list", Fault(DOWN))
+    assert said(carry_out(plan, server, recheck=True)) == [
+        "create a@x: failed (connection refused)",
+        "create b@x: applied",
+    ]
+    assert server.methods() == ["list", "list", "create b@x"]
+
+
+# Deletes
+
+
+def test_a_delete_reads_again_first() -> None:
+    server = FakeServer.holding({"email": "a@x"})
+    assert said(reconcile(server)) == ["delete a@x: applied"]
+    assert (server.methods(), server.accounts) == (["get 1", "delete 1"], {})
+
+
+def test_a_delete_of_what_is_gone_is_applied_without_a_write() -> None:
+    server = FakeServer.holding({"email": "a@x"})
+    plan = planned(server)
+    server.accounts.clear()
+    assert said(carry_out(plan, server)) == ["delete a@x: applied (was gone already; nothing written)"]
+    assert server.writes() == []
+
+
+def test_a_delete_leaves_alone_what_somebody_else_has_changed() -> None:
+    server = FakeServer.holding({"email": "a@x"})
+    plan = planned(server)
+    server.hooks["get"] = meddling(server, 1, name="in use again")
+    assert said(carry_out(plan, server)) == ["delete a@x: failed (changed since the plan: name; left alone)"]
+    assert server.writes() == []
+
+
+@pytest.mark.parametrize(
+    ("delete", "get", "expected"),
+    [
+        (Fault(NO), None, "failed (400 no)"),
+        (Fault(DOWN), None, "failed (connection refused)"),
+        (Fault(lost()), None, "unknown (connection reset; read again, still there so far)"),
+        (Fault(lost(), "after"), None, "applied (the answer was lost; read again and found gone)"),
+        (Fault(ODD, "after"), None, "applied (the answer was lost; read again and found gone)"),
+        (
+            Fault(lost(), "after"),
+            Fault(DOWN),
+            "unknown (connection reset; it could not be read again: connection refused)",
+        ),
+    ],
+)
+def test_a_delete_that_goes_wrong_says_what_is_certain(delete: Fault, get: Fault | None, expected: str) -> None:
+    server = FakeServer.holding({"email": "a@x"})
+    plan = planned(server)
+    server.script("delete", delete)
+    server.script("get", None, get)
+    assert said(carry_out(plan, server)) == [f"delete a@x: {expected}"]
+
+
+@pytest.mark.parametrize("error", [DOWN, ODD])
+def test_a_delete_whose_account_cannot_be_read_first_fails(error: ApiError) -> None:
+    server = FakeServer.holding({"email": "a@x"})
+    plan = planned(server)
+    server.script("get", Fault(error))
+    assert said(carry_out(plan, server)) == [f"delete a@x: failed ({error})"]
+
+
+# Temporary names
+
+SWAPPED: tuple[Fields, Fields] = ({"email": "a@x", "name": "A"}, {"email": "b@x", "name": "B"})
+SWAP = (declare("a@x", name="B"), declare("b@x", name="A"))
+UNIQUE = Rules(unique_names=True)
+
+
+def test_names_are_exchanged_through_a_temporary_one() -> None:
+    server = FakeServer.holding(*SWAPPED, rules=UNIQUE)
+    assert said(reconcile(server, *SWAP)) == ["update a@x: applied", "update b@x: applied"]
+    assert [call.fields["name"] for call in server.calls if call.fields] == ["B (moving)", "A", "B"]
+
+
+def test_what_comes_after_a_temporary_name_is_told_where_it_is_left() -> None:
+    server = FakeServer.holding(*SWAPPED, rules=UNIQUE)
+    plan = planned(server, *SWAP)
+    server.script("update", None, Fault(NO))
+    assert said(carry_out(plan, server)) == [
+        "update a@x: failed (the account was left under its temporary name: needs the change of b@x,"
+        " which did not succeed)",
+        "update b@x: failed (400 no)",
+    ]
+
+
+def test_a_last_step_that_goes_wrong_may_leave_the_temporary_name() -> None:
+    server = FakeServer.holding(*SWAPPED, rules=UNIQUE)
+    plan = planned(server, *SWAP)
+    server.script("update", None, None, Fault(lost()))
+    assert said(carry_out(plan, server))[0] == (
+        "update a@x: unknown (the account may still have its temporary name: connection reset;"
+        " read again, not in place so far)"
+    )
+
+
+def test_a_first_step_that_goes_wrong_is_the_outcome() -> None:
+    server = FakeServer.holding(*SWAPPED, rules=UNIQUE)
+    plan = planned(server, *SWAP)
+    server.script("update", Fault(NO))
+    assert said(carry_out(plan, server)) == [
+        "update a@x: failed (400 no)",
+        "update b@x: skipped (needs the change of a@x, which did not succeed)",
+    ]
+
+
+def test_an_exchange_that_is_in_place_already_is_not_undone_for_its_temporary_name() -> None:
+    server = FakeServer.holding(*SWAPPED)
+    plan = planned(server, *SWAP)
+    server.accounts[1] = server.accounts[1].overlaid({"name": "B"})
+    server.accounts[2] = server.accounts[2].overlaid({"name": "A"})
+    note = "applied (was in place already; nothing written)"
+    assert said(carry_out(plan, server)) == [f"update a@x: {note}", f"update b@x: {note}"]
+    assert server.writes() == []
+
+
+def test_a_create_under_a_temporary_name_is_renamed_although_its_answer_was_thin() -> None:
+    server = FakeServer.holding({"email": "a@x", "name": "N", "default": True}, rules=UNIQUE)
+    plan = planned(server, declare("n@x", name="N", default=True))
+    server.answers["create"] = lambda answer: Account(
+        {name: answer.fields[name] for name in ("email", "name", "default")}, answer.id
+    )
+    assert said(carry_out(plan, server)) == ["delete a@x: applied", "create n@x: applied"]
+    assert (server.accounts[2].name, server.writes()) == ("N", ["create n@x", "delete 1", "update 2"])
+
+
+# Tests around the write
+
+
+def test_a_test_before_the_write_tries_the_whole_account_and_lets_the_write_pass() -> None:
+    server = FakeServer.holding({"email": "a@x", "name": "A", "smtp_port": 25})
+    (outcome,) = reconcile(server, declare("a@x", name="B", test=BEFORE))
+    assert server.methods() == ["test a@x", "get 1", "update 1"]
+    assert server.calls[0].fields == {**BLANK, "email": "a@x", "name": "B", "smtp_port": 25}
+    assert (outcome.status, outcome.test and outcome.test.passed, server.mails) == ("applied", True, ["ops@x"])
+
+
+def test_a_create_is_tried_with_all_that_is_sent() -> None:
+    server = FakeServer.holding()
+    reconcile(server, declare("a@x", name="A", test=BEFORE))
+    assert [call.fields for call in server.calls] == [
+        {"default": False, "has_auth": False, "email": "a@x", "name": "A"}
+    ] * 2
+
+
+def test_what_fails_its_test_before_the_write_is_not_written() -> None:
+    server = FakeServer.holding()
+    server.tests_fail = lambda _fields: "535 wrong password"
+    (outcome,) = reconcile(server, declare("a@x", name="A", test=BEFORE))
+    assert said([outcome]) == ["create a@x: failed (not written: the test failed: 535 wrong password)"]
+    assert (outcome.test and outcome.test.passed, server.writes()) == (False, [])
+
+
+def test_a_test_without_a_clear_outcome_is_not_repeated_and_says_that_its_mail_may_have_been_sent() -> None:
+    server = FakeServer.holding()
+    plan = planned(server, declare("a@x", name="A", test=BEFORE))
+    server.script("test", Fault(lost(), "after"))
+    assert said(carry_out(plan, server)) == [
+        "create a@x: failed (not written: the test has no clear outcome, its mail may have been sent: connection reset)"
+    ]
+    assert server.methods() == ["test a@x"]
+
+
+def test_a_write_that_fails_after_its_test_passed_shows_both() -> None:
+    server = FakeServer.holding()
+    plan = planned(server, declare("a@x", name="A", test=BEFORE))
+    server.script("create", Fault(NO))
+    (outcome,) = carry_out(plan, server)
+    assert (outcome.status, outcome.test and outcome.test.passed) == ("failed", True)
+
+
+def test_an_account_with_a_temporary_name_is_tested_once() -> None:
+    server = FakeServer.holding(*SWAPPED, rules=UNIQUE)
+    desired = [declare("a@x", name="B", test=BEFORE), declare("b@x", name="A", test=AFTER)]
+    reconcile(server, *desired)
+    assert server.methods().count("test a@x") == 1
+    assert server.methods().count("test b@x") == 1
+
+
+def test_a_test_after_the_write_tries_what_was_written_with_the_declared_password() -> None:
+    server = FakeServer.holding(AUTH, rules=HIDES)
+    (outcome,) = reconcile(server, declare("a@x", name="B", password=Secret("q"), test=AFTER))
+    assert server.methods() == ["get 1", "update 1", "test a@x"]
+    assert server.calls[-1].fields == {**BLANK, **AUTH, "name": "B", "password": Secret("q")}
+    assert (outcome.status, outcome.test and outcome.test.passed) == ("applied", True)
+
+
+def test_a_test_after_a_write_that_failed_is_not_sent() -> None:
+    server = FakeServer.holding()
+    plan = planned(server, declare("a@x", name="A", test=AFTER))
+    server.script("create", Fault(NO))
+    (outcome,) = carry_out(plan, server)
+    assert (outcome.test, server.methods()) == (None, ["create a@x"])
+
+
+def test_the_old_default_stays_where_the_new_one_fails_its_test_after_the_write() -> None:
+    server = FakeServer.holding({"email": "a@x", "default": True})
+    server.tests_fail = lambda _fields: "no"
+    outcomes = reconcile(server, declare("b@x", name="B", default=True, test=AFTER))
+    assert said(outcomes) == [
+        "delete a@x: skipped (needs the change of b@x, which did not succeed)",
+        "create b@x: applied",
+    ]
+    assert (outcomes[1].test and outcomes[1].test.passed, sorted(server.accounts)) == (False, [1, 2])

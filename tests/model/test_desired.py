@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import pytest
+
+from reconciler.model.desired import NO_GLOBS, DeleteLimit, Globs, Origin, TestSettings, TestWhen
+
+
+@pytest.mark.parametrize(
+    ("pattern", "address", "expected"),
+    [
+        ("legacy-*@x", "LEGACY-1@x", True),
+        ("Legacy-*@x", "legacy-1@x", True),
+        ("a?@x", "ab@x", True),
+        ("a?@x", "a@x", False),
+        ("[ab]@x", "b@x", True),
+        ("*@x", "a@y", False),
+    ],
+)
+def test_a_pattern_matches_whole_addresses_whatever_their_letter_case(
+    pattern: str, address: str, expected: bool
+) -> None:
+    globs = Globs(("never", pattern))
+    assert (address in globs, globs.match(address)) == (expected, pattern if expected else None)
+
+
+def test_what_is_no_address_matches_nothing() -> None:
+    assert None not in Globs(("*",))
+    assert (bool(NO_GLOBS), bool(Globs(("*",)))) == (False, True)
+
+
+def test_settings_take_what_they_leave_open_from_those_below() -> None:
+    base = TestSettings(TestWhen.AFTER, "ops@x")
+    assert TestSettings().over(base) == base
+    assert TestSettings(TestWhen.OFF).over(base) == TestSettings(TestWhen.OFF, "ops@x")
+    assert TestSettings(None, "me@x").over(base) == TestSettings(TestWhen.AFTER, "me@x")
+
+
+def test_a_limit_and_an_origin_show_as_they_are_written() -> None:
+    shown = (str(DeleteLimit(30, percent=True)), str(DeleteLimit(3, percent=False)), str(Origin("a.yaml", 7, 5)))
+    assert shown == ("30%", "3", "a.yaml:7")

@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from reconciler.errors import Problem
+from reconciler.model.change import Action, Change, Plan, Server
+from reconciler.model.desired import TestWhen
+from reconciler.model.outcome import Outcome, Report, Status, TestOutcome
+from tests.fake_server import account
+
+SERVER = Server("s", "https://s")
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+PROBLEM = Problem(kind="k", message="m")
+
+
+def outcome(status: Status = Status.APPLIED, test: TestOutcome | None = None) -> Outcome:
+    return Outcome(address="a@x", action="create", status=status, test=test)
+
+
+def tried(*, passed: bool) -> TestOutcome:
+    return TestOutcome(TestWhen.AFTER, "ops@x", passed)
+
+
+@pytest.mark.parametrize(
+    ("parts", "expected"),
+    [
+        ({}, True),
+        ({"outcomes": (outcome(), outcome(test=tried(passed=True)))}, True),
+        ({"outcomes": (outcome(), outcome(test=tried(passed=False)))}, False),
+        ({"outcomes": (outcome(Status.UNKNOWN),)}, False),
+        ({"outcomes": (outcome(Status.SKIPPED),)}, False),
+        ({"errors": (PROBLEM,)}, False),
+    ],
+)
+def test_a_report_is_complete_where_everything_was_applied_and_passed(parts: Any, expected: bool) -> None:  # noqa: ANN401 - parts of a report
+    assert Report(server=SERVER, started_at=NOW, finished_at=NOW, **parts).complete is expected
+
+
+def test_a_plan_with_errors_or_refusals_is_not_applicable() -> None:
+    plans = [Plan(server=SERVER), Plan(server=SERVER, errors=(PROBLEM,)), Plan(server=SERVER, refusals=(PROBLEM,))]
+    assert [plan.applicable for plan in plans] == [True, False, False]
+
+
+def test_a_change_has_the_id_of_what_is_there() -> None:
+    held = account("A@x", 7)
+    update = Change(action=Action.UPDATE, address="A@x", before=held, after=held)
+    create = Change(action=Action.CREATE, address="A@x", before=None, after=held)
+    assert [(one.id, one.key) for one in (update, create)] == [(7, ("a@x", 7)), (None, ("a@x", 0))]
