@@ -65,10 +65,15 @@ def _forms(secret: str) -> set[str]:
         json.dumps(secret, ensure_ascii=False)[1:-1],
         repr(secret)[1:-1],
         html.escape(secret),
-        base64.b64encode(raw).decode(),
-        base64.urlsafe_b64encode(raw).decode(),
+        *_whole_base64(raw),
         *_inside_base64(raw),
     }
+
+
+def _whole_base64(raw: bytes) -> set[str]:
+    """The base64 of the secret alone, with and without its padding: no character of it is left beside the mask."""
+    padded = {base64.b64encode(raw).decode(), base64.urlsafe_b64encode(raw).decode()}
+    return padded | {form.rstrip("=") for form in padded}
 
 
 def _inside_base64(raw: bytes) -> set[str]:

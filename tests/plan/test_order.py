@@ -100,6 +100,23 @@ def test_several_circles_are_opened_each_on_its_own() -> None:
     assert [step.change for step in ordered.steps] == [0, 1, 2, 0, 3, 1]
 
 
+def test_an_account_in_one_circle_that_waits_for_another_goes_when_both_are_open() -> None:
+    changes = [
+        rename(0, "A", "B", emails=("a@x", "c@x")),
+        rename(1, "B", "A"),
+        rename(2, "C", "D", emails=("c@x", "d@x")),
+        rename(3, "D", "C"),
+    ]
+    assert steps_of(changes) == [
+        (2, "D (moving)", set()),
+        (0, "B (moving)", {0}),
+        (1, "", {1}),
+        (0, "", {1, 2}),
+        (3, "", {0}),
+        (2, "", {0, 4}),
+    ]
+
+
 def test_a_chain_into_a_circle_waits_for_what_it_needs_alone() -> None:
     changes = [rename(0, "A", "B"), rename(1, "B", "C"), rename(2, "C", "B2"), rename(3, "D", "A")]
     assert steps_of(changes) == [(2, "", set()), (1, "", {0}), (0, "", {1}), (3, "", {2})]
