@@ -1,0 +1,79 @@
+"""What linters that nobody here wrote say of the action, the workflows and the examples."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+import yaml
+
+from tests.integration.conftest import ROOT, tool
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+WORKFLOWS = sorted([*ROOT.glob(".github/workflows/*.yml"), *ROOT.glob("examples/github/*.yml")])
+ACTION = ROOT / "action.yml"
+GITLAB = ROOT / "examples" / "gitlab" / ".gitlab-ci.yml"
+
+
+def lint(*command: str | Path) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    return "" if done.returncode == 0 else done.stdout + done.stderr
+
+
+def test_there_is_something_to_lint() -> None:
+    assert [one.name for one in WORKFLOWS if one.parent.name == "github"] == ["apply.yml", "drift.yml", "plan.yml"]
+    assert ACTION.exists()
+    assert GITLAB.exists()
+
+
+def test_actionlint_has_nothing_to_say() -> None:
+    assert lint(tool("actionlint"), "-no-color", *WORKFLOWS) == ""
+
+
+def test_zizmor_has_nothing_to_say() -> None:
+    command = [tool("zizmor"), "--offline", "--no-progress", "--persona", "pedantic", "--strict-collection"]
+    assert lint(*command, ACTION, *WORKFLOWS) == ""
+
+
+@pytest.mark.parametrize(
+    ("schema", "files"),
+    [
+        ("vendor.github-workflows", WORKFLOWS),
+        ("vendor.github-actions", [ACTION]),
+        ("vendor.gitlab-ci", [GITLAB]),
+    ],
+)
+def test_the_schemas_fit(schema: str, files: list[Path]) -> None:
+    assert lint(tool("check-jsonschema"), "--builtin-schema", schema, *files) == ""
+
+
+@pytest.mark.parametrize("file", [*WORKFLOWS, ACTION], ids=lambda file: str(file.relative_to(ROOT)))
+def test_every_action_is_pinned_to_a_commit(file: Path) -> None:
+    used = re.findall(r"uses: *(\S+)", file.read_text(encoding="utf-8"))
+    assert [one for one in used if not re.fullmatch(r"[\w./-]+@[0-9a-f]{40}", one)] == []
+
+
+@pytest.mark.parametrize("file", WORKFLOWS, ids=lambda file: str(file.relative_to(ROOT)))
+def test_every_workflow_starts_with_no_rights(file: Path) -> None:
+    assert "\npermissions: {}\n" in file.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("file", [ACTION, *WORKFLOWS], ids=lambda file: str(file.relative_to(ROOT)))
+def test_no_expression_reaches_a_shell(file: Path) -> None:
+    assert [script for script in scripts(yaml.safe_load(file.read_text(encoding="utf-8"))) if "${{" in script] == []
+
+
+def scripts(value: object) -> Iterator[str]:
+    if isinstance(value, dict):
+        if isinstance(value.get("run"), str):
+            yield value["run"]
+        for one in value.values():
+            yield from scripts(one)
+    elif isinstance(value, list):
+        for one in value:
+            yield from scripts(one)
