@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from reconciler.apply.executor import Abort, OnFailure
+from reconciler.apply.executor import Abort, OnFailure, _Run
+from reconciler.apply.result import StepResult
+from reconciler.apply.write import StepWriter
 from reconciler.errors import RejectedError, UnreachableError
 from reconciler.model.desired import TestSettings, TestWhen
 from reconciler.model.outcome import Status
@@ -136,6 +138,16 @@ def test_deletes_that_free_nothing_start_when_all_else_is_done() -> None:
     outcomes = carry_out(plan, server, parallelism=8, listener=Listening(at_delete, at_end))
     assert {one.status for one in outcomes} == {Status.APPLIED}
     assert [call.split()[0] for call in server.writes()] == ["create"] * 6 + ["delete"] * 2
+
+
+def test_a_delete_that_frees_nothing_is_not_begun_while_anything_is_under_way() -> None:
+    server = FakeServer.holding({"email": "d@x"})
+    plan = planned(server, declare("n@x", name="N"))
+    stop = threading.Event()
+    run = _Run(plan, StepWriter(plan, server, stop, rollback=False), Listening(), stop)
+    assert (run._next(), run._next()) == (0, None)
+    run._take_in(0, StepResult(Status.APPLIED))
+    assert (run._next(), run._next()) == (1, None)
 
 
 def test_independent_deletes_run_although_something_failed() -> None:
