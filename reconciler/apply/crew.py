@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
+_HEARTBEAT = 0.5
+"""Seconds: a signal that comes just before the waiting begins does not end it, and is looked at when this is over."""
+
 
 class Abort(BaseException):
     """The user insists: stop now, without waiting for the work in flight. Raised by a signal handler."""
@@ -57,7 +60,11 @@ class Crew(Generic[Result]):
                 self._jobs.put(job)
             if not self._open:
                 return
-            self._take(*self._done.get(), take_in)
+            try:
+                job, result = self._done.get(timeout=_HEARTBEAT)
+            except Empty:
+                continue
+            self._take(job, result, take_in)
 
     def _take_what_is_done(self, take_in: Callable[[int, Result], None]) -> None:
         while True:
