@@ -40,7 +40,8 @@ if TYPE_CHECKING:
 Examples:
   reconciler apply accounts.yaml
   reconciler apply accounts.yaml --plan plan.json
-  reconciler apply accounts.yaml --auto-approve --test before --to-email ops@example.com"""
+  reconciler apply accounts.yaml --auto-approve --test before \\
+    --to-email ops@example.com"""
 )
 @paths_argument
 @plan_options

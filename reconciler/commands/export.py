@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
 @click.command(
     epilog="""\b
-Example:
-  RECONCILER_REFRESH_TOKEN=... reconciler export --url https://fw.example.com -o accounts.yaml"""
+Examples:
+  reconciler export --url https://fw.example.com -o accounts.yaml
+  reconciler export --refresh-token-file fw.key --only '*@example.com'"""
 )
 @only_option
 @server_options

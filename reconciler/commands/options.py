@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from reconciler.commands.invocation import DocumentKind, Invocation
-from reconciler.commands.types import ADDRESS, DELETE_LIMIT, DURATION
+from reconciler.commands.types import ADDRESS, DELETE_LIMIT, DURATION, FILE_NAME
 from reconciler.model.desired import DeleteLimit, Globs, TestSettings, TestWhen
 from reconciler.plan.builder import PlanOptions
 from reconciler.report.formats import Format
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 Command = TypeVar("Command", bound="Callable[..., Any]")
 
-paths_argument = click.argument("paths", nargs=-1, required=True, metavar="PATH...")
+paths_argument = click.argument("paths", nargs=-1, required=True, type=FILE_NAME, metavar="PATH...")
 
 parallelism_option = click.option(
     "--parallelism", type=click.IntRange(1, 256), default=10, show_default=True, metavar="N", help="Requests in flight."
@@ -106,9 +106,12 @@ def server_options(command: Command) -> Command:
         ServerFlags,
         [
             click.option("--url", metavar="URL", help="The server; wins over RECONCILER_URL and the YAML."),
-            click.option("--token-file", metavar="FILE", help="File with an access token."),
+            click.option("--token-file", type=FILE_NAME, metavar="FILE", help="File with an access token."),
             click.option(
-                "--refresh-token-file", metavar="FILE", help="File with a refresh token (the server's API key)."
+                "--refresh-token-file",
+                type=FILE_NAME,
+                metavar="FILE",
+                help="File with a refresh token (the server's API key).",
             ),
             click.option(
                 "--timeout",
@@ -209,6 +212,7 @@ def apply_options(command: Command) -> Command:
             click.option(
                 "--plan",
                 "plan_file",
+                type=FILE_NAME,
                 metavar="FILE",
                 help="Apply only what was reviewed in this saved plan; does not ask.",
             ),
@@ -228,7 +232,10 @@ def apply_options(command: Command) -> Command:
                 help="After a failure; `rollback` undoes what fails its test after the write.",
             ),
             click.option(
-                "--journal", metavar="FILE", help="Append intent and outcome of each write to FILE, as JSON lines."
+                "--journal",
+                type=FILE_NAME,
+                metavar="FILE",
+                help="Append intent and outcome of each write to FILE, as JSON lines.",
             ),
             parallelism_option,
         ],

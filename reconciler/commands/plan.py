@@ -16,6 +16,7 @@ from reconciler.commands.options import (
     plan_options,
     server_options,
 )
+from reconciler.commands.types import FILE_NAME
 from reconciler.errors import ExitCode
 from reconciler.report.formats import PLAN_FORMATS
 
@@ -33,7 +34,7 @@ Examples:
 )
 @paths_argument
 @plan_options
-@click.option("--save", metavar="FILE", help="Save the plan, without secrets, for `apply --plan`.")
+@click.option("--save", type=FILE_NAME, metavar="FILE", help="Save the plan, without secrets, for `apply --plan`.")
 @click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 when changes are needed.")
 @server_options
 @output_options(PLAN_FORMATS, "plan")

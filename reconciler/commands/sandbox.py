@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from reconciler.commands.types import DURATION
+from reconciler.commands.types import DURATION, FILE_NAME
 from reconciler.errors import ReconcilerError
 
 if TYPE_CHECKING:
@@ -22,11 +22,22 @@ if TYPE_CHECKING:
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
-@click.command(short_help="Run a local server with the API, for trying and for tests.")
+@click.command(
+    short_help="Run a local server with the API, for trying and for tests.",
+    epilog="""\b
+Examples:
+  reconciler sandbox
+  reconciler sandbox --port 8025 --db sandbox.sqlite3
+  reconciler sandbox --passwords mask --single-default --latency 0.2""",
+)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port of the API; default: a free one.")
 @click.option(
-    "--db", metavar="FILE", default=":memory:", help="Keep the accounts in this SQLite file; default: in memory."
+    "--db",
+    type=FILE_NAME,
+    metavar="FILE",
+    default=":memory:",
+    help="Keep the accounts in this SQLite file; default: in memory.",
 )
 @click.option(
     "--auth-field",

@@ -30,8 +30,9 @@ if TYPE_CHECKING:
 
 @click.command(
     epilog="""\b
-Example:
-  reconciler test accounts.yaml --to-email ops@example.com"""
+Examples:
+  reconciler test accounts.yaml --to-email ops@example.com
+  reconciler test accounts.yaml --only certs@example.com -f junit -o tests.xml"""
 )
 @paths_argument
 @to_email_option

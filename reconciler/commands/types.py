@@ -1,12 +1,16 @@
-"""Values that options take: durations, limits, addresses."""
+"""Values that options take: durations, limits, addresses, files."""
 
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 import click
 
 from reconciler.model.desired import DeleteLimit
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600}
 
@@ -50,6 +54,19 @@ class Address(click.ParamType[str]):
         return str(value)
 
 
+class FileName(click.ParamType[str]):
+    """A file or a folder, as the user named it. Whoever opens it says what is wrong with it; shells complete it."""
+
+    name = "file"
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG002 - click's interface
+        """Leaves it to the shell."""
+        from click.shell_completion import CompletionItem
+
+        return [CompletionItem(incomplete, type="file")]
+
+
 DURATION = Duration()
 DELETE_LIMIT = Limit()
 ADDRESS = Address()
+FILE_NAME = FileName()

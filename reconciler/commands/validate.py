@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 
 @click.command(
     epilog="""\b
-Example:
-  reconciler validate accounts.yaml"""
+Examples:
+  reconciler validate accounts.yaml
+  reconciler validate accounts/ -f github"""
 )
 @paths_argument
 @output_options(VALIDATION_FORMATS, "validation")
