@@ -8,7 +8,7 @@ import rego.v1
 
 encrypted := {"starttls", "ssl-tls"}
 
-deny contains sprintf("%s would send mail without encryption", [account.address]) if {
+deny contains sprintf("%s would send mail without encryption", [account.name]) if {
 	some account in input.planned_values.root_module.resources
 	account.mode == "managed"
 	account.values.service == "other"

@@ -32,7 +32,7 @@ def code(text: str) -> str:
 
 def prose(text: str) -> str:
     """A sentence that may hold foreign words, each of which becomes code of its own."""
-    pieces = _QUOTED.split(phrase(text))
+    pieces = _QUOTED.split(phrase(text.strip()))
     return "".join(code(piece) if place % 2 else _words(piece) for place, piece in enumerate(pieces))
 
 

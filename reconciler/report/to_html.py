@@ -13,7 +13,7 @@ from markupsafe import Markup
 import reconciler
 from reconciler.report.cards import cards_of
 from reconciler.report.tally import CHANGING, STILL, summary_line
-from reconciler.report.view import named, phrase
+from reconciler.report.view import by_address, named, phrase
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -89,6 +89,7 @@ def _template() -> Template:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        keep_trailing_newline=True,
     )
     return environment.get_template("plan.html.jinja")
 
@@ -117,7 +118,7 @@ def _tile(kind: str, count: int) -> dict[str, object]:
 def _groups(plan: Plan) -> Iterator[dict[str, object]]:
     for accounts, words in ((plan.unchanged, "as declared"), (plan.kept, "left alone")):
         if accounts:
-            yield {"words": f"{len(accounts):,} {words}", "addresses": [_labelled(one) for one in accounts]}
+            yield {"words": f"{len(accounts):,} {words}", "addresses": [_labelled(one) for one in by_address(accounts)]}
 
 
 def _labelled(account: Account) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from reconciler.report.rows import changed_rows, kept_rows, lost_rows, remarks
 from reconciler.report.style import SIGNS, STATUS_COLOURS, Style
 from reconciler.report.tally import STILL, result_line, summary_line
-from reconciler.report.view import named, phrase
+from reconciler.report.view import by_address, named, phrase
 from reconciler.report.wrapping import wrapped
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def _row_lines(row: Row, style: Style) -> Iterator[str]:
 def _still_lines(plan: Plan, style: Style) -> Iterator[str]:
     """The accounts that stay as they are, and how many of each class there are."""
     for accounts, words in ((plan.unchanged, "is as declared"), (plan.kept, "is left alone")):
-        for account in accounts:
+        for account in by_address(accounts):
             yield style.paint(f"    {named(account.email)}  (id {account.id}) {words}", "dim")
     counts = [f"{getattr(plan.counts, name)} {name}" for name in STILL if getattr(plan.counts, name)]
     if counts:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Final
 from reconciler.model.account import FIELDS, SENSITIVE
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from reconciler.model.account import Account, Value
 
 LONGEST: Final = 200
@@ -80,6 +82,11 @@ def public_fields(account: Account) -> dict[str, object]:
 def sensitive_fields(account: Account) -> dict[str, bool]:
     """Which of the account's fields are secrets, as Terraform says it."""
     return {name: True for name in sorted(SENSITIVE) if name in account.fields}
+
+
+def by_address(accounts: Iterable[Account]) -> list[Account]:
+    """The accounts as reports list them."""
+    return sorted(accounts, key=lambda account: (account.key, account.id or 0))
 
 
 def alike(one: str, other: str) -> int:

@@ -1,0 +1,215 @@
+"""The page in a real browser."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from reconciler.model.change import Counts, Plan
+from reconciler.report.formats import Format, renderer
+from reconciler.report.subject import PlanSubject
+from tests.report.plans import PLANS, SETTING, many
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from selenium.webdriver import Chrome
+
+pytestmark = pytest.mark.browser
+
+SCRIPT = "<script>alert(1)</script>"
+VISIBLE = "return Array.from(document.querySelectorAll('.change')).filter(one => one.checkVisibility()).length"
+TYPE = (
+    "const query = document.getElementById('query'); query.value = arguments[0];"
+    "query.dispatchEvent(new Event('input', {bubbles: true}))"
+)
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
+    pytest.importorskip("selenium")
+    from tests.report.browser import chromium
+
+    with chromium(tmp_path_factory.mktemp("profile")) as found:
+        yield found
+
+
+class Page:
+    """A plan, opened."""
+
+    def __init__(self, browser: Chrome, folder: pytest.TempPathFactory) -> None:
+        self.browser = browser
+        self.folder = folder.mktemp("page")
+
+    def open(self, plan: Plan | None, *, verbose: bool = False) -> None:
+        text = renderer("plan", Format.HTML)(PlanSubject(plan=plan), replace(SETTING, verbose=verbose))
+        file = self.folder / "plan.html"
+        file.write_text(text, encoding="utf-8")
+        self.browser.get(file.as_uri())
+
+    def run(self, script: str, *arguments: object) -> Any:  # noqa: ANN401 - whatever the script returns
+        return self.browser.execute_script(script, *arguments)
+
+    def click(self, selector: str) -> None:
+        self.browser.find_element("css selector", selector).click()
+
+    def text(self, selector: str) -> str:
+        return self.browser.find_element("css selector", selector).text
+
+    def media(self, width: int, scheme: str = "light", medium: str = "") -> None:
+        size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+        feature = {"name": "prefers-color-scheme", "value": scheme}
+        self.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        self.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": medium, "features": [feature]})
+
+    def complaints(self) -> list[str]:
+        return [entry["message"] for entry in self.browser.get_log("browser")]  # type: ignore[no-untyped-call]
+
+
+@pytest.fixture
+def page(browser: Chrome, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    opened = Page(browser, tmp_path_factory)
+    opened.media(1200)
+    yield opened
+    assert opened.complaints() == []
+
+
+def test_filters_show_one_action_at_a_time(page: Page) -> None:
+    page.open(PLANS["mixed"]())
+    assert page.run(VISIBLE) == 7
+    for action, count in (("create", 1), ("update", 5), ("delete", 1), ("all", 7)):
+        page.click(f"[data-filter={action}]")
+        assert page.run(VISIBLE) == count
+        assert page.text("#shown") == ("" if action == "all" else f"{count} of 7 changes")
+        assert page.run("return document.querySelector('[aria-pressed=true]').dataset.filter") == action
+
+
+def test_search_finds_addresses_fields_and_values(page: Page) -> None:
+    page.open(PLANS["mixed"]())
+    for words, count in (
+        ("NOC@", 1),
+        ("smtp_port", 4),
+        ("2525", 1),
+        ("renamed from", 1),
+        ("old deleted", 1),
+        ("nowhere", 0),
+    ):
+        page.run(TYPE, words)
+        assert (words, page.run(VISIBLE)) == (words, count)
+    assert page.text("#nothing") == "No change matches."
+    page.click("[data-filter=delete]")
+    page.run(TYPE, "old")
+    assert page.run(VISIBLE) == 1
+
+
+def test_the_keyboard_is_enough(page: Page) -> None:
+    from selenium.webdriver.common.keys import Keys
+
+    page.open(PLANS["mixed"]())
+    body = page.browser.find_element("css selector", "body")
+    body.send_keys("/")
+    page.browser.switch_to.active_element.send_keys("old@")
+    assert page.run(VISIBLE) == 1
+    page.browser.switch_to.active_element.send_keys(Keys.ESCAPE)
+    assert page.run(VISIBLE) == 7
+    page.browser.switch_to.active_element.send_keys(Keys.TAB)
+    page.browser.switch_to.active_element.send_keys(Keys.TAB)
+    page.browser.switch_to.active_element.send_keys(Keys.SPACE)
+    assert page.text("#shown") == "1 of 7 changes"
+    for _ in range(4):
+        page.browser.switch_to.active_element.send_keys(Keys.TAB)
+    summary = page.browser.switch_to.active_element
+    assert summary.tag_name == "summary"
+    was = page.run("return arguments[0].parentElement.open", summary)
+    summary.send_keys(Keys.ENTER)
+    assert page.run("return arguments[0].parentElement.open", summary) is not was
+
+
+def test_all_cards_fold_and_unfold(page: Page) -> None:
+    page.open(PLANS["mixed"]())
+    unfolded = "return document.querySelectorAll('.change details[open]').length"
+    assert page.run(unfolded) == 7
+    page.click("#fold")
+    assert (page.run(unfolded), page.text("#fold")) == (0, "Expand all")
+    page.click("#fold")
+    assert (page.run(unfolded), page.text("#fold")) == (7, "Collapse all")
+
+
+def test_hostile_text_stays_text(page: Page) -> None:
+    page.open(PLANS["hostile"](), verbose=True)
+    # An alert would make every further command fail.
+    assert page.run("return document.querySelectorAll('script, img, svg, iframe, marquee').length") == 1
+    page.click("#fold")
+    page.run(TYPE, SCRIPT)
+    assert page.run(VISIBLE) == 6
+    names = page.run("return Array.from(document.querySelectorAll('.address')).map(one => one.textContent)")
+    assert f'"{SCRIPT}@example.com"' in names
+
+
+def refused() -> Plan:
+    plan = PLANS["hostile"]()
+    return replace(plan, changes=plan.changes[12:18], steps=())
+
+
+LOOKS: dict[str, Callable[[], Plan | None]] = {
+    "no_change": PLANS["no_change"],
+    "mixed": PLANS["mixed"],
+    "refused": refused,
+    "failed": lambda: None,
+}
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1200, 390])
+@pytest.mark.parametrize("name", LOOKS)
+def test_axe_finds_no_violation(page: Page, name: str, width: int, scheme: str) -> None:
+    page.media(width, scheme)
+    page.open(LOOKS[name](), verbose=True)
+    page.run("document.querySelectorAll('details').forEach(one => { one.open = true; })")
+    page.run(files("axe_core_python").joinpath("axe.min.js").read_text(encoding="utf-8"))
+    found = page.browser.execute_async_script("axe.run(document).then(arguments[arguments.length - 1])")
+    assert [
+        (one["id"], one["nodes"][0]["html"], one["nodes"][0]["failureSummary"]) for one in found["violations"]
+    ] == []
+    assert len(found["passes"]) > 10
+
+
+@pytest.mark.parametrize("name", ["mixed", "hostile"])
+def test_a_telephone_needs_no_sideways_scrolling(page: Page, name: str) -> None:
+    page.media(390)
+    page.open(PLANS[name](), verbose=True)
+    page.run("document.querySelectorAll('details').forEach(one => { one.open = true; })")
+    assert page.run("return document.documentElement.scrollWidth <= window.innerWidth")
+
+
+def test_paper_shows_what_was_folded_and_no_buttons(page: Page) -> None:
+    page.open(PLANS["mixed"]())
+    page.click("#fold")
+    page.run("window.dispatchEvent(new Event('beforeprint'))")
+    page.media(1200, medium="print")
+    cells = "return Array.from(document.querySelectorAll('.change td')).every(one => one.checkVisibility())"
+    assert page.run(cells)
+    assert not page.run("return document.getElementById('tools').checkVisibility()")
+    page.run("window.dispatchEvent(new Event('afterprint'))")
+    assert page.run("return document.querySelectorAll('.change details[open]').length") == 0
+
+
+def test_five_thousand_changes_open_and_filter_quickly(page: Page) -> None:
+    plan = many()
+    changes = tuple(
+        replace(one, address=f"u{index}@example.com") for index, one in enumerate((plan.changes * 17)[:5_000])
+    )
+    counts = Counts(create=1_700, update=1_700, delete=1_600)
+    page.open(replace(plan, changes=changes, steps=(), counts=counts))
+    opened = page.run("return performance.getEntriesByType('navigation')[0].domComplete")
+    timed = (
+        "const began = performance.now(); {}; document.body.getBoundingClientRect(); return performance.now() - began"
+    )
+    filtered = page.run(timed.format("document.querySelector('[data-filter=delete]').click()"))
+    searched = page.run(timed.format(TYPE.replace("arguments[0]", "'u4321@'")))
+    assert page.run("return document.querySelectorAll('.change:not([hidden])').length") <= 1
+    # Generous, for a busy machine; an idle one needs about a tenth of it.
+    assert (opened < 10_000, filtered < 2_000, searched < 2_000) == (True, True, True), (opened, filtered, searched)

@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+from reconciler.errors import Problem
+from reconciler.report.formats import Format, renderer
+from reconciler.report.subject import PlanSubject, ResultSubject, ValidationSubject
+from tests.report.plans import SETTING, result
+
+
+def issues(*errors: Problem) -> list[dict[str, Any]]:
+    subject = ValidationSubject(accounts=None, errors=errors)
+    found: list[dict[str, Any]] = json.loads(renderer("validation", Format.GITLAB)(subject, SETTING))
+    return found
+
+
+def test_an_issue_has_what_gitlab_asks_for() -> None:
+    (issue,) = issues(Problem(kind="unknown_key", message="no such key", hint="drop it", file="./a.yaml", line=3))
+    assert issue.pop("fingerprint").isalnum()
+    assert issue == {
+        "description": "no such key (drop it)",
+        "check_name": "reconciler:unknown_key",
+        "severity": "critical",
+        "location": {"path": "a.yaml", "lines": {"begin": 3}},
+    }
+
+
+def test_a_fingerprint_is_unique_and_survives_an_edit_above() -> None:
+    one = Problem(kind="x", message="m", file="a.yaml", line=3)
+    first, second = issues(one, replace(one, line=9))
+    (moved,) = issues(replace(one, line=4))
+    assert first["fingerprint"] != second["fingerprint"]
+    assert first["fingerprint"] == moved["fingerprint"]
+
+
+def test_what_is_in_no_file_is_shown_at_the_first_file_named() -> None:
+    nowhere = Problem(kind="x", message="m")
+    assert issues(nowhere)[0]["location"] == {"path": ".", "lines": {"begin": 1}}
+    assert issues(nowhere, Problem(kind="y", message="n", file="a.yaml"))[0]["location"]["path"] == "a.yaml"
+
+
+def test_what_went_well_is_no_issue() -> None:
+    fine = replace(result(), outcomes=result().outcomes[:1], errors=())
+    assert renderer("result", Format.GITLAB)(ResultSubject(report=fine), SETTING) == "[]\n"
+
+
+def test_a_plan_that_failed_is_an_issue() -> None:
+    subject = PlanSubject(plan=None, errors=(Problem(kind="x", message="nobody answers"),))
+    assert [one["description"] for one in json.loads(renderer("plan", Format.GITLAB)(subject, SETTING))] == [
+        "nobody answers"
+    ]

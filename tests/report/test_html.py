@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pytest
+
+from reconciler.errors import Problem
+from reconciler.report.formats import Format, renderer
+from reconciler.report.subject import PlanSubject
+from tests.report.plans import PLANS, SETTING, mixed
+
+
+class Reader(HTMLParser):
+    """Collects what matters: elements, their attributes, and the text of style and script."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[str] = []
+        self.attributes: list[tuple[str, str | None]] = []
+        self.texts: dict[str, str] = {}
+        self._inside = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append(tag)
+        self.attributes += attrs
+        self._inside = tag
+
+    def handle_data(self, data: str) -> None:
+        if self._inside in ("style", "script"):
+            self.texts[self._inside] = self.texts.get(self._inside, "") + data
+
+    def handle_endtag(self, tag: str) -> None:  # noqa: ARG002 - the parser's interface
+        self._inside = ""
+
+
+def page(name: str) -> str:
+    return renderer("plan", Format.HTML)(PlanSubject(plan=PLANS[name]()), SETTING)
+
+
+def test_the_policy_allows_its_own_style_and_script_alone() -> None:
+    reader = Reader(page("mixed"))
+
+    def digest(tag: str) -> str:
+        return base64.b64encode(hashlib.sha256(reader.texts[tag].encode()).digest()).decode()
+
+    assert dict(reader.attributes)["content"] is not None
+    policy = next(value for name, value in reader.attributes if name == "content" and value and "default-src" in value)
+    assert policy == (
+        f"default-src 'none'; style-src 'sha256-{digest('style')}'; script-src 'sha256-{digest('script')}';"
+        " img-src data:; base-uri 'none'; form-action 'none'"
+    )
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_it_has_one_script_no_handler_and_nothing_from_elsewhere(name: str) -> None:
+    reader = Reader(page(name))
+    assert reader.elements.count("script") == (name != "no_change")
+    assert not {"img", "iframe", "object", "form", "base"} & set(reader.elements)
+    names = {attribute for attribute, _ in reader.attributes}
+    assert not any(attribute.startswith("on") for attribute in names)
+    assert not {"src", "style", "action", "srcset"} & names
+    assert [value for attribute, value in reader.attributes if attribute == "href"] == ["data:,", "#changes"]
+
+
+def test_hostile_text_adds_no_element() -> None:
+    ordinary, hostile = (set(Reader(page(name)).elements) for name in ("mixed", "hostile"))
+    assert hostile <= ordinary
+
+
+def test_a_plan_that_failed_says_why() -> None:
+    subject = PlanSubject(plan=None, errors=(Problem(kind="x", message="nobody <answers>", hint="look"),))
+    text = renderer("plan", Format.HTML)(subject, SETTING)
+    assert '<li>nobody &lt;answers&gt;<span class="hint">look</span></li>' in text
+    assert "<title>There is no plan</title>" in text
+
+
+def test_only_what_differs_in_a_value_is_marked() -> None:
+    text = page("mixed")
+    assert "<code>&#34;<mark>noc</mark>@example.com&#34;</code>" in text
+    assert "<code>&#34;<mark>alerts</mark>@example.com&#34;</code>" in text
+    assert "<code>&#34;NOC&#34;</code>" in text
+
+
+def test_verbose_lists_what_stays() -> None:
+    text = renderer("plan", Format.HTML)(PlanSubject(plan=mixed()), replace(SETTING, verbose=True))
+    assert re.findall(r"<li>(\S+@\S+ \(id \d+\))</li>", text) == [
+        "ci@example.com (id 5)",
+        "twin@example.com (id 10)",
+        "legacy-a@example.com (id 4)",
+        "root@example.com (id 6)",
+    ]

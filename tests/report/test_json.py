@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, Literal
+
+import pytest
+from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
+
+from reconciler.errors import Problem
+from reconciler.report.formats import Format, renderer
+from reconciler.report.schemas import schema_text
+from reconciler.report.subject import PlanSubject, ResultSubject, ValidationSubject
+from tests.report.plans import PLANS, SETTING, mixed, result
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+FAILURE = Problem(kind="unreachable", message="nobody answers", hint="look", file="a.yaml", line=1, column=2)
+
+
+Document = dict[str, Any]
+
+
+def validator(document: Literal["plan", "result"]) -> Draft202012Validator:
+    schema = json.loads(schema_text(document))
+    Draft202012Validator.check_schema(schema)
+    return Draft202012Validator(schema)
+
+
+def plan_json(subject: PlanSubject) -> Document:
+    document: Document = json.loads(renderer("plan", Format.JSON)(subject, SETTING))
+    return document
+
+
+def result_json(subject: ResultSubject) -> Document:
+    document: Document = json.loads(renderer("result", Format.JSON)(subject, SETTING))
+    return document
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_every_plan_fits_its_schema(name: str) -> None:
+    validator("plan").validate(plan_json(PlanSubject(plan=PLANS[name]())))
+
+
+def test_a_plan_that_failed_fits_its_schema() -> None:
+    document = plan_json(PlanSubject(plan=None, errors=(FAILURE,)))
+    validator("plan").validate(document)
+    assert document["errors"] == [
+        {"kind": "unreachable", "message": "nobody answers", "hint": "look", "file": "a.yaml", "line": 1, "column": 2}
+    ]
+    assert (document["applyable"], document["errored"], document["servers"]) == (False, True, [])
+
+
+def test_every_result_fits_its_schema() -> None:
+    validator("result").validate(result_json(ResultSubject(report=result())))
+    validator("result").validate(result_json(ResultSubject(report=None, errors=(FAILURE,))))
+
+
+def places(node: object, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Every object within a document, with the way to it."""
+    if isinstance(node, dict):
+        yield path
+        for name, value in node.items():
+            yield from places(value, (*path, name))
+    elif isinstance(node, list):
+        for index, value in enumerate(node):
+            yield from places(value, (*path, index))
+
+
+@pytest.mark.parametrize("document", ["plan", "result"])
+def test_the_schemas_refuse_an_unknown_member_wherever_it_is(document: Literal["plan", "result"]) -> None:
+    def fresh() -> Document:
+        return (
+            plan_json(PlanSubject(plan=mixed())) if document == "plan" else result_json(ResultSubject(report=result()))
+        )
+
+    check = validator(document)
+    for path in places(fresh()):
+        changed = fresh()
+        node: Any = changed
+        for step in path:
+            node = node[step]
+        node["unheard_of"] = 1
+        assert not check.is_valid(changed), path
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("format_version",), "2.0"),
+        (("created_at",), "yesterday"),
+        (("digest",), "abc"),
+        (("summary", "create"), -1),
+        (("resource_changes", 0, "change", "actions"), ["read"]),
+        (("resource_changes", 0, "change", "before"), None),
+        (("resource_changes", 0, "change", "before", "password"), "secret"),
+        (("resource_changes", 0, "fields"), ["colour"]),
+        (("resource_changes", 0, "address"), "mail.x"),
+        (("warnings", 0, "kind"), "Not Snake"),
+    ],
+)
+def test_the_plan_schema_refuses_what_the_contract_rules_out(path: tuple[Any, ...], value: Any) -> None:  # noqa: ANN401
+    document = plan_json(PlanSubject(plan=mixed()))
+    node: Any = document
+    for step in path[:-1]:
+        node = node[step]
+    node[path[-1]] = value
+    assert not validator("plan").is_valid(document)
+
+
+def test_the_same_input_gives_the_same_bytes() -> None:
+    first, second = (renderer("plan", Format.JSON)(PlanSubject(plan=mixed()), SETTING) for _ in range(2))
+    assert first == second
+
+
+def test_no_document_holds_what_a_build_server_takes_for_a_command() -> None:
+    text = renderer("plan", Format.JSON)(PlanSubject(plan=PLANS["hostile"]()), SETTING)
+    assert "##" not in text
+    assert "##[error]forged" in json.loads(text)["resource_changes"][2]["name"]
+
+
+def test_a_validation_says_what_is_wrong() -> None:
+    document = json.loads(
+        renderer("validation", Format.JSON)(ValidationSubject(accounts=None, errors=(FAILURE,)), SETTING)
+    )
+    assert (document["valid"], document["accounts"], len(document["errors"])) == (False, None, 1)

@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import cmarkgfm  # type: ignore[import-untyped]
+import pytest
+from cmarkgfm.cmark import Options  # type: ignore[import-untyped]
+
+from reconciler.errors import Problem
+from reconciler.model.change import Plan, Server
+from reconciler.report.forge import Forge
+from reconciler.report.formats import Format, renderer
+from reconciler.report.markup import code, prose
+from reconciler.report.subject import PlanSubject, ResultSubject
+from reconciler.report.to_markdown import LIMIT
+from reconciler.report.view import shown
+from tests.report.plans import HOSTILE, PLANS, SERVER, SETTING, hostile, many, mixed, no_change, result
+
+ON_GITHUB = replace(SETTING, forge=Forge(run_url="https://github.com/o/r/actions/runs/1"))
+OURS = {"h3", "table", "thead", "tbody", "tr", "th", "td", "blockquote", "p", "ul", "li", "br", "strong", "details"}
+OURS |= {"summary", "b", "code", "wbr"}
+
+
+def rendered(markdown: str) -> str:
+    """As GitHub renders it, by its own library."""
+    html: str = cmarkgfm.github_flavored_markdown_to_html(markdown, Options.CMARK_OPT_UNSAFE)
+    return html
+
+
+def of_plan(plan: Plan | None, *errors: Problem) -> str:
+    return renderer("plan", Format.MARKDOWN)(PlanSubject(plan=plan, errors=errors), SETTING)
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_hostile_text_stays_text_on_github(text: str) -> None:
+    value = shown(text)
+    cells = f"| a | b |\n| --- | --- |\n| {code(value)} | {prose(text)} |\n\n- {prose(text)}\n\n> - {prose(text)}\n"
+    html = rendered(cells)
+    assert set(re.findall(r"</?([a-z0-9]+)", html)) <= OURS
+    assert html.count("<td") == 2
+    assert html.count("<li>") == 2
+    assert "href" not in html
+    assert "src=x" not in re.sub(r"<code>.*?</code>", "", html, flags=re.DOTALL)
+    first = re.search(r"<td><code>(.*?)</code></td>", html, flags=re.DOTALL)
+    assert first
+    shown_to_people = first[1].replace("<wbr>", "")
+    for entity, char in (("&lt;", "<"), ("&gt;", ">"), ("&quot;", '"'), ("&amp;", "&")):
+        shown_to_people = shown_to_people.replace(entity, char)
+    assert shown_to_people == value
+
+
+def test_what_a_forge_may_make_a_link_of_is_in_code() -> None:
+    html = rendered(prose("see @everyone, #123 GH-1 o/r#1 deadbeef1234567 a@example.com www.example.com (x.yaml:1)"))
+    assert re.sub(r"<code>.*?</code>", "_", html) == "<p>see _, _ _ _ _ _ _ (_)</p>\n"
+
+
+@pytest.mark.parametrize("text", ["1. x", "- x", "+ x", "# x", "> x", "1) x", "=== x", "--- x", "    x"])
+def test_a_sentence_cannot_begin_a_block(text: str) -> None:
+    assert rendered(f"- {prose(text)}\n").count("<li>") == 1
+    assert not re.search(r"<(h\d|ol|blockquote|pre|hr)", rendered(f"- {prose(text)}\n"))
+
+
+def test_our_own_code_is_code() -> None:
+    assert prose("use `--max-deletes 5` or so") == "use <code>--max-deletes 5</code> or so"
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_only_our_own_elements_come_out(name: str) -> None:
+    html = rendered(of_plan(PLANS[name]()))
+    assert set(re.findall(r"</?([a-z0-9]+)", html)) <= OURS
+    assert html.count("<details") == html.count("</details>")
+    assert html.count("<!--") == 1
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_it_is_never_longer_than_a_comment_may_be(name: str) -> None:
+    assert len(of_plan(PLANS[name]())) <= LIMIT
+
+
+def test_it_is_cut_on_a_whole_change_and_says_how_many_are_left_out() -> None:
+    text = renderer("plan", Format.MARKDOWN)(PlanSubject(plan=many()), ON_GITHUB)
+    whole = text.count("<b>-</b>") + text.count("<b>~</b>") + text.count("<b>+</b>")
+    assert whole == text.count("- on the server, but") + text.count("- differs from") + text.count("- declared (")
+    assert text.endswith(
+        f"</details>\n\n**{300 - whole} more changes are left out here.** `reconciler plan` shows them all; with"
+        " `--format html` as a page with search and filters. Made by"
+        ' <a href="https://github.com/o/r/actions/runs/1">this run</a>.\n'
+    )
+
+
+def test_with_long_values_in_everything_it_still_fits() -> None:
+    plan = hostile()
+    long = "|" * 50_000
+    problems = tuple(Problem(kind="x", message=long, hint=long) for _ in range(500))
+    stuffed = replace(plan, server=Server(long, long), warnings=problems, errors=problems, changes=plan.changes * 20)
+    text = of_plan(replace(stuffed, steps=()))
+    assert len(text) <= LIMIT
+    assert rendered(text).count("<details") == rendered(text).count("</details>")
+    assert re.search(r"> - and \d{3} more\n", text)
+    assert re.search(r"\*\*1,\d{3} more changes are left out here", text)
+
+
+def test_deletes_come_first_and_groups_without_room_are_left_out_whole() -> None:
+    plan = many()
+    text = of_plan(replace(plan, changes=plan.changes[:100] * 10 + plan.changes[100:], steps=()))
+    assert "1,000 to delete" in text
+    assert "to update" not in text.partition("###")[2].partition("</summary>")[2]
+
+
+def test_it_begins_with_a_mark_that_belongs_to_the_servers() -> None:
+    elsewhere = replace(no_change(), server=Server(SERVER.name, "https://other.example.com"))
+    marks = [of_plan(plan).partition("\n")[0] for plan in (no_change(), mixed(), elsewhere)]
+    assert marks == ["<!-- reconciler: 7c0b801136f5 -->"] * 2 + ["<!-- reconciler: c18eed13d551 -->"]
+
+
+def test_a_result_does_not_replace_the_plan() -> None:
+    text = renderer("result", Format.MARKDOWN)(ResultSubject(report=result()), SETTING)
+    assert text.startswith("<!-- reconciler-result: 7c0b801136f5 -->\n")
+
+
+def test_a_plan_that_failed_says_why() -> None:
+    assert of_plan(None, Problem(kind="x", message="nobody answers", hint="is `--url` right")) == (
+        "<!-- reconciler: e3b0c44298fc -->\n### There is no plan\n\n> [!CAUTION]\n> **Planning failed.**\n>\n"
+        "> - nobody answers<br>hint: is <code>--url</code> right\n\n"
+    )
+
+
+def test_a_run_that_was_not_begun_says_why() -> None:
+    subject = ResultSubject(report=None, errors=(Problem(kind="x", message="nobody answers"),))
+    assert renderer("result", Format.MARKDOWN)(subject, SETTING) == (
+        "<!-- reconciler-result: e3b0c44298fc -->\n### Nothing was begun\n\n> [!CAUTION]\n> - nobody answers\n\n"
+    )
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_long_result_is_cut_on_a_whole_outcome(place: int) -> None:
+    # The first of these outcomes is as planned, the second is not.
+    report = replace(result(), outcomes=(result().outcomes[place],) * 2_000 + result().outcomes[:1])
+    text = renderer("result", Format.MARKDOWN)(ResultSubject(report=report), SETTING)
+    rows = text.count("| update |")
+    assert len(text) <= LIMIT
+    assert text.endswith(f"**{2_001 - rows:,} more outcomes are left out here.** `--format json` has them all.\n")
+
+
+def test_one_change_left_out_is_told_as_one() -> None:
+    plan = many()
+    sizes = [of_plan(replace(plan, changes=plan.changes[:count], steps=())) for count in range(230, 120, -1)]
+    assert any("**1 more change is left out here.**" in text for text in sizes)

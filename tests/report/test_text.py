@@ -1,0 +1,182 @@
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import replace
+
+import pytest
+
+from reconciler.errors import Problem
+from reconciler.model.change import Plan
+from reconciler.model.outcome import Report
+from reconciler.report.formats import Format, renderer
+from reconciler.report.style import Style
+from reconciler.report.subject import PlanSubject, ResultSubject, ValidationSubject
+from reconciler.report.to_text import plan_text, problems_text, report_text
+from reconciler.report.wrapping import columns
+from tests.report.plans import PLANS, SERVER, SETTING, mixed, no_change, result
+
+COLOUR = re.compile(r"\x1b\[\d+m")
+
+
+@pytest.mark.parametrize("width", [60, 80, 200])
+@pytest.mark.parametrize("name", PLANS)
+def test_no_line_is_wider_than_the_terminal(name: str, width: int) -> None:
+    style = Style(width=width)
+    titles = ("  + ", "  ~ ", "  - ", "    ", "matriz")
+    for line in plan_text(PLANS[name](), style, verbose=True).splitlines():
+        # A title is the address, which people copy: it is not broken.
+        assert columns(line) <= width or (line.startswith(titles) and not line.startswith(" " * 6))
+
+
+def test_in_a_narrow_terminal_values_and_words_hang_below_each_other() -> None:
+    lines = plan_text(mixed(), Style(width=60)).splitlines()
+    assert lines[2:7] == [
+        "  ~ update  alerts@example.com  (id 2)",
+        '      email                "noc@example.com"',
+        '                           → "alerts@example.com"',
+        '      name                 "NOC" → "Alertas → Plantão"',
+        "      password             changed",
+    ]
+    place = lines.index("      # goes through the temporary name 'West (moving)',")
+    assert lines[place + 1] == "      # because accounts exchange names"
+    assert lines[-7:] == [
+        "warning: accounts.yaml:12:15: a secret is written in the",
+        "  file",
+        "  hint: use {env: NAME}",
+        "warning: root@example.com (id 6) is not declared; protected",
+        "  by 'root@*', it stays",
+        "",
+        "Plan: 1 to create, 5 to update, 1 to delete.",
+    ]
+
+
+def test_colour_changes_nothing_but_colour() -> None:
+    for make in PLANS.values():
+        assert COLOUR.sub("", plan_text(make(), Style(colour=True, width=80))) == plan_text(make(), Style(width=80))
+    assert COLOUR.sub("", report_text(result(), Style(colour=True))) == report_text(result(), Style())
+
+
+def test_actions_have_their_colours() -> None:
+    text = plan_text(mixed(), Style(colour=True))
+    assert "  \x1b[32m+ create\x1b[0m  \x1b[1mnew@example.com\x1b[0m\n" in text
+    assert "  \x1b[33m~ update\x1b[0m  \x1b[1mcerts@example.com\x1b[0m  (id 1)\n" in text
+    assert "  \x1b[31m- delete\x1b[0m  \x1b[1mold@example.com\x1b[0m  (id 3)\n" in text
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "cp437", "ascii"])
+def test_arrows_of_our_own_are_ascii_where_the_code_page_has_none(encoding: str) -> None:
+    plan = replace(no_change(), warnings=(Problem(kind="order_circle", message="a → b → a"),))
+    text = plan_text(plan, Style(arrow="->"))
+    assert text.encode(encoding).decode(encoding) == text
+    assert "warning: a -> b -> a\n" in text
+    assert 'email                "noc@example.com" -> "alerts@example.com"' in plan_text(mixed(), Style(arrow="->"))
+
+
+def test_verbose_shows_what_stays() -> None:
+    text = plan_text(mixed(), Style(), verbose=True)
+    assert (
+        "  ~ update  twin@example.com#9  (id 9)\n"
+        "      smtp_port            587 → 2525\n"
+        '      email                "twin@example.com"\n'
+        '      name                 "Twin"\n'
+        "      default              false\n"
+        '      service              "other"\n'
+        "      has_auth             true\n"
+        "      password             unchanged\n"
+        '      smtp_server          "smtp.example.com"\n'
+        '      smtp_crypt           "starttls"\n'
+        '      smtp_auth_mechanism  "plain"\n'
+    ) in text
+    assert (
+        "  - delete  old@example.com  (id 3)\n"
+        '      name                 "Old"\n'
+        "      default              false\n"
+        '      service              "other"\n'
+        "      has_auth             true\n"
+        "      password             (deleted)\n"
+        '      smtp_server          "smtp.example.com"\n'
+        "      smtp_port            587\n"
+        '      smtp_crypt           "starttls"\n'
+    ) in text
+    assert (
+        "    ci@example.com  (id 5) is as declared\n"
+        "    twin@example.com  (id 10) is as declared\n"
+        "    legacy-a@example.com  (id 4) is left alone\n"
+        "    root@example.com  (id 6) is left alone\n"
+        "    In all: 2 unchanged, 1 ignored, 1 protected.\n"
+    ) in text
+
+
+def test_verbose_says_nothing_about_an_empty_server() -> None:
+    assert plan_text(Plan(server=SERVER), Style(), verbose=True) == "matriz (https://fw.example.com)\n\nNo changes.\n"
+
+
+def test_the_last_line_is_the_summary_and_only_the_last() -> None:
+    for make in PLANS.values():
+        *others, last = plan_text(make(), Style(), verbose=True).splitlines()
+        assert re.fullmatch(r"No changes\.|Plan: \d+ to create, \d+ to update, \d+ to delete\.", last)
+        assert not any(line.lstrip().startswith(("Plan:", "No changes")) for line in others)
+
+
+def test_no_line_can_be_taken_for_a_command_to_a_build_server() -> None:
+    for text in (plan_text(PLANS["hostile"](), Style(), verbose=True), report_text(result(), Style())):
+        for line in text.splitlines():
+            assert not line.lstrip().startswith("::")
+            assert "##" not in line
+
+
+def test_a_hint_hangs_below_its_error() -> None:
+    problem = Problem(kind="x", message="something is wrong", hint="do this and that, then look again")
+    assert list(problems_text([problem], "error", Style(width=29, colour=True), "red")) == [
+        "\x1b[31merror:\x1b[0m something is wrong",
+        "  hint: do this and that,",
+        "        then look again",
+    ]
+
+
+def test_an_outcome_that_does_not_fit_puts_its_words_below() -> None:
+    assert report_text(result(), Style(width=60)).splitlines()[:5] == [
+        "alerts@example.com: updated;",
+        "    test mail sent to ops@example.com",
+        "certs@example.com: update failed;",
+        "    changed since the plan: smtp_port",
+        "ci@example.com: updated;",
+    ]
+
+
+def test_an_empty_run_says_why_it_is_empty() -> None:
+    empty = Report(server=SERVER, started_at=SETTING.started_at, finished_at=SETTING.finished_at)
+    assert report_text(empty, Style()) == "Nothing to do.\n"
+    assert report_text(replace(empty, interrupted=True), Style()) == "Interrupted. Nothing was written.\n"
+
+
+def test_a_run_of_tests_counts_tests() -> None:
+    outcomes = [replace(one, action="test") for one in result().outcomes if one.test]
+    assert report_text(replace(result(), outcomes=tuple(outcomes), interrupted=False), Style()) == (
+        "alerts@example.com: tested; test mail sent to ops@example.com\n"
+        "ci@example.com: tested; the test failed: 535 no | such `login`\n"
+        "Done: 1 tests passed, 1 failed.\n"
+    )
+
+
+def test_a_failure_leaves_standard_output_empty() -> None:
+    subjects = {
+        "plan": PlanSubject(plan=None),
+        "result": ResultSubject(report=None),
+        "validation": ValidationSubject(accounts=None),
+    }
+    assert [renderer(kind, Format.TEXT)(one, SETTING) for kind, one in subjects.items()] == ["", "", ""]  # type: ignore[arg-type]
+
+
+def test_a_valid_file_is_called_so() -> None:
+    assert renderer("validation", Format.TEXT)(ValidationSubject(accounts=1), SETTING) == "Valid: 1 account.\n"
+    assert renderer("validation", Format.TEXT)(ValidationSubject(accounts=2), SETTING) == "Valid: 2 accounts.\n"
+
+
+def test_ten_thousand_changes_take_well_under_a_second() -> None:
+    plan = mixed()
+    grown = replace(plan, changes=plan.changes[:1] * 10_000, steps=())
+    began = time.process_time()
+    plan_text(grown, Style())
+    assert time.process_time() - began < 1
