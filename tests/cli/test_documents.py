@@ -26,6 +26,8 @@ def test_github_gets_annotations_and_a_job_summary(at_sandbox: User, sandbox: Sa
     done = at_sandbox.run("plan", "a.yaml", "-f", "github", environ={"GITHUB_STEP_SUMMARY": str(summary)})
     assert done.code == 5
     assert done.out == (
+        "::error title=reconciler%3A guard_empty::the plan deletes every account under management (2 of 2)"
+        "%0Ahint: check that the right files and the right server are meant; `--allow-empty` permits it\n"
         "::error title=reconciler%3A guard_max_deletes::the plan deletes 2 of 2 accounts; the limit is 30%25"
         "%0Ahint: check that nothing is missing from the files; `--max-deletes 2` permits it for this run\n"
         "::notice title=reconciler::127.0.0.1: Plan: 1 to create, 0 to update, 2 to delete.\n"
