@@ -175,9 +175,10 @@ def _from_file(path: str) -> Secret:
         text = Path(path).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not a text file"
-        raise SecretError(Problem(kind="secret_file", message=f"cannot read {path}: {reason}")) from error
+        hint = "name a file that this user can read, with the secret alone in it"
+        raise SecretError(Problem(kind="secret_file", message=f"cannot read {path}: {reason}", hint=hint)) from error
     if not text:
-        raise SecretError(Problem(kind="secret_empty", message=f"{path} is empty"))
+        raise SecretError(Problem(kind="secret_empty", message=f"{path} is empty", hint="put the secret into it"))
     return Secret(text)
 
 

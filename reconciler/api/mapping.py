@@ -61,7 +61,7 @@ _UNSENT: Final[tuple[tuple[type[Exception], _Case], ...]] = (
     (httpx.TimeoutException, _Case("connect_timeout", "no connection in time", _URL_HINT)),
     (httpx.NetworkError, _Case("connection_failed", "no connection", _URL_HINT)),
 )
-_ANY_UNSENT = _Case("not_sent", "the request could not be sent", "", transient=False)
+_ANY_UNSENT = _Case("not_sent", "the request could not be sent", _URL_HINT, transient=False)
 
 
 def failure_of_exception(error: Exception, *, origin: str, touched: bool, redactor: Redactor) -> Failure:
@@ -84,7 +84,9 @@ def failure_of_exception(error: Exception, *, origin: str, touched: bool, redact
         )
     else:
         problem = Problem(
-            kind="connection_lost", message=f"the connection to {origin} broke before its answer ended ({detail})"
+            kind="connection_lost",
+            message=f"the connection to {origin} broke before its answer ended ({detail})",
+            hint="Is the server restarting, or a proxy between impatient?",
         )
     return Failure(problem=problem, error=ApiError, doubtful=True, transient=True)
 
