@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+JOBS ?= 2
 
 $(READY): pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "error: $(PYTHON) is not installed; install Python 3.11 or newer" >&2; exit 1; }
@@ -26,12 +27,29 @@ demo: $(READY) ## See the whole story, in a sandbox on this machine
 	@$(BIN)/reconciler demo
 
 .PHONY: test
-test: $(READY) ## Run the whole test suite, with coverage
-	@$(BIN)/pytest -n 2 --cov --cov-report=term --cov-fail-under=95
+test: $(READY) ## Run the test suite (minutes; COVER=1 with branch coverage); slow suites have their own targets
+	@$(BIN)/pytest -n $(JOBS) $(if $(COVER),--cov --cov-report=term --cov-fail-under=95)
 
-.PHONY: test-quick
-test-quick: $(READY) ## Run the tests that take no time
-	@$(BIN)/pytest -m "not slow" -x
+.PHONY: slow
+slow: $(READY) ## Properties with many examples, plain installs, pre-commit
+	@PROPERTY_PROFILE=thorough $(BIN)/pytest -n $(JOBS) -m "slow and not (faults or act)" --timeout 900
+
+.PHONY: faults
+faults: $(READY) ## Every fault at every request, every crash (many minutes)
+	@$(BIN)/pytest -n $(JOBS) -m faults --timeout 900 tests/faults
+
+.PHONY: browser
+browser: $(READY) ## The HTML plan in a real browser; needs chromium and chromium-driver
+	@$(BIN)/pytest -m browser tests/report
+
+.PHONY: policy
+policy: $(READY) ## The plan in policy tools that nobody here wrote
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,compliance]'
+	@$(BIN)/pytest -m policy tests/report
+
+.PHONY: act
+act: $(READY) ## The action and the example workflows, run for real
+	@$(BIN)/pytest -m act tests/integration
 
 .PHONY: check
 check: $(READY) ## Lint, types, import contracts
