@@ -4,32 +4,49 @@ from __future__ import annotations
 
 import importlib
 import os
-import signal
 import sys
-from typing import TYPE_CHECKING, Any, NoReturn
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import click
 
 from reconciler import __version__
-from reconciler.commands.documents import show_failure
-from reconciler.commands.invocation import Invocation
-from reconciler.errors import ExitCode, Problem, ReconcilerError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from types import FrameType
 
-_COMMANDS = ("validate", "plan", "apply", "test", "export", "schema", "sandbox", "demo")
+    from reconciler.commands.invocation import Invocation
+    from reconciler.errors import ReconcilerError
+
+COMMANDS: Final = {
+    "validate": "Check the YAML.",
+    "plan": "Show what would change.",
+    "apply": "Plan, show, ask, write, verify, report.",
+    "test": "Send each declared account's settings through the test endpoint.",
+    "export": "Write the server's accounts as YAML, with secrets as references.",
+    "schema": "Print the JSON Schema of a document.",
+    "sandbox": "Run a local server with the API, for trying and for tests.",
+    "demo": "See the whole story, in a sandbox on this machine.",
+}
+"""What ``--help`` says about each command, here again so that it need not import them all."""
+
+_EAGER_ALLOCATIONS: Final = 100_000
+"""Allocations between two searches for garbage. Accounts hold no circles, and a search walks all of them."""
 
 
 class _Commands(click.Group):
     """Commands that are imported when they are asked for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's interface
-        return list(_COMMANDS)
+        return list(COMMANDS)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - as above
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's interface
-        if cmd_name not in _COMMANDS:
+        if cmd_name not in COMMANDS:
             return None
         command: click.Command = getattr(importlib.import_module(f"reconciler.commands.{cmd_name}"), cmd_name)
         return command
@@ -38,12 +55,15 @@ class _Commands(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         # While a shell completes, a command that is not there yet is no error.
-        if args and args[0] not in _COMMANDS and not args[0].startswith("-") and not ctx.resilient_parsing:
+        if args and args[0] not in COMMANDS and not args[0].startswith("-") and not ctx.resilient_parsing:
             from difflib import get_close_matches
 
-            close = get_close_matches(args[0], _COMMANDS, n=1)
+            close = get_close_matches(args[0], COMMANDS, n=1)
             hint = f" Did you mean {close[0]!r}?" if close else ""
             ctx.fail(f"No such command {args[0]!r}.{hint}")
+        invocation: Any = ctx.obj
+        if callable(invocation):
+            ctx.obj = invocation()
         return super().resolve_command(ctx, args)
 
 
@@ -64,43 +84,66 @@ def cli() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Runs the command line and ends the process with the exit code of the table in the README."""
-    signal.signal(signal.SIGTERM, _terminate)
-    invocation = Invocation()
+    invocation = cache(_begin)
     try:
         code = _run(invocation, arguments)
         sys.stdout.flush()
     except BrokenPipeError:
+        import signal
+
         # Whoever read our output has gone; Python would complain once more while it shuts down.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 128 + signal.SIGPIPE
     sys.exit(code)
 
 
-def _run(invocation: Invocation, arguments: Sequence[str] | None) -> int:
+def _begin() -> Invocation:
+    """What a command needs; ``--help`` and ``--version`` do not, and are quick without."""
+    import gc
+    import signal
+
+    from reconciler.commands.invocation import Invocation
+
+    signal.signal(signal.SIGTERM, _terminate)
+    gc.set_threshold(_EAGER_ALLOCATIONS)
+    return Invocation()
+
+
+def _run(invocation: Callable[[], Invocation], arguments: Sequence[str] | None) -> int:
     try:
         code: Any = cli.main(args=arguments, prog_name="reconciler", standalone_mode=False, obj=invocation)
-        return int(code or ExitCode.OK)
-    except click.exceptions.NoArgsIsHelpError as error:
+        return int(code or 0)
+    except BrokenPipeError:
+        raise
+    except (KeyboardInterrupt, Exception) as error:  # noqa: BLE001 - the boundary: no traceback, which may hold anything
+        return _explain(invocation(), error)
+
+
+def _explain(invocation: Invocation, error: BaseException) -> int:
+    from reconciler.commands.documents import show_failure
+    from reconciler.errors import ExitCode, Problem, ReconcilerError
+
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
         click.echo(error.format_message(), err=True)
         return ExitCode.USAGE
-    except click.ClickException as error:
+    if isinstance(error, click.ClickException):
         error.show()
         show_failure(invocation, [Problem(kind="usage", message=error.format_message())])
         return ExitCode.USAGE
-    except ReconcilerError as error:
+    if isinstance(error, ReconcilerError):
         return _fail(invocation, error)
-    except (KeyboardInterrupt, click.Abort):
+    if isinstance(error, KeyboardInterrupt | click.Abort):
         problem = Problem(kind="interrupted", message="interrupted; nothing was written")
         invocation.problems([problem])
         show_failure(invocation, [problem])
         return ExitCode.INTERRUPTED
-    except BrokenPipeError:
-        raise
-    except Exception as bug:  # noqa: BLE001 - the boundary: a bug must not print a traceback, which may hold anything
-        return _apologize(invocation, bug)
+    return _apologize(invocation, error)
 
 
 def _fail(invocation: Invocation, error: ReconcilerError) -> int:
+    from reconciler.commands.documents import show_failure
+    from reconciler.errors import ReconcilerError
+
     invocation.problems(error.problems)
     try:
         show_failure(invocation, error.problems)
@@ -109,8 +152,10 @@ def _fail(invocation: Invocation, error: ReconcilerError) -> int:
     return error.exit_code
 
 
-def _apologize(invocation: Invocation, bug: Exception) -> int:
+def _apologize(invocation: Invocation, bug: BaseException) -> int:
     from reconciler.commands.crash import write_crash_log
+    from reconciler.commands.documents import show_failure
+    from reconciler.errors import ExitCode, Problem
 
     where = write_crash_log(bug, invocation.redactor)
     problem = Problem(

@@ -9,19 +9,17 @@ from reconciler.model.account import FIELDS, Account, Value
 from reconciler.model.desired import DesiredAccount, Origin, TestSettings, TestWhen
 from reconciler.spec.issues import Issue, Place, Spot
 from reconciler.spec.references import Reference
-from reconciler.spec.sheet import given
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from reconciler.spec.document import TestEntry
     from reconciler.spec.sheet import Row, Sheet
 
 _UNSAID: Final = TestSettings()
 _TOP: Final = Place(1, 1)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Declared:
     """A desired account with where it comes from, for the rules among accounts.
 
@@ -43,9 +41,8 @@ class Declared:
         return self.sheet.spot("accounts", self.row.index, *keys)
 
 
-def test_settings(entry: TestEntry) -> TestSettings:
+def test_settings(said: Mapping[str, Any]) -> TestSettings:
     """A ``test:`` block of the YAML."""
-    said = given(entry)
     when = said.get("when")
     return TestSettings(None if when is None else TestWhen(when), said.get("to_email"))
 
@@ -55,7 +52,7 @@ test_settings.__test__ = False  # type: ignore[attr-defined]
 
 def declares_default(sheet: Sheet) -> bool:
     """Whether any account of the file is to be the default account."""
-    by_default = sheet.document.defaults.default
+    by_default = sheet.block("defaults").get("default", False)
     return any(row.given.get("default", by_default) is True for row in sheet.rows)
 
 
@@ -65,7 +62,7 @@ class AccountBuilder:
     def __init__(self, sheet: Sheet, *, one_is_default: bool) -> None:
         """Takes the file, and whether any account of the whole set is the default one, so that the others are not."""
         self._sheet = sheet
-        defaults = given(sheet.document.defaults)
+        defaults = dict(sheet.block("defaults"))
         self._test = test_settings(defaults.pop("test")) if "test" in defaults else _UNSAID
         self._base: dict[str, Any] = self._fields(defaults, "defaults")
         self._defaulted = frozenset(self._base)

@@ -14,7 +14,7 @@ from reconciler.spec.files import read_files
 from reconciler.spec.issues import Issue
 from reconciler.spec.places import located
 from reconciler.spec.rules import broken_rules, shared_names
-from reconciler.spec.sheet import Sheet, given, read_sheet
+from reconciler.spec.sheet import Sheet, read_sheet
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -93,8 +93,8 @@ def _header_warnings(sheet: Sheet) -> Iterator[Issue]:
     if lone:
         yield lone
     blocks = {
-        ("defaults",): given(sheet.document.defaults),
-        ("server", "auth"): given(sheet.document.server.auth),
+        ("defaults",): sheet.block("defaults"),
+        ("server", "auth"): sheet.block("server", "auth"),
     }
     for path, values in blocks.items():
         for name, value in values.items():

@@ -20,12 +20,9 @@ from reconciler.model.desired import (
 from reconciler.model.secret import Secret, SecretReference
 from reconciler.spec.issues import Issue, Path
 from reconciler.spec.references import Reference
-from reconciler.spec.sheet import given
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-
-    from pydantic import BaseModel
 
     from reconciler.spec.sheet import Sheet
 
@@ -52,7 +49,7 @@ def merged(sheets: Sequence[Sheet]) -> tuple[Settings, list[Issue]]:
 
 def lone_auth(sheet: Sheet) -> Issue | None:
     """A warning where a file has credentials that belong to no server, and are therefore not used."""
-    server = given(sheet.document.server)
+    server = sheet.block("server")
     if "auth" not in server or "url" in server:
         return None
     message = "server.auth is not used: credentials travel only to the server.url beside them"
@@ -62,10 +59,10 @@ def lone_auth(sheet: Sheet) -> Issue | None:
 
 def bad_auth(sheet: Sheet) -> Issue | None:
     """An error where ``auth`` is not exactly one of the three kinds of credentials."""
-    server = given(sheet.document.server)
+    server = sheet.block("server")
     if "auth" not in server:
         return None
-    said = {name for name, value in given(server["auth"]).items() if value is not None}
+    said = {name for name, value in server["auth"].items() if value is not None}
     if said in ({"access_token"}, {"refresh_token"}, {"username", "password"}):
         return None
     message = "server.auth takes exactly one of access_token, refresh_token, or username with password"
@@ -97,18 +94,18 @@ def server(settings: Settings) -> ServerSpec:
 
 
 def _settings(sheet: Sheet) -> Settings:
-    said = dict(_flat(sheet.document.policy, ("policy",)))
-    own = given(sheet.document.server)
+    said = dict(_flat(sheet.block("policy"), ("policy",)))
+    own = sheet.block("server")
     said.update({("server", name): value for name, value in own.items() if name != "auth"})
     if "ca_file" in own:
         said["server", "ca_file"] = os.path.normpath(os.path.join(sheet.source.folder, own["ca_file"]))  # noqa: PTH118
     if {"auth", "url"} <= own.keys() and bad_auth(sheet) is None:
-        said[_AUTH] = _credentials(given(own["auth"]), sheet)
+        said[_AUTH] = _credentials(own["auth"], sheet)
     return said
 
 
-def _flat(model: BaseModel, path: Path) -> Iterator[tuple[Path, Any]]:
-    for name, value in given(model).items():
+def _flat(block: Mapping[str, Any], path: Path) -> Iterator[tuple[Path, Any]]:
+    for name, value in block.items():
         if name == "test":
             yield from _flat(value, (*path, name))
         else:

@@ -206,7 +206,7 @@ def _changes(desired: Desired, accounts: list[Account]) -> list[str]:
     return found
 
 
-@given(st.lists(_ACCOUNTS, max_size=5), _HOSTILE)
+@given(st.lists(_ACCOUNTS, max_size=5, unique_by=lambda account: account.id), _HOSTILE)
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_an_export_always_loads_and_planning_it_changes_nothing(
     tmp_path: Path, accounts: list[Account], name: str
