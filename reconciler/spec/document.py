@@ -121,7 +121,9 @@ class Auth(_Model):
 class ServerEntry(_Model):
     """The server that the accounts are on; flags and environment variables win over it."""
 
-    name: Text = Field("", title="Name", description="Label in reports; the URL's host where omitted.")
+    name: Text = Field(
+        "", title="Name", description="Label in reports; the URL's host where omitted.", examples=["headquarters"]
+    )
     url: Annotated[str, AfterValidator(values.server_url)] = Field(
         "", title="URL", description="Scheme, host and port.", examples=["https://fw.example.com"]
     )

@@ -22,7 +22,13 @@ SECRET_SCHEMA: Final[dict[str, object]] = {
             "description": "The secret is in an environment variable.",
             "type": "object",
             "properties": {
-                "env": {"type": "string", "pattern": "^[A-Za-z_][A-Za-z0-9_]*$", "description": "Name of the variable."}
+                "env": {
+                    "type": "string",
+                    "pattern": "^[A-Za-z_][A-Za-z0-9_]*$",
+                    "title": "Variable",
+                    "description": "Name of the variable.",
+                    "examples": ["SMTP_PASSWORD"],
+                }
             },
             "required": ["env"],
             "additionalProperties": False,
@@ -32,7 +38,13 @@ SECRET_SCHEMA: Final[dict[str, object]] = {
             "description": "The secret is the content of a file; one newline at its end does not count.",
             "type": "object",
             "properties": {
-                "file": {"type": "string", "minLength": 1, "description": "Path relative to this YAML file."}
+                "file": {
+                    "type": "string",
+                    "minLength": 1,
+                    "title": "Path",
+                    "description": "Path relative to this YAML file.",
+                    "examples": ["secrets/smtp.txt"],
+                }
             },
             "required": ["file"],
             "additionalProperties": False,
@@ -46,7 +58,9 @@ SECRET_SCHEMA: Final[dict[str, object]] = {
                     "type": "array",
                     "items": {"type": "string"},
                     "minItems": 1,
+                    "title": "Program and arguments",
                     "description": "Program and arguments, without a shell; run in the folder of this YAML file.",
+                    "examples": [["pass", "show", "smtp"]],
                 }
             },
             "required": ["command"],
