@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from reconciler.model.desired import DesiredAccount, Globs
     from reconciler.model.ports import AccountReader, AccountWriter
     from reconciler.model.redaction import Redactor
+
+
+_KEY_LENGTH = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +67,7 @@ def load(paths: Sequence[str], only: Globs, surroundings: Surroundings, *, allow
     wanted = [one for one in desired.accounts if in_scope(one, only)]
     others = [one for one in desired.accounts if not in_scope(one, only)]
     resolved = resolve_accounts(wanted, environ=surroundings.environ, allow_commands=allow_commands)
-    _remember(resolved, surroundings.redactor)
+    _remember([*resolved, *others], surroundings.redactor)
     return replace(desired, accounts=(*resolved, *others))
 
 
@@ -140,7 +144,7 @@ def _normalized(url: str) -> str:
         parts, port = urlsplit(""), None
     bad = parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment
     if bad or parts.path not in ("", "/"):
-        message = f"{_without_login(url)!r} is not a server's URL"
+        message = f"{_without_secrets(url)!r} is not a server's URL"
         raise ApiError(Problem(kind="bad_url", message=message, hint="write it like https://fw.example.com"))
     if parts.username is not None or parts.password is not None:
         message = "the server's URL holds a user name or password"
@@ -151,8 +155,8 @@ def _normalized(url: str) -> str:
     return f"{parts.scheme}://{host}" + (f":{port}" if port and port != default else "")
 
 
-def _without_login(url: str) -> str:
-    return url.rpartition("@")[2]
+def _without_secrets(url: str) -> str:
+    return re.split("[?#]", url.rpartition("@")[2])[0]
 
 
 def _credentials(flags: ServerFlags, environ: Mapping[str, str]) -> Credentials | None:
@@ -175,9 +179,10 @@ def _from_file(path: str) -> Secret:
         text = Path(path).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not a text file"
-        raise SecretError(Problem(kind="secret_file", message=f"cannot read {path}: {reason}")) from error
+        hint = "name a file that this user can read, with the secret alone in it"
+        raise SecretError(Problem(kind="secret_file", message=f"cannot read {path}: {reason}", hint=hint)) from error
     if not text:
-        raise SecretError(Problem(kind="secret_empty", message=f"{path} is empty"))
+        raise SecretError(Problem(kind="secret_empty", message=f"{path} is empty", hint="put the secret into it"))
     return Secret(text)
 
 
@@ -199,6 +204,12 @@ def _remember(accounts: Sequence[DesiredAccount], redactor: Redactor) -> None:
 
 
 def _remember_credentials(credentials: Credentials, redactor: Redactor) -> None:
-    secret = credentials.password if isinstance(credentials, Login) else credentials.token
-    if isinstance(secret, Secret):
-        redactor.add(secret)
+    secrets = [credentials.password, credentials.username] if isinstance(credentials, Login) else [credentials.token]
+    for secret in secrets:
+        # A user name that is an address, or a word, has to stay readable where reports speak of it.
+        if isinstance(secret, Secret) and (secret is secrets[0] or _is_key(secret.reveal())):
+            redactor.add(secret)
+
+
+def _is_key(username: str) -> bool:
+    return len(username) >= _KEY_LENGTH and "@" not in username

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from reconciler.model.redaction import without_labelled
+
 if TYPE_CHECKING:
     from reconciler.model.redaction import Redactor
 
@@ -17,6 +19,6 @@ def shown(text: str, redactor: Redactor, limit: int = EXCERPT) -> str:
     Line breaks become blanks; whatever else does not print (control characters, marks that change the direction of
     the text) becomes its escape, so that a server cannot forge a line of a report.
     """
-    joined = " ".join(redactor.redact(text).split())
+    joined = " ".join(without_labelled(redactor.redact(text)).split())
     escaped = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in joined)
     return escaped if len(escaped) <= limit else escaped[: limit - 1] + "…"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final
 
 from reconciler.api.dialect import Dialect
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from reconciler.model.redaction import Redactor
 
 ACCOUNTS: Final = "/api/email/accounts"
+_SECRET_NAME: Final = re.compile(r"passw|pwd|senha|secret|token|key", re.IGNORECASE)
+"""Of a field that this program does not know: its value goes back to the server, and may come back in an error."""
 
 
 class ReadingGateway:
@@ -53,6 +56,9 @@ class ReadingGateway:
         for account in accounts:
             if isinstance(password := account.fields.get("password"), Secret):
                 self._redactor.add(password)
+            for name, value in account.extra.items():
+                if isinstance(value, str) and _SECRET_NAME.search(name):
+                    self._redactor.add(Secret(value))
         return accounts
 
 

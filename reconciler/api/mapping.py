@@ -61,7 +61,7 @@ _UNSENT: Final[tuple[tuple[type[Exception], _Case], ...]] = (
     (httpx.TimeoutException, _Case("connect_timeout", "no connection in time", _URL_HINT)),
     (httpx.NetworkError, _Case("connection_failed", "no connection", _URL_HINT)),
 )
-_ANY_UNSENT = _Case("not_sent", "the request could not be sent", "", transient=False)
+_ANY_UNSENT = _Case("not_sent", "the request could not be sent", _URL_HINT, transient=False)
 
 
 def failure_of_exception(error: Exception, *, origin: str, touched: bool, redactor: Redactor) -> Failure:
@@ -84,7 +84,9 @@ def failure_of_exception(error: Exception, *, origin: str, touched: bool, redact
         )
     else:
         problem = Problem(
-            kind="connection_lost", message=f"the connection to {origin} broke before its answer ended ({detail})"
+            kind="connection_lost",
+            message=f"the connection to {origin} broke before its answer ended ({detail})",
+            hint="Is the server restarting, or a proxy between impatient?",
         )
     return Failure(problem=problem, error=ApiError, doubtful=True, transient=True)
 
@@ -136,7 +138,7 @@ _REFUSALS: Final = {
 
 
 def _refusal(answer: Answer, redactor: Redactor, *, on_account: bool) -> Failure:
-    error, kind, hint = RejectedError, _kind(answer), ""
+    error, kind, hint = RejectedError, _kind(answer, redactor), ""
     if answer.status in _REFUSALS:
         kind, hint = _REFUSALS[HTTPStatus(answer.status)]
     elif answer.status == HTTPStatus.NOT_FOUND:
@@ -149,15 +151,16 @@ def _refusal(answer: Answer, redactor: Redactor, *, on_account: bool) -> Failure
     return Failure(problem=problem, error=error, doubtful=False)
 
 
-def _kind(answer: Answer) -> str:
+def _kind(answer: Answer, redactor: Redactor) -> str:
     errors = read_errors(answer.body)
-    if len(errors) == 1 and re.fullmatch(r"[a-z][a-z0-9_]{0,39}", errors[0].type):
+    if len(errors) == 1 and re.fullmatch(r"[a-z][a-z0-9_]{0,39}", redactor.redact(errors[0].type)):
         return errors[0].type
     return RejectedError.kind
 
 
 def _redirect(answer: Answer, redactor: Redactor) -> Failure:
-    target = _location_host(answer.headers.get("location", ""))
+    # Redacted as a whole: a host name in lower case, or cut out of a longer text, may hide what it is made of.
+    target = _location_host(redactor.redact(answer.headers.get("location", "")))
     message = f"{_status(answer.status)}: the server redirects to {shown(target, redactor) or 'nowhere'}"
     hint = "Redirects are not followed, so that the token stays with the server it is for: give the final URL."
     # Redirects of 301 to 303 may be sent after the work is done; 307 and 308 ask to send the request elsewhere.

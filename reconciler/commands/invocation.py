@@ -8,7 +8,7 @@ import sys
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TextIO, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, TextIO, TypeAlias
 
 from reconciler.errors import Problem, ReconcilerError
 from reconciler.model.redaction import Redactor
@@ -19,6 +19,8 @@ from reconciler.report.to_text import problems_text
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+
+_OUTPUT_HINT: Final = "check the folder, its permissions, and the free space"
 
 DocumentKind: TypeAlias = Literal["validation", "plan", "result"]
 
@@ -57,7 +59,7 @@ class Invocation:
             _replace(Path(path).resolve(), text)
         except OSError as error:
             message = f"cannot write {path}: {error.strerror}"
-            raise ReconcilerError(Problem(kind="output", message=message)) from error
+            raise ReconcilerError(Problem(kind="output", message=message, hint=_OUTPUT_HINT)) from error
 
     def append_file(self, path: str, text: str) -> None:
         """Adds to a file that others write to too. A failure is said, and changes nothing about the run."""
@@ -65,7 +67,8 @@ class Invocation:
             with Path(path).open("a", encoding="utf-8") as file:
                 file.write(text)
         except OSError as error:
-            self.problems([Problem(kind="output", message=f"cannot write {path}: {error.strerror}")], "warning")
+            message = f"cannot write {path}: {error.strerror}"
+            self.problems([Problem(kind="output", message=message, hint=_OUTPUT_HINT)], "warning")
 
     def note(self, text: str) -> None:
         """Says something on the side, unless told to be quiet."""

@@ -136,4 +136,4 @@ def _read_json(path: Path) -> object:
 
 
 def _unfit(path: Path, expected: str) -> ReconcilerError:
-    return ReconcilerError.of(f"{path} is not {expected}", kind="sandbox_file")
+    return ReconcilerError.of(f"{path} is not {expected}", kind="sandbox_file", hint="see `reconciler sandbox --help`")

@@ -103,7 +103,8 @@ class Demo:
         code = subprocess.run([sys.executable, "-m", "reconciler", *arguments], env=environ, check=False).returncode  # noqa: S603 - our own program
         if code != expected:
             message = f"`reconciler {' '.join(arguments)}` ended with {code}, not with {int(expected)}"
-            raise ReconcilerError.of(message, kind="demo")
+            hint = "what it printed above says why"
+            raise ReconcilerError.of(message, kind="demo", hint=hint)
 
     def _explain(self, text: str) -> None:
         self.say("")

@@ -138,7 +138,7 @@ def _unprintable(data: bytes) -> UnreadableError:
     text = data.decode("utf-8-sig")
     match = _UNPRINTABLE.search(text)
     if match is None:
-        return UnreadableError("control_character", "the file holds a character that YAML does not allow")
+        return UnreadableError("control_character", "the file holds a character that YAML does not allow", "remove it")
     before = text[: match.start()]
     place = Place(before.count("\n") + 1, len(before) - before.rfind("\n"))
     code = f"\\u{ord(match[0]):04x}"

@@ -114,4 +114,4 @@ def obstacle(name: str, error: OSError | ValueError) -> Problem:
         hint = "let the user that runs this read it"
         return Problem(kind="permission_denied", message="permission denied", hint=hint, file=name)
     reason = error.strerror if isinstance(error, OSError) and error.strerror else "the name is not a valid path"
-    return Problem(kind="unreadable", message=f"it cannot be read: {reason}", file=name)
+    return Problem(kind="unreadable", message=f"it cannot be read: {reason}", hint="check the path", file=name)

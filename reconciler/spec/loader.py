@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 DEEPEST: Final = 64
 """Levels of nesting; accounts need five."""
 
+_TOO_DEEP: Final = "accounts need five levels at most"
+
 _MERGE: Final = "\0<<"
 """The key under which a plain ``<<`` waits until its mapping ends; a quoted ``"<<"`` is an ordinary key."""
 
@@ -164,7 +166,7 @@ class _Builder:
 
     def _push(self, event: NodeEvent, container: dict[str, object] | list[object], key: str | None) -> None:
         if len(self._stack) > DEEPEST:
-            raise UnreadableError.at(event, "too_deep", f"nested more than {DEEPEST} levels deep")
+            raise UnreadableError.at(event, "too_deep", f"nested more than {DEEPEST} levels deep", _TOO_DEEP)
         places = None
         if key is not None and len(self._stack) == 2 and isinstance(container, list):  # noqa: PLR2004 - right under the root
             places = self._items[key] = []
@@ -187,7 +189,7 @@ class _Builder:
         while depth:
             depth += _step(self._next())
             if depth > DEEPEST:
-                raise UnreadableError.at(event, "too_deep", f"nested more than {DEEPEST} levels deep")
+                raise UnreadableError.at(event, "too_deep", f"nested more than {DEEPEST} levels deep", _TOO_DEEP)
 
     def _close(self) -> None:
         frame = self._stack.pop()

@@ -40,7 +40,11 @@ def test_github_gets_annotations_and_a_job_summary(at_sandbox: User, sandbox: Sa
 def test_a_job_summary_that_cannot_be_written_changes_nothing(at_sandbox: User) -> None:
     at_sandbox.write("a.yaml", ONE)
     done = at_sandbox.run("plan", "a.yaml", "-f", "github", environ={"GITHUB_STEP_SUMMARY": "/nowhere/summary"})
-    assert (done.code, done.err) == (0, "warning: cannot write /nowhere/summary: No such file or directory\n")
+    assert (done.code, done.err) == (
+        0,
+        "warning: cannot write /nowhere/summary: No such file or directory\n"
+        "  hint: check the folder, its permissions, and the free space\n",
+    )
 
 
 def test_bad_yaml_is_annotated_in_its_place(user: User) -> None:

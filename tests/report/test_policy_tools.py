@@ -23,6 +23,8 @@ from tests.report.plans import PLANS, SERVER, SETTING, account, declared, mixed,
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+pytestmark = pytest.mark.policy
+
 POLICY = Path(__file__).parents[2] / "examples" / "policy"
 COMPLIANCE = Path(sys.executable).with_name("terraform-compliance")
 ABSENT = "the extra `compliance` is not installed"

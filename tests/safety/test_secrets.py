@@ -1,0 +1,172 @@
+"""No secret in any output, whatever happens: every command, every format, every file, every encoding."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from reconciler.report.formats import PLAN_FORMATS, RESULT_FORMATS, VALIDATION_FORMATS
+from tests.safety.canaries import ENCODINGS, TOKEN, Canaries
+from tests.safety.gossip import PLACES, STYLES, Gossip, serve
+
+if TYPE_CHECKING:
+    from tests.safety.runs import Desk, Traces
+
+RECONCILER = Path(sys.executable).with_name("reconciler")
+LOUDNESS: tuple[tuple[str, ...], ...] = ((), ("-q",), ("-v",))
+PLAN = ("plan", "--save", "saved.json", "--rotate-passwords", "--allow-commands")
+APPLY = ("apply", "--auto-approve", "--journal", "journal.jsonl", "--allow-commands", "--to-email", "ops@example.com")
+TRY = ("test", "--to-email", "ops@example.com", "--allow-commands")
+
+COMMANDS: list[tuple[str, ...]] = [
+    *(("validate", "-f", one.value) for one in VALIDATION_FORMATS),
+    *((*PLAN, "-f", one.value) for one in PLAN_FORMATS),
+    *((*APPLY, "-f", one.value) for one in RESULT_FORMATS),
+    *((*TRY, "-f", one.value) for one in RESULT_FORMATS),
+    ("export",),
+]
+"""Every command that handles secrets, in every format that it has."""
+
+DECLARED = ("env password", "file password", "command password", "literal password")
+CREDENTIALS = {
+    "env access token": {"RECONCILER_TOKEN": TOKEN},
+    "env refresh token": {"RECONCILER_REFRESH_TOKEN": TOKEN},
+    "env login": {"RECONCILER_USERNAME": TOKEN, "RECONCILER_PASSWORD": TOKEN},
+}
+
+
+def declare(desk: Desk, canaries: Canaries, *, auth: str = "") -> Path:
+    """Writes a YAML file with a secret of each kind, and provides what it refers to."""
+    desk.environ["CERTS_PASSWORD"] = canaries.new("env password")
+    (desk.inputs / "password.txt").write_text(canaries.new("file password", "") + "\n")
+    (desk.inputs / "print.py").write_text(
+        f"import sys\nprint({canaries.new('what a command writes on the side')!r}, file=sys.stderr)\n"
+        f"print({canaries.new('command password')!r})\n"
+    )
+    literal = json.dumps(canaries.new("literal password"))
+    path = desk.inputs / "accounts.yaml"
+    path.write_text(f"""\
+version: 1
+{auth}
+defaults: {{service: other, smtp_server: smtp.example.com, smtp_port: 587, smtp_crypt: starttls}}
+accounts:
+  - {{email: certs@example.com, name: Certificates, default: true, password: {{env: CERTS_PASSWORD}}}}
+  - {{email: file@example.com, name: From a file, password: {{file: password.txt}}}}
+  - {{email: command@example.com, name: From a command, password: {{command: [{sys.executable}, print.py]}}}}
+  - {{email: literal@example.com, name: Literal, password: {literal}}}
+  - {{email: same@example.com, name: Same}}
+""")
+    return path
+
+
+def on_server(canaries: Canaries) -> list[dict[str, Any]]:
+    """What the server has: two accounts to update, one as declared, one to delete; passwords shown."""
+    common = {
+        "default": False,
+        "service": "other",
+        "hash_auth": True,
+        "smtp_server": "smtp.example.com",
+        "smtp_port": 587,
+        "smtp_crypt": "starttls",
+        "smtp_auth_mechanism": "plain",
+    }
+    names = {"certs": "Certs", "literal": "Literal", "same": "Same", "gone": "Gone"}
+    return [
+        {
+            **common,
+            "id": number,
+            "email": f"{who}@example.com",
+            "name": name,
+            "password": canaries.new(f"server's password of {who}"),
+            "smtp_password": canaries.new(f"server's unknown field of {who}"),
+        }
+        for number, (who, name) in enumerate(names.items(), 1)
+    ]
+
+
+def credentials(desk: Desk, canaries: Canaries, kind: str = "env refresh token") -> list[str]:
+    """Sets the credentials; returns the places of their canaries."""
+    names = []
+    for variable, middle in CREDENTIALS[kind].items():
+        names.append(f"{kind}: {variable}")
+        desk.environ[variable] = canaries.new(names[-1], middle)
+    return names
+
+
+def gossip_about(desk: Desk, canaries: Canaries, kind: str = "env refresh token") -> Gossip:
+    """A server that has heard everything that the client knows, too."""
+    declare(desk, canaries)
+    return Gossip(canaries, on_server(canaries), [*DECLARED, *credentials(desk, canaries, kind)])
+
+
+def run(desk: Desk, gossip: Gossip, command: tuple[str, ...], *more: str) -> Traces:
+    paths = [] if command[0] == "export" else [str(desk.inputs / "accounts.yaml")]
+    with serve(gossip) as server:
+        return desk.run(*command, *paths, *more, environ={"RECONCILER_URL": server.url})
+
+
+def assert_silent(canaries: Canaries, traces: Traces) -> None:
+    found = {name: leaks for name, text in traces.texts.items() if (leaks := canaries.leaks(text))}
+    assert not found, f"{found} in\n{traces.whole}"
+
+
+def test_the_search_finds_a_secret_in_every_encoding(canaries: Canaries) -> None:
+    secret = canaries.new("somewhere")
+    for name, encode in ENCODINGS.items():
+        assert canaries.leaks(f"the server said <{encode(secret)}>") == ["somewhere"], name
+    assert canaries.leaks(f"{secret[5:13]} is too much") == ["somewhere"]
+    assert canaries.leaks("nothing to see here, not even in aGVsbG8gd29ybGQ=") == []
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_a_run_that_goes_well_shows_no_secret(desk: Desk, canaries: Canaries, command: tuple[str, ...]) -> None:
+    kinds = itertools.cycle(CREDENTIALS)
+    for loud, output in itertools.product(LOUDNESS, ((), ("-o", "document"))):
+        kind = next(kinds)
+        gossip = gossip_about(desk, canaries, kind)
+        traces = run(desk, gossip, command, *loud, *output)
+        assert (traces.code, gossip.refused) == (0, 0), traces.whole
+        assert_silent(canaries, traces)
+        for variable in CREDENTIALS[kind]:
+            del desk.environ[variable]
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("command", COMMANDS[len(VALIDATION_FORMATS) :], ids=" ".join)
+def test_a_server_that_repeats_what_it_was_told_is_not_repeated(
+    desk: Desk, canaries: Canaries, command: tuple[str, ...], place: str
+) -> None:
+    encodings, loudness = itertools.cycle(ENCODINGS.values()), itertools.cycle(LOUDNESS)
+    # Every second style: the commands that share a place take turns.
+    for style in list(STYLES)[(COMMANDS.index(command) + PLACES.index(place)) % 2 :: 2]:
+        loud = next(loudness)
+        gossip = gossip_about(desk, canaries)
+        gossip.place, gossip.style, gossip.encode = place, style, next(encodings)
+        if command[0] == "export":  # which never sees the others
+            gossip.known = [one for one in gossip.known if one not in DECLARED]
+        traces = run(desk, gossip, command, *loud)
+        assert_silent(canaries, traces)
+        if not gossip.refused:  # this command makes no such call
+            return
+        assert traces.code in {1, 3}
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize("style", STYLES)
+def test_a_secret_is_masked_in_every_encoding_that_a_server_may_answer_in(
+    desk: Desk, canaries: Canaries, encoding: str, style: str
+) -> None:
+    command = (*APPLY, "--test", "before", "-v", "-f", "json")
+    for place, kind in (("token", "env login"), ("test", "env refresh token")):
+        gossip = gossip_about(desk, canaries, kind)
+        gossip.place, gossip.style, gossip.encode = place, style, ENCODINGS[encoding]
+        traces = run(desk, gossip, command)
+        assert gossip.refused
+        assert_silent(canaries, traces)
+        for variable in CREDENTIALS[kind]:
+            del desk.environ[variable]
