@@ -36,7 +36,7 @@ def test_actionlint_has_nothing_to_say() -> None:
 
 
 def test_zizmor_has_nothing_to_say() -> None:
-    command = [tool("zizmor"), "--offline", "--no-progress", "--persona", "pedantic", "--strict-collection"]
+    command = [tool("zizmor"), "--offline", "--no-progress", "--strict-collection"]
     assert lint(*command, ACTION, *WORKFLOWS) == ""
 
 
