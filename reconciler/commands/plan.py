@@ -58,9 +58,9 @@ def plan(
     named, connection = wiring.connect(desired.server, server, surroundings, allow_commands=planning.allow_commands)
     with wiring.reading(connection) as reader:
         found = wiring.plan(desired, reader, named, options)
-    show_plan(invocation, found)
     if save:
         saved_plan.save(found, save, invocation)
+    show_plan(invocation, found)
     if found.errors:
         return ExitCode.ERROR
     if found.refusals:

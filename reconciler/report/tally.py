@@ -49,5 +49,5 @@ def result_line(report: Report) -> str:
     else:
         words = [f"{count} {name.replace('_', ' ')}" for name, count in counts.items() if count or name == "applied"]
     if any(tests.values()):
-        words.append(f"{tests['tests_passed']} tests passed, {tests['tests_failed']} failed")
+        words.append(f"tests: {tests['tests_passed']} passed, {tests['tests_failed']} failed")
     return f"{'Interrupted' if report.interrupted else 'Done'}: {', '.join(words)}."

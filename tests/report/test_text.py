@@ -156,7 +156,7 @@ def test_a_run_of_tests_counts_tests() -> None:
     assert report_text(replace(result(), outcomes=tuple(outcomes), interrupted=False), Style()) == (
         "alerts@example.com: tested; test mail sent to ops@example.com\n"
         "ci@example.com: tested; the test failed: 535 no | such `login`\n"
-        "Done: 1 tests passed, 1 failed.\n"
+        "Done: tests: 1 passed, 1 failed.\n"
     )
 
 
