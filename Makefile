@@ -31,7 +31,7 @@ test: $(READY) ## Run the test suite (minutes; COVER=1 with branch coverage); sl
 	@$(BIN)/pytest -n $(JOBS) $(if $(COVER),--cov --cov-report=term --cov-fail-under=95)
 
 .PHONY: slow
-slow: $(READY) ## Properties with many examples, plain installs, pre-commit
+slow: $(READY) ## Properties with many examples, plain installs
 	@PROPERTY_PROFILE=thorough $(BIN)/pytest -n $(JOBS) -m "slow and not (faults or act)" --timeout 900
 
 .PHONY: faults
@@ -48,8 +48,8 @@ policy: $(READY) ## The plan in policy tools that nobody here wrote
 	@$(BIN)/pytest -m policy tests/report
 
 .PHONY: act
-act: $(READY) ## The action and the example workflows, run for real
-	@$(BIN)/pytest -m act tests/integration
+act: $(READY) ## The action, the example workflows and the pre-commit hook, run for real
+	@$(BIN)/pytest -n $(JOBS) -m act --timeout 400 tests/integration
 
 .PHONY: check
 check: $(READY) ## Lint, types, import contracts
