@@ -14,10 +14,9 @@ from reconciler import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from types import FrameType
 
     from reconciler.commands.invocation import Invocation
-    from reconciler.errors import ReconcilerError
+    from reconciler.errors import Problem, ReconcilerError
 
 COMMANDS: Final = {
     "validate": "Check the YAML.",
@@ -84,27 +83,34 @@ def cli() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Runs the command line and ends the process with the exit code of the table in the README."""
-    invocation = cache(_begin)
+    _open_what_is_closed()
     try:
-        code = _run(invocation, arguments)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        import signal
-
-        # Whoever read our output has gone; Python would complain once more while it shuts down.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 128 + signal.SIGPIPE
+        code = _run(cache(_begin), arguments)
+    except KeyboardInterrupt:  # again, while the first was being told of
+        code = 130
     sys.exit(code)
+
+
+def _open_what_is_closed() -> None:
+    """Gives a closed standard stream something to fail on: its place would go to the next file that is opened."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDONLY)
+    # Python has no stream for a closed one; writing to what can only be read fails as a write to a closed one does.
+    sys.stdout = sys.stdout or os.fdopen(1, "w")
+    sys.stderr = sys.stderr or os.fdopen(2, "w")
 
 
 def _begin() -> Invocation:
     """What a command needs; ``--help`` and ``--version`` do not, and are quick without."""
     import gc
-    import signal
 
+    from reconciler.commands.interrupts import end_on_signals
     from reconciler.commands.invocation import Invocation
 
-    signal.signal(signal.SIGTERM, _terminate)
+    end_on_signals()
     gc.set_threshold(_EAGER_ALLOCATIONS)
     return Invocation()
 
@@ -113,14 +119,11 @@ def _run(invocation: Callable[[], Invocation], arguments: Sequence[str] | None) 
     try:
         code: Any = cli.main(args=arguments, prog_name="reconciler", standalone_mode=False, obj=invocation)
         return int(code or 0)
-    except BrokenPipeError:
-        raise
     except (KeyboardInterrupt, Exception) as error:  # noqa: BLE001 - the boundary: no traceback, which may hold anything
         return _explain(invocation(), error)
 
 
 def _explain(invocation: Invocation, error: BaseException) -> int:
-    from reconciler.commands.documents import show_failure
     from reconciler.errors import ExitCode, Problem, ReconcilerError
 
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
@@ -128,33 +131,46 @@ def _explain(invocation: Invocation, error: BaseException) -> int:
         return ExitCode.USAGE
     if isinstance(error, click.ClickException):
         error.show()
-        show_failure(invocation, [Problem(kind="usage", message=error.format_message())])
+        _document(invocation, [Problem(kind="usage", message=error.format_message())])
         return ExitCode.USAGE
     if isinstance(error, ReconcilerError):
         return _fail(invocation, error)
     if isinstance(error, KeyboardInterrupt | click.Abort):
-        problem = Problem(kind="interrupted", message="interrupted; nothing was written")
+        what = "the run had ended, but its report is not complete" if invocation.acted else "nothing was written"
+        problem = Problem(kind="interrupted", message=f"interrupted; {what}")
         invocation.problems([problem])
-        show_failure(invocation, [problem])
+        if not invocation.acted:
+            _document(invocation, [problem])
         return ExitCode.INTERRUPTED
     return _apologize(invocation, error)
 
 
 def _fail(invocation: Invocation, error: ReconcilerError) -> int:
-    from reconciler.commands.documents import show_failure
-    from reconciler.errors import ReconcilerError
+    from reconciler.commands.invocation import OutputError, ReaderGoneError
 
+    if isinstance(error, ReaderGoneError):
+        import signal
+
+        return 128 + signal.SIGPIPE
     invocation.problems(error.problems)
-    try:
-        show_failure(invocation, error.problems)
-    except ReconcilerError as unwritten:
-        invocation.problems(unwritten.problems)
+    if not isinstance(error, OutputError):
+        _document(invocation, error.problems)
     return error.exit_code
+
+
+def _document(invocation: Invocation, problems: Sequence[Problem]) -> None:
+    """Emits a document that tells of a failure; the exit code tells of the failure, whatever becomes of this."""
+    from reconciler.commands.documents import show_failure
+    from reconciler.commands.invocation import OutputError
+
+    try:
+        show_failure(invocation, problems)
+    except OutputError as unwritten:
+        invocation.problems(unwritten.problems)
 
 
 def _apologize(invocation: Invocation, bug: BaseException) -> int:
     from reconciler.commands.crash import write_crash_log
-    from reconciler.commands.documents import show_failure
     from reconciler.errors import ExitCode, Problem
 
     where = write_crash_log(bug, invocation.redactor)
@@ -164,9 +180,5 @@ def _apologize(invocation: Invocation, bug: BaseException) -> int:
         hint=f"please report it with {where}, after looking through it",
     )
     invocation.problems([problem])
-    show_failure(invocation, [problem])
+    _document(invocation, [problem])
     return ExitCode.ERROR
-
-
-def _terminate(_number: int, _frame: FrameType | None) -> NoReturn:
-    raise KeyboardInterrupt

@@ -19,6 +19,42 @@ class Abort(BaseException):
     """The user insists: stop now, without waiting for the work in flight. Raised by a signal handler."""
 
 
+class Patience:
+    """Whether the main thread, which gets the signals, goes on waiting for its crew.
+
+    ``Abort`` is raised out of that waiting and nowhere else: anywhere else it would take results along.
+    """
+
+    def __init__(self) -> None:
+        self._waiting = False
+        self._over = False
+
+    def renew(self) -> None:
+        """Forgets what was asked of an earlier run."""
+        self._over = False
+
+    def end(self) -> None:
+        """Ends the waiting for work in flight, now or as soon as it begins. Called by a signal handler."""
+        self._over = True
+        if self._waiting:
+            self._waiting = False
+            raise Abort
+
+    def wait(self, queue: SimpleQueue[Result]) -> Result:
+        """The next item of ``queue``. Raises ``Abort`` where the waiting is to end, ``Empty`` after a heartbeat."""
+        self._waiting = threading.current_thread() is threading.main_thread()
+        try:
+            if self._over:
+                raise Abort
+            return queue.get(timeout=_HEARTBEAT)
+        finally:
+            self._waiting = False
+
+
+PATIENCE = Patience()
+"""That of this process, as signals are the process's."""
+
+
 class Crew(Generic[Result]):
     """Works on jobs in parallel. Only ``work`` is called from its threads, and must not raise.
 
@@ -61,7 +97,7 @@ class Crew(Generic[Result]):
             if not self._open:
                 return
             try:
-                job, result = self._done.get(timeout=_HEARTBEAT)
+                job, result = PATIENCE.wait(self._done)
             except Empty:
                 continue
             self._take(job, result, take_in)

@@ -78,10 +78,13 @@ def apply(
     done_before = saved_plan.check(reviewed, plan, invocation) if reviewed else ()
     if plan.changes and not running.auto_approve and not reviewed:
         _ask(plan)
-    with wiring.writing(connection) as writer, recording(running.journal, plan, invocation) as recorder:
-        report = _execute(invocation, plan, writer, surroundings, recorder, running)
-    report = replace(report, outcomes=(*done_before, *report.outcomes))
-    show_report(invocation, report)
+    with interruptible(surroundings.stop, invocation) as interruption:
+        with wiring.writing(connection) as writer, recording(running.journal, plan, invocation) as recorder:
+            invocation.acted = True
+            report = _execute(invocation, plan, writer, surroundings, recorder, running)
+        interruption.run_ended()
+        report = replace(report, outcomes=(*done_before, *report.outcomes))
+        show_report(invocation, report)
     if report.interrupted:
         return ExitCode.INTERRUPTED
     return ExitCode.OK if report.complete else ExitCode.INCOMPLETE
@@ -129,7 +132,7 @@ def _execute(
 
     options = ApplyOptions(parallelism=running.parallelism, on_failure=OnFailure(running.on_failure))
     started_at = datetime.now(UTC)
-    with interruptible(surroundings.stop, invocation), progress(invocation, len(plan.steps)) as shown:
+    with progress(invocation, len(plan.steps)) as shown:
         listener = Listeners(recorder, shown)
         outcomes = execute(plan, writer, options, stop=surroundings.stop, listener=listener)
     return Report(

@@ -7,8 +7,10 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from reconciler.commands.invocation import OutputError, ReaderGoneError
 from reconciler.report.forge import Forge
 from reconciler.report.formats import Format, renderer
+from reconciler.report.style import Style
 from reconciler.report.subject import PlanSubject, ResultSubject, Setting, ValidationSubject
 
 if TYPE_CHECKING:
@@ -28,9 +30,20 @@ def show_plan(invocation: Invocation, plan: Plan) -> None:
 
 
 def show_report(invocation: Invocation, report: Report) -> None:
-    """Emits what became of an ``apply`` or a ``test``."""
-    report = replace(report, errors=invocation.redacted(report.errors))
-    _show(invocation, "result", ResultSubject(report=report), report.finished_at)
+    """Emits what became of an ``apply`` or a ``test``; on standard error where it cannot go where it should.
+
+    Raises:
+        OutputError: It could not go there; but a reader who has gone did not want more.
+    """
+    subject = ResultSubject(report=replace(report, errors=invocation.redacted(report.errors)))
+    try:
+        _show(invocation, "result", subject, report.finished_at)
+    except OutputError as error:
+        # What was done must not be lost with the place where it should have been told.
+        setting = _setting(invocation, report.finished_at, Style())
+        invocation.tell(renderer("result", Format.TEXT)(subject, setting))
+        if not isinstance(error, ReaderGoneError):
+            raise
 
 
 def show_validation(invocation: Invocation, desired: Desired) -> None:
@@ -58,14 +71,18 @@ def show_failure(invocation: Invocation, problems: Sequence[Problem]) -> None:
 
 
 def _show(invocation: Invocation, kind: Kind, subject: Any, finished_at: datetime) -> None:  # noqa: ANN401 - by kind
-    setting = Setting(
-        started_at=invocation.started_at,
-        finished_at=finished_at,
-        style=invocation.document_style(),
-        verbose=invocation.verbose,
-        forge=Forge.from_environ(os.environ),
-    )
+    setting = _setting(invocation, finished_at, invocation.document_style())
     invocation.emit(renderer(kind, invocation.format)(subject, setting))
     if invocation.format is Format.GITHUB and kind != "validation" and setting.forge.summary_file:
         summary = renderer(kind, Format.MARKDOWN)(subject, setting)
         invocation.append_file(setting.forge.summary_file, summary)
+
+
+def _setting(invocation: Invocation, finished_at: datetime, style: Style) -> Setting:
+    return Setting(
+        started_at=invocation.started_at,
+        finished_at=finished_at,
+        style=style,
+        verbose=invocation.verbose,
+        forge=Forge.from_environ(os.environ),
+    )

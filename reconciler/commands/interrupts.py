@@ -1,36 +1,96 @@
-"""Ctrl-C and SIGTERM while writes are under way: the first lets them finish, the second does not wait."""
+"""Ctrl-C, SIGTERM and a hang-up: they end the command, but once it writes, the first lets what is in flight finish."""
 
 from __future__ import annotations
 
+import os
 import signal
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
-
-from reconciler.apply.executor import Abort
+import stat
+import sys
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from types import FrameType
 
+    from reconciler.apply.crew import Patience
     from reconciler.commands.invocation import Invocation
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+    Handler = Callable[[int, FrameType | None], object]
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_NOTE = "Interrupted: no new write starts; those under way finish. Once more stops at once.\n"
+
+
+def end_on_signals() -> None:
+    """Makes each of the signals end the command, as Ctrl-C does."""
+    _install(_terminate)
 
 
 @contextmanager
-def interruptible(stop: threading.Event, invocation: Invocation) -> Iterator[None]:
-    """Within: a first signal sets ``stop``, a second one raises ``Abort``. Afterwards all is as before."""
+def interruptible(stop: threading.Event, invocation: Invocation) -> Iterator[Interruption]:
+    """Within: a first signal sets ``stop``, a second one ends the waiting for what is in flight."""
+    from reconciler.apply.crew import PATIENCE
 
-    def handle(_number: int, _frame: FrameType | None) -> None:
-        if stop.is_set():
-            raise Abort
-        stop.set()
-        invocation.note("Interrupted: no new write starts; those under way finish. Once more stops at once.")
-
-    former = {number: signal.signal(number, handle) for number in _SIGNALS}
+    interruption = Interruption(stop, invocation, PATIENCE)
+    PATIENCE.renew()
+    former = _install(interruption.handle)
     try:
-        yield
+        yield interruption
     finally:
         for number, handler in former.items():
             signal.signal(number, handler)
+
+
+class Interruption:
+    """What the user has asked of a run that is under way."""
+
+    def __init__(self, stop: threading.Event, invocation: Invocation, patience: Patience) -> None:
+        self._patience = patience
+        self._stop = stop
+        self._invocation = invocation
+        self._ended = False
+
+    def run_ended(self) -> None:
+        """From here on there is nothing but the report: a second signal ends the command, as it may be stuck."""
+        self._ended = True
+
+    def handle(self, number: int, _frame: FrameType | None) -> None:
+        """Handles a signal."""
+        if number == signal.SIGHUP:
+            let_go_of_terminal()
+        if not self._stop.is_set():
+            self._stop.set()
+            if not self._invocation.quiet and not self._ended:
+                _say(_NOTE)
+        elif self._ended:
+            raise KeyboardInterrupt
+        else:
+            self._patience.end()
+
+
+def let_go_of_terminal() -> None:
+    """Lets nothing but /dev/null take the place of a terminal that is gone: each write to it would fail."""
+    for descriptor in range(3):
+        with suppress(OSError):
+            if stat.S_ISCHR(os.fstat(descriptor).st_mode) and not os.isatty(descriptor):
+                os.dup2(os.open(os.devnull, os.O_RDWR), descriptor)
+
+
+def _install(handler: Handler) -> dict[int, signal.Handlers | Handler | int | None]:
+    """Installs a handler; a signal that is ignored, as under nohup, stays ignored. Returns the former handlers."""
+    heeded = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    return {number: signal.signal(number, handler) for number in heeded}
+
+
+def _say(text: str) -> None:
+    # Not through sys.stderr: the signal may have come in the middle of a write to it.
+    with suppress(OSError, AttributeError, ValueError):
+        os.write(sys.stderr.fileno(), text.encode())
+
+
+def _terminate(number: int, _frame: FrameType | None) -> NoReturn:
+    if number == signal.SIGHUP:
+        let_go_of_terminal()
+    raise KeyboardInterrupt

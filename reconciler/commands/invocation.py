@@ -25,6 +25,16 @@ _OUTPUT_HINT: Final = "check the folder, its permissions, and the free space"
 DocumentKind: TypeAlias = Literal["validation", "plan", "result"]
 
 
+class OutputError(ReconcilerError):
+    """The document cannot be written where it should go."""
+
+    kind = "output"
+
+
+class ReaderGoneError(OutputError):
+    """Whoever read standard output has gone, as ``head`` does once it has its lines."""
+
+
 @dataclass(slots=True)
 class Invocation:
     """What a command knows of its surroundings. Documents go to standard output, everything else to standard error.
@@ -35,6 +45,7 @@ class Invocation:
         output: A file for the document, instead of standard output.
         verbose: Shows more.
         quiet: Leaves out progress and notes; errors stay.
+        acted: Whether writes, or test mails, may have been sent.
     """
 
     redactor: Redactor = field(default_factory=Redactor)
@@ -45,21 +56,32 @@ class Invocation:
     plain: bool = False
     verbose: bool = False
     quiet: bool = False
+    acted: bool = False
 
     def emit(self, text: str) -> None:
-        """Writes the document."""
-        if self.output is None:
-            _write(sys.stdout, text)
-        else:
+        """Writes the document.
+
+        Raises:
+            OutputError: It cannot be written.
+            ReaderGoneError: It goes to a pipe that nobody reads any more.
+        """
+        if self.output is not None:
             self.write_file(self.output, text)
+            return
+        try:
+            _write(sys.stdout, text)
+        except OSError as error:
+            silence(sys.stdout)
+            problem = Problem(kind="output", message=f"cannot write to standard output: {error.strerror}")
+            raise (ReaderGoneError if isinstance(error, BrokenPipeError) else OutputError)(problem) from error
 
     def write_file(self, path: str, text: str) -> None:
-        """Writes a file so that it is there as a whole or not at all; raises ``ReconcilerError`` where it cannot be."""
+        """Writes a file so that it is there as a whole or not at all; raises ``OutputError`` where it cannot be."""
         try:
             _replace(Path(path).resolve(), text)
         except OSError as error:
             message = f"cannot write {path}: {error.strerror}"
-            raise ReconcilerError(Problem(kind="output", message=message, hint=_OUTPUT_HINT)) from error
+            raise OutputError(Problem(kind="output", message=message, hint=_OUTPUT_HINT)) from error
 
     def append_file(self, path: str, text: str) -> None:
         """Adds to a file that others write to too. A failure is said, and changes nothing about the run."""
@@ -73,14 +95,21 @@ class Invocation:
     def note(self, text: str) -> None:
         """Says something on the side, unless told to be quiet."""
         if not self.quiet:
-            _write(sys.stderr, text + "\n")
+            self.tell(text + "\n")
+
+    def tell(self, text: str) -> None:
+        """Writes to standard error. Where nobody can be told, the run goes on: it must end in a true exit code."""
+        try:
+            _write(sys.stderr, text)
+        except OSError:
+            silence(sys.stderr)
 
     def problems(self, problems: Sequence[Problem], word: str = "error") -> None:
         """Shows errors or warnings on the side; secrets that got into their words are masked."""
         style = self.style_of(sys.stderr)
         # Masked before lines are broken: a secret in two pieces would not be found.
         for line in problems_text(self.redacted(problems), word, style, "red" if word == "error" else "yellow"):
-            _write(sys.stderr, self.redactor.redact(line) + "\n")
+            self.tell(self.redactor.redact(line) + "\n")
 
     def redacted(self, problems: Iterable[Problem]) -> tuple[Problem, ...]:
         """The problems with whatever secret got into their words masked."""
@@ -112,6 +141,11 @@ def _replace(target: Path, text: str) -> None:
         scratch.replace(target)
     finally:
         scratch.unlink(missing_ok=True)
+
+
+def silence(stream: TextIO) -> None:
+    """Lets what is left in a stream that cannot be written go nowhere; Python would try once more as it shuts down."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _write(stream: TextIO, text: str) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import sys
 import threading
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from contextlib import contextmanager, suppress
+from typing import IO, TYPE_CHECKING, Any, cast
 
 from reconciler.report.view import plain
 
@@ -65,8 +66,32 @@ def _bar(total: int) -> Iterator[Listener]:
     from rich.console import Console
     from rich.progress import Progress
 
-    with Progress(console=Console(stderr=True), transient=True) as shown:
+    console = Console(file=cast("IO[str]", _Lasting()), force_terminal=True)
+    with Progress(console=console, transient=True) as shown:
         yield _Bar(shown, total)
+
+
+class _Lasting(io.TextIOBase):
+    """Standard error, for a bar that must not fail when the terminal goes away under it."""
+
+    def __init__(self) -> None:
+        # Kept, because rich puts a stream of its own in the place of sys.stderr while it shows the bar.
+        self._stream = sys.stderr
+
+    def write(self, text: str) -> int:
+        with suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._stream.flush()
+
+    def isatty(self) -> bool:
+        return self._stream.isatty()
+
+    def fileno(self) -> int:
+        return self._stream.fileno()
 
 
 class _Bar(Silence):

@@ -65,17 +65,20 @@ def test(  # noqa: PLR0913 - one for each option of the command line
         desired.server, server, surroundings, allow_commands=allow_commands, parallelism=parallelism
     )
     started_at = datetime.now(UTC)
-    with wiring.writing(connection) as writer, interruptible(surroundings.stop, invocation):
+    with wiring.writing(connection) as writer:
         trials = trials_of(desired, writer.list_accounts(), only=Globs(only), to_email=to_email)
-        outcomes = attempt_all(writer, trials, parallelism=parallelism, stop=surroundings.stop)
-    report = Report(
-        server=named,
-        started_at=started_at,
-        finished_at=datetime.now(UTC),
-        outcomes=outcomes,
-        interrupted=surroundings.stop.is_set(),
-    )
-    show_report(invocation, report)
+        with interruptible(surroundings.stop, invocation) as interruption:
+            invocation.acted = True
+            outcomes = attempt_all(writer, trials, parallelism=parallelism, stop=surroundings.stop)
+            interruption.run_ended()
+            report = Report(
+                server=named,
+                started_at=started_at,
+                finished_at=datetime.now(UTC),
+                outcomes=outcomes,
+                interrupted=surroundings.stop.is_set(),
+            )
+            show_report(invocation, report)
     if report.interrupted:
         return ExitCode.INTERRUPTED
     return ExitCode.OK if report.complete else ExitCode.INCOMPLETE

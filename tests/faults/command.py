@@ -1,0 +1,41 @@
+"""The installed command in a process of its own, led to a faulty server."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+from tests.faults.scenario import SECRETS, TOKEN
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def begun(folder: Path, url: str, *arguments: str, **more: Any) -> subprocess.Popen[str]:  # noqa: ANN401 - Popen's own
+    """Starts the command in ``folder``."""
+    coverage = {name: value for name, value in os.environ.items() if name.startswith("COVERAGE")}
+    options: dict[str, Any] = {
+        "stdout": subprocess.PIPE,
+        "stderr": subprocess.PIPE,
+        "stdin": subprocess.DEVNULL,
+        **more,
+    }
+    return subprocess.Popen(
+        [sys.executable, "-m", "reconciler", *arguments],
+        cwd=folder,
+        env={"PATH": os.environ["PATH"], "RECONCILER_URL": url, **TOKEN, **SECRETS, **coverage},
+        text=True,
+        **options,
+    )
+
+
+def finished(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    """Its exit code and what it wrote, once it has ended."""
+    out, err = process.communicate(timeout=60)
+    assert "Traceback" not in (err or "")
+    return process.returncode, out or "", err or ""
+
+
+APPLY = ("apply", "accounts.yaml", "--auto-approve", "--parallelism", "1")
