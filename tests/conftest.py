@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
-from tests.faults.tally import pytest_terminal_summary  # noqa: F401 - a hook is found by its name, and in the first conftest alone
+from tests.faults.tally import pytest_terminal_summary  # noqa: F401 - a hook, found here alone
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -254,7 +254,7 @@ class FaultyServer:
             else:
                 answer.body += message.get("body", b"")
 
-        await self._app(scope, receive, send)  # type: ignore[arg-type]
+        await self._app(scope, receive, send)
         return answer
 
 

@@ -1,0 +1,70 @@
+"""The command is killed while a request is on its way: the next run converges, and says what it looked at again."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.faults.case import converges
+from tests.faults.command import APPLY, begun, finished
+from tests.faults.control import Remote, fault
+from tests.faults.kinds import HELD
+from tests.faults.scenario import PLAIN, losses
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.faults.tally import Note
+
+REQUESTS = 18
+
+
+def unfinished(folder: Path) -> int:
+    """How many intents in the journal have no outcome."""
+    journal = folder / "journal"
+    lines = journal.read_text(encoding="utf-8").splitlines() if journal.exists() else []
+    events = [json.loads(line)["event"] for line in lines]
+    return events.count("intent") - events.count("outcome")
+
+
+def kill(remote: Remote, folder: Path, kind: str, index: int, parallelism: int) -> None:
+    where = f"killed at request {index}, {kind}, parallelism {parallelism}"
+    (folder / "journal").unlink(missing_ok=True)
+    path = PLAIN.write(folder)
+    url = remote.reset(PLAIN.seed, [fault(kind, index)])
+    arguments = (*APPLY, "--parallelism", str(parallelism), "--journal", "journal")
+    process = begun(folder, url, *arguments)
+    remote.held()
+    process.kill()
+    process.communicate()
+    found = losses(PLAIN, remote.state()[0])
+    assert not found, f"{where}: {found}"
+    left = unfinished(folder)
+    assert left <= parallelism, where
+    remote.arm()
+    code, _, err = finished(begun(folder, url, *arguments))
+    assert (code, err.count("looked again: ")) == (0, left), f"{where}: {err}"
+    converges(remote, PLAIN, path, url, where)
+
+
+@pytest.mark.parametrize(
+    ("kind", "index"), [("held_after", 8), ("held_late", 8), ("held_before", 12), ("held_after", 17)]
+)
+def test_the_run_after_a_kill_converges(remote: Remote, tmp_path: Path, note: Note, kind: str, index: int) -> None:
+    kill(remote, tmp_path, kind, index, parallelism=1)
+    note("killed", 1, {})
+
+
+@pytest.mark.faults
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("parallelism", [1, 8])
+@pytest.mark.parametrize("kind", HELD)
+def test_the_run_after_a_kill_at_any_request_converges(
+    remote: Remote, tmp_path: Path, note: Note, kind: str, parallelism: int
+) -> None:
+    for index in range(REQUESTS):
+        kill(remote, tmp_path, kind, index, parallelism)
+    note("killed", REQUESTS, {})
