@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import sys
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -110,13 +111,13 @@ def _ask(plan: Plan) -> None:
         raise ReconcilerError(
             Problem(kind="not_approved", message=message, hint="`--auto-approve` applies without asking")
         )
-    answer = click.prompt(
-        f"Apply these changes to {plan.server.name}? Only 'yes' applies them",
-        default="no",
-        show_default=False,
-        err=True,
-    )
-    if answer != "yes":
+    click.echo(f"Apply these changes to {plan.server.name}? Only 'yes' applies them: ", nl=False, err=True)
+    # A signal that comes just before a read begins would not end it, and wait for the next key.
+    while not select.select([sys.stdin], [], [], 0.5)[0]:
+        pass
+    if not (answer := sys.stdin.readline()):
+        raise click.Abort
+    if answer.strip() != "yes":
         raise ReconcilerError(Problem(kind="not_approved", message="not approved; nothing was written"))
 
 
