@@ -14,7 +14,6 @@ from reconciler.errors import ApiError, Problem, SecretError
 from reconciler.model.change import Plan, Server
 from reconciler.model.desired import AccessToken, Credentials, Desired, Login, RefreshToken, ServerSpec
 from reconciler.model.secret import Secret
-from reconciler.plan.builder import PlanOptions, build_plan, in_scope
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from reconciler.model.desired import DesiredAccount, Globs
     from reconciler.model.ports import AccountReader, AccountWriter
     from reconciler.model.redaction import Redactor
+    from reconciler.plan.builder import PlanOptions
 
 
 _KEY_LENGTH = 8
@@ -60,6 +60,7 @@ def load(paths: Sequence[str], only: Globs, surroundings: Surroundings, *, allow
         SpecError: For everything that is wrong in the YAML.
         SecretError: For every reference that cannot be resolved.
     """
+    from reconciler.plan.builder import in_scope
     from reconciler.spec.desired import read_desired
     from reconciler.spec.secrets import resolve_accounts
 
@@ -129,6 +130,8 @@ def writing(connection: Connection) -> AbstractContextManager[AccountWriter]:
 
 def plan(desired: Desired, reader: AccountReader, server: Server, options: PlanOptions) -> Plan:
     """Fetches the current state and plans."""
+    from reconciler.plan.builder import build_plan
+
     return build_plan(desired, reader.list_accounts(), server, options)
 
 

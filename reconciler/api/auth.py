@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from reconciler.api.answer import Answer
+    from reconciler.api.forms import WireToken
     from reconciler.api.retry import Retry
-    from reconciler.api.wire import WireToken
     from reconciler.model.desired import Credentials
     from reconciler.model.redaction import Redactor
     from reconciler.model.secret import SecretReference

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -72,6 +74,7 @@ def open_writer(connection: Connection) -> Iterator[AccountWriter]:
 @contextmanager
 def _session(connection: Connection, posts: Collection[str] | None) -> Iterator[Session]:
     # httpx takes a good part of a second to import: only a command that really connects pays for it.
+    _import_httpx()
     from reconciler.api.auth import authority
     from reconciler.api.client import Client, Route
     from reconciler.api.origin import checked, proxy_for, tls_context
@@ -97,3 +100,14 @@ def _session(connection: Connection, posts: Collection[str] | None) -> Iterator[
         yield Session(client, credentials, retry)
     finally:
         client.close()
+
+
+def _import_httpx() -> None:
+    """Imports httpx without its own command line, which takes half of the time and brings rich and pygments along."""
+    if "httpx" in sys.modules:
+        return
+    sys.modules["httpx._main"] = None  # type: ignore[assignment]  # httpx takes it for not installed
+    try:
+        importlib.import_module("httpx")
+    finally:
+        del sys.modules["httpx._main"]

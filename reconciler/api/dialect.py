@@ -11,7 +11,7 @@ from reconciler.model.secret import Secret, SecretReference, Unknown
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from reconciler.api.wire import WireAccount
+    from reconciler.api.forms import WireAccount
     from reconciler.model.account import Account, Fields, Value
 
 _ORDER: Final = (

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from reconciler.api.answer import Answer
+    from reconciler.api.forms import WireAccount
     from reconciler.api.session import Session
-    from reconciler.api.wire import WireAccount
     from reconciler.model.account import Account, Fields
     from reconciler.model.redaction import Redactor
 

@@ -1,12 +1,14 @@
-"""Reads the server's JSON: tolerant of what is unknown or oddly typed, strict where a mistake could lose an account."""
+"""Reads the server's JSON: tolerant of what is unknown or oddly typed, strict where a mistake could lose an account.
+
+An answer whose every field has the type that it should have is taken as it is. Any other one goes to the models in
+``forms``, which tolerate some of it and refuse the rest; they take longer to import than most answers to read.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple, Required, TypeVar
-
-from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, with_config
-from pydantic_core import from_json
-from typing_extensions import TypedDict
+import json
+import re
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from reconciler.api.failure import UnreadableError
 from reconciler.model.account import FIELDS, Account
@@ -15,9 +17,8 @@ from reconciler.model.secret import UNKNOWN, Secret
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from reconciler.api.forms import WireAccount, WireToken
     from reconciler.model.account import Value
-
-T = TypeVar("T")
 
 SPELLINGS: Final = ("hash_auth", "has_auth")
 """How servers spell ``has_auth``: the vendor's examples use the first, its table of fields the second."""
@@ -26,45 +27,39 @@ _PLAIN: Final = tuple(name for name in FIELDS if name not in {"has_auth", "passw
 _KNOWN: Final = frozenset({*FIELDS, *SPELLINGS, "id", "created_at", "updated_at"})
 _MASK: Final = frozenset("*•")
 
+_NONE: Final = type(None)
+_TYPES: Final[Mapping[str, tuple[type, ...]]] = {
+    "id": (int,),
+    "email": (str,),
+    **dict.fromkeys(("default", *SPELLINGS), (bool, _NONE)),
+    **dict.fromkeys(("name", "service", "password", "smtp_server", "smtp_crypt", "smtp_auth_mechanism"), (str, _NONE)),
+    "smtp_port": (int, _NONE),
+}
+"""The types that the models leave as they are."""
 
-def _none_where_blank(value: object) -> object:
-    return None if isinstance(value, str) and not value.strip() else value
+_FORMS: Final[set[tuple[object, ...]]] = set()
+"""Names and types of accounts that were found to be plain: those of a server are nearly all alike."""
 
+_MOST_FORMS: Final = 256
 
-@with_config(ConfigDict(extra="allow", coerce_numbers_to_str=True))
-class WireAccount(TypedDict, total=False):
-    """An account as the server writes it; what it leaves out is not there."""
+_EXACT: Final = 2**53
+"""Below this, a whole number and the same one with a fraction are equal."""
 
-    id: Required[Annotated[int, Field(strict=True, ge=0, lt=2**63)]]
-    email: Required[str]
-    name: str | None
-    default: bool | None
-    service: str | None
-    hash_auth: bool | None
-    has_auth: bool | None
-    password: str | None
-    smtp_server: str | None
-    smtp_port: Annotated[int | None, BeforeValidator(_none_where_blank)]
-    smtp_crypt: str | None
-    smtp_auth_mechanism: str | None
+_SCALARS: Final = (str, bool, int, float, _NONE)
 
-
-class WireToken(TypedDict, total=False):
-    """The answer to a token exchange."""
-
-    access_token: Required[Annotated[str, Field(min_length=1)]]
-    refresh_token: str | None
-    expires_in: float | None
-
-
-_LIST: Final = TypeAdapter(list[WireAccount])
-_ONE: Final = TypeAdapter(WireAccount)
-_TOKEN: Final = TypeAdapter(WireToken)
+_HALF_CHARACTER: Final = re.compile(rb"\\u[dD][89a-fA-F]")
+"""An escape that may be half of a character without the other half, which the models refuse."""
 
 
 def read_list(body: bytes) -> list[WireAccount]:
     """The answer of the list call. Raises ``UnreadableError`` for anything but accounts, each with an id of its own."""
-    entries = _read(_LIST, body)
+    found = _plain_json(body)
+    if type(found) is list and all(map(_is_plain, found)):
+        entries = cast("list[WireAccount]", found)
+    else:
+        from reconciler.api import forms
+
+        entries = forms.read(forms.LIST, body)
     if len({entry["id"] for entry in entries}) != len(entries):
         raise UnreadableError("the answer lists the same id twice")
     return entries
@@ -72,33 +67,55 @@ def read_list(body: bytes) -> list[WireAccount]:
 
 def read_one(body: bytes) -> WireAccount:
     """An answer that is one account. Raises ``UnreadableError``."""
-    return _read(_ONE, body)
+    found = _plain_json(body)
+    if _is_plain(found):
+        return cast("WireAccount", found)
+    from reconciler.api import forms
+
+    return forms.read(forms.ONE, body)
 
 
 def read_token(body: bytes) -> WireToken:
     """The answer of a token exchange. Raises ``UnreadableError``."""
-    return _read(_TOKEN, body)
+    found = _plain_json(body)
+    if isinstance(found, dict) and found.get("access_token") and _is_plain_token(found):
+        return cast("WireToken", found)
+    from reconciler.api import forms
+
+    return forms.read(forms.TOKEN, body)
 
 
-def _read(adapter: TypeAdapter[T], body: bytes) -> T:
-    if not body.strip():
-        raise UnreadableError("the answer is empty")
+def _plain_json(body: bytes) -> object:
+    """What the JSON says; ``None`` also where it cannot be read, or not for certain as the models read it."""
+    if _HALF_CHARACTER.search(body):
+        return None
     try:
-        return adapter.validate_json(body)
-    except ValidationError as error:
-        # Never the input: it may hold a password.
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    raise UnreadableError(_complaint(first["type"], first["loc"], first["msg"]))
+        return json.loads(body.decode())
+    except (ValueError, RecursionError):
+        return None
 
 
-def _complaint(kind: str, place: tuple[int | str, ...], message: str) -> str:
-    if kind == "json_invalid":
-        return "the answer is not JSON: is this the right URL?"
-    if not place:
-        return f"the answer is not what was asked for: {message}"
-    entry = f"entry {place[0]}" if isinstance(place[0], int) else "the answer"
-    fields = [str(part) for part in place if isinstance(part, str)]
-    return f"{entry}: {f'field {fields[0]}: ' if fields else ''}{message}"
+def _is_plain(found: object) -> bool:
+    """Whether the models would take this account as it is."""
+    if type(found) is not dict or "email" not in found or not 0 <= _number(found.get("id")) < 2**63:
+        return False
+    form = (*found, *map(type, found.values()))
+    if form not in _FORMS:
+        if not all(type(value) in _TYPES.get(name, _SCALARS) for name, value in found.items()):
+            return False
+        if len(_FORMS) < _MOST_FORMS:
+            _FORMS.add(form)
+    return True
+
+
+def _is_plain_token(found: Mapping[str, object]) -> bool:
+    if type(found.get("access_token")) is not str or type(found.get("refresh_token", "")) not in (str, _NONE):
+        return False
+    return found.get("expires_in") is None or 0 <= _number(found["expires_in"]) < _EXACT
+
+
+def _number(value: object) -> int:
+    return value if type(value) is int else -1
 
 
 def to_account(wire: WireAccount) -> Account:
@@ -142,6 +159,8 @@ class VendorError(NamedTuple):
 
 def read_errors(body: bytes) -> tuple[VendorError, ...]:
     """The entries of ``{"errors": [{"field", "type", "msg"}]}``; empty where the body is anything else."""
+    from pydantic_core import from_json
+
     try:
         document = from_json(body)
     except ValueError:

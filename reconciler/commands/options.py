@@ -11,12 +11,13 @@ import click
 from reconciler.commands.invocation import DocumentKind, Invocation
 from reconciler.commands.types import ADDRESS, DELETE_LIMIT, DURATION, FILE_NAME
 from reconciler.model.desired import DeleteLimit, Globs, TestSettings, TestWhen
-from reconciler.plan.builder import PlanOptions
 from reconciler.report.formats import Format
 from reconciler.wiring import ServerFlags
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from reconciler.plan.builder import PlanOptions
 
 Command = TypeVar("Command", bound="Callable[..., Any]")
 
@@ -139,6 +140,8 @@ class PlanFlags:
 
     def options(self, test: str | None = None, to_email: str | None = None) -> PlanOptions:
         """The same, as the planner takes it."""
+        from reconciler.plan.builder import PlanOptions
+
         return PlanOptions(
             prune=False if self.no_prune else None,
             max_deletes=self.max_deletes,

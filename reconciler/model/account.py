@@ -50,21 +50,22 @@ class Account:
         id: The server's id; in a desired account the pin.
         extra: Fields of the server's answer that this program does not know. They go back unchanged in a PUT, which
             replaces the whole account.
+        key: The address for comparing: letter case does not count.
     """
 
     fields: Fields
     id: int | None = None
     extra: Mapping[str, object] = field(default_factory=lambda: _NOTHING, compare=False)
+    key: str = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        # Asked for many times by everything that sorts or matches.
+        object.__setattr__(self, "key", str(self.fields.get("email", "")).casefold())
 
     @property
     def email(self) -> str:
         """The address, as written."""
         return str(self.fields["email"])
-
-    @property
-    def key(self) -> str:
-        """The address for comparing: letter case does not count."""
-        return self.email.casefold()
 
     @property
     def name(self) -> str | None:

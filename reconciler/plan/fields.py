@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import hmac
-import secrets
+import os
 from typing import TYPE_CHECKING, Final
 
 from reconciler.model.account import CASELESS, FIELDS, SENSITIVE, Account, Fields, Value, same
@@ -13,7 +12,7 @@ from reconciler.model.secret import UNKNOWN, Secret
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_RUN_KEY: Final = secrets.token_bytes(32)
+_RUN_KEY: Final = os.urandom(32)
 
 
 def differing(current: Account, managed: Fields) -> tuple[FieldChange, ...]:
@@ -73,6 +72,8 @@ def _comparable(name: str, value: Value) -> Value:
     A secret goes in only as a fingerprint that means nothing outside this process.
     """
     if isinstance(value, Secret):
+        import hmac
+
         return hmac.digest(_RUN_KEY, value.encoded(), "sha256").hex()
     if value == "":
         return None

@@ -18,6 +18,9 @@ from reconciler.spec.references import secret
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from reconciler.model.secret import Secret
+    from reconciler.spec.references import Reference
+
     Check: TypeAlias = Callable[[Any], Any]
 
 SCHEMA_FILE: Final = Path(__file__).with_name("accounts.schema.json")
@@ -113,6 +116,8 @@ def _single(schema: Mapping[str, Any]) -> Check:
 
 
 def _judged(judge: Check) -> Check:
+    if judge is secret:
+        return _secret()
     if judge in _NOT_TEXT:
         return judge
     known: dict[str, str] = {}  # the same few hosts stand in thousands of accounts
@@ -122,6 +127,22 @@ def _judged(judge: Check) -> Check:
         if text not in known:
             known[text] = judge(text)
         return known[text]
+
+    return check
+
+
+def _secret() -> Check:
+    known: dict[tuple[object, object], Secret | Reference] = {}  # thousands of accounts may share one reference
+
+    def check(value: object) -> Secret | Reference:
+        if type(value) is not dict or len(value) != 1:
+            return secret(value)
+        ((kind, target),) = value.items()
+        if type(target) is not str:
+            return secret(value)
+        if (kind, target) not in known:
+            known[kind, target] = secret(value)
+        return known[kind, target]
 
     return check
 

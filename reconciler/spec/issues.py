@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
     from reconciler.spec.files import Source
@@ -12,8 +12,7 @@ Path: TypeAlias = tuple[str | int, ...]
 """Keys and indexes that lead to a node of a document; empty for the document itself."""
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Place:
+class Place(NamedTuple):
     """A position in a file; both count from 1."""
 
     line: int

@@ -141,18 +141,18 @@ class _Builder:
 
     def _open(self, event: Any, target: dict[str, object] | list[object], key: str | None) -> bool:  # noqa: ANN401
         """Attaches any node; returns whether it is a container, which is then on top of the stack."""
-        if isinstance(event, AliasEvent):
+        if event.__class__ is AliasEvent:
             self._attach(target, key, self._alias(event))
             return False
         if event.tag is not None:
             self._irregular = True
-        if isinstance(event, ScalarEvent):
+        if event.__class__ is ScalarEvent:
             value = resolve(event.value) if not event.style else event.value
             if event.anchor:
                 self._anchors.set(event.anchor, value)
             self._attach(target, key, value)
             return False
-        container: dict[str, object] | list[object] = {} if isinstance(event, MappingStartEvent) else []
+        container: dict[str, object] | list[object] = {} if event.__class__ is MappingStartEvent else []
         self._attach(target, key, container)
         self._push(event, container, key)
         return True
@@ -176,7 +176,7 @@ class _Builder:
 
     def _end(self, event: Event) -> bool:
         """Takes what stands in place of a plain key: the mapping's end, or something that cannot be a key."""
-        if isinstance(event, MappingEndEvent):
+        if event.__class__ is MappingEndEvent:
             self._close()
             return True
         self._irregular = True

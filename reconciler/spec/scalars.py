@@ -6,6 +6,7 @@ PyYAML resolves by YAML 1.1, where ``when: off`` is false and ``1:30`` is ninety
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final, TypeAlias
 
 Scalar: TypeAlias = str | int | float | bool | None
@@ -29,6 +30,7 @@ SUSPECTS: Final = frozenset(("", *"~0123456789+-.nNtTfF"))
 """First characters (none, for the empty one) of every plain scalar that may be something else than text."""
 
 
+@lru_cache(1024)  # the same few ports and truths stand in thousands of accounts
 def resolve(text: str) -> Scalar:
     """What a plain (unquoted) scalar means."""
     if text in _WORDS:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from reconciler.errors import Problem, SecretError
 from reconciler.model.account import Account
-from reconciler.model.desired import AccessToken, Credentials, Login, RefreshToken
+from reconciler.model.desired import AccessToken, Credentials, DesiredAccount, Login, RefreshToken
 from reconciler.model.secret import Secret, SecretReference
 from reconciler.spec.commands import COMMAND_TIMEOUT, CommandError, output_of
 from reconciler.spec.places import lines_of
@@ -19,7 +18,7 @@ from reconciler.spec.values import is_unicode
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from reconciler.model.desired import DesiredAccount, Origin
+    from reconciler.model.desired import Origin
 
 _LARGEST_FILE: Final = 1024 * 1024
 _WORKERS: Final = 8
@@ -92,7 +91,7 @@ def _with_password(entry: DesiredAccount, resolver: _Resolver) -> DesiredAccount
     if not isinstance(password, SecretReference):
         return entry
     fields = {**account.fields, "password": resolver.secret(password)}
-    return replace(entry, account=Account(fields, account.id, account.extra))
+    return DesiredAccount(Account(fields, account.id, account.extra), entry.origin, entry.renamed_from, entry.test)
 
 
 class _Resolver:
@@ -114,6 +113,8 @@ class _Resolver:
         commands = {key: reference for key, reference in distinct.items() if reference.kind == "command"}
         found = {key: self._look_up(distinct[key]) for key in distinct.keys() - commands.keys()}
         if commands:
+            from concurrent.futures import ThreadPoolExecutor
+
             with ThreadPoolExecutor(min(_WORKERS, len(commands)), "secret") as pool:
                 found.update(zip(commands, pool.map(self._look_up, commands.values()), strict=True))
         failures = {key: value for key, value in found.items() if isinstance(value, _Failure)}
