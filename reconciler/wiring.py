@@ -131,8 +131,10 @@ def writing(connection: Connection) -> AbstractContextManager[AccountWriter]:
 def plan(desired: Desired, reader: AccountReader, server: Server, options: PlanOptions) -> Plan:
     """Fetches the current state and plans."""
     from reconciler.plan.builder import build_plan
+    from reconciler.spec.collection import paused_collection
 
-    return build_plan(desired, reader.list_accounts(), server, options)
+    with paused_collection():
+        return build_plan(desired, reader.list_accounts(), server, options)
 
 
 def _normalized(url: str) -> str:

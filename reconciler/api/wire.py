@@ -42,6 +42,8 @@ _FORMS: Final[set[tuple[object, ...]]] = set()
 
 _MOST_FORMS: Final = 256
 
+_TOKEN: Final = ("access_token", "refresh_token", "expires_in")
+
 _EXACT: Final = 2**53
 """Below this, a whole number and the same one with a fraction are equal."""
 
@@ -79,7 +81,7 @@ def read_token(body: bytes) -> WireToken:
     """The answer of a token exchange. Raises ``UnreadableError``."""
     found = _plain_json(body)
     if isinstance(found, dict) and found.get("access_token") and _is_plain_token(found):
-        return cast("WireToken", found)
+        return cast("WireToken", {name: found[name] for name in _TOKEN if name in found})
     from reconciler.api import forms
 
     return forms.read(forms.TOKEN, body)

@@ -12,11 +12,15 @@ if TYPE_CHECKING:
 
 @contextmanager
 def paused_collection() -> Iterator[None]:
-    """No garbage collection meanwhile: it would walk the growing tree over and over and find nothing."""
+    """No garbage collection meanwhile: it would walk the growing tree over and over and find nothing.
+
+    Nor does it walk the tree later: what was built in here is there for the rest of the run.
+    """
     running = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
         if running:
+            gc.freeze()
             gc.enable()

@@ -25,8 +25,8 @@ PURE: Final = CParser is None
 
 _BOM: Final = b"\xef\xbb\xbf"
 _UTF_16: Final = (b"\xff\xfe", b"\xfe\xff")
-_UNPRINTABLE: Final = re.compile(r"[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]")
-"""What libyaml does not take unescaped."""
+_UNPRINTABLE: Final = r"[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
+"""What libyaml does not take unescaped. Compiled where it is needed, because that takes a while."""
 
 _HINTS: Final = (
     ("cannot start any token", "put a text that begins with a special character in quotes"),
@@ -38,7 +38,7 @@ _HINTS: Final = (
 )
 
 
-_QUOTES: Final = re.compile(r""", but (?:found|got) .*|(?<=character)(?: '.*'| ".*")|(?<=handle)(?: '.*'| ".*")""")
+_QUOTES: Final = r""", but (?:found|got) .*|(?<=character)(?: '.*'| ".*")|(?<=handle)(?: '.*'| ".*")"""
 """Where the parser in Python quotes the text; libyaml never does."""
 
 
@@ -112,7 +112,7 @@ def unreadable(error: YAMLError, data: bytes) -> UnreadableError:
 
 
 def _without_quotes(text: str) -> str:
-    return escaped(_QUOTES.sub("", text), 100).strip()
+    return escaped(re.sub(_QUOTES, "", text), 100).strip()
 
 
 def _hint(message: str, data: bytes, place: Place | None) -> str:
@@ -136,7 +136,7 @@ def _not_utf_8(data: bytes, offset: int) -> UnreadableError:
 
 def _unprintable(data: bytes) -> UnreadableError:
     text = data.decode("utf-8-sig")
-    match = _UNPRINTABLE.search(text)
+    match = re.search(_UNPRINTABLE, text)
     if match is None:
         return UnreadableError("control_character", "the file holds a character that YAML does not allow", "remove it")
     before = text[: match.start()]

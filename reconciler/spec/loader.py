@@ -106,14 +106,17 @@ class _Builder:
             self._irregular = True
         return Loaded(self._root[0], self._items, self._irregular)
 
-    def _entries(self, target: dict[str, object]) -> None:
-        """Reads on in a mapping, until it ends or a container opens inside. This is the hot loop."""
+    def _entries(self, target: dict[str, object]) -> None:  # noqa: C901 - a call would cost more than an entry
+        """Reads on in a mapping and those inside, until it ends or a list opens inside. This is the hot loop."""
         next_event, plain_keys, suspects = self._next, self._plain_keys, SUSPECTS
         while True:
             event = next_event()
             if event.__class__ is not ScalarEvent:
                 if self._end(event):
-                    return
+                    container = self._stack[-1].container
+                    if container.__class__ is list:
+                        return
+                    target = container  # type: ignore[assignment]
                 continue
             key = event.value
             if key not in plain_keys or event.anchor or event.tag:
@@ -125,7 +128,10 @@ class _Builder:
                 value = event.value
                 target[key] = resolve(value) if value[:1] in suspects and event.implicit[0] else value
             elif self._open(event, target, key):
-                return
+                container = self._stack[-1].container
+                if container.__class__ is list:
+                    return
+                target = container  # type: ignore[assignment]
 
     def _elements(self, target: list[object], places: list[Place] | None) -> None:
         """Reads on in a list, until it ends or a container opens inside."""
