@@ -6,6 +6,7 @@ looked at again. No field's value is ever in it.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import threading
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
     from reconciler.apply.write import StepResult
     from reconciler.model.change import Change, Plan, Step
+
+_BEGINNING = b'{"at": "'
+"""How each line begins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +63,7 @@ class Journal:
             self.unfinished = _unfinished(Path(path), server)
             # Unbuffered: what could not be written is not tried again when the file is closed.
             self._file: IO[bytes] = Path(path).open("ab", buffering=0)  # noqa: SIM115 - open as long as the run
-            if _ends_torn(Path(path)):
-                self._file.write(b"\n")
+            _cut_torn_line(Path(path))
         except OSError as error:
             raise self._trouble(error) from error
 
@@ -86,13 +89,16 @@ class Journal:
         self._write({"event": event, "address": change.address, "action": change.action.value, "id": change.id, **more})
 
     def _write(self, entry: dict[str, Any]) -> None:
-        line = json.dumps({"at": datetime.now(UTC).isoformat(), "server": self._server, **entry})
+        line = f"{json.dumps({'at': datetime.now(UTC).isoformat(), 'server': self._server, **entry})}\n".encode()
         with self._lock:
             try:
-                self._file.write(f"{line}\n".encode())
+                written = self._file.write(line)
                 os.fsync(self._file.fileno())
             except OSError as error:
                 raise self._trouble(error) from error
+            if written != len(line):
+                _cut_torn_line(Path(self._path))
+                raise self._trouble(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
 
     def _trouble(self, error: OSError) -> ReconcilerError:
         message = f"the journal {self._path} cannot be used: {error.strerror}"
@@ -141,8 +147,8 @@ def _unfinished(path: Path, server: str) -> tuple[Intent, ...]:
             intent = Intent(entry["address"], entry["action"], entry["id"], entry["at"])
             event, where = entry["event"], entry["server"]
         except (ValueError, LookupError, TypeError) as error:
-            if number == len(lines):
-                continue  # the last line was torn by a crash: its write had not begun
+            if number == len(lines) and _is_torn(line):
+                continue
             message = f"{path}:{number}: this is not a journal line"
             raise ReconcilerError(Problem(kind="journal", message=message, hint="use a new journal file")) from error
         if where != server:
@@ -154,9 +160,12 @@ def _unfinished(path: Path, server: str) -> tuple[Intent, ...]:
     return tuple(found.values())
 
 
-def _ends_torn(path: Path) -> bool:
-    if not path.is_file() or not path.stat().st_size:
-        return False
-    with path.open("rb") as file:
-        file.seek(-1, os.SEEK_END)
-        return file.read(1) != b"\n"
+def _is_torn(line: bytes) -> bool:
+    """Whether a last line without an end was begun by a journal, and cut short by a crash or a full disk."""
+    return line.startswith(_BEGINNING) or _BEGINNING.startswith(line)
+
+
+def _cut_torn_line(path: Path) -> None:
+    """Removes what a crash left of a line, so that the next one stands on its own."""
+    if path.is_file() and (torn := path.read_bytes().rpartition(b"\n")[2]):
+        os.truncate(path, path.stat().st_size - len(torn))

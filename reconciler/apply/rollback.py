@@ -43,7 +43,7 @@ class Rollback:
     def _undo(self, change: Change, written: Account) -> str:
         assert written.id is not None  # noqa: S101 - it is on the server
         fresh = self._server.get_account(written.id)
-        if moved(written, fresh):
+        if any(name in written.fields for name in moved(written, fresh)):
             return "not rolled back: somebody else has changed the account since"
         if change.before is None:
             left = self._restore_default(change)

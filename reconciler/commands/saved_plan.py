@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reconciler.errors import Problem, ReconcilerError, StalePlanError
+from reconciler.model.change import Action
 from reconciler.model.outcome import Outcome, Status
 from reconciler.plan.saved import compare
 from reconciler.report.to_comparison import comparison_text
-from reconciler.report.to_json import digest, plan_document, to_json
+from reconciler.report.to_json import FORMAT_VERSION, digest, plan_document, to_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,12 +50,11 @@ def read(path: str) -> SavedPlan:
     """
     try:
         with Path(path).open("rb") as file:
-            data = file.read(_LARGEST + 1)
-        document = json.loads(data[:_LARGEST])
+            document = json.loads(file.read(_LARGEST))
         (server,) = document["servers"]
         changes = document["resource_changes"]
-        intact = document["digest"] == digest(changes)
-        complete = document["format_version"] == "1.0" and document["applyable"] is True
+        intact = document["digest"] == digest(changes) and all(map(_is_change, changes))
+        complete = document["format_version"] == FORMAT_VERSION and document["applyable"] is True
         url = str(server["url"])
     except OSError as error:
         raise _unusable(path, f"cannot be read: {error.strerror}") from error
@@ -98,6 +98,20 @@ def check(saved: SavedPlan, plan: Plan, invocation: Invocation) -> tuple[Outcome
             note="was made by somebody else since the review; nothing written",
         )
         for one in found.done
+    )
+
+
+def _is_change(entry: dict[str, Any]) -> bool:
+    """Whether an entry is as the planner makes them: a digest can be computed by anybody."""
+    what = entry["change"]
+    (action,) = what["actions"]
+    before, after = (what[side] for side in ("before", "after"))
+    return (
+        action in tuple(Action)
+        and (before is None) == (action == Action.CREATE)
+        and (after is None) == (action == Action.DELETE)
+        and all(side is None or isinstance(side["email"], str) for side in (before, after))
+        and all(isinstance(text, str) for text in (entry["address"], entry["name"], *entry["fields"]))
     )
 
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600}
+_LONGEST = 24 * 3600
 
 
 class Duration(click.ParamType[float]):
@@ -24,8 +25,8 @@ class Duration(click.ParamType[float]):
         """Turns the text into seconds."""
         found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", str(value))
         seconds = float(found[1]) * _UNITS[found[2]] if found else 0.0
-        if seconds <= 0:
-            self.fail(f"{value!r} is not a duration; write 30, 30s, 5m or 1h", param, ctx)
+        if not 0 < seconds <= _LONGEST:
+            self.fail(f"{value!r} is not a duration up to a day; write 30, 30s, 5m or 1h", param, ctx)
         return seconds
 
 

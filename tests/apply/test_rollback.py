@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -46,6 +47,15 @@ def test_a_create_that_fails_its_test_is_deleted_again() -> None:
     plan = planned(server, declare("a@x", name="A", test=AFTER))
     assert undone(server, plan) == [f"create a@x: {failed('rolled back: the new account was deleted again')}"]
     assert server.accounts == {}
+
+
+def test_a_field_that_the_answer_left_out_was_not_changed_by_somebody_else() -> None:
+    server = FakeServer.holding()
+    server.answers["create"] = lambda answer: replace(
+        answer, fields={name: value for name, value in answer.fields.items() if name != "has_auth"}
+    )
+    plan = planned(server, declare("a@x", name="A", test=AFTER))
+    assert undone(server, plan) == [f"create a@x: {failed('rolled back: the new account was deleted again')}"]
 
 
 def test_what_passes_its_test_stays() -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from typing import TYPE_CHECKING
 
-from tests.cli.conftest import User, on_server
+from tests.cli.conftest import RECONCILER, User, on_server
 
 if TYPE_CHECKING:
     from reconciler.sandbox.server import Sandbox
@@ -50,7 +51,7 @@ def test_intents_without_outcome_are_looked_at_again_once(at_sandbox: User, sand
     user.run("apply", "a.yaml", "--auto-approve", "--parallelism", "1", "--journal", "journal")
     journal = user.folder / "journal"
     lines = journal.read_text(encoding="utf-8").splitlines(keepends=True)
-    journal.write_text("".join(line for line in lines if "outcome" not in line) + '{"torn', encoding="utf-8")
+    journal.write_text("".join(line for line in lines if "outcome" not in line) + '{"at": "torn', encoding="utf-8")
     done = user.run("apply", "a.yaml", "--auto-approve", "--journal", "journal")
     assert done.code == 0
     said = [line for line in done.err.splitlines() if line.startswith("looked again")]
@@ -59,7 +60,10 @@ def test_intents_without_outcome_are_looked_at_again_once(at_sandbox: User, sand
         ("b@example.com", "it is in place"),
         ("c@example.com", "it is gone"),
     ]
-    assert "looked again" not in user.run("apply", "a.yaml", "--auto-approve", "--journal", "journal").err
+    for _ in range(2):
+        done = user.run("apply", "a.yaml", "--auto-approve", "--journal", "journal")
+        assert done.code == 0
+        assert "looked again" not in done.err
 
 
 def test_a_file_that_is_no_journal_is_refused_and_left_alone(at_sandbox: User, sandbox: Sandbox) -> None:
@@ -73,6 +77,27 @@ def test_a_file_that_is_no_journal_is_refused_and_left_alone(at_sandbox: User, s
     ]
     assert (user.folder / "a.yaml").read_text(encoding="utf-8") == before
     assert len(user.run("export").out.split("- email")) == 3
+
+
+def test_a_text_without_a_line_end_is_refused_and_left_alone(at_sandbox: User, sandbox: Sandbox) -> None:
+    user = prepared(at_sandbox, sandbox)
+    user.write("notes", "not a journal")
+    done = user.run("apply", "a.yaml", "--auto-approve", "--journal", "notes")
+    assert done.code == 1
+    assert (user.folder / "notes").read_text(encoding="utf-8") == "not a journal"
+
+
+def test_half_a_journal_line_is_none(at_sandbox: User, sandbox: Sandbox) -> None:
+    user = prepared(at_sandbox, sandbox)
+    command = ["bash", "-c", 'ulimit -f 1; trap "" XFSZ; exec "$@"', "-", str(RECONCILER)]
+    user.write("journal", "\n" * 1000)
+    arguments = ["apply", "a.yaml", "--auto-approve", "--journal", "journal", "-f", "json", "-q"]
+    done = subprocess.run(
+        [*command, *arguments], cwd=user.folder, env=user.environment(), capture_output=True, check=False
+    )
+    assert done.returncode == 3
+    assert {one["status"] for one in json.loads(done.stdout)["results"]} == {"failed"}
+    assert user.run("plan", "a.yaml", "-f", "json").out.count('"actions"') == 3
 
 
 def test_without_a_journal_line_nothing_is_written(at_sandbox: User, sandbox: Sandbox) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from reconciler.report.to_json import digest
 from tests.cli.conftest import User, on_server
 
 if TYPE_CHECKING:
@@ -124,7 +125,14 @@ def _list(path: Path) -> None:
     path.write_text("[" * 100_000)
 
 
-@pytest.mark.parametrize("spoil", [_truncate, _edit, _empty, _foreign, _list])
+def _forge(path: Path) -> None:
+    """A plan with a digest that fits, but with a change that no planner makes."""
+    document = json.loads(path.read_text())
+    document["resource_changes"][0]["change"]["actions"] = []
+    path.write_text(json.dumps({**document, "digest": digest(document["resource_changes"])}))
+
+
+@pytest.mark.parametrize("spoil", [_truncate, _edit, _empty, _foreign, _list, _forge])
 def test_a_spoilt_plan_file_is_a_clear_error(reviewed: User, spoil: Callable[[Path], None]) -> None:
     spoil(reviewed.folder / "plan.json")
     done = reviewed.run("apply", "a.yaml", "--plan", "plan.json")

@@ -40,9 +40,7 @@ def test_the_document_goes_to_a_file(at_sandbox: User) -> None:
     done = at_sandbox.run("plan", "a.yaml", "-f", "json", "-o", "plan.json")
     assert (done.code, done.out) == (0, "")
     assert json.loads((at_sandbox.folder / "plan.json").read_text())["applyable"] is True
-    assert [path.name for path in at_sandbox.folder.iterdir()] == ["a.yaml", "plan.json"] or len(
-        list(at_sandbox.folder.iterdir())
-    ) == 2
+    assert sorted(path.name for path in at_sandbox.folder.iterdir()) == ["a.yaml", "plan.json"]
 
 
 def test_a_json_document_is_printed_on_failure_too(user: User) -> None:
@@ -61,6 +59,16 @@ def test_a_json_document_is_printed_on_failure_too(user: User) -> None:
         first = document["errors"][0]
         assert (first["kind"], first["file"], first["line"]) == ("unknown_key", "a.yaml", 3)
         assert "smtp_server" in first["message"] + first.get("hint", "")
+
+
+def test_a_file_keeps_its_permissions_and_a_planted_link_is_not_followed(at_sandbox: User) -> None:
+    at_sandbox.write("a.yaml", FILE)
+    plan = at_sandbox.write("plan.txt", "former")
+    plan.chmod(0o600)
+    assert at_sandbox.run("plan", "a.yaml", "-o", "plan.txt").code == 0
+    assert plan.stat().st_mode & 0o777 == 0o600
+    assert plan.read_text().endswith("Plan: 1 to create, 0 to update, 0 to delete.\n")
+    assert sorted(path.name for path in at_sandbox.folder.iterdir()) == ["a.yaml", "plan.txt"]
 
 
 def test_a_file_that_cannot_be_written_is_a_clear_error(at_sandbox: User) -> None:
