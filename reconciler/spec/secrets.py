@@ -10,7 +10,7 @@ from reconciler.errors import Problem, SecretError
 from reconciler.model.account import Account
 from reconciler.model.desired import AccessToken, Credentials, DesiredAccount, Login, RefreshToken
 from reconciler.model.secret import Secret, SecretReference
-from reconciler.spec.commands import COMMAND_TIMEOUT, CommandError, output_of
+from reconciler.spec.commands import COMMAND_TIMEOUT, CommandError, Commands
 from reconciler.spec.places import lines_of
 from reconciler.spec.shown import escaped
 from reconciler.spec.values import is_unicode
@@ -100,7 +100,7 @@ class _Resolver:
     def __init__(self, environ: Mapping[str, str], *, allow_commands: bool, command_timeout: float) -> None:
         self._environ = environ
         self._allow_commands = allow_commands
-        self._timeout = command_timeout
+        self._commands = Commands(environ, command_timeout)
         self._found: dict[tuple[object, ...], Secret] = {}
 
     def secret(self, reference: SecretReference) -> Secret:
@@ -113,15 +113,23 @@ class _Resolver:
         commands = {key: reference for key, reference in distinct.items() if reference.kind == "command"}
         found = {key: self._look_up(distinct[key]) for key in distinct.keys() - commands.keys()}
         if commands:
-            from concurrent.futures import ThreadPoolExecutor
-
-            with ThreadPoolExecutor(min(_WORKERS, len(commands)), "secret") as pool:
-                found.update(zip(commands, pool.map(self._look_up, commands.values()), strict=True))
+            found.update(zip(commands, self._look_up_side_by_side(tuple(commands.values())), strict=True))
         failures = {key: value for key, value in found.items() if isinstance(value, _Failure)}
         if failures:
             failed = [(use, _identity(use.reference)) for use in uses]
             raise SecretError(*_problems((use, failures[key]) for use, key in failed if key in failures))
         self._found = {key: value for key, value in found.items() if isinstance(value, Secret)}
+
+    def _look_up_side_by_side(self, references: Sequence[SecretReference]) -> list[Secret | _Failure]:
+        from concurrent.futures import ThreadPoolExecutor
+
+        pool = ThreadPoolExecutor(min(_WORKERS, len(references)), "secret")
+        try:
+            return list(pool.map(self._look_up, references))
+        finally:
+            # Nothing is left to end, unless Ctrl-C came in between: then nobody waits for a command any more.
+            pool.shutdown(wait=False, cancel_futures=True)
+            self._commands.end()
 
     def _look_up(self, reference: SecretReference) -> Secret | _Failure:
         if reference.kind == "env":
@@ -148,7 +156,7 @@ class _Resolver:
             hint = "pass --allow-commands where the YAML is trusted: whoever may change it may run any command"
             return _Failure("commands_not_allowed", "commands are not allowed to run", hint)
         try:
-            output = output_of(reference.target, _folder(reference), self._environ, self._timeout)
+            output = self._commands.output_of(reference.target, _folder(reference))
         except CommandError as error:
             return _Failure("secret_command", str(error), "run the command by hand to see what is wrong")
         return _decoded(output, "secret_command", "its output")

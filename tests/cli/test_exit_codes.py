@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
+import time
 from typing import TYPE_CHECKING
+
+import pytest
 
 from tests.cli.conftest import RECONCILER, User, lead_to, on_server
 
@@ -177,3 +181,25 @@ def test_130_when_interrupted_before_anything_was_written(user: User, make_sandb
         process.send_signal(signal.SIGTERM)
     _, err = process.communicate(timeout=30)
     assert (process.returncode, err) == (130, "\nerror: interrupted; nothing was written\n")
+
+
+def test_130_at_once_when_interrupted_while_a_secret_is_fetched(at_sandbox: User) -> None:
+    os.mkfifo(at_sandbox.folder / "started")
+    command = "{command: [sh, -c, 'echo $$ > started; exec sleep 15']}"
+    at_sandbox.write("a.yaml", ONE.replace("}", f", password: {command}}}"))
+    begun = time.monotonic()
+    with subprocess.Popen(
+        [RECONCILER, "plan", "a.yaml", "--allow-commands"],
+        cwd=at_sandbox.folder,
+        env=at_sandbox.environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        command_id = int((at_sandbox.folder / "started").read_text())
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert time.monotonic() - begun < 10
+    assert (process.returncode, out, err) == (130, "", "\nerror: interrupted; nothing was written\n")
+    with pytest.raises(ProcessLookupError):
+        os.kill(command_id, 0)

@@ -10,6 +10,7 @@ import pytest
 from reconciler.errors import SecretError
 from reconciler.model.desired import AccessToken, Login, RefreshToken
 from reconciler.model.secret import Secret, SecretReference
+from reconciler.spec.commands import CommandError, Commands
 from reconciler.spec.desired import read_desired
 from reconciler.spec.secrets import resolve_accounts, resolve_credentials
 
@@ -145,6 +146,13 @@ def test_a_command_that_hangs_is_killed_with_all_that_it_started(write: Write) -
         "the command took longer than 0.1 seconds"
     ]
     assert time.monotonic() - before < 10
+
+
+def test_a_command_that_starts_after_the_end_does_not_live_long(folder: Path) -> None:
+    commands = Commands(ENVIRON, timeout=60)
+    commands.end()
+    with pytest.raises(CommandError, match="the command ended with exit code -9"):
+        commands.output_of(["tail", "-f", "/dev/null"], str(folder))
 
 
 def test_an_endless_output_is_cut_short(write: Write) -> None:
