@@ -28,6 +28,7 @@ from reconciler.commands.progress import progress
 from reconciler.errors import ExitCode, GuardError, PlanError, Problem, ReconcilerError
 from reconciler.model.outcome import Report
 from reconciler.report.formats import RESULT_FORMATS, Format
+from reconciler.report.view import phrase
 
 if TYPE_CHECKING:
     from reconciler.apply.executor import Listener
@@ -111,7 +112,7 @@ def _ask(plan: Plan) -> None:
         raise ReconcilerError(
             Problem(kind="not_approved", message=message, hint="`--auto-approve` applies without asking")
         )
-    click.echo(f"Apply these changes to {plan.server.name}? Only 'yes' applies them: ", nl=False, err=True)
+    click.echo(f"Apply these changes to {phrase(plan.server.name)}? Only 'yes' applies them: ", nl=False, err=True)
     # A signal that comes just before a read begins would not end it, and wait for the next key.
     while not select.select([sys.stdin], [], [], 0.5)[0]:
         pass

@@ -1,4 +1,4 @@
-"""What a bug leaves behind for its report: the traceback in a file, without secrets."""
+"""What a bug leaves behind for its report: where it happened, in a file, without secrets."""
 
 from __future__ import annotations
 
@@ -6,12 +6,19 @@ import os
 import platform
 import tempfile
 import traceback
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from reconciler import __version__
+from reconciler.model.redaction import without_labelled
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from reconciler.model.redaction import Redactor
+
+_TELLING: Final = (AttributeError, ImportError, NameError, NotImplementedError, TypeError)
+"""Exceptions whose message names parts of the program. That of any other may be the very value that it stumbled on,
+and a value that is not known as a secret yet cannot be masked."""
 
 
 def write_crash_log(bug: BaseException, redactor: Redactor) -> str:
@@ -20,12 +27,24 @@ def write_crash_log(bug: BaseException, redactor: Redactor) -> str:
     Returns:
         The file's path, or words that say that none could be written.
     """
-    frames = "".join(traceback.format_exception(bug))
+    frames = "\n".join(_told(bug))
     text = f"reconciler {__version__}, Python {platform.python_version()}, {platform.platform()}\n\n{frames}"
     try:
         handle, path = tempfile.mkstemp(prefix="reconciler-crash-", suffix=".log")
         with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
-            file.write(redactor.redact(text))
+            file.write(without_labelled(redactor.redact(text)))
     except OSError:
         return "the command line (the crash log could not be written)"
     return path
+
+
+def _told(bug: BaseException) -> Iterator[str]:
+    """The exception and what it came from, the last first."""
+    seen: set[int] = set()
+    one: BaseException | None = bug
+    while one is not None and id(one) not in seen:
+        seen.add(id(one))
+        message = str(one) if isinstance(one, _TELLING) else "(its message is left out: it may hold a secret)"
+        yield f"{type(one).__module__}.{type(one).__qualname__}: {message}"
+        yield "".join(traceback.format_tb(one.__traceback__))
+        one = one.__cause__ or one.__context__

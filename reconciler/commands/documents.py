@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from reconciler.errors import Problem
     from reconciler.model.change import Plan
     from reconciler.model.desired import Desired
-    from reconciler.model.outcome import Report
+    from reconciler.model.outcome import Outcome, Report
+    from reconciler.model.redaction import Redactor
     from reconciler.report.subject import Kind
 
 
@@ -35,7 +36,9 @@ def show_report(invocation: Invocation, report: Report) -> None:
     Raises:
         OutputError: It could not go there; but a reader who has gone did not want more.
     """
-    subject = ResultSubject(report=replace(report, errors=invocation.redacted(report.errors)))
+    outcomes = tuple(_redacted(one, invocation.redactor) for one in report.outcomes)
+    errors = invocation.redacted(report.errors)
+    subject = ResultSubject(report=replace(report, outcomes=outcomes, errors=errors))
     try:
         _show(invocation, "result", subject, report.finished_at)
     except OutputError as error:
@@ -68,6 +71,15 @@ def show_failure(invocation: Invocation, problems: Sequence[Problem]) -> None:
         "result": ResultSubject(report=None, errors=errors),
     }
     _show(invocation, invocation.document, subjects[invocation.document], datetime.now(UTC))
+
+
+def _redacted(outcome: Outcome, redactor: Redactor) -> Outcome:
+    """The outcome without the secrets that became known only after its words were written."""
+    test = outcome.test
+    if test and test.error:
+        test = replace(test, error=redactor.redact(test.error))
+    error, note = (redactor.redact(words) if words else words for words in (outcome.error, outcome.note))
+    return replace(outcome, error=error, note=note, test=test) if error or note or test else outcome
 
 
 def _show(invocation: Invocation, kind: Kind, subject: Any, finished_at: datetime) -> None:  # noqa: ANN401 - by kind

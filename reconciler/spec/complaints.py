@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias, get_args
 
 from reconciler.spec.document import SHAPE
 from reconciler.spec.issues import Issue, Path, Spot
-from reconciler.spec.shown import escaped, is_secret, shown, sort_of
+from reconciler.spec.shown import escaped, is_secret, shown, shown_key, sort_of
 from reconciler.spec.values import BadValueError
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ _EXPECTED: Final = {
     "list_type": "a list",
     "model_type": "a mapping",
 }
+_PLACES: Final = frozenset({"url", "smtp_server"})
 _CONTAINERS: Final = frozenset({"list_type", "model_type"})
 _ACCOUNT_ONLY: Final = frozenset({"email", "id", "renamed_from"})
 
@@ -66,7 +67,7 @@ def _unknown_key(_error: ErrorDetails, path: Path) -> Words:
     if place == ("defaults",) and key in _ACCOUNT_ONLY:
         return "unknown_key", f'"{key}" has no default: it belongs to a single account', "move it into the account"
     known = list(SHAPE[place].model_fields)
-    name = "unknown key" if is_secret(place) else f'unknown key "{escaped(key)}"'
+    name = "unknown key" if is_secret(place) else f'unknown key "{shown_key(key)}"'
     return "unknown_key", name, suggestion(key, known) or f"known here: {', '.join(known)}"
 
 
@@ -134,8 +135,9 @@ def _bad_value(error: ErrorDetails, path: Path) -> Words:
         return _other(error, path)
     message = escaped(reason.message, 200)
     value = error["input"]
-    # A URL with an @ holds a password more often than not.
-    hidden = is_secret(path) or (isinstance(value, str) and "://" in value and "@" in value)
+    # A URL or a host with an @ holds a password more often than not.
+    is_place = path[-1] in _PLACES or "://" in str(value)
+    hidden = is_secret(path) or (is_place and "@" in str(value))
     found = "" if hidden else f", found {shown(value)}"
     return "wrong_value", f"{label_of(path)}: {message}{found}", reason.hint
 

@@ -38,6 +38,12 @@ def sort_of(value: object) -> str:
     return "a mapping" if isinstance(value, dict) else "a list"
 
 
+def shown_key(key: str) -> str:
+    """A key as a message shows it; of ``password:hunter2`` and ``password=hunter2``, which are keys, the word alone."""
+    word = re.match(r"[\w-]*", key) if _SECRET_WORDS.search(key) else None
+    return f"{escaped(word[0])}…" if word and word[0] != key else escaped(key)
+
+
 def escaped(text: str, longest: int = _LONGEST) -> str:
     """``text`` cut to ``longest`` characters, with control and right-to-left characters by their codes."""
     cut = text if len(text) <= longest else text[: longest - 1] + "…"

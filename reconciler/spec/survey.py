@@ -15,7 +15,7 @@ from reconciler.errors import Problem
 from reconciler.spec.events import open_events, place_of
 from reconciler.spec.issues import Path, Place
 from reconciler.spec.scalars import resolve
-from reconciler.spec.shown import escaped, is_secret
+from reconciler.spec.shown import is_secret, shown_key
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -168,7 +168,7 @@ class _Surveyor:
         if not event.style and not isinstance(resolve(key), str):
             self._report(event, "bad_key", "a key has to be a text; this one is not", "put it in quotes")
         if key in keys:
-            name = "a key" if is_secret(frame.path) else f'the key "{escaped(key)}"'
+            name = "a key" if is_secret(frame.path) else f'the key "{shown_key(key)}"'
             first = f"{self._source.name}:{keys[key].line}:{keys[key].column}"
             message = f"{name} is given twice (first at {first})"
             self._report(event, "duplicate_key", message, "keep one of the two")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,9 +14,10 @@ from tests.safety.canaries import ENCODINGS, TOKEN, Canaries
 from tests.safety.gossip import PLACES, STYLES, Gossip, serve
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.safety.runs import Desk, Traces
 
-RECONCILER = Path(sys.executable).with_name("reconciler")
 LOUDNESS: tuple[tuple[str, ...], ...] = ((), ("-q",), ("-v",))
 PLAN = ("plan", "--save", "saved.json", "--rotate-passwords", "--allow-commands")
 APPLY = ("apply", "--auto-approve", "--journal", "journal.jsonl", "--allow-commands", "--to-email", "ops@example.com")

@@ -1,0 +1,92 @@
+"""What is fuzzed: each target takes any bytes, and raises nothing unless there is a bug."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import httpx
+
+from reconciler.api.answer import Answer
+from reconciler.api.failure import UnreadableError
+from reconciler.api.mapping import failure_of_status
+from reconciler.api.wire import read_list, read_one, read_token, to_account
+from reconciler.errors import ReconcilerError
+from reconciler.model.change import Server
+from reconciler.model.desired import Desired
+from reconciler.model.redaction import Redactor
+from reconciler.model.secret import Secret
+from reconciler.plan.builder import PlanOptions, build_plan
+from reconciler.report.formats import PLAN_FORMATS, Format, renderer
+from reconciler.report.subject import PlanSubject, Setting
+from reconciler.spec.desired import read_desired
+from reconciler.spec.writer import to_yaml
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SLOWEST: Final = 2.0
+"""Seconds of processor time that no input of a few kilobytes may take."""
+
+_FILE: Final = Path(tempfile.mkdtemp(prefix="reconciler-fuzz-")) / "accounts.yaml"
+_SERVER: Final = Server("fw", "https://fw.example.com")
+_SETTING: Final = Setting(started_at=datetime(2026, 1, 1, tzinfo=UTC), finished_at=datetime(2026, 1, 1, tzinfo=UTC))
+_CANARY: Final = "Kq7Zr2-canary-Wm9Xs4"
+
+
+def yaml(data: bytes) -> None:
+    """The YAML loader: a desired set, or errors that show no literal password."""
+    _FILE.write_bytes(data)
+    try:
+        desired = read_desired([str(_FILE)])
+    except ReconcilerError as error:
+        problems = error.problems
+    else:
+        build_plan(Desired(desired.accounts, desired.policy), (), _SERVER, PlanOptions(allow_empty=True))
+        return
+    assert problems
+    assert all(one.message and one.kind and "\n" not in one.message for one in problems)
+
+
+def wire(data: bytes) -> None:
+    """The wire models: accounts, of which every document can be made, or a refusal."""
+    for read in (read_one, read_token):
+        with suppress(UnreadableError):
+            read(data)
+    try:
+        accounts = tuple(map(to_account, read_list(data)))
+    except UnreadableError:
+        return
+    _FILE.write_text(to_yaml(accounts, server=_SERVER), encoding="utf-8")
+    with suppress(ReconcilerError):  # the server may hold two accounts that the YAML cannot tell apart
+        read_desired([str(_FILE)])
+    plan = build_plan(Desired(()), accounts, _SERVER, PlanOptions(allow_empty=True))
+    for chosen in PLAN_FORMATS:
+        document = renderer("plan", chosen)(PlanSubject(plan=plan), _SETTING)
+        document.encode()
+        assert chosen is Format.GITHUB or not any(line.lstrip().startswith("::") for line in document.split("\n"))
+
+
+def refusal(data: bytes) -> None:
+    """An error's body: a message on one line, without the secret that the body begins or ends with."""
+    redactor = Redactor()
+    redactor.add(Secret(_CANARY))
+    body = data + _CANARY.encode()
+    for status in (400, 302, 500):
+        failure = failure_of_status(Answer(status, httpx.Headers({}), body), redactor)
+        assert failure.problem.message.isprintable()
+        assert _CANARY not in failure.problem.message
+
+
+TARGETS: Final[dict[str, Callable[[bytes], None]]] = {"yaml": yaml, "wire": wire, "refusal": refusal}
+
+
+def within_bounds(target: Callable[[bytes], None], data: bytes) -> None:
+    """Runs ``target``, and fails where it takes too long."""
+    start = time.process_time()
+    target(data)
+    assert time.process_time() - start < SLOWEST, "too slow"
