@@ -1,0 +1,95 @@
+"""Servers that lie: an error in words, within bounds, and the token stays where it belongs."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.http_server import Endless, Reply, ScriptedServer, Step, json_reply
+from tests.safety.test_hostile_yaml import bounded
+
+if TYPE_CHECKING:
+    from tests.safety.runs import Desk
+
+ACCOUNT: dict[str, Any] = {"id": 1, "email": "a@example.com", "name": "A", "service": "gmail", "hash_auth": False}
+LIMIT = "the answer is larger than 256 MiB"
+
+
+def listing(*changes: dict[str, Any]) -> Step:
+    return json_reply([{**ACCOUNT, **one} for one in changes])
+
+
+ANSWERS: dict[str, tuple[Step, str]] = {
+    "a body of 10 GB": (Reply(200, b"[", {"Content-Length": str(10**10)}), LIMIT),
+    "an endless body": (Endless(b"HTTP/1.1 200 x\r\n\r\n[", b" " * 1_000_000), LIMIT),
+    "an endless header": (Endless(b"HTTP/1.1 200 x\r\nX: ", b"x" * 65536), "broke before its answer ended"),
+    "endless headers": (Endless(b"HTTP/1.1 200 x\r\n", b"X: x\r\n" * 9999), "broke before its answer ended"),
+    "a bomb": (Reply(200, gzip.compress(bytes(300_000_000), 9), {"Content-Encoding": "gzip"}), LIMIT),
+    "no JSON": (Reply(200, b"[{]"), "the answer is not JSON"),
+    "a log-in page": (Reply(200, b"<html>Log in", {"Content-Type": "text/html"}), "the answer is not JSON"),
+    "an object": (Reply(200, b'{"accounts": []}'), "the answer is not what was asked for"),
+    "null": (Reply(200, b"null"), "the answer is not what was asked for"),
+    "deep nesting": (Reply(200, b"[" * 5_000_000), "the answer is not JSON"),
+    "deep nesting in a field": (Reply(200, b'[{"id": 1, "email": "a", "x": ' + b"[" * 1_000_000), "not JSON"),
+    "an id that is a text": (listing({"id": "1"}), "entry 0: field id"),
+    "an id that is negative": (listing({"id": -1}), "entry 0: field id"),
+    "an id that is huge": (listing({"id": 10**30}), "entry 0: field id"),
+    "an id that is true": (listing({"id": True}), "entry 0: field id"),
+    "an id that is a float": (listing({"id": 1.5}), "entry 0: field id"),
+    "no id": (json_reply([{"email": "a@example.com"}]), "entry 0: field id"),
+    "an id twice": (listing({}, {"email": "b@example.com"}), "the answer lists the same id twice"),
+    "an address that is a list": (listing({"email": ["a"]}), "entry 0: field email"),
+    "an empty answer": (Reply(200), "the answer is empty"),
+}
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_an_answer_that_lies_is_an_error_within_bounds(desk: Desk, name: str) -> None:
+    step, words = ANSWERS[name]
+    with ScriptedServer(step) as server:
+        environ = {"RECONCILER_URL": server.url, "RECONCILER_TOKEN": "x"}
+        code, out, seconds, memory = bounded(desk, "export", environ=environ)
+    assert (code, "Traceback" in out) == (1, False), out[-2000:]
+    assert words in out
+    assert len(out) < 2_000
+    assert seconds < 20
+    assert memory < 900 * 1024  # the largest body that is taken, and one copy of it
+
+
+def test_a_name_of_ten_megabytes_is_cut_in_the_plan(desk: Desk) -> None:
+    (desk.outputs / "a.yaml").write_text("version: 1\naccounts: [{email: a@example.com, name: B, service: gmail}]\n")
+    with ScriptedServer(listing({"name": "x" * 10_000_000})) as server:
+        environ = {"RECONCILER_URL": server.url, "RECONCILER_TOKEN": "x"}
+        code, out, seconds, memory = bounded(desk, "plan", "a.yaml", environ=environ)
+    assert code == 0
+    assert "(10,000,000 characters)" in out
+    assert len(out) < 2_000
+    assert seconds < 15
+    assert memory < 400 * 1024
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize("place", ["token", "list"])
+def test_no_token_follows_a_redirect(desk: Desk, status: int, place: str) -> None:
+    tokens = {"access_token": "an-access-token", "expires_in": 900}
+    with ScriptedServer(json_reply(tokens), listing({})) as other:
+        redirect = Reply(status, b"", {"Location": f"{other.url}/api/email/accounts"})
+        steps = [redirect] if place == "token" else [json_reply(tokens), redirect]
+        with ScriptedServer(*steps) as server:
+            traces = desk.run("export", environ={"RECONCILER_URL": server.url, "RECONCILER_REFRESH_TOKEN": "a-key"})
+        assert traces.code == 1
+        assert "Redirects are not followed" in traces.whole
+        assert len(server.requests) == len(steps)
+        assert other.connections == 0
+
+
+def test_a_hostile_refusal_does_not_fill_the_log(desk: Desk) -> None:
+    errors = [{"type": "x" * 10_000, "field": "y" * 10_000, "msg": "z" * 10_000}]
+    for body in (json.dumps({"errors": errors * 10_000}), "x" * 50_000_000):
+        with ScriptedServer(Reply(400, body.encode())) as server:
+            traces = desk.run("export", environ={"RECONCILER_URL": server.url, "RECONCILER_TOKEN": "x"})
+        assert traces.code == 1
+        assert len(traces.whole) < 35_000
