@@ -18,7 +18,7 @@ from reconciler.model.desired import TestWhen
 from reconciler.model.outcome import Status, TestOutcome
 from reconciler.model.trial import Trial
 from reconciler.plan.checks import loses_password
-from reconciler.plan.fields import differing, towards
+from reconciler.plan.fields import differs, towards
 
 if TYPE_CHECKING:
     import threading
@@ -102,7 +102,7 @@ class StepWriter:
     def _met(self, step: Step, change: Change, strangers: Sequence[Account]) -> StepResult:
         """An account has appeared where one is to be created; it is left alone."""
         stranger = strangers[0]
-        if len(strangers) == 1 and shows(stranger, change.managed) and not differing(stranger, change.managed):
+        if len(strangers) == 1 and shows(stranger, change.managed) and not differs(stranger, change.managed):
             self._ledger.settle(step.change, change, stranger)
             return StepResult(Status.APPLIED, stranger.id, note=IN_PLACE)
         ids = ", ".join(str(one.id) for one in strangers)
@@ -145,7 +145,7 @@ class StepWriter:
                 return StepResult(Status.FAILED, target.id, f"{words(unclear)}; read again, the account is gone")
             except ApiError as error:
                 return _unread(target.id, unclear, error)
-            if unseen or differing(answer, {**change.managed, **step.fields}):
+            if unseen or differs(answer, {**change.managed, **step.fields}):
                 return StepResult(Status.UNKNOWN, target.id, f"{words(unclear)}; read again, not in place so far")
             note = "the answer was lost; read again and found in place"
         if answer.id != target.id:
@@ -223,7 +223,7 @@ class StepWriter:
 
 def _in_place(fresh: Account, goal: Fields, managed: Fields) -> bool:
     """Whether a step, or all of its change beyond the temporary name, is there already."""
-    return not differing(fresh, goal) or not differing(fresh, managed)
+    return not differs(fresh, goal) or not differs(fresh, managed)
 
 
 def _findings(found: Sequence[Account] | None) -> str:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Final
 
-from reconciler.model.account import CASELESS, FIELDS, SENSITIVE, Account, Fields, Value, same
+from reconciler.model.account import CASELESS, FIELDS, Account, Fields, Value, same
 from reconciler.model.change import FieldChange
 from reconciler.model.secret import UNKNOWN, Secret
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator, Sequence
 
 _RUN_KEY: Final = os.urandom(32)
 
@@ -19,19 +19,20 @@ def differing(current: Account, managed: Fields) -> tuple[FieldChange, ...]:
     """The managed fields that differ, in the order of ``FIELDS``.
 
     A field that the server does not show counts as ``None``; a hidden password counts as unchanged. Comparing is done
-    by ``same``, field by field, because most accounts do not differ and that is fast; what differs in the others is
+    by ``same``, field by field, because most accounts do not differ and that is fast; what differs in those fields is
     DeepDiff's to say.
 
     Args:
         current: The account on the server.
         managed: The declared fields; one that is absent is not managed.
     """
-    have = current.fields
-    for name, wanted in managed.items():
-        value = have.get(name)
-        if value != wanted and value is not UNKNOWN and not same(name, value, wanted):
-            return _diff(have, managed)
-    return ()
+    names = list(_unlike(current.fields, managed))
+    return _diff(current.fields, managed, names) if names else ()
+
+
+def differs(current: Account, managed: Fields) -> bool:
+    """Whether any managed field differs; for who need not know which."""
+    return any(True for _ in _unlike(current.fields, managed))
 
 
 def towards(current: Account, managed: Fields) -> Account:
@@ -54,14 +55,21 @@ def changes_of(before: Fields | None, after: Fields, names: Iterable[str]) -> tu
     )
 
 
-def _diff(have: Fields, managed: Fields) -> tuple[FieldChange, ...]:
+def _unlike(have: Fields, managed: Fields) -> Iterator[str]:
+    for name, wanted in managed.items():
+        value = have.get(name)
+        if value != wanted and value is not UNKNOWN and not same(name, value, wanted):
+            yield name
+
+
+def _diff(have: Fields, managed: Fields, names: Sequence[str]) -> tuple[FieldChange, ...]:
     from deepdiff import DeepDiff
 
-    names = [name for name in managed if not (name in SENSITIVE and have.get(name) is UNKNOWN)]
     found = DeepDiff(
         {name: _comparable(name, have.get(name)) for name in names},
         {name: _comparable(name, managed[name]) for name in names},
         threshold_to_diff_deeper=0,
+        view="tree",  # as it was found, without the time that another form takes
     )
     return changes_of(have, managed, found.affected_root_keys)
 
