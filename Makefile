@@ -51,6 +51,16 @@ policy: $(READY) ## The plan in policy tools that nobody here wrote
 act: $(READY) ## The action, the example workflows and the pre-commit hook, run for real
 	@$(BIN)/pytest -n $(JOBS) -m act --timeout 400 tests/integration
 
+.PHONY: fuzz
+fuzz: $(READY) ## Fuzz the YAML and the wire for FUZZ_SECONDS (300) in all; with atheris where it is installed
+	@for target in yaml wire refusal; do \
+	  if $(BIN)/python -c 'import atheris' 2>/dev/null; then \
+	    $(BIN)/python -m tests.fuzz $$target $$(( $${FUZZ_SECONDS:-300} / 3 )) || exit 1; \
+	  else \
+	    FUZZ_SECONDS=$$(( $${FUZZ_SECONDS:-300} / 3 )) $(BIN)/pytest tests/fuzz -s -k "[$$target]" || exit 1; \
+	  fi; \
+	done
+
 .PHONY: check
 check: $(READY) ## Lint, types, import contracts
 	@$(BIN)/ruff check

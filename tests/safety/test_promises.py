@@ -1,0 +1,20 @@
+"""The page of promises names tests that are there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_every_promise_is_held_by_a_test_that_exists() -> None:
+    page = (ROOT / "docs" / "safety.md").read_text(encoding="utf-8")
+    promises = re.findall(r"^\| .*[^|] \| `(test_\w+)` \|$", page, re.MULTILINE)
+    tests = {
+        name
+        for path in (ROOT / "tests").rglob("test_*.py")
+        for name in re.findall(r"^def (test_\w+)", path.read_text(encoding="utf-8"), re.MULTILINE)
+    }
+    assert len(promises) == page.count("\n|", page.index("## The promises"), page.index("## How secrets")) - 2
+    assert sorted(set(promises) - tests) == []
