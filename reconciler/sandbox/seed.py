@@ -12,6 +12,7 @@ from reconciler.sandbox.wire import AccountBody
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from reconciler.sandbox.refusal import Refusal
     from reconciler.sandbox.settings import Settings
 
 
@@ -34,6 +35,15 @@ def read_accounts(accounts: Sequence[object]) -> list[Settings]:
     if problems:
         raise ReconcilerError(*problems)
     return settings
+
+
+def refused(refusal: Refusal) -> ReconcilerError:
+    """What a rule of the server has against the accounts."""
+    return ReconcilerError.of(
+        f"the accounts cannot be on this server together: {refusal}",
+        kind="sandbox_seed",
+        hint="Change the account that it names, or leave out the option that makes the rule.",
+    )
 
 
 def _problem(index: int, location: tuple[int | str, ...], message: str) -> Problem:

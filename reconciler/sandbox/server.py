@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from concurrent.futures import Future
+from contextlib import ExitStack, closing
 from threading import Thread
 from typing import TYPE_CHECKING, Self
 
@@ -15,7 +16,8 @@ from reconciler.sandbox.http import HttpServer
 from reconciler.sandbox.mailer import Mailer
 from reconciler.sandbox.options import REFRESH_TOKEN, SandboxOptions
 from reconciler.sandbox.parts import Parts
-from reconciler.sandbox.seed import read_accounts
+from reconciler.sandbox.refusal import Refusal
+from reconciler.sandbox.seed import read_accounts, refused
 from reconciler.sandbox.sink import Mail, Sink
 from reconciler.sandbox.store import AccountStore
 from reconciler.sandbox.tokens import Tokens
@@ -58,13 +60,16 @@ class Sandbox:
         Raises:
             ReconcilerError: The port cannot be listened on, or the database cannot be used.
         """
-        listener = _listen(self.options.host, self.options.port)
-        try:
-            self._store = AccountStore(self.options)
-        except ReconcilerError:
-            listener.close()
-            raise
-        plain, tls = _listen("127.0.0.1", 0), _listen("127.0.0.1", 0)
+        with ExitStack() as opened:
+            listener = opened.enter_context(_listen(self.options.host, self.options.port))
+            self._store = opened.enter_context(closing(AccountStore(self.options)))
+            plain = opened.enter_context(_listen("127.0.0.1", 0))
+            tls = opened.enter_context(_listen("127.0.0.1", 0))
+            self._start(listener, plain, tls)
+            self._opened = opened.pop_all()
+        return self
+
+    def _start(self, listener: socket.socket, plain: socket.socket, tls: socket.socket) -> None:
         self.smtp_port, self.smtps_port = plain.getsockname()[1], tls.getsockname()[1]
         self.url = _url(self.options.host, listener.getsockname()[1])
         mailer = Mailer(
@@ -76,10 +81,9 @@ class Sandbox:
         parts = Parts(options=self.options, store=self._store, tokens=self._tokens, mailer=mailer, sink=self._sink)
         ready: Future[None] = Future()
         self._http = HttpServer(build_app(parts), lambda: ready.set_result(None))
-        self._thread = Thread(target=self._run, args=(listener, plain, tls), name="sandbox", daemon=True)
+        self._thread = Thread(target=self._run, args=(ready, listener, plain, tls), name="sandbox", daemon=True)
         self._thread.start()
         ready.result(timeout=30)
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
@@ -87,7 +91,7 @@ class Sandbox:
         """Ends both servers and closes the database."""
         self._http.stop()
         self._thread.join()
-        self._store.close()
+        self._opened.close()
 
     def mails(self) -> list[Mail]:
         """The mails that have arrived, oldest first."""
@@ -101,17 +105,22 @@ class Sandbox:
         """Stores accounts, given as the API's JSON has them, where there are none yet; returns whether it did.
 
         Raises:
-            ReconcilerError: One of them is not what the API takes; then none is stored.
+            ReconcilerError: One of them is not what the API takes, or breaks a rule that this server was told to
+                have; then none is stored.
         """
         settings = read_accounts(accounts)
-        if self._store.list():
-            return False
-        for one in settings:
-            self._store.create(one)
-        return True
+        try:
+            return self._store.fill(settings)
+        except Refusal as refusal:
+            raise refused(refusal) from None
 
-    def _run(self, listener: socket.socket, plain: socket.socket, tls: socket.socket) -> None:
-        asyncio.run(self._serve(listener, plain, tls))
+    def _run(self, ready: Future[None], *sockets: socket.socket) -> None:
+        try:
+            asyncio.run(self._serve(*sockets))
+        except BaseException as error:
+            if ready.done():
+                raise
+            ready.set_exception(error)
 
     async def _serve(self, listener: socket.socket, plain: socket.socket, tls: socket.socket) -> None:
         async with self._sink.listening(plain, tls):

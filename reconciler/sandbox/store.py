@@ -14,7 +14,7 @@ from reconciler.sandbox.refusal import default_kept, duplicated, no_such_account
 from reconciler.sandbox.settings import Settings, StoredAccount
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from reconciler.sandbox.options import SandboxOptions
 
@@ -80,12 +80,21 @@ class AccountStore:
 
     def create(self, settings: Settings) -> StoredAccount:
         """Stores a new account. Raises ``Refusal`` where a rule is in the way."""
-        now = _now()
+        with self._writing():
+            return self._insert(settings)
+
+    def fill(self, accounts: Sequence[Settings]) -> bool:
+        """Stores new accounts, all or none, where there are none yet; returns whether it did.
+
+        Raises:
+            Refusal: A rule is in the way of one of them.
+        """
         with self._writing() as connection:
-            self._check_unique(settings, 0)
-            account_id = connection.execute(_INSERT, (*astuple(settings), now, now)).lastrowid or 0
-            self._clear_other_defaults(settings, account_id, now)
-            return self._get(account_id)
+            if connection.execute(f"{_SELECT} LIMIT 1").fetchone():
+                return False
+            for settings in accounts:
+                self._insert(settings)
+            return True
 
     def replace(self, account_id: int, settings: Settings) -> StoredAccount:
         """Replaces an account's settings. Raises ``Refusal`` where there is none, or a rule is in the way."""
@@ -117,6 +126,13 @@ class AccountStore:
                 self._connection.execute("ROLLBACK")
                 raise
             self._connection.execute("COMMIT")
+
+    def _insert(self, settings: Settings) -> StoredAccount:
+        now = _now()
+        self._check_unique(settings, 0)
+        account_id = self._connection.execute(_INSERT, (*astuple(settings), now, now)).lastrowid or 0
+        self._clear_other_defaults(settings, account_id, now)
+        return self._get(account_id)
 
     def _get(self, account_id: int) -> StoredAccount:
         if not 0 < account_id <= _LARGEST_ID:

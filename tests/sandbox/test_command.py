@@ -133,6 +133,20 @@ def test_a_seed_that_is_no_account_ends_the_sandbox_with_what_is_wrong(tmp_path:
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
 
 
+def test_a_doubled_seed_ends_the_sandbox_with_what_is_wrong(tmp_path: Path) -> None:
+    path = tmp_path / "seed.json"
+    path.write_text(json.dumps([ACCOUNT, ACCOUNT]))
+    database = tmp_path / "sandbox.sqlite3"
+    result = CliRunner().invoke(command, ["--seed", str(path), "--db", str(database), "--unique-emails"])
+    assert isinstance(result.exception, ReconcilerError)
+    assert [vars_of(problem) for problem in result.exception.problems] == [
+        (
+            "sandbox_seed",
+            f"the accounts cannot be on this server together: Já existe um item com o email '{ACCOUNT['email']}'",
+        )
+    ]
+
+
 def test_the_help_needs_no_server_library_and_fits_80_columns() -> None:
     script = (
         "import sys\nfrom reconciler.commands.sandbox import sandbox\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import sqlite3
 import threading
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 import pytest
+import uvicorn
 
 from reconciler.errors import Problem, ReconcilerError
 from reconciler.sandbox.server import Sandbox, SandboxOptions
@@ -71,6 +73,41 @@ def test_seeds_that_are_not_accounts_are_refused_all_at_once_without_their_value
         "account [2].smtp_port: Input should be a valid integer",
     ]
     assert connect(sandbox).get(ACCOUNTS).json() == []
+
+
+def test_seeds_that_break_a_rule_of_the_server_are_not_stored_at_all(
+    make_sandbox: MakeSandbox, connect: Connect
+) -> None:
+    sandbox = make_sandbox(unique_names=True)
+    with pytest.raises(ReconcilerError) as caught:
+        sandbox.seed([ACCOUNT, {**ACCOUNT, "name": "n"}, {**ACCOUNT, "name": "n"}])
+    assert caught.value.problems == (
+        Problem(
+            kind="sandbox_seed",
+            message="the accounts cannot be on this server together: Já existe um item com o nome 'n'",
+            hint="Change the account that it names, or leave out the option that makes the rule.",
+        ),
+    )
+    assert connect(sandbox).get(ACCOUNTS).json() == []
+
+
+def test_a_server_that_cannot_start_says_so_at_once_and_leaves_nothing_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    database = str(tmp_path / "sandbox.sqlite3")
+
+    async def no_files_left(_server: uvicorn.Server, sockets: object = None) -> None:
+        raise OSError(errno.EMFILE, f"Too many open files: {type(sockets).__name__}")
+
+    monkeypatch.setattr(uvicorn.Server, "startup", no_files_left)
+    with pytest.raises(OSError, match="Too many open files"):
+        Sandbox(SandboxOptions(port=port, database=database)).__enter__()
+    socket.create_server(("127.0.0.1", port)).close()
+    assert [path.name for path in tmp_path.iterdir()] == [
+        "sandbox.sqlite3"
+    ]  # without what an open database has beside it
 
 
 def test_a_port_that_is_taken_is_one_clear_problem() -> None:
