@@ -146,7 +146,7 @@ def _explain(invocation: Invocation, error: BaseException) -> int:
 
 
 def _fail(invocation: Invocation, error: ReconcilerError) -> int:
-    from reconciler.commands.invocation import OutputError, ReaderGoneError
+    from reconciler.errors import OutputError, ReaderGoneError
 
     if isinstance(error, ReaderGoneError):
         import signal
@@ -161,7 +161,7 @@ def _fail(invocation: Invocation, error: ReconcilerError) -> int:
 def _document(invocation: Invocation, problems: Sequence[Problem]) -> None:
     """Emits a document that tells of a failure; the exit code tells of the failure, whatever becomes of this."""
     from reconciler.commands.documents import show_failure
-    from reconciler.commands.invocation import OutputError
+    from reconciler.errors import OutputError
 
     try:
         show_failure(invocation, problems)

@@ -1,7 +1,6 @@
 """Every error that a user can see, with its exit code.
 
 ReconcilerError                 1   something is wrong and nothing (more) was done
-├── UsageError                 64   the command line is wrong
 ├── SpecError                   1   the YAML is wrong; carries every problem found, not the first alone
 ├── SecretError                 1   a secret reference cannot be resolved
 ├── ApiError                    1   the server, or the way to it
@@ -11,6 +10,8 @@ ReconcilerError                 1   something is wrong and nothing (more) was do
 │   └── OutcomeUnknownError         the request may or may not have taken effect
 ├── PlanError                   1   no safe plan exists for this YAML and this server
 ├── StalePlanError              4   the saved plan no longer matches
+├── OutputError                 1   the document cannot be written where it should go
+│   └── ReaderGoneError             whoever read it has gone; the process ends as SIGPIPE would end it
 └── GuardError                  5   a guard refused
 """
 
@@ -78,13 +79,6 @@ class ReconcilerError(Exception):
         return cls(Problem(kind=kind or cls.kind, message=message, hint=hint, address=address))
 
 
-class UsageError(ReconcilerError):
-    """The command line is wrong."""
-
-    exit_code = ExitCode.USAGE
-    kind = "usage"
-
-
 class SpecError(ReconcilerError):
     """The YAML is wrong."""
 
@@ -138,6 +132,16 @@ class StalePlanError(ReconcilerError):
 
     exit_code = ExitCode.STALE_PLAN
     kind = "stale_plan"
+
+
+class OutputError(ReconcilerError):
+    """The document cannot be written where it should go."""
+
+    kind = "output"
+
+
+class ReaderGoneError(OutputError):
+    """Whoever read standard output has gone, as ``head`` does once it has its lines."""
 
 
 class GuardError(ReconcilerError):

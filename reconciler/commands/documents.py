@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from reconciler.commands.invocation import OutputError, ReaderGoneError
+from reconciler.errors import OutputError, ReaderGoneError
 from reconciler.report.forge import Forge
 from reconciler.report.formats import Format, renderer
 from reconciler.report.style import Style

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, TextIO, TypeAlias
 
-from reconciler.errors import Problem, ReconcilerError
+from reconciler.errors import OutputError, Problem, ReaderGoneError
 from reconciler.model.redaction import Redactor
 from reconciler.report.formats import Format
 from reconciler.report.style import Style
@@ -24,16 +24,6 @@ if TYPE_CHECKING:
 _OUTPUT_HINT: Final = "check the folder, its permissions, and the free space"
 
 DocumentKind: TypeAlias = Literal["validation", "plan", "result"]
-
-
-class OutputError(ReconcilerError):
-    """The document cannot be written where it should go."""
-
-    kind = "output"
-
-
-class ReaderGoneError(OutputError):
-    """Whoever read standard output has gone, as ``head`` does once it has its lines."""
 
 
 @dataclass(slots=True)
