@@ -31,7 +31,7 @@ def test_nothing_but_our_own_errors_comes_out(name: str) -> None:
     end = time.monotonic() + SECONDS
     count = 0
 
-    @settings(max_examples=60, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=120, deadline=None, database=None, suppress_health_check=list(HealthCheck))
     @given(INPUTS[name])
     def search(data: bytes) -> None:
         nonlocal count

@@ -98,6 +98,8 @@ class Gossip:
 
     def _refusal(self) -> Reply:
         status, kind = STYLES[self.style]
+        if self.place == "create":
+            status = min(status, 499)  # beyond, the client would search for the account for seconds
         told = [self._secret(place) for place in dict.fromkeys(self.known)]
         headers = {"Content-Type": kind, "X-Echo": told[0].encode("ascii", "replace").decode()}
         if self.style == "vendor":
