@@ -124,17 +124,18 @@ def _run(invocation: Callable[[], Invocation], arguments: Sequence[str] | None) 
 
 
 def _explain(invocation: Invocation, error: BaseException) -> int:
+    from reconciler.commands.invocation import unwritten
     from reconciler.errors import ExitCode, Problem, ReconcilerError
 
-    if isinstance(error, click.exceptions.NoArgsIsHelpError):
-        click.echo(error.format_message(), err=True)
-        return ExitCode.USAGE
     if isinstance(error, click.ClickException):
-        error.show()
-        _document(invocation, [Problem(kind="usage", message=error.format_message())])
+        _show(error)
+        if not isinstance(error, click.exceptions.NoArgsIsHelpError):
+            _document(invocation, [Problem(kind="usage", message=error.format_message())])
         return ExitCode.USAGE
     if isinstance(error, ReconcilerError):
         return _fail(invocation, error)
+    if isinstance(error, OSError) and _is_of_output(error):
+        return _fail(invocation, unwritten(error))
     if isinstance(error, KeyboardInterrupt | click.Abort):
         what = "the run had ended, but its report is not complete" if invocation.acted else "nothing was written"
         problem = Problem(kind="interrupted", message=f"interrupted; {what}")
@@ -143,6 +144,24 @@ def _explain(invocation: Invocation, error: BaseException) -> int:
             _document(invocation, [problem])
         return ExitCode.INTERRUPTED
     return _apologize(invocation, error)
+
+
+def _show(error: click.ClickException) -> None:
+    """Says what is wrong with the command line; it is no less wrong where nobody can be told."""
+    from reconciler.commands.invocation import silence
+
+    try:
+        error.show()
+    except OSError:
+        silence(sys.stderr)
+
+
+def _is_of_output(error: OSError) -> bool:
+    """Whether click failed to print: it prints help, versions and completions by itself."""
+    import traceback
+
+    *_, (innermost, _line) = traceback.walk_tb(error.__traceback__)
+    return innermost.f_code is click.echo.__code__
 
 
 def _fail(invocation: Invocation, error: ReconcilerError) -> int:

@@ -62,9 +62,7 @@ class Invocation:
         try:
             _write(sys.stdout, text)
         except OSError as error:
-            silence(sys.stdout)
-            problem = Problem(kind="output", message=f"cannot write to standard output: {error.strerror}")
-            raise (ReaderGoneError if isinstance(error, BrokenPipeError) else OutputError)(problem) from error
+            raise unwritten(error) from error
 
     def write_file(self, path: str, text: str) -> None:
         """Writes a file so that it is there as a whole or not at all; raises ``OutputError`` where it cannot be."""
@@ -143,6 +141,13 @@ def _umask() -> int:
     mask = os.umask(0o077)
     os.umask(mask)
     return mask
+
+
+def unwritten(error: OSError) -> OutputError:
+    """The error of a standard output that cannot be written, and is given up."""
+    silence(sys.stdout)
+    problem = Problem(kind="output", message=f"cannot write to standard output: {error.strerror}")
+    return (ReaderGoneError if isinstance(error, BrokenPipeError) else OutputError)(problem)
 
 
 def silence(stream: TextIO) -> None:

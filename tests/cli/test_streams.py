@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import json
+import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.cli.conftest import User, on_server
+import pytest
+
+from tests.cli.conftest import RECONCILER, User, on_server
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import IO
+
     from reconciler.sandbox.server import Sandbox
+
+FULL_DISK = Path("/dev/full")
 
 FILE = """\
 version: 1
@@ -76,6 +85,37 @@ def test_a_file_that_cannot_be_written_is_a_clear_error(at_sandbox: User) -> Non
     done = at_sandbox.run("plan", "a.yaml", "-o", "nowhere/plan.txt")
     assert done.code == 1
     assert "error: cannot write nowhere/plan.txt: No such file or directory\n" in done.err
+
+
+@pytest.mark.parametrize("asked", [["--help"], ["--version"], ["plan", "--help"], []])
+def test_help_that_does_not_fit_on_the_disk_is_a_clear_error(user: User, asked: list[str]) -> None:
+    completion = {} if asked else {"_RECONCILER_COMPLETE": "bash_source"}
+    with FULL_DISK.open("w") as disk:
+        done = finished(user, *asked, stdout=disk, stderr=subprocess.PIPE, environ=completion)
+    assert done == (1, None, "error: cannot write to standard output: No space left on device\n")
+
+
+@pytest.mark.parametrize("wrong", [["plan", "--bad"], ["plan"], ["nonsense"], []])
+def test_wrong_usage_is_wrong_usage_where_nobody_can_be_told(user: User, wrong: list[str]) -> None:
+    with FULL_DISK.open("w") as disk:
+        assert finished(user, *wrong, stdout=subprocess.PIPE, stderr=disk) == (64, "", None)
+
+
+def finished(
+    user: User, *arguments: str, stdout: int | IO[str], stderr: int | IO[str], environ: Mapping[str, str] | None = None
+) -> tuple[int, str | None, str | None]:
+    """The exit code of a run, and what came through its pipes."""
+    done = subprocess.run(
+        [RECONCILER, *arguments],
+        cwd=user.folder,
+        env=user.environment(environ),
+        stdout=stdout,
+        stderr=stderr,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return done.returncode, done.stdout, done.stderr
 
 
 def test_other_code_pages_get_the_same_words(at_sandbox: User, sandbox: Sandbox) -> None:

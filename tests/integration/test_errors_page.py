@@ -11,7 +11,8 @@ PAGE = (ROOT / "docs" / "errors.md").read_text(encoding="utf-8")
 ROWS = re.findall(r"^\| `(\w+)` \| (.+) \| (.+) \|$", PAGE, re.MULTILINE)
 
 SAYS_ITSELF = {
-    ("interrupted", "'interrupted; nothing was written'"),  # whoever pressed Ctrl-C knows what to do
+    ("interrupted", "f'interrupted; {what}'"),  # whoever pressed Ctrl-C knows what to do
+    ("output", "f'cannot write to standard output: {error.strerror}'"),  # the system says why
     ("not_approved", "'not approved; nothing was written'"),  # so does whoever said no
     ("usage", "error.format_message()"),  # click says what to try
     (
