@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 
 _KEY_LENGTH = 8
+_USER_INFO = re.compile("https?://[^/?#]*@", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,22 +143,21 @@ def _normalized(url: str) -> str:
         message = "no server is named"
         hint = "set `server.url` in the YAML, RECONCILER_URL, or --url"
         raise ApiError(Problem(kind="no_server", message=message, hint=hint))
+    from reconciler.spec.values import BadValueError, server_url
+
     try:
-        parts = urlsplit(url.strip())
-        port = parts.port
-    except ValueError:
-        parts, port = urlsplit(""), None
-    bad = parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment
-    if bad or parts.path not in ("", "/"):
-        message = f"{_without_secrets(url)!r} is not a server's URL"
-        raise ApiError(Problem(kind="bad_url", message=message, hint="write it like https://fw.example.com"))
-    if parts.username is not None or parts.password is not None:
+        return server_url(url.strip())
+    except BadValueError:
+        raise ApiError(_bad_url(url.strip())) from None
+
+
+def _bad_url(url: str) -> Problem:
+    if _USER_INFO.match(url):
         message = "the server's URL holds a user name or password"
         hint = "use RECONCILER_USERNAME and RECONCILER_PASSWORD, or a token"
-        raise ApiError(Problem(kind="bad_url", message=message, hint=hint))
-    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
-    default = {"http": 80, "https": 443}[parts.scheme]
-    return f"{parts.scheme}://{host}" + (f":{port}" if port and port != default else "")
+        return Problem(kind="bad_url", message=message, hint=hint)
+    message = f"{_without_secrets(url)!r} is not a server's URL"
+    return Problem(kind="bad_url", message=message, hint="write it like https://fw.example.com")
 
 
 def _without_secrets(url: str) -> str:

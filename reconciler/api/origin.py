@@ -25,7 +25,7 @@ def checked(url: str, *, insecure_http: bool) -> httpx.URL:
         parsed = httpx.URL(url)
     except (httpx.InvalidURL, ValueError):
         raise ApiError.of("the server's URL cannot be read", kind="bad_url", hint=_FORM) from None
-    if (parsed.port or 1) > _LAST_PORT:
+    if parsed.port is not None and not 0 < parsed.port <= _LAST_PORT:
         raise ApiError.of("the server's URL has a port that does not exist", kind="bad_url", hint=_FORM)
     if parsed.userinfo:
         hint = "Name them under server.auth, as references."

@@ -57,6 +57,7 @@ def test_plain_http_to_another_machine_can_be_accepted() -> None:
         ("https://", "the server's URL is not just a scheme, a host and a port"),
         ("https://a:b", "the server's URL cannot be read"),
         ("https://xn--\n", "the server's URL cannot be read"),
+        ("https://fw.example.com:0", "the server's URL has a port that does not exist"),
         ("https://fw.example.com:99999999", "the server's URL has a port that does not exist"),
     ],
 )

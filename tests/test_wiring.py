@@ -1,0 +1,97 @@
+"""Which server a run is for: flags, environment and YAML spell its URL under one rule."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from reconciler.errors import ApiError, Problem
+from reconciler.model.desired import ServerSpec
+from reconciler.model.redaction import Redactor
+from reconciler.wiring import ServerFlags, Surroundings, connect
+
+USER_INFO = Problem(
+    kind="bad_url",
+    message="the server's URL holds a user name or password",
+    hint="use RECONCILER_USERNAME and RECONCILER_PASSWORD, or a token",
+)
+
+
+def normalized(url: str) -> str:
+    surroundings = Surroundings(Redactor(), {"RECONCILER_URL": url, "RECONCILER_TOKEN": "t"})
+    return connect(ServerSpec(), ServerFlags(), surroundings)[0].url
+
+
+def refusal(url: str) -> Problem:
+    with pytest.raises(ApiError) as caught:
+        normalized(url)
+    (problem,) = caught.value.problems
+    assert caught.value.__suppress_context__
+    return problem
+
+
+@pytest.mark.parametrize(
+    ("url", "spelling"),
+    [
+        (" https://FW.example.com/\n", "https://fw.example.com"),
+        ("HTTPS://fw.example.com:443", "https://fw.example.com"),
+        ("http://127.0.0.1:8025", "http://127.0.0.1:8025"),
+        ("http://[::1]:80/", "http://[::1]"),
+    ],
+)
+def test_a_server_has_one_spelling(url: str, spelling: str) -> None:
+    assert normalized(url) == spelling
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "fw.example.com",
+        "ftp://fw.example.com",
+        "https://",
+        "https://fw.example.com/api",
+        "https://fw.example.com:0",
+        "https://fw.example.com:65536",
+        "https://fw example.com",
+        "https://-.example.com",
+        "https://[::1",
+    ],
+)
+def test_what_is_no_url_of_a_server_is_refused(url: str) -> None:
+    hint = "write it like https://fw.example.com"
+    assert refusal(url) == Problem(kind="bad_url", message=f"{url!r} is not a server's URL", hint=hint)
+
+
+@pytest.mark.parametrize(
+    "url", ["https://admin:hunter2@fw.example.com", "HTTP://hunter2@fw.example.com", "https://hunter2@x:0/y"]
+)
+def test_a_url_with_a_password_is_refused_without_showing_it(url: str) -> None:
+    assert refusal(url) == USER_INFO
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "ftp://admin:hunter2@fw.example.com",
+        "https://admin:hunter2/@fw.example.com",
+        "ht\ttps://admin:hunter2@fw.example.com",
+        "fw.example.com?token=hunter2",
+        "https://fw.example.com#hunter2",
+    ],
+)
+def test_what_may_be_a_secret_is_left_out_of_a_url_that_is_none(url: str) -> None:
+    assert refusal(url).message in (
+        "'fw.example.com' is not a server's URL",
+        "'https://fw.example.com' is not a server's URL",
+    )
+
+
+def test_the_rule_costs_no_third_party() -> None:
+    script = (
+        "import sys; import reconciler.spec.values; print({'yaml', 'pydantic', 'email_validator'} & {*sys.modules})"
+    )
+    assert (
+        subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout == "set()\n"
+    )
