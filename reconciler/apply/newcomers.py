@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from reconciler.errors import ApiError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from reconciler.model.account import Account
     from reconciler.model.change import Plan
@@ -39,7 +39,7 @@ class Newcomers:
         self._stop = stop
         self._delays = delays
         self._lock = threading.Lock()
-        self._known = {account.id for account in _seen(plan)}
+        self._known = {account.id for account in plan.current}
         self._strangers: dict[str, list[Account]] | None = None if recheck else {}
 
     def strangers(self, key: str) -> list[Account]:
@@ -74,9 +74,3 @@ class Newcomers:
             if found:
                 return found
         return [] if looked else None
-
-
-def _seen(plan: Plan) -> Iterator[Account]:
-    yield from plan.unchanged
-    yield from plan.kept
-    yield from (change.before for change in plan.changes if change.before)

@@ -135,6 +135,11 @@ class Plan:
     refusals: tuple[Problem, ...] = field(default=())
 
     @property
+    def current(self) -> tuple[Account, ...]:
+        """Every account on the server, as the plan has seen it."""
+        return (*self.unchanged, *self.kept, *(change.before for change in self.changes if change.before))
+
+    @property
     def applicable(self) -> bool:
         """Whether ``apply`` may write this plan."""
         return not self.errors and not self.refusals

@@ -10,11 +10,12 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from reconciler.errors import Problem
+from reconciler.plan.checks import problem_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from reconciler.errors import Problem
     from reconciler.model.account import Account
     from reconciler.model.desired import DesiredAccount
 
@@ -134,7 +135,7 @@ class _Matcher:
         former = [one for one in self._free(declaration.renamed_from.casefold()) if one.id not in self.contested]
         if former:
             self.warnings.append(
-                _problem(
+                problem_at(
                     declaration,
                     "renamed_both_exist",
                     f"{declaration.account.email} is renamed from {declaration.renamed_from}, but the server has both;"
@@ -161,20 +162,7 @@ class _Matcher:
         )
 
     def _error(self, declaration: DesiredAccount, kind: str, message: str, hint: str) -> None:
-        self.errors.append(_problem(declaration, kind, message, hint))
-
-
-def _problem(declaration: DesiredAccount, kind: str, message: str, hint: str) -> Problem:
-    origin = declaration.origin
-    return Problem(
-        kind=kind,
-        message=message,
-        hint=hint,
-        address=declaration.account.email,
-        file=origin.file,
-        line=origin.line,
-        column=origin.column,
-    )
+        self.errors.append(problem_at(declaration, kind, message, hint))
 
 
 def _ids(accounts: Iterable[Account]) -> str:

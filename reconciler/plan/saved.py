@@ -73,8 +73,7 @@ def _core(change: Mapping[str, Any]) -> tuple[Any, ...]:
 def _is_done(reviewed: Mapping[str, Any], plan: Plan) -> bool:
     (action,) = reviewed["change"]["actions"]
     if action == "delete":
-        present = [*plan.unchanged, *plan.kept, *(one.before for one in plan.changes if one.before)]
-        return all(account.id != reviewed["id"] for account in present)
+        return all(account.id != reviewed["id"] for account in plan.current)
     wanted = str(reviewed["change"]["after"]["email"]).casefold()
     found = [account for account in plan.unchanged if account.key == wanted]
     return any(action == "create" or account.id == reviewed["id"] for account in found)

@@ -1,0 +1,20 @@
+from __future__ import annotations
+
+from reconciler.model.change import Action, Change, Plan, Server
+from tests.fake_server import account
+
+
+def test_a_plan_knows_every_account_on_the_server() -> None:
+    created = account("new@x", 4)
+    unchanged, kept, updated, deleted = (account(f"a{number}@x", number) for number in (1, 2, 3, 5))
+    plan = Plan(
+        server=Server("s", "https://s"),
+        changes=(
+            Change(action=Action.CREATE, address="new@x", before=None, after=created),
+            Change(action=Action.UPDATE, address="a3@x", before=updated, after=updated),
+            Change(action=Action.DELETE, address="a5@x", before=deleted, after=None),
+        ),
+        unchanged=(unchanged,),
+        kept=(kept,),
+    )
+    assert plan.current == (unchanged, kept, updated, deleted)
