@@ -73,6 +73,21 @@ format: $(READY) ## Format the code and mend what can be mended
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
 
+.PHONY: bench
+bench: $(READY) ## Measure against the floors and what else people use; writes docs/performance.md
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,bench]'
+	@$(BIN)/python benchmarks/bench.py
+
+.PHONY: bench-quick
+bench-quick: $(READY) ## Check the speed against the floors, with a margin for noise
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,bench]'
+	@$(BIN)/python benchmarks/bench.py --quick
+
+.PHONY: bench-peers
+bench-peers: ## Install what else people use, for `make bench`, in an environment of its own
+	@$(PYTHON) -m venv benchmarks/.peers
+	@benchmarks/.peers/bin/pip install --quiet --disable-pip-version-check ansible-core octodns pyinfra pyyaml requests
+
 .PHONY: picture
 picture: $(READY) ## Draw the README's picture from a real run
 	@$(BIN)/python docs/picture.py

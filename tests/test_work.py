@@ -1,13 +1,164 @@
-"""What a run does, counted instead of timed: modules imported, requests sent, comparisons made."""
+"""What a run does, counted instead of timed: modules, requests, comparisons, passes over the text."""
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
 import click
+import deepdiff
+import pytest
 
 from reconciler.cli import COMMANDS, cli
+from reconciler.model.account import Account
+from reconciler.model.change import Server
+from reconciler.plan.builder import PlanOptions, build_plan
+from reconciler.spec import events
+from reconciler.spec.desired import read_desired
+from tests.http_server import Reply, Request, ScriptedServer
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_HEAVY = {"rich", "pygments", "jinja2", "fastapi", "uvicorn", "asyncio", "tenacity", "deepdiff", "pydantic"}
+_SIZE = 5
+
+
+def _declared(folder: Path, size: int = _SIZE) -> str:
+    path = folder / "accounts.yaml"
+    entry = "- {{email: n{0}@example.com, name: n{0}, service: gmail, password: {{env: P}}}}\n"
+    path.write_text("version: 1\naccounts:\n" + "".join(entry.format(number) for number in range(1, size + 1)))
+    return str(path)
+
+
+def _held(number: int, name: str | None = None) -> dict[str, object]:
+    account = {"id": number, "email": f"n{number}@example.com", "name": name or f"n{number}", "service": "gmail"}
+    return account | {"hash_auth": True, "password": "sesame"}
+
+
+class _Accounts:
+    """The server's side of a run."""
+
+    def __init__(self, *accounts: dict[str, object]) -> None:
+        self.accounts = {account["id"]: account for account in accounts}
+
+    def __call__(self, request: Request) -> Reply:
+        number = request.path.removeprefix("/api/email/accounts").strip("/")
+        if request.method == "GET" and not number:
+            return Reply(body=json.dumps(list(self.accounts.values())).encode())
+        key = int(number or len(self.accounts) + 1)
+        if request.method != "GET":
+            sent = json.loads(request.body)
+            self.accounts[key] = {name: value for name, value in sent.items() if name != "has_auth"} | {"id": key}
+        return Reply(body=json.dumps(self.accounts[key]).encode())
+
+
+def _run(server: ScriptedServer | None, *arguments: str) -> set[str]:
+    """Runs the command; returns the modules that it imports."""
+    environment = {"PATH": os.environ["PATH"], "P": "sesame", "RECONCILER_TOKEN": "t"}
+    if server:
+        environment["RECONCILER_URL"] = server.url
+    command = [sys.executable, "-X", "importtime", "-m", "reconciler", *arguments]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=True)
+    lines = (line for line in done.stderr.splitlines() if line.startswith("import time:"))
+    return {line.rpartition("|")[2].strip() for line in lines}
 
 
 def test_the_list_of_commands_says_what_the_commands_say_of_themselves() -> None:
     context = click.Context(cli)
     found = {name: cli.get_command(context, name) for name in cli.list_commands(context)}
     assert {name: command and command.get_short_help_str(limit=67) for name, command in found.items()} == COMMANDS
+
+
+@pytest.mark.parametrize("option", ["--version", "--help"])
+def test_help_and_version_import_click_and_nothing_else(option: str) -> None:
+    imported = _run(None, option)
+    assert not imported & (_HEAVY | {"dataclasses", "httpx", "yaml", "json", "pathlib"})
+    assert {name for name in imported if name.startswith("reconciler.")} <= {"reconciler.cli", "reconciler.__main__"}
+
+
+def test_validating_a_good_file_imports_neither_models_nor_planner_nor_client(tmp_path: Path) -> None:
+    imported = _run(None, "validate", _declared(tmp_path))
+    assert not imported & (_HEAVY | {"httpx", "ssl", "reconciler.plan", "reconciler.api", "reconciler.apply"})
+
+
+def test_a_plan_without_changes_is_one_request_and_imports_nothing_that_it_does_not_use(tmp_path: Path) -> None:
+    with ScriptedServer(respond=_Accounts(*map(_held, range(1, _SIZE + 1)))) as server:
+        imported = _run(server, "plan", _declared(tmp_path))
+    assert server.lines == ["GET /api/email/accounts"]
+    assert not imported & (_HEAVY | {"reconciler.apply", "reconciler.spec.survey", "reconciler.report.to_json"})
+
+
+@pytest.mark.parametrize(
+    ("held", "expected"),
+    [
+        ((), {"GET": 2, "POST": _SIZE}),
+        (tuple(_held(number, "other") for number in range(1, _SIZE + 1)), {"GET": 1 + _SIZE, "PUT": _SIZE}),
+        (tuple(_held(number) for number in range(1, _SIZE + 1)), {"GET": 1}),
+    ],
+    ids=["creates", "updates", "nothing"],
+)
+def test_apply_sends_no_more_than_the_writes_and_the_looks_before_them(
+    tmp_path: Path, held: tuple[dict[str, object], ...], expected: dict[str, int]
+) -> None:
+    with ScriptedServer(respond=_Accounts(*held)) as server:
+        _run(server, "apply", _declared(tmp_path), "--auto-approve")
+    assert Counter(line.partition(" ")[0] for line in server.lines) == expected
+
+
+def test_connections_are_kept_from_request_to_request(tmp_path: Path) -> None:
+    with ScriptedServer(respond=_Accounts()) as server:
+        _run(server, "apply", _declared(tmp_path, 20), "--auto-approve", "--parallelism", "2")
+    # One for the plan; then one for each of the two that write.
+    assert len({request.connection for request in server.requests}) <= 3
+
+
+def test_deepdiff_is_asked_about_the_accounts_that_differ_and_about_their_fields_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[set[str]] = []
+
+    original = deepdiff.DeepDiff
+
+    def counted(*arguments: Any, **options: Any) -> object:  # noqa: ANN401 - passes on what it gets
+        asked.append(set(arguments[0]))
+        return original(*arguments, **options)
+
+    monkeypatch.setattr(deepdiff, "DeepDiff", counted)
+    fields: list[dict[str, Any]] = [
+        {"email": f"n{number}@example.com", "name": f"n{number}", "service": "gmail"} for number in range(1, 6)
+    ]
+    fields[1]["name"] = fields[3]["name"] = "other"
+    path = tmp_path / "a.yaml"
+    path.write_text(_declared_plainly())
+    current = [Account(one, number) for number, one in enumerate(fields, 1)]
+    plan = build_plan(read_desired([str(path)]), current, Server("s", "https://s"), PlanOptions())
+    assert plan.counts.update == 2
+    assert asked == [{"name"}, {"name"}]
+
+
+def _declared_plainly() -> str:
+    entries = "".join(
+        f"- {{email: n{number}@example.com, name: n{number}, service: gmail}}\n" for number in range(1, 6)
+    )
+    return "version: 1\naccounts:\n" + entries
+
+
+def test_a_good_file_is_gone_over_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    passes: list[int] = []
+    parser: Any = vars(events)["CParser"]
+
+    def counted(data: bytes) -> object:
+        passes.append(len(data))
+        return parser(data)
+
+    monkeypatch.setattr(events, "CParser", counted)
+    text = _declared_plainly()
+    path = tmp_path / "a.yaml"
+    path.write_text(text)
+    read_desired([str(path)])
+    assert passes == [len(text)]

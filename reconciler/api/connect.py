@@ -51,6 +51,7 @@ def open_reader(connection: Connection) -> Iterator[AccountReader]:
     Raises:
         ApiError: The URL, the CA file or the proxy cannot be used. Nothing is sent before the first call.
     """
+    _import_httpx()
     from reconciler.api.auth import TOKEN_PATHS
     from reconciler.api.gateway import ReadingGateway
 
@@ -65,6 +66,7 @@ def open_writer(connection: Connection) -> Iterator[AccountWriter]:
     Raises:
         ApiError: The URL, the CA file or the proxy cannot be used. Nothing is sent before the first call.
     """
+    _import_httpx()
     from reconciler.api.gateway import WritingGateway
 
     with _session(connection, None) as session:
@@ -74,7 +76,6 @@ def open_writer(connection: Connection) -> Iterator[AccountWriter]:
 @contextmanager
 def _session(connection: Connection, posts: Collection[str] | None) -> Iterator[Session]:
     # httpx takes a good part of a second to import: only a command that really connects pays for it.
-    _import_httpx()
     from reconciler.api.auth import authority
     from reconciler.api.client import Client, Route
     from reconciler.api.origin import checked, proxy_for, tls_context

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import click
 
 from reconciler import wiring
-from reconciler.commands import saved_plan
 from reconciler.commands.documents import show_plan
 from reconciler.commands.options import (
     PlanFlags,
@@ -59,6 +58,8 @@ def plan(
     with wiring.reading(connection) as reader:
         found = wiring.plan(desired, reader, named, options)
     if save:
+        from reconciler.commands import saved_plan
+
         saved_plan.save(found, save, invocation)
     show_plan(invocation, found)
     if found.errors:

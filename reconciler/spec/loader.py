@@ -87,6 +87,7 @@ class _Builder:
         self._anchors = Anchors(len(data))
         self._plain_keys: set[str] = set()
         self._irregular = False
+        self._marked = b"&" in data or b"!" in data  # otherwise nothing has an anchor or a tag
 
     def build(self) -> Loaded:
         self._next()
@@ -108,7 +109,7 @@ class _Builder:
 
     def _entries(self, target: dict[str, object]) -> None:  # noqa: C901 - a call would cost more than an entry
         """Reads on in a mapping and those inside, until it ends or a list opens inside. This is the hot loop."""
-        next_event, plain_keys, suspects = self._next, self._plain_keys, SUSPECTS
+        next_event, plain_keys, suspects, marked = self._next, self._plain_keys, SUSPECTS, self._marked
         while True:
             event = next_event()
             if event.__class__ is not ScalarEvent:
@@ -119,12 +120,12 @@ class _Builder:
                     target = container  # type: ignore[assignment]
                 continue
             key = event.value
-            if key not in plain_keys or event.anchor or event.tag:
+            if key not in plain_keys or (marked and (event.anchor or event.tag)):
                 key = self._key(event)
             if key in target:
                 self._irregular = True
             event = next_event()
-            if event.__class__ is ScalarEvent and not event.anchor and not event.tag:
+            if event.__class__ is ScalarEvent and not (marked and (event.anchor or event.tag)):
                 value = event.value
                 target[key] = resolve(value) if value[:1] in suspects and event.implicit[0] else value
             elif self._open(event, target, key):

@@ -9,12 +9,12 @@ from reconciler.errors import Problem
 from reconciler.spec.events import UnreadableError
 from reconciler.spec.files import Source, read_file
 from reconciler.spec.loader import load
-from reconciler.spec.survey import Survey, survey
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
     from reconciler.spec.issues import Issue, Path, Place, Spot
+    from reconciler.spec.survey import Survey
 
 
 def located(issues: Sequence[Issue], irregular: Iterable[Source]) -> list[Problem]:
@@ -26,6 +26,10 @@ def located(issues: Sequence[Issue], irregular: Iterable[Source]) -> list[Proble
     """
     spots = [spot for issue in issues for spot in (issue.spot, issue.other) if spot is not None]
     wanted: dict[Source, set[Path]] = {source: set() for source in irregular}
+    if not spots and not wanted:
+        return []
+    from reconciler.spec.survey import survey
+
     thorough = set(wanted)
     for spot in spots:
         wanted.setdefault(spot.source, set()).add(spot.path)
@@ -42,6 +46,8 @@ def lines_of(file: str, paths: Collection[Path]) -> dict[Path, int]:
     """Lines of nodes in a file that was read before; empty where it can no longer be read."""
     if not os.path.isfile(file):  # noqa: PTH113 - a pipe would be waited for
         return {}
+    from reconciler.spec.survey import survey
+
     outcome = read_file(file)
     if not isinstance(outcome, Source):
         return {}

@@ -1,0 +1,155 @@
+"""Measures the tool against the floors, itself at other sizes, and what people use instead; whole processes, in turns.
+
+``python benchmarks/bench.py`` writes docs/performance.md and its picture; ``--quick`` only checks the ratios against
+the floors, with a margin for the noise of shared machines, and fails where one is worse.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cases
+from page import write_page
+from server import ACCOUNTS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from cases import Case
+
+PORT = 8791
+URL = f"http://127.0.0.1:{PORT}"
+MARGIN = 1.35
+_LONG = 15.0
+"""Seconds; what takes longer runs three times, not more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """The runs of one command line: seconds on the clock, seconds of the processor, and MiB at most."""
+
+    walls: list[float]
+    cpus: list[float]
+    memories: list[float]
+
+    @property
+    def wall(self) -> float:
+        """The median."""
+        return statistics.median(self.walls)
+
+    @property
+    def cpu(self) -> float:
+        """The least, which other work on the machine disturbs least."""
+        return min(self.cpus)
+
+    @property
+    def memory(self) -> float:
+        """The median."""
+        return statistics.median(self.memories)
+
+
+def main() -> int:
+    """Runs what was asked for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--repeat", type=int, default=5)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name, _server():
+        folder = Path(name)
+        # In a process of its own: a new one's peak memory begins with that of who starts it.
+        subprocess.run([sys.executable, cases.__file__, folder, URL + ACCOUNTS], check=True)
+        floors = [
+            (case, measure(case, 3 if options.quick else options.repeat)) for case in cases.against_floors(folder, URL)
+        ]
+        if options.quick:
+            return _check(floors)
+        changed = measure(cases.all_changed(folder), options.repeat)["tool"]
+        sizes = [(int(case.name), measure(case, options.repeat)) for case in cases.at_sizes(folder, URL)]
+        case, absent = cases.against_peers(folder, URL)
+        peers = (case, measure(case, options.repeat), absent)
+        bytes_at_most = sum((folder / one).stat().st_size for one in ("100000.yaml", "100000.yaml.json"))
+        write_page(floors, changed, sizes, peers, bytes_at_most)
+    return 0
+
+
+def measure(case: Case, repeat: int) -> dict[str, Timing]:
+    """Runs everything in a case, in turns, so often; one that is wrong or fails ends it all."""
+    found = {name: Timing([], [], []) for name in case.runs}
+    for turn in range(repeat):
+        for name, command in case.runs.items():
+            timing = found[name]
+            if turn >= 3 and timing.wall > _LONG:  # noqa: PLR2004 - see _LONG
+                continue
+            _ask("POST", f"/_reset?accounts={case.accounts}&latency={case.latency}&port={25 if case.changed else 587}")
+            wall, cpu, memory = _run(command, {**case.environment} if name != "floor" else {})
+            timing.walls.append(wall)
+            timing.cpus.append(cpu)
+            timing.memories.append(memory)
+            sent = _ask("GET", "/_stats")["requests"]
+            if name == "tool" and case.requests is not None and sent != case.requests:
+                sys.exit(f"{case.name}: sent {sent} instead of {case.requests}")
+    for name, timing in found.items():
+        print(f"{case.name:70} {name:30} {timing.wall:8.3f} s {timing.memory:7.0f} MiB", flush=True)
+    return found
+
+
+def _run(command: Any, environment: dict[str, str]) -> tuple[float, float, float]:
+    given = {"MAIL_PASSWORD": "a-password", "RECONCILER_URL": URL, "RECONCILER_TOKEN": "t"}
+    started = time.perf_counter()
+    with subprocess.Popen(
+        command, env={**os.environ, **given, **environment}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stderr
+        words = process.stderr.read()
+        _, status, usage = os.wait4(process.pid, 0)
+        wall = time.perf_counter() - started
+        process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        sys.exit(f"{command} failed:\n{words.decode()[-2000:]}")
+    return wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
+
+
+def _check(floors: list[tuple[Case, dict[str, Timing]]]) -> int:
+    worse = 0
+    for case, found in floors:
+        # The better of the two ratios: a busy machine stretches one of them, a regression both.
+        ratio = min(found["tool"].wall / found["floor"].wall, found["tool"].cpu / found["floor"].cpu)
+        bad = ratio > case.goals["tool"] * MARGIN
+        worse += bad
+        print(f"{'WORSE' if bad else 'ok':6} {ratio:5.2f} of at most {case.goals['tool'] * MARGIN:5.2f}  {case.name}")
+    return 1 if worse else 0
+
+
+@contextlib.contextmanager
+def _server() -> Iterator[None]:
+    with subprocess.Popen([sys.executable, str(cases.HERE / "server.py"), str(PORT)]) as process:
+        try:
+            for _ in range(100):
+                with contextlib.suppress(OSError):
+                    _ask("GET", "/_stats")
+                    break
+                time.sleep(0.1)
+            yield
+        finally:
+            process.terminate()
+
+
+def _ask(method: str, path: str) -> Any:
+    with urllib.request.urlopen(urllib.request.Request(URL + path, method=method), timeout=60) as answer:
+        return json.load(answer)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,102 @@
+"""The floors: what no program that does the work can go below, and what a bare client takes for the same requests.
+
+``python benchmarks/floor.py NAME [FILE] [URL]``; each imports nothing but what it has to.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+
+def command_line() -> None:
+    """A process that imports click."""
+    import click  # noqa: F401
+
+
+def events(file: str) -> None:
+    """A process that imports pydantic and pulls libyaml's events over the file."""
+    import pydantic  # noqa: F401
+
+    _pull(file)
+
+
+def plan(file: str, url: str) -> None:
+    """A process that imports httpx and pydantic, pulls the events, GETs the list and parses its JSON."""
+    import json
+
+    import pydantic  # noqa: F401
+
+    _pull(file)
+    json.loads(_get(url))
+
+
+def one_get(url: str) -> None:
+    """A process that imports httpx and makes the one GET."""
+    _get(url)
+
+
+def creates(file: str, url: str) -> None:
+    """A bare aiohttp loop that lists, and creates what the file declares, 16 at a time."""
+    import asyncio
+
+    bodies = _bodies(file)
+    asyncio.run(_send(url, [[("POST", url, body)] for body in bodies]))
+
+
+def updates(file: str, url: str) -> None:
+    """A bare aiohttp loop that lists, and reads and replaces each account, 16 at a time."""
+    import asyncio
+
+    bodies = _bodies(file)
+    pairs = [(f"{url}/{number}", body) for number, body in enumerate(bodies, 1)]
+    asyncio.run(_send(url, [[("GET", one, None), ("PUT", one, body)] for one, body in pairs]))
+
+
+def _pull(file: str) -> None:
+    from yaml._yaml import CParser
+
+    with open(file, "rb") as stream:  # noqa: PTH123 - pathlib would be one more import
+        parser = CParser(stream.read())
+    while parser.get_event() is not None:
+        pass
+
+
+def _get(url: str) -> bytes:
+    import httpx
+
+    with httpx.Client() as client:
+        return client.get(url, timeout=60).raise_for_status().content
+
+
+def _bodies(file: str) -> list[dict[str, Any]]:
+    """What the file declares, from the JSON beside it, so that reading YAML is no part of this."""
+    import json
+
+    with open(f"{file}.json", "rb") as stream:  # noqa: PTH123 - as above
+        found: list[dict[str, Any]] = json.load(stream)
+    return found
+
+
+async def _send(url: str, jobs: list[list[tuple[str, str, dict[str, Any] | None]]], workers: int = 16) -> None:
+    import asyncio
+
+    import aiohttp
+
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=workers)) as client:
+        async with client.get(url) as answer:
+            await answer.json()
+        waiting = iter(jobs)
+
+        async def work() -> None:
+            for job in waiting:
+                for method, where, body in job:
+                    async with client.request(method, where, json=body) as answer:
+                        answer.raise_for_status()
+                        await answer.json()
+
+        await asyncio.gather(*(work() for _ in range(workers)))
+
+
+if __name__ == "__main__":
+    globals()[sys.argv[1]](*sys.argv[2:])

@@ -1,0 +1,112 @@
+"""Writes docs/performance.md and its picture from what was measured."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bench import Timing
+    from cases import Case
+
+DOCS = Path(__file__).parents[1] / "docs"
+_BEGIN, _END = "<!-- figures: written by `make bench` -->", "<!-- end of figures -->"
+_LIBRARIES = ("httpx", "pydantic", "pyyaml", "deepdiff", "click", "aiohttp", "uvicorn")
+
+
+def write_page(
+    floors: list[tuple[Case, dict[str, Timing]]],
+    changed: Timing,
+    sizes: list[tuple[int, dict[str, Timing]]],
+    peers: tuple[Case, dict[str, Timing], list[str]],
+    data: int,
+) -> None:
+    """Replaces the figures on the page, and the picture; the words around them stay."""
+    by_size = dict(sizes)
+    lines = [
+        _BEGIN,
+        "",
+        *_machine(),
+        "",
+        "| case | floor | tool | ratio | by processor | goal | met |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for case, found in floors:
+        lines.append(_row(case.name, found["floor"], found["tool"], case.goals["tool"]))
+    small, large = by_size[10_000]["tool"], by_size[100_000]["tool"]
+    lines.append(_row("plan, all 10,000 changed, against none changed", small, changed, 3.0))
+    lines.append(_row("plan, 100,000 accounts, against 10,000", small, large, 10.5))
+    share = large.memory * 1024**2 / data
+    lines += [
+        "",
+        f"Peak memory at 100,000 accounts: {large.memory:.0f} MiB, {share:.1f} times the {data / 1024**2:.0f} MiB",
+    ]
+    lines += [f"of YAML and JSON (goal: at most 6; {'met' if share <= 6 else '**missed**'}).", ""]  # noqa: PLR2004
+    lines += [*_peers(*peers), "", "![Time and memory against size](performance.svg)", "", _END]
+    page = DOCS / "performance.md"
+    text = page.read_text(encoding="utf-8")
+    before, _, rest = text.partition(_BEGIN)
+    _, _, after = rest.partition(_END)
+    page.write_text(before + "\n".join(lines) + after, encoding="utf-8")
+    _draw(sizes)
+
+
+def _row(name: str, floor: Timing, tool: Timing, goal: float) -> str:
+    ratio, cpu = tool.wall / floor.wall, tool.cpu / floor.cpu
+    met = "yes" if ratio <= goal else "by processor" if cpu <= goal else "**no**"
+    return f"| {name} | {_seconds(floor)} | {_seconds(tool)} | {ratio:.2f} | {cpu:.2f} | {goal:g} | {met} |"
+
+
+def _seconds(timing: Timing) -> str:
+    return f"{timing.wall:.3f} s ({min(timing.walls):.2f} to {max(timing.walls):.2f})"
+
+
+def _peers(case: Case, found: dict[str, Timing], absent: list[str]) -> list[str]:
+    ours = found["reconciler"]
+    lines = [
+        f"{case.name}, against what else people use:",
+        "",
+        "| program | time | memory | runs | times ours | goal |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, timing in found.items():
+        goal = f"{case.goals[name]:g}" if name in case.goals else ""
+        ratio = f"{timing.wall / ours.wall:.1f}"
+        lines.append(
+            f"| {name} | {_seconds(timing)} | {timing.memory:.0f} MiB | {len(timing.walls)} | {ratio} | {goal} |"
+        )
+    return [*lines, *(f"| {name} | absent | | | | {case.goals.get(name, 0):g} |" for name in absent)]
+
+
+def _machine() -> list[str]:
+    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in _LIBRARIES)
+    load = ", ".join(f"{one:.1f}" for one in os.getloadavg())
+    words = f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores ({platform.machine()}, load {load} at the end)"
+    return [
+        f"{words}, Python {platform.python_version()}; {versions}.",
+        "Medians, in brackets the spread; `by processor` is the ratio of the least processor times.",
+    ]
+
+
+def _draw(sizes: list[tuple[int, dict[str, Timing]]]) -> None:
+    import matplotlib as mpl
+
+    mpl.use("svg")
+    mpl.rcParams["svg.hashsalt"] = "reconciler"
+    from matplotlib import pyplot
+
+    figure, (times, memory) = pyplot.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
+    names = {"script": "script: CSafeLoader, httpx", "tool": "reconciler plan", "floor": "floor"}
+    for name, label in names.items():
+        numbers = [size for size, _ in sizes]
+        times.plot(numbers, [found[name].wall for _, found in sizes], marker="o", label=label)
+        memory.plot(numbers, [found[name].memory for _, found in sizes], marker="o", label=label)
+    for axes, what in ((times, "seconds"), (memory, "MiB at most")):
+        axes.set(xscale="log", yscale="log", xlabel="accounts", ylabel=what)
+        axes.grid(alpha=0.3)
+    times.legend()
+    figure.savefig(DOCS / "performance.svg", metadata={"Date": None})

@@ -1,0 +1,35 @@
+"""An octoDNS provider for the accounts: each is a TXT record, its name the account's, its value the other fields."""
+
+import json
+
+import requests
+from octodns.provider.base import BaseProvider
+from octodns.record import Record
+
+FIELDS = ("default", "email", "service", "hash_auth", "smtp_server", "smtp_port", "smtp_crypt", "smtp_auth_mechanism")
+
+
+def value_of(account):
+    """An account's fields but its name, as the text of a record."""
+    return json.dumps({name: account[name] for name in FIELDS}, separators=(",", ":"))
+
+
+class AccountsProvider(BaseProvider):
+    """Reads the records from the server; writing is not measured."""
+
+    SUPPORTS = frozenset({"TXT"})
+    SUPPORTS_GEO = False
+
+    def __init__(self, id, url, **options):
+        super().__init__(id, **options)
+        self.url = url
+
+    def populate(self, zone, target=False, lenient=False):
+        """Fills the zone with what the server has."""
+        for account in requests.get(self.url, timeout=60).json():
+            data = {"type": "TXT", "ttl": 300, "values": [value_of(account)]}
+            zone.add_record(Record.new(zone, account["name"], data, source=self, lenient=lenient), lenient=lenient)
+        return True
+
+    def _apply(self, plan):
+        raise NotImplementedError
