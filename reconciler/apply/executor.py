@@ -191,7 +191,9 @@ def _reason(error: Exception) -> str:
 def _outcome(change: Change, results: list[StepResult]) -> Outcome:
     """The outcome of a change from those of its one or two steps."""
     final = results[-1]
-    if len(results) > 1 and results[0].status is not Status.APPLIED:
+    if len(results) > 1 and results[0].status is Status.UNKNOWN:
+        final = replace(results[0], error=f"the account may have its temporary name: {results[0].error}")
+    elif len(results) > 1 and results[0].status is not Status.APPLIED:
         final = results[0]
     elif len(results) > 1 and final.status in (Status.SKIPPED, Status.NOT_ATTEMPTED):
         # Something was written, so that neither of these would be true.

@@ -39,9 +39,9 @@ class Intent:
     at: str
 
     @property
-    def key(self) -> tuple[str, str, int | None]:
+    def key(self) -> tuple[str, str]:
         """Tells intents apart: a new one for the same write replaces it."""
-        return (self.address, self.action, self.id)
+        return (self.address, self.action)
 
 
 class Journal:
@@ -78,7 +78,7 @@ class Journal:
 
     def after(self, change: Change, step: Step, result: StepResult) -> None:  # noqa: ARG002 - the listener's interface
         """Notes what came of it."""
-        self._append("outcome", change, status=result.status.value)
+        self._append("outcome", change, status=result.status.value, id=result.id or change.id)
 
     def looked_at(self, intent: Intent, found: str) -> None:
         """Notes that an unfinished intent was looked at again; it is not unfinished any more."""
@@ -137,7 +137,7 @@ def _finding(intent: Intent, planned: Change | None, in_place: set[str], present
 def _unfinished(path: Path, server: str) -> tuple[Intent, ...]:
     if not path.is_file():
         return ()
-    found: dict[tuple[str, str, int | None], Intent] = {}
+    found: dict[tuple[str, str], Intent] = {}
     lines = path.read_bytes().split(b"\n")
     for number, line in enumerate(lines, start=1):
         if not line.strip():

@@ -116,9 +116,7 @@ def _ask(plan: Plan) -> None:
     # A signal that comes just before a read begins would not end it, and wait for the next key.
     while not select.select([sys.stdin], [], [], 0.5)[0]:
         pass
-    if not (answer := sys.stdin.readline()):
-        raise click.Abort
-    if answer.strip() != "yes":
+    if sys.stdin.readline().strip() != "yes":
         raise ReconcilerError(Problem(kind="not_approved", message="not approved; nothing was written"))
 
 

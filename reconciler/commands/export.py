@@ -35,5 +35,5 @@ def export(invocation: Invocation, *, only: tuple[str, ...], server: wiring.Serv
         accounts = reader.list_accounts()
     globs = Globs(only)
     wanted = [account for account in accounts if not globs or account.email in globs]
-    invocation.emit(to_yaml(wanted, server=named))
+    invocation.emit(to_yaml(wanted, server=named, partial=len(wanted) < len(accounts)))
     return ExitCode.OK

@@ -100,6 +100,11 @@ class Invocation:
         for line in problems_text(self.redacted(problems), word, style, "red" if word == "error" else "yellow"):
             self.tell(self.redactor.redact(line) + "\n")
 
+    def remark(self, warnings: Sequence[Problem]) -> None:
+        """Shows warnings on the side, unless told to be quiet."""
+        if not self.quiet:
+            self.problems(warnings, "warning")
+
     def redacted(self, problems: Iterable[Problem]) -> tuple[Problem, ...]:
         """The problems with whatever secret got into their words masked."""
         redact = self.redactor.redact

@@ -17,7 +17,7 @@ from reconciler.commands.options import (
 )
 from reconciler.commands.types import FILE_NAME
 from reconciler.errors import ExitCode
-from reconciler.report.formats import PLAN_FORMATS
+from reconciler.report.formats import PLAN_FORMATS, Format
 
 if TYPE_CHECKING:
     from reconciler.commands.invocation import Invocation
@@ -62,6 +62,9 @@ def plan(
 
         saved_plan.save(found, save, invocation)
     show_plan(invocation, found)
+    if invocation.format is not Format.TEXT or invocation.output:
+        invocation.remark(found.warnings)
+    invocation.problems((*found.refusals, *found.errors))
     if found.errors:
         return ExitCode.ERROR
     if found.refusals:

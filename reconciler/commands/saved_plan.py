@@ -12,7 +12,8 @@ from reconciler.errors import Problem, ReconcilerError, StalePlanError
 from reconciler.model.change import Action
 from reconciler.model.outcome import Outcome, Status
 from reconciler.plan.saved import compare
-from reconciler.report.to_comparison import comparison_text
+from reconciler.report.formats import Format
+from reconciler.report.to_comparison import comparison_text, comparison_words
 from reconciler.report.to_json import FORMAT_VERSION, digest, plan_document, to_json
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from reconciler.commands.invocation import Invocation
     from reconciler.model.change import Plan
+    from reconciler.plan.saved import Difference
 
 _LARGEST = 256 * 1024 * 1024
 """Bytes; a plan for 100,000 accounts is about half of that."""
@@ -82,13 +84,14 @@ def check(saved: SavedPlan, plan: Plan, invocation: Invocation) -> tuple[Outcome
     fresh = plan_document(plan, created_at=invocation.started_at)["resource_changes"]
     found = compare(saved.changes, fresh, plan)
     if found.differences:
-        invocation.note(comparison_text(found.differences, invocation.style_of(sys.stderr)).rstrip("\n"))
+        invocation.tell(comparison_text(found.differences, invocation.style_of(sys.stderr)))
         count = len(found.differences)
         message = (
             f"the plan is not the reviewed one: {count} account{'s differ' if count > 1 else ' differs'};"
             " nothing was written"
         )
-        raise StalePlanError(Problem(kind="stale_plan", message=message, hint="plan and review again"))
+        summary = Problem(kind="stale_plan", message=message, hint="plan and review again")
+        raise StalePlanError(summary, *([] if invocation.format is Format.TEXT else map(_in_words, found.differences)))
     return tuple(
         Outcome(
             address=one["name"],
@@ -99,6 +102,11 @@ def check(saved: SavedPlan, plan: Plan, invocation: Invocation) -> tuple[Outcome
         )
         for one in found.done
     )
+
+
+def _in_words(difference: Difference) -> Problem:
+    """A difference for a document, which has no place for a table."""
+    return Problem(kind="stale_plan", message=comparison_words(difference), address=difference.address)
 
 
 def _is_change(entry: dict[str, Any]) -> bool:

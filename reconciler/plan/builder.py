@@ -16,7 +16,14 @@ from reconciler.plan.fields import changes_of, differing, towards
 from reconciler.plan.guard import refusals
 from reconciler.plan.labels import labelled
 from reconciler.plan.matching import Pair, match
-from reconciler.plan.notices import default_account, hidden_passwords, password_notes, taken_names
+from reconciler.plan.notices import (
+    default_account,
+    default_kept,
+    hidden_passwords,
+    nothing_meant,
+    password_notes,
+    taken_names,
+)
 from reconciler.plan.order import order
 
 if TYPE_CHECKING:
@@ -129,13 +136,26 @@ class _Builder:
         self.warnings += [one for one in matching.warnings if scope is None or one.address in scope]
         for pair in matching.pairs:
             if in_scope(pair.desired, only):
-                self._plan_pair(pair)
+                self._plan_pair(self._sparing_default(pair))
             elif pair.current:
                 self._keep(pair.current, "unmanaged")
         for account in matching.undeclared:
             self._plan_undeclared(account)
         for account in matching.contested:
             self._keep(account, "unmanaged")
+        in_reach = any(in_scope(one, only) for one in declared) or any(one.email in only for one in managed)
+        self.warnings += nothing_meant(only, found=in_reach)
+
+    def _sparing_default(self, pair: Pair) -> Pair:
+        """The default account stays the default one, as long as ``--only`` leaves out the one that is to replace it."""
+        desired = pair.desired.account
+        demoted = pair.current is not None and pair.current.is_default and desired.fields.get("default") is False
+        successor = next((one for one in self.desired.accounts if one.account.is_default), None)
+        if not demoted or successor is None or in_scope(successor, self.options.only):
+            return pair
+        self.warnings.append(default_kept(pair.desired, successor.account.email))
+        fields = {name: value for name, value in desired.fields.items() if name != "default"}
+        return Pair(replace(pair.desired, account=replace(desired, fields=fields)), pair.current)
 
     def _plan_pair(self, pair: Pair) -> None:
         managed = pair.desired.account.fields
@@ -170,7 +190,7 @@ class _Builder:
                 managed=desired.account.fields,
                 fields=found,
                 reason=f"{reason} ({desired.origin})",
-                notes=password_notes(current, desired.account.fields, found),
+                notes=password_notes(current, after, desired.account.fields, found),
                 test=self._test_of(desired),
                 origin=desired.origin,
             )

@@ -36,7 +36,7 @@ def password_problems(
             problem_at(
                 desired,
                 "password_missing",
-                f"{after.email} authenticates, but there is no password: neither declared nor on the server",
+                f"{after.email} authenticates, but there is no password: none is declared, and the server shows none",
                 "declare `password`, or `has_auth: false`",
             )
         )

@@ -13,19 +13,34 @@ if TYPE_CHECKING:
 
     from reconciler.model.account import Account, Fields
     from reconciler.model.change import Change, FieldChange
+    from reconciler.model.desired import DesiredAccount, Globs
 
 
-def password_notes(current: Account, managed: Fields, changes: Sequence[FieldChange]) -> tuple[str, ...]:
+def password_notes(
+    current: Account, after: Account, managed: Fields, changes: Sequence[FieldChange]
+) -> tuple[str, ...]:
     """What an update does to a password that the server hides, where its fields do not say so."""
     if current.fields.get("password") is not UNKNOWN or any(change.field == "password" for change in changes):
         return ()
     if "password" not in managed:
+        if after.fields.get("has_auth") is True:
+            return ()  # that is an error of the plan, which says more
         return (
             "the server hides its password, which is not sent and may be lost; nothing needs it without `has_auth`",
         )
     if managed["password"] is None:
         return ("the server hides its password; the declaration clears it",)
     return ("the server hides its password; the declared one is sent along",)
+
+
+def nothing_meant(only: Globs, *, found: bool) -> Iterator[Problem]:
+    """``--only`` means no account at all, which looks like success."""
+    if only and not found:
+        yield Problem(
+            kind="only_means_nothing",
+            message=f"--only {' --only '.join(only.patterns)}: no account has such an address",
+            hint="check the spelling; quote `*`, so that the shell leaves it alone",
+        )
 
 
 def hidden_passwords(count: int) -> Iterator[Problem]:
@@ -36,6 +51,16 @@ def hidden_passwords(count: int) -> Iterator[Problem]:
             message=f"the server hides {count} declared password{'s' if count > 1 else ''}: counted as unchanged",
             hint="`--rotate-passwords` sends what is declared",
         )
+
+
+def default_kept(desired: DesiredAccount, successor: str) -> Problem:
+    """The old default account is in the scope of ``--only``, and the new one is not."""
+    return Problem(
+        kind="default_outside_only",
+        message=f"{desired.account.email} stays the default account, as --only leaves out {successor}",
+        hint=f"name {successor} with `--only` too",
+        address=desired.account.email,
+    )
 
 
 def default_account(

@@ -20,7 +20,7 @@ STILL: Final = ("unchanged", "ignored", "protected", "unmanaged")
 
 def summary_line(plan: Plan) -> str:
     """A plan in one line, which scripts and people look for at its end."""
-    if not plan.changes:
+    if not plan.changes and not plan.errors:
         return "No changes."
     counts = plan.counts
     return f"Plan: {counts.create} to create, {counts.update} to update, {counts.delete} to delete."

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from reconciler.model.account import FIELDS, SENSITIVE
+from reconciler.report.style import Style
 from reconciler.report.view import plain, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from reconciler.plan.saved import Difference
-    from reconciler.report.style import Style
 
 _NAME_WIDTH = len("smtp_auth_mechanism") + 2
 
@@ -19,6 +19,15 @@ _NAME_WIDTH = len("smtp_auth_mechanism") + 2
 def comparison_text(differences: Sequence[Difference], style: Style) -> str:
     """One block for each account: what was reviewed on the left, what would be done now on the right."""
     return "\n".join(line for one in differences for line in _block(one, style)) + "\n"
+
+
+def comparison_words(difference: Difference) -> str:
+    """The same for one account, in a sentence."""
+    sides = [
+        ", ".join(text if name == "action" else f"{name} {text}" for name, text in _cells(change, Style()).items())
+        for change in (difference.reviewed, difference.fresh)
+    ]
+    return f"{plain(difference.address)}: reviewed: {sides[0]}; now: {sides[1]}"
 
 
 def _block(difference: Difference, style: Style) -> Iterator[str]:

@@ -26,7 +26,7 @@ _HEADER: Final = (
 )
 
 
-def to_yaml(accounts: Sequence[Account], *, server: Server) -> str:
+def to_yaml(accounts: Sequence[Account], *, server: Server, partial: bool = False) -> str:
     """A server's accounts as a YAML file.
 
     Planned against the same server, it changes nothing: fields that the server did not show are left out, and so is,
@@ -35,9 +35,10 @@ def to_yaml(accounts: Sequence[Account], *, server: Server) -> str:
     Args:
         accounts: As the server lists them.
         server: Whose accounts these are.
+        partial: Whether the server has more accounts, which the file must not be read as a wish to delete.
     """
     kept, left_out = _sorted_out(accounts)
-    lines = [*_HEADER, *_server(server), *_policy(left_out, kept)]
+    lines = [*_HEADER, *_server(server), *_policy(left_out, kept, partial=partial)]
     defaults = default_keys(kept)
     if isinstance(defaults, str):
         lines += ["", comment(defaults)]
@@ -81,8 +82,15 @@ def _server(server: Server) -> list[str]:
     return ["", "server:", *name, f"  url: {url}"]
 
 
-def _policy(left_out: Sequence[tuple[Account, str]], kept: Sequence[Exported]) -> list[str]:
+def _policy(left_out: Sequence[tuple[Account, str]], kept: Sequence[Exported], *, partial: bool) -> list[str]:
     """Keeps accounts that are not in the file from being deleted because of that."""
+    if partial:
+        return [
+            "",
+            "policy:",
+            "  # The export was narrowed: the server has more accounts than these.",
+            "  prune: false",
+        ]
     if not left_out:
         return []
     lines = ["", "policy:", "  # These accounts cannot be written here, and are left alone:"]

@@ -39,4 +39,7 @@ def test_an_export_can_be_narrowed(user: User, make_sandbox: MakeSandbox) -> Non
     sandbox = make_sandbox()
     sandbox.seed(ACCOUNTS)
     done = lead_to(user, sandbox).run("export", "--only", "g*")
+    user.write("gmail.yaml", done.out)
+    planned = user.run("plan", "gmail.yaml", "--detailed-exitcode")
+    assert (planned.code, planned.out.splitlines()[-1]) == (0, "No changes.")
     assert [line for line in done.out.splitlines() if "email" in line] == ["  - email: gmail@example.com"]

@@ -38,7 +38,7 @@ def test_each_write_has_its_intent_and_its_outcome(at_sandbox: User, sandbox: Sa
     create = ["email", "name", "default", "service", "has_auth", "password", "smtp_server"]
     assert entries(user) == [
         {"event": "intent", "address": "a@example.com", "action": "create", "id": None, "fields": create},
-        {"event": "outcome", "address": "a@example.com", "action": "create", "id": None, "status": "applied"},
+        {"event": "outcome", "address": "a@example.com", "action": "create", "id": 3, "status": "applied"},
         {"event": "intent", "address": "b@example.com", "action": "update", "id": 1, "fields": ["name"]},
         {"event": "outcome", "address": "b@example.com", "action": "update", "id": 1, "status": "applied"},
         {"event": "intent", "address": "c@example.com", "action": "delete", "id": 2, "fields": []},

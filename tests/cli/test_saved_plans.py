@@ -75,6 +75,19 @@ def test_a_different_change_ends_with_4_and_is_shown_side_by_side(reviewed: User
     assert reviewed.run("plan", "a.yaml", "-f", "json").out.count('"actions"') == 3
 
 
+def test_a_document_has_the_differences_too(reviewed: User) -> None:
+    reviewed.write("a.yaml", FILE.replace("name: B", "name: Other"))
+    done = reviewed.run("apply", "a.yaml", "--plan", "plan.json", "-f", "json", "-q")
+    assert done.code == 4
+    assert [(one.get("address"), one["message"]) for one in json.loads(done.out)["errors"]] == [
+        (None, "the plan is not the reviewed one: 1 account differs; nothing was written"),
+        (
+            "b@example.com",
+            'b@example.com: reviewed: update (id 1), name "Old" → "B"; now: update (id 1), name "Old" → "Other"',
+        ),
+    ]
+
+
 def test_a_new_change_ends_with_4(reviewed: User) -> None:
     reviewed.write("a.yaml", FILE + "  - {email: d@example.com, name: D, service: gmail}\n")
     done = reviewed.run("apply", "a.yaml", "--plan", "plan.json")
@@ -147,4 +160,4 @@ def test_a_plan_that_cannot_be_applied_is_not_saved(reviewed: User) -> None:
     done = reviewed.run("plan", "none.yaml", "--save", "none.json")
     assert done.code == 5
     assert not (reviewed.folder / "none.json").exists()
-    assert done.err == "none.json was not written: the plan cannot be applied.\n"
+    assert done.err.startswith("none.json was not written: the plan cannot be applied.\nerror: the plan deletes every")

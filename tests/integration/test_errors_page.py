@@ -13,6 +13,7 @@ ROWS = re.findall(r"^\| `(\w+)` \| (.+) \| (.+) \|$", PAGE, re.MULTILINE)
 SAYS_ITSELF = {
     ("interrupted", "f'interrupted; {what}'"),  # whoever pressed Ctrl-C knows what to do
     ("output", "f'cannot write to standard output: {error.strerror}'"),  # the system says why
+    ("stale_plan", "comparison_words(difference)"),  # the problem before it says what to do
     ("not_approved", "'not approved; nothing was written'"),  # so does whoever said no
     ("usage", "error.format_message()"),  # click says what to try
     (

@@ -351,3 +351,16 @@ def test_every_account_is_counted_once(world: World) -> None:
     on_server = counts.update + counts.delete + counts.unchanged + counts.ignored + counts.protected + counts.unmanaged
     assert on_server == len(world.held)
     assert counts.create + counts.update + counts.delete == len(plan.changes)
+
+
+def test_only_does_not_take_the_default_from_an_account_whose_successor_it_leaves_out() -> None:
+    declared = [declare("a@x", name="N", default=False), declare("b@x", name="B", default=True)]
+    current = [account("a@x", 1, name="A", default=True), account("b@x", 2, name="B")]
+    plan = plan_of(declared, current, only=globs("a@*"))
+    assert [(one.address, [change.field for change in one.fields]) for one in plan.changes] == [("a@x", ["name"])]
+    assert [one.kind for one in plan.warnings] == ["default_outside_only"]
+
+
+def test_only_that_means_nobody_is_warned_about() -> None:
+    plan = plan_of([declare("a@x")], [account("a@x", 1)], only=globs("zzz@*"))
+    assert [one.kind for one in plan.warnings] == ["only_means_nothing"]
