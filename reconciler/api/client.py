@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from threading import Semaphore
 from typing import TYPE_CHECKING, Final
@@ -58,12 +58,12 @@ class Client:
         self._limit = limit
         self._free = Semaphore(max(1, route.lanes))
         self._idle: deque[Lane] = deque()
-        self._all: deque[Lane] = deque()
 
     def close(self) -> None:
-        """Closes every connection."""
-        for lane in self._all:
-            lane.close()
+        """Closes the connections that are idle; one that is in use, after an interrupt, ends with the process."""
+        with suppress(IndexError):
+            while True:
+                self._idle.pop().close()
 
     def exchange(
         self, method: str, path: str, *, bearer: bytes | None = None, body: bytes | None = None, deadline: float
@@ -106,7 +106,6 @@ class Client:
                 lane = self._idle.pop()
             except IndexError:
                 lane = Lane(self._route.context, self._route.proxy, self._route.posts)
-                self._all.append(lane)
             try:
                 yield lane
             finally:

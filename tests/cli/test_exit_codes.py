@@ -197,7 +197,7 @@ def test_130_at_once_when_interrupted_while_a_secret_is_fetched(at_sandbox: User
         text=True,
     ) as process:
         command_id = int((at_sandbox.folder / "started").read_text())
-        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGTERM)
         out, err = process.communicate(timeout=60)
     assert time.monotonic() - begun < 10
     assert (process.returncode, out, err) == (130, "", "\nerror: interrupted; nothing was written\n")

@@ -213,7 +213,7 @@ def test_an_interrupted_run_shows_no_secret(desk: Desk, canaries: Canaries, sign
             process.send_signal(signal.SIGINT)
         let_go.set()
         out, err = process.communicate(timeout=30)
-    assert process.returncode == 130
+    assert process.returncode == 130, (seen, out, err)
     texts = {"stdout": out, "stderr": seen + err, **desk.files()}
     assert "document" in texts
     assert {name: leaks for name, text in texts.items() if (leaks := canaries.leaks(text))} == {}
