@@ -1,6 +1,7 @@
 """An octoDNS provider for the accounts: each is a TXT record, its name the account's, its value the other fields."""
 
 import json
+import logging
 
 import requests
 from octodns.provider.base import BaseProvider
@@ -21,8 +22,9 @@ class AccountsProvider(BaseProvider):
     SUPPORTS_GEO = False
 
     def __init__(self, id, url, **options):
-        super().__init__(id, **options)
+        self.log = logging.getLogger(__name__)
         self.url = url
+        super().__init__(id, **options)
 
     def populate(self, zone, target=False, lenient=False):
         """Fills the zone with what the server has."""

@@ -6,11 +6,12 @@ import importlib
 import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     import threading
     from collections.abc import Collection, Iterator
+    from types import ModuleType
 
     from reconciler.api.answer import Answer
     from reconciler.api.session import Session
@@ -103,12 +104,21 @@ def _session(connection: Connection, posts: Collection[str] | None) -> Iterator[
         client.close()
 
 
+_UNUSED: Final = ("httpx._main", "anyio", "trio")
+"""What httpx and httpcore import where it is installed, and nobody here uses: a command line, which brings rich and
+pygments along, and two libraries for asynchronous clients. Together they take longer than all the rest."""
+
+
 def _import_httpx() -> None:
-    """Imports httpx without its own command line, which takes half of the time and brings rich and pygments along."""
-    if "httpx" in sys.modules:
+    """Imports httpx and httpcore as if what is not used were not installed."""
+    if "httpcore" in sys.modules:
         return
-    sys.modules["httpx._main"] = None  # type: ignore[assignment]  # httpx takes it for not installed
+    former: dict[str, ModuleType] = {name: sys.modules[name] for name in _UNUSED if name in sys.modules}
+    sys.modules.update(dict.fromkeys(_UNUSED))  # type: ignore[arg-type]  # None means: not installed
     try:
         importlib.import_module("httpx")
+        importlib.import_module("httpcore")
     finally:
-        del sys.modules["httpx._main"]
+        for name in _UNUSED:
+            del sys.modules[name]
+        sys.modules.update(former)

@@ -13,7 +13,7 @@ from reconciler.errors import ApiError, OutcomeUnknownError
 from reconciler.model.secret import Secret
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator
 
     from reconciler.api.answer import Answer
     from reconciler.api.forms import WireAccount
@@ -49,10 +49,10 @@ class ReadingGateway:
             raise UnreadableError(f"the answer is about account {wire['id']}, not {account_id}")
         return self._taken([wire])[0]
 
-    def _taken(self, wires: Sequence[WireAccount]) -> tuple[Account, ...]:
+    def _taken(self, wires: list[WireAccount]) -> tuple[Account, ...]:
         """Reads accounts, and takes note of what the server shows by them: its spelling, and its passwords."""
         self._dialect.learn(wires)
-        accounts = tuple(map(to_account, wires))
+        accounts = tuple(map(to_account, _taken_apart(wires)))
         for account in accounts:
             if isinstance(password := account.fields.get("password"), Secret):
                 self._redactor.add(password)
@@ -60,6 +60,13 @@ class ReadingGateway:
                 if isinstance(value, str) and _SECRET_NAME.search(name):
                     self._redactor.add(Secret(value))
         return accounts
+
+
+def _taken_apart(wires: list[WireAccount]) -> Iterator[WireAccount]:
+    """Each account once; what has been taken is not kept in memory beside what is made of it."""
+    wires.reverse()
+    while wires:
+        yield wires.pop()
 
 
 class WritingGateway(ReadingGateway):

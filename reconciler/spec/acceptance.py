@@ -148,11 +148,11 @@ def _secret() -> Check:
 
 
 def _choice(choices: Sequence[str]) -> Check:
-    allowed = frozenset(choices)
+    allowed = {choice: choice for choice in choices}  # one text for all the accounts that have it
 
     def check(value: object) -> object:
         if value.__class__ is str and value in allowed:
-            return value
+            return allowed[value]
         raise DoubtError
 
     return check

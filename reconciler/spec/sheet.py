@@ -103,6 +103,7 @@ def _read_rows(sheet: Sheet, accounts: list[object], places: Sequence[Place]) ->
         places = ()  # the list came through an alias or a merge
     for index, raw in enumerate(accounts):
         place = places[index] if places else None
+        accounts[index] = None  # not needed twice in memory
         try:
             sheet.rows.append(Row(index, place, accepted_entry(raw)))
         except DoubtError:
