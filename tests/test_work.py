@@ -7,18 +7,23 @@ import os
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
 import deepdiff
 import pytest
 
+from reconciler.api.wire import read_list, to_account
 from reconciler.cli import COMMANDS, cli
 from reconciler.model.account import Account
 from reconciler.model.change import Server
 from reconciler.plan.builder import PlanOptions, build_plan
+from reconciler.report.style import Style
+from reconciler.report.to_text import plan_text
 from reconciler.spec import events
 from reconciler.spec.desired import read_desired
+from reconciler.spec.secrets import resolve_accounts
 from tests.http_server import Reply, Request, ScriptedServer
 
 if TYPE_CHECKING:
@@ -163,3 +168,38 @@ def test_a_good_file_is_gone_over_once(tmp_path: Path, monkeypatch: pytest.Monke
     path.write_text(text)
     read_desired([str(path)])
     assert passes == [len(text)]
+
+
+@pytest.mark.parametrize("held", ["alike", "other", "none"])
+def test_twice_as_many_accounts_are_twice_the_work(tmp_path: Path, held: str) -> None:
+    once, twice = (_calls(tmp_path, size, held) for size in (100, 200))
+    assert twice < 2.2 * once
+
+
+def _calls(folder: Path, size: int, held: str) -> int:
+    """How many functions are called to read, plan and show so many accounts."""
+    path = _declared(folder, size)
+    names = {"alike": None, "other": "other", "none": None}
+    held_ones = [] if held == "none" else [_held(number, names[held]) for number in range(1, size + 1)]
+    body = json.dumps(held_ones).encode()
+    count = 0
+
+    def counted(_frame: object, event: str, _argument: object) -> None:
+        nonlocal count
+        count += event in ("call", "c_call")
+
+    _plan_text(path, body)  # what is imported, compiled and remembered once is no part of it
+    sys.setprofile(counted)
+    try:
+        _plan_text(path, body)
+    finally:
+        sys.setprofile(None)
+    return count
+
+
+def _plan_text(path: str, body: bytes) -> str:
+    desired = read_desired([path])
+    accounts = resolve_accounts(desired.accounts, environ={"P": "sesame"}, allow_commands=False)
+    current = tuple(map(to_account, read_list(body)))
+    plan = build_plan(replace(desired, accounts=accounts), current, Server("s", "https://s"), PlanOptions())
+    return plan_text(plan, Style())

@@ -86,6 +86,7 @@ class _Builder:
         self.errors: list[Problem] = []
         self.classes: Counter[str] = Counter()
         self.hidden = 0
+        self.successor = next((one for one in desired.accounts if one.account.is_default), None)
 
     def build(self, server: Server) -> Plan:
         if problems := identity_problems(self.current):
@@ -150,8 +151,8 @@ class _Builder:
         """The default account stays the default one, as long as ``--only`` leaves out the one that is to replace it."""
         desired = pair.desired.account
         demoted = pair.current is not None and pair.current.is_default and desired.fields.get("default") is False
-        successor = next((one for one in self.desired.accounts if one.account.is_default), None)
-        if not demoted or successor is None or in_scope(successor, self.options.only):
+        successor = self.successor if demoted else None
+        if successor is None or in_scope(successor, self.options.only):
             return pair
         self.warnings.append(default_kept(pair.desired, successor.account.email))
         fields = {name: value for name, value in desired.fields.items() if name != "default"}
