@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 PURE: Final = CParser is None
 """Whether libyaml is missing."""
 
+DEEPEST: Final = 64
+"""Levels of nesting; accounts need five."""
+
 _BOM: Final = b"\xef\xbb\xbf"
 _UTF_16: Final = (b"\xff\xfe", b"\xfe\xff")
 _UNPRINTABLE: Final = r"[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
@@ -37,6 +40,9 @@ _HINTS: Final = (
     ("end of stream", "a quote or bracket is not closed"),
 )
 
+
+_TOO_DEEP: Final = "exceeded maximum nesting depth"
+"""What libyaml says past 1,000 levels, before it hands out the events of the first ones (since libyaml 0.2.6)."""
 
 _QUOTES: Final = r""", but (?:found|got) .*|(?<=character)(?: '.*'| ".*")|(?<=handle)(?: '.*'| ".*")"""
 """Where the parser in Python quotes the text; libyaml never does."""
@@ -58,6 +64,11 @@ class UnreadableError(Exception):
         self.message = message
         self.hint = hint
         self.place = place
+
+    @classmethod
+    def too_deep(cls, place: Place | None) -> Self:
+        """The failure of a text that is nested more than ``DEEPEST`` levels deep."""
+        return cls("too_deep", f"nested more than {DEEPEST} levels deep", "accounts need five levels at most", place)
 
     @classmethod
     def at(cls, event: Event, kind: str, message: str, hint: str = "") -> Self:
@@ -106,6 +117,8 @@ def unreadable(error: YAMLError, data: bytes) -> UnreadableError:
     if isinstance(error, MarkedYAMLError):
         mark = error.problem_mark or error.context_mark
         place = Place(mark.line + 1, mark.column + 1) if mark else None
+        if error.problem == _TOO_DEEP:
+            return UnreadableError.too_deep(place)
         parts = (_without_quotes(part) for part in (error.problem, error.context) if part)
         message = ": ".join(("this is not YAML", ", ".join(parts)))
     return UnreadableError("syntax", message, _hint(message, data, place), place)

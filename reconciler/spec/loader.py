@@ -22,7 +22,7 @@ from yaml import (
 from yaml.events import CollectionEndEvent, NodeEvent
 
 from reconciler.spec.anchors import Anchors
-from reconciler.spec.events import UnreadableError, open_events, place_of, unreadable
+from reconciler.spec.events import DEEPEST, UnreadableError, open_events, place_of, unreadable
 from reconciler.spec.scalars import SUSPECTS, resolve
 
 if TYPE_CHECKING:
@@ -31,11 +31,6 @@ if TYPE_CHECKING:
     from yaml import Event
 
     from reconciler.spec.issues import Place
-
-DEEPEST: Final = 64
-"""Levels of nesting; accounts need five."""
-
-_TOO_DEEP: Final = "accounts need five levels at most"
 
 _MERGE: Final = "\0<<"
 """The key under which a plain ``<<`` waits until its mapping ends; a quoted ``"<<"`` is an ordinary key."""
@@ -173,7 +168,7 @@ class _Builder:
 
     def _push(self, event: NodeEvent, container: dict[str, object] | list[object], key: str | None) -> None:
         if len(self._stack) > DEEPEST:
-            raise UnreadableError.at(event, "too_deep", f"nested more than {DEEPEST} levels deep", _TOO_DEEP)
+            raise UnreadableError.too_deep(place_of(event))
         places = None
         if key is not None and len(self._stack) == 2 and isinstance(container, list):  # noqa: PLR2004 - right under the root
             places = self._items[key] = []
@@ -196,7 +191,7 @@ class _Builder:
         while depth:
             depth += _step(self._next())
             if depth > DEEPEST:
-                raise UnreadableError.at(event, "too_deep", f"nested more than {DEEPEST} levels deep", _TOO_DEEP)
+                raise UnreadableError.too_deep(place_of(event))
 
     def _close(self) -> None:
         frame = self._stack.pop()

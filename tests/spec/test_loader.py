@@ -107,13 +107,20 @@ def test_what_is_odd_but_readable_is_noted(text: bytes) -> None:
         (b"a: 1\nb: \x1b[31m", "control_character", Place(2, 4)),
         (b"[" * 65 + b"]" * 65, "too_deep", Place(1, 65)),
         (b"? " + b"[" * 100 + b"]" * 100 + b"\n: x", "too_deep", Place(1, 3)),
-        (b"[" * 5_000_000, "too_deep", Place(1, 65)),
     ],
 )
 def test_what_cannot_be_read_says_why_and_where(text: bytes, kind: str, place: Place | None) -> None:
     with pytest.raises(UnreadableError) as caught:
         load(text)
     assert (caught.value.kind, caught.value.place) == (kind, place)
+
+
+@pytest.mark.parametrize("text", [b"[" * 5_000_000, b"".join(b" " * depth + b"-\n" for depth in range(2_000))])
+def test_however_deep_the_nesting_it_is_refused_as_that(text: bytes) -> None:
+    with pytest.raises(UnreadableError) as caught:
+        load(text)
+    assert caught.value.kind == "too_deep"
+    assert caught.value.place
 
 
 def test_an_alias_bomb_is_refused_where_it_goes_off() -> None:
