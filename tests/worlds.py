@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 from hypothesis import settings
 from hypothesis import strategies as st
 
+from reconciler.errors import ApiError, OutcomeUnknownError, RejectedError, UnreachableError
 from reconciler.model.account import Account, Fields
 from reconciler.model.desired import Desired, DesiredAccount, Globs, Origin, Policy
 from reconciler.model.secret import Secret
-from tests.fake_server import BLANK, FakeServer, Rules
+from tests.fake_server import BLANK, FakeServer, Fault, Rules
 
 if TYPE_CHECKING:
     from hypothesis.strategies import DrawFn, SearchStrategy
@@ -58,22 +59,38 @@ def fields_of() -> SearchStrategy[Fields]:
 
 
 @st.composite
-def worlds(draw: DrawFn, *, unique: bool = False) -> World:
-    """A world; ``unique`` for a server with unique names and addresses, before and after."""
+def worlds(draw: DrawFn, *, unique: bool = False, stubborn: bool = False) -> World:
+    """A world.
+
+    Args:
+        unique: Names and addresses are unique on the server.
+        stubborn: It may refuse to clear or delete its default account, and writes nothing of its own into an account.
+    """
     rules = draw(
         st.builds(
             Rules,
             unique_names=st.just(unique),
             unique_addresses=st.just(unique),
             single_default=st.booleans(),
+            keep_default=st.booleans() if stubborn else st.just(False),
             first_is_default=st.booleans(),
             hidden_passwords=st.booleans(),
             lower_case=st.booleans(),
-            fills_gmail=st.booleans(),
+            fills_gmail=st.just(False) if stubborn else st.booleans(),
         )
     )
     held = _held(draw)
-    return World(held, rules, _desired(draw, held))
+    return World(held, rules, draw(declarations(held)))
+
+
+def faults() -> SearchStrategy[Fault]:
+    """What one call may run into: a clear no, or an answer that says nothing, before or after the deed."""
+    certain = st.sampled_from([RejectedError, UnreachableError]).map(lambda kind: Fault(kind.of("no"), "before"))
+    kinds: list[type[ApiError]] = [OutcomeUnknownError, ApiError]
+    unclear = st.builds(
+        lambda kind, when: Fault(kind.of("lost"), when), st.sampled_from(kinds), st.sampled_from(["before", "after"])
+    )
+    return certain | unclear
 
 
 def _held(draw: DrawFn) -> tuple[Account, ...]:
@@ -91,7 +108,8 @@ def _held(draw: DrawFn) -> tuple[Account, ...]:
     return tuple(accounts)
 
 
-def _desired(draw: DrawFn, held: tuple[Account, ...]) -> Desired:
+@st.composite
+def declarations(draw: DrawFn, held: tuple[Account, ...]) -> Desired:
     """A declared set: names from the pool, addresses kept, new, pinned elsewhere or renamed."""
     kept = [account for account in held if account.email[:2] in ("p-", "i-")]
     ours = [account for account in held if account not in kept]

@@ -10,21 +10,17 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from reconciler.apply.executor import ApplyOptions, execute
-from reconciler.errors import ApiError, OutcomeUnknownError, RejectedError, UnreachableError
 from reconciler.model.change import Action, Change, Plan
 from reconciler.model.outcome import Outcome, Status
 from reconciler.plan.builder import PlanOptions, build_plan
 from reconciler.plan.fields import differing
 from tests.apply.runs import AT_ONCE, Listening
-from tests.fake_server import Fault
 from tests.plan.declarations import NO_LIMIT, SERVER
-from tests.worlds import BOUNDED, LONG, World, worlds
+from tests.worlds import BOUNDED, LONG, World, faults, worlds
 
 if TYPE_CHECKING:
-    from hypothesis.strategies import SearchStrategy
-
     from reconciler.model.account import Account
-    from tests.fake_server import FakeServer
+    from tests.fake_server import FakeServer, Fault
 
 OPTIONS = PlanOptions(allow_empty=True, max_deletes=NO_LIMIT)
 UNTOUCHED = (Status.FAILED, Status.SKIPPED, Status.NOT_ATTEMPTED)
@@ -96,15 +92,6 @@ def test_what_is_not_ours_or_not_declared_keeps_its_values_and_every_account_its
             hidden = ["password"] if change.managed.get("has_auth") is False else []
             for name in set(free) - set(filled) - set(hidden):
                 assert now.fields[name] == held.fields[name]
-
-
-def faults() -> SearchStrategy[Fault]:
-    certain = st.sampled_from([RejectedError, UnreachableError]).map(lambda kind: Fault(kind.of("no"), "before"))
-    kinds: list[type[ApiError]] = [OutcomeUnknownError, ApiError]
-    unclear = st.builds(
-        lambda kind, when: Fault(kind.of("lost"), when), st.sampled_from(kinds), st.sampled_from(["before", "after"])
-    )
-    return certain | unclear
 
 
 def check_faults(world: World, broken: dict[int, Fault], parallelism: int) -> None:

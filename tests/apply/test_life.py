@@ -1,0 +1,312 @@
+"""A server's whole life: declarations, runs, faults and other people's edits in any order, and what always holds."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, replace
+from itertools import count
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import note, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
+
+from reconciler.apply.executor import ApplyOptions, execute
+from reconciler.model.account import Account, Fields
+from reconciler.model.change import Action, Change, Plan
+from reconciler.model.desired import DeleteLimit, Desired, Globs
+from reconciler.model.outcome import Outcome, Status
+from reconciler.plan.builder import PlanOptions, build_plan
+from reconciler.plan.fields import differing
+from tests.apply.hosts import Disturbed, Host, InMemory, OverHttp
+from tests.apply.runs import AT_ONCE, Listening
+from tests.plan.declarations import NO_LIMIT, SERVER
+from tests.worlds import ADDRESSES, BOUNDED, LONG, World, declarations, faults, worlds
+
+if TYPE_CHECKING:
+    import random
+
+    from hypothesis.strategies import DataObject
+
+    from tests.fake_server import Fault
+
+OPTIONS = PlanOptions(allow_empty=True, max_deletes=NO_LIMIT)
+NOT_KEPT = "did not keep"
+UNTOUCHED = (Status.FAILED, Status.SKIPPED, Status.NOT_ATTEMPTED)
+DIALECTS = {
+    "auth_field": ["hash_auth", "has_auth", "both"],
+    "passwords": ["shown", "absent", "null", "empty", "mask"],
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """What somebody else does to the account at a place in the list; ``call`` is the index of the call it precedes."""
+
+    call: int
+    place: int
+    removes: bool
+
+
+class Life(RuleBasedStateMachine):
+    """The server, what is declared for it, and what somebody else has done during the run under way."""
+
+    host: Host
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ports = count(2_000)
+        self.strangers = count(1)
+
+    def start(self, world: World, host: Host) -> None:
+        """Takes over a server and what is declared for it."""
+        self.world = world
+        self.desired = self.completed(world.desired)
+        self.host = host
+
+    def teardown(self) -> None:
+        if hasattr(self, "host"):
+            self.host.close()
+
+    # What may happen, in any order
+
+    @rule(data=st.data())
+    def declare(self, data: DataObject) -> None:
+        held = tuple(Account(fields, account_id) for account_id, fields in self.host.truth().items())
+        self.desired = self.completed(data.draw(declarations(held)))
+
+    @rule(data=st.data())
+    def somebody_creates(self, data: DataObject) -> None:
+        taken = {str(fields["email"]).removeprefix("p-").removeprefix("i-") for fields in self.host.truth().values()}
+        if free := [address for address in ADDRESSES if address not in taken]:
+            self.create_stranger(data.draw(st.sampled_from(free)))
+
+    @rule(place=st.integers(0, 9), removes=st.booleans())
+    def somebody_edits(self, place: int, removes: bool) -> None:
+        self.edit(Edit(0, place, removes))
+
+    @rule(order=st.randoms(use_true_random=False))
+    def planning_writes_nothing_and_does_not_depend_on_the_order(self, order: random.Random) -> None:
+        before = self.host.truth()
+        writer = Disturbed(self.host.writer)
+        current = list(writer.list_accounts())
+        plan = build_plan(self.desired, current, SERVER, OPTIONS)
+        declared = list(self.desired.accounts)
+        order.shuffle(current)
+        order.shuffle(declared)
+        assert build_plan(replace(self.desired, accounts=tuple(declared)), current, SERVER, OPTIONS) == plan
+        assert writer.calls == [("list", None)]
+        assert self.host.truth() == before
+
+    @rule(amount=st.integers(0, 100), percent=st.booleans(), only=st.sampled_from([(), ("a*",), ("[b-e]*",)]))
+    def deletes_stay_within_the_guard(self, amount: int, percent: bool, only: tuple[str, ...]) -> None:
+        current = self.host.writer.list_accounts()
+        limit = DeleteLimit(amount if percent else amount % 5, percent)
+        plan = build_plan(self.desired, current, SERVER, PlanOptions(max_deletes=limit, only=Globs(only)))
+        deleted = [change.address for change in plan.changes if change.action is Action.DELETE]
+        managed = [account for account in current if account.email not in self.desired.policy.ignore]
+        if plan.applicable:
+            assert limit.allows(len(deleted), len(managed))
+            assert len(deleted) < max(1, len(managed))
+        assert all(not address.startswith(("p-", "i-")) for address in deleted)
+        assert not only or all(address in Globs(only) for address in deleted)
+
+    @rule(
+        broken=st.dictionaries(st.integers(0, 8), faults(), min_size=1, max_size=4),
+        edits=st.lists(st.builds(Edit, st.integers(0, 8), st.integers(0, 9), st.booleans()), max_size=3),
+        newcomer=st.none() | st.integers(0, 5),
+        parallelism=st.sampled_from([1, 4]),
+    )
+    def run_in_trouble(
+        self, broken: dict[int, Fault], edits: list[Edit], newcomer: int | None, parallelism: int
+    ) -> None:
+        plan = self.plan()
+        if not plan.applicable:
+            return
+        before = self.host.truth()
+        held = {fields["email"] for fields in before.values()}
+        creates = [change.address for change in plan.changes if not change.before and change.address not in held]
+        if newcomer is not None and creates:
+            self.create_stranger(creates[newcomer % len(creates)])
+        writer = Disturbed(self.host.writer, faults=broken)
+        done: list[tuple[Edit, int, int | None]] = []
+        for edit in edits:
+            writer.strangers[edit.call].append(lambda edit=edit: done.extend(self.edit(edit)))  # type: ignore[misc]
+        outcomes = self.apply(plan, writer, parallelism)
+        note(f"calls: {writer.calls}")
+        note(f"edits: {done}")
+        for outcome in outcomes:
+            note(f"{outcome.action} {outcome.address} {outcome.id}: {outcome.status} {outcome.error} {outcome.note}")
+        self.check_nothing_is_lost_or_doubled(plan, before, done)
+        edited = {account_id for _, account_id, _ in done}
+        self.check_report(plan, outcomes, before, edited)
+        self.check_edits_survive(writer, done)
+        self.check_kept(plan, before, edited)
+
+    @precondition(lambda self: hasattr(self, "host"))
+    @rule(parallelism=st.sampled_from([1, 4]))
+    def run_in_peace(self, parallelism: int) -> None:
+        plan = self.plan()
+        if not plan.applicable:
+            return
+        before = self.host.truth()
+        outcomes = self.apply(plan, Disturbed(self.host.writer), parallelism)
+        refused = [one for one in outcomes if one.status is not Status.APPLIED]
+        if self.world.rules.keep_default:
+            defaults = {change.id for change in plan.changes if change.before and change.before.is_default}
+            waiting = "which did not succeed"
+            refused = [one for one in refused if one.id not in defaults and waiting not in (one.error or "")]
+        if self.world.rules.first_is_default:
+            refused = [one for one in refused if f"{NOT_KEPT} default" not in (one.error or "")]
+        assert refused == []
+        self.check_nothing_is_lost_or_doubled(plan, before, [])
+        self.check_report(plan, outcomes, before, set())
+        self.check_kept(plan, before, set())
+        if all(one.status is Status.APPLIED for one in outcomes):
+            again = self.plan()
+            assert (again.changes, again.errors) == ((), ())
+
+    # What is done
+
+    def completed(self, desired: Desired) -> Desired:
+        """A declaration that this server takes."""
+        return desired
+
+    def plan(self) -> Plan:
+        return build_plan(self.desired, self.host.writer.list_accounts(), SERVER, OPTIONS)
+
+    def apply(self, plan: Plan, writer: Disturbed, parallelism: int) -> tuple[Outcome, ...]:
+        options = ApplyOptions(parallelism=parallelism, adoption_delays=AT_ONCE)
+        return execute(plan, writer, options, stop=threading.Event(), listener=Listening())
+
+    def create_stranger(self, email: str) -> None:
+        self.host.add({"email": email, "name": f"Stranger {next(self.strangers)}", "smtp_server": "mx9.example.com"})
+
+    def edit(self, edit: Edit) -> list[tuple[Edit, int, int | None]]:
+        """Does it; returns what was done to which account: its new port, or ``None`` where it was removed."""
+        held = sorted(self.host.truth())
+        if not held:
+            return []
+        account_id = held[edit.place % len(held)]
+        if edit.removes:
+            self.host.remove(account_id)
+            return [(edit, account_id, None)]
+        port = next(self.ports)
+        self.host.move(account_id, port)
+        return [(edit, account_id, port)]
+
+    # What always holds
+
+    def check_nothing_is_lost_or_doubled(
+        self, plan: Plan, before: dict[int, Fields], done: list[tuple[Edit, int, int | None]]
+    ) -> None:
+        after = self.host.truth()
+        deleted = {change.id for change in plan.changes if change.action is Action.DELETE}
+        removed = {account_id for _, account_id, port in done if port is None}
+        assert set(before) - deleted - removed <= set(after)
+        addresses = [str(fields["email"]).casefold() for fields in after.values()]
+        assert sorted(addresses) == sorted(set(addresses))
+
+    def check_report(
+        self, plan: Plan, outcomes: tuple[Outcome, ...], before: dict[int, Fields], edited: set[int]
+    ) -> None:
+        after = self.host.truth()
+        steps = [step.change for step in plan.steps]
+        for index, (change, outcome) in enumerate(zip(plan.changes, outcomes, strict=True)):
+            if edited & {change.id, outcome.id}:
+                continue
+            if outcome.status is Status.APPLIED:
+                self.check_done(change, outcome, before, after)
+            elif outcome.status in UNTOUCHED and steps.count(index) == 1 and NOT_KEPT not in (outcome.error or ""):
+                self.check_untouched(change, before, after)
+
+    def check_done(self, change: Change, outcome: Outcome, before: dict[int, Fields], after: dict[int, Fields]) -> None:
+        if change.action is Action.DELETE:
+            assert change.id not in after
+            return
+        assert outcome.id is not None
+        now = after[outcome.id]
+        assert not differing(Account(now), change.managed)
+        if change.id is not None:
+            assert outcome.id == change.id
+            was = before[change.id]
+            hidden = {"password"} if change.managed.get("has_auth") is False else set()
+            free = set(was) - set(change.managed) - hidden - {"default"}
+            assert {name: now[name] for name in free} == {name: was[name] for name in free}
+
+    def check_untouched(self, change: Change, before: dict[int, Fields], after: dict[int, Fields]) -> None:
+        if change.id is not None:
+            assert self.but_for_default(after[change.id]) == self.but_for_default(before[change.id])
+            return
+        assert change.after is not None
+        new = [fields for account_id, fields in after.items() if account_id not in before]
+        mine = [fields for fields in new if fields["email"] == change.after.email]
+        assert all(str(fields["name"]).startswith("Stranger") for fields in mine)
+
+    def check_edits_survive(self, writer: Disturbed, done: list[tuple[Edit, int, int | None]]) -> None:
+        """An edit that came before the last look at the account was seen; the window between look and write is left."""
+        after = self.host.truth()
+        lasting = {account_id: (edit, port) for edit, account_id, port in done}
+        for account_id, (edit, port) in lasting.items():
+            if port is None:
+                assert account_id not in after
+            elif not writer.writes_next(account_id, edit.call) and not any(
+                other.call < edit.call and writer.writes_next(account_id, other.call)
+                for other, other_id, _ in done
+                if other_id == account_id
+            ):
+                assert after[account_id]["smtp_port"] == port
+
+    def check_kept(self, plan: Plan, before: dict[int, Fields], edited: set[int]) -> None:
+        after = self.host.truth()
+        for account in (*plan.kept, *plan.unchanged):
+            if account.id is not None and account.id not in edited:
+                assert self.but_for_default(after[account.id]) == self.but_for_default(before[account.id])
+
+    def but_for_default(self, fields: Fields) -> Fields:
+        """A server with a single default account clears the flag of the others by itself."""
+        return {**fields, "default": False} if self.world.rules.single_default else fields
+
+
+class InMemoryLife(Life):
+    """On a server without a network, with every rule that servers may have."""
+
+    @initialize(world=st.booleans().flatmap(lambda unique: worlds(unique=unique, stubborn=True)))
+    def begin(self, world: World) -> None:
+        self.start(world, InMemory(world))
+
+
+class OverHttpLife(Life):
+    """On the sandbox, in every dialect."""
+
+    @initialize(
+        world=st.booleans().flatmap(lambda unique: worlds(unique=unique, stubborn=True)),
+        dialect=st.fixed_dictionaries({name: st.sampled_from(values) for name, values in DIALECTS.items()}),
+    )
+    def begin(self, world: World, dialect: dict[str, str]) -> None:
+        rules = replace(world.rules, first_is_default=False, lower_case=False)
+        self.start(replace(world, rules=rules), OverHttp(replace(world, rules=rules), **dialect))
+
+    def completed(self, desired: Desired) -> Desired:
+        required: Fields = {"service": "other", "has_auth": False, "default": False}
+        accounts = [
+            replace(one, account=Account({**required, **one.account.fields}, one.account.id))
+            for one in desired.accounts
+        ]
+        return replace(desired, accounts=tuple(accounts))
+
+
+def test_whatever_happens_on_a_server_nothing_is_lost_doubled_or_misreported() -> None:
+    run_state_machine_as_test(InMemoryLife, settings=settings(BOUNDED, stateful_step_count=20))
+
+
+def test_whatever_happens_over_http_in_any_dialect_nothing_is_lost_doubled_or_misreported() -> None:
+    run_state_machine_as_test(OverHttpLife, settings=settings(BOUNDED, max_examples=15, stateful_step_count=10))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(("life", "examples"), [(InMemoryLife, 2_000), (OverHttpLife, 200)])
+def test_nothing_is_lost_doubled_or_misreported_in_many_lives(life: type[Life], examples: int) -> None:
+    run_state_machine_as_test(life, settings=settings(LONG, max_examples=examples, stateful_step_count=30))
