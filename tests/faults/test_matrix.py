@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.faults.case import tried
+from reconciler.model.outcome import Outcome, Status
+from tests.faults.case import converges, tried
+from tests.faults.command import APPLY, begun, finished
 from tests.faults.control import Remote, fault
 from tests.faults.kinds import KINDS
-from tests.faults.scenario import PLAIN, TANGLED, Scenario, run
+from tests.faults.scenario import PLAIN, TANGLED, Scenario, disagreements, losses, run
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,6 +53,26 @@ def test_a_fault_at_any_request_is_told_truly_and_made_good(
     for index in chosen:
         outcomes += tried(remote, PLAIN, path, [fault(kind, index)], parallelism=parallelism)
     note(kind, len(chosen), outcomes)
+
+
+@pytest.mark.parametrize(
+    ("kind", "index"), [(kind, 4 + 5 * at % 14) for at, kind in enumerate(KINDS) if kind != "down"]
+)
+def test_the_command_tells_a_fault_truly(remote: Remote, tmp_path: Path, note: Note, kind: str, index: int) -> None:
+    """A sample of the above with what users have: a process of its own, its exit code and its JSON."""
+    path = PLAIN.write(tmp_path)
+    url = remote.reset(PLAIN.seed, [fault(kind, index)])
+    code, out, err = finished(begun(tmp_path, url, *APPLY, "--timeout", "1", "-f", "json"))
+    accounts, _ = remote.state()
+    outcomes = [
+        Outcome(address=one["address"], action=one["action"], status=Status(one["status"]), error=one.get("error"))
+        for one in json.loads(out)["results"]
+    ]
+    found = [*losses(PLAIN, accounts), *disagreements(PLAIN, outcomes, accounts)]
+    complete = all(one.status is Status.APPLIED for one in outcomes)
+    assert (found, code) == ([], 0 if complete else 3), f"{kind} at request {index}: {err}"
+    converges(remote, PLAIN, path, url, f"{kind} at request {index}")
+    note("command", 1, Counter(one.status.value for one in outcomes))
 
 
 @pytest.mark.faults
