@@ -132,7 +132,7 @@ class OverHttp:
 
 @dataclass(eq=False)
 class Disturbed:
-    """An ``AccountWriter`` over another one; takes one call at a time, so that "just before a call" means just that.
+    """An ``AccountWriter`` over another one, for one write after the other.
 
     Attributes:
         calls: Method and subject (id or address) of every call, in the order in which they were served.
@@ -144,9 +144,6 @@ class Disturbed:
     calls: list[tuple[str, int | str | None]] = field(default_factory=list)
     faults: dict[int, Fault] = field(default_factory=dict)
     strangers: defaultdict[int, list[Callable[[], None]]] = field(default_factory=lambda: defaultdict(list))
-
-    def __post_init__(self) -> None:
-        self._lock = threading.Lock()
 
     def list_accounts(self) -> tuple[Account, ...]:
         return self._serve("list", None, self.inner.list_accounts)
@@ -167,18 +164,17 @@ class Disturbed:
         self._serve("test", str(fields["email"]), lambda: self.inner.test_account(fields, to_email))
 
     def _serve(self, method: str, subject: int | str | None, serve: Callable[[], T]) -> T:
-        with self._lock:
-            index = len(self.calls)
-            for act in self.strangers[index]:
-                act()
-            self.calls.append((method, subject))
-            fault = self.faults.get(index)
-            if fault and fault.when == "before":
-                raise fault.error
-            answer = serve()
-            if fault:
-                raise fault.error
-            return answer
+        index = len(self.calls)
+        for act in self.strangers[index]:
+            act()
+        self.calls.append((method, subject))
+        fault = self.faults.get(index)
+        if fault and fault.when == "before":
+            raise fault.error
+        answer = serve()
+        if fault:
+            raise fault.error
+        return answer
 
     def writes_next(self, account_id: int, index: int) -> bool:
         """Whether an account had been read, and was not yet written, when call ``index`` came: the window."""

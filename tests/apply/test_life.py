@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import note, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
 from reconciler.apply.executor import ApplyOptions, execute
 from reconciler.model.account import Account, Fields
@@ -50,7 +50,10 @@ class Edit:
 
 
 class Life(RuleBasedStateMachine):
-    """The server, what is declared for it, and what somebody else has done during the run under way."""
+    """The server and what is declared for it.
+
+    One write after the other, so that the same life can be lived again; several at once are in ``test_convergence``.
+    """
 
     host: Host
 
@@ -116,11 +119,8 @@ class Life(RuleBasedStateMachine):
         broken=st.dictionaries(st.integers(0, 8), faults(), min_size=1, max_size=4),
         edits=st.lists(st.builds(Edit, st.integers(0, 8), st.integers(0, 9), st.booleans()), max_size=3),
         newcomer=st.none() | st.integers(0, 5),
-        parallelism=st.sampled_from([1, 4]),
     )
-    def run_in_trouble(
-        self, broken: dict[int, Fault], edits: list[Edit], newcomer: int | None, parallelism: int
-    ) -> None:
+    def run_in_trouble(self, broken: dict[int, Fault], edits: list[Edit], newcomer: int | None) -> None:
         plan = self.plan()
         if not plan.applicable:
             return
@@ -133,7 +133,7 @@ class Life(RuleBasedStateMachine):
         done: list[tuple[Edit, int, int | None]] = []
         for edit in edits:
             writer.strangers[edit.call].append(lambda edit=edit: done.extend(self.edit(edit)))  # type: ignore[misc]
-        outcomes = self.apply(plan, writer, parallelism)
+        outcomes = self.apply(plan, writer)
         note(f"calls: {writer.calls}")
         note(f"edits: {done}")
         for outcome in outcomes:
@@ -144,14 +144,13 @@ class Life(RuleBasedStateMachine):
         self.check_edits_survive(writer, done)
         self.check_kept(plan, before, edited)
 
-    @precondition(lambda self: hasattr(self, "host"))
-    @rule(parallelism=st.sampled_from([1, 4]))
-    def run_in_peace(self, parallelism: int) -> None:
+    @rule()
+    def run_in_peace(self) -> None:
         plan = self.plan()
         if not plan.applicable:
             return
         before = self.host.truth()
-        outcomes = self.apply(plan, Disturbed(self.host.writer), parallelism)
+        outcomes = self.apply(plan, Disturbed(self.host.writer))
         refused = [one for one in outcomes if one.status is not Status.APPLIED]
         if self.world.rules.keep_default:
             defaults = {change.id for change in plan.changes if change.before and change.before.is_default}
@@ -176,8 +175,8 @@ class Life(RuleBasedStateMachine):
     def plan(self) -> Plan:
         return build_plan(self.desired, self.host.writer.list_accounts(), SERVER, OPTIONS)
 
-    def apply(self, plan: Plan, writer: Disturbed, parallelism: int) -> tuple[Outcome, ...]:
-        options = ApplyOptions(parallelism=parallelism, adoption_delays=AT_ONCE)
+    def apply(self, plan: Plan, writer: Disturbed) -> tuple[Outcome, ...]:
+        options = ApplyOptions(parallelism=1, adoption_delays=AT_ONCE)
         return execute(plan, writer, options, stop=threading.Event(), listener=Listening())
 
     def create_stranger(self, email: str) -> None:
