@@ -31,8 +31,8 @@ test: $(READY) ## Run the test suite (minutes; COVER=1 with branch coverage); sl
 	@$(BIN)/pytest -n $(JOBS) $(if $(COVER),--cov --cov-report=term --cov-fail-under=95)
 
 .PHONY: slow
-slow: $(READY) ## Properties with many examples, plain installs
-	@PROPERTY_PROFILE=thorough $(BIN)/pytest -n $(JOBS) -m "slow and not (faults or act)" --timeout 900
+slow: $(READY) ## Properties with many examples
+	@PROPERTY_PROFILE=thorough $(BIN)/pytest -n $(JOBS) -m "(slow or hypothesis) and not (faults or act)" --timeout 900
 
 .PHONY: faults
 faults: $(READY) ## Every fault at every request, every crash (many minutes)

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 settings.register_profile("bounded", max_examples=60, deadline=None)
 settings.register_profile("thorough", max_examples=2000, deadline=None)
 BOUNDED = settings(settings.get_profile(os.environ.get("PROPERTY_PROFILE", "bounded")))
-LONG = settings(settings.get_profile("thorough"))
 ADDRESSES = [f"{name}@example.com" for name in "abcdef"]
 NAMES = ["Alerts", "Backup", "Certs", "Desk", "Events", "Fax"]
 KEPT = Policy(protect=Globs(("p-*",)), ignore=Globs(("i-*",)))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
@@ -16,7 +15,7 @@ from reconciler.plan.builder import PlanOptions, build_plan
 from reconciler.plan.fields import differing
 from tests.apply.runs import AT_ONCE, Listening
 from tests.plan.declarations import NO_LIMIT, SERVER
-from tests.worlds import BOUNDED, LONG, World, faults, worlds
+from tests.worlds import BOUNDED, World, faults, worlds
 
 if TYPE_CHECKING:
     from reconciler.model.account import Account
@@ -58,14 +57,6 @@ def test_one_run_converges(world: World, parallelism: int) -> None:
 @given(worlds(unique=True), st.sampled_from([1, 4]))
 @BOUNDED
 def test_no_uniqueness_rule_is_broken_on_the_way(world: World, parallelism: int) -> None:
-    check_one_run(world, parallelism)
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(900)
-@given(worlds(unique=True), st.sampled_from([1, 4]))
-@LONG
-def test_no_uniqueness_rule_is_broken_on_the_way_in_many_worlds(world: World, parallelism: int) -> None:
     check_one_run(world, parallelism)
 
 
@@ -157,16 +148,6 @@ def test_a_fault_loses_nothing_doubles_nothing_and_is_reported_as_it_is(
 @given(worlds(), st.dictionaries(st.integers(0, 25), faults(), min_size=2, max_size=2), st.sampled_from([1, 4]))
 @BOUNDED
 def test_two_faults_lose_nothing_double_nothing_and_are_reported_as_they_are(
-    world: World, broken: dict[int, Fault], parallelism: int
-) -> None:
-    check_faults(world, broken, parallelism)
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(900)
-@given(worlds(), st.dictionaries(st.integers(0, 15), faults(), min_size=1, max_size=4), st.sampled_from([1, 4]))
-@LONG
-def test_many_faults_lose_nothing_double_nothing_and_are_reported_as_they_are(
     world: World, broken: dict[int, Fault], parallelism: int
 ) -> None:
     check_faults(world, broken, parallelism)
