@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Protocol
 
 from reconciler.apply.crew import Abort, Crew
 from reconciler.apply.newcomers import ADOPTION_DELAYS
-from reconciler.apply.result import NO_TURN, StepResult, words
+from reconciler.apply.result import NO_TURN, StepResult, internal_error, words
 from reconciler.apply.write import StepWriter
 from reconciler.errors import ReconcilerError
 from reconciler.model.outcome import Outcome, Status
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from reconciler.model.change import Change, Plan, Step
     from reconciler.model.ports import AccountWriter
@@ -51,12 +51,14 @@ class ApplyOptions:
         on_failure: What a failure means for the rest.
         recheck: List the accounts once before the first create, so that one that appeared since is not doubled.
         adoption_delays: Seconds before each look for an account whose creation got no clear answer.
+        explain_bug: Says in the report what a bug is that ended a single step; called from several threads at once.
     """
 
     parallelism: int = 10
     on_failure: OnFailure = OnFailure.CONTINUE
     recheck: bool = True
     adoption_delays: tuple[float, ...] = ADOPTION_DELAYS
+    explain_bug: Callable[[Exception], str] = internal_error
 
 
 def execute(
@@ -77,20 +79,22 @@ def execute(
     """
     rollback = options.on_failure is OnFailure.ROLLBACK
     steps = StepWriter(plan, writer, stop, rollback=rollback, recheck=options.recheck, delays=options.adoption_delays)
-    run = _Run(plan, steps, listener, stop)
-    run.work(options)
+    run = _Run(plan, steps, listener, stop, options)
+    run.work()
     return tuple(run.outcomes())
 
 
 class _Run:
     """A plan being carried out; its state is touched by the calling thread alone."""
 
-    def __init__(self, plan: Plan, writer: StepWriter, listener: Listener, stop: threading.Event) -> None:
+    def __init__(
+        self, plan: Plan, writer: StepWriter, listener: Listener, stop: threading.Event, options: ApplyOptions
+    ) -> None:
         self.plan = plan
         self.writer = writer
         self.listener = listener
         self.stop = stop
-        self.stop_at_failure = False
+        self.options = options
         self.failed = False
         self.results: dict[int, StepResult] = {}
         self.begun = 0
@@ -105,10 +109,9 @@ class _Run:
         self.ready = deque(index for index in free if not plan.steps[index].last)
         self.last = [index for index in free if plan.steps[index].last]
 
-    def work(self, options: ApplyOptions) -> None:
+    def work(self) -> None:
         """Hands out steps and takes in results until nothing is left to do. Steps left behind are unknown."""
-        self.stop_at_failure = options.on_failure is OnFailure.STOP
-        crew = Crew(max(1, min(options.parallelism, len(self.plan.steps))), self._carry_out)
+        crew = Crew(max(1, min(self.options.parallelism, len(self.plan.steps))), self._carry_out)
         for index in crew.drive(self._next, self._take_in):
             self.stop.set()
             self.results[index] = StepResult(Status.UNKNOWN, error="interrupted while the write was under way")
@@ -128,20 +131,23 @@ class _Run:
         try:
             self.listener.before(change, step)
         except Exception as error:  # noqa: BLE001 - what the listener cannot note down is not written
-            return StepResult(Status.FAILED, change.id, f"not written: {_reason(error)}")
+            return StepResult(Status.FAILED, change.id, f"not written: {self._reason(error)}")
         try:
             result = self.writer.run(step)
         except Exception as bug:  # noqa: BLE001 - a bug in one step must not lose the report of the others
-            result = StepResult(Status.UNKNOWN, change.id, _reason(bug))
+            result = StepResult(Status.UNKNOWN, change.id, self._reason(bug))
         try:
             self.listener.after(change, step, result)
         except Exception as error:  # noqa: BLE001 - the write stays what it is
-            note = f"the outcome could not be noted: {_reason(error)}"
+            note = f"the outcome could not be noted: {self._reason(error)}"
             result = replace(result, note=f"{result.note}; {note}" if result.note else note)
         return result
 
+    def _reason(self, error: Exception) -> str:
+        return words(error) if isinstance(error, ReconcilerError) else self.options.explain_bug(error)
+
     def _next(self) -> int | None:
-        if self.stop.is_set() or (self.failed and self.stop_at_failure):
+        if self.stop.is_set() or (self.failed and self.options.on_failure is OnFailure.STOP):
             return None
         if not self.ready and self.last and self.idle:
             self.ready.extend(self.last)
@@ -182,10 +188,6 @@ class _Run:
 
 
 _NOT_ATTEMPTED = StepResult(Status.NOT_ATTEMPTED, error=NO_TURN)
-
-
-def _reason(error: Exception) -> str:
-    return words(error) if isinstance(error, ReconcilerError) else f"internal error ({type(error).__name__})"
 
 
 def _outcome(change: Change, results: list[StepResult]) -> Outcome:

@@ -31,6 +31,11 @@ IN_PLACE = "was in place already; nothing written"
 NO_TURN = "the run ended before its turn"
 
 
+def internal_error(bug: Exception) -> str:
+    """A bug as part of a sentence in a report; its own words may hold a secret."""
+    return f"internal error ({type(bug).__name__})"
+
+
 def words(error: ReconcilerError) -> str:
     """An error as part of a sentence in a report."""
     return "; ".join(problem.message for problem in error.problems)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from reconciler.apply.crew import Crew
-from reconciler.apply.result import NO_TURN, words
+from reconciler.apply.result import NO_TURN, internal_error, words
 from reconciler.errors import ApiError, RejectedError, UnreachableError
 from reconciler.model.account import known
 from reconciler.model.outcome import Outcome, Status, TestOutcome
@@ -13,7 +13,7 @@ from reconciler.model.secret import UNKNOWN
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from reconciler.model.ports import AccountWriter
     from reconciler.model.trial import Trial
@@ -35,24 +35,30 @@ def attempt(server: AccountWriter, trial: Trial) -> TestOutcome:
 
 
 def attempt_all(
-    server: AccountWriter, trials: Sequence[Trial], *, parallelism: int, stop: threading.Event
+    server: AccountWriter,
+    trials: Sequence[Trial],
+    *,
+    parallelism: int,
+    stop: threading.Event,
+    explain_bug: Callable[[Exception], str] = internal_error,
 ) -> tuple[Outcome, ...]:
     """Tries several accounts at the same time.
 
+    A bug that ends a single test is ``explain_bug`` 's to put into words; it is called from several threads at once.
     Those not begun when ``stop`` is set are not attempted; those in flight when ``Abort`` is raised are unknown.
     """
     results: dict[int, Outcome] = {}
     rest = iter(range(len(trials)))
-    crew = Crew(max(1, min(parallelism, len(trials))), lambda index: _tested(server, trials[index]))
+    crew = Crew(max(1, min(parallelism, len(trials))), lambda index: _tested(server, trials[index], explain_bug))
     lost = crew.drive(lambda: None if stop.is_set() else next(rest, None), results.__setitem__)
     return tuple(results.get(index) or _untested(trial, begun=index in lost) for index, trial in enumerate(trials))
 
 
-def _tested(server: AccountWriter, trial: Trial) -> Outcome:
+def _tested(server: AccountWriter, trial: Trial, explain_bug: Callable[[Exception], str]) -> Outcome:
     try:
         tested = attempt(server, trial)
     except Exception as bug:  # noqa: BLE001 - a bug in one test must not lose the report of the others
-        return _outcome(trial, Status.UNKNOWN, f"internal error ({type(bug).__name__})")
+        return _outcome(trial, Status.UNKNOWN, explain_bug(bug))
     status = Status.APPLIED if tested.passed else Status.FAILED
     return _outcome(trial, status, tested.error, tested)
 

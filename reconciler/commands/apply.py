@@ -129,8 +129,13 @@ def _execute(
     running: ApplyFlags,
 ) -> Report:
     from reconciler.apply.executor import ApplyOptions, OnFailure, execute
+    from reconciler.commands.crash import CrashLogs
 
-    options = ApplyOptions(parallelism=running.parallelism, on_failure=OnFailure(running.on_failure))
+    options = ApplyOptions(
+        parallelism=running.parallelism,
+        on_failure=OnFailure(running.on_failure),
+        explain_bug=CrashLogs(invocation.redactor).explain,
+    )
     started_at = datetime.now(UTC)
     with progress(invocation, len(plan.steps)) as shown:
         listener = Listeners(recorder, shown)

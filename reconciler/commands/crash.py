@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import platform
 import tempfile
+import threading
 import traceback
 from typing import TYPE_CHECKING, Final
 
 from reconciler import __version__
+from reconciler.apply.result import internal_error
 from reconciler.model.redaction import without_labelled
 
 if TYPE_CHECKING:
@@ -19,6 +21,23 @@ if TYPE_CHECKING:
 _TELLING: Final = (AttributeError, ImportError, NameError, NotImplementedError, TypeError)
 """Exceptions whose message names parts of the program. That of any other may be the very value that it stumbled on,
 and a value that is not known as a secret yet cannot be masked."""
+
+
+class CrashLogs:
+    """Explains the bugs that end a single step or test. One that ends many is logged once. Thread-safe."""
+
+    def __init__(self, redactor: Redactor) -> None:
+        self._redactor = redactor
+        self._lock = threading.Lock()
+        self._logs: dict[str, str] = {}
+
+    def explain(self, bug: Exception) -> str:
+        """Logs the bug; returns what the report says of it."""
+        told = "\n".join(_told(bug))
+        with self._lock:
+            if told not in self._logs:
+                self._logs[told] = write_crash_log(bug, self._redactor)
+            return f"{internal_error(bug)}; please report it with {self._logs[told]}, after looking through it"
 
 
 def write_crash_log(bug: BaseException, redactor: Redactor) -> str:

@@ -57,6 +57,7 @@ def test(  # noqa: PLR0913 - one for each option of the command line
     What the YAML leaves open is taken from the account on the server.
     """
     from reconciler.apply.trial import attempt_all
+    from reconciler.commands.crash import CrashLogs
     from reconciler.plan.trials import trials_of
 
     surroundings = wiring.Surroundings(invocation.redactor)
@@ -69,7 +70,13 @@ def test(  # noqa: PLR0913 - one for each option of the command line
         trials = trials_of(desired, writer.list_accounts(), only=Globs(only), to_email=to_email)
         with interruptible(surroundings.stop, invocation) as interruption:
             invocation.acted = True
-            outcomes = attempt_all(writer, trials, parallelism=parallelism, stop=surroundings.stop)
+            outcomes = attempt_all(
+                writer,
+                trials,
+                parallelism=parallelism,
+                stop=surroundings.stop,
+                explain_bug=CrashLogs(invocation.redactor).explain,
+            )
             interruption.run_ended()
             report = Report(
                 server=named,

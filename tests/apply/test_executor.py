@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from reconciler.apply.executor import Abort, OnFailure, _Run
+from reconciler.apply.executor import Abort, ApplyOptions, OnFailure, _Run
 from reconciler.apply.result import StepResult
 from reconciler.apply.write import StepWriter
 from reconciler.errors import RejectedError, UnreachableError
@@ -144,7 +144,7 @@ def test_a_delete_that_frees_nothing_is_not_begun_while_anything_is_under_way() 
     server = FakeServer.holding({"email": "d@x"})
     plan = planned(server, declare("n@x", name="N"))
     stop = threading.Event()
-    run = _Run(plan, StepWriter(plan, server, stop, rollback=False), Listening(), stop)
+    run = _Run(plan, StepWriter(plan, server, stop, rollback=False), Listening(), stop, ApplyOptions())
     assert (run._next(), run._next()) == (0, None)
     run._take_in(0, StepResult(Status.APPLIED))
     assert (run._next(), run._next()) == (1, None)

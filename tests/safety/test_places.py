@@ -7,17 +7,20 @@ import signal
 import subprocess
 import sys
 import threading
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from reconciler import wiring
+from reconciler.apply import trial
+from reconciler.apply.write import StepWriter
 from reconciler.report.formats import PLAN_FORMATS, VALIDATION_FORMATS
 from tests.http_server import Hang, Request, ScriptedServer, Step
 from tests.safety.canaries import TOKEN, Canaries
 from tests.safety.gossip import Gossip, serve
-from tests.safety.test_secrets import APPLY, assert_silent, declare, gossip_about, on_server, run
+from tests.safety.test_secrets import APPLY, TRY, assert_silent, declare, gossip_about, on_server, run
 
 if TYPE_CHECKING:
     from tests.safety.runs import Desk
@@ -152,19 +155,36 @@ def test_a_crash_leaves_a_log_without_secrets(
     assert_silent(canaries, traces)
 
 
-def test_a_bug_in_a_worker_is_told_without_its_words(
-    desk: Desk, canaries: Canaries, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("command", "owner", "name"), [(APPLY, StepWriter, "run"), (TRY, trial, "attempt")], ids=["apply", "test"]
+)
+def test_a_bug_in_a_worker_leaves_a_log_without_secrets_and_the_report_of_the_others(
+    desk: Desk,
+    canaries: Canaries,
+    monkeypatch: pytest.MonkeyPatch,
+    command: tuple[str, ...],
+    owner: object,
+    name: str,
 ) -> None:
     gossip = gossip_about(desk, canaries)
     unknown = canaries.new("a value that nobody knows to be a secret")
+    work, calls = getattr(owner, name), count()
 
-    def crash(*_: object) -> None:
-        raise ValueError(unknown)
+    def crash(*arguments: object) -> object:
+        if next(calls) < 2:
+            raise ValueError(unknown)
+        return work(*arguments)
 
-    monkeypatch.setattr("reconciler.apply.write.StepWriter.run", crash)
-    traces = run(desk, gossip, (*APPLY, "-v"))
+    monkeypatch.setattr(owner, name, crash)
+    traces = run(desk, gossip, (*command, "-v", "-f", "json"))
+    (log,) = (path for path in traces.texts if path.startswith("reconciler-crash-"))
+    results = json.loads(traces.texts["stdout"])["results"]
+    told = f"internal error (ValueError); please report it with {desk.outputs / log}, after looking through it"
     assert traces.code == 3
-    assert "internal error (ValueError)" in traces.whole
+    assert [one["error"] for one in results if one["status"] == "unknown"] == [told, told]
+    assert {one["status"] for one in results} > {"unknown"}
+    assert "builtins.ValueError: (its message is left out: it may hold a secret)" in traces.texts[log]
+    assert ", in crash" in traces.texts[log]
     assert_silent(canaries, traces)
 
 
