@@ -508,6 +508,17 @@ def test_a_first_step_that_goes_wrong_is_the_outcome() -> None:
     ]
 
 
+def test_a_first_step_without_a_clear_answer_may_have_given_the_temporary_name() -> None:
+    server = FakeServer.holding(*SWAPPED, rules=UNIQUE)
+    plan = planned(server, *SWAP)
+    server.script("update", Fault(lost()))
+    assert said(carry_out(plan, server)) == [
+        "update a@x: unknown (the account may have its temporary name: connection reset;"
+        " read again, not in place so far)",
+        "update b@x: skipped (needs the change of a@x, which did not succeed)",
+    ]
+
+
 def test_an_exchange_that_is_in_place_already_is_not_undone_for_its_temporary_name() -> None:
     server = FakeServer.holding(*SWAPPED)
     plan = planned(server, *SWAP)
