@@ -30,7 +30,7 @@ class Patience:
         self._over = False
 
     def renew(self) -> None:
-        """Forgets what was asked of an earlier run."""
+        """Forgets what was asked of a run that is over."""
         self._over = False
 
     def end(self) -> None:

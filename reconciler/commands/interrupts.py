@@ -34,13 +34,13 @@ def interruptible(stop: threading.Event, invocation: Invocation) -> Iterator[Int
     from reconciler.apply.crew import PATIENCE
 
     interruption = Interruption(stop, invocation, PATIENCE)
-    PATIENCE.renew()
     former = _install(interruption.handle)
     try:
         yield interruption
     finally:
         for number, handler in former.items():
             signal.signal(number, handler)
+        PATIENCE.renew()
 
 
 class Interruption:
