@@ -50,6 +50,8 @@ class Interruption:
         self._patience = patience
         self._stop = stop
         self._invocation = invocation
+        self._asked = 0
+        self._heeded = False
         self._ended = False
 
     def run_ended(self) -> None:
@@ -57,17 +59,23 @@ class Interruption:
         self._ended = True
 
     def handle(self, number: int, _frame: FrameType | None) -> None:
-        """Handles a signal."""
+        """Handles a signal, which may come in the midst of handling another one."""
         if number == signal.SIGHUP:
             let_go_of_terminal()
-        if not self._stop.is_set():
+        self._asked += 1
+        if self._asked == 1:
+            # Setting takes a lock: whatever comes meanwhile must neither set it too, nor end this halfway.
             self._stop.set()
-            if not self._invocation.quiet and not self._ended:
-                _say(_NOTE)
-        elif self._ended:
+            self._heeded = True
+        if self._heeded and self._asked > 1:
+            self._insist()
+        elif self._heeded and not self._invocation.quiet and not self._ended:
+            _say(_NOTE)
+
+    def _insist(self) -> None:
+        if self._ended:
             raise KeyboardInterrupt
-        else:
-            self._patience.end()
+        self._patience.end()
 
 
 def let_go_of_terminal() -> None:

@@ -10,11 +10,18 @@ from typing import TYPE_CHECKING, Any
 from tests.faults.scenario import SECRETS, TOKEN
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 
-def begun(folder: Path, url: str, *arguments: str, **more: Any) -> subprocess.Popen[str]:  # noqa: ANN401 - Popen's own
-    """Starts the command in ``folder``."""
+def begun(
+    folder: Path,
+    url: str,
+    *arguments: str,
+    environ: Mapping[str, str] | None = None,
+    **more: Any,  # noqa: ANN401 - Popen's own
+) -> subprocess.Popen[str]:
+    """Starts the command in ``folder``, with ``environ`` added to its environment."""
     coverage = {name: value for name, value in os.environ.items() if name.startswith("COVERAGE")}
     options: dict[str, Any] = {
         "stdout": subprocess.PIPE,
@@ -25,7 +32,7 @@ def begun(folder: Path, url: str, *arguments: str, **more: Any) -> subprocess.Po
     return subprocess.Popen(
         [sys.executable, "-m", "reconciler", *arguments],
         cwd=folder,
-        env={"PATH": os.environ["PATH"], "RECONCILER_URL": url, **TOKEN, **SECRETS, **coverage},
+        env={"PATH": os.environ["PATH"], "RECONCILER_URL": url, **TOKEN, **SECRETS, **coverage, **(environ or {})},
         text=True,
         **options,
     )

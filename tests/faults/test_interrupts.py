@@ -2,26 +2,78 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import pty
+import select
 import signal
+import subprocess
+import threading
 from collections import Counter
+from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 import pytest
 
+from reconciler.apply.crew import PATIENCE, Abort
+from reconciler.commands.interrupts import interruptible
+from reconciler.commands.invocation import Invocation
 from tests.faults.case import unlike, writes
 from tests.faults.command import APPLY, begun, finished
 from tests.faults.control import Remote, fault
 from tests.faults.scenario import PLAIN
+from tests.http_server import Request, ScriptedServer, Step, json_reply
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+MANY = 60
+"""Accounts whose report takes more than the smallest pipe holds."""
+WAIT = "import sys\nsys.stderr.write('here\\n')\nsys.stderr.flush()\nsys.stdin.read()\n"
 SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 FIRST_WRITE = 4
 DONE = "Done: 8 applied"
+
+
+def declare(folder: Path, count: int) -> None:
+    accounts = "".join(
+        f"  - {{email: a{n}@example.com, name: A{n}, service: other, smtp_server: s}}\n" for n in range(count)
+    )
+    (folder / "accounts.yaml").write_text(f"version: 1\naccounts:\n{accounts}")
+
+
+def stuck_in_its_report(remote: Remote, folder: Path, place: str) -> tuple[subprocess.Popen[str], int]:
+    """A command in the midst of writing its report where it takes up no more, and the end to read it from."""
+    declare(folder, MANY)
+    url = remote.reset([])
+    arguments = ["apply", "accounts.yaml", "--auto-approve", "-q", "-f", "json"]
+    if place == "pipe":
+        reading, writing = os.pipe()
+    else:
+        os.mkfifo(folder / "report")
+        reading, writing = os.open(folder / "report", os.O_RDONLY | os.O_NONBLOCK), os.open(os.devnull, os.O_WRONLY)
+        os.set_blocking(reading, True)
+        arguments += ["-o", "report"]
+    fcntl.fcntl(reading, fcntl.F_SETPIPE_SZ, 1)
+    process = begun(folder, url, *arguments, stdout=writing)
+    os.close(writing)
+    assert select.select([reading], [], [], 30)[0]
+    return process, reading
+
+
+def waiting_in(folder: Path, name: str, source: str, *arguments: str) -> subprocess.Popen[str]:
+    """A command that has come to where a module of somebody else's, found before any other, waits."""
+    (folder / "modules").mkdir()
+    (folder / "modules" / name).write_text(source)
+    process = begun(folder, "", *arguments, environ={"PYTHONPATH": str(folder / "modules")}, stdin=subprocess.PIPE)
+    assert process.stderr is not None
+    assert process.stderr.readline() == "here\n"
+    return process
+
+
+def statuses(report: str) -> Counter[str]:
+    return Counter(one["status"] for one in json.loads(report)["results"])
 
 
 def prepared(remote: Remote, folder: Path, *faults: dict[str, object]) -> str:
@@ -54,7 +106,103 @@ def test_a_second_signal_does_not_wait_for_what_is_in_flight(
     process.send_signal(number)
     code, out, _ = finished(process)
     assert code == 130
-    assert Counter(one["status"] for one in json.loads(out)["results"]) == {"unknown": 1, "not_attempted": 7}
+    assert statuses(out) == {"unknown": 1, "not_attempted": 7}
+
+
+def test_a_signal_after_the_last_write_leaves_the_report_whole(tmp_path: Path) -> None:
+    written, answer = threading.Event(), threading.Event()
+
+    def respond(request: Request) -> Step:
+        if request.method == "GET":
+            return json_reply([])
+        if request.path.endswith("/token"):
+            return json_reply({"access_token": "token"})
+        written.set()
+        answer.wait(10)
+        assert isinstance(request.json, dict)
+        return json_reply({**request.json, "id": 1}, 201)
+
+    declare(tmp_path, 1)
+    with ScriptedServer(respond=respond) as server:
+        process = begun(tmp_path, server.url, *APPLY, "-f", "json")
+        assert written.wait(10)
+        process.send_signal(signal.SIGINT)
+        assert process.stderr is not None
+        assert any(line.startswith("Interrupted: ") for line in process.stderr)
+        answer.set()
+        code, out, _ = finished(process)
+    assert (code, statuses(out)) == (130, {"applied": 1})
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+@pytest.mark.parametrize("place", ["pipe", "file"])
+def test_a_signal_while_the_report_is_written_leaves_it_whole(
+    remote: Remote, tmp_path: Path, place: str, number: signal.Signals
+) -> None:
+    process, reading = stuck_in_its_report(remote, tmp_path, place)
+    process.send_signal(number)
+    with open(reading, encoding="utf-8") as pipe:  # noqa: PTH123 - a plain descriptor
+        report = pipe.read()
+    assert (statuses(report), finished(process)) == ({"applied": MANY}, (0, "", ""))
+
+
+@pytest.mark.parametrize("place", ["pipe", "file"])
+def test_a_second_signal_while_the_report_is_written_ends_the_command_in_words(
+    remote: Remote, tmp_path: Path, place: str
+) -> None:
+    process, reading = stuck_in_its_report(remote, tmp_path, place)
+    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGTERM)  # another one, as two of a kind may arrive as one
+    told = "\nerror: interrupted; the run had ended, but its report is not complete\n"
+    assert finished(process) == (130, "", told)
+    os.close(reading)
+
+
+class Shaken(threading.Event):
+    """An event in the midst of whose setting another signal comes."""
+
+    times_set = 0
+
+    def set(self) -> None:
+        self.times_set += 1
+        if self.times_set == 1:
+            signal.raise_signal(signal.SIGTERM)
+        super().set()
+
+
+def test_a_second_signal_in_the_midst_of_the_first_waits_for_it_and_counts() -> None:
+    stop = Shaken()
+    with interruptible(stop, Invocation(quiet=True)) as interruption:
+        interruption.run_ended()
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert (stop.times_set, stop.is_set()) == (1, True)
+
+
+def test_a_second_signal_while_nothing_is_waited_for_ends_the_next_waiting_and_nothing_else() -> None:
+    queue: SimpleQueue[str] = SimpleQueue()
+    queue.put("a result")
+    with interruptible(threading.Event(), Invocation(quiet=True)):
+        signal.raise_signal(signal.SIGINT)
+        assert PATIENCE.wait(queue) == "a result"
+        signal.raise_signal(signal.SIGINT)
+        with pytest.raises(Abort):
+            PATIENCE.wait(queue)
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+@pytest.mark.parametrize(
+    ("module", "code", "told"),
+    [("click", None, ""), ("yaml", 130, "\nerror: interrupted; nothing was written\n")],
+    ids=["of the command line", "of a command"],
+)
+def test_a_signal_during_the_imports_shows_no_traceback(
+    tmp_path: Path, number: signal.Signals, module: str, code: int | None, told: str
+) -> None:
+    declare(tmp_path, 1)
+    process = waiting_in(tmp_path, f"{module}.py", WAIT, "validate", "accounts.yaml")
+    process.send_signal(number)
+    assert finished(process) == (-number if code is None else code, "", told)
 
 
 def test_a_pipe_closed_while_planning_ends_quietly(remote: Remote, tmp_path: Path) -> None:
