@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import sys
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, NoReturn
@@ -88,7 +89,15 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         code = _run(cache(_begin), arguments)
     except KeyboardInterrupt:  # again, while the first was being told of
         code = 130
+    _leave_signals()
     sys.exit(code)
+
+
+def _leave_signals() -> None:
+    """From here on a signal ends the process without a word: an exception would be shown, and nobody takes it."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _open_what_is_closed() -> None:
@@ -137,7 +146,7 @@ def _explain(invocation: Invocation, error: BaseException) -> int:
     if isinstance(error, OSError) and _is_of_output(error):
         return _fail(invocation, unwritten(error))
     if isinstance(error, KeyboardInterrupt | click.Abort):
-        what = "the run had ended, but its report is not complete" if invocation.acted else "nothing was written"
+        what = "the run had ended, but its report may not be complete" if invocation.acted else "nothing was written"
         problem = Problem(kind="interrupted", message=f"interrupted; {what}")
         invocation.problems([problem])
         if not invocation.acted:
@@ -168,8 +177,6 @@ def _fail(invocation: Invocation, error: ReconcilerError) -> int:
     from reconciler.errors import OutputError, ReaderGoneError
 
     if isinstance(error, ReaderGoneError):
-        import signal
-
         return 128 + signal.SIGPIPE
     invocation.problems(error.problems)
     if not isinstance(error, OutputError):

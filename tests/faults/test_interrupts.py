@@ -153,7 +153,7 @@ def test_a_second_signal_while_the_report_is_written_ends_the_command_in_words(
     process, reading = stuck_in_its_report(remote, tmp_path, place)
     process.send_signal(signal.SIGINT)
     process.send_signal(signal.SIGTERM)  # another one, as two of a kind may arrive as one
-    told = "\nerror: interrupted; the run had ended, but its report is not complete\n"
+    told = "\nerror: interrupted; the run had ended, but its report may not be complete\n"
     assert finished(process) == (130, "", told)
     os.close(reading)
 
@@ -203,6 +203,15 @@ def test_a_signal_during_the_imports_shows_no_traceback(
     process = waiting_in(tmp_path, f"{module}.py", WAIT, "validate", "accounts.yaml")
     process.send_signal(number)
     assert finished(process) == (-number if code is None else code, "", told)
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_signal_while_the_process_ends_shows_no_traceback(tmp_path: Path, number: signal.Signals) -> None:
+    declare(tmp_path, 1)
+    at_exit = "import atexit\n@atexit.register\ndef wait():\n    " + WAIT.replace("\n", "\n    ")
+    process = waiting_in(tmp_path, "sitecustomize.py", at_exit, "validate", "accounts.yaml")
+    process.send_signal(number)
+    assert finished(process) == (-number, "Valid: 1 account.\n", "")
 
 
 def test_a_pipe_closed_while_planning_ends_quietly(remote: Remote, tmp_path: Path) -> None:
