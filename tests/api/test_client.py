@@ -16,7 +16,7 @@ import trustme
 
 from reconciler.api.client import Client, Route
 from reconciler.api.failure import AttemptError, Failure
-from reconciler.api.lane import WriteAttemptedError
+from reconciler.api.lane import Lane, WriteAttemptedError
 from reconciler.errors import ApiError, OutcomeUnknownError, Problem, RejectedError, UnreachableError
 from reconciler.model.redaction import Redactor
 from tests.api.conftest import Clockless
@@ -321,3 +321,35 @@ def test_one_request_after_the_other_uses_one_connection(writer: Open) -> None:
         for _ in range(5):
             accounts.get_account(1)
     assert server.connections == 1
+
+
+def test_connections_that_other_threads_open_while_the_client_closes_are_closed_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    busy = threading.Barrier(3)
+
+    def respond(request: Request) -> Step:
+        if request.path == "/together":
+            busy.wait(10)
+        return Reply()
+
+    def get(path: str) -> None:
+        client.exchange("GET", path, deadline=time.monotonic() + 10)
+
+    class Interrupted(Lane):
+        closed = 0
+
+        def close(self) -> None:
+            Interrupted.closed += 1
+            if Interrupted.closed == 1:
+                with ThreadPoolExecutor(3) as pool:
+                    list(pool.map(get, ["/together"] * 3))
+            super().close()
+
+    monkeypatch.setattr("reconciler.api.client.Lane", Interrupted)
+    with ScriptedServer(respond=respond) as server:
+        client = Client(Route(origin=server.url, context=CONTEXT), Redactor())
+        get("/alone")
+        client.close()
+        server.await_closed()
+        assert (server.connections, Interrupted.closed) == (4, 4)
