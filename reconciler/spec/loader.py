@@ -80,7 +80,7 @@ class _Builder:
         self._stack = [_Frame(self._root, None, None)]
         self._items: dict[str, list[Place]] = {}
         self._anchors = Anchors(len(data))
-        self._plain_keys: set[str] = set()
+        self._plain_keys: dict[str, str] = {}  # one text for a key, however many mappings have it
         self._irregular = False
         self._marked = b"&" in data or b"!" in data  # otherwise nothing has an anchor or a tag
 
@@ -114,8 +114,8 @@ class _Builder:
                         return
                     target = container  # type: ignore[assignment]
                 continue
-            key = event.value
-            if key not in plain_keys or (marked and (event.anchor or event.tag)):
+            key = plain_keys.get(event.value)
+            if key is None or (marked and (event.anchor or event.tag)):
                 key = self._key(event)
             if key in target:
                 self._irregular = True
@@ -212,7 +212,7 @@ class _Builder:
         if key == "<<":
             return _MERGE
         if isinstance(resolve(key), str):
-            self._plain_keys.add(key)
+            self._plain_keys[key] = key
         else:
             self._irregular = True
         return key

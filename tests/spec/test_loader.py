@@ -41,6 +41,13 @@ accounts:
     )
 
 
+def test_mappings_with_the_same_keys_share_their_texts() -> None:
+    loaded = load(b"accounts:\n- smtp_server: a.example\n- smtp_server: b.example\n").value
+    assert isinstance(loaded, dict)
+    (first,), (second,) = loaded["accounts"]
+    assert first is second
+
+
 def test_aliases_and_merges_bring_in_what_was_anchored() -> None:
     text = b"""\
 &key base: &base {a: 1, b: &two 2}
