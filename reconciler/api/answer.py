@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass
+from io import BytesIO
 from typing import TYPE_CHECKING
 
 from reconciler.api.failure import UnreadableError
@@ -60,14 +61,12 @@ def receive(response: httpx.Response, limit: int = BODY_LIMIT) -> Answer:
 
 
 def _joined(pieces: Iterable[bytes], limit: int) -> bytes:
-    kept: list[bytes] = []
-    size = 0
+    kept = BytesIO()  # grows where it is, so that a large body is never in memory twice
     for piece in pieces:
-        size += len(piece)
-        if size > limit:
+        if kept.tell() + len(piece) > limit:
             raise _too_large(limit)
-        kept.append(piece)
-    return kept[0] if len(kept) == 1 else b"".join(kept)
+        kept.write(piece)
+    return kept.getvalue()
 
 
 def _too_large(limit: int) -> UnreadableError:
