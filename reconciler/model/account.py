@@ -60,7 +60,9 @@ class Account:
 
     def __post_init__(self) -> None:
         # Asked for many times by everything that sorts or matches.
-        object.__setattr__(self, "key", str(self.fields.get("email", "")).casefold())
+        email = str(self.fields.get("email", ""))
+        key = email.casefold()
+        object.__setattr__(self, "key", email if key == email else key)  # mostly alike, and then in memory once
 
     @property
     def email(self) -> str:

@@ -68,3 +68,9 @@ def test_a_label_has_the_id_where_it_is_needed_and_known(
     account_id: int | None, ambiguous: bool, expected: str
 ) -> None:
     assert label("a@x", account_id, ambiguous=ambiguous) == expected
+
+
+def test_an_address_in_lower_case_is_its_own_key() -> None:
+    account = Account({"email": "a@example.com"})
+    assert account.key is account.fields["email"]
+    assert Account({"email": "A@Example.com"}).key == "a@example.com"
