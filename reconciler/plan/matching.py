@@ -56,11 +56,12 @@ def match(desired: Sequence[DesiredAccount], current: Sequence[Account]) -> Matc
     matcher.pairs.extend(Pair(declaration, None) for declaration in rest)
     for declaration in desired:
         matcher.warn_of_former(declaration)
-    taken = matcher.claimed | matcher.contested
+    contested = matcher.contested - matcher.claimed
+    taken = matcher.claimed | contested
     return Matching(
         tuple(matcher.pairs),
         tuple(account for account in current if account.id not in taken),
-        tuple(account for account in current if account.id in matcher.contested - matcher.claimed),
+        tuple(account for account in current if account.id in contested),
         tuple(matcher.errors),
         tuple(matcher.warnings),
     )
