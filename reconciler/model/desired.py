@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
     from reconciler.errors import Problem
@@ -89,8 +89,7 @@ class Policy:
     test: TestSettings = TestSettings()
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(NamedTuple):
     """Where in the YAML an account is declared; line and column count from 1."""
 
     file: str
@@ -101,8 +100,7 @@ class Origin:
         return f"{self.file}:{self.line}"
 
 
-@dataclass(frozen=True, slots=True)
-class DesiredAccount:
+class DesiredAccount(NamedTuple):
     """One entry of ``accounts:``, with its file's defaults merged in."""
 
     account: Account

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 
 class Secret:
@@ -66,8 +65,7 @@ UNKNOWN: Final = Unknown.UNKNOWN
 """The server's password where it is hidden. Never written back; counts as unchanged."""
 
 
-@dataclass(frozen=True, slots=True)
-class SecretReference:
+class SecretReference(NamedTuple):
     """Where a secret is to be found; not the secret.
 
     Attributes:

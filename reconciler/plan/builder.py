@@ -156,7 +156,7 @@ class _Builder:
             return pair
         self.warnings.append(default_kept(pair.desired, successor.account.email))
         fields = {name: value for name, value in desired.fields.items() if name != "default"}
-        return Pair(replace(pair.desired, account=replace(desired, fields=fields)), pair.current)
+        return Pair(pair.desired._replace(account=replace(desired, fields=fields)), pair.current)
 
     def _plan_pair(self, pair: Pair) -> None:
         managed = pair.desired.account.fields

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from reconciler.plan.checks import problem_at
 
@@ -20,8 +20,7 @@ if TYPE_CHECKING:
     from reconciler.model.desired import DesiredAccount
 
 
-@dataclass(frozen=True, slots=True)
-class Pair:
+class Pair(NamedTuple):
     """A declaration and the account it means; ``current`` is ``None`` where the account is to be created."""
 
     desired: DesiredAccount

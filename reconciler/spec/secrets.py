@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from reconciler.errors import Problem, SecretError
 from reconciler.model.account import Account
@@ -31,8 +31,7 @@ class _Failure:
     hint: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Use:
+class _Use(NamedTuple):
     """A reference, and what needs it."""
 
     reference: SecretReference

@@ -49,7 +49,7 @@ def unencrypted() -> Plan:
 def already_unencrypted() -> Plan:
     """The account that breaks the rule is not changed by the plan."""
     one = account("open@example.com", 1, smtp_crypt="none")
-    wanted = replace(declared(4, "open@example.com"), account=replace(one, id=None))
+    wanted = declared(4, "open@example.com")._replace(account=replace(one, id=None))
     return plan_of([wanted, declared(9, "new@example.com")], [one], Policy())
 
 
