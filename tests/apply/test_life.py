@@ -290,7 +290,7 @@ class OverHttpLife(Life):
     def completed(self, desired: Desired) -> Desired:
         required: Fields = {"service": "other", "has_auth": False, "default": False}
         accounts = [
-            replace(one, account=Account({**required, **one.account.fields}, one.account.id))
+            one._replace(account=Account({**required, **one.account.fields}, one.account.id))
             for one in desired.accounts
         ]
         return replace(desired, accounts=tuple(accounts))
