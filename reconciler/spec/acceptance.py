@@ -120,6 +120,8 @@ def _judged(judge: Check) -> Check:
         return _secret()
     if judge in _NOT_TEXT:
         return judge
+    if judge is values.address:
+        return lambda value: judge(_unicode(value))  # hardly one stands there twice
     known: dict[str, str] = {}  # the same few hosts stand in thousands of accounts
 
     def check(value: object) -> str:
