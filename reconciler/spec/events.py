@@ -65,10 +65,12 @@ class UnreadableError(Exception):
         self.hint = hint
         self.place = place
 
-    @classmethod
-    def too_deep(cls, place: Place | None) -> Self:
+    @staticmethod
+    def too_deep(place: Place | None) -> UnreadableError:
         """The failure of a text that is nested more than ``DEEPEST`` levels deep."""
-        return cls("too_deep", f"nested more than {DEEPEST} levels deep", "accounts need five levels at most", place)
+        return UnreadableError(
+            "too_deep", f"nested more than {DEEPEST} levels deep", "accounts need five levels at most", place
+        )
 
     @classmethod
     def at(cls, event: Event, kind: str, message: str, hint: str = "") -> Self:
