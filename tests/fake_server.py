@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Literal, NoReturn, TypeVar
 
 from reconciler.errors import ApiError, NotFoundError, OutcomeUnknownError, RejectedError
 from reconciler.model.account import Account, Fields, Value
@@ -50,6 +50,12 @@ class Fault:
 
     error: ApiError
     when: When = "before"
+
+    def befall(self, serve: Callable[[], object]) -> NoReturn:
+        """Raises the error, before or after the deed."""
+        if self.when == "after":
+            serve()
+        raise self.error
 
 
 def lost(message: str = "connection reset") -> OutcomeUnknownError:
@@ -136,12 +142,7 @@ class FakeServer:
             self.calls.append(call)
             if not fault and (script := self.scripts.get(call.method)):
                 fault = script.popleft()
-            if fault and fault.when == "before":
-                raise fault.error
-            answer = serve()
-            if fault:
-                raise fault.error
-            return answer
+            return fault.befall(serve) if fault else serve()
 
     def _answer(self, method: Method, account: Account) -> Account:
         shown = self._shown(account)

@@ -169,12 +169,7 @@ class Disturbed:
             act()
         self.calls.append((method, subject))
         fault = self.faults.get(index)
-        if fault and fault.when == "before":
-            raise fault.error
-        answer = serve()
-        if fault:
-            raise fault.error
-        return answer
+        return fault.befall(serve) if fault else serve()
 
     def writes_next(self, account_id: int, index: int) -> bool:
         """Whether an account had been read, and was not yet written, when call ``index`` came: the window."""
