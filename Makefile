@@ -32,7 +32,7 @@ test: $(READY) ## Run the test suite (minutes; COVER=1 with branch coverage); sl
 
 .PHONY: slow
 slow: $(READY) ## Properties with many examples
-	@PROPERTY_PROFILE=thorough $(BIN)/pytest -n $(JOBS) -m "(slow or hypothesis) and not (faults or act)" --timeout 900
+	@PROPERTY_PROFILE=thorough $(BIN)/pytest -n $(JOBS) -m hypothesis --timeout 900
 
 .PHONY: faults
 faults: $(READY) ## Every fault at every request, every crash (many minutes)

@@ -58,7 +58,6 @@ def test_the_run_after_a_kill_converges(remote: Remote, tmp_path: Path, note: No
 
 
 @pytest.mark.faults
-@pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("parallelism", [1, 8])
 @pytest.mark.parametrize("kind", HELD)

@@ -76,7 +76,6 @@ def test_the_command_tells_a_fault_truly(remote: Remote, tmp_path: Path, note: N
 
 
 @pytest.mark.faults
-@pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("times", [1, LASTING])
 @pytest.mark.parametrize("parallelism", [1, 8])

@@ -64,7 +64,6 @@ def test_two_faults_are_told_truly_and_made_good(remote: Remote, tmp_path: Path,
 
 
 @pytest.mark.faults
-@pytest.mark.slow
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("part", range(8))
 def test_many_pairs_of_faults_are_told_truly_and_made_good(

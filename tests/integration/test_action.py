@@ -185,7 +185,6 @@ def test_a_version_that_pip_cannot_install_is_refused(
     assert complaint in ran.log
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_the_action_installs_itself_and_hides_the_secrets_from_the_installation(
     workbench: Workbench, sandbox: Sandbox
