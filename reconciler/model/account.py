@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from reconciler.model.secret import UNKNOWN, Secret, SecretReference, Unknown
 
@@ -40,8 +39,7 @@ NO_FIELDS: Final[Fields] = MappingProxyType({})
 _NOTHING: Final[Mapping[str, object]] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
-class Account:
+class Account(NamedTuple):
     """An email account, declared or on the server.
 
     Attributes:
@@ -50,19 +48,18 @@ class Account:
         id: The server's id; in a desired account the pin.
         extra: Fields of the server's answer that this program does not know. They go back unchanged in a PUT, which
             replaces the whole account.
-        key: The address for comparing: letter case does not count.
     """
 
     fields: Fields
     id: int | None = None
-    extra: Mapping[str, object] = field(default_factory=lambda: _NOTHING, compare=False)
-    key: str = field(init=False, compare=False, repr=False)
+    extra: Mapping[str, object] = _NOTHING
 
-    def __post_init__(self) -> None:
-        # Asked for many times by everything that sorts or matches.
-        email = str(self.fields.get("email", ""))
+    @property
+    def key(self) -> str:
+        """The address for comparing: letter case does not count."""
+        email: str = self.fields["email"]  # type: ignore[assignment]  # asked for often: a call would cost more
         key = email.casefold()
-        object.__setattr__(self, "key", email if key == email else key)  # mostly alike, and then in memory once
+        return email if key == email else key  # mostly alike, and then in memory once
 
     @property
     def email(self) -> str:

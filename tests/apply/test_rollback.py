@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -51,8 +50,8 @@ def test_a_create_that_fails_its_test_is_deleted_again() -> None:
 
 def test_a_field_that_the_answer_left_out_was_not_changed_by_somebody_else() -> None:
     server = FakeServer.holding()
-    server.answers["create"] = lambda answer: replace(
-        answer, fields={name: value for name, value in answer.fields.items() if name != "has_auth"}
+    server.answers["create"] = lambda answer: answer._replace(
+        fields={name: value for name, value in answer.fields.items() if name != "has_auth"}
     )
     plan = planned(server, declare("a@x", name="A", test=AFTER))
     assert undone(server, plan) == [f"create a@x: {failed('rolled back: the new account was deleted again')}"]

@@ -30,8 +30,7 @@ def test_only_true_makes_a_default_account() -> None:
 
 def test_writing_over_an_account_keeps_its_id_and_what_is_unknown_to_us() -> None:
     after = HELD.overlaid({"name": "B", "smtp_port": 25})
-    assert after == Account({"email": "A@x", "name": "B", "default": True, "smtp_port": 25}, 7)
-    assert after.extra == {"color": "red"}
+    assert after == Account({"email": "A@x", "name": "B", "default": True, "smtp_port": 25}, 7, {"color": "red"})
 
 
 def test_what_nobody_knows_is_not_written() -> None:

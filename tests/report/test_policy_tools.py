@@ -8,7 +8,6 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,7 +48,7 @@ def unencrypted() -> Plan:
 def already_unencrypted() -> Plan:
     """The account that breaks the rule is not changed by the plan."""
     one = account("open@example.com", 1, smtp_crypt="none")
-    wanted = declared(4, "open@example.com")._replace(account=replace(one, id=None))
+    wanted = declared(4, "open@example.com")._replace(account=one._replace(id=None))
     return plan_of([wanted, declared(9, "new@example.com")], [one], Policy())
 
 
