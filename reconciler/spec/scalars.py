@@ -26,15 +26,22 @@ _NUMBER: Final = re.compile(
 _LONGEST_NUMBER: Final = 64
 """Longer runs of digits stay text: nothing here counts that far, and Python refuses to read thousands of digits."""
 
-SUSPECTS: Final = frozenset(("", *"~0123456789+-.nNtTfF"))
+_NUMERIC: Final = frozenset("0123456789+-.")
+"""First characters of every number."""
+
+SUSPECTS: Final = frozenset({"", *_NUMERIC, *"~nNtTfF"})
 """First characters (none, for the empty one) of every plain scalar that may be something else than text."""
 
 
-@lru_cache(1024)  # the same few ports and truths stand in thousands of accounts
 def resolve(text: str) -> Scalar:
     """What a plain (unquoted) scalar means."""
     if text in _WORDS:
         return _WORDS[text]
+    return _number(text) if text[0] in _NUMERIC else text
+
+
+@lru_cache(1024)  # the same few ports stand in thousands of accounts
+def _number(text: str) -> Scalar:
     if len(text) > _LONGEST_NUMBER or (match := _NUMBER.fullmatch(text)) is None:
         return text
     if match["int"] is None:
