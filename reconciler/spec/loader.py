@@ -8,7 +8,7 @@ nesting breaks. Whatever is irregular but readable (a tag, a key given twice, an
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from yaml import (
     AliasEvent,
@@ -16,6 +16,8 @@ from yaml import (
     MappingEndEvent,
     MappingStartEvent,
     ScalarEvent,
+    SequenceEndEvent,
+    SequenceStartEvent,
     StreamEndEvent,
     YAMLError,
 )
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
     from yaml import Event
 
     from reconciler.spec.issues import Place
+
+_Container: TypeAlias = dict[str, object] | list[object]
 
 _MERGE: Final = "\0<<"
 """The key under which a plain ``<<`` waits until its mapping ends; a quoted ``"<<"`` is an ordinary key."""
@@ -64,25 +68,21 @@ def load(data: bytes) -> Loaded:
     raise failure
 
 
-@dataclass(slots=True)
-class _Frame:
-    container: dict[str, object] | list[object]
-    anchor: str | None
-    places: list[Place] | None
-
-
 class _Builder:
     """Puts the containers together; the open ones lie on a stack, so that depth costs no recursion."""
 
     def __init__(self, data: bytes) -> None:
         self._next = open_events(data).get_event
         self._root: list[object] = []
-        self._stack = [_Frame(self._root, None, None)]
+        self._stack: list[_Container] = [self._root]
+        self._places: list[Place] | None = None  # of the items of the list right under the root that is open
         self._items: dict[str, list[Place]] = {}
         self._anchors = Anchors(len(data))
+        self._anchored: list[tuple[int, str]] = []  # the open containers with an anchor: how deep, and its name
         self._plain_keys: dict[str, str] = {}  # one text for a key, however many mappings have it
         self._irregular = False
-        self._marked = b"&" in data or b"!" in data  # otherwise nothing has an anchor or a tag
+        # Otherwise nothing has an anchor or a tag, and nothing is merged.
+        self._marked = b"&" in data or b"!" in data or b"<<" in data
 
     def build(self) -> Loaded:
         self._next()
@@ -90,11 +90,11 @@ class _Builder:
             raise _empty()
         self._open(self._next(), self._root, None)
         while len(self._stack) > 1:
-            frame = self._stack[-1]
-            if isinstance(frame.container, dict):
-                self._entries(frame.container)
+            container = self._stack[-1]
+            if isinstance(container, dict):
+                self._entries(container)
             else:
-                self._elements(frame.container, frame.places)
+                self._elements(container)
         self._next()
         if self._root == [None]:
             raise _empty()
@@ -102,17 +102,23 @@ class _Builder:
             self._irregular = True
         return Loaded(self._root[0], self._items, self._irregular)
 
-    def _entries(self, target: dict[str, object]) -> None:  # noqa: C901 - a call would cost more than an entry
+    def _entries(self, target: Any) -> None:  # noqa: ANN401 - a check or a call would cost more than an entry
         """Reads on in a mapping and those inside, until it ends or a list opens inside. This is the hot loop."""
-        next_event, plain_keys, suspects, marked = self._next, self._plain_keys, SUSPECTS, self._marked
-        while True:
+        next_event, stack, plain_keys, suspects, marked = (
+            self._next,
+            self._stack,
+            self._plain_keys,
+            SUSPECTS,
+            self._marked,
+        )
+        while target.__class__ is dict:
             event = next_event()
+            if event.__class__ is MappingEndEvent:
+                self._close() if marked else stack.pop()
+                target = stack[-1]
+                continue
             if event.__class__ is not ScalarEvent:
-                if self._end(event):
-                    container = self._stack[-1].container
-                    if container.__class__ is list:
-                        return
-                    target = container  # type: ignore[assignment]
+                self._skip_entry(event)
                 continue
             key = plain_keys.get(event.value)
             if key is None or (marked and (event.anchor or event.tag)):
@@ -124,16 +130,14 @@ class _Builder:
                 value = event.value
                 target[key] = resolve(value) if value[:1] in suspects and event.implicit[0] else value
             elif self._open(event, target, key):
-                container = self._stack[-1].container
-                if container.__class__ is list:
-                    return
-                target = container  # type: ignore[assignment]
+                target = stack[-1]
 
-    def _elements(self, target: list[object], places: list[Place] | None) -> None:
+    def _elements(self, target: list[object]) -> None:
         """Reads on in a list, until it ends or a container opens inside."""
+        places = self._places if len(self._stack) == 3 else None  # noqa: PLR2004 - right under the root
         while True:
             event = self._next()
-            if isinstance(event, CollectionEndEvent):
+            if event.__class__ is SequenceEndEvent:
                 self._close()
                 return
             if places is not None:
@@ -141,50 +145,51 @@ class _Builder:
             if self._open(event, target, None):
                 return
 
-    def _open(self, event: Any, target: dict[str, object] | list[object], key: str | None) -> bool:  # noqa: ANN401
+    def _open(self, event: Any, target: Any, key: str | None) -> bool:  # noqa: ANN401
         """Attaches any node; returns whether it is a container, which is then on top of the stack."""
-        if event.__class__ is AliasEvent:
-            self._attach(target, key, self._alias(event))
-            return False
-        if event.tag is not None:
-            self._irregular = True
-        if event.__class__ is ScalarEvent:
-            value = resolve(event.value) if not event.style else event.value
-            if event.anchor:
-                self._anchors.set(event.anchor, value)
-            self._attach(target, key, value)
-            return False
-        container: dict[str, object] | list[object] = {} if event.__class__ is MappingStartEvent else []
-        self._attach(target, key, container)
-        self._push(event, container, key)
-        return True
-
-    @staticmethod
-    def _attach(target: dict[str, object] | list[object], key: str | None, value: object) -> None:
-        if isinstance(target, list):
+        kind = event.__class__
+        value: Any
+        if kind is AliasEvent:
+            value = self._alias(event)
+        else:
+            if event.tag is not None:
+                self._irregular = True
+            if kind is ScalarEvent:
+                value = event.value if event.style else resolve(event.value)
+                if event.anchor:
+                    self._anchors.set(event.anchor, value)
+            else:
+                value = {} if kind is MappingStartEvent else []
+                self._push(event, value, key)
+        if key is None:
             target.append(value)
         else:
-            target[str(key)] = value
+            target[key] = value
+        return kind is MappingStartEvent or kind is SequenceStartEvent
 
-    def _push(self, event: NodeEvent, container: dict[str, object] | list[object], key: str | None) -> None:
-        if len(self._stack) > DEEPEST:
+    def _push(self, event: NodeEvent, container: _Container, key: str | None) -> None:
+        depth = len(self._stack)
+        if depth > DEEPEST:
             raise UnreadableError.too_deep(place_of(event))
-        places = None
-        if key is not None and len(self._stack) == 2 and isinstance(container, list):  # noqa: PLR2004 - right under the root
-            places = self._items[key] = []
-        self._stack.append(_Frame(container, event.anchor, places))
+        if depth == 2 and key is not None and isinstance(container, list):  # noqa: PLR2004 - right under the root
+            self._places = self._items[key] = []
+        self._stack.append(container)
         if event.anchor:
+            self._anchored.append((depth, event.anchor))
             self._anchors.open(event.anchor)
 
-    def _end(self, event: Event) -> bool:
-        """Takes what stands in place of a plain key: the mapping's end, or something that cannot be a key."""
-        if event.__class__ is MappingEndEvent:
-            self._close()
-            return True
+    def _close(self) -> None:
+        container = self._stack.pop()
+        if isinstance(container, dict) and _MERGE in container:
+            self._merge(container, container.pop(_MERGE))
+        if self._anchored and self._anchored[-1][0] == len(self._stack):
+            self._anchors.set(self._anchored.pop()[1], container)
+
+    def _skip_entry(self, event: Event) -> None:
+        """Passes over an entry whose key is no text."""
         self._irregular = True
         self._skip(event)
         self._skip(self._next())
-        return False
 
     def _skip(self, event: Event) -> None:
         depth = _step(event)
@@ -192,13 +197,6 @@ class _Builder:
             depth += _step(self._next())
             if depth > DEEPEST:
                 raise UnreadableError.too_deep(place_of(event))
-
-    def _close(self) -> None:
-        frame = self._stack.pop()
-        if isinstance(frame.container, dict) and _MERGE in frame.container:
-            self._merge(frame.container, frame.container.pop(_MERGE))
-        if frame.anchor:
-            self._anchors.set(frame.anchor, frame.container)
 
     def _key(self, event: ScalarEvent) -> str:
         """A key that is seen for the first time, quoted, or odd."""
