@@ -9,7 +9,7 @@ from reconciler.api.wire import SPELLINGS
 from reconciler.model.secret import Secret, SecretReference, Unknown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Mapping
 
     from reconciler.api.forms import WireAccount
     from reconciler.model.account import Account, Fields, Value
@@ -38,9 +38,9 @@ class Dialect:
     def __init__(self) -> None:
         self._spoken: frozenset[str] = frozenset()
 
-    def learn(self, answers: Iterable[WireAccount]) -> None:
+    def learn(self, answers: Collection[WireAccount]) -> None:
         """Takes note of the spellings in ``answers``."""
-        self._spoken |= {name for wire in answers for name in SPELLINGS if name in wire}
+        self._spoken |= {name for name in SPELLINGS if any(name in wire for wire in answers)}
 
     def created(self, fields: Fields) -> bytes:
         """The body that creates an account: what is ``None`` is left out."""

@@ -13,7 +13,7 @@ from reconciler.errors import ApiError, OutcomeUnknownError
 from reconciler.model.secret import Secret
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from reconciler.api.answer import Answer
     from reconciler.api.forms import WireAccount
@@ -56,10 +56,14 @@ class ReadingGateway:
         for account in accounts:
             if isinstance(password := account.fields.get("password"), Secret):
                 self._redactor.add(password)
-            for name, value in account.extra.items():
-                if isinstance(value, str) and _SECRET_NAME.search(name):
-                    self._redactor.add(Secret(value))
+            if account.extra:
+                self._note_secrets(account.extra)
         return accounts
+
+    def _note_secrets(self, extra: Mapping[str, object]) -> None:
+        for name, value in extra.items():
+            if isinstance(value, str) and _SECRET_NAME.search(name):
+                self._redactor.add(Secret(value))
 
 
 def _taken_apart(wires: list[WireAccount]) -> Iterator[WireAccount]:

@@ -37,6 +37,8 @@ _TYPES: Final[Mapping[str, tuple[type, ...]]] = {
 }
 """The types that the models leave as they are."""
 
+_REQUIRED: Final = frozenset({"id", "email"})
+
 _FORMS: Final[set[tuple[object, ...]]] = set()
 """Names and types of accounts that were found to be plain: those of a server are nearly all alike."""
 
@@ -99,15 +101,19 @@ def _plain_json(body: bytes) -> object:
 
 def _is_plain(found: object) -> bool:
     """Whether the models would take this account as it is."""
-    if type(found) is not dict or "email" not in found or not 0 <= _number(found.get("id")) < 2**63:
+    if type(found) is not dict:
         return False
     form = (*found, *map(type, found.values()))
     if form not in _FORMS:
-        if not all(type(value) in _TYPES.get(name, _SCALARS) for name, value in found.items()):
+        if not _has_plain_form(found):
             return False
         if len(_FORMS) < _MOST_FORMS:
             _FORMS.add(form)
-    return True
+    return 0 <= _number(found["id"]) < 2**63
+
+
+def _has_plain_form(found: Mapping[str, object]) -> bool:
+    return found.keys() >= _REQUIRED and all(type(value) in _TYPES.get(name, _SCALARS) for name, value in found.items())
 
 
 def _is_plain_token(found: Mapping[str, object]) -> bool:
@@ -131,8 +137,9 @@ def to_account(wire: WireAccount) -> Account:
     spoken = [raw[name] for name in SPELLINGS if name in raw]
     if spoken:
         fields["has_auth"] = any(spoken) or (False if False in spoken else None)
-    if "password" in raw or fields.get("has_auth"):
-        fields["password"] = _password(raw.get("password"), authenticates=fields.get("has_auth") is True)
+    authenticates = fields.get("has_auth") is True
+    if authenticates or "password" in raw:
+        fields["password"] = _password(raw.get("password"), authenticates=authenticates)
     if raw.keys() <= _KNOWN:
         return Account(fields, wire["id"])
     extra = {name: value for name, value in raw.items() if name not in _KNOWN and not _masked(value)}
@@ -148,7 +155,7 @@ def _password(value: str | None, *, authenticates: bool) -> Value:
 
 
 def _masked(value: object) -> bool:
-    return isinstance(value, str) and value != "" and _MASK.issuperset(value)
+    return isinstance(value, str) and value[:1] in _MASK and _MASK.issuperset(value)
 
 
 class VendorError(NamedTuple):
