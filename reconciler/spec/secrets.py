@@ -63,8 +63,13 @@ def resolve_accounts(
         if isinstance(password := entry.account.fields.get("password"), SecretReference)
     ]
     resolver = _Resolver(environ, allow_commands=allow_commands, command_timeout=command_timeout)
-    resolver.resolve(uses)
-    return tuple(_with_password(entry, resolver) for entry in accounts)
+    secrets = iter(resolver.secrets(uses))
+    return tuple(
+        _with_password(entry, next(secrets))
+        if isinstance(entry.account.fields.get("password"), SecretReference)
+        else entry
+        for entry in accounts
+    )
 
 
 def resolve_credentials(
@@ -77,19 +82,16 @@ def resolve_credentials(
     """The credentials with every reference replaced by the secret; arguments and errors as ``resolve_accounts``."""
     parts = [credentials.username, credentials.password] if isinstance(credentials, Login) else [credentials.token]
     resolver = _Resolver(environ, allow_commands=allow_commands, command_timeout=command_timeout)
-    resolver.resolve([_Use(part) for part in parts if isinstance(part, SecretReference)])
-    found = [resolver.secret(part) if isinstance(part, SecretReference) else part for part in parts]
+    secrets = iter(resolver.secrets([_Use(part) for part in parts if isinstance(part, SecretReference)]))
+    found = [next(secrets) if isinstance(part, SecretReference) else part for part in parts]
     if isinstance(credentials, Login):
         return Login(found[0], found[1])
     return AccessToken(found[0]) if isinstance(credentials, AccessToken) else RefreshToken(found[0])
 
 
-def _with_password(entry: DesiredAccount, resolver: _Resolver) -> DesiredAccount:
+def _with_password(entry: DesiredAccount, password: Secret) -> DesiredAccount:
     account = entry.account
-    password = account.fields.get("password")
-    if not isinstance(password, SecretReference):
-        return entry
-    fields = {**account.fields, "password": resolver.secret(password)}
+    fields = {**account.fields, "password": password}
     return DesiredAccount(Account(fields, account.id, account.extra), entry.origin, entry.renamed_from, entry.test)
 
 
@@ -100,24 +102,21 @@ class _Resolver:
         self._environ = environ
         self._allow_commands = allow_commands
         self._commands = Commands(environ, command_timeout)
-        self._found: dict[tuple[object, ...], Secret] = {}
 
-    def secret(self, reference: SecretReference) -> Secret:
-        """The secret of a reference that ``resolve`` has seen."""
-        return self._found[_identity(reference)]
-
-    def resolve(self, uses: Sequence[_Use]) -> None:
-        """Looks all references up, distinct commands in parallel. Raises ``SecretError``."""
-        distinct = {_identity(use.reference): use.reference for use in uses}
+    def secrets(self, uses: Sequence[_Use]) -> list[Secret]:
+        """The secret of every reference, distinct commands in parallel. Raises ``SecretError``."""
+        keys = [_identity(use.reference) for use in uses]
+        distinct = {key: use.reference for key, use in zip(keys, uses, strict=True)}
         commands = {key: reference for key, reference in distinct.items() if reference.kind == "command"}
         found = {key: self._look_up(distinct[key]) for key in distinct.keys() - commands.keys()}
         if commands:
             found.update(zip(commands, self._look_up_side_by_side(tuple(commands.values())), strict=True))
         failures = {key: value for key, value in found.items() if isinstance(value, _Failure)}
         if failures:
-            failed = [(use, _identity(use.reference)) for use in uses]
-            raise SecretError(*_problems((use, failures[key]) for use, key in failed if key in failures))
-        self._found = {key: value for key, value in found.items() if isinstance(value, Secret)}
+            used = zip(keys, uses, strict=True)
+            raise SecretError(*_problems((use, failures[key]) for key, use in used if key in failures))
+        known = {key: value for key, value in found.items() if isinstance(value, Secret)}
+        return [known[key] for key in keys]
 
     def _look_up_side_by_side(self, references: Sequence[SecretReference]) -> list[Secret | _Failure]:
         from concurrent.futures import ThreadPoolExecutor
