@@ -64,7 +64,8 @@ class AccountBuilder:
         self._sheet = sheet
         defaults = dict(sheet.block("defaults"))
         self._test = test_settings(defaults.pop("test")) if "test" in defaults else _UNSAID
-        self._base: dict[str, Any] = self._fields(defaults, "defaults")
+        self._base: dict[str, Any] = dict(defaults)
+        self._settle(self._base, defaults, "defaults")
         self._defaulted = frozenset(self._base)
         if one_is_default:
             self._base.setdefault("default", False)
@@ -74,32 +75,31 @@ class AccountBuilder:
         return [self._account(row) for row in self._sheet.rows]
 
     def _account(self, row: Row) -> Declared:
-        own = self._fields(row.given, "accounts", row.index)
-        merged = {**self._base, **own} if self._base else own
+        given = row.given
+        merged = {**self._base, **given}
+        self._settle(merged, given, "accounts", row.index)
         if "has_auth" not in merged and merged.get("password") is not None:
             merged["has_auth"] = True
         fields: dict[str, Value] = {name: merged[name] for name in FIELDS if name in merged}
         place = row.place or _TOP
-        test = own.get("test")
+        test = given.get("test")
         desired = DesiredAccount(
-            Account(fields, own.get("id")),
+            Account(fields, given.get("id")),
             Origin(self._sheet.source.name, place.line, place.column),
-            own.get("renamed_from"),
+            given.get("renamed_from"),
             self._test if test is None else test_settings(test).over(self._test),
         )
         bad = row.bad | self._sheet.bad_defaults if row.bad or self._sheet.bad_defaults else row.bad
         return Declared(desired, self._sheet, row, bad, self._defaulted)
 
-    def _fields(self, said: Mapping[str, Any], *path: str | int) -> dict[str, Any]:
-        """What was given, under one spelling of ``has_auth`` and with references that know their place."""
-        fields = dict(said)
-        if "hash_auth" in fields:
-            value = fields.pop("hash_auth")
-            if fields.setdefault("has_auth", value) is not value:
+    def _settle(self, fields: dict[str, Any], given: Mapping[str, Any], *path: str | int) -> None:
+        """Brings what was given, at ``path``, under one spelling of ``has_auth``; its reference learns its place."""
+        if "hash_auth" in given:
+            fields["has_auth"] = given.get("has_auth", given["hash_auth"])
+            if fields["has_auth"] is not given["hash_auth"]:
                 self._contradiction(path)
-        if isinstance(password := fields.get("password"), Reference):
+        if isinstance(password := given.get("password"), Reference):
             fields["password"] = password.within(self._sheet.source.name, (*path, "password"))
-        return fields
 
     def _contradiction(self, path: tuple[str | int, ...]) -> None:
         message = "has_auth and hash_auth are two spellings of one field, and have different values"
