@@ -8,7 +8,7 @@ from reconciler.spec.issues import Issue
 from reconciler.spec.shown import escaped
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Hashable, Iterator, Sequence
 
     from reconciler.model.desired import Globs
     from reconciler.spec.accounts import Declared
@@ -54,7 +54,8 @@ def _within(account: Declared) -> Iterator[Issue]:
         message = "has_auth: true needs a password, and password: null clears it"
         hint = "declare the password, leave the key out to keep the server's, or write has_auth: false"
         yield _issue(account, "password_needed", message, hint, field="password")
-    if _former(account) == account.desired.account.key:
+    former = _former(account)
+    if former is not None and former == account.desired.account.key:
         yield _issue(
             account,
             "renamed_to_itself",
@@ -118,9 +119,12 @@ def _former(account: Declared) -> str | None:
 
 
 def _groups(
-    accounts: Iterable[Declared], key: Callable[[Declared], Hashable]
+    accounts: Sequence[Declared], key: Callable[[Declared], Hashable]
 ) -> Iterator[tuple[Declared, list[Declared]]]:
     """Accounts that share a key other than ``None``: the first one, and the others."""
+    keys = [value for value in map(key, accounts) if value is not None]
+    if len(set(keys)) == len(keys):
+        return
     firsts: dict[Hashable, Declared] = {}
     shared: dict[Hashable, list[Declared]] = {}
     for account in accounts:
