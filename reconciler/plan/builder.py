@@ -136,7 +136,7 @@ class _Builder:
         self.errors += [one for one in matching.errors if scope is None or one.address in scope]
         self.warnings += [one for one in matching.warnings if scope is None or one.address in scope]
         for pair in matching.pairs:
-            if in_scope(pair.desired, only):
+            if scope is None or in_scope(pair.desired, only):
                 self._plan_pair(self._sparing_default(pair))
             elif pair.current:
                 self._keep(pair.current, "unmanaged")
@@ -144,8 +144,8 @@ class _Builder:
             self._plan_undeclared(account)
         for account in matching.contested:
             self._keep(account, "unmanaged")
-        in_reach = any(in_scope(one, only) for one in declared) or any(one.email in only for one in managed)
-        self.warnings += nothing_meant(only, found=in_reach)
+        if scope is not None and not scope and not any(one.email in only for one in managed):
+            self.warnings.append(nothing_meant(only))
 
     def _sparing_default(self, pair: Pair) -> Pair:
         """The default account stays the default one, as long as ``--only`` leaves out the one that is to replace it."""
@@ -156,7 +156,7 @@ class _Builder:
             return pair
         self.warnings.append(default_kept(pair.desired, successor.account.email))
         fields = {name: value for name, value in desired.fields.items() if name != "default"}
-        return Pair(pair.desired._replace(account=replace(desired, fields=fields)), pair.current)
+        return Pair(pair.desired._replace(account=desired._replace(fields=fields)), pair.current)
 
     def _plan_pair(self, pair: Pair) -> None:
         managed = pair.desired.account.fields

@@ -27,9 +27,11 @@ def password_problems(
         after: ``current`` with the declared fields written over it.
         changes: What differs.
     """
-    found = []
+    found: list[Problem] = []
     declared = "password" in desired.account.fields
     password = after.fields.get("password")
+    if declared and password:
+        return found
     authenticates = after.fields.get("has_auth") is True
     if authenticates and not password:
         found.append(

@@ -33,14 +33,13 @@ def password_notes(
     return ("the server hides its password; the declared one is sent along",)
 
 
-def nothing_meant(only: Globs, *, found: bool) -> Iterator[Problem]:
+def nothing_meant(only: Globs) -> Problem:
     """``--only`` means no account at all, which looks like success."""
-    if only and not found:
-        yield Problem(
-            kind="only_means_nothing",
-            message=f"--only {' --only '.join(only.patterns)}: no account has such an address",
-            hint="check the spelling; quote `*`, so that the shell leaves it alone",
-        )
+    return Problem(
+        kind="only_means_nothing",
+        message=f"--only {' --only '.join(only.patterns)}: no account has such an address",
+        hint="check the spelling; quote `*`, so that the shell leaves it alone",
+    )
 
 
 def hidden_passwords(count: int) -> Iterator[Problem]:
