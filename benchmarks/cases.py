@@ -1,10 +1,9 @@
-"""What is measured: for each case the floor, the tool and the peers, as command lines, and the goal."""
+"""What is measured against the floors: command lines, the data that they read, and the goals."""
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,16 +17,8 @@ if TYPE_CHECKING:
 HERE = Path(__file__).parent
 SIZES = (3, 1000, 10_000, 100_000)
 TOOL = str(Path(sys.executable).with_name("reconciler"))
-PEER_FOLDER = HERE / ".peers"
 
-_FIELDS = [name for name in account(1) if name not in {"id", "created_at", "updated_at"}]
-_OCTODNS = """manager: {{max_workers: 1}}
-providers:
-  file: {{class: octodns.provider.yaml.YamlProvider, directory: {folder}, enforce_order: false}}
-  server: {{class: octodns_accounts.AccountsProvider, url: {url}}}
-zones:
-  accounts.example.: {{sources: [file], targets: [server]}}
-"""
+FIELDS = [name for name in account(1) if name not in {"id", "created_at", "updated_at"}]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,34 +43,20 @@ class Case:
     environment: Mapping[str, str] = field(default_factory=dict)
 
 
-def write_data(folder: Path, url: str) -> None:
-    """Writes what all of them read: the same accounts for each, in its own form."""
+def write_data(folder: Path) -> None:
+    """Writes what the tool and the floors read: the accounts as YAML, and as JSON."""
     for size in SIZES:
-        accounts = [{name: account(number)[name] for name in _FIELDS} for number in range(1, size + 1)]
-        literal = [_entry(one, one["password"]) for one in accounts]
-        (folder / f"peer-{size}.yaml").write_text("accounts:\n" + "".join(literal))
-        references = [_entry(one, "{env: MAIL_PASSWORD}") for one in accounts]
-        (folder / f"{size}.yaml").write_text("version: 1\naccounts:\n" + "".join(references))
+        accounts = [{name: one[name] for name in FIELDS} for one in map(account, range(1, size + 1))]
+        entries = "".join(entry(one, "{env: MAIL_PASSWORD}") for one in accounts)
+        (folder / f"{size}.yaml").write_text("version: 1\naccounts:\n" + entries)
         (folder / f"{size}.yaml.json").write_text(json.dumps(accounts))
-    zone = folder / "octodns"
-    zone.mkdir()
-    (zone / "accounts.example.yaml").write_text("---\n" + "".join(_records(10_000)))
-    (folder / "octodns.yaml").write_text(_OCTODNS.format(folder=zone, url=url))
 
 
-def _entry(one: Mapping[str, object], password: object) -> str:
-    fields = {**one, "password": password}
+def entry(one: Mapping[str, object], password: object) -> str:
+    """An account as an entry of a list in YAML."""
+    fields = {name: one[name] for name in FIELDS} | {"password": password}
     words = (f"{name}: {str(value).lower() if isinstance(value, bool) else value}\n" for name, value in fields.items())
     return "- " + "  ".join(words)
-
-
-def _records(size: int) -> list[str]:
-    fields = [name for name in _FIELDS if name not in {"name", "password"}]
-    records = []
-    for number in range(1, size + 1):
-        value = json.dumps({name: account(number)[name] for name in fields}, separators=(",", ":"))
-        records.append(f"n{number}: {{type: TXT, ttl: 300, value: {json.dumps(value)}}}\n")
-    return records
 
 
 def floor(name: str, *arguments: object) -> list[str]:
@@ -143,87 +120,10 @@ def against_floors(folder: Path, url: str) -> list[Case]:
     ]
 
 
-def _plan(folder: Path, size: int, *, changed: bool = False) -> Case:
-    command = [TOOL, "plan", str(folder / f"{size}.yaml"), "-o", str(folder / "plan.txt")]
-    return Case(name=f"plan {size}", runs={"tool": command}, accounts=size, changed=changed, requests={"GET": 1})
-
-
-def at_sizes(folder: Path, url: str) -> list[Case]:
-    """The plan without changes at every size, of floor, tool and script."""
-    listed = url + ACCOUNTS
-    return [
-        Case(
-            name=f"{size}",
-            runs={
-                "floor": floor("plan", folder / f"{size}.yaml", listed),
-                "tool": [TOOL, "plan", str(folder / f"{size}.yaml")],
-                "script": script("httpx", folder, size, listed),
-            },
-            accounts=size,
-        )
-        for size in SIZES[1:]
-    ]
-
-
 def all_changed(folder: Path) -> Case:
     """The plan of 10,000 accounts that all differ, as text to a file."""
-    return _plan(folder, 10_000, changed=True)
-
-
-def script(library: str, folder: Path, size: int, listed: str) -> list[str]:
-    """A hand-written script's command line."""
-    return [sys.executable, str(HERE / "peers" / "script.py"), library, str(folder / f"peer-{size}.yaml"), listed]
-
-
-def against_peers(folder: Path, url: str) -> tuple[Case, list[str]]:
-    """What else people use for this, and the names of those that are not installed here."""
-    listed, file = url + ACCOUNTS, folder / "peer-10000.yaml"
-    found = {
-        "script: CSafeLoader, httpx": script("httpx", folder, 10_000, listed),
-        "script: CSafeLoader, requests": script("requests", folder, 10_000, listed),
-        "script: CSafeLoader, aiohttp": script("aiohttp", folder, 10_000, listed),
-        "octoDNS": _program("octodns-sync", "--config-file", folder / "octodns.yaml", "--quiet"),
-        "pyinfra": _program(
-            "pyinfra",
-            "@local",
-            HERE / "peers/pyinfra_deploy.py",
-            "--data",
-            f"file={file}",
-            "--data",
-            f"url={listed}",
-            "--dry",
-            "-y",
-        ),
-        "Ansible": _program(
-            "ansible-playbook",
-            "-i",
-            "localhost,",
-            HERE / "peers/ansible.yml",
-            "-e",
-            f"file={file}",
-            "-e",
-            f"url={listed}",
-            "--check",
-        ),
-        "Terraform": [],  # it needs a provider for this API, which nobody has published
-    }
-    runs = {
-        "reconciler": [TOOL, "plan", str(folder / "10000.yaml")],
-        **{name: run for name, run in found.items() if run},
-    }
-    case = Case(
-        name="plan, 10,000 accounts, nothing to change",
-        runs=runs,
-        goals={"script: CSafeLoader, httpx": 2.5, "octoDNS": 5, "Ansible": 60, "Terraform": 100},
-        accounts=10_000,
-        environment={"PYTHONPATH": str(HERE / "peers"), "ANSIBLE_PYTHON_INTERPRETER": sys.executable},
-    )
-    return case, [name for name, run in found.items() if not run]
-
-
-def _program(name: str, *arguments: object) -> list[str]:
-    path = PEER_FOLDER / "bin" / name
-    return [str(path), *map(str, arguments)] if path.exists() and shutil.which("curl") else []
+    command = [TOOL, "plan", str(folder / "10000.yaml"), "-o", str(folder / "plan.txt")]
+    return Case(name="plan, all changed", runs={"tool": command}, accounts=10_000, changed=True, requests={"GET": 1})
 
 
 def _pair(first: Sequence[str], second: Sequence[str]) -> dict[str, Sequence[str]]:
@@ -231,4 +131,4 @@ def _pair(first: Sequence[str], second: Sequence[str]) -> dict[str, Sequence[str
 
 
 if __name__ == "__main__":
-    write_data(Path(sys.argv[1]), sys.argv[2])
+    write_data(Path(sys.argv[1]))

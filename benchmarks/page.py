@@ -75,10 +75,10 @@ def _peers(case: Case, found: dict[str, Timing], absent: list[str]) -> list[str]
     ]
     for name, timing in found.items():
         goal = f"{case.goals[name]:g}" if name in case.goals else ""
-        ratio = f"{timing.wall / ours.wall:.1f}"
-        lines.append(
-            f"| {name} | {_seconds(timing)} | {timing.memory:.0f} MiB | {len(timing.walls)} | {ratio} | {goal} |"
-        )
+        more = "more than " if timing.stopped else ""
+        took = f"{more}{timing.wall:.0f} s" if timing.stopped else _seconds(timing)
+        ratio = f"{more}{timing.wall / ours.wall:.1f}"
+        lines.append(f"| {name} | {took} | {timing.memory:.0f} MiB | {len(timing.walls)} | {ratio} | {goal} |")
     return [*lines, *(f"| {name} | absent | | | | {case.goals.get(name, 0):g} |" for name in absent)]
 
 

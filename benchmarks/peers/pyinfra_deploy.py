@@ -20,12 +20,15 @@ class Accounts(FactBase):
 
 @operation()
 def accounts(desired, url):
-    """One curl for each account that differs."""
+    """One curl for each account that differs, is missing, or is there and not declared."""
     current = host.get_fact(Accounts, url=url)
     for one in desired:
-        found = current.get(one["email"], {})
+        found = current.pop(one["email"], {})
         if any(found.get(name) != one[name] for name in one):
-            yield f"curl -sSf -X POST -d {shlex.quote(json.dumps(one))} {url}"
+            how = f"-X PUT {url}/{found['id']}" if found else f"-X POST {url}"
+            yield f"curl -sSf {how} -d {shlex.quote(json.dumps(one))}"
+    for account in current.values():
+        yield f"curl -sSf -X DELETE {url}/{account['id']}"
 
 
 with open(host.data.file) as file:
