@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
-import tempfile
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -121,8 +119,14 @@ class Invocation:
         return Style(
             colour=wanted and able,
             arrow="→" if _can_show(stream, "→") else "->",
-            width=shutil.get_terminal_size().columns if stream.isatty() else None,
+            width=_columns() if stream.isatty() else None,
         )
+
+
+def _columns() -> int:
+    from shutil import get_terminal_size  # which brings archives along
+
+    return get_terminal_size().columns
 
 
 def _replace(target: Path, text: str) -> None:
@@ -130,7 +134,9 @@ def _replace(target: Path, text: str) -> None:
         target.write_text(text, encoding="utf-8")  # a device or a pipe
         return
     mode = target.stat().st_mode & 0o777 if target.exists() else 0o666 & ~_umask()
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    from tempfile import mkstemp
+
+    handle, name = mkstemp(dir=target.parent, prefix=f".{target.name}.")
     scratch = Path(name)
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:

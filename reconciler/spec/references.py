@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
@@ -116,7 +115,9 @@ def _reference(value: dict[str, object]) -> Reference:
     kinds = [kind for kind in _KINDS if kind in value]
     if len(value) != 1 or not kinds:
         # Keys are not shown: {hunter2} is a mapping too.
-        near = {close for key in value for close in difflib.get_close_matches(key, _KINDS, 1)} - set(kinds)
+        from difflib import get_close_matches
+
+        near = {close for key in value for close in get_close_matches(key, _KINDS, 1)} - set(kinds)
         hint = f"did you mean {' or '.join(sorted(near))}? {_HINT}" if near else _HINT
         raise BadValueError("a secret's reference has exactly one key: env, file or command", hint)
     kind = kinds[0]
