@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -18,8 +19,6 @@ from reconciler.spec.values import is_unicode
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from reconciler.model.desired import Origin
-
 _LARGEST_FILE: Final = 1024 * 1024
 _WORKERS: Final = 8
 
@@ -32,11 +31,11 @@ class _Failure:
 
 
 class _Use(NamedTuple):
-    """A reference, and what needs it."""
+    """A reference that fails: how many need it, and the first account of them, if it is an account."""
 
     reference: SecretReference
-    address: str | None = None
-    origin: Origin | None = None
+    needed: int
+    holder: DesiredAccount | None = None
 
 
 def resolve_accounts(
@@ -55,15 +54,15 @@ def resolve_accounts(
         command_timeout: Seconds for one command.
 
     Raises:
-        SecretError: With a problem for every reference that fails.
+        SecretError: With a problem for every distinct reference that fails, where it is needed first.
     """
-    uses = [
-        _Use(password, entry.account.email, entry.origin)
-        for entry in accounts
-        if isinstance(password := entry.account.fields.get("password"), SecretReference)
-    ]
+    holders, references = [], []
+    for entry in accounts:
+        if isinstance(password := entry.account.fields.get("password"), SecretReference):
+            holders.append(entry)
+            references.append(password)
     resolver = _Resolver(environ, allow_commands=allow_commands, command_timeout=command_timeout)
-    secrets = iter(resolver.secrets(uses))
+    secrets = iter(resolver.secrets(references, holders))
     return tuple(
         _with_password(entry, next(secrets))
         if isinstance(entry.account.fields.get("password"), SecretReference)
@@ -82,7 +81,7 @@ def resolve_credentials(
     """The credentials with every reference replaced by the secret; arguments and errors as ``resolve_accounts``."""
     parts = [credentials.username, credentials.password] if isinstance(credentials, Login) else [credentials.token]
     resolver = _Resolver(environ, allow_commands=allow_commands, command_timeout=command_timeout)
-    secrets = iter(resolver.secrets([_Use(part) for part in parts if isinstance(part, SecretReference)]))
+    secrets = iter(resolver.secrets([part for part in parts if isinstance(part, SecretReference)]))
     found = [next(secrets) if isinstance(part, SecretReference) else part for part in parts]
     if isinstance(credentials, Login):
         return Login(found[0], found[1])
@@ -103,20 +102,30 @@ class _Resolver:
         self._allow_commands = allow_commands
         self._commands = Commands(environ, command_timeout)
 
-    def secrets(self, uses: Sequence[_Use]) -> list[Secret]:
-        """The secret of every reference, distinct commands in parallel. Raises ``SecretError``."""
-        keys = [_identity(use.reference) for use in uses]
-        distinct = {key: use.reference for key, use in zip(keys, uses, strict=True)}
-        commands = {key: reference for key, reference in distinct.items() if reference.kind == "command"}
-        found = {key: self._look_up(distinct[key]) for key in distinct.keys() - commands.keys()}
+    def secrets(self, references: Sequence[SecretReference], holders: Sequence[DesiredAccount] = ()) -> list[Secret]:
+        """The secret of every reference, distinct commands in parallel.
+
+        Args:
+            references: May stand for the same secret, which is then looked up once.
+            holders: The accounts that they belong to, where they do.
+
+        Raises:
+            SecretError: With a problem for every distinct reference that fails.
+        """
+        distinct: dict[tuple[object, ...], int] = {}  # where each stands first
+        firsts = [distinct.setdefault(_identity(one), index) for index, one in enumerate(references)]
+        commands = {index for index in distinct.values() if references[index].kind == "command"}
+        found = {index: self._look_up(references[index]) for index in distinct.values() if index not in commands}
         if commands:
-            found.update(zip(commands, self._look_up_side_by_side(tuple(commands.values())), strict=True))
-        failures = {key: value for key, value in found.items() if isinstance(value, _Failure)}
+            outputs = self._look_up_side_by_side([references[index] for index in commands])
+            found.update(zip(commands, outputs, strict=True))
+        failures = {index: value for index, value in found.items() if isinstance(value, _Failure)}
         if failures:
-            used = zip(keys, uses, strict=True)
-            raise SecretError(*_problems((use, failures[key]) for key, use in used if key in failures))
-        known = {key: value for key, value in found.items() if isinstance(value, Secret)}
-        return [known[key] for key in keys]
+            counts = Counter(firsts)
+            uses = [_Use(references[index], counts[index], *holders[index : index + 1]) for index in failures]
+            raise SecretError(*_problems(zip(uses, failures.values(), strict=True)))
+        known = {index: value for index, value in found.items() if isinstance(value, Secret)}
+        return [known[index] for index in firsts]
 
     def _look_up_side_by_side(self, references: Sequence[SecretReference]) -> list[Secret | _Failure]:
         from concurrent.futures import ThreadPoolExecutor
@@ -202,12 +211,14 @@ def _problems(failed: Iterable[tuple[_Use, _Failure]]) -> list[Problem]:
 
 
 def _problem(use: _Use, failure: _Failure, line: int | None) -> Problem:
-    fallback = use.origin.line if use.origin else None
+    holder = use.holder
+    fallback = holder.origin.line if holder else None
+    many = f" ({use.needed} accounts need it)" if holder and use.needed > 1 else ""
     return Problem(
         kind=failure.kind,
-        message=f"{escaped(str(use.reference), 200)}: {failure.reason}",
+        message=f"{escaped(str(use.reference), 200)}: {failure.reason}{many}",
         hint=failure.hint,
-        address=use.address,
+        address=holder.account.email if holder else None,
         file=use.reference.file,
         line=fallback if line is None else line,
     )
