@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from threading import Semaphore
 from typing import TYPE_CHECKING, Final
 
@@ -22,12 +23,15 @@ if TYPE_CHECKING:
 
     from reconciler.model.redaction import Redactor
 
-_HEADERS: Final = (
-    (b"Accept", b"application/json"),
+_ACCEPT: Final = (b"Accept", b"application/json")
+_OTHERS: Final = (
     (b"Accept-Encoding", b"gzip"),
     (b"User-Agent", f"reconciler/{__version__}".encode()),
 )
 _JSON: Final = (b"Content-Type", b"application/json")
+
+_MOST_URLS: Final = 64
+_MOST_HEADERS: Final = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +53,11 @@ class Route:
     posts: Collection[str] | None = None
 
 
+def _headers(bearer: bytes | None, *, has_body: bool) -> httpx.Headers:
+    authorization = [(b"Authorization", bearer)] if bearer else []
+    return httpx.Headers([_ACCEPT, *authorization, *_OTHERS, *([_JSON] if has_body else [])])
+
+
 class Client:
     """Exchanges a request for an answer over the first idle lane, the one used last. Safe for threads."""
 
@@ -58,6 +67,9 @@ class Client:
         self._limit = limit
         self._free = Semaphore(max(1, route.lanes))
         self._idle: deque[Lane] = deque()
+        # Thousands of requests go to one path with one token; httpx would look each of them over anew.
+        self._url = lru_cache(_MOST_URLS)(httpx.URL)
+        self._headers = lru_cache(_MOST_HEADERS)(_headers)
 
     def close(self) -> None:
         """Closes the connections that are idle; one that is in use, after an interrupt, ends with the process."""
@@ -80,13 +92,11 @@ class Client:
         Raises:
             AttemptError: No complete answer came.
         """
-        headers = [*_HEADERS[:1], (b"Authorization", bearer), *_HEADERS[1:]] if bearer else list(_HEADERS)
-        if body is not None:
-            headers.append(_JSON)
+        headers = self._headers(bearer, has_body=body is not None)
         with self._lane() as lane:
             lane.flight.start(deadline)
             try:
-                request = httpx.Request(method, self._route.origin + path, headers=headers, content=body)
+                request = httpx.Request(method, self._url(self._route.origin + path), headers=headers, content=body)
                 response = lane.handle_request(request)
                 try:
                     return receive(response, self._limit)
