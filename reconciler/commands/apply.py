@@ -96,7 +96,7 @@ def _show(invocation: Invocation, plan: Plan) -> None:
     """Shows the plan; beside the document where the document is for a program."""
     if invocation.format is Format.TEXT and invocation.output is None:
         show_plan(invocation, plan)
-    else:
+    elif not invocation.quiet:
         from reconciler.report.to_text import plan_text
 
         invocation.note(plan_text(plan, invocation.style_of(sys.stderr), verbose=invocation.verbose).rstrip("\n"))
