@@ -11,6 +11,7 @@ import zlib
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
 import trustme
 
@@ -54,6 +55,26 @@ def exchange(url: str, *, limit: int = 1024 * 1024, seconds: float = 5.0, **more
 def kind(result: bytes | Failure) -> str:
     assert isinstance(result, Failure)
     return f"{result.problem.kind}: {result.problem.message.replace('http://127.0.0.1', 'HOST').split(' (')[0]}"
+
+
+def test_the_url_of_many_requests_is_parsed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    parsed: list[str] = []
+    original = httpx.URL
+
+    def counted(url: str) -> httpx.URL:
+        parsed.append(url)
+        return original(url)
+
+    monkeypatch.setattr(httpx, "URL", counted)
+    with ScriptedServer(*[Reply(200, b"{}") for _ in range(5)]) as server:
+        client = Client(Route(origin=server.url, context=CONTEXT), Redactor())
+        deadline = time.monotonic() + 5
+        for bearer in (b"Bearer one", b"Bearer one", b"Bearer two", None, None):
+            client.exchange("POST", "/path", bearer=bearer, body=b"{}", deadline=deadline)
+        client.close()
+    assert parsed == [f"{server.url}/path"]
+    sent = [request.header("authorization") for request in server.requests]
+    assert sent == ["Bearer one", "Bearer one", "Bearer two", None, None]
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "x-gzip", "GZIP"])
