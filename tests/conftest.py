@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -13,6 +14,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from reconciler.sandbox.server import Sandbox
+
+
+def pytest_configure() -> None:
+    """Heeds Ctrl-C where a shell started this in the background: the commands that tests interrupt inherit it."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class MakeSandbox(Protocol):

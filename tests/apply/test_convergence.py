@@ -9,20 +9,18 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from reconciler.apply.executor import ApplyOptions, execute
-from reconciler.model.change import Action, Change, Plan
+from reconciler.model.change import Action, Plan
 from reconciler.model.outcome import Outcome, Status
 from reconciler.plan.builder import PlanOptions, build_plan
-from reconciler.plan.fields import differing
 from tests.apply.runs import AT_ONCE, Listening
+from tests.apply.truths import Run
 from tests.plan.declarations import NO_LIMIT, SERVER
 from tests.worlds import BOUNDED, World, faults, worlds
 
 if TYPE_CHECKING:
-    from reconciler.model.account import Account
     from tests.fake_server import FakeServer, Fault
 
 OPTIONS = PlanOptions(allow_empty=True, max_deletes=NO_LIMIT)
-UNTOUCHED = (Status.FAILED, Status.SKIPPED, Status.NOT_ATTEMPTED)
 
 
 def plan_for(world: World, server: FakeServer) -> Plan:
@@ -34,6 +32,12 @@ def plan_for(world: World, server: FakeServer) -> Plan:
 def apply(plan: Plan, server: FakeServer, parallelism: int = 1) -> tuple[Outcome, ...]:
     options = ApplyOptions(parallelism=parallelism, adoption_delays=AT_ONCE)
     return execute(plan, server, options, stop=threading.Event(), listener=Listening())
+
+
+def run_of(world: World, plan: Plan, server: FakeServer) -> Run:
+    before = {account.id: account.fields for account in world.held if account.id is not None}
+    after = {account_id: account.fields for account_id, account in server.accounts.items()}
+    return Run(plan, before, after, world.rules.single_default)
 
 
 def check_one_run(world: World, parallelism: int) -> None:
@@ -92,49 +96,14 @@ def check_faults(world: World, broken: dict[int, Fault], parallelism: int) -> No
     assume(plan.applicable and plan.changes)
     server.faults = broken
     outcomes = apply(plan, server, parallelism)
-    check_nothing_lost_or_doubled(world, plan, server)
-    check_report(plan, outcomes, world, server)
+    run_of(world, plan, server).check(outcomes)
     server.faults = {}
     second = plan_for(world, server)
     assert second.errors == ()
     assert [one for one in apply(second, server) if one.status is not Status.APPLIED] == []
-    check_nothing_lost_or_doubled(world, plan, server)
+    run_of(world, plan, server).check_nothing_is_lost_or_doubled()
     third = plan_for(world, server)
     assert (third.changes, third.errors) == ((), ())
-
-
-def check_nothing_lost_or_doubled(world: World, plan: Plan, server: FakeServer) -> None:
-    deleted = {change.id for change in plan.changes if change.action is Action.DELETE}
-    assert {account.id for account in world.held} - deleted <= set(server.accounts)
-    keys = [account.key for account in server.accounts.values()]
-    assert sorted(keys) == sorted(set(keys))
-
-
-def check_report(plan: Plan, outcomes: tuple[Outcome, ...], world: World, server: FakeServer) -> None:
-    steps = [step.change for step in plan.steps]
-    for index, (change, outcome) in enumerate(zip(plan.changes, outcomes, strict=True)):
-        account = server.accounts.get(outcome.id or 0)
-        if outcome.status is Status.APPLIED:
-            assert is_done(change, account, server)
-        elif outcome.status in UNTOUCHED and steps.count(index) == 1 and "did not keep" not in (outcome.error or ""):
-            assert is_untouched(change, world, server)
-
-
-def is_done(change: Change, account: Account | None, server: FakeServer) -> bool:
-    if change.action is Action.DELETE:
-        return change.id not in server.accounts
-    return account is not None and not differing(account, change.managed)
-
-
-def is_untouched(change: Change, world: World, server: FakeServer) -> bool:
-    if change.id is None:
-        before = {account.id for account in world.held}
-        assert change.after is not None
-        new = [account for account in server.accounts.values() if account.id not in before]
-        return all(account.key != change.after.key for account in new)
-    held, now = world.held[change.id - 1], server.accounts[change.id]
-    cleared = {"default": now.fields["default"]} if held.is_default and world.rules.single_default else {}
-    return now.fields == {**held.fields, **cleared}
 
 
 @given(worlds(unique=True), st.integers(0, 25), faults(), st.sampled_from([1, 4]))

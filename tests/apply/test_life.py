@@ -14,26 +14,25 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 
 from reconciler.apply.executor import ApplyOptions, execute
 from reconciler.model.account import Account, Fields
-from reconciler.model.change import Action, Change, Plan
+from reconciler.model.change import Action, Plan
 from reconciler.model.desired import DeleteLimit, Desired, Globs
 from reconciler.model.outcome import Outcome, Status
 from reconciler.plan.builder import PlanOptions, build_plan
-from reconciler.plan.fields import differing
 from tests.apply.hosts import Disturbed, Host, InMemory, OverHttp
 from tests.apply.runs import AT_ONCE, Listening
+from tests.apply.truths import NOT_KEPT, STRANGER, Run
 from tests.plan.declarations import NO_LIMIT, SERVER
 from tests.worlds import ADDRESSES, BOUNDED, World, declarations, faults, worlds
 
 if TYPE_CHECKING:
     import random
+    from collections.abc import Collection
 
     from hypothesis.strategies import DataObject
 
     from tests.fake_server import Fault
 
 OPTIONS = PlanOptions(allow_empty=True, max_deletes=NO_LIMIT)
-NOT_KEPT = "did not keep"
-UNTOUCHED = (Status.FAILED, Status.SKIPPED, Status.NOT_ATTEMPTED)
 DIALECTS = {
     "auth_field": ["hash_auth", "has_auth", "both"],
     "passwords": ["shown", "absent", "null", "empty", "mask"],
@@ -138,11 +137,10 @@ class Life(RuleBasedStateMachine):
         note(f"edits: {done}")
         for outcome in outcomes:
             note(f"{outcome.action} {outcome.address} {outcome.id}: {outcome.status} {outcome.error} {outcome.note}")
-        self.check_nothing_is_lost_or_doubled(plan, before, done)
         edited = {account_id for _, account_id, _ in done}
-        self.check_report(plan, outcomes, before, edited)
+        removed = {account_id for _, account_id, port in done if port is None}
+        self.run_of(plan, before, edited, removed).check(outcomes)
         self.check_edits_survive(writer, done)
-        self.check_kept(plan, before, edited)
 
     @rule()
     def run_in_peace(self) -> None:
@@ -159,9 +157,7 @@ class Life(RuleBasedStateMachine):
         if self.world.rules.first_is_default:
             refused = [one for one in refused if f"{NOT_KEPT} default" not in (one.error or "")]
         assert refused == []
-        self.check_nothing_is_lost_or_doubled(plan, before, [])
-        self.check_report(plan, outcomes, before, set())
-        self.check_kept(plan, before, set())
+        self.run_of(plan, before).check(outcomes)
         if all(one.status is Status.APPLIED for one in outcomes):
             again = self.plan()
             assert (again.changes, again.errors) == ((), ())
@@ -179,8 +175,14 @@ class Life(RuleBasedStateMachine):
         options = ApplyOptions(parallelism=1, adoption_delays=AT_ONCE)
         return execute(plan, writer, options, stop=threading.Event(), listener=Listening())
 
+    def run_of(
+        self, plan: Plan, before: dict[int, Fields], edited: Collection[int] = (), removed: Collection[int] = ()
+    ) -> Run:
+        single_default = self.world.rules.single_default
+        return Run(plan, before, self.host.truth(), single_default, edited=edited, removed=removed)
+
     def create_stranger(self, email: str) -> None:
-        self.host.add({"email": email, "name": f"Stranger {next(self.strangers)}", "smtp_server": "mx9.example.com"})
+        self.host.add({"email": email, "name": f"{STRANGER} {next(self.strangers)}", "smtp_server": "mx9.example.com"})
 
     def edit(self, edit: Edit) -> list[tuple[Edit, int, int | None]]:
         """Does it; returns what was done to which account: its new port, or ``None`` where it was removed."""
@@ -197,52 +199,6 @@ class Life(RuleBasedStateMachine):
 
     # What always holds
 
-    def check_nothing_is_lost_or_doubled(
-        self, plan: Plan, before: dict[int, Fields], done: list[tuple[Edit, int, int | None]]
-    ) -> None:
-        after = self.host.truth()
-        deleted = {change.id for change in plan.changes if change.action is Action.DELETE}
-        removed = {account_id for _, account_id, port in done if port is None}
-        assert set(before) - deleted - removed <= set(after)
-        addresses = [str(fields["email"]).casefold() for fields in after.values()]
-        assert sorted(addresses) == sorted(set(addresses))
-
-    def check_report(
-        self, plan: Plan, outcomes: tuple[Outcome, ...], before: dict[int, Fields], edited: set[int]
-    ) -> None:
-        after = self.host.truth()
-        steps = [step.change for step in plan.steps]
-        for index, (change, outcome) in enumerate(zip(plan.changes, outcomes, strict=True)):
-            if edited & {change.id, outcome.id}:
-                continue
-            if outcome.status is Status.APPLIED:
-                self.check_done(change, outcome, before, after)
-            elif outcome.status in UNTOUCHED and steps.count(index) == 1 and NOT_KEPT not in (outcome.error or ""):
-                self.check_untouched(change, before, after)
-
-    def check_done(self, change: Change, outcome: Outcome, before: dict[int, Fields], after: dict[int, Fields]) -> None:
-        if change.action is Action.DELETE:
-            assert change.id not in after
-            return
-        assert outcome.id is not None
-        now = after[outcome.id]
-        assert not differing(Account(now), change.managed)
-        if change.id is not None:
-            assert outcome.id == change.id
-            was = before[change.id]
-            hidden = {"password"} if change.managed.get("has_auth") is False else set()
-            free = set(was) - set(change.managed) - hidden - {"default"}
-            assert {name: now[name] for name in free} == {name: was[name] for name in free}
-
-    def check_untouched(self, change: Change, before: dict[int, Fields], after: dict[int, Fields]) -> None:
-        if change.id is not None:
-            assert self.but_for_default(after[change.id]) == self.but_for_default(before[change.id])
-            return
-        assert change.after is not None
-        new = [fields for account_id, fields in after.items() if account_id not in before]
-        mine = [fields for fields in new if fields["email"] == change.after.email]
-        assert all(str(fields["name"]).startswith("Stranger") for fields in mine)
-
     def check_edits_survive(self, writer: Disturbed, done: list[tuple[Edit, int, int | None]]) -> None:
         """An edit that came before the last look at the account was seen; the window between look and write is left."""
         after = self.host.truth()
@@ -256,16 +212,6 @@ class Life(RuleBasedStateMachine):
                 if other_id == account_id
             ):
                 assert after[account_id]["smtp_port"] == port
-
-    def check_kept(self, plan: Plan, before: dict[int, Fields], edited: set[int]) -> None:
-        after = self.host.truth()
-        for account in (*plan.kept, *plan.unchanged):
-            if account.id is not None and account.id not in edited:
-                assert self.but_for_default(after[account.id]) == self.but_for_default(before[account.id])
-
-    def but_for_default(self, fields: Fields) -> Fields:
-        """A server with a single default account clears the flag of the others by itself."""
-        return {**fields, "default": False} if self.world.rules.single_default else fields
 
 
 class InMemoryLife(Life):

@@ -1,0 +1,96 @@
+"""What holds after every run, judged by what the server held before it and holds now."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from reconciler.model.account import Account, Fields
+from reconciler.model.change import Action, Change, Plan
+from reconciler.model.outcome import Outcome, Status
+from reconciler.plan.fields import differing
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+NOT_KEPT = "did not keep"
+STRANGER = "Stranger"
+"""How the names of accounts begin that somebody else has made meanwhile."""
+UNTOUCHED = (Status.FAILED, Status.SKIPPED, Status.NOT_ATTEMPTED)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A plan that was carried out, well or badly.
+
+    Attributes:
+        before: What the server held, by id.
+        after: What it holds now.
+        single_default: Whether it clears the flag of the other accounts by itself.
+        edited: The accounts that somebody else has changed or removed meanwhile.
+        removed: Those of them that are gone.
+    """
+
+    plan: Plan
+    before: Mapping[int, Fields]
+    after: Mapping[int, Fields]
+    single_default: bool
+    edited: Collection[int] = ()
+    removed: Collection[int] = ()
+
+    def check(self, outcomes: Sequence[Outcome]) -> None:
+        """All that always holds."""
+        self.check_nothing_is_lost_or_doubled()
+        self.check_report(outcomes)
+        self.check_kept()
+
+    def check_nothing_is_lost_or_doubled(self) -> None:
+        deleted = {change.id for change in self.plan.changes if change.action is Action.DELETE}
+        assert set(self.before) - deleted - set(self.removed) <= set(self.after)
+        addresses = [str(fields["email"]).casefold() for fields in self.after.values()]
+        assert sorted(addresses) == sorted(set(addresses))
+
+    def check_report(self, outcomes: Sequence[Outcome]) -> None:
+        steps = [step.change for step in self.plan.steps]
+        for index, (change, outcome) in enumerate(zip(self.plan.changes, outcomes, strict=True)):
+            if {change.id, outcome.id} & set(self.edited):
+                continue
+            if outcome.status is Status.APPLIED:
+                self._check_done(change, outcome)
+            elif outcome.status in UNTOUCHED and steps.count(index) == 1 and NOT_KEPT not in (outcome.error or ""):
+                self._check_untouched(change)
+
+    def check_kept(self) -> None:
+        for account in (*self.plan.kept, *self.plan.unchanged):
+            if account.id is not None and account.id not in self.edited:
+                self._check_same(account.id)
+
+    def _check_done(self, change: Change, outcome: Outcome) -> None:
+        if change.action is Action.DELETE:
+            assert change.id not in self.after
+            return
+        assert outcome.id is not None
+        now = self.after[outcome.id]
+        assert not differing(Account(now), change.managed)
+        if change.id is not None:
+            assert outcome.id == change.id
+            was = self.before[change.id]
+            hidden = {"password"} if change.managed.get("has_auth") is False else set()
+            free = set(was) - set(change.managed) - hidden - {"default"}
+            assert {name: now[name] for name in free} == {name: was[name] for name in free}
+
+    def _check_untouched(self, change: Change) -> None:
+        if change.id is not None:
+            self._check_same(change.id)
+            return
+        assert change.after is not None
+        new = [fields for account_id, fields in self.after.items() if account_id not in self.before]
+        mine = [fields for fields in new if str(fields["email"]).casefold() == change.after.key]
+        assert all(str(fields["name"]).startswith(STRANGER) for fields in mine)
+
+    def _check_same(self, account_id: int) -> None:
+        assert self._but_for_default(self.after[account_id]) == self._but_for_default(self.before[account_id])
+
+    def _but_for_default(self, fields: Fields) -> Fields:
+        """A server with a single default account clears the flag of the others by itself."""
+        return {**fields, "default": False} if self.single_default else fields
