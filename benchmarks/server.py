@@ -45,11 +45,15 @@ class Store:
         """Starts anew with so many accounts."""
         self.accounts = {number: account(number, smtp_port) for number in range(1, accounts + 1)}
         self.next_id = accounts + 1
-        self.listed: bytes | None = None
+        self.listed: bytes | None = self.listing()  # nobody is to wait for it
         self.latency = latency
         self.requests: dict[str, int] = {}
         self.in_flight = 0
         self.most_in_flight = 0
+
+    def listing(self) -> bytes:
+        """What the list call answers."""
+        return json.dumps([*self.accounts.values()]).encode()
 
     def stats(self) -> dict[str, Any]:
         """What was asked, by method; and what is there."""
@@ -90,8 +94,7 @@ class Store:
     def call(self, method: str, number: str, body: bytes) -> tuple[int, bytes]:
         """A call of the API; what it would refuse is not what is measured."""
         if method == "GET" and not number:
-            if self.listed is None:
-                self.listed = json.dumps(list(self.accounts.values())).encode()
+            self.listed = self.listed or self.listing()
             return 200, self.listed
         if method == "POST":
             key = self.next_id

@@ -3,7 +3,18 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import Final, Literal, NamedTuple
+from functools import cache
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+@cache
+def _compare_digest() -> Callable[[bytes, bytes], bool]:
+    from hmac import compare_digest  # takes a while to import, and not every command compares
+
+    return compare_digest
 
 
 class Secret:
@@ -29,9 +40,7 @@ class Secret:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Secret):
             return NotImplemented
-        import hmac
-
-        return hmac.compare_digest(self.encoded(), other.encoded())
+        return _compare_digest()(self.encoded(), other.encoded())
 
     def __hash__(self) -> int:
         return hash((Secret, self._value))

@@ -54,13 +54,13 @@ def match(desired: Sequence[DesiredAccount], current: Sequence[Account]) -> Matc
         rest = [declaration for declaration in rest if not claim(declaration)]
     matcher.pairs.extend(Pair(declaration, None) for declaration in rest)
     for declaration in desired:
-        matcher.warn_of_former(declaration)
-    contested = matcher.contested - matcher.claimed
-    taken = matcher.claimed | contested
+        if declaration.renamed_from:
+            matcher.warn_of_former(declaration, declaration.renamed_from)
+    unclaimed = [account for account in current if account.id not in matcher.claimed]
     return Matching(
         tuple(matcher.pairs),
-        tuple(account for account in current if account.id not in taken),
-        tuple(account for account in current if account.id in contested),
+        tuple(account for account in unclaimed if account.id not in matcher.contested),
+        tuple(account for account in unclaimed if account.id in matcher.contested),
         tuple(matcher.errors),
         tuple(matcher.warnings),
     )
@@ -98,13 +98,11 @@ class _Matcher:
 
     def claim_by_address(self, declaration: DesiredAccount) -> bool:
         found = self._free(declaration.account.key)
-        if not found:
-            return False
         if len(found) > 1:
             self._contest(declaration, declaration.account.email, found)
-            return True
-        self._claim(declaration, found[0])
-        return True
+        elif found:
+            self._claim(declaration, found[0])
+        return bool(found)
 
     def claim_by_former_address(self, declaration: DesiredAccount) -> bool:
         if not declaration.renamed_from:
@@ -128,18 +126,16 @@ class _Matcher:
             return True
         return False
 
-    def warn_of_former(self, declaration: DesiredAccount) -> None:
+    def warn_of_former(self, declaration: DesiredAccount, address: str) -> None:
         """Once all claims are settled: the former address may still be there, as an account that nobody declares."""
-        if not declaration.renamed_from:
-            return
-        former = [one for one in self._free(declaration.renamed_from.casefold()) if one.id not in self.contested]
+        former = [one for one in self._free(address.casefold()) if one.id not in self.contested]
         if former:
             self.warnings.append(
                 problem_at(
                     declaration,
                     "renamed_both_exist",
-                    f"{declaration.account.email} is renamed from {declaration.renamed_from}, but the server has both;"
-                    f" {declaration.renamed_from} (id {_ids(former)}) counts as undeclared",
+                    f"{declaration.account.email} is renamed from {address}, but the server has both;"
+                    f" {address} (id {_ids(former)}) counts as undeclared",
                     "remove `renamed_from` if the renaming is done",
                 )
             )
