@@ -61,9 +61,9 @@ def against_peers(folder: Path, url: str) -> tuple[Case, list[str]]:
     terraform = folder / "terraform"
     said = (f"file={file}", f"url={listed}")
     found = {
-        "script: CSafeLoader, httpx": script("httpx", folder, SIZE, listed),
-        "script: CSafeLoader, requests": script("requests", folder, SIZE, listed),
-        "script: CSafeLoader, aiohttp": script("aiohttp", folder, SIZE, listed),
+        "script with CSafeLoader and httpx": script("httpx", folder, SIZE, listed),
+        "script with CSafeLoader and requests": script("requests", folder, SIZE, listed),
+        "script with CSafeLoader and aiohttp": script("aiohttp", folder, SIZE, listed),
         "octoDNS": _program("octodns-sync", "--config-file", folder / "octodns.yaml", "--quiet"),
         "pyinfra": _program("pyinfra", "@local", PEERS / "pyinfra_deploy.py", *_each("--data", said), "--dry", "-y"),
         "Ansible": _program(
@@ -79,7 +79,7 @@ def against_peers(folder: Path, url: str) -> tuple[Case, list[str]]:
             "reconciler": [TOOL, "plan", str(folder / f"{SIZE}.yaml")],
             **{name: run for name, run in found.items() if run},
         },
-        goals={"script: CSafeLoader, httpx": 2.5, "octoDNS": 5, "Ansible": 60, "Terraform": 100},
+        goals={"script with CSafeLoader and httpx": 2.5, "octoDNS": 5, "Ansible": 60, "Terraform": 100},
         accounts=SIZE,
         environment={
             "PYTHONPATH": str(PEERS),
