@@ -113,7 +113,7 @@ def _written(lines: Iterable[bytes]) -> Counter[str]:
     """What was written, by action; an account that took two writes counts once."""
     status = {}
     for entry in map(json.loads, filter(bytes.strip, lines)):
-        if entry["event"] == "outcome":
+        if entry["event"] == "outcome" and not entry.get("rollback"):
             status[entry["action"], entry["address"], entry["id"]] = entry["status"]
     return Counter(action for (action, _address, _id), last in status.items() if last == "applied")
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from reconciler.apply.crew import Abort, Crew
 from reconciler.apply.newcomers import ADOPTION_DELAYS
 from reconciler.apply.result import NO_TURN, StepResult, internal_error, words
+from reconciler.apply.rollback import Rollback, Witness
 from reconciler.apply.write import StepWriter
 from reconciler.errors import ReconcilerError
 from reconciler.model.outcome import Outcome, Status
@@ -32,7 +33,7 @@ class OnFailure(StrEnum):
     ROLLBACK = "rollback"
 
 
-class Listener(Protocol):
+class Listener(Witness, Protocol):
     """Is told about every write; called from several threads at once."""
 
     def before(self, change: Change, step: Step) -> None:
@@ -77,7 +78,7 @@ def execute(
         One outcome for each change, in the plan's order. ``Abort``, raised by a signal handler while this waits, leaves
         the steps in flight ``unknown``.
     """
-    rollback = options.on_failure is OnFailure.ROLLBACK
+    rollback = Rollback(plan, writer, listener) if options.on_failure is OnFailure.ROLLBACK else None
     steps = StepWriter(plan, writer, stop, rollback=rollback, recheck=options.recheck, delays=options.adoption_delays)
     run = _Run(plan, steps, listener, stop, options)
     run.work()

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from reconciler.apply.write import StepResult
     from reconciler.model.change import Change, Plan, Step
+    from reconciler.model.outcome import Status
 
 _BEGINNING = b'{"at": "'
 """How each line begins."""
@@ -79,6 +80,14 @@ class Journal:
     def after(self, change: Change, step: Step, result: StepResult) -> None:  # noqa: ARG002 - the listener's interface
         """Notes what came of it."""
         self._append("outcome", change, status=result.status.value, id=result.id or change.id)
+
+    def undoing(self, change: Change) -> None:
+        """Notes a write that is about to take something back; raises as ``before``."""
+        self._append("intent", change, fields=[one.field for one in change.fields], rollback=True)
+
+    def undone(self, change: Change, status: Status) -> None:
+        """Notes what came of it."""
+        self._append("outcome", change, status=status.value, rollback=True)
 
     def looked_at(self, intent: Intent, found: str) -> None:
         """Notes that an unfinished intent was looked at again; it is not unfinished any more."""

@@ -2,26 +2,42 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Protocol
 
 from reconciler.apply.comparison import lost, moved
 from reconciler.apply.result import words
-from reconciler.errors import ApiError, RejectedError, UnreachableError
+from reconciler.errors import ApiError, ReconcilerError, RejectedError, UnreachableError
 from reconciler.model.account import DESTINATION, Account, known
+from reconciler.model.change import Action, Change, Plan
+from reconciler.model.outcome import Status
 from reconciler.model.secret import UNKNOWN
+from reconciler.plan.fields import changes_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from reconciler.model.account import Fields
-    from reconciler.model.change import Change, Plan
     from reconciler.model.ports import AccountWriter
+
+
+class Witness(Protocol):
+    """Is told about every write that takes something back; called from several threads at once."""
+
+    def undoing(self, change: Change) -> None:
+        """A write is about to be made; an exception keeps it from being made."""
+
+    def undone(self, change: Change, status: Status) -> None:
+        """It has been made, or has failed."""
 
 
 class Rollback:
     """Gives accounts their former settings back."""
 
-    def __init__(self, plan: Plan, server: AccountWriter) -> None:
+    def __init__(self, plan: Plan, server: AccountWriter, witness: Witness) -> None:
         self._plan = plan
         self._server = server
+        self._witness = witness
 
     def undo(self, change: Change, written: Account) -> str:
         """Undoes one change.
@@ -39,6 +55,8 @@ class Rollback:
             return f"not rolled back: {words(error)}"
         except ApiError as error:
             return f"whether it was rolled back is unknown: {words(error)}"
+        except ReconcilerError as error:
+            return f"not rolled back: {words(error)}"
 
     def _undo(self, change: Change, written: Account) -> str:
         assert written.id is not None  # noqa: S101 - it is on the server
@@ -47,17 +65,19 @@ class Rollback:
             return "not rolled back: somebody else has changed the account since"
         if change.before is None:
             left = self._restore_default(change)
-            self._server.delete_account(written.id)
+            self._delete(written)
             return f"rolled back: the new account was deleted again{left}"
         former = _former(change)
         if former is None:
             return "not rolled back: the server hides the former password, and the new one must not take its place"
+        if _hid_password(change) and former.keys() <= {"password"}:
+            return "not rolled back: the new password stays, as the server does not show the former one"
         return self._give_back(change, former, fresh)
 
     def _give_back(self, change: Change, former: Fields, fresh: Account) -> str:
         left = self._restore_default(change)
         target = fresh.overlaid(former)
-        answer = self._server.update_account(Account(known(target.fields), fresh.id, fresh.extra))
+        answer = self._update(fresh, Account(known(target.fields), fresh.id, fresh.extra), former)
         if missing := lost(known(former), answer):
             return f"rolled back, but the server did not keep {', '.join(missing)}{left}"
         if _hid_password(change) and "password" in change.managed:
@@ -80,8 +100,34 @@ class Rollback:
             if fresh and fresh.fields.get("password") is UNKNOWN:
                 left.append(fresh.email)
             elif fresh:
-                self._server.update_account(fresh.overlaid({"default": True}))
+                self._update(fresh, fresh.overlaid({"default": True}), {"default": True})
         return f"; {', '.join(left)} was the default account and is not any more" if left else ""
+
+    def _update(self, fresh: Account, target: Account, fields: Fields) -> Account:
+        """Writes ``target``, for the sake of ``fields``."""
+        changes = changes_of(fresh.fields, fields, fields)
+        undoing = Change(action=Action.UPDATE, address=fresh.email, before=fresh, after=target, fields=changes)
+        with self._witnessed(undoing):
+            return self._server.update_account(target)
+
+    def _delete(self, account: Account) -> None:
+        assert account.id is not None  # noqa: S101 - it is on the server
+        with self._witnessed(Change(action=Action.DELETE, address=account.email, before=account, after=None)):
+            self._server.delete_account(account.id)
+
+    @contextmanager
+    def _witnessed(self, undoing: Change) -> Iterator[None]:
+        self._witness.undoing(undoing)
+        status = Status.UNKNOWN
+        try:
+            yield
+            status = Status.APPLIED
+        except (RejectedError, UnreachableError):
+            status = Status.FAILED
+            raise
+        finally:
+            with suppress(ReconcilerError):  # the report says what the witness cannot note
+                self._witness.undone(undoing, status)
 
     def _demoted(self, account: Account) -> Account | None:
         """A former default account as it is now, if it is not the default one any more."""

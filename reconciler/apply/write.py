@@ -9,7 +9,6 @@ from reconciler.apply.comparison import lost, moved, sends_unseen_password, show
 from reconciler.apply.ledger import Ledger
 from reconciler.apply.newcomers import ADOPTION_DELAYS, Newcomers
 from reconciler.apply.result import IN_PLACE, NO_TURN, StepResult, words
-from reconciler.apply.rollback import Rollback
 from reconciler.apply.trial import attempt
 from reconciler.errors import ApiError, NotFoundError, RejectedError, UnreachableError
 from reconciler.model.account import Account, Fields, known
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     import threading
     from collections.abc import Sequence
 
+    from reconciler.apply.rollback import Rollback
     from reconciler.model.ports import AccountWriter
 
 __all__ = ["ADOPTION_DELAYS", "StepResult", "StepWriter"]
@@ -41,14 +41,14 @@ class StepWriter:
         server: AccountWriter,
         stop: threading.Event,
         *,
-        rollback: bool,
+        rollback: Rollback | None,
         recheck: bool = True,
         delays: Sequence[float] = ADOPTION_DELAYS,
     ) -> None:
         self._plan = plan
         self._server = server
         self._stop = stop
-        self._rollback = Rollback(plan, server) if rollback else None
+        self._rollback = rollback
         self._ledger = Ledger()
         self._newcomers = Newcomers(plan, server, stop, recheck=recheck, delays=delays)
         self._final = {step.change: index for index, step in enumerate(plan.steps)}

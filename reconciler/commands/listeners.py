@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from reconciler.apply.write import StepResult
     from reconciler.commands.invocation import Invocation
     from reconciler.model.change import Change, Plan, Step
+    from reconciler.model.outcome import Status
 
 
 @contextmanager
@@ -54,3 +55,13 @@ class Listeners:
         """Tells each in turn."""
         for one in self._listeners:
             one.after(change, step, result)
+
+    def undoing(self, change: Change) -> None:
+        """Tells each in turn."""
+        for one in self._listeners:
+            one.undoing(change)
+
+    def undone(self, change: Change, status: Status) -> None:
+        """Tells each in turn."""
+        for one in self._listeners:
+            one.undone(change, status)

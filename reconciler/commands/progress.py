@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from reconciler.apply.write import StepResult
     from reconciler.commands.invocation import Invocation
     from reconciler.model.change import Change, Step
+    from reconciler.model.outcome import Status
 
 
 @contextmanager
@@ -43,6 +44,12 @@ class Silence:
         """Says nothing."""
 
     def after(self, change: Change, step: Step, result: StepResult) -> None:
+        """Says nothing."""
+
+    def undoing(self, change: Change) -> None:
+        """Says nothing."""
+
+    def undone(self, change: Change, status: Status) -> None:
         """Says nothing."""
 
 

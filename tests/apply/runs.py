@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from reconciler.apply.result import StepResult
     from reconciler.model.change import Change, Plan, Step
     from reconciler.model.desired import DesiredAccount, Policy
-    from reconciler.model.outcome import Outcome
+    from reconciler.model.outcome import Outcome, Status
     from tests.fake_server import FakeServer
 
 AT_ONCE = (0.0, 0.0)
@@ -42,6 +42,12 @@ class Listening:
         self.heard.append(f"after {change.action} {change.address}: {result.status}")
         if self._after:
             self._after(change)
+
+    def undoing(self, change: Change) -> None:
+        self.heard.append(f"undoing: {change.action} {change.address} {[one.field for one in change.fields]}")
+
+    def undone(self, change: Change, status: Status) -> None:
+        self.heard.append(f"undone: {change.action} {change.address}: {status}")
 
 
 def carry_out(

@@ -5,16 +5,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from reconciler.apply.executor import OnFailure
-from reconciler.errors import ApiError, OutcomeUnknownError, RejectedError
+from reconciler.errors import ApiError, OutcomeUnknownError, Problem, ReconcilerError, RejectedError
 from reconciler.model.desired import Policy, TestSettings, TestWhen
 from reconciler.model.secret import Secret
-from tests.apply.runs import carry_out, planned, said
+from tests.apply.runs import Listening, carry_out, planned, said
 from tests.fake_server import FakeServer, Fault, Rules, account
 from tests.plan.declarations import declare, globs
 
 if TYPE_CHECKING:
     from reconciler.model.account import Fields
-    from reconciler.model.change import Plan
+    from reconciler.model.change import Change, Plan
     from tests.fake_server import Call
 
 AFTER = TestSettings(TestWhen.AFTER, "ops@x")
@@ -96,8 +96,46 @@ def test_a_hidden_password_that_was_replaced_cannot_be_put_back_and_the_report_s
 def test_a_rotation_leaves_nothing_to_put_back() -> None:
     server = FakeServer.holding(AUTH, rules=HIDES)
     plan = planned(server, declare("a@x", password=Secret("q"), test=AFTER), rotate_passwords=True)
-    what = "rolled back, except for the password: the server does not show the former one"
+    what = "not rolled back: the new password stays, as the server does not show the former one"
     assert undone(server, plan) == [f"update a@x: {failed(what)}"]
+    assert len(server.writes()) == 1
+
+
+def test_every_write_that_takes_something_back_is_told_before_and_after() -> None:
+    server = FakeServer.holding({"email": "b@x", "name": "B", "default": True}, rules=SINGLE)
+    plan = planned(server, declare("a@x", name="A", default=True, test=AFTER), declare("b@x", default=False))
+    listener = Listening()
+    undone(server, plan, listener=listener)
+    assert listener.heard == [
+        "before create a@x",
+        "undoing: update b@x ['default']",
+        "undone: update b@x: applied",
+        "undoing: delete a@x []",
+        "undone: delete a@x: applied",
+        "after create a@x: failed",
+    ]
+    server = FakeServer.holding({"email": "b@x", "name": "B"}, {"email": "c@x", "name": "C"})
+    plan = planned(server, declare("b@x", name="N", smtp_port=25, test=AFTER), policy=Policy(prune=False))
+    server.script("update", None, Fault(RejectedError.of("400 no")))
+    listener = Listening()
+    undone(server, plan, listener=listener)
+    assert listener.heard == [
+        "before update b@x",
+        "undoing: update b@x ['name', 'smtp_port']",
+        "undone: update b@x: failed",
+        "after update b@x: failed",
+    ]
+
+
+def test_what_cannot_be_told_is_not_taken_back() -> None:
+    class Deaf(Listening):
+        def undoing(self, change: Change) -> None:
+            raise ReconcilerError(Problem(kind="journal", message=f"no room for {change.address}"))
+
+    server = FakeServer.holding()
+    plan = planned(server, declare("a@x", name="A", test=AFTER))
+    assert undone(server, plan, listener=Deaf()) == [f"create a@x: {failed('not rolled back: no room for a@x')}"]
+    assert [one.email for one in server.accounts.values()] == ["a@x"]
 
 
 HIDDEN_WAY = "not rolled back: the server hides the former password, and the new one must not take its place"

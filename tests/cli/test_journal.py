@@ -6,10 +6,11 @@ import json
 import subprocess
 from typing import TYPE_CHECKING
 
-from tests.cli.conftest import RECONCILER, User, on_server
+from tests.cli.conftest import RECONCILER, User, lead_to, on_server
 
 if TYPE_CHECKING:
     from reconciler.sandbox.server import Sandbox
+    from tests.conftest import MakeSandbox
 
 FILE = """\
 version: 1
@@ -43,6 +44,21 @@ def test_each_write_has_its_intent_and_its_outcome(at_sandbox: User, sandbox: Sa
         {"event": "outcome", "address": "b@example.com", "action": "update", "id": 1, "status": "applied"},
         {"event": "intent", "address": "c@example.com", "action": "delete", "id": 2, "fields": []},
         {"event": "outcome", "address": "c@example.com", "action": "delete", "id": 2, "status": "applied"},
+    ]
+
+
+def test_a_write_that_takes_another_one_back_has_its_own_lines(user: User, make_sandbox: MakeSandbox) -> None:
+    sandbox = make_sandbox(mailboxes={"a@example.com": "right"})
+    lead_to(user, sandbox).environ["PW"] = "wrong"
+    user.write("a.yaml", FILE.partition("  - {email: b@")[0])
+    options = ("--test", "after", "--to-email", "ops@example.com", "--on-failure", "rollback")
+    assert user.run("apply", "a.yaml", "--auto-approve", *options, "--journal", "journal").code == 3
+    told = [(one["event"], one["action"], one.get("status"), one.get("rollback")) for one in entries(user)]
+    assert told == [
+        ("intent", "create", None, None),
+        ("intent", "delete", None, True),
+        ("outcome", "delete", "applied", True),
+        ("outcome", "create", "failed", None),
     ]
 
 
