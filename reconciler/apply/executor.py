@@ -13,7 +13,7 @@ from reconciler.apply.result import NO_TURN, StepResult, internal_error, words
 from reconciler.apply.rollback import Rollback, Witness
 from reconciler.apply.write import StepWriter
 from reconciler.errors import ReconcilerError
-from reconciler.model.outcome import Outcome, Status
+from reconciler.model.outcome import IN_PLACE, Outcome, Status
 
 if TYPE_CHECKING:
     import threading
@@ -204,13 +204,15 @@ def _outcome(change: Change, results: list[StepResult]) -> Outcome:
         final = replace(final, status=Status.FAILED, error=error)
     elif len(results) > 1 and final.status is not Status.APPLIED and not final.test:
         final = replace(final, error=f"the account may still have its temporary name: {final.error}")
+    # What one of two steps found in place, the other has written.
+    note = None if final.note == IN_PLACE != results[0].note else final.note
     return Outcome(
         address=change.address,
         action=change.action,
         status=final.status,
         id=final.id or results[0].id or change.id,
         error=final.error,
-        note=final.note,
+        note=note,
         test=final.test or results[0].test,
         origin=change.origin,
     )

@@ -27,7 +27,6 @@ class StepResult:
         return self.status is Status.APPLIED and (self.test is None or self.test.passed)
 
 
-IN_PLACE = "was in place already; nothing written"
 NO_TURN = "the run ended before its turn"
 
 

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 from reconciler.apply.comparison import lost, moved, sends_unseen_password, shows
 from reconciler.apply.ledger import Ledger
 from reconciler.apply.newcomers import ADOPTION_DELAYS, Newcomers
-from reconciler.apply.result import IN_PLACE, NO_TURN, StepResult, words
+from reconciler.apply.result import NO_TURN, StepResult, words
 from reconciler.apply.trial import attempt
 from reconciler.errors import ApiError, NotFoundError, RejectedError, UnreachableError
 from reconciler.model.account import Account, Fields, known
 from reconciler.model.change import Action, Change, Plan, Step
 from reconciler.model.desired import TestWhen
-from reconciler.model.outcome import Status, TestOutcome
+from reconciler.model.outcome import IN_PLACE, Status, TestOutcome
 from reconciler.model.trial import Trial
 from reconciler.plan.checks import loses_password
 from reconciler.plan.fields import differs, towards

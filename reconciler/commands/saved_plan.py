@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from reconciler.errors import Problem, ReconcilerError, StalePlanError
 from reconciler.model.change import Action
-from reconciler.model.outcome import Outcome, Status
+from reconciler.model.outcome import IN_PLACE, Outcome, Status
 from reconciler.plan.saved import compare
 from reconciler.report.formats import Format
 from reconciler.report.to_comparison import comparison_text, comparison_words
@@ -73,7 +73,7 @@ def check(saved: SavedPlan, plan: Plan, invocation: Invocation) -> tuple[Outcome
     """Makes sure that the fresh plan does nothing but what was reviewed.
 
     Returns:
-        Outcomes for the reviewed changes that somebody has made already.
+        Outcomes for the reviewed changes that are in place already, whoever has made them.
 
     Raises:
         StalePlanError: It would do something else. Nothing was written.
@@ -98,7 +98,7 @@ def check(saved: SavedPlan, plan: Plan, invocation: Invocation) -> tuple[Outcome
             action=one["change"]["actions"][0],
             status=Status.APPLIED,
             id=one["id"],
-            note="was made by somebody else since the review; nothing written",
+            note=IN_PLACE,
         )
         for one in found.done
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from reconciler.errors import Problem
     from reconciler.model.change import Server
     from reconciler.model.desired import Origin, TestWhen
+
+
+IN_PLACE: Final = "was in place already; nothing written"
+"""The note of a change that counts as applied without a write of ours."""
 
 
 class Status(StrEnum):
@@ -55,6 +59,11 @@ class Outcome:
     note: str | None = None
     test: TestOutcome | None = None
     origin: Origin | None = None
+
+    @property
+    def in_place(self) -> bool:
+        """Whether it counts as applied without a write of ours."""
+        return self.note is not None and self.note.startswith(IN_PLACE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

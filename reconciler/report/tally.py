@@ -48,6 +48,8 @@ def result_line(report: Report) -> str:
         words = [f"{counts['not_attempted']} not attempted"] if counts["not_attempted"] else []
     else:
         words = [f"{count} {name.replace('_', ' ')}" for name, count in counts.items() if count or name == "applied"]
+        if in_place := sum(one.in_place for one in report.outcomes):
+            words[0] += f" ({in_place} in place already)"
     if any(tests.values()):
         words.append(f"tests: {tests['tests_passed']} passed, {tests['tests_failed']} failed")
     return f"{'Interrupted' if report.interrupted else 'Done'}: {', '.join(words)}."

@@ -127,7 +127,10 @@ def _still_lines(plan: Plan, style: Style) -> Iterator[str]:
 
 def _outcome_lines(outcome: Outcome, style: Style) -> Iterator[str]:
     words = outcome.status.value.replace("_", " ")
-    words = _DONE[outcome.action] if outcome.status.value == "applied" else f"{outcome.action} {words}"
+    if outcome.in_place:
+        words = f"{outcome.action} not needed"
+    else:
+        words = _DONE[outcome.action] if outcome.status.value == "applied" else f"{outcome.action} {words}"
     parts = []
     test = outcome.test
     if test and test.passed:

@@ -8,7 +8,7 @@ from reconciler.errors import ApiError, NotFoundError, OutcomeUnknownError, Reje
 from reconciler.model.account import Account, Fields
 from reconciler.model.desired import TestSettings, TestWhen
 from reconciler.model.secret import UNKNOWN, Secret
-from tests.apply.runs import carry_out, planned, reconcile, said
+from tests.apply.runs import Listening, carry_out, planned, reconcile, said
 from tests.fake_server import BLANK, FakeServer, Fault, Rules, account, lost
 from tests.plan.declarations import declare
 
@@ -527,6 +527,17 @@ def test_an_exchange_that_is_in_place_already_is_not_undone_for_its_temporary_na
     note = "applied (was in place already; nothing written)"
     assert said(carry_out(plan, server)) == [f"update a@x: {note}", f"update b@x: {note}"]
     assert server.writes() == []
+
+
+def test_what_somebody_else_has_ended_was_still_begun_by_us() -> None:
+    server = FakeServer.holding({"email": "a@x", "name": "A"}, {"email": "b@x", "name": "B"})
+    plan = planned(server, declare("a@x", name="B"), declare("b@x", name="A"))
+    listener = Listening(before=lambda change: meddle() if change.address == "a@x" and server.writes() else None)
+
+    def meddle() -> None:
+        server.accounts[1] = server.accounts[1].overlaid({"name": "B"})
+
+    assert said(carry_out(plan, server, listener=listener)) == ["update a@x: applied", "update b@x: applied"]
 
 
 def test_a_create_under_a_temporary_name_is_renamed_although_its_answer_was_thin() -> None:

@@ -17,7 +17,7 @@ from reconciler.model.desired import (
     Policy,
     TestWhen,
 )
-from reconciler.model.outcome import Outcome, Report, Status, TestOutcome
+from reconciler.model.outcome import IN_PLACE, Outcome, Report, Status, TestOutcome
 from reconciler.model.secret import UNKNOWN, Secret
 from reconciler.plan.builder import PlanOptions, build_plan
 from reconciler.report.subject import Setting
@@ -195,7 +195,7 @@ def result() -> Report:
         outcome("other@example.com", "delete", Status.SKIPPED, id=4, error="needs the change of certs@example.com"),
         outcome("right@example.com", "update", Status.NOT_ATTEMPTED, 60, id=8, error="the run ended before its turn"),
         outcome("rolled@example.com", "update", Status.FAILED, 70, id=9, error="test failed", note="rolled back"),
-        outcome("there@example.com", "create", Status.APPLIED, 80, id=11, note="was in place already"),
+        outcome("there@example.com", "create", Status.APPLIED, 80, id=11, note=IN_PLACE),
         outcome("::error::<script>@example.com", "delete", Status.APPLIED, id=12),
     )
     return Report(
