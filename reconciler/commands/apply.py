@@ -24,6 +24,7 @@ from reconciler.commands.options import (
     plan_options,
     server_options,
 )
+from reconciler.commands.outputs import keep_apart
 from reconciler.commands.progress import progress
 from reconciler.errors import ExitCode, GuardError, PlanError, Problem, ReconcilerError
 from reconciler.model.outcome import Report
@@ -63,6 +64,7 @@ def apply(
 
     PATH is a YAML file, or a folder of them; several make one set.
     """
+    keep_apart(invocation, (*paths, running.plan_file, running.journal))
     reviewed = saved_plan.read(running.plan_file) if running.plan_file else None
     surroundings = wiring.Surroundings(invocation.redactor)
     options = planning.options(running.test_when, running.to_email)

@@ -15,6 +15,7 @@ from reconciler.commands.options import (
     plan_options,
     server_options,
 )
+from reconciler.commands.outputs import keep_apart
 from reconciler.commands.types import FILE_NAME
 from reconciler.errors import ExitCode
 from reconciler.report.formats import PLAN_FORMATS, Format
@@ -51,6 +52,7 @@ def plan(
 
     PATH is a YAML file, or a folder of them; several make one set.
     """
+    keep_apart(invocation, paths, save)
     surroundings = wiring.Surroundings(invocation.redactor)
     options = planning.options()
     desired = wiring.load(paths, options.only, surroundings, allow_commands=planning.allow_commands)

@@ -19,6 +19,7 @@ from reconciler.commands.options import (
     server_options,
     to_email_option,
 )
+from reconciler.commands.outputs import keep_apart
 from reconciler.errors import ExitCode
 from reconciler.model.desired import Globs
 from reconciler.model.outcome import Report
@@ -60,6 +61,7 @@ def test(  # noqa: PLR0913 - one for each option of the command line
     from reconciler.commands.crash import CrashLogs
     from reconciler.plan.trials import trials_of
 
+    keep_apart(invocation, paths)
     surroundings = wiring.Surroundings(invocation.redactor)
     desired = wiring.load(paths, Globs(only), surroundings, allow_commands=allow_commands)
     named, connection = wiring.connect(

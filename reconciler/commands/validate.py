@@ -8,6 +8,7 @@ import click
 
 from reconciler.commands.documents import show_validation
 from reconciler.commands.options import output_options, paths_argument
+from reconciler.commands.outputs import keep_apart
 from reconciler.errors import ExitCode
 from reconciler.report.formats import VALIDATION_FORMATS
 
@@ -29,6 +30,7 @@ def validate(invocation: Invocation, *, paths: tuple[str, ...]) -> ExitCode:
 
     PATH is a YAML file, or a folder of them; several make one set.
     """
+    keep_apart(invocation, paths)
     from reconciler.spec.desired import read_desired
 
     show_validation(invocation, read_desired(paths))

@@ -79,3 +79,25 @@ def test_plan_says_on_failure_in_every_format_why(user: User) -> None:
 def test_the_schemas_are_printed(user: User) -> None:
     for document in ("plan", "result"):
         Draft202012Validator.check_schema(json.loads(user.run("schema", document).out))
+
+
+def test_nothing_that_is_read_is_written_over(at_sandbox: User) -> None:
+    at_sandbox.write("set/a.yaml", ONE)
+    at_sandbox.run("plan", "set", "--save", "plan.json")
+    saved = (at_sandbox.folder / "plan.json").read_text(encoding="utf-8")
+    read, twice = "names a file that is read", "--output and --save name the same file"
+    for arguments, words in (
+        (("validate", "set/a.yaml", "-o", "set/a.yaml", "-f", "json"), f"--output {read}: set/a.yaml."),
+        (("validate", "set", "-o", "set/../set/a.yaml"), f"--output {read}: set/../set/a.yaml."),
+        (("plan", "set", "--save", "set/a.yaml"), f"--save {read}: set/a.yaml."),
+        (("plan", "set", "--save", "new.json", "-o", "./new.json"), f"{twice}: new.json. Name two."),
+        (("test", "set", "-o", "set/a.yaml"), f"--output {read}: set/a.yaml."),
+        (("apply", "set", "--plan", "plan.json", "-o", "plan.json"), f"--output {read}: plan.json."),
+        (("apply", "set", "--auto-approve", "--journal", "j", "-o", "j"), f"--output {read}: j."),
+    ):
+        done = at_sandbox.run(*arguments)
+        assert (done.code, words in done.err) == (64, True), arguments
+    assert (at_sandbox.folder / "set/a.yaml").read_text(encoding="utf-8") == ONE
+    assert (at_sandbox.folder / "plan.json").read_text(encoding="utf-8") == saved
+    assert sorted(one.name for one in at_sandbox.folder.iterdir()) == ["plan.json", "set"]
+    assert at_sandbox.run("plan", "set", "--save", "/dev/null", "-o", "/dev/null").code == 0
