@@ -28,6 +28,7 @@ Examples:
 @click.pass_obj
 def export(invocation: Invocation, *, only: tuple[str, ...], server: wiring.ServerFlags) -> ExitCode:
     """Write the server's accounts as YAML, with secrets as references."""
+    from reconciler.plan.notices import nothing_meant
     from reconciler.spec.writer import to_yaml
 
     named, connection = wiring.connect(ServerSpec(), server, wiring.Surroundings(invocation.redactor))
@@ -35,5 +36,7 @@ def export(invocation: Invocation, *, only: tuple[str, ...], server: wiring.Serv
         accounts = reader.list_accounts()
     globs = Globs(only)
     wanted = [account for account in accounts if not globs or account.email in globs]
+    if globs and not wanted:
+        invocation.remark([nothing_meant(globs)])
     invocation.emit(to_yaml(wanted, server=named, partial=len(wanted) < len(accounts)))
     return ExitCode.OK

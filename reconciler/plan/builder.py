@@ -144,7 +144,7 @@ class _Builder:
             self._plan_undeclared(account)
         for account in matching.contested:
             self._keep(account, "unmanaged")
-        if scope is not None and not scope and not any(one.email in only for one in managed):
+        if scope is not None and not scope and not any(one.email in only for one in self.current):
             self.warnings.append(nothing_meant(only))
 
     def _sparing_default(self, pair: Pair) -> Pair:

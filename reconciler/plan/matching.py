@@ -53,10 +53,12 @@ def match(desired: Sequence[DesiredAccount], current: Sequence[Account]) -> Matc
     for claim in (matcher.claim_by_id, matcher.claim_by_address, matcher.claim_by_former_address):
         rest = [declaration for declaration in rest if not claim(declaration)]
     matcher.pairs.extend(Pair(declaration, None) for declaration in rest)
+    unclaimed = [account for account in current if account.id not in matcher.claimed]
+    for declaration in rest if unclaimed else ():
+        matcher.warn_of_create(declaration)
     for declaration in desired:
         if declaration.renamed_from:
             matcher.warn_of_former(declaration, declaration.renamed_from)
-    unclaimed = [account for account in current if account.id not in matcher.claimed]
     return Matching(
         tuple(matcher.pairs),
         tuple(account for account in unclaimed if account.id not in matcher.contested),
@@ -75,6 +77,8 @@ class _Matcher:
         self.warnings: list[Problem] = []
         self.claimed: set[int | None] = set()
         self.contested: set[int | None] = set()
+        self._renamed: dict[int, Account] = {}  # what a declaration with a former address has claimed
+        self._renamed_ids: set[int | None] = set()
         self._by_id = {account.id: account for account in current}
         self._by_address: defaultdict[str, list[Account]] = defaultdict(list)
         for account in current:
@@ -127,18 +131,28 @@ class _Matcher:
         return False
 
     def warn_of_former(self, declaration: DesiredAccount, address: str) -> None:
-        """Once all claims are settled: the former address may still be there, as an account that nobody declares."""
-        former = [one for one in self._free(address.casefold()) if one.id not in self.contested]
-        if former:
-            self.warnings.append(
-                problem_at(
-                    declaration,
-                    "renamed_both_exist",
-                    f"{declaration.account.email} is renamed from {address}, but the server has both;"
-                    f" {address} (id {_ids(former)}) counts as undeclared",
-                    "remove `renamed_from` if the renaming is done",
-                )
-            )
+        """Once all claims are settled: the former address may still be there, and not be the account that was found."""
+        holders = [one for one in self._by_address.get(address.casefold(), ()) if one.id not in self.contested]
+        both = f"{declaration.account.email} is renamed from {address}, but the server has both"
+        if undeclared := [one for one in holders if one.id not in self.claimed]:
+            message = f"{both}; {address} (id {_ids(undeclared)}) counts as undeclared"
+            self._warn(declaration, "renamed_both_exist", message, "remove `renamed_from` if the renaming is done")
+        elif self._exchanged(declaration, holders):
+            message = f"{both}, and {address} is to be renamed as well: nothing is renamed"
+            hint = "to exchange addresses, move one of them to a free address in an apply of its own"
+            self._warn(declaration, "renamed_both_exist", message, hint)
+
+    def _exchanged(self, declaration: DesiredAccount, holders: Sequence[Account]) -> bool:
+        """Whether the accounts at the former address belong to declarations that are to be renamed themselves."""
+        mine = self._renamed.get(id(declaration))
+        return mine is not None and any(one.id in self._renamed_ids for one in holders if one.id != mine.id)
+
+    def warn_of_create(self, declaration: DesiredAccount) -> None:
+        """An account that was to be renamed is created, because it is not there under either address."""
+        if declaration.renamed_from and not self._by_address.get(declaration.renamed_from.casefold()):
+            email, former = declaration.account.email, declaration.renamed_from
+            message = f"{email} is renamed from {former}, but the server has neither: it is created"
+            self._warn(declaration, "rename_source_missing", message, "check the spelling of `renamed_from`")
 
     def _free(self, key: str) -> list[Account]:
         return [account for account in self._by_address.get(key, ()) if account.id not in self.claimed]
@@ -146,6 +160,9 @@ class _Matcher:
     def _claim(self, declaration: DesiredAccount, account: Account) -> None:
         self.claimed.add(account.id)
         self.pairs.append(Pair(declaration, account))
+        if declaration.renamed_from:
+            self._renamed[id(declaration)] = account
+            self._renamed_ids.add(account.id)
 
     def _contest(self, declaration: DesiredAccount, address: str, found: Iterable[Account]) -> None:
         found = list(found)
@@ -156,6 +173,9 @@ class _Matcher:
             f"the server has {address} {len(found)} times (ids {_ids(found)})",
             "pin the one you mean with `id`",
         )
+
+    def _warn(self, declaration: DesiredAccount, kind: str, message: str, hint: str) -> None:
+        self.warnings.append(problem_at(declaration, kind, message, hint))
 
     def _error(self, declaration: DesiredAccount, kind: str, message: str, hint: str) -> None:
         self.errors.append(problem_at(declaration, kind, message, hint))

@@ -43,3 +43,12 @@ def test_an_export_can_be_narrowed(user: User, make_sandbox: MakeSandbox) -> Non
     planned = user.run("plan", "gmail.yaml", "--detailed-exitcode")
     assert (planned.code, planned.out.splitlines()[-1]) == (0, "No changes.")
     assert [line for line in done.out.splitlines() if "email" in line] == ["  - email: gmail@example.com"]
+
+
+def test_an_export_of_nothing_says_so(user: User, make_sandbox: MakeSandbox) -> None:
+    done = lead_to(user, make_sandbox()).run("export", "--only", "typo*")
+    assert (done.code, done.err) == (
+        0,
+        "warning: --only typo*: no account has such an address\n"
+        "  hint: check the spelling; quote `*`, so that the shell leaves it alone\n",
+    )

@@ -364,3 +364,9 @@ def test_only_does_not_take_the_default_from_an_account_whose_successor_it_leave
 def test_only_that_means_nobody_is_warned_about() -> None:
     plan = plan_of([declare("a@x")], [account("a@x", 1)], only=globs("zzz@*"))
     assert [one.kind for one in plan.warnings] == ["only_means_nothing"]
+
+
+def test_only_that_means_an_ignored_account_means_an_account() -> None:
+    policy = Policy(ignore=globs("old@x"))
+    plan = plan_of([], [account("old@x", 1)], policy, only=globs("old@x"))
+    assert (plan.warnings, plan.counts.ignored) == ((), 1)

@@ -64,7 +64,22 @@ def test_a_renaming_that_is_done_is_silent() -> None:
 
 
 def test_a_renaming_from_an_account_that_is_not_there_is_new() -> None:
-    assert paired(declare("n@x", renamed_from="gone@x")) == (["n@x=new"], [1, 2, 3], [])
+    warning = "rename_source_missing: n@x is renamed from gone@x, but the server has neither: it is created"
+    assert paired(declare("n@x", renamed_from="gone@x")) == (["n@x=new"], [1, 2, 3], [warning])
+
+
+def test_a_renaming_is_no_news_where_no_account_can_be_meant() -> None:
+    assert paired(declare("n@x", renamed_from="gone@x"), held=()) == (["n@x=new"], [], [])
+
+
+def test_addresses_that_are_to_be_exchanged_are_not_and_the_warnings_say_so() -> None:
+    pairs, undeclared, problems = paired(declare("a@x", renamed_from="b@x"), declare("b@x", renamed_from="a@x"))
+    assert (pairs, undeclared) == (["a@x=1", "b@x=2"], [3])
+    assert problems == [
+        f"renamed_both_exist: {new}@x is renamed from {old}@x, but the server has both,"
+        f" and {old}@x is to be renamed as well: nothing is renamed"
+        for new, old in ("ab", "ba")
+    ]
 
 
 def test_a_chain_of_renamings_whose_address_is_claimed_is_an_error_that_asks_for_pins() -> None:
