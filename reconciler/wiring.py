@@ -100,7 +100,7 @@ def connect(
 
         credentials = resolve_credentials(spec.auth, environ=surroundings.environ, allow_commands=allow_commands)
     if credentials is None:
-        raise _no_credentials(url, spec)
+        raise _no_credentials(url, spec, surroundings.environ)
     _remember_credentials(credentials, surroundings.redactor)
     name = (spec.name if is_from_yaml or given is None else None) or urlsplit(url).hostname or url
     return Server(name, url), Connection(
@@ -188,16 +188,22 @@ def _from_file(path: str) -> Secret:
         raise SecretError(Problem(kind="secret_file", message=f"cannot read {path}: {reason}", hint=hint)) from error
     if not text:
         raise SecretError(Problem(kind="secret_empty", message=f"{path} is empty", hint="put the secret into it"))
+    if len(text.split()) > 1:
+        message, hint = f"{path} holds more than a token", "put the token into it, and nothing else"
+        raise SecretError(Problem(kind="secret_file", message=message, hint=hint))
     return Secret(text)
 
 
-def _no_credentials(url: str, spec: ServerSpec) -> ApiError:
+def _no_credentials(url: str, spec: ServerSpec, environ: Mapping[str, str]) -> ApiError:
     hint = "set RECONCILER_REFRESH_TOKEN (or RECONCILER_TOKEN, or RECONCILER_USERNAME and RECONCILER_PASSWORD)"
     if spec.auth is not None:
         where = f"for {spec.url}" if spec.url else "without a `server.url` beside it"
         message = f"no credentials for {url}: the YAML's `auth` is {where}, and is not sent anywhere else"
     else:
         message, hint = f"no credentials for {url}", f"{hint}, or `server.auth` in the YAML"
+    given = [name for name in ("RECONCILER_USERNAME", "RECONCILER_PASSWORD") if environ.get(name)]
+    if given:
+        message = f"{message}; {given[0]} is set alone, and the other half of the login is missing"
     return ApiError(Problem(kind="no_credentials", message=message, hint=hint))
 
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import TYPE_CHECKING
 
 import pytest
 
-from reconciler.errors import ApiError, Problem
+from reconciler.errors import ApiError, Problem, SecretError
 from reconciler.model.desired import ServerSpec
 from reconciler.model.redaction import Redactor
 from reconciler.wiring import ServerFlags, Surroundings, connect
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 USER_INFO = Problem(
     kind="bad_url",
@@ -86,6 +90,27 @@ def test_what_may_be_a_secret_is_left_out_of_a_url_that_is_none(url: str) -> Non
         "'fw.example.com' is not a server's URL",
         "'https://fw.example.com' is not a server's URL",
     )
+
+
+@pytest.mark.parametrize("half", ["RECONCILER_USERNAME", "RECONCILER_PASSWORD"])
+def test_half_a_login_is_said_to_be_half(half: str) -> None:
+    surroundings = Surroundings(Redactor(), {half: "hunter2"})
+    with pytest.raises(ApiError) as caught:
+        connect(ServerSpec(), ServerFlags(url="https://fw.example.com"), surroundings)
+    (problem,) = caught.value.problems
+    assert problem.message == (
+        f"no credentials for https://fw.example.com; {half} is set alone, and the other half of the login is missing"
+    )
+
+
+@pytest.mark.parametrize("flag", ["token_file", "refresh_token_file"])
+def test_a_file_that_holds_more_than_a_token_is_named(tmp_path: Path, flag: str) -> None:
+    file = tmp_path / "accounts.yaml"
+    file.write_text("version: 1\npassword: hunter2\n")
+    with pytest.raises(SecretError) as caught:
+        connect(ServerSpec(), ServerFlags("https://x.example", **{flag: str(file)}), Surroundings(Redactor(), {}))  # type: ignore[arg-type]
+    (problem,) = caught.value.problems
+    assert problem.message == f"{file} holds more than a token"
 
 
 def test_the_rule_costs_no_third_party() -> None:

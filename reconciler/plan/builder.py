@@ -11,7 +11,7 @@ from reconciler.model.account import NEW_ACCOUNT
 from reconciler.model.change import Action, Change, Counts, Plan
 from reconciler.model.desired import NO_GLOBS, NO_TEST, Globs, TestWhen
 from reconciler.model.secret import UNKNOWN
-from reconciler.plan.checks import identity_problems, password_problems, taken_addresses, test_problem
+from reconciler.plan.checks import identity_problems, password_problems, taken_addresses, test_problems
 from reconciler.plan.fields import changes_of, differing, towards
 from reconciler.plan.guard import refusals
 from reconciler.plan.labels import labelled
@@ -86,6 +86,7 @@ class _Builder:
         self.errors: list[Problem] = []
         self.classes: Counter[str] = Counter()
         self.hidden = 0
+        self.unaddressed: list[DesiredAccount] = []
         self.successor = next((one for one in desired.accounts if one.account.is_default), None)
 
     def build(self, server: Server) -> Plan:
@@ -100,6 +101,7 @@ class _Builder:
         self._pair(managed)
         self.changes.sort(key=lambda change: change.key)
         self.changes = labelled(self.changes, [*self.unchanged, *self.kept])
+        self.errors += test_problems(self.unaddressed)
         self.errors += taken_addresses(self.changes, self.kept)
         ordered = order(self.changes, [account.name or "" for account in self.current])
         for index, name in ordered.temporary_names.items():
@@ -253,6 +255,6 @@ class _Builder:
         test = self.options.test.over(desired.test.over(self.policy.test))
         if test.when in (None, TestWhen.OFF):
             return NO_TEST
-        if problem := test_problem(desired, test):
-            self.errors.append(problem)
+        if not test.to_email:
+            self.unaddressed.append(desired)
         return test

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from reconciler.model.account import Account, Fields
     from reconciler.model.change import Change, FieldChange
-    from reconciler.model.desired import DesiredAccount, Origin, TestSettings
+    from reconciler.model.desired import DesiredAccount, Origin
 
 
 def password_problems(
@@ -76,16 +76,15 @@ def loses_password(after: Account, managed: Fields) -> bool:
     return after.fields.get("password") is UNKNOWN and managed.get("has_auth") is not False
 
 
-def test_problem(desired: DesiredAccount, test: TestSettings) -> Problem | None:
-    """Why an account cannot be tested: nobody said to whom the mail goes."""
-    if test.to_email:
-        return None
-    return problem_at(
-        desired,
-        "test_without_address",
-        f"{desired.account.email} is to be tested, but there is no address to send to",
-        "set `policy.test.to_email`, the account's `test.to_email`, or `--to-email`",
-    )
+def test_problems(unaddressed: Sequence[DesiredAccount]) -> list[Problem]:
+    """Why accounts cannot be tested for which nobody said to whom the mail goes."""
+    if not unaddressed:
+        return []
+    first, *others = unaddressed
+    who = f"{first.account.email} is" if not others else f"{first.account.email} and {len(others)} more are"
+    message = f"{who} to be tested, but there is no address to send to"
+    hint = "set `policy.test.to_email`, the account's `test.to_email`, or `--to-email`"
+    return [problem_at(first, "test_without_address", message, hint)]
 
 
 def identity_problems(current: Sequence[Account]) -> tuple[Problem, ...]:

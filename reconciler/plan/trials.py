@@ -10,7 +10,7 @@ from reconciler.model.account import NEW_ACCOUNT, label
 from reconciler.model.desired import TestSettings
 from reconciler.model.trial import Trial
 from reconciler.plan.builder import in_scope
-from reconciler.plan.checks import identity_problems, password_problems, test_problem
+from reconciler.plan.checks import identity_problems, password_problems, test_problems
 from reconciler.plan.fields import differing, towards
 from reconciler.plan.matching import match
 
@@ -45,13 +45,16 @@ def trials_of(desired: Desired, current: Sequence[Account], *, only: Globs, to_e
     addresses = Counter(one.account.key for one in scope)
     problems = [one for one in matching.errors if one.address and one.address.casefold() in addresses]
     pairs = {id(pair.desired): pair for pair in matching.pairs}
-    trials = []
+    trials, unaddressed = [], []
     for one in scope:
         if pair := pairs.get(id(one)):
             to = TestSettings(None, to_email).over(one.test.over(desired.policy.test)).to_email or ""
             trial, found = _trial(pair, to, ambiguous=addresses[one.account.key] > 1)
             trials.append(trial)
             problems += found
+            if not to:
+                unaddressed.append(one)
+    problems += test_problems(unaddressed)
     if problems:
         raise PlanError(*problems)
     return tuple(trials)
@@ -63,8 +66,6 @@ def _trial(pair: Pair, to_email: str, *, ambiguous: bool) -> tuple[Trial, list[P
     after = towards(base, declared.fields)
     changes = differing(pair.current, declared.fields) if pair.current else ()
     problems = password_problems(pair.desired, pair.current, after, changes)
-    if problem := test_problem(pair.desired, TestSettings(None, to_email)):
-        problems.append(problem)
     address = label(declared.email, base.id, ambiguous=ambiguous)
     trial = Trial(address=address, fields=after.fields, to_email=to_email, id=base.id, origin=pair.desired.origin)
     return trial, problems

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from reconciler.model.desired import Globs
     from reconciler.spec.accounts import Declared
+    from reconciler.spec.issues import Spot
 
 
 def broken_rules(accounts: Sequence[Declared], ignore: Globs) -> Iterator[Issue]:
@@ -89,10 +90,19 @@ def _shared_pins(accounts: Sequence[Declared]) -> Iterator[Issue]:
 
 
 def _several_defaults(accounts: Sequence[Declared]) -> Iterator[Issue]:
-    defaults = [account for account in accounts if account.desired.account.is_default]
-    for other in defaults[1:]:
-        message, hint = "there can be one default account", "write default: true at one account alone"
-        yield _issue(other, "several_defaults", message, hint, first=defaults[0], field="default")
+    hint = "write default: true at one account alone"
+    found: dict[Spot, list[Declared]] = {}
+    for account in accounts:
+        if account.desired.account.is_default:
+            found.setdefault(account.spot("default"), []).append(account)
+    first, *others = [*found.values()] or [[]]
+    for other, *_ in others:
+        message = "there can be one default account"
+        yield _issue(other, "several_defaults", message, hint, first=first[0], field="default")
+    for same in found.values():
+        if len(same) > 1:
+            message = f"the defaults make {len(same)} accounts the default one, and there can be one"
+            yield _issue(same[0], "several_defaults", message, hint, field="default")
 
 
 def _same_origin(accounts: Sequence[Declared]) -> Iterator[Issue]:

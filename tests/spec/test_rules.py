@@ -100,7 +100,7 @@ def test_a_default_by_defaults_makes_several_default_accounts(complain: Complain
       - {email: b@example.com, name: B}
     """
     assert complain(text) == [
-        "several_defaults | a.yaml:2:21: there can be one default account (the other is at a.yaml:2:21) "
+        "several_defaults | a.yaml:2:21: the defaults make 2 accounts the default one, and there can be one "
         "| write default: true at one account alone"
     ]
 
