@@ -42,8 +42,8 @@ def located(issues: Sequence[Issue], irregular: Iterable[Source]) -> list[Proble
     return irregularities + kept
 
 
-def lines_of(file: str, paths: Collection[Path]) -> dict[Path, int]:
-    """Lines of nodes in a file that was read before; empty where it can no longer be read."""
+def places_of(file: str, paths: Collection[Path]) -> dict[Path, Place]:
+    """Where nodes are in a file that was read before; empty where it can no longer be read."""
     if not os.path.isfile(file):  # noqa: PTH113 - a pipe would be waited for
         return {}
     from reconciler.spec.survey import survey
@@ -56,7 +56,7 @@ def lines_of(file: str, paths: Collection[Path]) -> dict[Path, int]:
         found = survey(outcome, paths, thorough=False)
     except UnreadableError:
         return {}
-    return {path: found.place(path).line for path in paths}
+    return {path: found.place(path) for path in paths}
 
 
 def _problem(issue: Issue, surveys: dict[Source, Survey]) -> Problem:

@@ -12,12 +12,14 @@ from reconciler.model.account import Account
 from reconciler.model.desired import AccessToken, Credentials, DesiredAccount, Login, RefreshToken
 from reconciler.model.secret import Secret, SecretReference
 from reconciler.spec.commands import COMMAND_TIMEOUT, CommandError, Commands
-from reconciler.spec.places import lines_of
+from reconciler.spec.places import places_of
 from reconciler.spec.shown import escaped
 from reconciler.spec.values import is_unicode
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+
+    from reconciler.spec.issues import Place
 
 _LARGEST_FILE: Final = 1024 * 1024
 _WORKERS: Final = 8
@@ -205,14 +207,14 @@ def _problems(failed: Iterable[tuple[_Use, _Failure]]) -> list[Problem]:
         by_file.setdefault(use.reference.file, []).append((use, failure))
     problems = []
     for file, uses in sorted(by_file.items()):
-        lines = lines_of(file, {use.reference.path for use, _ in uses})
-        problems += [_problem(use, failure, lines.get(use.reference.path)) for use, failure in uses]
+        places = places_of(file, {use.reference.path for use, _ in uses})
+        problems += [_problem(use, failure, places.get(use.reference.path)) for use, failure in uses]
     return sorted(problems, key=lambda problem: (problem.file or "", problem.line or 0))
 
 
-def _problem(use: _Use, failure: _Failure, line: int | None) -> Problem:
+def _problem(use: _Use, failure: _Failure, place: Place | None) -> Problem:
     holder = use.holder
-    fallback = holder.origin.line if holder else None
+    where = place or (holder.origin if holder else None)
     many = f" ({use.needed} accounts need it)" if holder and use.needed > 1 else ""
     return Problem(
         kind=failure.kind,
@@ -220,5 +222,6 @@ def _problem(use: _Use, failure: _Failure, line: int | None) -> Problem:
         hint=failure.hint,
         address=holder.account.email if holder else None,
         file=use.reference.file,
-        line=fallback if line is None else line,
+        line=where.line if where else None,
+        column=where.column if where else None,
     )

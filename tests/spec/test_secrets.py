@@ -110,29 +110,29 @@ def test_every_reference_that_fails_is_named_once_with_its_first_place(write: Wr
         )
     )
     assert _problems(name, {**ENVIRON, "EMPTY": "", "BROKEN": "\udcff"}) == [
-        "secret_unset | a0@example.com | accounts.yaml:3: {env: UNSET}: the variable is not set (2 accounts need it)",
-        "secret_empty | a1@example.com | accounts.yaml:4: {env: EMPTY}: it is empty",
-        "secret_file | a2@example.com | accounts.yaml:5: {file: missing}: the file cannot be read: No such file or directory",
-        "secret_empty | a3@example.com | accounts.yaml:6: {file: empty}: it is empty",
-        "secret_file | a4@example.com | accounts.yaml:7: {file: binary}: the file is not valid UTF-8",
-        "secret_file | a5@example.com | accounts.yaml:8: {file: large}: the file is larger than 1 MiB",
-        "secret_command | a6@example.com | accounts.yaml:9: {command: sh -c echo hunter2; echo hunter2 >&2; exit 3}: "
+        "secret_unset | a0@example.com | accounts.yaml:3:63: {env: UNSET}: the variable is not set (2 accounts need it)",
+        "secret_empty | a1@example.com | accounts.yaml:4:63: {env: EMPTY}: it is empty",
+        "secret_file | a2@example.com | accounts.yaml:5:63: {file: missing}: the file cannot be read: No such file or directory",
+        "secret_empty | a3@example.com | accounts.yaml:6:63: {file: empty}: it is empty",
+        "secret_file | a4@example.com | accounts.yaml:7:63: {file: binary}: the file is not valid UTF-8",
+        "secret_file | a5@example.com | accounts.yaml:8:63: {file: large}: the file is larger than 1 MiB",
+        "secret_command | a6@example.com | accounts.yaml:9:63: {command: sh -c echo hunter2; echo hunter2 >&2; exit 3}: "
         "the command ended with exit code 3; what it wrote is not shown",
-        "secret_command | a7@example.com | accounts.yaml:10: {command: no-such-program}: "
+        "secret_command | a7@example.com | accounts.yaml:10:63: {command: no-such-program}: "
         "the command cannot be started: No such file or directory",
-        "secret_empty | a8@example.com | accounts.yaml:11: {command: true}: it is empty",
-        "secret_command | a9@example.com | accounts.yaml:12: {command: cat binary}: its output is not valid UTF-8",
-        "secret_command | a10@example.com | accounts.yaml:13: {command: cat large}: the command printed more than 1 MiB",
-        "secret_command | a11@example.com | accounts.yaml:14: {command: sh -c kill -9 $$}: "
+        "secret_empty | a8@example.com | accounts.yaml:11:63: {command: true}: it is empty",
+        "secret_command | a9@example.com | accounts.yaml:12:63: {command: cat binary}: its output is not valid UTF-8",
+        "secret_command | a10@example.com | accounts.yaml:13:65: {command: cat large}: the command printed more than 1 MiB",
+        "secret_command | a11@example.com | accounts.yaml:14:65: {command: sh -c kill -9 $$}: "
         "the command ended with exit code -9; what it wrote is not shown",
-        "secret_unset | a13@example.com | accounts.yaml:16: {env: BROKEN}: the variable is not valid UTF-8",
+        "secret_unset | a13@example.com | accounts.yaml:16:65: {env: BROKEN}: the variable is not valid UTF-8",
     ]
 
 
 def test_commands_do_not_run_unless_they_are_allowed(write: Write, folder: Path) -> None:
     name = write(_yaml("{command: [touch, ran]}", "{env: PW}"))
     assert _problems(name, {**ENVIRON, "PW": "x"}, allow_commands=False) == [
-        "commands_not_allowed | a0@example.com | accounts.yaml:3: {command: touch ran}: commands are not allowed to run"
+        "commands_not_allowed | a0@example.com | accounts.yaml:3:63: {command: touch ran}: commands are not allowed to run"
     ]
     assert not (folder / "ran").exists()
 
@@ -141,7 +141,7 @@ def test_a_command_that_hangs_is_killed_with_all_that_it_started(write: Write) -
     name = write(_yaml("{command: [sh, -c, 'tail -f /dev/null & tail -f /dev/null']}"))
     before = time.monotonic()
     assert _problems(name, ENVIRON, timeout=0.1) == [
-        "secret_command | a0@example.com | accounts.yaml:3: {command: sh -c tail -f /dev/null & tail -f /dev/null}: "
+        "secret_command | a0@example.com | accounts.yaml:3:63: {command: sh -c tail -f /dev/null & tail -f /dev/null}: "
         "the command took longer than 0.1 seconds"
     ]
     assert time.monotonic() - before < 10
@@ -156,7 +156,7 @@ def test_a_command_that_starts_after_the_end_does_not_live_long(folder: Path) ->
 
 def test_an_endless_output_is_cut_short(write: Write) -> None:
     assert _problems(write(_yaml("{command: ['yes']}")), ENVIRON) == [
-        "secret_command | a0@example.com | accounts.yaml:3: {command: yes}: the command printed more than 1 MiB"
+        "secret_command | a0@example.com | accounts.yaml:3:63: {command: yes}: the command printed more than 1 MiB"
     ]
 
 
@@ -164,7 +164,9 @@ def test_a_reference_in_the_defaults_is_found_there(write: Write) -> None:
     name = write(
         "version: 1\ndefaults:\n  password: {env: X}\naccounts: [{email: a@example.com, name: A, service: gmail}]\n"
     )
-    assert _problems(name, {}) == ["secret_unset | a@example.com | accounts.yaml:3: {env: X}: the variable is not set"]
+    assert _problems(name, {}) == [
+        "secret_unset | a@example.com | accounts.yaml:3:13: {env: X}: the variable is not set"
+    ]
 
 
 @pytest.mark.parametrize("now", [None, "a: [", "x" * 10])
@@ -190,5 +192,5 @@ def test_credentials_are_resolved(write: Write) -> None:
     assert resolved(AccessToken(reference("A"))) == AccessToken(Secret("one"))
     assert resolved(RefreshToken(reference("B"))) == RefreshToken(Secret("two"))
     assert resolved(Login(Secret("admin"), reference("B"))) == Login(Secret("admin"), Secret("two"))
-    with pytest.raises(SecretError, match=r"a\.yaml:1: \{env: C\}: the variable is not set"):
+    with pytest.raises(SecretError, match=r"a\.yaml:1:1: \{env: C\}: the variable is not set"):
         resolved(Login(Secret("admin"), reference("C")))
