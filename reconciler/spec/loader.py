@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 
 _Container: TypeAlias = dict[str, object] | list[object]
 
-_MERGE: Final = "\0<<"
-"""The key under which a plain ``<<`` waits until its mapping ends; a quoted ``"<<"`` is an ordinary key."""
+_MERGE: Final[Any] = object()
+"""The key under which a plain ``<<`` waits until its mapping ends; no text is equal to it, however it is escaped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +208,7 @@ class _Builder:
         if event.style:
             return key
         if key == "<<":
-            return _MERGE
+            return _MERGE  # type: ignore[no-any-return]  # it stands where a key would
         if isinstance(resolve(key), str):
             self._plain_keys[key] = key
         else:

@@ -116,8 +116,10 @@ class _Resolver:
         """
         distinct: dict[tuple[object, ...], int] = {}  # where each stands first
         firsts = [distinct.setdefault(_identity(one), index) for index, one in enumerate(references)]
-        commands = {index for index in distinct.values() if references[index].kind == "command"}
-        found = {index: self._look_up(references[index]) for index in distinct.values() if index not in commands}
+        commands = [index for index in distinct.values() if references[index].kind == "command"]
+        found = {
+            index: self._look_up(one) for index in distinct.values() if (one := references[index]).kind != "command"
+        }
         if commands:
             outputs = self._look_up_side_by_side([references[index] for index in commands])
             found.update(zip(commands, outputs, strict=True))
@@ -209,7 +211,7 @@ def _problems(failed: Iterable[tuple[_Use, _Failure]]) -> list[Problem]:
     for file, uses in sorted(by_file.items()):
         places = places_of(file, {use.reference.path for use, _ in uses})
         problems += [_problem(use, failure, places.get(use.reference.path)) for use, failure in uses]
-    return sorted(problems, key=lambda problem: (problem.file or "", problem.line or 0))
+    return sorted(problems, key=lambda problem: (problem.file or "", problem.line or 0, problem.column or 0))
 
 
 def _problem(use: _Use, failure: _Failure, place: Place | None) -> Problem:

@@ -41,6 +41,12 @@ accounts:
     )
 
 
+@pytest.mark.parametrize("other", ["1", "x!"])
+def test_a_quoted_key_never_merges_whatever_else_is_in_the_text(other: str) -> None:
+    text = f"""{{"<<": {{a: 1}}, "\\0\\x3c\\x3c": {{b: 1}}, c: "{other}"}}"""
+    assert load(text.encode()).value == {"<<": {"a": 1}, "\0<<": {"b": 1}, "c": other}
+
+
 def test_mappings_with_the_same_keys_share_their_texts() -> None:
     loaded = load(b"accounts:\n- smtp_server: a.example\n- smtp_server: b.example\n").value
     assert isinstance(loaded, dict)

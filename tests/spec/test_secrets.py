@@ -129,6 +129,14 @@ def test_every_reference_that_fails_is_named_once_with_its_first_place(write: Wr
     ]
 
 
+def test_what_fails_is_told_in_the_order_of_the_text_also_within_a_line(write: Write) -> None:
+    entry = "{{email: {0}@example.com, name: {0}, service: gmail, password: {1}}}"
+    entries = ", ".join(entry.format(name, what) for name, what in (("a", "{command: [x]}"), ("b", "{env: NOPE}")))
+    name = write(f"version: 1\naccounts: [{entries}]\n")
+    told = [one.split(" | ")[1] for one in _problems(name, {}, allow_commands=False)]
+    assert told == ["a@example.com", "b@example.com"]
+
+
 def test_commands_do_not_run_unless_they_are_allowed(write: Write, folder: Path) -> None:
     name = write(_yaml("{command: [touch, ran]}", "{env: PW}"))
     assert _problems(name, {**ENVIRON, "PW": "x"}, allow_commands=False) == [
