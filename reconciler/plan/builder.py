@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from reconciler.model.account import Account
-    from reconciler.model.change import FieldChange, Server
+    from reconciler.model.change import FieldChange, Server, Step
     from reconciler.model.desired import DeleteLimit, Desired, DesiredAccount, Policy, TestSettings
 
 
@@ -99,24 +99,15 @@ class _Builder:
         self.kept = [account for account in self.current if account.email in ignore] if ignore else []
         self.classes["ignored"] = len(self.kept)
         self._pair(managed)
-        self.changes.sort(key=lambda change: change.key)
-        self.changes = labelled(self.changes, [*self.unchanged, *self.kept])
-        self.errors += test_problems(self.unaddressed)
-        self.errors += taken_addresses(self.changes, self.kept)
-        ordered = order(self.changes, [account.name or "" for account in self.current])
-        for index, name in ordered.temporary_names.items():
-            change = self.changes[index]
-            note = f"goes through the temporary name {name!r}, because accounts exchange names"
-            self.changes[index] = replace(change, notes=(*change.notes, note))
-        self.errors.extend(ordered.errors)
-        self.warnings += taken_names(self.changes, self.kept)
+        steps = self._arranged() if self.changes else ()  # most plans change nothing
         self.warnings += hidden_passwords(self.hidden)
-        self.warnings += default_account(self.current, self.changes, [*self.unchanged, *self.kept])
+        if self.changes:
+            self.warnings += default_account(self.current, self.changes, [*self.unchanged, *self.kept])
         deletes = self.classes[Action.DELETE]
         return Plan(
             server=server,
             changes=tuple(self.changes),
-            steps=ordered.steps,
+            steps=steps,
             unchanged=tuple(self.unchanged),
             kept=tuple(self.kept),
             counts=Counts(**self.classes),
@@ -129,6 +120,21 @@ class _Builder:
                 allow_empty=self.options.allow_empty,
             ),
         )
+
+    def _arranged(self) -> tuple[Step, ...]:
+        """The steps of the changes, which get their labels, and are checked against each other and what stays."""
+        self.changes.sort(key=lambda change: change.key)
+        self.changes = labelled(self.changes, [*self.unchanged, *self.kept])
+        self.errors += test_problems(self.unaddressed)
+        self.errors += taken_addresses(self.changes, self.kept)
+        ordered = order(self.changes, [account.name or "" for account in self.current])
+        for index, name in ordered.temporary_names.items():
+            change = self.changes[index]
+            note = f"goes through the temporary name {name!r}, because accounts exchange names"
+            self.changes[index] = replace(change, notes=(*change.notes, note))
+        self.errors.extend(ordered.errors)
+        self.warnings += taken_names(self.changes, self.kept)
+        return ordered.steps
 
     def _pair(self, managed: Sequence[Account]) -> None:
         only = self.options.only

@@ -22,8 +22,6 @@ def labelled(changes: Sequence[Change], others: Sequence[Account]) -> list[Chang
         changes: What is to be done; their addresses are still plain.
         others: The accounts of the plan that do not change.
     """
-    if not changes:
-        return []
     seen = Counter(change.address.casefold() for change in changes)
     seen.update(account.key for account in others)
     return [

@@ -72,8 +72,6 @@ def default_account(
         changes: What is to be done.
         others: The accounts that do not change.
     """
-    if not changes:
-        return
     was = [account.email for account in current if account.is_default]
     after = [change.after for change in changes if change.after]
     will = sorted(account.email for account in (*after, *others) if account.is_default)

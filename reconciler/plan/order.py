@@ -41,8 +41,6 @@ def order(changes: Sequence[Change], names: Collection[str]) -> Order:
         changes: What is to be done, sorted; the order of steps that do not depend on each other follows it.
         names: The names of all accounts on the server, one each, so that a temporary one is not among them.
     """
-    if not changes:
-        return Order((), {})
     nodes = nodes_of(changes, empty=not names)
     used = {*map(folded, names), *(folded(change.after.name) for change in changes if change.after)}
     temporary_names: dict[int, str] = {}

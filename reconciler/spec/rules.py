@@ -95,11 +95,11 @@ def _several_defaults(accounts: Sequence[Declared]) -> Iterator[Issue]:
     for account in accounts:
         if account.desired.account.is_default:
             found.setdefault(account.spot("default"), []).append(account)
-    first, *others = [*found.values()] or [[]]
-    for other, *_ in others:
+    said = [*found.values()]
+    for other in said[1:]:
         message = "there can be one default account"
-        yield _issue(other, "several_defaults", message, hint, first=first[0], field="default")
-    for same in found.values():
+        yield _issue(other[0], "several_defaults", message, hint, first=said[0][0], field="default")
+    for same in said:
         if len(same) > 1:
             message = f"the defaults make {len(same)} accounts the default one, and there can be one"
             yield _issue(same[0], "several_defaults", message, hint, field="default")
