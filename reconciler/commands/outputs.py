@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping, Sequence
 
     from reconciler.commands.invocation import Invocation
 
@@ -24,20 +24,28 @@ def keep_apart(invocation: Invocation, read: Iterable[str | None], save: str | N
     Raises:
         click.UsageError: One that is written is read as well, or written twice.
     """
-    inputs = [os.path.realpath(name) for name in read if name]
+    complaint = _complaint([name for name in read if name], {"--output": invocation.output, "--save": save})
+    if complaint:
+        invocation.output = None
+        raise click.UsageError(complaint)
+
+
+def _complaint(read: Sequence[str], written: Mapping[str, str | None]) -> str | None:
+    inputs = [os.path.realpath(name) for name in read]
     outputs: dict[str, str] = {}
-    output, invocation.output = invocation.output, None
-    for option, name in (("--output", output), ("--save", save)):
+    for option, name in written.items():
         if not name or (os.path.exists(name) and not os.path.isfile(name)):  # noqa: PTH110, PTH113 - a device takes all
             continue
         real = os.path.realpath(name)
         if any(real == one or _is_yaml_within(real, one) for one in inputs):
-            raise click.UsageError(f"{option} names a file that is read: {name}. Name another one.")
+            return f"{option} names a file that is read: {name}. Name another one."
         if real in outputs:
-            raise click.UsageError(f"{outputs[real]} and {option} name the same file: {name}. Name two.")
+            return f"{outputs[real]} and {option} name the same file: {name}. Name two."
         outputs[real] = option
-    invocation.output = output
+    return None
 
 
 def _is_yaml_within(name: str, folder: str) -> bool:
-    return name.startswith(os.path.join(folder, "")) and name.endswith((".yaml", ".yml"))  # noqa: PTH118 - as above
+    from reconciler.spec.files import SUFFIXES
+
+    return name.startswith(os.path.join(folder, "")) and name.endswith(SUFFIXES)  # noqa: PTH118 - as above

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 LARGEST: Final = 64 * 1024 * 1024
 """Bytes. A quarter of a million accounts fit; what is larger is not a set of accounts."""
 
-_SUFFIXES: Final = (".yaml", ".yml")
+SUFFIXES: Final = (".yaml", ".yml")
+"""How the names of the files end that are read in a folder."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,7 +59,7 @@ class _Search:
         for parent, folders, files in os.walk(folder, onerror=self._unreadable):
             folders[:] = [name for name in folders if not name.startswith(".")]
             for name in files:
-                if name.endswith(_SUFFIXES) and not name.startswith("."):
+                if name.endswith(SUFFIXES) and not name.startswith("."):
                     yield os.path.join(parent, name)  # noqa: PTH118 - keeps a leading ./ as the user wrote it
 
     def _unreadable(self, error: OSError) -> None:
