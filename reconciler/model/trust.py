@@ -1,0 +1,170 @@
+"""What a trust file allows, as a value that can be asked.
+
+Nothing that a pull request can change may decide where secrets go, so a trust file lies outside of what it changes.
+Patterns know only ``*`` (any characters) and ``?`` (one character); ``[*]``, ``[?]`` and ``[[]`` are the characters
+themselves. How far ``*`` reaches depends on what is matched, and is documented at each question.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from dataclasses import dataclass, field
+from functools import cache
+from typing import TYPE_CHECKING, Final
+
+from reconciler.model.desired import NO_GLOBS, DeleteLimit, Globs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+PROVIDERS: Final = {"gmail": "smtp.gmail.com", "outlook": "smtp.office365.com"}
+"""Where accounts of a service other than ``other`` log in."""
+
+_HOST: Final = r"\[[0-9a-f:.*?]+\]|[a-z0-9_.*?-]+"
+_URL: Final = re.compile(rf"(https?)://({_HOST})(?::([0-9*]+))?/?")
+_DEFAULT_PORTS: Final = {"http": "80", "https": "443"}
+_TOKEN: Final = re.compile(r"\[([*?\[])\]|\*\*/|\*\*|\*|\?")
+_NAME: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
+_CLIMBING: Final = re.compile(r"\.\.(?:/|$)")
+
+
+@dataclass(frozen=True, slots=True)
+class TrustedServer:
+    """A server, or several, that credentials and passwords may be sent to.
+
+    Attributes:
+        url: Scheme, host and port; a pattern.
+        env: Patterns of the variables that references may name for it.
+        files: Patterns of the files that references may name for it; ``${name}`` is the server's name.
+    """
+
+    url: str
+    env: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the manifests' policy cannot exceed. ``None`` and no patterns limit nothing."""
+
+    max_deletes: DeleteLimit | None = None
+    protect: Globs = NO_GLOBS
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """A trust file. What it does not list is not allowed; ``limits`` alone limits nothing if it is left out.
+
+    Attributes:
+        file: The trust file, as the user named it.
+    """
+
+    servers: tuple[TrustedServer, ...] = ()
+    commands: tuple[str, ...] = ()
+    smtp_servers: tuple[str, ...] = ()
+    recipients: Globs = NO_GLOBS
+    limits: Limits = field(default_factory=Limits)
+    file: str = ""
+
+    def lists_url(self, url: str) -> bool:
+        """Whether credentials and passwords may be sent to the server at ``url``.
+
+        ``*`` stays within the host, or within the port. The scheme has to be the same, and a pattern without a port
+        means the scheme's own port.
+        """
+        return any(True for _ in self._servers(url))
+
+    def lists_variable(self, url: str, name: str) -> bool:
+        """Whether a reference for the server at ``url`` may name the variable."""
+        return any(_matches(pattern, name) for server in self._servers(url) for pattern in server.env)
+
+    def files(self, url: str, name: str) -> tuple[str, ...]:
+        """The patterns of the files that references for the server at ``url`` may name.
+
+        A name that could lead elsewhere in the file system takes the place of no ``${name}``.
+        """
+        patterns = (pattern for server in self._servers(url) for pattern in server.files)
+        if _NAME.fullmatch(name):
+            return tuple(pattern.replace("${name}", name) for pattern in patterns)
+        return tuple(pattern for pattern in patterns if "${name}" not in pattern)
+
+    def lists_command(self, arguments: Sequence[str]) -> bool:
+        """Whether the command line may run.
+
+        A pattern is split into words as a shell would; each word has to match one argument, so that ``*`` brings in no
+        further arguments. An argument that needs a pattern cannot climb (``..``), and cannot be an option where the
+        pattern does not begin with a hyphen.
+        """
+        return any(_allows(shlex.split(pattern), arguments) for pattern in self.commands)
+
+    def lists_smtp_server(self, host: str) -> bool:
+        """Whether an account with a password may log in at ``host``; letter case does not count."""
+        folded = host.lower().removesuffix(".")
+        return any(_matches(pattern.lower().removesuffix("."), folded) for pattern in self.smtp_servers)
+
+    def lists_recipient(self, address: str) -> bool:
+        """Whether test mails may go to the address."""
+        return address in self.recipients
+
+    def _servers(self, url: str) -> Iterator[TrustedServer]:
+        return (server for server in self.servers if _is_at(server.url, url))
+
+
+def is_url_pattern(text: str) -> bool:
+    """Whether ``text`` can be the ``url`` of a trusted server."""
+    return _URL.fullmatch(text.lower()) is not None
+
+
+def escaped_pattern(text: str) -> str:
+    """The pattern that matches ``text`` alone."""
+    return re.sub(r"[*?]|\[(?=[*?\[]\])", r"[\g<0>]", text)
+
+
+def path_matches(pattern: str, path: str) -> bool:
+    """Whether a path matches; ``*`` stays within one segment, ``**`` does not."""
+    return _compiled(pattern, within="[^/]").fullmatch(path) is not None
+
+
+def _matches(pattern: str, text: str) -> bool:
+    return _compiled(pattern).fullmatch(text) is not None
+
+
+@cache
+def _compiled(pattern: str, within: str = ".") -> re.Pattern[str]:
+    wildcards = {"**/": "(?:.*/)?", "**": ".*", "*": f"{within}*", "?": within}
+    parts, end = [], 0
+    for found in _TOKEN.finditer(pattern):
+        literal = found[1]
+        parts.append(re.escape(pattern[end : found.start()]))
+        parts.append(re.escape(literal) if literal else wildcards[found[0]])
+        end = found.end()
+    return re.compile("".join(parts) + re.escape(pattern[end:]), re.DOTALL)
+
+
+def _is_at(pattern: str, url: str) -> bool:
+    wanted, found = _URL.fullmatch(pattern.lower()), _URL.fullmatch(url.lower())
+    if not wanted or not found or "*" in url or "?" in url:
+        return False
+    scheme, host, port = wanted.groups()
+    own = _DEFAULT_PORTS[scheme]
+    return scheme == found[1] and _matches(host, found[2]) and _matches(port or own, found[3] or own)
+
+
+def _allows(words: Sequence[str], arguments: Sequence[str]) -> bool:
+    return len(words) == len(arguments) and all(map(_is_argument, words, arguments))
+
+
+def _is_argument(word: str, argument: str) -> bool:
+    if argument == _literal(word):
+        return True
+    if _CLIMBING.search(argument) or (argument.startswith("-") and not word.startswith("-")):
+        return False
+    return _matches(word, argument)
+
+
+@cache
+def _literal(word: str) -> str | None:
+    """The one argument that a word without patterns matches."""
+    bare = re.sub(r"\[([*?\[])\]", "", word)
+    return None if re.search("[*?]", bare) else re.sub(r"\[([*?\[])\]", r"\1", word)

@@ -1,0 +1,166 @@
+from __future__ import annotations
+
+import shlex
+
+import pytest
+
+from reconciler.model.desired import Globs
+from reconciler.model.trust import Trust, TrustedServer, escaped_pattern, is_url_pattern, path_matches
+
+TRUST = Trust(
+    servers=(
+        TrustedServer("https://*.fw.example.com", env=("SMTP_*",), files=("/run/secrets/${name}/*", "/etc/all")),
+        TrustedServer("https://one.example.com:8443", env=("ONE",)),
+        TrustedServer("http://127.0.0.1:*"),
+        TrustedServer("https://[fd00::1]"),
+    ),
+    commands=("sops -d --extract * secrets/*", "pass show smtp/*", "vault read -field=* secret"),
+    smtp_servers=("smtp.example.com", "*.mail.example.com"),
+    recipients=Globs(("*@example.com",)),
+)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://a.fw.example.com",
+        "https://A.FW.Example.COM/",
+        "https://a.b.fw.example.com",
+        "https://a.fw.example.com:443",
+        "https://one.example.com:8443",
+        "http://127.0.0.1:8080",
+        "http://127.0.0.1",
+        "https://[FD00::1]",
+    ],
+)
+def test_a_listed_server_is_trusted(url: str) -> None:
+    assert TRUST.lists_url(url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://fw.example.com",
+        "https://evil.com/.fw.example.com",
+        "https://evil.com#.fw.example.com",
+        "https://evil.com?.fw.example.com",
+        "https://evil.com\\.fw.example.com",
+        "https://evil.com@a.fw.example.com",
+        "https://a.fw.example.com@evil.com",
+        "https://evil.com:443.fw.example.com",
+        "https://evil.com%2f.fw.example.com",
+        "https://evil.com\n.fw.example.com",
+        "https://evil.com\t.fw.example.com",
+        "https://evil。com/.fw.example.com",
+        "https://a.fw.example.com.evil.com",
+        "https://a.fw.example.com:8443",
+        "http://a.fw.example.com",
+        "https://*.fw.example.com",
+        "https://?.fw.example.com",
+        "https://one.example.com",
+        "http://127.0.0.1.evil.com:80",
+        "http://127.0.0.10:80",
+        "https://[fd00::1]:8443",
+        "https://[fd00::11]",
+        "//a.fw.example.com",
+        "",
+    ],
+)
+def test_no_other_url_passes_for_a_listed_server(url: str) -> None:
+    assert not TRUST.lists_url(url)
+
+
+@pytest.mark.parametrize(
+    ("text", "fits"),
+    [
+        ("https://fw.example.com", True),
+        ("https://*", True),
+        ("http://127.0.0.1:*", True),
+        ("https://[fd00::*]:8443", True),
+        ("*://fw.example.com", False),
+        ("fw.example.com", False),
+        ("https://user@fw.example.com", False),
+        ("https://fw.example.com/path", False),
+        ("https://fw.example.com?x", True),  # a character of the host
+        ("https://fw.example.com#x", False),
+    ],
+)
+def test_a_pattern_of_a_url_has_scheme_host_and_port(text: str, fits: bool) -> None:
+    assert is_url_pattern(text) is fits
+
+
+def test_variables_and_files_are_those_of_the_server() -> None:
+    assert TRUST.lists_variable("https://a.fw.example.com", "SMTP_A")
+    assert not TRUST.lists_variable("https://a.fw.example.com", "smtp_a")
+    assert not TRUST.lists_variable("https://a.fw.example.com", "ONE")
+    assert not TRUST.lists_variable("https://one.example.com:8443", "SMTP_A")
+    assert TRUST.files("https://a.fw.example.com", "b001") == ("/run/secrets/b001/*", "/etc/all")
+    assert TRUST.files("https://one.example.com:8443", "b001") == ()
+
+
+@pytest.mark.parametrize("name", ["*", "?", "..", ".", "a/b", "../b", "", "a\n", "[*]", "${name}"])
+def test_no_name_reaches_the_files_of_another_server(name: str) -> None:
+    assert TRUST.files("https://a.fw.example.com", name) == ("/etc/all",)
+
+
+@pytest.mark.parametrize(
+    ("line", "allowed"),
+    [
+        ("sops -d --extract '[\"smtp\"]' secrets/a.yaml", True),
+        ("sops -d --extract x secrets/deep/a.yaml", True),
+        ("sops -d --extract x y secrets/a.yaml", False),
+        ("sops -d --extract 'x secrets/a.yaml' secrets/a.yaml", True),
+        ("sops -d --extract x secrets/a.yaml --config=evil", False),
+        ("sops -d --extract --config=evil secrets/a.yaml", False),
+        ("sops -d --extract x secrets/../../etc/passwd", False),
+        ("sops -d --extract x secrets/..", False),
+        ("sops -d --extract x /opt/secrets/a.yaml", False),
+        ("/opt/sops -d --extract x secrets/a.yaml", False),
+        ("pass show smtp/a", True),
+        ("pass show smtp/a extra", False),
+        ("pass show", False),
+        ("vault read -field=password secret", True),
+        ("vault read -field=../password secret", False),
+        ("sh -c 'sops -d --extract x secrets/a'", False),
+    ],
+)
+def test_a_command_matches_word_by_word(line: str, allowed: bool) -> None:
+    assert TRUST.lists_command(shlex.split(line)) is allowed
+
+
+@pytest.mark.parametrize("arguments", [["a*b"], ["a[*]b", "?"], ["[[]", "[x]", ""], ["-x", "../y", 'a "b" c'], ["[["]])
+def test_an_escaped_command_matches_itself_alone(arguments: list[str]) -> None:
+    trust = Trust(commands=(escaped_pattern(shlex.join(arguments)),))
+    assert trust.lists_command(arguments)
+    assert not trust.lists_command([*arguments[:-1], arguments[-1] + "b"])
+    assert not trust.lists_command([one.replace("*", "evil") + "!" for one in arguments])
+
+
+def test_a_star_in_a_path_stays_within_a_folder() -> None:
+    assert path_matches("/run/*/x", "/run/a/x")
+    assert not path_matches("/run/*/x", "/run/a/b/x")
+    assert not path_matches("/run/*", "/run/a/b")
+    assert path_matches("/run/**", "/run/a/b")
+    assert path_matches("/run/**/x", "/run/a/b/x")
+    assert path_matches("/run/**/x", "/run/x")
+    assert not path_matches("/run/**/x", "/run/evilx")
+    assert path_matches("/run/[*]", "/run/*")
+    assert not path_matches("/run/[*]", "/run/a")
+
+
+def test_smtp_servers_and_recipients_are_compared_without_case() -> None:
+    assert TRUST.lists_smtp_server("SMTP.example.com.")
+    assert TRUST.lists_smtp_server("a.mail.example.com")
+    assert not TRUST.lists_smtp_server("smtp.example.com.evil.com")
+    assert not TRUST.lists_smtp_server("mail.example.com")
+    assert TRUST.lists_recipient("Ops@Example.com")
+    assert not TRUST.lists_recipient("ops@example.com.evil.com")
+
+
+def test_nothing_is_listed_where_nothing_is_said() -> None:
+    trust = Trust()
+    assert not trust.lists_url("https://a.fw.example.com")
+    assert not trust.lists_command(["true"])
+    assert not trust.lists_smtp_server("smtp.example.com")
+    assert not trust.lists_recipient("ops@example.com")
+    assert trust.limits.max_deletes is None
