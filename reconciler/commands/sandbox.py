@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 
     from reconciler.sandbox.server import Sandbox
 
+_EXPOSED = (
+    "warning: other machines can reach this sandbox at {host}. Its key is public, so whoever can connect can read and"
+    " change the accounts, passwords included, and send test mails. Use it only in a network that you trust, or"
+    " leave out --host."
+)
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
@@ -32,6 +37,13 @@ Examples:
 )
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port of the API; default: a free one.")
+@click.option(
+    "--allow-host",
+    "allowed_hosts",
+    multiple=True,
+    metavar="NAME",
+    help="Accept requests to this host name too, besides loopback's; may be repeated.",
+)
 @click.option(
     "--db",
     type=FILE_NAME,
@@ -94,6 +106,8 @@ def sandbox(
 
 def _announce(server: Sandbox) -> None:
     """Says where it is; the whole text can be pasted into a shell."""
+    if server.is_exposed:
+        click.echo(_EXPOSED.format(host=server.options.host), err=True)
     click.echo(f"# Sandbox at {server.url}, mails at {server.url}/sandbox/mails; Ctrl-C ends it")
     click.echo(f"export RECONCILER_URL={server.url} RECONCILER_REFRESH_TOKEN={server.refresh_token}")
 

@@ -17,6 +17,7 @@ from reconciler import __version__
 from reconciler.sandbox import accounts, oauth
 from reconciler.sandbox.faults import refusal_of_request, refusal_of_status
 from reconciler.sandbox.gate import Gate
+from reconciler.sandbox.hosts import HostCheck
 from reconciler.sandbox.openapi import describe
 from reconciler.sandbox.refusal import Refusal
 
@@ -58,6 +59,8 @@ def build_app(parts: Parts) -> FastAPI:
     for kind in _REFUSED:
         app.add_exception_handler(kind, _refuse)
     app.add_middleware(Gate, tokens=parts.tokens, latency=parts.options.latency)
+    # Added last, it comes first.
+    app.add_middleware(HostCheck, names=(parts.options.host, *parts.options.allowed_hosts))
     return app
 
 

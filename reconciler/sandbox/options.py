@@ -23,6 +23,7 @@ class SandboxOptions:
     Attributes:
         host: Address that the API listens on. The SMTP sink listens on loopback, always.
         port: The API's port; 0 takes a free one.
+        allowed_hosts: Names in the ``Host`` header that are accepted too, besides ``host`` and loopback's names.
         database: Path of the SQLite file, or ``:memory:``.
         auth_field: Which spelling the answers use; requests may use either.
         passwords: How the answers show passwords.
@@ -41,6 +42,7 @@ class SandboxOptions:
 
     host: str = "127.0.0.1"
     port: int = 0
+    allowed_hosts: tuple[str, ...] = ()
     database: str = ":memory:"
     auth_field: AuthField = "hash_auth"
     passwords: Passwords = "shown"

@@ -6,6 +6,7 @@ import asyncio
 import socket
 from concurrent.futures import Future
 from contextlib import ExitStack, closing
+from ipaddress import ip_address
 from threading import Thread
 from typing import TYPE_CHECKING, Self
 
@@ -39,6 +40,7 @@ class Sandbox:
 
     Attributes:
         url: Where the API is, without a trailing slash.
+        is_exposed: Whether other machines can reach the API.
         refresh_token: The integrator's key; ``admin`` with the password ``sandbox`` does as well.
         smtp_port: The sink's port without TLS, which offers STARTTLS.
         smtps_port: The sink's port with TLS from the start.
@@ -47,6 +49,7 @@ class Sandbox:
     url: str
     smtp_port: int
     smtps_port: int
+    is_exposed: bool
     refresh_token = REFRESH_TOKEN
 
     def __init__(self, options: SandboxOptions = _DEFAULTS) -> None:
@@ -71,7 +74,9 @@ class Sandbox:
 
     def _start(self, listener: socket.socket, plain: socket.socket, tls: socket.socket) -> None:
         self.smtp_port, self.smtps_port = plain.getsockname()[1], tls.getsockname()[1]
-        self.url = _url(self.options.host, listener.getsockname()[1])
+        address, port = listener.getsockname()[:2]
+        self.url = _url(self.options.host, port)
+        self.is_exposed = not ip_address(address).is_loopback
         mailer = Mailer(
             smtp_port=self.smtp_port,
             smtps_port=self.smtps_port,

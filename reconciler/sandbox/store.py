@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import astuple, fields
 from datetime import UTC, datetime
+from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
 
@@ -50,16 +52,21 @@ class AccountStore:
         """
         self._options = options
         self._lock = Lock()
+        file = None if options.database in ("", ":memory:") else Path(options.database).resolve()
         try:
+            if file:
+                _create_private(file)
             self._connection = sqlite3.connect(options.database, check_same_thread=False, isolation_level=None)
-        except sqlite3.Error as error:
+        except (OSError, sqlite3.Error) as error:
             raise _unusable(options.database, error) from error
         try:
-            self._connection.execute("PRAGMA journal_mode = WAL").close()
-            self._connection.execute("PRAGMA synchronous = NORMAL").close()
             self._connection.execute(_TABLE).close()
             self._connection.execute(f"{_SELECT} LIMIT 1").close()
-        except sqlite3.Error as error:
+            if file:
+                _make_private(file)
+            self._connection.execute("PRAGMA journal_mode = WAL").close()
+            self._connection.execute("PRAGMA synchronous = NORMAL").close()
+        except (OSError, sqlite3.Error) as error:
             self._connection.close()
             raise _unusable(options.database, error) from error
 
@@ -181,9 +188,25 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="microseconds")
 
 
-def _unusable(database: str, error: sqlite3.Error) -> ReconcilerError:
+def _create_private(file: Path) -> None:
+    """Creates the file for its owner alone, if it is not there: it will hold passwords. SQLite would ask the umask."""
+    with suppress(FileExistsError):
+        os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+
+
+def _make_private(file: Path) -> None:
+    """Takes a database, and the files that SQLite keeps next to it, from everybody but the owner.
+
+    Files that SQLite adds later get the permissions of the database.
+    """
+    for ending in ("", "-wal", "-shm", "-journal"):
+        with suppress(FileNotFoundError):
+            file.with_name(file.name + ending).chmod(0o600)
+
+
+def _unusable(database: str, error: sqlite3.Error | OSError) -> ReconcilerError:
     return ReconcilerError.of(
-        f"{database} cannot be used as the sandbox's database: {error}",
+        f"{database} cannot be used as the sandbox's database: {getattr(error, 'strerror', None) or error}",
         kind="sandbox_database",
         hint="Name a new file, or one that a sandbox has written.",
     )

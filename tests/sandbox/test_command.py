@@ -157,3 +157,29 @@ def test_the_help_needs_no_server_library_and_fits_80_columns() -> None:
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert run.stdout.splitlines()[-1] == "[]"
     assert max(map(len, run.stdout.splitlines())) <= 80
+
+
+@pytest.mark.parametrize(
+    ("host", "exposed"),
+    [("127.0.0.1", False), ("localhost", False), ("0.0.0.0", True), ("::", True)],  # noqa: S104
+)
+def test_it_warns_if_other_machines_can_reach_it(host: str, exposed: bool) -> None:
+    command = [sys.executable, "-m", "reconciler", "sandbox", "--host", host]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        greeting = process.stdout.readline() + process.stdout.readline()
+        process.terminate()
+        _, said = process.communicate(timeout=20)
+    if not greeting:
+        pytest.skip("this machine has no IPv6")
+    warning = f"warning: other machines can reach this sandbox at {host}. Its key is public, so"
+    assert said.startswith(warning) if exposed else said == ""
+
+
+def test_allow_host_names_another_host_to_accept() -> None:
+    with running("--allow-host", "sandbox.test", "--allow-host", "other.test") as url:
+        statuses = [
+            httpx.get(f"{url}/sandbox/mails", headers={"Host": host}).status_code
+            for host in ("sandbox.test", "other.test", "third.test")
+        ]
+    assert statuses == [200, 200, 421]

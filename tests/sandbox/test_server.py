@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import errno
+import os
+import pathlib
+import shutil
 import socket
 import sqlite3
 import threading
@@ -204,3 +207,60 @@ def test_a_sandbox_starts_and_ends_in_a_blink() -> None:
         with Sandbox():
             pass
     assert time.perf_counter() - started < 2
+
+
+@pytest.mark.parametrize("kind", ["new", "left by a sandbox that was killed", "new through a link"])
+def test_nobody_else_can_read_the_database(
+    tmp_path: Path, make_sandbox: MakeSandbox, connect: Connect, kind: str
+) -> None:
+    database = tmp_path / "sandbox.sqlite3"
+    if kind == "left by a sandbox that was killed":
+        running = tmp_path / "running"
+        running.mkdir()
+        with Sandbox(SandboxOptions(database=str(running / database.name))) as sandbox:
+            connect(sandbox).post(ACCOUNTS, json=ACCOUNT)
+            for file in running.iterdir():
+                shutil.copy(file, tmp_path)
+                (tmp_path / file.name).chmod(0o666)
+    if kind == "new through a link":
+        (tmp_path / "link").symlink_to(database)
+    former = os.umask(0)
+    try:
+        given = tmp_path / "link" if kind == "new through a link" else database
+        connect(make_sandbox(database=str(given))).post(ACCOUNTS, json=ACCOUNT)
+    finally:
+        os.umask(former)
+    modes = {path.name: oct(path.stat().st_mode & 0o777) for path in tmp_path.glob("sandbox.*")}
+    assert modes == {f"sandbox.sqlite3{ending}": "0o600" for ending in ("", "-wal", "-shm")}
+
+
+def test_a_database_that_was_left_open_to_all_is_closed_to_them(tmp_path: Path, make_sandbox: MakeSandbox) -> None:
+    database = tmp_path / "sandbox.sqlite3"
+    with Sandbox(SandboxOptions(database=str(database))):
+        pass
+    database.chmod(0o644)
+    make_sandbox(database=str(database))
+    assert database.stat().st_mode & 0o777 == 0o600
+
+
+def test_another_programs_database_keeps_its_permissions(tmp_path: Path) -> None:
+    database = tmp_path / "x"
+    with sqlite3.connect(database) as connection:
+        connection.execute("CREATE TABLE accounts (iban)").close()
+    connection.close()
+    database.chmod(0o644)
+    before = database.read_bytes()
+    with pytest.raises(ReconcilerError):
+        Sandbox(SandboxOptions(database=str(database))).__enter__()
+    assert (database.stat().st_mode & 0o777, database.read_bytes()) == (0o644, before)
+
+
+def test_the_mail_server_is_reachable_from_this_machine_only(make_sandbox: MakeSandbox) -> None:
+    sandbox = make_sandbox(host="0.0.0.0")  # noqa: S104 - what it is about
+    listening = {
+        int(address.rpartition(":")[2], 16): address.partition(":")[0]
+        for address in (
+            line.split()[1] for line in pathlib.Path("/proc/net/tcp").read_text().splitlines()[1:] if " 0A " in line
+        )
+    }
+    assert {listening[port] for port in (sandbox.smtp_port, sandbox.smtps_port)} == {"0100007F"}
