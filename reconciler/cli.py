@@ -139,7 +139,7 @@ def _explain(invocation: Invocation, error: BaseException) -> int:
     if isinstance(error, click.ClickException):
         _show(error)
         if not isinstance(error, click.exceptions.NoArgsIsHelpError):
-            _document(invocation, [Problem(kind="usage", message=error.format_message())])
+            _document(invocation, [Problem(kind="usage", message=error.format_message())], error)
         return ExitCode.USAGE
     if isinstance(error, ReconcilerError):
         return _fail(invocation, error)
@@ -150,7 +150,7 @@ def _explain(invocation: Invocation, error: BaseException) -> int:
         problem = Problem(kind="interrupted", message=f"interrupted; {what}")
         invocation.problems([problem])
         if not invocation.acted:
-            _document(invocation, [problem])
+            _document(invocation, [problem], error)
         return ExitCode.INTERRUPTED
     return _apologize(invocation, error)
 
@@ -180,17 +180,17 @@ def _fail(invocation: Invocation, error: ReconcilerError) -> int:
         return 128 + signal.SIGPIPE
     invocation.problems(error.problems)
     if not isinstance(error, OutputError):
-        _document(invocation, error.problems)
+        _document(invocation, error.problems, error)
     return error.exit_code
 
 
-def _document(invocation: Invocation, problems: Sequence[Problem]) -> None:
+def _document(invocation: Invocation, problems: Sequence[Problem], cause: BaseException) -> None:
     """Emits a document that tells of a failure; the exit code tells of the failure, whatever becomes of this."""
     from reconciler.commands.documents import show_failure
     from reconciler.errors import OutputError
 
     try:
-        show_failure(invocation, problems)
+        show_failure(invocation, problems, cause)
     except OutputError as unwritten:
         invocation.problems(unwritten.problems)
 
@@ -206,5 +206,5 @@ def _apologize(invocation: Invocation, bug: BaseException) -> int:
         hint=f"please report it with {where}, after looking through it",
     )
     invocation.problems([problem])
-    _document(invocation, [problem])
+    _document(invocation, [problem], bug)
     return ExitCode.ERROR

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from reconciler.apply.crew import Crew
@@ -21,17 +22,17 @@ if TYPE_CHECKING:
 
 def attempt(server: AccountWriter, trial: Trial) -> TestOutcome:
     """Sends one test mail; never raises for what the server says, and never repeats: that could send two mails."""
-    failed = None
+    failed, unclear = None, False
     if trial.fields.get("has_auth") is True and trial.fields.get("password") is UNKNOWN:
-        failed = "cannot be tested: the server hides the password, and none is declared"
+        failed = "the server hides the password, and the YAML declares none"
     else:
         try:
             server.test_account(known(trial.fields), trial.to_email)
         except (RejectedError, UnreachableError) as error:
-            failed = f"the test failed: {words(error)}"
+            failed = words(error)
         except ApiError as error:
-            failed = f"the test has no clear outcome, its mail may have been sent: {words(error)}"
-    return TestOutcome(trial.when, trial.to_email, passed=failed is None, error=failed)
+            failed, unclear = words(error), True
+    return TestOutcome(trial.when, trial.to_email, passed=failed is None, error=failed, unclear=unclear)
 
 
 def attempt_all(
@@ -59,8 +60,8 @@ def _tested(server: AccountWriter, trial: Trial, explain_bug: Callable[[Exceptio
         tested = attempt(server, trial)
     except Exception as bug:  # noqa: BLE001 - a bug in one test must not lose the report of the others
         return _outcome(trial, Status.UNKNOWN, explain_bug(bug))
-    status = Status.APPLIED if tested.passed else Status.FAILED
-    return _outcome(trial, status, tested.error, tested)
+    outcome = _outcome(trial, tested.status, tested.error, tested)
+    return replace(outcome, note="its mail may have been sent") if tested.unclear else outcome
 
 
 def _untested(trial: Trial, *, begun: bool) -> Outcome:

@@ -60,7 +60,7 @@ class StepWriter:
         if change.test.when is TestWhen.BEFORE and change.after and not self._ledger.written(step.change):
             tested = self._try(change, change.after)
             if not tested.passed:
-                return StepResult(Status.FAILED, change.id, f"not written: {tested.error}", test=tested)
+                return StepResult(Status.FAILED, change.id, f"not written, because {tested.failure}", test=tested)
             if self._stop.is_set():
                 return StepResult(Status.NOT_ATTEMPTED, change.id, NO_TURN, test=tested)
         try:
@@ -218,7 +218,7 @@ class StepWriter:
         if tested.passed or self._rollback is None or not self._ledger.sent(index):
             return replace(result, test=tested)
         note = self._rollback.undo(change, written)
-        return replace(result, status=Status.FAILED, error=tested.error, note=note, test=tested)
+        return replace(result, status=Status.FAILED, error=tested.failure, note=note, test=tested)
 
 
 def _in_place(fresh: Account, goal: Fields, managed: Fields) -> bool:

@@ -76,6 +76,7 @@ def apply(
         allow_commands=planning.allow_commands,
         parallelism=running.parallelism,
     )
+    invocation.server = named
     with wiring.reading(connection) as reader:
         plan = wiring.plan(desired, reader, named, options)
     _show(invocation, plan)

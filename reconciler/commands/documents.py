@@ -7,7 +7,15 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from reconciler.errors import OutputError, ReaderGoneError
+from reconciler.errors import (
+    GuardError,
+    OutputError,
+    ReaderGoneError,
+    ReconcilerError,
+    StalePlanError,
+    UnreachableError,
+)
+from reconciler.model.outcome import ServerStatus
 from reconciler.report.forge import Forge
 from reconciler.report.formats import Format, renderer
 from reconciler.report.style import Style
@@ -57,7 +65,7 @@ def show_validation(invocation: Invocation, desired: Desired) -> None:
     _show(invocation, "validation", subject, invocation.started_at)
 
 
-def show_failure(invocation: Invocation, problems: Sequence[Problem]) -> None:
+def show_failure(invocation: Invocation, problems: Sequence[Problem], cause: BaseException) -> None:
     """Emits the command's document with nothing but errors, for a reader that expects one.
 
     A reader of text has been told on standard error.
@@ -68,9 +76,24 @@ def show_failure(invocation: Invocation, problems: Sequence[Problem]) -> None:
     subjects: dict[Kind, Any] = {
         "validation": ValidationSubject(accounts=None, errors=errors),
         "plan": PlanSubject(plan=None, errors=errors),
-        "result": ResultSubject(report=None, errors=errors),
+        "result": ResultSubject(
+            report=None, errors=errors, server=invocation.server, status=_status(cause, acted=invocation.acted)
+        ),
     }
     _show(invocation, invocation.document, subjects[invocation.document], datetime.now(UTC))
+
+
+def _status(cause: BaseException, *, acted: bool) -> ServerStatus:
+    """The outcome for the server of a run that ended without a report."""
+    if acted:
+        return ServerStatus.UNKNOWN
+    if isinstance(cause, UnreachableError):
+        return ServerStatus.UNREACHABLE
+    if isinstance(cause, GuardError | StalePlanError):
+        return ServerStatus.REFUSED
+    declined = isinstance(cause, ReconcilerError) and cause.problems[0].kind == "not_approved"
+    stopped = declined or not isinstance(cause, Exception)
+    return ServerStatus.NOT_ATTEMPTED if stopped else ServerStatus.FAILED
 
 
 def _redacted(outcome: Outcome, redactor: Redactor) -> Outcome:

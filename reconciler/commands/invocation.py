@@ -18,6 +18,7 @@ from reconciler.report.to_text import problems_text
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from reconciler.model.change import Server
 
 _OUTPUT_HINT: Final = "check the folder, its permissions, and the free space"
 
@@ -35,6 +36,7 @@ class Invocation:
         verbose: Shows more.
         quiet: Leaves out progress and notes; errors stay.
         acted: Whether writes, or test mails, may have been sent.
+        server: The server that the run is about, once it is known.
     """
 
     redactor: Redactor = field(default_factory=Redactor)
@@ -46,6 +48,7 @@ class Invocation:
     verbose: bool = False
     quiet: bool = False
     acted: bool = False
+    server: Server | None = None
 
     def emit(self, text: str) -> None:
         """Writes the document.

@@ -67,6 +67,7 @@ def test(  # noqa: PLR0913 - one for each option of the command line
     named, connection = wiring.connect(
         desired.server, server, surroundings, allow_commands=allow_commands, parallelism=parallelism
     )
+    invocation.server = named
     started_at = datetime.now(UTC)
     with wiring.writing(connection) as writer:
         trials = trials_of(desired, writer.list_accounts(), only=Globs(only), to_email=to_email)

@@ -19,18 +19,36 @@ IN_PLACE: Final = "was in place already; nothing written"
 
 
 class Status(StrEnum):
-    """What became of a change."""
+    """The outcome of a change; or of an account that was only tested, which is never ``APPLIED`` but ``PASSED``."""
 
     APPLIED = "applied"
+    PASSED = "passed"
     FAILED = "failed"
     SKIPPED = "skipped"
     UNKNOWN = "unknown"
     NOT_ATTEMPTED = "not_attempted"
 
 
+class ServerStatus(StrEnum):
+    """The outcome of a run on one server."""
+
+    APPLIED = "applied"
+    UNCHANGED = "unchanged"
+    FAILED = "failed"
+    UNREACHABLE = "unreachable"
+    REFUSED = "refused"
+    UNKNOWN = "unknown"
+    NOT_ATTEMPTED = "not_attempted"
+
+
 @dataclass(frozen=True, slots=True)
 class TestOutcome:
-    """What the test endpoint said."""
+    """What the test endpoint said.
+
+    Attributes:
+        error: The reason why the test did not pass, without saying that it failed.
+        unclear: Whether it is unknown how the test ended.
+    """
 
     __test__ = False
 
@@ -38,6 +56,22 @@ class TestOutcome:
     to_email: str
     passed: bool
     error: str | None = None
+    unclear: bool = False
+
+    @property
+    def status(self) -> Status:
+        """The test's outcome: passed, failed or unknown."""
+        if self.passed:
+            return Status.PASSED
+        return Status.UNKNOWN if self.unclear else Status.FAILED
+
+    @property
+    def failure(self) -> str:
+        """That the test did not pass, and why, as part of a sentence."""
+        what = (
+            "the outcome of the test is unknown, and its mail may have been sent" if self.unclear else "the test failed"
+        )
+        return f"{what}: {self.error}" if self.error else what
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +95,11 @@ class Outcome:
     origin: Origin | None = None
 
     @property
+    def succeeded(self) -> bool:
+        """Whether the change was applied, and its test, if there was one, passed."""
+        return self.status in (Status.APPLIED, Status.PASSED) and (self.test is None or self.test.passed)
+
+    @property
     def in_place(self) -> bool:
         """Whether it counts as applied without a write of ours."""
         return self.note is not None and self.note.startswith(IN_PLACE)
@@ -80,7 +119,20 @@ class Report:
     @property
     def complete(self) -> bool:
         """Whether everything was applied and every test passed."""
-        return not self.errors and all(
-            outcome.status is Status.APPLIED and (outcome.test is None or outcome.test.passed)
-            for outcome in self.outcomes
-        )
+        return not self.errors and all(outcome.succeeded for outcome in self.outcomes)
+
+    @property
+    def status(self) -> ServerStatus:
+        """The outcome for the server as a whole. A run of tests alone leaves it unchanged."""
+        if not self.complete:
+            return self._incomplete()
+        return ServerStatus.APPLIED if self._has(Status.APPLIED) else ServerStatus.UNCHANGED
+
+    def _incomplete(self) -> ServerStatus:
+        if self._has(Status.UNKNOWN):
+            return ServerStatus.UNKNOWN
+        only_stopped = bool(self.outcomes) and all(one.status is Status.NOT_ATTEMPTED for one in self.outcomes)
+        return ServerStatus.NOT_ATTEMPTED if only_stopped and not self.errors else ServerStatus.FAILED
+
+    def _has(self, status: Status) -> bool:
+        return any(one.status is status for one in self.outcomes)

@@ -68,7 +68,27 @@ def of_result(subject: ResultSubject) -> list[Finding]:
 
 def is_amiss(outcome: Outcome) -> bool:
     """Whether a change, or its test, did not come out as planned."""
-    return outcome.status is not Status.APPLIED or (outcome.test is not None and not outcome.test.passed)
+    return not outcome.succeeded
+
+
+def result_of(outcome: Outcome) -> str:
+    """What did not come out as planned, in a few words: ``update failed``, or ``test failed`` for an applied change."""
+    action, status = _failed_part(outcome)
+    return f"{action} {'outcome unknown' if status is Status.UNKNOWN else status.replace('_', ' ')}"
+
+
+def _failed_part(outcome: Outcome) -> tuple[str, Status]:
+    """The action or the test that did not come out as planned, and how it ended."""
+    if outcome.status is Status.APPLIED and outcome.test:
+        return "test", outcome.test.status
+    return outcome.action, outcome.status
+
+
+def place_of(outcome: Outcome) -> str:
+    """The entry in the YAML, safe to show, of an account whose change or test did not come out as planned."""
+    if outcome.succeeded or outcome.origin is None:
+        return ""
+    return phrase(f"{outcome.origin.file}:{outcome.origin.line}")
 
 
 def why(outcome: Outcome) -> str:
@@ -92,13 +112,13 @@ def _of_problems(
 
 
 def _of_outcome(outcome: Outcome) -> Finding:
-    status = outcome.status
-    words = "test failed" if status is Status.APPLIED else f"{outcome.action} {status.replace('_', ' ')}"
+    words = result_of(outcome)
+    action, status = _failed_part(outcome)
     origin = outcome.origin
     reason = why(outcome)
     return Finding(
         level="warning" if status in _HARMLESS else "error",
-        kind=words.replace(" ", "_"),
+        kind=f"{action}_{status}",
         message=f"{named(outcome.address)}: {words}" + (f": {reason}" if reason else ""),
         file=origin.file if origin else "",
         line=origin.line if origin else 0,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from reconciler.report.findings import is_amiss, why
+from reconciler.report.findings import is_amiss, place_of, why
 from reconciler.report.markup import code, prose
 from reconciler.report.view import named
 
@@ -52,11 +52,13 @@ def _add_rows(outcomes: Sequence[Outcome], page: Page, reserved: int) -> int:
 
 
 def _row(outcome: Outcome) -> str:
+    place = place_of(outcome)
     number = "" if outcome.id is None else f" (id {outcome.id})"
     status = outcome.status.replace("_", " ")
     if is_amiss(outcome):
         status = f"**{status}**"
     test = outcome.test
-    tested = f"{'sent' if test.passed else '**failed**'}, {code(named(test.to_email))}" if test else ""
-    cells = (f"{code(named(outcome.address))}{number}", outcome.action, status, tested, prose(why(outcome)))
+    tested = f"{'sent' if test.passed else f'**{test.status}**'}, {code(named(test.to_email))}" if test else ""
+    words = ": ".join(part for part in (place and code(place), prose(why(outcome))) if part)
+    cells = (f"{code(named(outcome.address))}{number}", outcome.action, status, tested, words)
     return f"| {' | '.join(cells)} |\n"

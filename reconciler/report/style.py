@@ -28,6 +28,7 @@ SIDES: Mapping[str, tuple[str, ...]] = {
 
 STATUS_COLOURS: Mapping[Status, str] = {
     Status.APPLIED: "green",
+    Status.PASSED: "green",
     Status.FAILED: "red",
     Status.SKIPPED: "yellow",
     Status.UNKNOWN: "red",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from reconciler.model.outcome import ServerStatus
 from reconciler.report.forge import NO_FORGE, Forge
 from reconciler.report.style import Style
 
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from reconciler.errors import Problem
-    from reconciler.model.change import Plan
+    from reconciler.model.change import Plan, Server
     from reconciler.model.outcome import Report
 
 Kind: TypeAlias = Literal["validation", "plan", "result"]
@@ -36,10 +37,14 @@ class ResultSubject:
 
     Attributes:
         errors: Why nothing was begun, where ``report`` is ``None``.
+        server: The server that it was meant for, if that is known.
+        status: The outcome for this server, where ``report`` is ``None``.
     """
 
     report: Report | None
     errors: tuple[Problem, ...] = ()
+    server: Server | None = None
+    status: ServerStatus = ServerStatus.FAILED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from reconciler.errors import Problem
     from reconciler.model.account import Account
     from reconciler.model.change import Change, Plan, Server
-    from reconciler.model.outcome import Outcome, Report
+    from reconciler.model.outcome import Outcome
     from reconciler.report.subject import PlanSubject, ResultSubject, Setting, ValidationSubject
 
 FORMAT_VERSION = "1.0"
@@ -42,7 +42,7 @@ def result(subject: ResultSubject, setting: Setting) -> str:
     started_at, finished_at = setting.started_at, setting.finished_at
     if report:
         started_at, finished_at = report.started_at, report.finished_at
-    return to_json(result_document(report, started_at=started_at, finished_at=finished_at, errors=subject.errors))
+    return to_json(result_document(subject, started_at=started_at, finished_at=finished_at))
 
 
 def validation_document(
@@ -84,19 +84,23 @@ def plan_document(plan: Plan | None, *, created_at: datetime, errors: Sequence[P
     }
 
 
-def result_document(
-    report: Report | None, *, started_at: datetime, finished_at: datetime, errors: Sequence[Problem] = ()
-) -> Document:
+def result_document(subject: ResultSubject, *, started_at: datetime, finished_at: datetime) -> Document:
     """What became of an ``apply`` or a ``test``, or why there was none."""
+    report = subject.report
     outcomes = report.outcomes if report else ()
+    summary = outcome_counts(outcomes)
+    errors = [_problem(one) for one in (*subject.errors, *(report.errors if report else ()))]
+    server = report.server if report else subject.server
+    status = report.status if report else subject.status
     return {
         "format_version": FORMAT_VERSION,
         "tool": _tool(),
         "started_at": _time(started_at),
         "finished_at": _time(finished_at),
-        "summary": outcome_counts(outcomes),
+        "summary": summary,
+        "servers": [{"name": server.name, "status": status, "summary": summary, "errors": errors}] if server else [],
         "results": [_outcome(one, report.server) for one in outcomes] if report else [],
-        "errors": [_problem(one) for one in (*errors, *(report.errors if report else ()))],
+        "errors": errors,
     }
 
 

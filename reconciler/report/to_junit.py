@@ -9,15 +9,17 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from reconciler.model.outcome import Status
-from reconciler.report.findings import is_amiss, why
-from reconciler.report.view import named, phrase
+from reconciler.report.findings import is_amiss, place_of, result_of, why
+from reconciler.report.view import named, phrase, plain
 
 if TYPE_CHECKING:
+    from reconciler.model.desired import Origin
     from reconciler.model.outcome import Outcome
     from reconciler.report.subject import ResultSubject, Setting
 
 _ELEMENTS = {
     Status.APPLIED: "failure",  # its test failed
+    Status.PASSED: "",
     Status.FAILED: "failure",
     Status.UNKNOWN: "error",
     Status.SKIPPED: "skipped",
@@ -35,9 +37,10 @@ def result(subject: ResultSubject, setting: Setting) -> str:
     if report:
         started_at, finished_at, server = report.started_at, report.finished_at, report.server.name
         errors = (*errors, *report.errors)
-        cases = [_case(one) for one in report.outcomes]
+        cases = [_case(one, setting) for one in report.outcomes]
     for one in errors:
-        cases.append(("error", _element("run", one.kind, "error", _joined(phrase(str(one)), phrase(one.hint)))))
+        opening = _opening("run", one.kind, None, setting)
+        cases.append(("error", _element(opening, "error", _joined(phrase(str(one)), phrase(one.hint)))))
     moment = started_at.isoformat(timespec="seconds")
     kinds = [kind for kind, _ in cases]
     numbers = (
@@ -56,19 +59,22 @@ def result(subject: ResultSubject, setting: Setting) -> str:
     )
 
 
-def _case(outcome: Outcome) -> tuple[str, str]:
+def _case(outcome: Outcome, setting: Setting) -> tuple[str, str]:
+    opening = _opening(outcome.action, named(outcome.address), outcome.origin, setting)
     if is_amiss(outcome):
         kind = _ELEMENTS[outcome.status]
-        return kind, _element(outcome.action, named(outcome.address), kind, why(outcome))
-    return "", f"    {_opening(outcome.action, named(outcome.address))}/>"
+        message = ": ".join(part for part in (place_of(outcome), result_of(outcome), why(outcome)) if part)
+        return kind, _element(opening, kind, message)
+    return "", f"    {opening}/>"
 
 
-def _element(group: str, name: str, kind: str, message: str) -> str:
-    return f'    {_opening(group, name)}>\n      <{kind} message="{escape(message)}"/>\n    </testcase>'
+def _element(opening: str, kind: str, message: str) -> str:
+    return f'    {opening}>\n      <{kind} message="{escape(message)}"/>\n    </testcase>'
 
 
-def _opening(group: str, name: str) -> str:
-    return f'<testcase classname="reconciler.{escape(group)}" name="{escape(name)}"'
+def _opening(group: str, name: str, origin: Origin | None, setting: Setting) -> str:
+    place = f' file="{escape(plain(setting.forge.path(origin.file)))}" line="{origin.line}"' if origin else ""
+    return f'<testcase classname="reconciler.{escape(group)}" name="{escape(name)}"{place}'
 
 
 def _joined(message: str, hint: str) -> str:

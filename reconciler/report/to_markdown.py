@@ -12,7 +12,7 @@ from reconciler.report.markup import code, prose
 from reconciler.report.page import Page
 from reconciler.report.rows import changed_rows, lost_rows, remarks
 from reconciler.report.style import SIDES, SIGNS
-from reconciler.report.tally import CHANGING, STILL, outcome_counts, result_line
+from reconciler.report.tally import CHANGING, STILL, is_test_run, outcome_counts, result_line
 from reconciler.report.view import named, phrase
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from reconciler.errors import Problem
     from reconciler.model.change import Change, Plan, Server
+    from reconciler.model.outcome import Report
     from reconciler.report.rows import Row
     from reconciler.report.subject import PlanSubject, ResultSubject, Setting
 
@@ -72,7 +73,7 @@ def result(subject: ResultSubject, setting: Setting) -> str:
         page.add(f"### Nothing was begun\n\n{_alert('CAUTION', '', subject.errors)}")
         return str(page)
     page.add(f"### {result_line(report)}\n\nOn {code(phrase(report.server.name))}:\n\n")
-    page.add(_numbers(outcome_counts(report.outcomes), outcome_counts(())) + "\n")
+    page.add(_result_numbers(report) + "\n")
     page.add(_alert("CAUTION", "", (*subject.errors, *report.errors)))
     left_out = outcome_table.add(report.outcomes, page, reserved=_RESERVED)
     if left_out:
@@ -87,6 +88,13 @@ def _marker(word: str, servers: Sequence[Server]) -> str:
 
 def _plan_numbers(plan: Plan) -> str:
     return _numbers({name: getattr(plan.counts, name) for name in (*CHANGING, *STILL)}, CHANGING)
+
+
+def _result_numbers(report: Report) -> str:
+    counts = outcome_counts(report.outcomes)
+    if is_test_run(report):
+        counts = {name: counts[name] for name in ("tests_passed", "tests_failed", "unknown", "not_attempted")}
+    return _numbers(counts, counts)
 
 
 def _numbers(counts: dict[str, int], shown_always: Iterable[str]) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from reconciler.model.outcome import Status
+from reconciler.report.findings import place_of, result_of
 from reconciler.report.rows import changed_rows, kept_rows, lost_rows, remarks
 from reconciler.report.style import SIGNS, STATUS_COLOURS, Style
 from reconciler.report.tally import STILL, result_line, summary_line
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 
 _INDENT: Final = " " * 6
 _NAME_WIDTH: Final = len("smtp_auth_mechanism")
-_DONE = {"create": "created", "update": "updated", "delete": "deleted", "test": "tested"}
+_DONE: Final = {"create": "created", "update": "updated", "delete": "deleted"}
 
 
 def validation(subject: ValidationSubject, _setting: Setting) -> str:
@@ -126,24 +128,38 @@ def _still_lines(plan: Plan, style: Style) -> Iterator[str]:
 
 
 def _outcome_lines(outcome: Outcome, style: Style) -> Iterator[str]:
-    words = outcome.status.value.replace("_", " ")
-    if outcome.in_place:
-        words = f"{outcome.action} not needed"
-    else:
-        words = _DONE[outcome.action] if outcome.status.value == "applied" else f"{outcome.action} {words}"
-    parts = []
-    test = outcome.test
-    if test and test.passed:
-        parts.append(f"test mail sent to {named(test.to_email)}")
-    elif test and test.error and test.error not in (outcome.error or ""):
-        parts.append(phrase(test.error))
-    parts += [phrase(words) for words in (outcome.error, outcome.note) if words]
-    start = f"{named(outcome.address)}: {words}"
-    lines = wrapped("; ".join((start, *parts)), _room(style, 0))
+    place = f" ({place_of(outcome)})" if place_of(outcome) else ""
+    words = _outcome_words(outcome)
+    parts = [phrase(part) for part in _outcome_parts(outcome)]
+    start, mark = f"{named(outcome.address)}{place}: ", ":" if outcome.error else ";"
+    head = f"{words}{mark}" if parts else words
+    lines = wrapped(" ".join((f"{start}{head}", "; ".join(parts))).rstrip(), _room(style, 0))
     if len(lines) > 1:
-        lines = [f"{start};", *(f"    {line}" for part in parts for line in wrapped(part, _room(style, 4)))]
-    yield lines[0].replace(start, f"{named(outcome.address)}: {style.paint(words, STATUS_COLOURS[outcome.status])}", 1)
+        lines = [f"{start}{head}", *(f"    {line}" for part in parts for line in wrapped(part, _room(style, 4)))]
+    painted = f"{start}{style.paint(words, STATUS_COLOURS[outcome.status])}"
+    yield lines[0].replace(f"{start}{words}", painted, 1)
     yield from lines[1:]
+
+
+def _outcome_words(outcome: Outcome) -> str:
+    if outcome.in_place:
+        return f"{outcome.action} not needed"
+    if outcome.status is Status.APPLIED:
+        return _DONE[outcome.action]
+    return result_of(outcome)
+
+
+def _outcome_parts(outcome: Outcome) -> Iterator[str]:
+    """What follows: the reason first, if there is one."""
+    test = outcome.test
+    if outcome.error:
+        yield outcome.error
+    if test and test.passed:
+        yield f"test mail sent to {named(test.to_email)}"
+    elif test and (test.error or "") not in (outcome.error or ""):
+        yield test.failure
+    if outcome.note:
+        yield outcome.note
 
 
 def _hanging(text: str, style: Style, *, first: str, rest: str, colour: str = "") -> Iterator[str]:

@@ -40,10 +40,10 @@ def test_each_account_is_tried_once_and_reported_in_order() -> None:
     server = FakeServer()
     server.tests_fail = lambda fields: "535 no" if fields["email"] == "b@x" else None
     outcomes = tried(server, [trial("a@x"), trial("b@x")])
-    failed = "the test failed: 535 no"
+    failed = "535 no"
     passed = TestOutcome(TestWhen.BEFORE, "ops@x", passed=True)
     assert outcomes == (
-        Outcome(address="a@x", action="test", status=Status.APPLIED, id=7, test=passed),
+        Outcome(address="a@x", action="test", status=Status.PASSED, id=7, test=passed),
         Outcome(
             address="b@x",
             action="test",
@@ -65,34 +65,40 @@ def test_trials_run_at_the_same_time() -> None:
     barrier = threading.Barrier(3, timeout=PATIENCE)
     server.hooks["test"] = lambda _call: (barrier.wait(), None)[1]
     outcomes = tried(server, [trial(f"{name}@x") for name in "abcdef"], parallelism=3)
-    assert {one.status for one in outcomes} == {Status.APPLIED}
+    assert {one.status for one in outcomes} == {Status.PASSED}
 
 
 def test_a_hidden_password_cannot_be_tried_and_nothing_is_sent() -> None:
     server = FakeServer()
     assert said(tried(server, [trial("a@x", has_auth=True, password=UNKNOWN)])) == [
-        "test a@x: failed (cannot be tested: the server hides the password, and none is declared)"
+        "test a@x: failed (the server hides the password, and the YAML declares none)"
     ]
     assert server.calls == []
 
 
 def test_a_hidden_password_without_authentication_is_left_out() -> None:
     server = FakeServer()
-    assert said(tried(server, [trial("a@x", password=UNKNOWN)])) == ["test a@x: applied"]
+    assert said(tried(server, [trial("a@x", password=UNKNOWN)])) == ["test a@x: passed"]
     assert "password" not in (server.calls[0].fields or {})
 
 
 @pytest.mark.parametrize(
-    ("fault", "words"),
+    ("fault", "outcome", "failure"),
     [
-        (Fault(RejectedError.of("400 no")), "the test failed: 400 no"),
-        (Fault(lost(), "after"), "the test has no clear outcome, its mail may have been sent: connection reset"),
+        (Fault(RejectedError.of("400 no")), "failed (400 no)", "the test failed: 400 no"),
+        (
+            Fault(lost(), "after"),
+            "unknown (connection reset) (its mail may have been sent)",
+            "the outcome of the test is unknown, and its mail may have been sent: connection reset",
+        ),
     ],
 )
-def test_a_trial_that_goes_wrong_is_not_repeated_and_says_what_is_certain(fault: Fault, words: str) -> None:
+def test_a_test_is_not_repeated_and_reports_only_what_is_certain(fault: Fault, outcome: str, failure: str) -> None:
     server = FakeServer()
     server.script("test", fault)
-    assert said(tried(server, [trial("a@x")])) == [f"test a@x: failed ({words})"]
+    outcomes = tried(server, [trial("a@x")])
+    assert said(outcomes) == [f"test a@x: {outcome}"]
+    assert [one.test.failure for one in outcomes if one.test] == [failure]
     assert server.methods() == ["test a@x"]
 
 
@@ -101,7 +107,7 @@ def test_a_stop_lets_trials_in_flight_finish_and_starts_no_other() -> None:
     stop = threading.Event()
     server.hooks["test"] = lambda _call: stop.set()
     assert said(tried(server, [trial("a@x"), trial("b@x")], stop=stop)) == [
-        "test a@x: applied",
+        "test a@x: passed",
         f"test b@x: not_attempted ({NO_TURN})",
     ]
 
@@ -116,7 +122,7 @@ def test_a_bug_in_one_trial_does_not_lose_the_others() -> None:
     server.hooks["test"] = bug
     assert said(tried(server, [trial("a@x"), trial("b@x")])) == [
         "test a@x: unknown (internal error (ZeroDivisionError))",
-        "test b@x: applied",
+        "test b@x: passed",
     ]
 
 

@@ -573,7 +573,7 @@ def test_what_fails_its_test_before_the_write_is_not_written() -> None:
     server = FakeServer.holding()
     server.tests_fail = lambda _fields: "535 wrong password"
     (outcome,) = reconcile(server, declare("a@x", name="A", test=BEFORE))
-    assert said([outcome]) == ["create a@x: failed (not written: the test failed: 535 wrong password)"]
+    assert said([outcome]) == ["create a@x: failed (not written, because the test failed: 535 wrong password)"]
     assert (outcome.test and outcome.test.passed, server.writes()) == (False, [])
 
 
@@ -582,7 +582,8 @@ def test_a_test_without_a_clear_outcome_is_not_repeated_and_says_that_its_mail_m
     plan = planned(server, declare("a@x", name="A", test=BEFORE))
     server.script("test", Fault(lost(), "after"))
     assert said(carry_out(plan, server)) == [
-        "create a@x: failed (not written: the test has no clear outcome, its mail may have been sent: connection reset)"
+        "create a@x: failed (not written, because the outcome of the test is unknown, and its mail may have been sent: "
+        "connection reset)"
     ]
     assert server.methods() == ["test a@x"]
 

@@ -161,7 +161,7 @@ def test_validate_and_test_run_too(workbench: Workbench, sandbox: Sandbox) -> No
     assert use(workbench, sandbox, command="validate").succeeded
     tried = use(workbench, sandbox, command="test", args="--to-email ops@example.com --only 'alerts@*'")
     assert tried.succeeded, tried.log
-    assert "tests: 1 passed, 0 failed" in tried.summary
+    assert "Tests: 1 passed, 0 failed" in tried.summary
     assert [mail.recipients for mail in sandbox.mails()] == [("ops@example.com",)]
 
 

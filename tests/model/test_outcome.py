@@ -49,3 +49,20 @@ def test_a_change_has_the_id_of_what_is_there() -> None:
     update = Change(action=Action.UPDATE, address="A@x", before=held, after=held)
     create = Change(action=Action.CREATE, address="A@x", before=None, after=held)
     assert [(one.id, one.key) for one in (update, create)] == [(7, ("a@x", 7)), (None, ("a@x", 0))]
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "expected"),
+    [
+        ((), "unchanged"),
+        ((outcome(),), "applied"),
+        ((outcome(Status.PASSED, tried(passed=True)),), "unchanged"),
+        ((outcome(), outcome(Status.FAILED)), "failed"),
+        ((outcome(test=tried(passed=False)),), "failed"),
+        ((outcome(Status.FAILED), outcome(Status.UNKNOWN)), "unknown"),
+        ((outcome(), outcome(Status.NOT_ATTEMPTED)), "failed"),
+        ((outcome(Status.NOT_ATTEMPTED),), "not_attempted"),
+    ],
+)
+def test_a_report_has_one_status_for_the_server(outcomes: tuple[Outcome, ...], expected: str) -> None:
+    assert Report(server=SERVER, started_at=NOW, finished_at=NOW, outcomes=outcomes).status == expected

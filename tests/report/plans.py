@@ -175,17 +175,15 @@ PLANS: Final[Mapping[str, Callable[[], Plan]]] = {
 }
 
 
+def outcome(address: str, action: str, status: Status, line: int = 0, **more: object) -> Outcome:
+    origin = Origin("accounts.yaml", line, 5) if line else None
+    return Outcome(address=address, action=action, status=status, origin=origin, **more)  # type: ignore[arg-type]
+
+
 def result() -> Report:
     """One outcome of each kind, with hostile words of the server in two of them."""
-
-    def outcome(address: str, action: str, status: Status, line: int = 0, **more: object) -> Outcome:
-        origin = Origin("accounts.yaml", line, 5) if line else None
-        return Outcome(address=address, action=action, status=status, origin=origin, **more)  # type: ignore[arg-type]
-
     sent = TestOutcome(TestWhen.BEFORE, "ops@example.com", passed=True)
-    refused = TestOutcome(
-        TestWhen.AFTER, "ops@example.com", passed=False, error="the test failed: 535 no | such `login`"
-    )
+    refused = TestOutcome(TestWhen.AFTER, "ops@example.com", passed=False, error="535 no | such `login`")
     outcomes = (
         outcome("alerts@example.com", "update", Status.APPLIED, 20, id=2, test=sent),
         outcome("certs@example.com", "update", Status.FAILED, 10, id=1, error="changed since the plan: smtp_port"),
@@ -205,4 +203,25 @@ def result() -> Report:
         outcomes=outcomes,
         errors=(Problem(kind="journal", message="the journal cannot be written", hint="check the disk"),),
         interrupted=True,
+    )
+
+
+def run_of_tests() -> Report:
+    """What ``test`` reports: one outcome of each kind."""
+
+    def tested(address: str, line: int, account_id: int, error: str | None = None, *, unclear: bool = False) -> Outcome:
+        test = TestOutcome(TestWhen.BEFORE, "ops@example.com", passed=error is None, error=error, unclear=unclear)
+        note = "its mail may have been sent" if unclear else None
+        return outcome(address, "test", test.status, line, id=account_id, error=error, note=note, test=test)
+
+    return Report(
+        server=SERVER,
+        started_at=SETTING.started_at,
+        finished_at=SETTING.finished_at,
+        outcomes=(
+            tested("alerts@example.com", 20, 2),
+            tested("ci@example.com", 40, 5, "535 no | such `login`"),
+            tested("slow@example.com", 50, 6, "connection reset", unclear=True),
+            outcome("stopped@example.com", "test", Status.NOT_ATTEMPTED, 60, error="the run ended before its turn"),
+        ),
     )

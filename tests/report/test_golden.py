@@ -10,7 +10,7 @@ import pytest
 import reconciler
 from reconciler.report.formats import PLAN_FORMATS, RESULT_FORMATS, Format, renderer
 from reconciler.report.subject import PlanSubject, ResultSubject
-from tests.report.plans import PLANS, SETTING, result
+from tests.report.plans import PLANS, SETTING, result, run_of_tests
 
 GOLDEN = Path(__file__).with_name("golden")
 SUFFIXES = {
@@ -44,3 +44,8 @@ def test_a_plan_is_written_as_before(name: str, chosen: Format) -> None:
 @pytest.mark.parametrize("chosen", RESULT_FORMATS)
 def test_a_result_is_written_as_before(chosen: Format) -> None:
     compare("result", chosen, renderer("result", chosen)(ResultSubject(report=result()), SETTING))
+
+
+@pytest.mark.parametrize("chosen", RESULT_FORMATS)
+def test_a_run_of_tests_is_written_as_before(chosen: Format) -> None:
+    compare("tests", chosen, renderer("result", chosen)(ResultSubject(report=run_of_tests()), SETTING))

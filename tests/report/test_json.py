@@ -7,10 +7,11 @@ import pytest
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
 from reconciler.errors import Problem
-from reconciler.report.formats import Format, renderer
+from reconciler.model.outcome import ServerStatus
+from reconciler.report.formats import RESULT_FORMATS, Format, renderer
 from reconciler.report.schemas import schema_text
 from reconciler.report.subject import PlanSubject, ResultSubject, ValidationSubject
-from tests.report.plans import PLANS, SETTING, mixed, result
+from tests.report.plans import PLANS, SERVER, SETTING, mixed, result, run_of_tests
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -124,3 +125,36 @@ def test_a_validation_says_what_is_wrong() -> None:
         renderer("validation", Format.JSON)(ValidationSubject(accounts=None, errors=(FAILURE,)), SETTING)
     )
     assert (document["valid"], document["accounts"], len(document["errors"])) == (False, None, 1)
+
+
+def test_nothing_in_a_run_of_tests_is_applied() -> None:
+    document = result_json(ResultSubject(report=run_of_tests()))
+    validator("result").validate(document)
+    assert document["summary"] == {
+        "applied": 0,
+        "failed": 1,
+        "skipped": 0,
+        "unknown": 1,
+        "not_attempted": 1,
+        "tests_passed": 1,
+        "tests_failed": 1,
+    }
+    assert [one["status"] for one in document["results"]] == ["passed", "failed", "unknown", "not_attempted"]
+    document["results"][0]["status"] = "applied"
+    assert not validator("result").is_valid(document)
+
+
+@pytest.mark.parametrize("chosen", [one for one in RESULT_FORMATS if one is not Format.JSON])
+def test_no_format_of_a_run_of_tests_says_applied(chosen: Format) -> None:
+    assert "applied" not in renderer("result", chosen)(ResultSubject(report=run_of_tests()), SETTING).lower()
+
+
+def test_a_result_names_its_server_and_the_outcome_there() -> None:
+    document = result_json(ResultSubject(report=result()))
+    assert document["servers"] == [
+        {"name": "matriz", "status": "unknown", "summary": document["summary"], "errors": document["errors"]}
+    ]
+    stopped = ResultSubject(report=None, errors=(FAILURE,), server=SERVER, status=ServerStatus.UNREACHABLE)
+    document = result_json(stopped)
+    validator("result").validate(document)
+    assert [one["status"] for one in document["servers"]] == ["unreachable"]

@@ -14,7 +14,7 @@ from reconciler.report.style import Style
 from reconciler.report.subject import PlanSubject, ResultSubject, ValidationSubject
 from reconciler.report.to_text import plan_text, problems_text, report_text
 from reconciler.report.wrapping import columns
-from tests.report.plans import PLANS, SERVER, SETTING, mixed, no_change, result
+from tests.report.plans import PLANS, SERVER, SETTING, mixed, no_change, result, run_of_tests
 
 COLOUR = re.compile(r"\x1b\[\d+m")
 
@@ -139,9 +139,9 @@ def test_an_outcome_that_does_not_fit_puts_its_words_below() -> None:
     assert report_text(result(), Style(width=60)).splitlines()[:5] == [
         "alerts@example.com: updated;",
         "    test mail sent to ops@example.com",
-        "certs@example.com: update failed;",
+        "certs@example.com (accounts.yaml:10): update failed:",
         "    changed since the plan: smtp_port",
-        "ci@example.com: updated;",
+        "ci@example.com (accounts.yaml:40): updated;",
     ]
 
 
@@ -152,11 +152,13 @@ def test_an_empty_run_says_why_it_is_empty() -> None:
 
 
 def test_a_run_of_tests_counts_tests() -> None:
-    outcomes = [replace(one, action="test") for one in result().outcomes if one.test]
-    assert report_text(replace(result(), outcomes=tuple(outcomes), interrupted=False), Style()) == (
-        "alerts@example.com: tested; test mail sent to ops@example.com\n"
-        "ci@example.com: tested; the test failed: 535 no | such `login`\n"
-        "Done: tests: 1 passed, 1 failed.\n"
+    assert report_text(run_of_tests(), Style()) == (
+        "alerts@example.com: test passed; test mail sent to ops@example.com\n"
+        "ci@example.com (accounts.yaml:40): test failed: 535 no | such `login`\n"
+        "slow@example.com (accounts.yaml:50): test outcome unknown: connection reset; "
+        "its mail may have been sent\n"
+        "stopped@example.com (accounts.yaml:60): test not attempted: the run ended before its turn\n"
+        "Tests: 1 passed, 1 failed, 1 unknown, 1 not attempted.\n"
     )
 
 
