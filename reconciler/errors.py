@@ -92,9 +92,16 @@ class SecretError(ReconcilerError):
 
 
 class ApiError(ReconcilerError):
-    """The server, or the way to it, failed us."""
+    """The server, or the way to it, failed us.
+
+    Attributes:
+        transient: Another attempt may go better.
+        retry_after: Seconds that the server asks to wait before the next attempt.
+    """
 
     kind = "api"
+    transient = False
+    retry_after: float | None = None
 
 
 class UnreachableError(ApiError):

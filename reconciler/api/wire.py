@@ -11,7 +11,7 @@ import re
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from reconciler.api.failure import UnreadableError
-from reconciler.model.account import FIELDS, Account
+from reconciler.model.account import FIELDS, NO_EXTRA, Account
 from reconciler.model.secret import UNKNOWN, Secret
 
 if TYPE_CHECKING:
@@ -140,10 +140,16 @@ def to_account(wire: WireAccount) -> Account:
     authenticates = fields.get("has_auth") is True
     if authenticates or "password" in raw:
         fields["password"] = _password(raw.get("password"), authenticates=authenticates)
+    times = (_moment(raw.get("created_at")), _moment(raw.get("updated_at")))
     if raw.keys() <= _KNOWN:
-        return Account(fields, wire["id"])
+        return Account(fields, wire["id"], NO_EXTRA, *times)
     extra = {name: value for name, value in raw.items() if name not in _KNOWN and not _masked(value)}
-    return Account(fields, wire["id"], extra)
+    return Account(fields, wire["id"], extra, *times)
+
+
+def _moment(value: object) -> str | None:
+    """A time as the server writes it; an empty one says nothing."""
+    return value if type(value) is str and value else None if value in (None, "") else str(value)
 
 
 def _password(value: str | None, *, authenticates: bool) -> Value:

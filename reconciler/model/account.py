@@ -36,7 +36,7 @@ DESTINATION: Final = ("service", "smtp_server", "smtp_port", "smtp_crypt")
 """Fields that decide where, and how well protected, the stored password travels."""
 
 NO_FIELDS: Final[Fields] = MappingProxyType({})
-_NOTHING: Final[Mapping[str, object]] = MappingProxyType({})
+NO_EXTRA: Final[Mapping[str, object]] = MappingProxyType({})
 
 
 class Account(NamedTuple):
@@ -48,11 +48,16 @@ class Account(NamedTuple):
         id: The server's id; in a desired account the pin.
         extra: Fields of the server's answer that this program does not know. They go back unchanged in a PUT, which
             replaces the whole account.
+        created_at: When the server made it, as the server writes it; ``None`` if it does not say.
+        updated_at: When somebody last changed it, likewise. Neither is a field: they are never planned, sent or shown,
+            and only tell whether an account is still the one that was read before.
     """
 
     fields: Fields
     id: int | None = None
-    extra: Mapping[str, object] = _NOTHING
+    extra: Mapping[str, object] = NO_EXTRA
+    created_at: str | None = None
+    updated_at: str | None = None
 
     @property
     def key(self) -> str:
@@ -78,8 +83,8 @@ class Account(NamedTuple):
         return self.fields.get("default") is True
 
     def overlaid(self, fields: Fields) -> Account:
-        """This account with ``fields`` written over it; id and extra stay."""
-        return Account({**self.fields, **fields}, self.id, self.extra)
+        """This account with ``fields`` written over it; the rest stays."""
+        return Account({**self.fields, **fields}, *self[1:])
 
 
 NEW_ACCOUNT: Final = Account({"default": False, "has_auth": False})

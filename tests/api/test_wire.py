@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from reconciler.api.dialect import Dialect
 from reconciler.api.failure import UnreadableError
 from reconciler.api.wire import VendorError, read_errors, read_list, read_one, read_token, to_account
 from reconciler.model.secret import UNKNOWN, Secret
@@ -131,3 +132,15 @@ def test_a_token_answer_without_a_token_is_refused(body: bytes) -> None:
 )
 def test_the_vendors_errors_are_read_and_nothing_else_is(body: bytes, errors: tuple[Any, ...]) -> None:
     assert read_errors(body) == errors
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [("2026-01-02T03:04:05Z", "2026-01-02T03:04:05Z"), (1767322800, "1767322800"), ("", None), (None, None)],
+)
+def test_times_are_kept_beside_the_fields_and_never_sent(value: object, expected: str | None) -> None:
+    body = json.dumps({"id": 1, "email": "a@x", "created_at": value, "updated_at": value}).encode()
+    account = to_account(read_one(body))
+    assert (account.created_at, account.updated_at, account.extra) == (expected, expected, {})
+    assert account.overlaid({"name": "B"}).updated_at == expected
+    assert json.loads(Dialect().updated(account)) == {"email": "a@x"}
