@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from reconciler.errors import Problem, ReconcilerError
+from reconciler.model.account import label_key
 from reconciler.model.change import Action
 
 if TYPE_CHECKING:
@@ -138,9 +139,7 @@ def _finding(intent: Intent, planned: Change | None, in_place: set[str], present
         return "it is gone" if intent.id not in present else "it is still there"
     if planned is not None:
         return "it is not on the server" if planned.action is Action.CREATE else f"it still needs: {planned.action}"
-    return (
-        "it is in place" if intent.address.partition("#")[0].casefold() in in_place else "it is not declared any more"
-    )
+    return "it is in place" if label_key(intent.address)[0] in in_place else "it is not declared any more"
 
 
 def _unfinished(path: Path, server: str) -> tuple[Intent, ...]:

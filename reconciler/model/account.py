@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Final, NamedTuple, TypeAlias
 
@@ -29,14 +31,99 @@ FIELDS: Final = (
 """Every field there is, in the order in which reports show them."""
 
 SENSITIVE: Final = frozenset({"password"})
-CASELESS: Final = frozenset({"email", "smtp_server"})
-"""Fields in which a difference of letter case alone is none."""
+_IDENTITIES: Final = frozenset({"email", "smtp_server"})
+"""Fields in which two spellings of one identity are not a difference."""
 
 DESTINATION: Final = ("service", "smtp_server", "smtp_port", "smtp_crypt")
 """Fields that decide where, and how well protected, the stored password travels."""
 
 NO_FIELDS: Final[Fields] = MappingProxyType({})
 NO_EXTRA: Final[Mapping[str, object]] = MappingProxyType({})
+
+
+_DOTS: Final = re.compile("[.\N{IDEOGRAPHIC FULL STOP}\N{FULLWIDTH FULL STOP}\N{HALFWIDTH IDEOGRAPHIC FULL STOP}]")
+"""What separates the labels of a domain: RFC 3490, section 3.1."""
+
+_ACE_PREFIX: Final = "xn--"
+_LONGEST_DOMAIN: Final = 255
+"""No label of any domain is longer. Punycode takes quadratic time, so longer labels are not encoded."""
+
+
+def identity(text: str) -> str:
+    """The one form of all spellings of an address, or of a host name: equal exactly if they mean the same.
+
+    The local part becomes NFC and lower case. Every label of the domain, which is what follows the last ``@`` (all of
+    ``text`` if there is none), becomes lower case, NFC and ASCII. Never fails, whatever ``text`` is.
+    """
+    if text.isascii():
+        return text.lower()
+    local, at, domain = text.rpartition("@")
+    return f"{_folded(local)}{at}{'.'.join(map(_a_label, _DOTS.split(domain)))}"
+
+
+def glob_forms(pattern: str) -> tuple[str, str]:
+    """The two forms of an address pattern: one to match identities, one to match ``readable`` addresses.
+
+    A label of the domain that holds a wildcard cannot be converted. It matches in the form in which it is written.
+    """
+    local, at, domain = pattern.rpartition("@")
+    labels = _DOTS.split(domain)
+    identities = [_folded(label) if _WILDCARD.search(label) else _a_label(label) for label in labels]
+    folded = f"{_folded(local)}{at}"
+    return f"{folded}{'.'.join(identities)}", f"{folded}{'.'.join(map(_u_label, labels))}"
+
+
+def readable(address_identity: str) -> str:
+    """An identity with the ``xn--`` labels of its domain decoded."""
+    if _ACE_PREFIX not in address_identity:
+        return address_identity
+    local, at, domain = address_identity.rpartition("@")
+    return f"{local}{at}{'.'.join(map(_u_label, domain.split('.')))}"
+
+
+_WILDCARD: Final = re.compile(r"[*?\[\]]")
+
+
+@lru_cache(maxsize=4096)
+def _a_label(label: str) -> str:
+    """A label in lower case and ASCII. IDNA 2008 says which labels are allowed, and encodes those with punycode.
+
+    This encodes the others with punycode too, so it need not ask which ones are allowed.
+    """
+    folded = _folded(label)
+    if folded.isascii() or len(folded) > _LONGEST_DOMAIN:
+        return folded
+    return f"{_ACE_PREFIX}{folded.encode('punycode').decode('ascii')}"
+
+
+@lru_cache(maxsize=4096)
+def _u_label(label: str) -> str:
+    """A label in lower case, decoded if it is the ASCII form of another."""
+    folded = _folded(label)
+    if not folded.startswith(_ACE_PREFIX) or len(folded) > _LONGEST_DOMAIN:
+        return folded
+    try:
+        decoded = folded.removeprefix(_ACE_PREFIX).encode("ascii").decode("punycode")
+    except ValueError:  # with the Unicode errors
+        return folded
+    return decoded if _a_label(decoded) == folded else folded
+
+
+def _folded(text: str) -> str:
+    """Lower case and NFC. Not ``casefold``: that makes "straße" and "strasse" one."""
+    if text.isascii():
+        return text.lower()
+    # NFC first, as some capitals have no lower case before; and again, as lower case can be more than one character.
+    return nfc(nfc(text).lower())
+
+
+def nfc(text: str) -> str:
+    """``text`` with composed characters, so that two strings that look alike are equal."""
+    if text.isascii():
+        return text
+    from unicodedata import normalize
+
+    return normalize("NFC", text)
 
 
 class Account(NamedTuple):
@@ -61,9 +148,9 @@ class Account(NamedTuple):
 
     @property
     def key(self) -> str:
-        """The address for comparing: letter case does not count."""
+        """The identity of the account: two addresses with one key are one mailbox."""
         email: str = self.fields["email"]  # type: ignore[assignment]  # asked for often: a call would cost more
-        key = email.casefold()
+        key = identity(email)
         return email if key == email else key  # mostly alike, and then in memory once
 
     @property
@@ -96,15 +183,27 @@ def known(fields: Fields) -> Fields:
     return {name: value for name, value in fields.items() if value is not UNKNOWN}
 
 
+def comparable(field_name: str, value: Value) -> Value:
+    """The value that stands for all values of a field that mean the same. An empty string means the same as none."""
+    if not isinstance(value, str):
+        return value
+    if field_name in _IDENTITIES:
+        return identity(value) or None
+    return (nfc(value) if field_name == "name" else value) or None
+
+
 def same(field_name: str, one: Value, other: Value) -> bool:
-    """Whether two values of a field mean the same. An empty text and none are the same."""
-    one = None if one == "" else one
-    other = None if other == "" else other
-    if field_name in CASELESS and isinstance(one, str) and isinstance(other, str):
-        return one.casefold() == other.casefold()
+    """Whether two values of a field mean the same."""
+    one, other = comparable(field_name, one), comparable(field_name, other)
     return one == other and isinstance(one, bool) == isinstance(other, bool)
 
 
 def label(email: str, account_id: int | None, *, ambiguous: bool) -> str:
     """How reports name an account: the address, with ``#id`` where the address alone is ambiguous."""
     return f"{email}#{account_id}" if ambiguous and account_id is not None else email
+
+
+def label_key(account_label: str) -> tuple[str, str]:
+    """The identity that a ``label`` names, and the id in it; empty if there is none."""
+    address, mark, account_id = account_label.rpartition("#")
+    return (identity(address), account_id) if mark and account_id.isdecimal() else (identity(account_label), "")

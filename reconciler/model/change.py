@@ -66,8 +66,9 @@ class Change:
 
     @property
     def key(self) -> tuple[str, int]:
-        """Sorts changes, and tells them apart, by address and id."""
-        return (self.address.casefold(), self.id or 0)
+        """Sorts changes, and tells them apart, by the account's identity and id."""
+        account = self.after or self.before
+        return (account.key if account else self.address, self.id or 0)
 
 
 @dataclass(frozen=True, slots=True)

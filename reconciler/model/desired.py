@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+
+from reconciler.model.account import glob_forms, identity, readable
 
 if TYPE_CHECKING:
     from reconciler.errors import Problem
@@ -59,7 +62,7 @@ class DeleteLimit:
 
 @dataclass(frozen=True, slots=True)
 class Globs:
-    """Address patterns (``*``, ``?``, ``[…]``); letter case does not count."""
+    """Address patterns (``*``, ``?``, ``[…]``); it does not matter how pattern or address are spelled."""
 
     patterns: tuple[str, ...] = ()
 
@@ -71,8 +74,20 @@ class Globs:
 
     def match(self, address: str) -> str | None:
         """The first pattern that ``address`` matches."""
-        folded = address.casefold()
-        return next((pattern for pattern in self.patterns if fnmatchcase(folded, pattern.casefold())), None)
+        key = identity(address)
+        shown = readable(key)
+        return next((pattern for pattern in self.patterns if _matches(key, shown, pattern)), None)
+
+
+def _matches(key: str, shown: str, pattern: str) -> bool:
+    for_key, for_shown = _glob_forms(pattern)
+    if fnmatchcase(key, for_key):
+        return True
+    # Most addresses and patterns have one form.
+    return (shown != key or for_shown != for_key) and fnmatchcase(shown, for_shown)
+
+
+_glob_forms = lru_cache(maxsize=1024)(glob_forms)
 
 
 NO_GLOBS = Globs()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Final
 
-from reconciler.model.account import CASELESS, FIELDS, Account, Fields, Value, same
+from reconciler.model.account import FIELDS, Account, Fields, Value, comparable, same
 from reconciler.model.change import FieldChange
 from reconciler.model.secret import UNKNOWN, Secret
 
@@ -85,8 +85,4 @@ def _comparable(name: str, value: Value) -> Value:
         import hmac
 
         return hmac.digest(_RUN_KEY, value.encoded(), "sha256").hex()
-    if value == "":
-        return None
-    if name in CASELESS and isinstance(value, str):
-        return value.casefold()
-    return value
+    return comparable(name, value)

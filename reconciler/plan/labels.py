@@ -22,11 +22,9 @@ def labelled(changes: Sequence[Change], others: Sequence[Account]) -> list[Chang
         changes: What is to be done; their addresses are still plain.
         others: The accounts of the plan that do not change.
     """
-    seen = Counter(change.address.casefold() for change in changes)
+    seen = Counter(change.key[0] for change in changes)
     seen.update(account.key for account in others)
     return [
-        replace(change, address=label(change.address, change.id, ambiguous=True))
-        if seen[change.address.casefold()] > 1
-        else change
+        replace(change, address=label(change.address, change.id, ambiguous=True)) if seen[change.key[0]] > 1 else change
         for change in changes
     ]

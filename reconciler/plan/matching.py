@@ -10,6 +10,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+from reconciler.model.account import identity
 from reconciler.plan.checks import problem_at
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ class _Matcher:
     def claim_by_former_address(self, declaration: DesiredAccount) -> bool:
         if not declaration.renamed_from:
             return False
-        key = declaration.renamed_from.casefold()
+        key = identity(declaration.renamed_from)
         found = self._free(key)
         if len(found) > 1:
             self._contest(declaration, declaration.renamed_from, found)
@@ -132,7 +133,7 @@ class _Matcher:
 
     def warn_of_former(self, declaration: DesiredAccount, address: str) -> None:
         """Once all claims are settled: the former address may still be there, and not be the account that was found."""
-        holders = [one for one in self._by_address.get(address.casefold(), ()) if one.id not in self.contested]
+        holders = [one for one in self._by_address.get(identity(address), ()) if one.id not in self.contested]
         both = f"{declaration.account.email} is renamed from {address}, but the server has both"
         if undeclared := [one for one in holders if one.id not in self.claimed]:
             message = f"{both}; {address} (id {_ids(undeclared)}) counts as undeclared"
@@ -149,7 +150,7 @@ class _Matcher:
 
     def warn_of_create(self, declaration: DesiredAccount) -> None:
         """An account that was to be renamed is created, because it is not there under either address."""
-        if declaration.renamed_from and not self._by_address.get(declaration.renamed_from.casefold()):
+        if declaration.renamed_from and not self._by_address.get(identity(declaration.renamed_from)):
             email, former = declaration.account.email, declaration.renamed_from
             message = f"{email} is renamed from {former}, but the server has neither: it is created"
             self._warn(declaration, "rename_source_missing", message, "check the spelling of `renamed_from`")

@@ -13,6 +13,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from reconciler.model.account import nfc
 from reconciler.model.change import Action
 
 if TYPE_CHECKING:
@@ -67,8 +68,8 @@ def nodes_of(changes: Sequence[Change], *, empty: bool) -> list[Node]:
 
 
 def folded(name: str | None) -> str:
-    """A name as a strict server might compare it."""
-    return (name or "").strip().casefold()
+    """A name as a strict server might compare it: more names are alike than are the same."""
+    return nfc(nfc(name or "").strip().casefold())
 
 
 def _require_default(nodes: Sequence[Node], changes: Sequence[Change], *, empty: bool) -> None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from reconciler.model.account import comparable, identity, label_key
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -56,24 +58,29 @@ def compare(reviewed: Sequence[ResourceChange], fresh: Sequence[ResourceChange],
         elif key not in now or _core(now[key]) != _core(one):
             differences.append(Difference(one["name"], one, now.get(key)))
     differences += [Difference(one["name"], None, one) for key, one in now.items() if key not in then]
-    return Comparison(tuple(done), tuple(sorted(differences, key=lambda one: one.address.casefold())))
+    return Comparison(tuple(done), tuple(sorted(differences, key=lambda one: label_key(one.address))))
 
 
-def _key(change: Mapping[str, Any]) -> str:
+def _key(change: Mapping[str, Any]) -> tuple[str, str]:
     """Tells changes apart; addresses that occur twice have their ids in them."""
-    return str(change["address"])
+    return label_key(change["name"])
 
 
 def _core(change: Mapping[str, Any]) -> tuple[Any, ...]:
     """What a reviewer has agreed to; the reason may name another line of the file by now."""
     what = change["change"]
-    return (change["id"], what["actions"], what["before"], what["after"], sorted(change["fields"]))
+    return (change["id"], what["actions"], _state(what["before"]), _state(what["after"]), sorted(change["fields"]))
+
+
+def _state(fields: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """An account without the spelling of its addresses, which is nothing to agree to."""
+    return None if fields is None else {name: comparable(name, value) for name, value in fields.items()}
 
 
 def _is_done(reviewed: Mapping[str, Any], plan: Plan) -> bool:
     (action,) = reviewed["change"]["actions"]
     if action == "delete":
         return all(account.id != reviewed["id"] for account in plan.current)
-    wanted = str(reviewed["change"]["after"]["email"]).casefold()
+    wanted = identity(reviewed["change"]["after"]["email"])
     found = [account for account in plan.unchanged if account.key == wanted]
     return any(action == "create" or account.id == reviewed["id"] for account in found)

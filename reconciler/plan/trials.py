@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from reconciler.errors import PlanError
-from reconciler.model.account import NEW_ACCOUNT, label
+from reconciler.model.account import NEW_ACCOUNT, identity, label
 from reconciler.model.desired import TestSettings
 from reconciler.model.trial import Trial
 from reconciler.plan.builder import in_scope
@@ -43,7 +43,7 @@ def trials_of(desired: Desired, current: Sequence[Account], *, only: Globs, to_e
     matching = match(declared, [account for account in current if account.email not in ignore])
     scope = [one for one in declared if in_scope(one, only)]
     addresses = Counter(one.account.key for one in scope)
-    problems = [one for one in matching.errors if one.address and one.address.casefold() in addresses]
+    problems = [one for one in matching.errors if one.address and identity(one.address) in addresses]
     pairs = {id(pair.desired): pair for pair in matching.pairs}
     trials, unaddressed = [], []
     for one in scope:

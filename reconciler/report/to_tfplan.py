@@ -51,7 +51,7 @@ def _without_halves(document: Document) -> Document:
 
 def _resources(plan: Plan) -> list[Document]:
     """Every account as it will be, sorted by address and id."""
-    found = sorted(_accounts(plan), key=lambda one: (one[1].casefold(), one[0].id or 0))
+    found = sorted(_accounts(plan), key=lambda one: (one[0].key, one[0].id or 0))
     return [_resource(*one) for one in found]
 
 

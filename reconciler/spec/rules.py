@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from reconciler.model.account import identity, nfc
 from reconciler.spec.issues import Issue
 from reconciler.spec.shown import escaped
 
@@ -29,7 +30,7 @@ def broken_rules(accounts: Sequence[Declared], ignore: Globs) -> Iterator[Issue]
 
 def shared_names(accounts: Sequence[Declared]) -> Iterator[Issue]:
     """Warnings for accounts of one name: the server may or may not allow it."""
-    for first, others in _groups(accounts, lambda account: account.desired.account.name):
+    for first, others in _groups(accounts, _name):
         for other in others:
             yield _issue(
                 other,
@@ -123,9 +124,14 @@ def _ignored(accounts: Sequence[Declared], ignore: Globs) -> Iterator[Issue]:
                 yield _issue(account, "ignored_account", message, hint, field=field)
 
 
+def _name(account: Declared) -> str | None:
+    name = account.desired.account.name
+    return None if name is None else nfc(name)
+
+
 def _former(account: Declared) -> str | None:
     former = account.desired.renamed_from
-    return None if former is None else former.casefold()
+    return None if former is None else identity(former)
 
 
 def _groups(

@@ -1,8 +1,24 @@
 from __future__ import annotations
 
-import pytest
+import time
+from unicodedata import normalize
 
-from reconciler.model.account import NEW_ACCOUNT, Account, Value, known, label, same
+import idna
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from reconciler.model.account import (
+    NEW_ACCOUNT,
+    Account,
+    Value,
+    identity,
+    known,
+    label,
+    label_key,
+    readable,
+    same,
+)
 from reconciler.model.secret import UNKNOWN, Secret
 
 HELD = Account({"email": "A@x", "name": "A", "default": True}, 7, {"color": "red"})
@@ -42,7 +58,13 @@ def test_what_nobody_knows_is_not_written() -> None:
     [
         ("email", "A@x", "a@X", True),
         ("smtp_server", "MX.x", "mx.x", True),
+        ("email", "info@b\u00fccher.example", "info@xn--bcher-kva.example", True),
+        ("email", "info@strasse.example", "info@stra\u00dfe.example", False),
+        ("smtp_server", "mail.b\u00fccher.example", "MAIL.XN--BCHER-KVA.example", True),
         ("name", "A", "a", False),
+        ("name", "Jos\u00e9", "Jose\u0301", True),
+        ("service", "Jos\u00e9", "Jose\u0301", False),
+        ("password", Secret("\u00e9"), Secret("e\u0301"), False),
         ("name", "", None, True),
         ("email", None, "a@x", False),
         ("smtp_port", 1, True, False),
@@ -73,3 +95,78 @@ def test_an_address_in_lower_case_is_its_own_key() -> None:
     account = Account({"email": "a@example.com"})
     assert account.key is account.fields["email"]
     assert Account({"email": "A@Example.com"}).key == "a@example.com"
+
+
+@pytest.mark.parametrize(
+    ("spelling", "expected"),
+    [
+        ("A@X", "a@x"),
+        ("info@b\u00fccher.example", "info@xn--bcher-kva.example"),
+        ("INFO@B\u00dcCHER.Example", "info@xn--bcher-kva.example"),
+        ("info@bu\u0308cher.example", "info@xn--bcher-kva.example"),
+        ("info@XN--BCHER-KVA.example", "info@xn--bcher-kva.example"),
+        ("info@stra\u00dfe.example", "info@xn--strae-oqa.example"),
+        ("stra\u00dfe@x", "stra\u00dfe@x"),
+        ("JOSE\u0301@x", "jos\u00e9@x"),
+        ("_dmarc@_tcp.example", "_dmarc@_tcp.example"),
+        ("a@_b\u00fccher.example", "a@xn--_bcher-4ya.example"),  # IDNA 2008 rejects it
+        ("a@b\u00fccher\u3002example", "a@xn--bcher-kva.example"),
+        ('"\u00fc@x"@\u00fc.example', '"\u00fc@x"@xn--tda.example'),
+        ("\u212a@\u212a.example", "k@k.example"),  # the Kelvin sign
+        ("\u039f\u0394\u039f\u03a3@\u039f\u0394\u039f\u03a3.gr", "\u03bf\u03b4\u03bf\u03c2@xn--pxavbm.gr"),
+        ("mail.b\u00fccher.example", "mail.xn--bcher-kva.example"),
+        ("", ""),
+        ("@", "@"),
+        ("\u00fc@", "\u00fc@"),
+        ("a@..\u00fc..", "a@..xn--tda.."),
+        ("a\0@\ud800", "a\0@xn--ib9b"),
+    ],
+)
+def test_every_spelling_has_one_identity(spelling: str, expected: str) -> None:
+    assert identity(spelling) == expected
+    assert Account({"email": spelling}).key == expected
+
+
+def test_a_long_address_has_an_identity_soon() -> None:
+    text = "".join(chr(0x4E00 + index) for index in range(10_000))
+    begun = time.process_time()
+    assert identity(f"{text}@{text}") == f"{text}@{text}"
+    assert time.process_time() - begun < 1
+
+
+@given(st.text())
+def test_an_identity_is_its_own_identity(text: str) -> None:
+    assert identity(identity(text)) == identity(text)
+
+
+@given(st.text(alphabet=st.characters(), max_size=40))
+def test_an_identity_does_not_depend_on_composition(text: str) -> None:
+    assert identity(normalize("NFC", text)) == identity(normalize("NFD", text)) == identity(text)
+
+
+@given(st.text(alphabet="bu\u00fc\u00df\u0308\u03c3\u043f\u05d0-_3", min_size=1, max_size=12))
+def test_a_label_that_idna_allows_is_encoded_as_idna_says(text: str) -> None:
+    folded = normalize("NFC", normalize("NFC", text).lower())
+    try:
+        expected = idna.alabel(folded).decode()
+    except idna.IDNAError:
+        return
+    assert identity(f"a@{text}") == f"a@{expected}"
+
+
+@given(st.text())
+def test_a_readable_identity_has_the_same_identity(text: str) -> None:
+    assert identity(readable(identity(text))) == identity(text)
+
+
+@pytest.mark.parametrize(
+    ("account_label", "expected"),
+    [
+        ("A@x#7", ("a@x", "7")),
+        ("a#b@x", ("a#b@x", "")),
+        ("a@\u00fc#12", ("a@xn--tda", "12")),
+        ("a@x", ("a@x", "")),
+    ],
+)
+def test_a_label_names_an_identity_and_perhaps_an_id(account_label: str, expected: tuple[str, str]) -> None:
+    assert label_key(account_label) == expected
