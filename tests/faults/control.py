@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 
-def fault(kind: str, at: int, times: int = 1) -> dict[str, Any]:
+def fault(kind: str, at: int, times: int = 1, **more: str) -> dict[str, Any]:
     """A fault as the server takes it."""
-    return {"kind": kind, "at": at, "times": times}
+    return {"kind": kind, "at": at, "times": times, **more}
 
 
 class Remote:
@@ -56,6 +56,11 @@ class Remote:
         """The accounts as they are, and the requests since the last ``arm``, once nothing is under way any more."""
         state = self._tell("state")
         return state["accounts"], state["log"]
+
+    def deeds(self) -> list[dict[str, Any]]:
+        """What the administrator has done since the last ``reset``, and how each deed left the account."""
+        deeds: list[dict[str, Any]] = self._tell("state")["deeds"]
+        return deeds
 
     def held(self) -> str:
         """Waits until a request is held, and says which."""

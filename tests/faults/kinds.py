@@ -37,4 +37,7 @@ LATE: Final = "late"
 HELD: Final = ("held_before", "held_after", "held_late")
 """The request is held, before or after its effect, until the client is gone; ``held_late`` has its effect then."""
 
+FALSE: Final = "response"
+"""The response is one of ``false_responses``."""
+
 KINDS: Final = (*BEFORE, *AFTER, LATE)

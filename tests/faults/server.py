@@ -9,22 +9,15 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-import ssl
 import struct
 import sys
 import threading
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from reconciler.sandbox.app import build_app
-from reconciler.sandbox.mailer import Mailer
-from reconciler.sandbox.options import SandboxOptions
-from reconciler.sandbox.parts import Parts
-from reconciler.sandbox.seed import read_accounts
-from reconciler.sandbox.sink import Sink
-from reconciler.sandbox.store import AccountStore
-from reconciler.sandbox.tokens import Tokens
-from tests.faults.kinds import AFTER, HELD, LATE, REFUSALS
+from tests.faults.administrator import row_of
+from tests.faults.application import Answer, Application, Request, received
+from tests.faults.kinds import AFTER, FALSE, HELD, LATE, REFUSALS
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -43,32 +36,22 @@ _STATUSES = {
 }
 
 
-@dataclass
-class Request:
-    """A request as it came in."""
-
-    method: str
-    path: str
-    headers: list[tuple[bytes, bytes]]
-    body: bytes
-
-
-@dataclass
-class Answer:
-    """What the application says to it."""
-
-    status: int = 0
-    headers: list[tuple[bytes, bytes]] = field(default_factory=list)
-    body: bytes = b""
-
-
 @dataclass(frozen=True)
 class Fault:
-    """Hits the requests from ``at`` on, ``times`` of them."""
+    """Hits the requests from ``at`` on, ``times`` of them.
+
+    Attributes:
+        call: Counts the requests of this call alone.
+        deed: What the administrator does right after the request, before its response.
+        response: What a false response is like.
+    """
 
     kind: str
     at: int
     times: int = 1
+    call: str | None = None
+    deed: str | None = None
+    response: dict[str, Any] | None = None
 
     def hits(self, index: int) -> bool:
         return self.at <= index < self.at + self.times
@@ -85,22 +68,14 @@ class FaultyServer:
         self._clients: set[asyncio.StreamWriter] = set()
         self._late: set[asyncio.Task[Any]] = set()
         self._held: asyncio.Queue[str] = asyncio.Queue()
-        self._store: AccountStore | None = None
+        self._application: Application | None = None
 
     async def reset(self, seed: list[object], options: dict[str, Any], faults: list[dict[str, Any]]) -> dict[str, Any]:
         """Begins anew with these accounts."""
         await self._settle()
-        behaviour = SandboxOptions(**options)
-        if self._store:
-            self._store.close()
-        self._store = AccountStore(behaviour)
-        for one in read_accounts(seed):
-            self._store.create(one)
-        mailer = Mailer(smtp_port=9, smtps_port=9, trust=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
-        parts = Parts(
-            options=behaviour, store=self._store, tokens=Tokens(900), mailer=mailer, sink=Sink(behaviour.mailboxes)
-        )
-        self._app = build_app(parts)
+        if self._application:
+            self._application.store.close()
+        self._application = Application(seed, options)
         return await self.arm(faults)
 
     async def arm(self, faults: list[dict[str, Any]]) -> dict[str, Any]:
@@ -116,9 +91,15 @@ class FaultyServer:
     async def state(self) -> dict[str, Any]:
         """The accounts and the requests so far, once nothing is under way any more."""
         await self._settle()
-        assert self._store is not None
-        accounts = [{"id": one.id, **asdict(one.settings)} for one in self._store.list()]
-        return {"accounts": accounts, "log": self._log}
+        assert self._application is not None
+        accounts = [row_of(one) for one in self._application.store.list()]
+        return {"accounts": accounts, "log": self._log, "deeds": self._application.administrator.done}
+
+    async def act(self, deed: str, account_id: int | None, address: str | None) -> dict[str, Any]:
+        """Lets the administrator do something right now."""
+        assert self._application is not None
+        self._application.administrator.act(deed, account_id, address)
+        return {}
 
     async def held(self) -> dict[str, Any]:
         """Waits until a request is held, and says which."""
@@ -154,13 +135,13 @@ class FaultyServer:
     async def _reopen(self, times: int) -> None:
         await asyncio.sleep(_OUTAGE * times)
         # What came to nothing counts as requests, or the outage would begin again at once.
-        self._log += [{"line": "", "fault": "refused"}] * times
+        self._log += [{"line": "", "call": "", "fault": "refused"}] * times
         await self._listen()
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._clients.add(writer)
         try:
-            while request := await _received(reader):
+            while request := await received(reader):
                 if not await self._serve(request, reader, writer):
                     break
         except (ConnectionError, asyncio.IncompleteReadError):
@@ -171,18 +152,33 @@ class FaultyServer:
 
     async def _serve(self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """Answers, well or badly; whether the connection goes on."""
-        index = len(self._log)
-        fault = next((one.kind for one in self._faults if one.hits(index)), None)
+        fault = self._fault_of(request)
+        kind = fault.kind if fault else None
         line = f"{request.method} {request.path}"
-        self._log.append({"line": line, "fault": fault})
-        if fault in HELD:
-            return await self._hold(fault or "", request, reader, line)
-        if fault == LATE:
+        self._log.append({"line": line, "call": request.call, "fault": kind})
+        if kind in HELD:
+            return await self._hold(kind or "", request, reader, line)
+        if kind == LATE:
             await reader.read()
             _spawn(self._carry_out(request), self._late)
             return False
-        answer = await self._carry_out(request) if fault is None or fault in AFTER else Answer()
-        return await self._answer(fault, answer, reader, writer)
+        answer = await self._respond(request, fault)
+        if fault and fault.deed and self._application:
+            self._application.administrator.act(fault.deed, request.account_id, request.address)
+        return await self._answer(kind, answer, reader, writer)
+
+    def _fault_of(self, request: Request) -> Fault | None:
+        counts = {None: len(self._log), request.call: [one["call"] for one in self._log].count(request.call)}
+        return next((one for one in self._faults if one.call in counts and one.hits(counts[one.call])), None)
+
+    async def _respond(self, request: Request, fault: Fault | None) -> Answer:
+        if fault and fault.kind == FALSE and fault.response and self._application:
+            return await self._application.respond_falsely(request, fault.response)
+        return await self._carry_out(request) if fault is None or fault.kind in AFTER else Answer()
+
+    async def _carry_out(self, request: Request) -> Answer:
+        assert self._application is not None
+        return await self._application.respond(request)
 
     async def _hold(self, fault: str, request: Request, reader: asyncio.StreamReader, line: str) -> bool:
         if fault == "held_after":
@@ -227,36 +223,6 @@ class FaultyServer:
             self._clients.add(writer)
         await writer.drain()
 
-    async def _carry_out(self, request: Request) -> Answer:
-        """Lets the application do it."""
-        answer = Answer()
-        scope = {
-            "type": "http",
-            "asgi": {"version": "3.0"},
-            "http_version": "1.1",
-            "method": request.method,
-            "scheme": "http",
-            "path": request.path,
-            "raw_path": request.path.encode(),
-            "query_string": b"",
-            "root_path": "",
-            "headers": request.headers,
-            "client": ("127.0.0.1", 1),
-            "server": ("127.0.0.1", self.port),
-        }
-
-        async def receive() -> dict[str, Any]:
-            return {"type": "http.request", "body": request.body, "more_body": False}
-
-        async def send(message: Any) -> None:  # noqa: ANN401 - ASGI's message
-            if message["type"] == "http.response.start":
-                answer.status, answer.headers = message["status"], list(message["headers"])
-            else:
-                answer.body += message.get("body", b"")
-
-        await self._app(scope, receive, send)
-        return answer
-
 
 def _bound(port: int) -> socket.socket:
     bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
@@ -274,18 +240,6 @@ def _spawn(work: Coroutine[Any, Any, Any], tasks: set[asyncio.Task[Any]]) -> Non
     task = asyncio.get_running_loop().create_task(work)
     tasks.add(task)
     task.add_done_callback(tasks.discard)
-
-
-async def _received(reader: asyncio.StreamReader) -> Request | None:
-    try:
-        head = await reader.readuntil(b"\r\n\r\n")
-    except asyncio.IncompleteReadError:
-        return None
-    first, *rest = head[:-4].split(b"\r\n")
-    method, path, _ = first.decode().split(" ")
-    headers = [(name.lower(), value.strip()) for name, _, value in (line.partition(b":") for line in rest)]
-    length = int(dict(headers).get(b"content-length", b"0"))
-    return Request(method, path, headers, await reader.readexactly(length))
 
 
 async def _main() -> None:

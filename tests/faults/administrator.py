@@ -1,0 +1,103 @@
+"""Somebody else, who changes accounts at the server while a run goes on."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any, Final
+
+from reconciler.sandbox.settings import Settings
+from reconciler.sandbox.store import AccountStore
+
+if TYPE_CHECKING:
+    from reconciler.sandbox.settings import StoredAccount
+
+DEEDS: Final = ("edit", "edit_password", "delete", "recreate", "recreate_alike", "recreate_elsewhere")
+"""``recreate`` deletes the account and creates another one under its id, with other values; ``recreate_alike`` with the
+same values, and ``recreate_elsewhere`` with another address."""
+
+ELSEWHERE: Final = "elsewhere@example.com"
+
+
+class SharedStore(AccountStore):
+    """Accounts whose ids are free again once they are deleted."""
+
+    def put(self, account_id: int, settings: Settings) -> None:
+        """Creates an account under this id, in place of the one that has it."""
+        with self._writing() as connection:
+            connection.execute("DELETE FROM accounts WHERE id = ?", (account_id,))
+            created = self._insert(settings)
+            connection.execute("UPDATE accounts SET id = ? WHERE id = ?", (account_id, created.id))
+
+    def find(self, account_id: int | None, address: str | None) -> StoredAccount | None:
+        """The account with this id or, without one, with this address."""
+        found = (one for one in self.list() if account_id in (None, one.id))
+        return next((one for one in found if account_id is not None or one.settings.email == address), None)
+
+
+def row_of(account: StoredAccount) -> dict[str, Any]:
+    """An account with all that the store knows about it."""
+    times = {"created_at": account.created_at, "updated_at": account.updated_at}
+    return {"id": account.id, **asdict(account.settings), **times}
+
+
+class Administrator:
+    """Does one deed after the other, and remembers how each left the account.
+
+    Attributes:
+        done: For each deed its name, the id, the addresses that it was about, and the account since, if there is one.
+    """
+
+    def __init__(self, store: SharedStore) -> None:
+        self._store = store
+        self._addresses: dict[int, Settings] = {one.id: one.settings for one in store.list()}
+        self.done: list[dict[str, Any]] = []
+
+    def act(self, deed: str, account_id: int | None, address: str | None) -> None:
+        """Does ``deed`` to the account with this id, or else with this address."""
+        account = self._store.find(account_id, address)
+        if account:
+            self._change(deed, account)
+            account_id = account.id
+            settings = account.settings
+        elif deed.startswith("recreate"):
+            account_id, settings = self._create(deed, account_id, address)
+        else:
+            return
+        left = self._store.find(account_id, None)
+        addresses = {settings.email, *([address] if address else []), *([left.settings.email] if left else [])}
+        row = row_of(left) if left else None
+        self.done.append({"deed": deed, "id": account_id, "addresses": sorted(addresses), "left": row})
+
+    def _change(self, deed: str, account: StoredAccount) -> None:
+        settings = account.settings
+        if deed == "edit":
+            self._store.replace(account.id, _edited(settings))
+        elif deed == "edit_password":
+            self._store.replace(account.id, replace(settings, password="changed-by-hand"))
+        elif deed == "delete":
+            self._store.delete(account.id)
+        else:
+            self._store.put(account.id, _recreated(deed, settings))
+
+    def _create(self, deed: str, account_id: int | None, address: str | None) -> tuple[int, Settings]:
+        """Takes an address, or an id, that is free."""
+        former = self._addresses.get(account_id or 0)
+        settings = former or Settings(
+            default=False, name="By hand", email=address or ELSEWHERE, service="other", has_auth=False
+        )
+        recreated = _recreated(deed, settings)
+        if account_id is None:
+            return self._store.create(recreated).id, settings
+        self._store.put(account_id, recreated)
+        return account_id, settings
+
+
+def _edited(settings: Settings) -> Settings:
+    return replace(settings, smtp_server="by-hand.example.com", smtp_port=2525, password="changed-by-hand")
+
+
+def _recreated(deed: str, settings: Settings) -> Settings:
+    if deed == "recreate_alike":
+        return settings
+    edited = replace(_edited(settings), default=False, name="By hand")
+    return edited if deed == "recreate" else replace(edited, email=ELSEWHERE)

@@ -1,0 +1,155 @@
+"""The sandbox's API without its server: requests go in, responses come out."""
+
+from __future__ import annotations
+
+import json
+import ssl
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from reconciler.sandbox.app import build_app
+from reconciler.sandbox.mailer import Mailer
+from reconciler.sandbox.options import SandboxOptions
+from reconciler.sandbox.parts import Parts
+from reconciler.sandbox.seed import read_accounts
+from reconciler.sandbox.sink import Sink
+from reconciler.sandbox.tokens import Tokens
+from tests.faults.administrator import Administrator, SharedStore, row_of
+from tests.faults.false_responses import ACCOUNTS, body_of
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Mapping, Sequence
+
+    from reconciler.sandbox.settings import Settings
+
+
+@dataclass
+class Request:
+    """A request as it came in."""
+
+    method: str
+    path: str
+    headers: list[tuple[bytes, bytes]]
+    body: bytes
+
+    @property
+    def account_id(self) -> int | None:
+        """The id that the path names."""
+        last = self.path.removeprefix(f"{ACCOUNTS}/")
+        return int(last) if last.isdecimal() else None
+
+    @property
+    def call(self) -> str:
+        """What is asked for, by the name that our ports have for it; ``token`` for anything else."""
+        if self.account_id is not None:
+            return {"GET": "get", "PUT": "update", "DELETE": "delete"}.get(self.method, "")
+        named = {f"GET {ACCOUNTS}": "list", f"POST {ACCOUNTS}": "create", f"POST {ACCOUNTS}/test": "test"}
+        return named.get(f"{self.method} {self.path}", "token")
+
+    @property
+    def sent(self) -> dict[str, Any]:
+        """The account in the body."""
+        return json.loads(self.body) if self.body else {}
+
+    @property
+    def address(self) -> str | None:
+        """The address in the body."""
+        return self.sent.get("email")
+
+
+@dataclass
+class Answer:
+    """What the application says to it."""
+
+    status: int = 0
+    headers: list[tuple[bytes, bytes]] = field(default_factory=list)
+    body: bytes = b""
+
+
+class Postman(Mailer):
+    """Accepts every test mail, and sends none."""
+
+    def send(self, settings: Settings, to_email: str) -> None:
+        """Sends nothing."""
+
+
+class Application:
+    """One sandbox's API, its accounts, and the administrator who changes them too."""
+
+    def __init__(self, seed: Sequence[object], options: dict[str, Any]) -> None:
+        behaviour = SandboxOptions(**options)
+        self.store = SharedStore(behaviour)
+        for one in read_accounts(seed):
+            self.store.create(one)
+        self.administrator = Administrator(self.store)
+        mailer = Postman(smtp_port=9, smtps_port=9, trust=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+        self.tokens = Tokens(900)
+        parts = Parts(
+            options=behaviour, store=self.store, tokens=self.tokens, mailer=mailer, sink=Sink(behaviour.mailboxes)
+        )
+        self._app = build_app(parts)
+
+    async def respond(self, request: Request) -> Answer:
+        """Does what is asked for."""
+        answer = Answer()
+        scope = {
+            "type": "http",
+            "asgi": {"version": "3.0"},
+            "http_version": "1.1",
+            "method": request.method,
+            "scheme": "http",
+            "path": request.path,
+            "raw_path": request.path.encode(),
+            "query_string": b"",
+            "root_path": "",
+            "headers": request.headers,
+            "client": ("127.0.0.1", 1),
+            "server": ("127.0.0.1", 80),
+        }
+
+        async def receive() -> dict[str, Any]:
+            return {"type": "http.request", "body": request.body, "more_body": False}
+
+        async def send(message: Any) -> None:  # noqa: ANN401 - ASGI's message
+            if message["type"] == "http.response.start":
+                answer.status, answer.headers = message["status"], list(message["headers"])
+            else:
+                answer.body += message.get("body", b"")
+
+        await self._app(scope, receive, send)
+        return answer
+
+    async def respond_falsely(self, request: Request, false: Mapping[str, Any]) -> Answer:
+        """Does what is asked for or not, and says something else."""
+        accounts = [row_of(one) for one in self.store.list()]
+        about = request.account_id or max((one["id"] for one in accounts), default=0) + 1
+        true = await self.respond(request) if false["effect"] else Answer()
+        honest = true.body
+        if request.call == "delete" or not 200 <= true.status < 300:
+            honest = b""
+        body = body_of(
+            false["body"],
+            sent={**request.sent, "id": about},
+            honest=honest,
+            former=next((one for one in accounts if one["id"] == about), {}),
+            another=next((one for one in reversed(accounts) if one["id"] != about), {}),
+        )
+        headers = [(b"content-type", b"application/json")]
+        headers += [(name.encode(), value.encode()) for name, value in false["headers"].items()]
+        return Answer(false["status"], headers, b"" if false["status"] == 204 else body)
+
+
+async def received(reader: asyncio.StreamReader) -> Request | None:
+    """The next request of a connection."""
+    import asyncio
+
+    try:
+        head = await reader.readuntil(b"\r\n\r\n")
+    except asyncio.IncompleteReadError:
+        return None
+    first, *rest = head[:-4].split(b"\r\n")
+    method, path, _ = first.decode().split(" ")
+    headers = [(name.lower(), value.strip()) for name, _, value in (line.partition(b":") for line in rest)]
+    length = int(dict(headers).get(b"content-length", b"0"))
+    return Request(method, path, headers, await reader.readexactly(length))

@@ -1,0 +1,60 @@
+"""Between a failed attempt and the next one, somebody else changes the account: what they did survives."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.faults.administrator import DEEDS
+from tests.faults.case import tried
+from tests.faults.control import Remote, fault
+from tests.faults.scenario import PLAIN
+from tests.faults.test_matrix import SCENARIOS, requests_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from tests.faults.tally import Note
+
+ATTEMPTED: Sequence[str] = ["500_before", "html_before", "500_after", "html_after"]
+"""The kinds that let the server know which account the request was about, while the client still waits."""
+
+AFTER_PLANNING = 2
+"""The index of the first request after the token and the list."""
+CALLS = ("get", "create", "update", "delete")
+
+
+@pytest.mark.parametrize("kind", ATTEMPTED)
+def test_an_edit_between_two_attempts_survives_and_is_told(
+    remote: Remote, tmp_path: Path, note: Note, kind: str
+) -> None:
+    path = PLAIN.write(tmp_path)
+    outcomes: Counter[str] = Counter()
+    start = ATTEMPTED.index(kind)
+    cases = [(deed, CALLS[(start + at) % len(CALLS)]) for at, deed in enumerate(DEEDS)]
+    for deed, call in cases:
+        outcomes += tried(remote, PLAIN, path, [fault(kind, 0, call=call, deed=deed)])
+    note(f"{kind}, edited", len(cases), outcomes)
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("parallelism", [1, 8])
+@pytest.mark.parametrize("name", SCENARIOS)
+@pytest.mark.parametrize("deed", DEEDS)
+@pytest.mark.parametrize("kind", ATTEMPTED)
+def test_every_edit_between_two_attempts_survives_and_is_told(  # noqa: PLR0913, PLR0917 - one for each dimension
+    remote: Remote, tmp_path: Path, note: Note, kind: str, deed: str, name: str, parallelism: int
+) -> None:
+    scenario = SCENARIOS[name]
+    path = scenario.write(tmp_path)
+    count = requests_of(remote, scenario, path)
+    # Each parallelism takes every other request, so that both together see every one.
+    chosen = range(AFTER_PLANNING + (parallelism == 1), count, 2)
+    outcomes: Counter[str] = Counter()
+    for index in chosen:
+        outcomes += tried(remote, scenario, path, [fault(kind, index, deed=deed)], parallelism=parallelism)
+    note(f"{kind}, edited", len(chosen), outcomes)
