@@ -37,7 +37,7 @@ def _complaint(read: Sequence[str], written: Mapping[str, str | None]) -> str | 
         if not name or (os.path.exists(name) and not os.path.isfile(name)):  # noqa: PTH110, PTH113 - a device takes all
             continue
         real = os.path.realpath(name)
-        if any(real == one or _is_yaml_within(real, one) for one in inputs):
+        if any(real == one or _is_manifest_within(real, one) for one in inputs):
             return f"{option} names a file that is read: {name}. Name another one."
         if real in outputs:
             return f"{outputs[real]} and {option} name the same file: {name}. Name two."
@@ -45,7 +45,20 @@ def _complaint(read: Sequence[str], written: Mapping[str, str | None]) -> str | 
     return None
 
 
-def _is_yaml_within(name: str, folder: str) -> bool:
-    from reconciler.spec.files import SUFFIXES
+def _is_manifest_within(name: str, folder: str) -> bool:
+    from reconciler.spec.files import is_manifest_name
 
-    return name.startswith(os.path.join(folder, "")) and name.endswith(SUFFIXES)  # noqa: PTH118 - as above
+    if not (name.startswith(os.path.join(folder, "")) and is_manifest_name(name)):  # noqa: PTH118 - as above
+        return False
+    return not _may_be_ours(name)
+
+
+def _may_be_ours(name: str) -> bool:
+    """Whether a file in a folder of manifests may be (over)written: a document of ours, which is not read there."""
+    from reconciler.spec.files import Source, read_file
+    from reconciler.spec.sheet import read_sheet
+
+    if not name.lower().endswith(".json"):
+        return False
+    found = read_file(name, os.path.dirname(name))  # noqa: PTH120 - as above
+    return read_sheet(found) is None if isinstance(found, Source) else found.kind == "no_such_file"

@@ -10,7 +10,7 @@ from reconciler.model.secret import Secret
 from reconciler.spec import merge
 from reconciler.spec.accounts import AccountBuilder, Declared, declares_default
 from reconciler.spec.collection import paused_collection
-from reconciler.spec.files import read_files
+from reconciler.spec.files import no_manifests, read_files
 from reconciler.spec.issues import Issue
 from reconciler.spec.places import located
 from reconciler.spec.rules import broken_rules, shared_names
@@ -18,6 +18,8 @@ from reconciler.spec.sheet import Sheet, read_sheet
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+
+    from reconciler.spec.files import Source
 
 
 def read_desired(paths: Sequence[str]) -> Desired:
@@ -33,19 +35,24 @@ def read_desired(paths: Sequence[str]) -> Desired:
     """
     if not paths:
         raise SpecError.of("no YAML file is named", kind="no_yaml_files", hint="name files or folders")
-    sources, problems = read_files(paths)
+    sources, problems, warnings = read_files(paths)
     with paused_collection():
-        sheets: list[Sheet] = []
-        for source in sources:
-            outcome = read_sheet(source)
-            if isinstance(outcome, Sheet):
-                sheets.append(outcome)
-            else:
-                problems.append(outcome)
-        return _combined(sheets, problems)
+        outcomes = [read_sheet(source) for source in sources]
+        sheets = [one for one in outcomes if isinstance(one, Sheet)]
+        problems += [one for one in outcomes if isinstance(one, Problem)]
+        problems += _without_manifests(sources, outcomes)
+        return _combined(sheets, problems, warnings)
 
 
-def _combined(sheets: Sequence[Sheet], problems: list[Problem]) -> Desired:
+def _without_manifests(sources: Sequence[Source], outcomes: Sequence[object]) -> Iterator[Problem]:
+    """A problem for each folder that holds nothing but our own documents: to all appearances, an empty set."""
+    used = {source.given for source, outcome in zip(sources, outcomes, strict=True) if outcome is not None}
+    for folder in dict.fromkeys(source.given for source in sources):
+        if folder is not None and folder not in used:
+            yield no_manifests(folder)
+
+
+def _combined(sheets: Sequence[Sheet], problems: list[Problem], warnings: Sequence[Problem]) -> Desired:
     settings, conflicts = merge.merged(sheets)
     one_is_default = any(map(declares_default, sheets))
     accounts = [account for sheet in sheets for account in AccountBuilder(sheet, one_is_default=one_is_default).build()]
@@ -62,7 +69,7 @@ def _combined(sheets: Sequence[Sheet], problems: list[Problem]) -> Desired:
         tuple(account.desired for account in accounts),
         policy,
         merge.server(settings),
-        tuple(sorted(_warnings(sheets, accounts), key=_by_place)),
+        tuple(sorted([*warnings, *_warnings(sheets, accounts)], key=_by_place)),
     )
 
 

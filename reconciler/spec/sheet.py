@@ -10,6 +10,7 @@ from reconciler.spec.acceptance import DoubtError, accepted_entry, accepted_head
 from reconciler.spec.events import UnreadableError
 from reconciler.spec.issues import Issue, Spot
 from reconciler.spec.loader import Loaded, load
+from reconciler.spec.own_documents import is_journal, own_document
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,8 +66,14 @@ class Sheet:
         return Spot(self.source, path, key=key)
 
 
-def read_sheet(source: Source) -> Sheet | Problem:
-    """Loads and checks a file; a problem where nothing can be made of it."""
+def read_sheet(source: Source) -> Sheet | Problem | None:
+    """Loads and checks a file.
+
+    Returns:
+        A problem if nothing can be made of it; ``None`` if it is one of our own documents, found in a folder.
+    """
+    if is_journal(source.data):
+        return _not_a_manifest(source, "a journal")
     try:
         loaded = load(source.data)
     except UnreadableError as failure:
@@ -79,7 +86,15 @@ def read_sheet(source: Source) -> Sheet | Problem:
             line=place.line if place else None,
             column=place.column if place else None,
         )
-    return _checked(source, loaded)
+    kind = own_document(loaded.value)
+    return _not_a_manifest(source, kind) if kind else _checked(source, loaded)
+
+
+def _not_a_manifest(source: Source, kind: str) -> Problem | None:
+    if source.given is not None:
+        return None
+    message, hint = f"this is {kind} of reconciler, and declares no accounts", "name the YAML with the accounts"
+    return Problem(kind="not_a_manifest", message=message, hint=hint, file=source.name)
 
 
 def _checked(source: Source, loaded: Loaded) -> Sheet:

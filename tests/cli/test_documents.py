@@ -85,6 +85,7 @@ def test_nothing_that_is_read_is_written_over(at_sandbox: User) -> None:
     at_sandbox.write("set/a.yaml", ONE)
     at_sandbox.run("plan", "set", "--save", "plan.json")
     saved = (at_sandbox.folder / "plan.json").read_text(encoding="utf-8")
+    at_sandbox.write("more/a.json", '{"version": 1, "accounts": []}')
     read, twice = "names a file that is read", "--output and --save name the same file"
     for arguments, words in (
         (("validate", "set/a.yaml", "-o", "set/a.yaml", "-f", "json"), f"--output {read}: set/a.yaml."),
@@ -92,6 +93,7 @@ def test_nothing_that_is_read_is_written_over(at_sandbox: User) -> None:
         (("plan", "set", "--save", "set/a.yaml"), f"--save {read}: set/a.yaml."),
         (("plan", "set", "--save", "new.json", "-o", "./new.json"), f"{twice}: new.json. Name two."),
         (("test", "set", "-o", "set/a.yaml"), f"--output {read}: set/a.yaml."),
+        (("plan", "more", "--save", "more/a.json"), f"--save {read}: more/a.json."),
         (("apply", "set", "--plan", "plan.json", "-o", "plan.json"), f"--output {read}: plan.json."),
         (("apply", "set", "--auto-approve", "--journal", "j", "-o", "j"), f"--output {read}: j."),
     ):
@@ -99,5 +101,7 @@ def test_nothing_that_is_read_is_written_over(at_sandbox: User) -> None:
         assert (done.code, words in done.err) == (64, True), arguments
     assert (at_sandbox.folder / "set/a.yaml").read_text(encoding="utf-8") == ONE
     assert (at_sandbox.folder / "plan.json").read_text(encoding="utf-8") == saved
-    assert sorted(one.name for one in at_sandbox.folder.iterdir()) == ["plan.json", "set"]
+    assert sorted(one.name for one in at_sandbox.folder.iterdir()) == ["more", "plan.json", "set"]
     assert at_sandbox.run("plan", "set", "--save", "/dev/null", "-o", "/dev/null").code == 0
+    for _ in range(2):
+        assert at_sandbox.run("plan", "set", "--save", "set/plan.json").code == 0
