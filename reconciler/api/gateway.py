@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
+from reconciler.api.completeness import check_headers, check_status
 from reconciler.api.dialect import Dialect
 from reconciler.api.failure import UnreadableError
 from reconciler.api.session import Call
@@ -35,13 +36,19 @@ class ReadingGateway:
         self._dialect = Dialect()
 
     def list_accounts(self) -> tuple[Account, ...]:
-        """All accounts, in the server's order. Raises ``ApiError`` for anything but a list of accounts."""
-        return self._session.make(Call("GET", ACCOUNTS), lambda answer: self._taken(read_list(answer.body)))
+        """All accounts, in the server's order. Raises ``ApiError`` for anything but a complete list of accounts."""
+        return self._session.make(Call("GET", ACCOUNTS), self._all)
 
     def get_account(self, account_id: int) -> Account:
         """One account as it is now. Raises ``NotFoundError`` where there is none, other ``ApiError`` s otherwise."""
         call = Call("GET", f"{ACCOUNTS}/{account_id}", on_account=True)
         return self._session.make(call, lambda answer: self._one(answer, account_id))
+
+    def _all(self, answer: Answer) -> tuple[Account, ...]:
+        check_status(answer, self._redactor)
+        wires = read_list(answer.body)
+        check_headers(answer, len(wires), self._redactor)
+        return self._taken(wires)
 
     def _one(self, answer: Answer, account_id: int | None = None) -> Account:
         wire = read_one(answer.body)

@@ -171,8 +171,9 @@ class _Matcher:
         self._error(
             declaration,
             "ambiguous_address",
-            f"the server has {address} {len(found)} times (ids {_ids(found)})",
-            "pin the one you mean with `id`",
+            f"the server has {address} {len(found)} times ({_told_apart(found)})",
+            f"pin the one that you mean in the YAML, for example `id: {found[0].id}`; every other one is then"
+            " undeclared, and is deleted if pruning is on",
         )
 
     def _warn(self, declaration: DesiredAccount, kind: str, message: str, hint: str) -> None:
@@ -180,6 +181,13 @@ class _Matcher:
 
     def _error(self, declaration: DesiredAccount, kind: str, message: str, hint: str) -> None:
         self.errors.append(problem_at(declaration, kind, message, hint))
+
+
+def _told_apart(accounts: Sequence[Account]) -> str:
+    """The ids of one address's accounts, each with its spelling if there is more than one."""
+    if len({account.email for account in accounts}) == 1:
+        return f"ids {_ids(accounts)}"
+    return ", ".join(f"id {account.id}: {account.email}" for account in accounts)
 
 
 def _ids(accounts: Iterable[Account]) -> str:

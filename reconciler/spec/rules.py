@@ -75,11 +75,16 @@ def _twice(accounts: Sequence[Declared]) -> Iterator[Issue]:
             yield _issue(
                 other,
                 "duplicate_account",
-                "this account is declared twice",
+                "this account is declared twice" + _other_spelling(first, other),
                 "keep one of the two; if the server holds the address twice, pin each with its id",
                 first=first,
                 field="email",
             )
+
+
+def _other_spelling(first: Declared, other: Declared) -> str:
+    one, two = first.desired.account.email, other.desired.account.email
+    return "" if one == two else f", also as {escaped(one)}"
 
 
 def _shared_pins(accounts: Sequence[Declared]) -> Iterator[Issue]:

@@ -101,14 +101,39 @@ TWICE = (account("a@x", 1), account("A@x", 2), account("b@x", 3))
 
 def test_a_doubled_address_without_a_pin_is_an_error_that_lists_the_ids_and_none_of_them_is_undeclared() -> None:
     matching = match([declare("a@x")], TWICE)
-    assert said(matching.errors) == ["ambiguous_address: the server has a@x 2 times (ids 1, 2)"]
+    assert said(matching.errors) == ["ambiguous_address: the server has a@x 2 times (id 1: a@x, id 2: A@x)"]
+    assert matching.errors[0].hint == (
+        "pin the one that you mean in the YAML, for example `id: 1`; every other one is then undeclared, and is"
+        " deleted if pruning is on"
+    )
     assert (matching.undeclared, matching.contested) == (TWICE[2:], TWICE[:2])
 
 
 def test_a_doubled_former_address_is_an_error_too_and_no_warning_calls_it_undeclared() -> None:
     matching = match([declare("n@x", renamed_from="a@x")], TWICE)
-    assert said(matching.errors) == ["ambiguous_address: the server has a@x 2 times (ids 1, 2)"]
+    assert said(matching.errors) == ["ambiguous_address: the server has a@x 2 times (id 1: a@x, id 2: A@x)"]
     assert (matching.pairs, matching.warnings, matching.contested) == ((), (), TWICE[:2])
+
+
+def test_two_spellings_of_one_mailbox_are_a_doubled_address() -> None:
+    held = (account("info@b\u00fccher.example", 1), account("info@xn--bcher-kva.example", 2))
+    matching = match([declare("info@B\u00dcCHER.example")], held)
+    spellings = "id 1: info@b\u00fccher.example, id 2: info@xn--bcher-kva.example"
+    assert said(matching.errors) == [
+        f"ambiguous_address: the server has info@B\u00dcCHER.example 2 times ({spellings})"
+    ]
+    assert paired(declare("info@b\u00fccher.example", 2), held=held) == (["info@b\u00fccher.example=2"], [1], [])
+
+
+def test_a_spelling_finds_the_mailbox_and_its_former_address() -> None:
+    held = (account("info@xn--bcher-kva.example", 1), account("jose\u0301@x", 2), account("info@strasse.example", 3))
+    found = paired(
+        declare("info@b\u00fccher.example"),
+        declare("new@x", renamed_from="JOS\u00c9@x"),
+        declare("info@stra\u00dfe.example"),
+        held=held,
+    )
+    assert found == (["info@b\u00fccher.example=1", "new@x=2", "info@stra\u00dfe.example=new"], [3], [])
 
 
 def test_pins_tell_doubled_addresses_apart() -> None:

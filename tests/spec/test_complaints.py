@@ -52,7 +52,7 @@ def test_every_problem_of_all_files_is_told_in_one_run(complain: Complain) -> No
         'unknown_key | a.yaml:13:5: unknown key "pasword" | did you mean "password"?',
         "wrong_value | a.yaml:14:18: when: false is not allowed; allowed: off, before, after | write off",
         "missing_smtp_server | a.yaml:15:5: service: other needs smtp_server | declare smtp_server",
-        "duplicate_account | a.yaml:15:13: this account is declared twice (the other is at a.yaml:8:12) "
+        "duplicate_account | a.yaml:15:13: this account is declared twice, also as x@example.com (the other is at a.yaml:8:12) "
         "| keep one of the two; if the server holds the address twice, pin each with its id",
         "syntax | b.yaml:2:1: this is not YAML: did not find expected node content, while parsing a flow node",
         "wrong_value | c.yaml:1:10: version: this version of the format is not known, found 2 | write version: 1",

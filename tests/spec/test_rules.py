@@ -42,7 +42,7 @@ if TYPE_CHECKING:
         (
             ["{email: a@example.com, name: A, service: gmail, id: 1}", "{email: A@example.com, name: B, service: gmail}"],
             [
-                "duplicate_account | a.yaml:4:11: this account is declared twice (the other is at a.yaml:3:11) "
+                "duplicate_account | a.yaml:4:11: this account is declared twice, also as a@example.com (the other is at a.yaml:3:11) "
                 "| keep one of the two; if the server holds the address twice, pin each with its id"
             ],
         ),

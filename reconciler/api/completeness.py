@@ -1,0 +1,92 @@
+"""Refuses a list that may have another page: a plan made from it would create, or delete, what that page holds."""
+
+from __future__ import annotations
+
+import re
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Final
+
+from reconciler.api.failure import AttemptError, Failure
+from reconciler.api.foreign import shown
+from reconciler.errors import ApiError, Problem
+
+if TYPE_CHECKING:
+    from reconciler.api.answer import Answer
+    from reconciler.model.redaction import Redactor
+
+_TOTALS: Final = ("X-Total-Count", "X-Total", "Total-Count")
+_NUMBER: Final = re.compile("[0-9]{1,18}")
+_RANGE: Final = re.compile(
+    r"(?:(?P<unit>[^\s/]+)\s+)?(?:(?P<first>[0-9]{1,18})-(?P<last>[0-9]{1,18})|\*)/(?P<total>[0-9]{1,18})"
+)
+"""RFC 9110, section 14.4; servers that count items leave out the unit."""
+
+_LINK_PART: Final = re.compile(
+    r"""
+      <[^>]*>                                                                 # the target
+    | (?P<name>[^\s=;,"<>]+) \s*=\s* (?: "(?P<quoted>(?:[^"\\]|\\.)*)" | (?P<token>[^\s;,"<>]*) )
+    | [\s;,] | [^\s=;,"<>]+                                                   # separators, parameters without a value
+    """,
+    re.VERBOSE,
+)
+"""RFC 8288, section 3, and a bit more: what it cannot match is malformed."""
+
+
+def check_status(answer: Answer, redactor: Redactor) -> None:
+    """Raises ``AttemptError`` if the response to the list call has another status than 200."""
+    if answer.status != HTTPStatus.OK:
+        raise _incomplete(f"its status is {answer.status}, not 200", redactor)
+
+
+def check_headers(answer: Answer, count: int, redactor: Redactor) -> None:
+    """Raises ``AttemptError`` if the headers say, or may say, that there are more than ``count`` accounts.
+
+    A header that cannot be read counts as saying so.
+    """
+    headers = answer.headers
+    for value in headers.get_list("Content-Range"):
+        if not _is_whole(value.strip(), count):
+            raise _incomplete(f"Content-Range: {value} (with {count} accounts)", redactor)
+    for value in headers.get_list("Link"):
+        if _leads_on(value):
+            raise _incomplete('it has a Link to a next page (rel="next")', redactor)
+    for name in _TOTALS:
+        values = {value.strip() for value in headers.get_list(name, split_commas=True)}
+        if len(values) > 1 or any(not _NUMBER.fullmatch(value) or int(value) > count for value in values):
+            raise _incomplete(f"{name}: {', '.join(sorted(values))} (with {count} accounts)", redactor)
+
+
+def _is_whole(content_range: str, count: int) -> bool:
+    found = _RANGE.fullmatch(content_range)
+    if not found:
+        return False
+    first, last, total = found["first"], found["last"], int(found["total"])
+    if first is None:
+        return total == count == 0
+    in_bytes = (found["unit"] or "").lower() == "bytes"
+    return int(first) == 0 and int(last) + 1 >= total and (in_bytes or total <= count)
+
+
+def _leads_on(link: str) -> bool:
+    """Whether a Link header names a next page; a malformed one does so if it says "next" anywhere."""
+    place = 0
+    while place < len(link):
+        part = _LINK_PART.match(link, place)
+        if part is None:
+            return "next" in link.lower()
+        if (part["name"] or "").lower() == "rel" and "next" in _relations(part["quoted"], part["token"]):
+            return True
+        place = part.end()
+    return False
+
+
+def _relations(quoted: str | None, token: str | None) -> list[str]:
+    text = re.sub(r"\\(.)", r"\1", quoted) if quoted is not None else (token or "").strip("'")
+    return text.lower().split()
+
+
+def _incomplete(seen: str, redactor: Redactor) -> AttemptError:
+    message = f"the response to the list call may be incomplete: {shown(seen, redactor)}"
+    hint = "A plan needs every account: ask the server's vendor for the whole list, or check the proxy in between."
+    problem = Problem(kind="incomplete_list", message=message, hint=hint)
+    return AttemptError(Failure(problem=problem, error=ApiError, doubtful=True))
