@@ -129,18 +129,15 @@ def _run(invocation: Callable[[], Invocation], arguments: Sequence[str] | None) 
         code: Any = cli.main(args=arguments, prog_name="reconciler", standalone_mode=False, obj=invocation)
         return int(code or 0)
     except (KeyboardInterrupt, Exception) as error:  # noqa: BLE001 - the boundary: no traceback, which may hold anything
-        return _explain(invocation(), error)
+        return _explain(invocation(), error, sys.argv[1:] if arguments is None else arguments)
 
 
-def _explain(invocation: Invocation, error: BaseException) -> int:
+def _explain(invocation: Invocation, error: BaseException, arguments: Sequence[str]) -> int:
     from reconciler.commands.invocation import unwritten
     from reconciler.errors import ExitCode, Problem, ReconcilerError
 
     if isinstance(error, click.ClickException):
-        _show(error)
-        if not isinstance(error, click.exceptions.NoArgsIsHelpError):
-            _document(invocation, [Problem(kind="usage", message=error.format_message())], error)
-        return ExitCode.USAGE
+        return _refuse(invocation, error, arguments)
     if isinstance(error, ReconcilerError):
         return _fail(invocation, error)
     if isinstance(error, OSError) and _is_of_output(error):
@@ -148,11 +145,27 @@ def _explain(invocation: Invocation, error: BaseException) -> int:
     if isinstance(error, KeyboardInterrupt | click.Abort):
         what = "the run had ended, but its report may not be complete" if invocation.acted else "nothing was written"
         problem = Problem(kind="interrupted", message=f"interrupted; {what}")
-        invocation.problems([problem])
         if not invocation.acted:
             _document(invocation, [problem], error)
+        invocation.problems([problem])
         return ExitCode.INTERRUPTED
     return _apologize(invocation, error)
+
+
+def _refuse(invocation: Invocation, error: click.ClickException, arguments: Sequence[str]) -> int:
+    """Says what is wrong with the command line; in a document too, for a program that expects one."""
+    from reconciler.commands.usage import note_output_options
+    from reconciler.errors import ExitCode, Problem
+
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        _show(error)
+        return ExitCode.USAGE
+    note_output_options(invocation, cli, arguments)
+    problem = Problem(kind="usage", message=error.format_message())
+    _document(invocation, [problem], error)
+    if not invocation.has_shown(problem):
+        _show(error)
+    return ExitCode.USAGE
 
 
 def _show(error: click.ClickException) -> None:
@@ -178,9 +191,9 @@ def _fail(invocation: Invocation, error: ReconcilerError) -> int:
 
     if isinstance(error, ReaderGoneError):
         return 128 + signal.SIGPIPE
-    invocation.problems(error.problems)
     if not isinstance(error, OutputError):
         _document(invocation, error.problems, error)
+    invocation.problems(error.problems)
     return error.exit_code
 
 
@@ -205,6 +218,6 @@ def _apologize(invocation: Invocation, bug: BaseException) -> int:
         message=f"this is a bug in reconciler, sorry ({type(bug).__name__})",
         hint=f"please report it with {where}, after looking through it",
     )
-    invocation.problems([problem])
     _document(invocation, [problem], bug)
+    invocation.problems([problem])
     return ExitCode.ERROR

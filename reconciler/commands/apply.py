@@ -103,6 +103,7 @@ def _show(invocation: Invocation, plan: Plan) -> None:
         from reconciler.report.to_text import plan_text
 
         invocation.note(plan_text(plan, invocation.style_of(sys.stderr), verbose=invocation.verbose).rstrip("\n"))
+        invocation.seen.update((*plan.refusals, *plan.errors))
     if plan.errors:
         raise PlanError(*plan.errors)
     if plan.refusals:

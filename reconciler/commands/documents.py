@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 def show_plan(invocation: Invocation, plan: Plan) -> None:
     """Emits the plan."""
     _show(invocation, "plan", PlanSubject(plan=plan), invocation.started_at)
+    invocation.document_shows((*plan.refusals, *plan.errors, *plan.warnings))
 
 
 def show_report(invocation: Invocation, report: Report) -> None:
@@ -81,6 +82,7 @@ def show_failure(invocation: Invocation, problems: Sequence[Problem], cause: Bas
         ),
     }
     _show(invocation, invocation.document, subjects[invocation.document], datetime.now(UTC))
+    invocation.document_shows(problems)
 
 
 def _status(cause: BaseException, *, acted: bool) -> ServerStatus:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from reconciler import wiring
+from reconciler.commands.invocation import file_exists
 from reconciler.commands.options import only_option, output_options, server_options
 from reconciler.errors import ExitCode
 from reconciler.model.desired import Globs, ServerSpec
@@ -23,14 +25,18 @@ Examples:
   reconciler export --refresh-token-file fw.key --only '*@example.com'"""
 )
 @only_option
+@click.option("--force", is_flag=True, help="Let --output replace an existing file.")
 @server_options
 @output_options([Format.TEXT])
 @click.pass_obj
-def export(invocation: Invocation, *, only: tuple[str, ...], server: wiring.ServerFlags) -> ExitCode:
+def export(invocation: Invocation, *, only: tuple[str, ...], force: bool, server: wiring.ServerFlags) -> ExitCode:
     """Write the server's accounts as YAML, with secrets as references."""
     from reconciler.plan.notices import nothing_meant
     from reconciler.spec.writer import to_yaml
 
+    invocation.overwrite = force
+    if not force and invocation.output and Path(invocation.output).is_file():
+        raise file_exists(invocation.output)  # before the server is asked
     named, connection = wiring.connect(ServerSpec(), server, wiring.Surroundings(invocation.redactor))
     with wiring.reading(connection) as reader:
         accounts = reader.list_accounts()

@@ -14,6 +14,7 @@ from reconciler.model.redaction import Redactor
 from reconciler.report.formats import Format
 from reconciler.report.style import Style
 from reconciler.report.to_text import problems_text
+from reconciler.report.view import plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -33,10 +34,12 @@ class Invocation:
         document: What the command's document is; ``None`` for commands without one.
         plain: Leaves out colours.
         output: A file for the document, instead of standard output.
+        overwrite: Whether ``output`` may replace a file.
         verbose: Shows more.
         quiet: Leaves out progress and notes; errors stay.
         acted: Whether writes, or test mails, may have been sent.
         server: The server that the run is about, once it is known.
+        seen: Problems that the reader of standard error has seen already: there, or in a document on the same terminal.
     """
 
     redactor: Redactor = field(default_factory=Redactor)
@@ -44,11 +47,13 @@ class Invocation:
     format: Format = Format.TEXT
     document: DocumentKind | None = None
     output: str | None = None
+    overwrite: bool = True
     plain: bool = False
     verbose: bool = False
     quiet: bool = False
     acted: bool = False
     server: Server | None = None
+    seen: set[Problem] = field(default_factory=set)
 
     def emit(self, text: str) -> None:
         """Writes the document.
@@ -58,20 +63,26 @@ class Invocation:
             ReaderGoneError: It goes to a pipe that nobody reads any more.
         """
         if self.output is not None:
-            self.write_file(self.output, text)
+            self.write_file(self.output, text, overwrite=self.overwrite)
             return
         try:
             _write(sys.stdout, text)
         except OSError as error:
             raise unwritten(error) from error
 
-    def write_file(self, path: str, text: str) -> None:
-        """Writes a file so that it is there as a whole or not at all; raises ``OutputError`` where it cannot be."""
+    def write_file(self, path: str, text: str, *, overwrite: bool = True) -> None:
+        """Writes a file so that it is there as a whole or not at all, and says so.
+
+        Raises:
+            OutputError: It cannot be written, or is there already and must not be overwritten.
+        """
         try:
-            _replace(Path(path).resolve(), text)
+            _store(Path(path).resolve(), text, overwrite=overwrite)
+        except FileExistsError as error:
+            raise file_exists(path) from error
         except OSError as error:
-            message = f"cannot write {path}: {error.strerror}"
-            raise OutputError(Problem(kind="output", message=message, hint=_OUTPUT_HINT)) from error
+            raise OutputError(_unwritable(path, error)) from error
+        self.wrote(path)
 
     def append_file(self, path: str, text: str) -> None:
         """Adds to a file that others write to too. A failure is said, and changes nothing about the run."""
@@ -79,8 +90,14 @@ class Invocation:
             with Path(path).open("a", encoding="utf-8") as file:
                 file.write(text)
         except OSError as error:
-            message = f"cannot write {path}: {error.strerror}"
-            self.problems([Problem(kind="output", message=message, hint=_OUTPUT_HINT)], "warning")
+            self.problems([_unwritable(path, error)], "warning")
+        else:
+            self.wrote(path)
+
+    def wrote(self, path: str) -> None:
+        """Says that a file was written. A device or a pipe is no file that is there afterwards."""
+        if Path(path).is_file():
+            self.note(f"wrote {plain(path)}")
 
     def note(self, text: str) -> None:
         """Says something on the side, unless told to be quiet."""
@@ -95,16 +112,29 @@ class Invocation:
             silence(sys.stderr)
 
     def problems(self, problems: Sequence[Problem], word: str = "error") -> None:
-        """Shows errors or warnings on the side; secrets that got into their words are masked."""
+        """Prints errors or warnings to standard error, without secrets, unless its reader has seen them already."""
         style = self.style_of(sys.stderr)
+        unseen = [one for one in problems if one not in self.seen]
         # Masked before lines are broken: a secret in two pieces would not be found.
-        for line in problems_text(self.redacted(problems), word, style, "red" if word == "error" else "yellow"):
+        for line in problems_text(self.redacted(unseen), word, style, "red" if word == "error" else "yellow"):
             self.tell(self.redactor.redact(line) + "\n")
 
     def remark(self, warnings: Sequence[Problem]) -> None:
         """Shows warnings on the side, unless told to be quiet."""
         if not self.quiet:
             self.problems(warnings, "warning")
+
+    def has_shown(self, problem: Problem) -> bool:
+        """Whether the reader of standard error has seen the problem already."""
+        return problem in self.seen
+
+    def document_shows(self, problems: Iterable[Problem]) -> None:
+        """Notes that a document has been written that has these problems.
+
+        A person at a terminal need not read them a second time. Whoever reads a file or a pipe is somebody else.
+        """
+        if self.output is None and sys.stdout.isatty() and sys.stderr.isatty():
+            self.seen.update(problems)
 
     def redacted(self, problems: Iterable[Problem]) -> tuple[Problem, ...]:
         """The problems with whatever secret got into their words masked."""
@@ -132,7 +162,16 @@ def _columns() -> int:
     return get_terminal_size().columns
 
 
-def _replace(target: Path, text: str) -> None:
+def file_exists(path: str) -> OutputError:
+    """The error of a file that is there already and must not be overwritten."""
+    return OutputError(Problem(kind="output_exists", message=f"{path} exists already", hint="`--force` replaces it"))
+
+
+def _unwritable(path: str, error: OSError) -> Problem:
+    return Problem(kind="output", message=f"cannot write {path}: {error.strerror}", hint=_OUTPUT_HINT)
+
+
+def _store(target: Path, text: str, *, overwrite: bool) -> None:
     if target.exists() and not target.is_file():
         target.write_text(text, encoding="utf-8")  # a device or a pipe
         return
@@ -145,6 +184,8 @@ def _replace(target: Path, text: str) -> None:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(text)
         scratch.chmod(mode)
+        if not overwrite:
+            target.touch(exist_ok=False)
         scratch.replace(target)
     finally:
         scratch.unlink(missing_ok=True)

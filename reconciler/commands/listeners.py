@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reconciler.commands.progress import Silence
@@ -29,6 +30,7 @@ def recording(path: str | None, plan: Plan, invocation: Invocation) -> Iterator[
         return
     from reconciler.apply.journal import Journal, findings
 
+    size_before = _size(path)
     journal = Journal(path, plan.server.url)
     try:
         for intent, found in findings(journal.unfinished, plan):
@@ -38,6 +40,16 @@ def recording(path: str | None, plan: Plan, invocation: Invocation) -> Iterator[
         yield journal
     finally:
         journal.close()
+        if _size(path) != size_before:
+            invocation.wrote(path)
+
+
+def _size(path: str) -> int | None:
+    """Bytes in a file; ``None`` if it is not there."""
+    try:
+        return Path(path).stat().st_size
+    except OSError:
+        return None
 
 
 class Listeners:

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
+from reconciler.commands.options import output_options
 from reconciler.errors import ExitCode
+from reconciler.report.formats import Format
 
 if TYPE_CHECKING:
     from reconciler.commands.invocation import Invocation
@@ -15,10 +17,11 @@ if TYPE_CHECKING:
 @click.command(
     epilog="""\b
 Examples:
-  reconciler schema spec > accounts.schema.json
+  reconciler schema spec -o accounts.schema.json
   reconciler schema plan > plan.schema.json"""
 )
 @click.argument("document", type=click.Choice(["spec", "plan", "result"]))
+@output_options([Format.TEXT])
 @click.pass_obj
 def schema(invocation: Invocation, *, document: Literal["spec", "plan", "result"]) -> ExitCode:
     """Print the JSON Schema of a document.

@@ -6,9 +6,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from reconciler.commands.invocation import Invocation
+from reconciler.errors import OutputError
 from tests.cli.conftest import User, lead_to, on_server
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from reconciler.sandbox.server import Sandbox
     from tests.conftest import MakeSandbox
 
 ACCOUNTS = [
@@ -26,7 +31,7 @@ def test_planning_an_export_shows_no_changes(user: User, make_sandbox: MakeSandb
     sandbox.seed(ACCOUNTS)
     lead_to(user, sandbox)
     done = user.run("export", "-o", "accounts.yaml")
-    assert (done.code, done.out, done.err) == (0, "", "")
+    assert (done.code, done.out, done.err) == (0, "", "wrote accounts.yaml\n")
     text = (user.folder / "accounts.yaml").read_text(encoding="utf-8")
     assert "right" not in text
     assert "password: {env: CERTS_EXAMPLE_COM_PASSWORD}" in text or "env: CERTS_EXAMPLE_COM_PASSWORD" in text
@@ -52,3 +57,26 @@ def test_an_export_of_nothing_says_so(user: User, make_sandbox: MakeSandbox) -> 
         "warning: --only typo*: no account has such an address\n"
         "  hint: check the spelling; quote `*`, so that the shell leaves it alone\n",
     )
+
+
+def test_an_export_replaces_no_file_unless_forced(at_sandbox: User, sandbox: Sandbox) -> None:
+    sandbox.seed(ACCOUNTS[:1])
+    at_sandbox.write("accounts.yaml", "mine\n")
+    done = at_sandbox.run("export", "-o", "accounts.yaml")
+    assert (done.code, done.err) == (
+        1,
+        "error: accounts.yaml exists already\n  hint: `--force` replaces it\n",
+    )
+    assert (at_sandbox.folder / "accounts.yaml").read_text(encoding="utf-8") == "mine\n"
+    done = at_sandbox.run("export", "-o", "accounts.yaml", "--force")
+    assert (done.code, done.err) == (0, "wrote accounts.yaml\n")
+    assert "certs@example.com" in (at_sandbox.folder / "accounts.yaml").read_text(encoding="utf-8")
+
+
+def test_a_file_that_appears_during_an_export_is_not_replaced(tmp_path: Path) -> None:
+    file = tmp_path / "accounts.yaml"
+    file.write_text("theirs", encoding="utf-8")
+    invocation = Invocation(output=str(file), overwrite=False)
+    with pytest.raises(OutputError, match="exists already"):
+        invocation.emit("ours")
+    assert [(one.name, one.read_text(encoding="utf-8")) for one in tmp_path.iterdir()] == [("accounts.yaml", "theirs")]

@@ -31,7 +31,7 @@ def reviewed(at_sandbox: User, sandbox: Sandbox) -> User:
     at_sandbox.environ["PW"] = "canary-password"
     at_sandbox.write("a.yaml", FILE)
     done = at_sandbox.run("plan", "a.yaml", "--save", "plan.json")
-    assert (done.code, done.err) == (0, "")
+    assert (done.code, done.err) == (0, "wrote plan.json\n")
     return at_sandbox
 
 

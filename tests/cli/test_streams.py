@@ -125,3 +125,69 @@ def test_other_code_pages_get_the_same_words(at_sandbox: User, sandbox: Sandbox)
     raw = at_sandbox.run("plan", "a.yaml", environ=environ | {"PYTHONIOENCODING": "ascii:strict"})
     assert raw.code == 0
     assert '"A\\xe7\\xe3o" -> "A"' in raw.out
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["plan", "a.yaml", "-f", "json", "--nope"],
+        ["plan", "--nope", "-f", "json", "a.yaml"],
+        ["plan", "--nope", "--format=json", "a.yaml"],
+        ["apply", "a.yaml", "-x", "-fjson"],
+        ["apply", "a.yaml", "--nope=1", "-qfjson"],
+        ["test", "-f", "text", "--format", "json"],
+        ["validate", "--format=json"],
+        ["plan", "a.yaml", "-f", "json", "--save"],
+        ["plan", "a.yaml", "--parallelism", "-f", "json"],
+        ["plan", "a.yaml", "--max-deletes", "many", "-f", "json"],
+        ["apply", "a.yaml", "--on-failure=hope", "-f", "json"],
+        ["plan", "a.yaml", "--allow-empty=yes", "-f", "json"],
+        ["--nope", "plan", "a.yaml", "-f", "json"],
+    ],
+)
+def test_incorrect_usage_prints_the_document_that_was_asked_for(user: User, arguments: list[str]) -> None:
+    done = user.run(*arguments)
+    (error,) = json.loads(done.out)["errors"]
+    assert (done.code, error["kind"]) == (64, "usage")
+    assert error["message"] in done.err
+
+
+def test_incorrect_usage_without_a_format_prints_no_document(user: User) -> None:
+    for arguments in (["--nope"], ["--nope", "--", "-f", "json"], ["-f", "nonsense"], ["--save", "-f", "json", "-x"]):
+        done = user.run("plan", "a.yaml", *arguments)
+        assert (done.code, done.out) == (64, "")
+
+
+def test_incorrect_usage_is_written_to_the_file_that_was_asked_for(user: User) -> None:
+    done = user.run("plan", "a.yaml", "--nope", "-f", "json", "-oplan.json")
+    assert (done.code, done.out) == (64, "")
+    assert json.loads((user.folder / "plan.json").read_text(encoding="utf-8"))["errors"][0]["kind"] == "usage"
+    assert "wrote plan.json\n" in done.err
+
+
+@pytest.mark.parametrize("wrong", [["--nope"], ["--parallelism", "none"], ["--save"]])
+def test_incorrect_usage_replaces_no_file_that_is_read(user: User, wrong: list[str]) -> None:
+    user.write("set/a.yaml", FILE)
+    user.write("key", "token")
+    for output, read in (("set/a.yaml", "set"), ("set/a.yaml", "set/a.yaml"), ("key", "--refresh-token-file=key")):
+        done = user.run("plan", read, "-f", "json", "-o", output, *wrong)
+        assert (done.code, json.loads(done.out)["errors"][0]["kind"]) == (64, "usage")
+    assert (user.folder / "set/a.yaml").read_text(encoding="utf-8") == FILE
+    assert (user.folder / "key").read_text(encoding="utf-8") == "token"
+
+
+def test_whatever_writes_a_file_says_so(at_sandbox: User) -> None:
+    at_sandbox.write("a.yaml", FILE)
+    for arguments, files in (
+        (["plan", "a.yaml", "--save", "plan.json", "-o", "plan.html", "-f", "html"], ["plan.json", "plan.html"]),
+        (["validate", "a.yaml", "-o", "out.json", "-f", "json"], ["out.json"]),
+        (["schema", "plan", "-o", "schema.json"], ["schema.json"]),
+        (["apply", "a.yaml", "--auto-approve", "--journal", "j", "-o", "report.txt"], ["j", "report.txt"]),
+        (["apply", "a.yaml", "--auto-approve", "--journal", "j", "-o", "report.txt"], ["report.txt"]),
+        (["export", "-o", "export.yaml"], ["export.yaml"]),
+        (["plan", "a.yaml", "-o", "/dev/null"], []),
+    ):
+        done = at_sandbox.run(*arguments)
+        said = [line.removeprefix("wrote ") for line in done.err.splitlines() if line.startswith("wrote ")]
+        assert (done.code, said) == (0, files), arguments
+        assert not any(line.startswith("wrote ") for line in at_sandbox.run(*arguments, "-q").err.splitlines())

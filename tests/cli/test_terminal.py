@@ -98,3 +98,33 @@ def test_colour_in_a_pipe(at_sandbox: User, environ: dict[str, str], arguments: 
     at_sandbox.write("a.yaml", FILE)
     done = at_sandbox.run("plan", "a.yaml", *arguments, environ=environ)
     assert ("\x1b[" in done.out) is coloured
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["plan"], ["apply"], ["plan", "-f", "json"], ["apply", "-f", "json"], ["plan", "-f", "markdown"]],
+)
+def test_a_refusal_is_said_once(at_sandbox: User, sandbox: Sandbox, arguments: list[str]) -> None:
+    sandbox.seed([on_server("b@example.com"), on_server("c@example.com")])
+    at_sandbox.write("a.yaml", FILE)
+    code, seen = at_terminal(at_sandbox, arguments[0], "a.yaml", *arguments[1:], answer="")
+    assert code == 5
+    said = [line for line in seen.splitlines() if "deletes every account under management" in line]
+    # A result's document lists its errors by server too.
+    assert len(said) - (2 if arguments == ["apply", "-f", "json"] else 0) == 1
+
+
+def test_an_error_is_said_once(user: User) -> None:
+    user.write("a.yaml", FILE.replace("name: A", "nme: A"))
+    for arguments in (["plan"], ["plan", "-f", "json"], ["apply", "-f", "github"], ["validate", "-f", "json"]):
+        code, seen = at_terminal(user, arguments[0], "a.yaml", *arguments[1:], answer="")
+        assert (code, seen.count("unknown key")) == (1, 1), arguments
+
+
+def test_a_refusal_is_said_on_standard_error_beside_a_pipe(at_sandbox: User, sandbox: Sandbox) -> None:
+    sandbox.seed([on_server("b@example.com"), on_server("c@example.com")])
+    at_sandbox.write("a.yaml", FILE)
+    for arguments in (["plan", "a.yaml"], ["apply", "a.yaml"], ["plan", "a.yaml", "-f", "json"]):
+        done = at_sandbox.run(*arguments)
+        words = "deletes every account under management"
+        assert (done.code, done.out.count(words), done.err.count(words)) == (5, 1, 1), arguments

@@ -1,0 +1,105 @@
+"""What an incorrect command line still says about its output: click gives up before it has read all of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import takewhile
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from reconciler.commands.outputs import keep_apart
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from reconciler.commands.invocation import Invocation
+
+_OF_OUTPUT: Final = ("format", "output", "quiet", "plain")
+"""The parameters whose callbacks only set the ``Invocation``."""
+
+
+@dataclass(slots=True)
+class _Arguments:
+    """A command's arguments, as far as they can be understood.
+
+    Attributes:
+        options: Values by the name of the parameter; the last one counts.
+        words: Everything else: paths, values of other options, and what is unknown.
+    """
+
+    options: dict[str, Any] = field(default_factory=dict)
+    words: list[str] = field(default_factory=list)
+
+
+def note_output_options(invocation: Invocation, commands: click.Group, arguments: Sequence[str]) -> None:
+    """Lets ``--format``, ``--output`` and the like take effect, wherever they are in an incorrect command line.
+
+    Args:
+        invocation: Learns what is asked of the output. A file that the command line names for anything else too is
+            not written.
+        commands: The group that the command is in.
+        arguments: The whole command line.
+    """
+    group = click.Context(commands)
+    known = commands.list_commands(group)
+    before = list(takewhile(lambda word: word not in known, arguments))
+    if len(before) == len(arguments):
+        return
+    name, *rest = arguments[len(before) :]
+    command = commands.get_command(group, name)
+    assert command is not None  # noqa: S101 - it is in the list
+    found = _understood(command, rest)
+    context = click.Context(command, info_name=name, obj=invocation)
+    for parameter in command.params:
+        if parameter.name in _OF_OUTPUT and parameter.name in found.options:
+            try:
+                parameter.process_value(context, found.options[parameter.name])
+            except click.UsageError:
+                continue
+    try:
+        keep_apart(invocation, found.words)
+    except click.UsageError:
+        return
+
+
+def _understood(command: click.Command, arguments: Sequence[str]) -> _Arguments:
+    options = {word: one for one in command.params if isinstance(one, click.Option) for word in one.opts}
+    found = _Arguments()
+    rest = iter(arguments)
+    for word in rest:
+        if word == "--":
+            found.words.extend(rest)
+        elif word.startswith("--"):
+            head, equals, value = word.partition("=")
+            _take(found, options.get(head), [value] if equals else [], rest)
+        elif word.startswith("-") and len(word) > 1:
+            _take_letters(found, options, word[1:], rest)
+        else:
+            found.words.append(word)
+    return found
+
+
+def _take_letters(found: _Arguments, options: Mapping[str, click.Option], letters: str, rest: Iterator[str]) -> None:
+    """Reads ``-qfjson``: flags, up to a letter that takes all the others as its value."""
+    for place, letter in enumerate(letters, 1):
+        option = options.get(f"-{letter}")
+        if option and not option.is_flag:
+            _take(found, option, [letters[place:]] if letters[place:] else [], rest)
+            return
+        _take(found, option, [], rest)
+
+
+def _take(found: _Arguments, option: click.Option | None, attached: Sequence[str], rest: Iterator[str]) -> None:
+    """Notes the value of an option: attached to it, or the next word."""
+    if option is None:
+        found.words.extend(attached)
+        return
+    if option.is_flag:
+        found.options[option.name or ""] = True
+        return
+    value = attached[0] if attached else next(rest, None)
+    if value is not None:
+        found.options[option.name or ""] = value
+        if option.name != "output":
+            found.words.append(value)
