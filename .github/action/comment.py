@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import origin
 import rest
 import workflow
 
@@ -18,11 +19,11 @@ _NO_SERVER = hashlib.sha256(b"").hexdigest()[:12]
 
 def main() -> int:
     """Writes the comment. A missing right is a warning: the plan itself is in the job's summary."""
-    found = workflow.pull_request()
-    if found is None or workflow.from_fork():
+    number = origin.pull_request_number()
+    if number is None or not origin.judge().trusted:
         return 0
     try:
-        _upsert(int(found["number"]), Path(os.environ["MARKDOWN"]).read_text(encoding="utf-8"))
+        _upsert(number, Path(os.environ["MARKDOWN"]).read_text(encoding="utf-8"))
     except rest.ForgeError as error:
         workflow.say("warning", f"no comment: {error}. The job needs `permissions: pull-requests: write`.")
     return 0

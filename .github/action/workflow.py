@@ -4,36 +4,55 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
+import tempfile
 import uuid
 from pathlib import Path
 from typing import Any
 
-
-def event() -> dict[str, Any]:
-    """The payload of the event that started the workflow."""
-    path = os.environ.get("GITHUB_EVENT_PATH")
-    payload = json.loads(Path(path).read_bytes()) if path and Path(path).is_file() else {}
-    return payload if isinstance(payload, dict) else {}
-
-
-def pull_request() -> dict[str, Any] | None:
-    """The pull request that this is about; ``None`` for other events."""
-    found = event().get("pull_request")
-    return found if isinstance(found, dict) else None
+_NO_SECRETS = re.compile(
+    r"(PATH|HOME|LANG|LC_\w+|TZ|TMPDIR|TEMP|CI|NO_COLOR|FORCE_COLOR|SSL_CERT_\w+|REQUESTS_CA_BUNDLE|XDG_CACHE_HOME"
+    r"|PIP_\w+|GIT_\w+|SSH_\w+|\w+_proxy|GITHUB_(WORKSPACE|SERVER_URL|REPOSITORY|RUN_ID))",
+    re.IGNORECASE,
+)
 
 
-def from_fork() -> bool:
-    """Whether the YAML comes from a pull request of another repository.
+def event() -> dict[str, Any] | None:
+    """The payload of the event that started the workflow; ``None`` if there is none that can be read."""
+    path = Path(os.environ.get("GITHUB_EVENT_PATH", ""))
+    try:
+        payload = json.loads(path.read_bytes()) if path.is_file() else None
+    except (OSError, ValueError, RecursionError):
+        return None
+    return payload if isinstance(payload, dict) else None
 
-    A head repository that was deleted counts as another one. ``pull_request_target`` gives secrets to such pull
-    requests; they are not used for them here all the same.
-    """
-    found = pull_request()
-    if found is None:
-        return False
-    head = (found.get("head") or {}).get("repo") or {}
-    return str(head.get("full_name", "")).casefold() != os.environ.get("GITHUB_REPOSITORY", "").casefold()
+
+class InputError(Exception):
+    """An input of the action that cannot be used; its text says why."""
+
+
+def workspace() -> Path:
+    """The folder of the job's checkouts: a pull request decides what is in it."""
+    return Path(os.environ.get("GITHUB_WORKSPACE") or ".").resolve()
+
+
+def runner_folder() -> Path:
+    """Where to keep files: the runner's own folder, which it empties after the job, unless a checkout can fill it."""
+    given = Path(os.environ.get("RUNNER_TEMP") or workspace()).resolve()
+    if given.is_relative_to(workspace()) or not given.is_dir():
+        given = Path(tempfile.mkdtemp(prefix="reconciler-")).resolve()
+    return given
+
+
+def scratch() -> Path:
+    """A new folder outside the checkouts, for this user alone."""
+    return Path(tempfile.mkdtemp(prefix="reconciler-run-", dir=runner_folder()))
+
+
+def environment() -> dict[str, str]:
+    """What a program gets that has no use for secrets: pip, because it runs what it installs, and `validate`."""
+    return {name: value for name, value in os.environ.items() if _NO_SECRETS.fullmatch(name)}
 
 
 def set_outputs(**values: str) -> None:
