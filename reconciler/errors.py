@@ -2,6 +2,7 @@
 
 ReconcilerError                 1   something is wrong and nothing (more) was done
 ├── SpecError                   1   the YAML is wrong; carries every problem found, not the first alone
+├── NotTrustedError             1   the YAML uses what neither our rules nor the trust file allow
 ├── SecretError                 1   a secret reference cannot be resolved
 ├── ApiError                    1   the server, or the way to it
 │   ├── UnreachableError            the request never arrived
@@ -83,6 +84,12 @@ class SpecError(ReconcilerError):
     """The YAML is wrong."""
 
     kind = "spec"
+
+
+class NotTrustedError(ReconcilerError):
+    """The YAML uses something that it must not use. Nothing was resolved, run or sent."""
+
+    kind = "not_trusted"
 
 
 class SecretError(ReconcilerError):

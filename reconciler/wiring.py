@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from reconciler.errors import ApiError, Problem, SecretError
 from reconciler.model.change import Plan, Server
-from reconciler.model.desired import AccessToken, Credentials, Desired, Login, RefreshToken, ServerSpec
+from reconciler.model.desired import NO_GLOBS, AccessToken, Credentials, Desired, Login, RefreshToken, ServerSpec
 from reconciler.model.secret import Secret
 
 if TYPE_CHECKING:
@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from reconciler.model.desired import DesiredAccount, Globs
     from reconciler.model.ports import AccountReader, AccountWriter
     from reconciler.model.redaction import Redactor
+    from reconciler.model.trust import Trust
     from reconciler.plan.builder import PlanOptions
+    from reconciler.spec.approval import Request
 
 
 _KEY_LENGTH = 8
@@ -47,30 +49,97 @@ class ServerFlags:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What a run takes from outside besides its arguments."""
+    """What a run takes from outside besides its arguments.
+
+    Attributes:
+        trust: What the YAML may use; ``None`` without a trust file.
+    """
 
     redactor: Redactor
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
     stop: threading.Event = field(default_factory=threading.Event)
+    trust: Trust | None = None
+
+    def may_run(self, *, allow_commands: bool) -> bool:
+        """Whether commands of references run: ``--allow-commands`` was given, or the trust file lists them all."""
+        return allow_commands or self.trust is not None
 
 
-def load(paths: Sequence[str], only: Globs, surroundings: Surroundings, *, allow_commands: bool) -> Desired:
-    """Reads the YAML and resolves the passwords of the accounts in scope.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadOptions:
+    """What the command line says about the YAML.
+
+    Attributes:
+        only: Addresses to which everything is narrowed; empty for all.
+        allow_commands: Whether the commands of references run.
+        url: The server of ``--url``.
+        to_email: The recipient of ``--to-email``.
+    """
+
+    only: Globs = NO_GLOBS
+    allow_commands: bool = False
+    url: str | None = None
+    to_email: str | None = None
+
+
+def check(paths: Sequence[str], surroundings: Surroundings) -> Desired:
+    """Reads the YAML, and makes sure that it uses nothing it must not; resolves nothing.
 
     Raises:
         SpecError: For everything that is wrong in the YAML.
+        NotTrustedError: For everything that it must not use.
+    """
+    from reconciler.spec.approval import Request, approve
+    from reconciler.spec.desired import read_desired
+
+    desired = read_desired(paths)
+    url = desired.server.url
+    name = _name_of(desired.server, url)
+    approve(desired, surroundings.trust, Request(paths=None, environ=surroundings.environ, url=url, name=name))
+    return desired
+
+
+def load(paths: Sequence[str], surroundings: Surroundings, options: LoadOptions) -> Desired:
+    """Reads the YAML, makes sure that it uses nothing it must not, and resolves the passwords of accounts in scope.
+
+    Raises:
+        SpecError: For everything that is wrong in the YAML.
+        NotTrustedError: For everything that it must not use. Nothing was resolved, run or sent.
         SecretError: For every reference that cannot be resolved.
     """
     from reconciler.plan.builder import in_scope
+    from reconciler.spec.approval import approve
     from reconciler.spec.desired import read_desired
     from reconciler.spec.secrets import resolve_accounts
 
     desired = read_desired(paths)
+    approve(desired, surroundings.trust, _request(paths, desired.server, surroundings, options))
+    only = options.only
     wanted = [one for one in desired.accounts if in_scope(one, only)]
     others = [one for one in desired.accounts if not in_scope(one, only)]
+    allow_commands = surroundings.may_run(allow_commands=options.allow_commands)
     resolved = resolve_accounts(wanted, environ=surroundings.environ, allow_commands=allow_commands)
     _remember([*resolved, *others], surroundings.redactor)
     return replace(desired, accounts=(*resolved, *others))
+
+
+def _request(paths: Sequence[str], spec: ServerSpec, surroundings: Surroundings, options: LoadOptions) -> Request:
+    from reconciler.spec.approval import Request
+
+    url = None
+    if surroundings.trust:
+        url = _normalized(options.url or surroundings.environ.get("RECONCILER_URL") or spec.url or "")
+    return Request(
+        paths=paths,
+        environ=surroundings.environ,
+        url=url,
+        name=_name_of(spec, url),
+        to_email=options.to_email,
+    )
+
+
+def _name_of(spec: ServerSpec, url: str | None) -> str:
+    return spec.name or (urlsplit(url).hostname if url else "") or ""
 
 
 def connect(
@@ -98,7 +167,11 @@ def connect(
     if credentials is None and spec.auth is not None and is_from_yaml:
         from reconciler.spec.secrets import resolve_credentials
 
-        credentials = resolve_credentials(spec.auth, environ=surroundings.environ, allow_commands=allow_commands)
+        credentials = resolve_credentials(
+            spec.auth,
+            environ=surroundings.environ,
+            allow_commands=surroundings.may_run(allow_commands=allow_commands),
+        )
     if credentials is None:
         raise _no_credentials(url, spec, surroundings.environ)
     _remember_credentials(credentials, surroundings.redactor)

@@ -66,9 +66,9 @@ def apply(
     """
     keep_apart(invocation, (*paths, running.plan_file, running.journal))
     reviewed = saved_plan.read(running.plan_file) if running.plan_file else None
-    surroundings = wiring.Surroundings(invocation.redactor)
+    surroundings = wiring.Surroundings(invocation.redactor, trust=planning.trust)
     options = planning.options(running.test_when, running.to_email)
-    desired = wiring.load(paths, options.only, surroundings, allow_commands=planning.allow_commands)
+    desired = wiring.load(paths, surroundings, planning.loading(server, running.to_email))
     named, connection = wiring.connect(
         desired.server,
         server,

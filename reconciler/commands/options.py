@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, fields
 from functools import wraps
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -12,11 +13,12 @@ from reconciler.commands.invocation import DocumentKind, Invocation
 from reconciler.commands.types import ADDRESS, DELETE_LIMIT, DURATION, FILE_NAME
 from reconciler.model.desired import DeleteLimit, Globs, TestSettings, TestWhen
 from reconciler.report.formats import Format
-from reconciler.wiring import ServerFlags
+from reconciler.wiring import LoadOptions, ServerFlags
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from reconciler.model.trust import Trust
     from reconciler.plan.builder import PlanOptions
 
 Command = TypeVar("Command", bound="Callable[..., Any]")
@@ -137,6 +139,11 @@ class PlanFlags:
     allow_empty: bool
     allow_commands: bool
     rotate_passwords: bool
+    trust: Trust | None
+
+    def loading(self, server: ServerFlags, to_email: str | None = None) -> LoadOptions:
+        """What of them is about the YAML."""
+        return LoadOptions(only=Globs(self.only), allow_commands=self.allow_commands, url=server.url, to_email=to_email)
 
     def options(self, test: str | None = None, to_email: str | None = None) -> PlanOptions:
         """The same, as the planner takes it."""
@@ -149,6 +156,7 @@ class PlanFlags:
             only=Globs(self.only),
             rotate_passwords=self.rotate_passwords,
             test=TestSettings(TestWhen(test) if test else None, to_email),
+            trust=self.trust,
         )
 
 
@@ -156,6 +164,30 @@ only_option = click.option(
     "--only", multiple=True, metavar="GLOB", help="Narrow everything to these addresses; may be repeated."
 )
 allow_commands_option = click.option("--allow-commands", is_flag=True, help="Run the commands of {command: …} secrets.")
+
+
+def _read_trust(context: click.Context, _parameter: click.Parameter, name: str | None) -> Trust | None:
+    if context.resilient_parsing:
+        return None
+    if name is None:
+        name = os.environ.get("RECONCILER_TRUST")
+        if name is None:
+            return None
+    if not name:
+        # Whoever sets it wants it: a secret that is missing in CI must not switch trust off.
+        raise click.UsageError("--trust, or RECONCILER_TRUST, is empty. Name a trust file, or leave it out.")
+    from reconciler.spec.trust import read_trust
+
+    return read_trust(name)
+
+
+trust_option = click.option(
+    "--trust",
+    type=FILE_NAME,
+    callback=_read_trust,
+    metavar="FILE",
+    help="What the YAML may use, and where secrets may go; or RECONCILER_TRUST.",
+)
 
 
 def plan_options(command: Command) -> Command:
@@ -179,6 +211,7 @@ def plan_options(command: Command) -> Command:
                 is_flag=True,
                 help="Send declared passwords where the server hides the current ones.",
             ),
+            trust_option,
         ],
     )(command)
 

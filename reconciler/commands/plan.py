@@ -53,9 +53,9 @@ def plan(
     PATH is a YAML file, or a folder of them; several make one set.
     """
     keep_apart(invocation, paths, save)
-    surroundings = wiring.Surroundings(invocation.redactor)
+    surroundings = wiring.Surroundings(invocation.redactor, trust=planning.trust)
     options = planning.options()
-    desired = wiring.load(paths, options.only, surroundings, allow_commands=planning.allow_commands)
+    desired = wiring.load(paths, surroundings, planning.loading(server))
     named, connection = wiring.connect(desired.server, server, surroundings, allow_commands=planning.allow_commands)
     with wiring.reading(connection) as reader:
         found = wiring.plan(desired, reader, named, options)

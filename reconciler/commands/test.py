@@ -18,6 +18,7 @@ from reconciler.commands.options import (
     paths_argument,
     server_options,
     to_email_option,
+    trust_option,
 )
 from reconciler.commands.outputs import keep_apart
 from reconciler.errors import ExitCode
@@ -27,6 +28,7 @@ from reconciler.report.formats import RESULT_FORMATS
 
 if TYPE_CHECKING:
     from reconciler.commands.invocation import Invocation
+    from reconciler.model.trust import Trust
 
 
 @click.command(
@@ -39,6 +41,7 @@ Examples:
 @to_email_option
 @only_option
 @allow_commands_option
+@trust_option
 @parallelism_option
 @server_options
 @output_options(RESULT_FORMATS, "result")
@@ -50,6 +53,7 @@ def test(  # noqa: PLR0913 - one for each option of the command line
     to_email: str | None,
     only: tuple[str, ...],
     allow_commands: bool,
+    trust: Trust | None,
     parallelism: int,
     server: wiring.ServerFlags,
 ) -> ExitCode:
@@ -62,15 +66,16 @@ def test(  # noqa: PLR0913 - one for each option of the command line
     from reconciler.plan.trials import trials_of
 
     keep_apart(invocation, paths)
-    surroundings = wiring.Surroundings(invocation.redactor)
-    desired = wiring.load(paths, Globs(only), surroundings, allow_commands=allow_commands)
+    surroundings = wiring.Surroundings(invocation.redactor, trust=trust)
+    loading = wiring.LoadOptions(only=Globs(only), allow_commands=allow_commands, url=server.url, to_email=to_email)
+    desired = wiring.load(paths, surroundings, loading)
     named, connection = wiring.connect(
         desired.server, server, surroundings, allow_commands=allow_commands, parallelism=parallelism
     )
     invocation.server = named
     started_at = datetime.now(UTC)
     with wiring.writing(connection) as writer:
-        trials = trials_of(desired, writer.list_accounts(), only=Globs(only), to_email=to_email)
+        trials = trials_of(desired, writer.list_accounts(), loading.only, to_email=to_email, trust=trust)
         with interruptible(surroundings.stop, invocation) as interruption:
             invocation.acted = True
             outcomes = attempt_all(

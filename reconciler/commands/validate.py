@@ -6,14 +6,16 @@ from typing import TYPE_CHECKING
 
 import click
 
+from reconciler import wiring
 from reconciler.commands.documents import show_validation
-from reconciler.commands.options import output_options, paths_argument
+from reconciler.commands.options import output_options, paths_argument, trust_option
 from reconciler.commands.outputs import keep_apart
 from reconciler.errors import ExitCode
 from reconciler.report.formats import VALIDATION_FORMATS
 
 if TYPE_CHECKING:
     from reconciler.commands.invocation import Invocation
+    from reconciler.model.trust import Trust
 
 
 @click.command(
@@ -23,15 +25,14 @@ Examples:
   reconciler validate accounts/ -f github"""
 )
 @paths_argument
+@trust_option
 @output_options(VALIDATION_FORMATS, "validation")
 @click.pass_obj
-def validate(invocation: Invocation, *, paths: tuple[str, ...]) -> ExitCode:
+def validate(invocation: Invocation, *, paths: tuple[str, ...], trust: Trust | None) -> ExitCode:
     """Check the YAML. Needs no server and no secret.
 
     PATH is a YAML file, or a folder of them; several make one set.
     """
     keep_apart(invocation, paths)
-    from reconciler.spec.desired import read_desired
-
-    show_validation(invocation, read_desired(paths))
+    show_validation(invocation, wiring.check(paths, wiring.Surroundings(invocation.redactor, trust=trust)))
     return ExitCode.OK

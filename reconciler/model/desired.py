@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 from reconciler.model.account import glob_forms, identity, readable
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from reconciler.errors import Problem
     from reconciler.model.account import Account
     from reconciler.model.secret import Secret, SecretReference
@@ -55,6 +57,10 @@ class DeleteLimit:
         if self.amount > 0 and deletes < 2:  # noqa: PLR2004 - "two or more" is the rule itself
             return True
         return deletes * 100 <= self.amount * managed if self.percent else deletes <= self.amount
+
+    def exceeds(self, other: DeleteLimit) -> bool:
+        """Whether this allows more than ``other``, for certain: a number and a percentage only compare in a plan."""
+        return self.percent == other.percent and self.amount > other.amount
 
     def __str__(self) -> str:
         return f"{self.amount}%" if self.percent else str(self.amount)
@@ -168,9 +174,14 @@ class ServerSpec:
 
 @dataclass(frozen=True, slots=True)
 class Desired:
-    """The whole declared set for one server."""
+    """The whole declared set for one server.
+
+    Attributes:
+        settings: In which file each setting of ``server`` and ``policy`` stands, by its path.
+    """
 
     accounts: tuple[DesiredAccount, ...]
     policy: Policy = Policy()
     server: ServerSpec = ServerSpec()
     warnings: tuple[Problem, ...] = field(default=())
+    settings: Mapping[tuple[str | int, ...], str] = field(default_factory=dict, compare=False)

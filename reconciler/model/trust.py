@@ -18,6 +18,8 @@ from reconciler.model.desired import NO_GLOBS, DeleteLimit, Globs
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from reconciler.model.account import Fields
+
 PROVIDERS: Final = {"gmail": "smtp.gmail.com", "outlook": "smtp.office365.com"}
 """Where accounts of a service other than ``other`` log in."""
 
@@ -75,16 +77,19 @@ class Trust:
         """
         return any(True for _ in self._servers(url))
 
-    def lists_variable(self, url: str, name: str) -> bool:
-        """Whether a reference for the server at ``url`` may name the variable."""
+    def lists_variable(self, url: str | None, name: str) -> bool:
+        """Whether a reference for the server at ``url`` may name the variable; ``None`` is any listed server."""
         return any(_matches(pattern, name) for server in self._servers(url) for pattern in server.env)
 
-    def files(self, url: str, name: str) -> tuple[str, ...]:
+    def files(self, url: str | None, name: str) -> tuple[str, ...]:
         """The patterns of the files that references for the server at ``url`` may name.
 
-        A name that could lead elsewhere in the file system takes the place of no ``${name}``.
+        A name that could lead elsewhere in the file system takes the place of no ``${name}``. While the server is not
+        known (``None``), neither is its name, and any will do.
         """
         patterns = (pattern for server in self._servers(url) for pattern in server.files)
+        if url is None and not name:
+            return tuple(pattern.replace("${name}", "*") for pattern in patterns)
         if _NAME.fullmatch(name):
             return tuple(pattern.replace("${name}", name) for pattern in patterns)
         return tuple(pattern for pattern in patterns if "${name}" not in pattern)
@@ -107,8 +112,16 @@ class Trust:
         """Whether test mails may go to the address."""
         return address in self.recipients
 
-    def _servers(self, url: str) -> Iterator[TrustedServer]:
-        return (server for server in self.servers if _is_at(server.url, url))
+    def _servers(self, url: str | None) -> Iterator[TrustedServer]:
+        return (server for server in self.servers if url is None or _is_at(server.url, url))
+
+
+def smtp_servers_of(fields: Fields) -> Iterator[tuple[str, str]]:
+    """Where an account logs in, each with the field that says so. The service's own server may win, or may not."""
+    if provider := PROVIDERS.get(str(fields.get("service"))):
+        yield "service", provider
+    if host := fields.get("smtp_server"):
+        yield "smtp_server", str(host)
 
 
 def is_url_pattern(text: str) -> bool:

@@ -11,7 +11,13 @@ from reconciler.model.account import NEW_ACCOUNT
 from reconciler.model.change import Action, Change, Counts, Plan
 from reconciler.model.desired import NO_GLOBS, NO_TEST, Globs, TestWhen
 from reconciler.model.secret import UNKNOWN
-from reconciler.plan.checks import identity_problems, password_problems, taken_addresses, test_problems
+from reconciler.plan.checks import (
+    destination_problems,
+    identity_problems,
+    password_problems,
+    taken_addresses,
+    test_problems,
+)
 from reconciler.plan.fields import changes_of, differing, towards
 from reconciler.plan.guard import refusals
 from reconciler.plan.labels import labelled
@@ -32,6 +38,7 @@ if TYPE_CHECKING:
     from reconciler.model.account import Account
     from reconciler.model.change import FieldChange, Server, Step
     from reconciler.model.desired import DeleteLimit, Desired, DesiredAccount, Policy, TestSettings
+    from reconciler.model.trust import Trust
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +48,7 @@ class PlanOptions:
     Attributes:
         only: Addresses to which everything is narrowed; empty for all.
         rotate_passwords: Send declared passwords where the server hides the current ones.
+        trust: Where accounts with passwords may log in, and what limits the policy; ``None`` without a trust file.
     """
 
     prune: bool | None = None
@@ -49,6 +57,7 @@ class PlanOptions:
     only: Globs = NO_GLOBS
     rotate_passwords: bool = False
     test: TestSettings = NO_TEST
+    trust: Trust | None = None
 
 
 def in_scope(desired: DesiredAccount, only: Globs) -> bool:
@@ -78,6 +87,8 @@ class _Builder:
         self.current = sorted(current, key=lambda account: (account.key, account.id or 0))
         self.policy: Policy = desired.policy
         self.options = options
+        always = options.trust.limits.protect.patterns if options.trust else ()
+        self.protect = Globs((*self.policy.protect.patterns, *always)) if always else self.policy.protect
         self.prune = self.policy.prune if options.prune is None else options.prune
         self.changes: list[Change] = []
         self.unchanged: list[Account] = []
@@ -116,10 +127,17 @@ class _Builder:
             refusals=refusals(
                 deletes=deletes,
                 managed=len(managed),
-                limit=self.options.max_deletes or self.policy.max_deletes,
+                limits=self._delete_limits(),
                 allow_empty=self.options.allow_empty,
             ),
         )
+
+    def _delete_limits(self) -> tuple[DeleteLimit, ...]:
+        if self.options.max_deletes:
+            return (self.options.max_deletes,)
+        trust = self.options.trust
+        capped = trust.limits.max_deletes if trust else None
+        return (self.policy.max_deletes, capped) if capped else (self.policy.max_deletes,)
 
     def _arranged(self) -> tuple[Step, ...]:
         """The steps of the changes, which get their labels, and are checked against each other and what stays."""
@@ -178,6 +196,7 @@ class _Builder:
             found = changes_of(current.fields, managed, [*(change.field for change in found), "password"])
         after = towards(current, managed) if found or hidden else current
         self.errors += password_problems(pair.desired, current, after, found)
+        self._check_destination(pair.desired, after)
         if not found:
             self.hidden += hidden
             self.unchanged.append(current)
@@ -208,6 +227,7 @@ class _Builder:
     def _plan_create(self, desired: DesiredAccount) -> None:
         account = NEW_ACCOUNT.overlaid(desired.account.fields)
         self.errors += password_problems(desired, None, account, ())
+        self._check_destination(desired, account)
         self._add(
             Change(
                 action=Action.CREATE,
@@ -224,10 +244,14 @@ class _Builder:
             )
         )
 
+    def _check_destination(self, desired: DesiredAccount, after: Account) -> None:
+        if self.options.trust:
+            self.errors += destination_problems(desired, after.fields, self.options.trust)
+
     def _plan_undeclared(self, account: Account) -> None:
         if self.options.only and account.email not in self.options.only:
             self._keep(account, "unmanaged")
-        elif glob := self.policy.protect.match(account.email):
+        elif glob := self.protect.match(account.email):
             self._keep(account, "protected")
             self.warnings.append(
                 Problem(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from reconciler.errors import Problem
 from reconciler.model.account import DESTINATION
 from reconciler.model.secret import UNKNOWN
+from reconciler.model.trust import smtp_servers_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from reconciler.model.account import Account, Fields
     from reconciler.model.change import Change, FieldChange
     from reconciler.model.desired import DesiredAccount, Origin
+    from reconciler.model.trust import Trust
 
 
 def password_problems(
@@ -65,6 +67,24 @@ def password_problems(
             )
         )
     return found
+
+
+def destination_problems(desired: DesiredAccount, after: Fields, trust: Trust) -> list[Problem]:
+    """Why an account as planned must not log in where it would, values that are on the server already included."""
+    password = after.get("password")
+    if not password or (password is UNKNOWN and after.get("has_auth") is False):
+        return []
+    return [
+        problem_at(
+            desired,
+            "not_trusted",
+            f"{desired.account.email} has a password and would log in at {host!r} ({field}), which is not listed in"
+            f" {trust.file}",
+            "list the SMTP server in the trust file if this is meant, or declare another one",
+        )
+        for field, host in smtp_servers_of(after)
+        if not trust.lists_smtp_server(host)
+    ]
 
 
 def loses_password(after: Account, managed: Fields) -> bool:

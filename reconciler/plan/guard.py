@@ -7,16 +7,18 @@ from typing import TYPE_CHECKING
 from reconciler.errors import Problem
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from reconciler.model.desired import DeleteLimit
 
 
-def refusals(*, deletes: int, managed: int, limit: DeleteLimit, allow_empty: bool) -> tuple[Problem, ...]:
+def refusals(*, deletes: int, managed: int, limits: Sequence[DeleteLimit], allow_empty: bool) -> tuple[Problem, ...]:
     """Why a plan must not be applied.
 
     Args:
         deletes: How many accounts the plan deletes.
         managed: How many accounts the server holds, without the ignored ones.
-        limit: The most that one run may delete.
+        limits: The most that one run may delete; all of them hold.
         allow_empty: Whether deleting every account was asked for.
     """
     found = []
@@ -28,7 +30,8 @@ def refusals(*, deletes: int, managed: int, limit: DeleteLimit, allow_empty: boo
                 hint="check that the right files and the right server are meant; `--allow-empty` permits it",
             )
         )
-    if not limit.allows(deletes, managed):
+    limit = next((one for one in limits if not one.allows(deletes, managed)), None)
+    if limit:
         found.append(
             Problem(
                 kind="guard_max_deletes",

@@ -10,7 +10,7 @@ from reconciler.model.account import NEW_ACCOUNT, identity, label
 from reconciler.model.desired import TestSettings
 from reconciler.model.trial import Trial
 from reconciler.plan.builder import in_scope
-from reconciler.plan.checks import identity_problems, password_problems, test_problems
+from reconciler.plan.checks import destination_problems, identity_problems, password_problems, test_problems
 from reconciler.plan.fields import differing, towards
 from reconciler.plan.matching import match
 
@@ -20,10 +20,18 @@ if TYPE_CHECKING:
     from reconciler.errors import Problem
     from reconciler.model.account import Account
     from reconciler.model.desired import Desired, Globs
+    from reconciler.model.trust import Trust
     from reconciler.plan.matching import Pair
 
 
-def trials_of(desired: Desired, current: Sequence[Account], *, only: Globs, to_email: str | None) -> tuple[Trial, ...]:
+def trials_of(
+    desired: Desired,
+    current: Sequence[Account],
+    only: Globs,
+    *,
+    to_email: str | None = None,
+    trust: Trust | None = None,
+) -> tuple[Trial, ...]:
     """The declared accounts in scope as they will be, sorted by address.
 
     Args:
@@ -31,6 +39,7 @@ def trials_of(desired: Desired, current: Sequence[Account], *, only: Globs, to_e
         current: What the server holds; fills in what the declaration leaves open.
         only: Narrows the accounts.
         to_email: Where mails go, over what the YAML says.
+        trust: What is allowed; ``None`` without a trust file.
 
     Raises:
         PlanError: Where an account is ambiguous, has no address to send to, or must not be tried because its stored
@@ -52,6 +61,8 @@ def trials_of(desired: Desired, current: Sequence[Account], *, only: Globs, to_e
             trial, found = _trial(pair, to, ambiguous=addresses[one.account.key] > 1)
             trials.append(trial)
             problems += found
+            if trust:
+                problems += destination_problems(one, trial.fields, trust)
             if not to:
                 unaddressed.append(one)
     problems += test_problems(unaddressed)

@@ -13,6 +13,7 @@ from reconciler.spec.values import BadValueError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pydantic import BaseModel
     from pydantic_core import ErrorDetails
 
     from reconciler.spec.files import Source
@@ -66,9 +67,17 @@ def _unknown_key(_error: ErrorDetails, path: Path) -> Words:
     place = _names(path[:-1])
     if place == ("defaults",) and key in _ACCOUNT_ONLY:
         return "unknown_key", f'"{key}" has no default: it belongs to a single account', "move it into the account"
-    known = list(SHAPE[place].model_fields)
+    known = list(_model_at(place).model_fields)
     name = "unknown key" if is_secret(place) else f'unknown key "{shown_key(key)}"'
     return "unknown_key", name, suggestion(key, known) or f"known here: {', '.join(known)}"
+
+
+def _model_at(place: tuple[str, ...]) -> type[BaseModel]:
+    if place in SHAPE:
+        return SHAPE[place]
+    from reconciler.spec.trust_document import TRUST_SHAPE
+
+    return TRUST_SHAPE[place]
 
 
 def suggestion(found: str, known: list[str]) -> str:

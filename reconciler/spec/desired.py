@@ -70,6 +70,7 @@ def _combined(sheets: Sequence[Sheet], problems: list[Problem], warnings: Sequen
         policy,
         merge.server(settings),
         tuple(sorted([*warnings, *_warnings(sheets, accounts)], key=_by_place)),
+        merge.files_of(sheets),
     )
 
 

@@ -32,7 +32,7 @@ MaxDeletes: TypeAlias = Annotated[
         }
     ),
 ]
-_Version: TypeAlias = Annotated[
+Version: TypeAlias = Annotated[
     Literal[1], PlainValidator(values.version), WithJsonSchema({"const": 1, "type": "integer"})
 ]
 
@@ -158,7 +158,7 @@ class PolicyEntry(_Model):
 class Document(_Model):
     """The email accounts of a server, as they should be."""
 
-    version: _Version = Field(title="Version", description="Version of this format: 1.")
+    version: Version = Field(title="Version", description="Version of this format: 1.")
     server: ServerEntry = Field(ServerEntry(), title="Server", description="Which server; optional.")
     policy: PolicyEntry = Field(PolicyEntry(), title="Policy", description="How the set is to be treated.")
     defaults: AccountFields = Field(AccountFields(), title="Defaults", description="Merged under every account.")

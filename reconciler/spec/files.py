@@ -92,6 +92,10 @@ class Locations:
         elif is_below(real := os.path.realpath(path), parent):
             self._roots.append(real)
 
+    def hold(self, real: str) -> bool:
+        """Whether a resolved path is below any of them."""
+        return any(is_below(real, root) for root in self._roots)
+
     def refusal(self, name: str) -> Problem | None:
         """Why a file or folder must not be read, if it must not."""
         try:
@@ -100,7 +104,7 @@ class Locations:
             return None  # opening it says why
         if system := system_folder(real):
             message, hint = f"nothing below {system} is read", "name a regular file"
-        elif not any(is_below(real, root) for root in self._roots):
+        elif not self.hold(real):
             message = f"this link leads to {real}, outside the given paths and the working directory"
             hint = "name that path itself, or replace the link with what it leads to"
         else:

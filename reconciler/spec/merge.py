@@ -47,6 +47,11 @@ def merged(sheets: Sequence[Sheet]) -> tuple[Settings, list[Issue]]:
     return {path: value for path, (_, value) in said.items()}, several or issues
 
 
+def files_of(sheets: Sequence[Sheet]) -> dict[Path, str]:
+    """In which file each setting stands; the first one, if several say it."""
+    return {path: sheet.source.name for sheet in reversed(sheets) for path in _settings(sheet)}
+
+
 def lone_auth(sheet: Sheet) -> Issue | None:
     """A warning where a file has credentials that belong to no server, and are therefore not used."""
     server = sheet.block("server")

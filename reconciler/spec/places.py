@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 from reconciler.errors import Problem
@@ -42,21 +41,36 @@ def located(issues: Sequence[Issue], irregular: Iterable[Source]) -> list[Proble
     return irregularities + kept
 
 
-def places_of(file: str, paths: Collection[Path]) -> dict[Path, Place]:
-    """Where nodes are in a file that was read before; empty where it can no longer be read."""
-    if not os.path.isfile(file):  # noqa: PTH113 - a pipe would be waited for
-        return {}
+def places_of(
+    file: str, paths: Collection[Path], in_entries: Collection[tuple[Place | None, Path]] = ()
+) -> dict[Path | tuple[Place | None, Path], Place]:
+    """Where nodes are in a file that was read before; empty if it can no longer be read.
+
+    Args:
+        file: The YAML file.
+        paths: Nodes, from the document on.
+        in_entries: Nodes of entries of ``accounts``: where the entry starts, and the way from there. What the entry
+            does not say is looked for in the defaults.
+    """
     from reconciler.spec.survey import survey
 
     outcome = read_file(file)
     if not isinstance(outcome, Source):
         return {}
     try:
-        load(outcome.data)
-        found = survey(outcome, paths, thorough=False)
+        items = load(outcome.data).items.get("accounts", ())
+        index = {place: number for number, place in enumerate(items)} if in_entries else {}
+        own = {one: ("accounts", index[one[0]], *one[1]) for one in in_entries if one[0] in index}
+        defaults = {("defaults", *path) for _, path in in_entries}
+        found = survey(outcome, {*paths, *own.values(), *defaults}, thorough=False)
     except UnreadableError:
         return {}
-    return {path: found.place(path) for path in paths}
+    places: dict[Path | tuple[Place | None, Path], Place] = {path: found.place(path) for path in paths}
+    for one in in_entries:
+        said = next((path for path in (own.get(one, ()), ("defaults", *one[1])) if path in found.values), None)
+        if said:
+            places[one] = found.values[said]
+    return places
 
 
 def _problem(issue: Issue, surveys: dict[Source, Survey]) -> Problem:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
@@ -13,6 +15,9 @@ Kind: TypeAlias = Literal["env", "file", "command"]
 
 _KINDS: Final[tuple[Kind, ...]] = ("env", "file", "command")
 _HINT: Final = "write {env: NAME}, {file: path} or {command: [program, argument]}"
+
+_BOM: Final = "\ufeff"
+_LINE_BREAK: Final = re.compile("[\n\r\x85\u2028\u2029]")
 
 SECRET_SCHEMA: Final[dict[str, object]] = {
     "anyOf": [
@@ -88,6 +93,29 @@ class Reference:
         return SecretReference(self.kind, self.target, file, path)
 
 
+def secret_text(text: str) -> str:
+    """The secret in a variable, a file, the output of a command, or a YAML text: without one final line ending.
+
+    Raises:
+        BadValueError: What is left cannot be a secret: a second line, a byte order mark, another control character. The
+            message fits behind the name of the place, and shows nothing of the text.
+    """
+    bare = text.removesuffix("\n").removesuffix("\r")
+    if bare.isprintable():
+        return bare
+    if not is_unicode(bare):
+        raise BadValueError("is not valid Unicode", "save it as UTF-8")
+    if _BOM in bare:
+        raise BadValueError("holds a byte order mark, which is not part of a secret", "save it as UTF-8 without BOM")
+    if _LINE_BREAK.search(bare):
+        raise BadValueError("has more than one line, and a secret has one", "leave nothing but the secret in it")
+    found = next((character for character in bare if unicodedata.category(character) == "Cc"), None)
+    if found is not None:
+        message = f"holds a control character (U+{ord(found):04X}), which is not part of a secret"
+        raise BadValueError(message, "leave nothing but the secret in it")
+    return bare
+
+
 def secret(value: object) -> Secret | Reference:
     """Reads a secret's literal or reference.
 
@@ -104,11 +132,13 @@ def secret(value: object) -> Secret | Reference:
 
 
 def _literal(text: str) -> Secret:
-    if not text:
+    try:
+        bare = secret_text(text)
+    except BadValueError as error:
+        raise BadValueError(f"the secret {error.message}", error.hint) from None
+    if not bare:
         raise BadValueError("a secret cannot be empty", "write null to clear it, or leave the key out")
-    if not is_unicode(text):
-        raise BadValueError("a secret has to be valid Unicode")
-    return Secret(text)
+    return Secret(bare)
 
 
 def _reference(value: dict[str, object]) -> Reference:

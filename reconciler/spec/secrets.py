@@ -13,15 +13,17 @@ from reconciler.model.desired import AccessToken, Credentials, DesiredAccount, L
 from reconciler.model.secret import Secret, SecretReference
 from reconciler.spec.commands import COMMAND_TIMEOUT, CommandError, Commands
 from reconciler.spec.places import places_of
+from reconciler.spec.references import secret_text
+from reconciler.spec.regular_file import NotRegularError, TooLargeError, read_regular
 from reconciler.spec.shown import escaped
-from reconciler.spec.values import is_unicode
+from reconciler.spec.values import BadValueError, is_own
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from reconciler.spec.issues import Place
 
-_LARGEST_FILE: Final = 1024 * 1024
+_LARGEST_FILE: Final = 64 * 1024
 _WORKERS: Final = 8
 
 
@@ -102,7 +104,9 @@ class _Resolver:
     def __init__(self, environ: Mapping[str, str], *, allow_commands: bool, command_timeout: float) -> None:
         self._environ = environ
         self._allow_commands = allow_commands
-        self._commands = Commands(environ, command_timeout)
+        # What a pull request can run must not see our own credentials.
+        own = {name: value for name, value in environ.items() if not is_own(name)}
+        self._commands = Commands(own, command_timeout)
 
     def secrets(self, references: Sequence[SecretReference], holders: Sequence[DesiredAccount] = ()) -> list[Secret]:
         """The secret of every reference, distinct commands in parallel.
@@ -157,10 +161,7 @@ class _Resolver:
         name = reference.target[0]
         if name not in self._environ:
             return _Failure("secret_unset", "the variable is not set", f"set {escaped(name)} in the environment")
-        value = self._environ[name]
-        if is_unicode(value):
-            return value
-        return _Failure("secret_unset", "the variable is not valid UTF-8", f"set {escaped(name)} anew")
+        return _bare(self._environ[name], "the variable")
 
     def _output(self, reference: SecretReference) -> str | _Failure:
         if not self._allow_commands:
@@ -174,24 +175,36 @@ class _Resolver:
 
 
 def _content(reference: SecretReference) -> str | _Failure:
-    path = os.path.join(_folder(reference), reference.target[0])  # noqa: PTH118 - one style with _folder
+    path = path_of(reference)
     try:
-        with open(path, "rb") as stream:  # noqa: PTH123 - as above
-            data = stream.read(_LARGEST_FILE + 1)
+        data = read_regular(path, _LARGEST_FILE)
+    except NotRegularError:
+        return _Failure("secret_file", "this is not a regular file", "name a file; a pipe or a device may never end")
+    except TooLargeError:
+        return _Failure("secret_file", "the file is larger than 64 KiB", "is this the file you mean?")
     except OSError as error:
         hint = "the path is relative to the YAML file; check it and its permissions"
         return _Failure("secret_file", f"the file cannot be read: {error.strerror}", hint)
-    if len(data) > _LARGEST_FILE:
-        return _Failure("secret_file", "the file is larger than 1 MiB", "is this the file you mean?")
     return _decoded(data, "secret_file", "the file")
 
 
 def _decoded(data: bytes, kind: str, what: str) -> str | _Failure:
     try:
-        text = data.decode()
+        return _bare(data.decode(), what)
     except UnicodeDecodeError:
-        return _Failure(kind, f"{what} is not valid UTF-8", "a secret is text")
-    return text.removesuffix("\n").removesuffix("\r") if text.endswith("\n") else text
+        return _Failure(kind, f"{what} is not valid UTF-8", "a secret is text; save it as UTF-8")
+
+
+def _bare(text: str, what: str) -> str | _Failure:
+    try:
+        return secret_text(text)
+    except BadValueError as error:
+        return _Failure("bad_secret", f"{what} {error.message}", error.hint)
+
+
+def path_of(reference: SecretReference) -> str:
+    """The path that a ``file`` reference names: relative to the YAML file that holds it."""
+    return os.path.join(_folder(reference), reference.target[0])  # noqa: PTH118 - one style with _folder
 
 
 def _folder(reference: SecretReference) -> str:

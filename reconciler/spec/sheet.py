@@ -77,15 +77,7 @@ def read_sheet(source: Source) -> Sheet | Problem | None:
     try:
         loaded = load(source.data)
     except UnreadableError as failure:
-        place = failure.place
-        return Problem(
-            kind=failure.kind,
-            message=failure.message,
-            hint=failure.hint,
-            file=source.name,
-            line=place.line if place else None,
-            column=place.column if place else None,
-        )
+        return unreadable_problem(failure, source.name)
     kind = own_document(loaded.value)
     return _not_a_manifest(source, kind) if kind else _checked(source, loaded)
 
@@ -95,6 +87,19 @@ def _not_a_manifest(source: Source, kind: str) -> Problem | None:
         return None
     message, hint = f"this is {kind} of reconciler, and declares no accounts", "name the YAML with the accounts"
     return Problem(kind="not_a_manifest", message=message, hint=hint, file=source.name)
+
+
+def unreadable_problem(failure: UnreadableError, file: str) -> Problem:
+    """The problem of a file that cannot be read as YAML."""
+    place = failure.place
+    return Problem(
+        kind=failure.kind,
+        message=failure.message,
+        hint=failure.hint,
+        file=file,
+        line=place.line if place else None,
+        column=place.column if place else None,
+    )
 
 
 def _checked(source: Source, loaded: Loaded) -> Sheet:

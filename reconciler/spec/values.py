@@ -106,6 +106,11 @@ def environment_name(text: str) -> str:
     raise BadValueError("env takes the name of a variable", "letters, digits and _ only, without a $")
 
 
+def is_own(variable: str) -> bool:
+    """Whether a variable is one of this program's own, such as ``RECONCILER_REFRESH_TOKEN``."""
+    return variable.upper().startswith("RECONCILER_")
+
+
 def argument(text: str) -> str:
     """A file name or a command's argument."""
     if "\0" in text or not is_unicode(text):

@@ -11,7 +11,6 @@ from reconciler.apply.executor import ApplyOptions, execute
 from reconciler.commands.progress import Silence
 from reconciler.errors import ApiError
 from reconciler.model.change import Action
-from reconciler.model.desired import Globs
 from reconciler.model.outcome import Outcome, Status
 from reconciler.model.redaction import Redactor
 from reconciler.plan.builder import PlanOptions
@@ -204,7 +203,7 @@ def run(
     """Plans and, unless ``dry``, applies, like the command, but with short pauses."""
     environ = {"RECONCILER_URL": url, **TOKEN, **SECRETS}
     surroundings = wiring.Surroundings(Redactor(), environ=environ, stop=Hurried(times_faster))
-    desired: Desired = wiring.load([path], Globs(()), surroundings, allow_commands=False)
+    desired: Desired = wiring.load([path], surroundings, wiring.LoadOptions())
     flags = wiring.ServerFlags(timeout=timeout)
     server, connection = wiring.connect(desired.server, flags, surroundings, parallelism=parallelism)
     try:

@@ -12,7 +12,7 @@ PERCENT = DeleteLimit(30, percent=True)
 
 
 def kinds(deletes: int, managed: int, limit: DeleteLimit = PERCENT, *, allow_empty: bool = False) -> list[str]:
-    return [one.kind for one in refusals(deletes=deletes, managed=managed, limit=limit, allow_empty=allow_empty)]
+    return [one.kind for one in refusals(deletes=deletes, managed=managed, limits=[limit], allow_empty=allow_empty)]
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_deleting_everything_can_be_allowed() -> None:
 
 
 def test_a_refusal_says_the_numbers_and_the_way_out() -> None:
-    (refusal,) = refusals(deletes=4, managed=10, limit=PERCENT, allow_empty=False)
+    (refusal,) = refusals(deletes=4, managed=10, limits=[PERCENT], allow_empty=False)
     assert refusal.message == "the plan deletes 4 of 10 accounts; the limit is 30%"
     assert refusal.hint.endswith("`--max-deletes 4` permits it for this run")
 
