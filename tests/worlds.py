@@ -21,7 +21,19 @@ if TYPE_CHECKING:
 settings.register_profile("bounded", max_examples=60, deadline=None)
 settings.register_profile("thorough", max_examples=2000, deadline=None)
 BOUNDED = settings(settings.get_profile(os.environ.get("PROPERTY_PROFILE", "bounded")))
-ADDRESSES = [f"{name}@example.com" for name in "abcdef"]
+SPELLINGS = {
+    "a@example.com": ("a@example.com", "A@Example.COM"),
+    "b@bücher.example": ("b@bücher.example", "b@xn--bcher-kva.example", "B@BU\u0308CHER.Example"),
+    "caf\u00e9@example.com": ("caf\u00e9@example.com", "cafe\u0301@example.com", "CAFE\u0301@example.com"),
+    "straße@example.com": ("straße@example.com", "Straße@EXAMPLE.com"),
+    "strasse@example.com": ("strasse@example.com", "STRASSE@example.com"),
+    "f@example.com": ("f@example.com",),
+}
+"""Six mailboxes, and the spellings of each address. In upper case, the fourth and the fifth look the same."""
+ADDRESSES = list(SPELLINGS)
+_MAILBOXES = {
+    form: address for address, written in SPELLINGS.items() for text in written for form in (text, text.lower())
+}
 NAMES = ["Alerts", "Backup", "Certs", "Desk", "Events", "Fax"]
 KEPT = Policy(protect=Globs(("p-*",)), ignore=Globs(("i-*",)))
 
@@ -92,6 +104,16 @@ def faults() -> SearchStrategy[Fault]:
     return certain | unclear
 
 
+def mailbox(address: str) -> str:
+    """The one in ``ADDRESSES`` that is meant, without a prefix."""
+    return _MAILBOXES[address.removeprefix("p-").removeprefix("i-")]
+
+
+def spellings(address: str) -> SearchStrategy[str]:
+    """Ways to write an address."""
+    return st.sampled_from(SPELLINGS[mailbox(address)])
+
+
 def _held(draw: DrawFn) -> tuple[Account, ...]:
     prefixes = st.sampled_from(["", "", "", "p-", "i-"])
     addresses = draw(st.lists(st.sampled_from(ADDRESSES), unique=True))
@@ -100,7 +122,7 @@ def _held(draw: DrawFn) -> tuple[Account, ...]:
     accounts = []
     for index, (address, name) in enumerate(zip(addresses, names, strict=False)):
         fields = draw(fields_of())
-        email = draw(prefixes) + address
+        email = draw(prefixes) + draw(spellings(address))
         accounts.append(
             Account({**BLANK, **fields, "email": email, "name": name, "default": index == default}, index + 1)
         )
@@ -121,15 +143,15 @@ def declarations(draw: DrawFn, held: tuple[Account, ...]) -> Desired:
     declared: list[DesiredAccount] = []
     taken: set[str] = set()
     for index, source in enumerate(sources):
-        email = source.email if source and draw(st.booleans()) else next(goals, None)
-        if email is None or email in taken:
+        address = mailbox(source.email) if source and draw(st.booleans()) else next(goals, None)
+        if address is None or address in taken:
             continue
-        taken.add(email)
-        how = draw(st.sampled_from(["pin", "rename"])) if source and source.email != email else ""
-        fields = {**draw(fields_of()), "email": email, "name": next(names)}
+        taken.add(address)
+        how = draw(st.sampled_from(["pin", "rename"])) if source and mailbox(source.email) != address else ""
+        fields = {**draw(fields_of()), "email": draw(spellings(address)), "name": next(names)}
         if default is not None:
             fields["default"] = index == default
         pin = source.id if source and how == "pin" else None
-        former = source.email if source and how == "rename" else None
+        former = draw(spellings(source.email)) if source and how == "rename" else None
         declared.append(DesiredAccount(Account(fields, pin), Origin("a.yaml", index + 1, 1), former))
     return Desired(tuple(declared), KEPT)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
 from reconciler.apply.executor import ApplyOptions, execute
-from reconciler.model.account import Account, Fields
+from reconciler.model.account import Account, Fields, identity
 from reconciler.model.change import Action, Plan
 from reconciler.model.desired import DeleteLimit, Desired, Globs
 from reconciler.model.outcome import Outcome, Status
@@ -22,7 +22,7 @@ from tests.apply.hosts import Disturbed, Host, InMemory, OverHttp
 from tests.apply.runs import AT_ONCE, Listening
 from tests.apply.truths import NOT_KEPT, STRANGER, Run
 from tests.plan.declarations import NO_LIMIT, SERVER
-from tests.worlds import ADDRESSES, BOUNDED, World, declarations, faults, worlds
+from tests.worlds import ADDRESSES, BOUNDED, World, declarations, faults, mailbox, spellings, worlds
 
 if TYPE_CHECKING:
     import random
@@ -80,9 +80,9 @@ class Life(RuleBasedStateMachine):
 
     @rule(data=st.data())
     def somebody_creates(self, data: DataObject) -> None:
-        taken = {str(fields["email"]).removeprefix("p-").removeprefix("i-") for fields in self.host.truth().values()}
+        taken = {mailbox(str(fields["email"])) for fields in self.host.truth().values()}
         if free := [address for address in ADDRESSES if address not in taken]:
-            self.create_stranger(data.draw(st.sampled_from(free)))
+            self.create_stranger(data.draw(st.sampled_from(free).flatmap(spellings)))
 
     @rule(place=st.integers(0, 9), removes=st.booleans())
     def somebody_edits(self, place: int, removes: bool) -> None:
@@ -111,7 +111,7 @@ class Life(RuleBasedStateMachine):
         if plan.applicable:
             assert limit.allows(len(deleted), len(managed))
             assert len(deleted) < max(1, len(managed))
-        assert all(not address.startswith(("p-", "i-")) for address in deleted)
+        assert all(not identity(address).startswith(("p-", "i-")) for address in deleted)
         assert not only or all(address in Globs(only) for address in deleted)
 
     @rule(
@@ -124,8 +124,10 @@ class Life(RuleBasedStateMachine):
         if not plan.applicable:
             return
         before = self.host.truth()
-        held = {fields["email"] for fields in before.values()}
-        creates = [change.address for change in plan.changes if not change.before and change.address not in held]
+        held = {Account(fields).key for fields in before.values()}
+        creates = [
+            change.address for change in plan.changes if not change.before and identity(change.address) not in held
+        ]
         if newcomer is not None and creates:
             self.create_stranger(creates[newcomer % len(creates)])
         writer = Disturbed(self.host.writer, faults=broken)

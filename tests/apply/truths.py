@@ -47,7 +47,7 @@ class Run:
     def check_nothing_is_lost_or_doubled(self) -> None:
         deleted = {change.id for change in self.plan.changes if change.action is Action.DELETE}
         assert set(self.before) - deleted - set(self.removed) <= set(self.after)
-        addresses = [str(fields["email"]).casefold() for fields in self.after.values()]
+        addresses = [Account(fields).key for fields in self.after.values()]
         assert sorted(addresses) == sorted(set(addresses))
 
     def check_report(self, outcomes: Sequence[Outcome]) -> None:
@@ -85,7 +85,7 @@ class Run:
             return
         assert change.after is not None
         new = [fields for account_id, fields in self.after.items() if account_id not in self.before]
-        mine = [fields for fields in new if str(fields["email"]).casefold() == change.after.key]
+        mine = [fields for fields in new if Account(fields).key == change.after.key]
         assert all(str(fields["name"]).startswith(STRANGER) for fields in mine)
 
     def _check_same(self, account_id: int) -> None:
