@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Literal, NoReturn, TypeVar
 
 from reconciler.errors import ApiError, NotFoundError, OutcomeUnknownError, RejectedError
@@ -33,6 +34,7 @@ class Rules:
     hidden_passwords: bool = False
     lower_case: bool = False
     fills_gmail: bool = False
+    times: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,9 @@ class FakeServer:
     def __post_init__(self) -> None:
         self._lock = threading.RLock()
         self._next_id = max(self.accounts, default=0) + 1
+        self._seconds = 0
+        if self.rules.times:
+            self.accounts = {account_id: self._changed(account) for account_id, account in self.accounts.items()}
 
     @classmethod
     def holding(cls, *accounts: Fields, rules: Rules | None = None) -> FakeServer:
@@ -169,12 +174,13 @@ class FakeServer:
         former = self._get(account.id)
         if self.rules.keep_default and former.is_default and not account.is_default:
             raise RejectedError.of("400 rule: the default account stays the default")
-        return self._answer("update", self._store(self._checked(account)))
+        updated = self._checked(account)._replace(created_at=former.created_at)
+        return self._answer("update", self._store(updated))
 
     def _delete(self, account_id: int) -> None:
-        if self.rules.keep_default and self._get(account_id).is_default:
+        if self._get(account_id).is_default and self.rules.keep_default:
             raise RejectedError.of("400 rule: the default account stays")
-        self.accounts.pop(account_id, None)
+        del self.accounts[account_id]
 
     def _test(self, fields: Fields, to_email: str) -> None:
         _refuse_unsendable(fields.values())
@@ -204,9 +210,26 @@ class FakeServer:
         if self.rules.single_default and account.is_default:
             for other in list(self.accounts.values()):
                 if other.is_default and other.id != account.id and other.id is not None:
-                    self.accounts[other.id] = other.overlaid({"default": False})
-        self.accounts[account.id] = account
+                    self.accounts[other.id] = self._changed(other.overlaid({"default": False}))
+        account = self.accounts[account.id] = self._changed(account)
         return account
+
+    def edit(self, account_id: int, **fields: Value) -> None:
+        """Somebody else changes an account."""
+        self.accounts[account_id] = self._changed(self.accounts[account_id].overlaid(fields))
+
+    def reuse(self, account_id: int, email: str) -> None:
+        """Somebody else creates an account, which gets an id that was in use before."""
+        account = Account({**BLANK, "email": email, "name": email}, account_id)
+        self.accounts[account_id] = self._changed(account)
+
+    def _changed(self, account: Account) -> Account:
+        """With the time of this change, if the server has times."""
+        if not self.rules.times:
+            return account
+        self._seconds += 1
+        now = (datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=self._seconds)).isoformat()
+        return account._replace(created_at=account.created_at or now, updated_at=now)
 
 
 BLANK: Fields = {

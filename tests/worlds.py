@@ -88,6 +88,7 @@ def worlds(draw: DrawFn, *, unique: bool = False, stubborn: bool = False) -> Wor
             hidden_passwords=st.booleans(),
             lower_case=st.booleans(),
             fills_gmail=st.just(False) if stubborn else st.booleans(),
+            times=st.booleans(),
         )
     )
     held = _held(draw)

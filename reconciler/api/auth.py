@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
     from reconciler.api.answer import Answer
     from reconciler.api.forms import WireToken
-    from reconciler.api.retry import Retry
     from reconciler.model.desired import Credentials
     from reconciler.model.redaction import Redactor
     from reconciler.model.secret import SecretReference
+    from reconciler.retry import Retry
 
 TOKEN_PATHS: Final = ("/api/v1/oauth2/token", "/api/oauth2/token")
 """Where tokens are exchanged: the vendor's page names the first, its SDK posts to the second."""
@@ -142,7 +142,7 @@ class Exchange:
 
     def _exchanged(self) -> Bearer:
         asked = self._clock()
-        token = self._retry.run(self._attempt, repeatable=lambda _: True)
+        token = self._retry.run(self._attempt)
         for value in (token["access_token"], token.get("refresh_token")):
             if value:
                 self._redactor.add(Secret(value))

@@ -80,8 +80,8 @@ def _session(connection: Connection, posts: Collection[str] | None) -> Iterator[
     from reconciler.api.auth import authority
     from reconciler.api.client import Client, Route
     from reconciler.api.origin import checked, proxy_for, tls_context
-    from reconciler.api.retry import Retry
     from reconciler.api.session import Session
+    from reconciler.retry import Retry
 
     origin = checked(connection.url, insecure_http=connection.insecure_http)
     route = Route(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from reconciler.errors import ApiError, OutcomeUnknownError, Problem
+from reconciler.errors import ApiError, OutcomeUnknownError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from reconciler.errors import Problem
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,9 +29,15 @@ class Failure:
     transient: bool = False
     after: float | None = None
 
-    def exception(self) -> ApiError:
-        """The error for a caller whose request certainly changed nothing."""
-        return self.error(self.problem)
+    def exception(self, *, writing: bool = False) -> ApiError:
+        """The error for the caller, whose request was, or was not, ``writing``."""
+        if writing and self.doubtful:
+            message = f"it is not certain whether the server did it: {self.problem.message}"
+            error: ApiError = OutcomeUnknownError(replace(self.problem, message=message))
+        else:
+            error = self.error(self.problem)
+        error.transient, error.retry_after = self.transient, self.after
+        return error
 
 
 class AttemptError(Exception):
@@ -40,16 +46,9 @@ class AttemptError(Exception):
     def __init__(self, failure: Failure) -> None:
         super().__init__(str(failure.problem))
         self.failure = failure
+        self.transient = failure.transient
+        self.retry_after = failure.after
 
 
 class UnreadableError(Exception):
     """An answer that came but makes no sense; the text says why. Never leaves this package."""
-
-
-def outcome_unknown(doubts: Sequence[Failure], last: Failure) -> OutcomeUnknownError:
-    """The error for a write of which an attempt may have taken effect, whatever its last attempt says."""
-    doubt = doubts[-1]
-    message = f"it is not certain whether the server did it: {doubt.problem.message}"
-    if last is not doubt:
-        message += f"; another attempt: {last.problem.message}"
-    return OutcomeUnknownError(Problem(kind=doubt.problem.kind, message=message, hint=last.problem.hint))

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
 from reconciler.api.completeness import check_headers, check_status
 from reconciler.api.dialect import Dialect
-from reconciler.api.failure import UnreadableError
+from reconciler.api.failure import AttemptError, Failure, UnreadableError
+from reconciler.api.mapping import described
 from reconciler.api.session import Call
-from reconciler.api.wire import read_list, read_one, to_account
-from reconciler.errors import ApiError, OutcomeUnknownError
+from reconciler.api.wire import read_list, read_one, says_no, to_account
+from reconciler.errors import Problem, RejectedError
 from reconciler.model.secret import Secret
 
 if TYPE_CHECKING:
@@ -23,6 +25,10 @@ if TYPE_CHECKING:
     from reconciler.model.redaction import Redactor
 
 ACCOUNTS: Final = "/api/email/accounts"
+_SHOWN: Final = frozenset({HTTPStatus.OK, HTTPStatus.CREATED})
+_DONE: Final = frozenset({HTTPStatus.OK, HTTPStatus.NO_CONTENT})
+_NOTHING_TO_SAY: Final = frozenset({b"", b"true", b"null"})
+"""The bodies that say that a delete or a test went well."""
 _SECRET_NAME: Final = re.compile(r"passw|pwd|senha|secret|token|key", re.IGNORECASE)
 """Of a field that this program does not know: its value goes back to the server, and may come back in an error."""
 
@@ -51,6 +57,8 @@ class ReadingGateway:
         return self._taken(wires)
 
     def _one(self, answer: Answer, account_id: int | None = None) -> Account:
+        if answer.status not in _SHOWN:
+            raise UnreadableError(f"status {answer.status} is not what this call ends with")
         wire = read_one(answer.body)
         if account_id is not None and wire["id"] != account_id:
             raise UnreadableError(f"the answer is about account {wire['id']}, not {account_id}")
@@ -84,56 +92,54 @@ class WritingGateway(ReadingGateway):
     """Implements ``AccountWriter``. Safe for threads."""
 
     def create_account(self, fields: Fields) -> Account:
-        """Creates an account, in a single attempt once the request has left.
+        """Creates an account, in a single attempt.
 
         Raises:
-            RejectedError, UnreachableError: It was certainly not created.
-            OutcomeUnknownError: It may have been, also where the answer does not show the account.
+            RejectedError, UnreachableError: The server says that it was not created, or was not asked.
+            OutcomeUnknownError: It may have been, also if the response does not show the account.
         """
-        call = Call("POST", ACCOUNTS, self._dialect.created(fields))
+        call = Call("POST", ACCOUNTS, self._dialect.created(fields), writes=True)
         return self._session.make(call, self._one)
 
     def update_account(self, account: Account) -> Account:
-        """Replaces the account ``account.id``; where the server does not answer with the account, it is read again.
+        """Replaces the account ``account.id``, in a single attempt.
 
         Raises:
-            RejectedError, UnreachableError: It was certainly not changed.
-            OutcomeUnknownError: It may have been.
+            RejectedError, UnreachableError: The server says that it was not changed, or was not asked.
+            OutcomeUnknownError: It may have been, also if the response does not show the account.
         """
         if account.id is None:
             raise TypeError("an account without an id cannot be updated")
         account_id = account.id
-        call = Call("PUT", f"{ACCOUNTS}/{account_id}", self._dialect.updated(account), on_account=True)
-        updated = self._session.make(
-            call, lambda answer: self._one(answer, account_id) if answer.body.strip() else None
-        )
-        if updated is not None:
-            return updated
-        try:
-            return self.get_account(account_id)
-        except ApiError as error:
-            raise OutcomeUnknownError(*error.problems) from None
+        body = self._dialect.updated(account)
+        call = Call("PUT", f"{ACCOUNTS}/{account_id}", body, on_account=True, writes=True)
+        return self._session.make(call, lambda answer: self._one(answer, account_id))
 
     def delete_account(self, account_id: int) -> None:
-        """Deletes an account; one that is not there (any more) counts as deleted.
+        """Deletes an account, in a single attempt.
 
         Raises:
-            RejectedError, UnreachableError: It was certainly not deleted.
-            OutcomeUnknownError: It may have been.
+            RejectedError, UnreachableError: The server says that it was not deleted, or was not asked.
+            NotFoundError: The server says that it has no such account.
+            OutcomeUnknownError: It may have been deleted, also if the response is not a documented success.
         """
-        self._session.make(Call("DELETE", f"{ACCOUNTS}/{account_id}", on_account=True), _done)
+        self._session.make(Call("DELETE", f"{ACCOUNTS}/{account_id}", on_account=True, writes=True), self._done)
 
     def test_account(self, fields: Fields, to_email: str) -> None:
-        """Has the server send a mail to ``to_email`` with the given settings; returns where it was sent.
+        """Has the server send a mail to ``to_email`` with the given settings; returns if it was sent.
 
         Raises:
-            RejectedError, UnreachableError: It was certainly not sent.
+            RejectedError, UnreachableError: The server says that it was not sent, or was not asked.
             OutcomeUnknownError: It may have been.
         """
-        self._session.make(Call("POST", f"{ACCOUNTS}/test", self._dialect.tested(fields, to_email)), _done)
+        self._session.make(Call("POST", f"{ACCOUNTS}/test", self._dialect.tested(fields, to_email)), self._done)
 
-
-def _done(answer: Answer) -> None:
-    """Accepts whatever an API may say where it has nothing to say; a log-in page is no such thing."""
-    if answer.good and answer.is_html:
-        raise UnreadableError("the answer is a page for people")
+    def _done(self, answer: Answer) -> None:
+        """Accepts what the vendor documents for a delete or a test that went well, and nothing else."""
+        if answer.status in _DONE and answer.body.strip() in _NOTHING_TO_SAY:
+            return
+        words = described(answer, self._redactor)
+        if says_no(answer.body):
+            problem = Problem(kind=RejectedError.kind, message=f"the server says no: {words}")
+            raise AttemptError(Failure(problem=problem, error=RejectedError, doubtful=False))
+        raise UnreadableError(f"the server's answer does not say that it was done: {words}")

@@ -111,12 +111,12 @@ def failure_of_status(answer: Answer, redactor: Redactor, *, on_account: bool = 
     """What an answer other than 2XX means; ``on_account`` where the request named an account."""
     status = answer.status
     if status >= 500:  # noqa: PLR2004 - 5XX
-        problem = Problem(kind="server_error", message=_message(answer, redactor), hint=_patience(answer))
+        problem = Problem(kind="server_error", message=described(answer, redactor), hint=_patience(answer))
         transient = status in {502, 503, 504}
         return Failure(problem=problem, error=ApiError, doubtful=True, transient=transient, after=retry_after(answer))
     if status == HTTPStatus.TOO_MANY_REQUESTS:
         hint = f"{_patience(answer)} A lower --parallelism may help.".strip()
-        problem = Problem(kind="too_many_requests", message=_message(answer, redactor), hint=hint)
+        problem = Problem(kind="too_many_requests", message=described(answer, redactor), hint=hint)
         return Failure(problem=problem, error=RejectedError, doubtful=False, transient=True, after=retry_after(answer))
     if status >= 400:  # noqa: PLR2004 - 4XX
         return _refusal(answer, redactor, on_account=on_account)
@@ -147,7 +147,7 @@ def _refusal(answer: Answer, redactor: Redactor, *, on_account: bool) -> Failure
             error = NotFoundError
         else:
             hint = "Is this the URL of the server's API, without a path?"
-    problem = Problem(kind=kind, message=_message(answer, redactor), hint=hint)
+    problem = Problem(kind=kind, message=described(answer, redactor), hint=hint)
     return Failure(problem=problem, error=error, doubtful=False)
 
 
@@ -188,7 +188,8 @@ _EXPLAINED = 64 * 1024
 """The largest body of a refusal that is looked into, in bytes."""
 
 
-def _message(answer: Answer, redactor: Redactor) -> str:
+def described(answer: Answer, redactor: Redactor) -> str:
+    """An answer's status and body, as a message may show it."""
     body = answer.body
     if len(body) > _EXPLAINED:
         return f"{_status(answer.status)} (with {len(body)} bytes of explanation)"

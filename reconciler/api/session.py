@@ -1,12 +1,13 @@
-"""A call to the server: authenticated, repeated where that is safe, ended in an answer or in an error that is true."""
+"""A call to the server: authenticated, repeated if it only reads, ended in a response or in an error that is true."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import threading
+from dataclasses import dataclass, replace
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from reconciler.api.failure import AttemptError, Failure, UnreadableError, outcome_unknown
+from reconciler.api.failure import AttemptError, UnreadableError
 from reconciler.api.mapping import bad_answer, failure_of_status
 
 if TYPE_CHECKING:
@@ -15,36 +16,32 @@ if TYPE_CHECKING:
     from reconciler.api.answer import Answer
     from reconciler.api.auth import Authority
     from reconciler.api.client import Client
-    from reconciler.api.retry import Retry
+    from reconciler.retry import Retry
 
 T = TypeVar("T")
-
-_REPEATABLE: Final = frozenset({"GET", "PUT", "DELETE"})
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request, as often as it has to be sent.
+    """One request.
 
     Attributes:
         on_account: The path names an account, so that 404 means that this account is not there.
+        writes: It changes accounts. Then it is sent once: whoever wants it sent again has to look at the server first,
+            because others may have changed it meanwhile.
     """
 
     method: str
     path: str
     body: bytes | None = None
     on_account: bool = False
+    writes: bool = False
 
-    def repeatable(self, failure: Failure) -> bool:
-        """Whether another attempt may follow.
 
-        Always for a call that has the same effect twice as once; otherwise only where the failed attempt had none.
-        """
-        return self.method in _REPEATABLE or not failure.doubtful
+class _Renewed(threading.local):
+    """The token that this thread got in place of one that was refused; if it is refused too, that is final."""
 
-    def done_by(self, answer: Answer) -> bool:
-        """Whether ``answer`` says that what was asked for is so."""
-        return answer.good or (self.method == "DELETE" and answer.status == HTTPStatus.NOT_FOUND)
+    generation: int | None = None
 
 
 class Session:
@@ -54,39 +51,32 @@ class Session:
         self._client = client
         self._authority = authority
         self._retry = retry
+        self._renewed = _Renewed()
 
     def make(self, call: Call, read: Callable[[Answer], T]) -> T:
         """Makes ``call`` and reads its answer.
 
         Args:
             call: What to send.
-            read: Makes the result from a good answer; raises ``UnreadableError`` where it makes no sense.
+            read: Makes the result from a good answer; raises ``UnreadableError`` if the answer is not a documented
+                success, and ``AttemptError`` if it says no.
 
         Raises:
             RejectedError: The server refused; nothing happened.
             UnreachableError: The call never got there; nothing happened.
-            OutcomeUnknownError: A write that may have taken effect in one of its attempts.
+            OutcomeUnknownError: Something other than a read, which may have taken effect.
             ApiError: Any other failure of a read.
         """
-        doubts: list[Failure] = []
-
-        def attempt(deadline: float) -> T:
-            try:
-                return self._attempt(call, read, deadline)
-            except AttemptError as error:
-                if error.failure.doubtful and call.method != "GET":
-                    doubts.append(error.failure)
-                raise
-
+        reads = call.method == "GET"
+        send = self._retry.run_or_join if reads else self._retry.once
         try:
-            return self._retry.run(attempt, repeatable=call.repeatable)
+            return send(lambda deadline: self._attempt(call, read, deadline))
         except AttemptError as error:
-            last = error.failure
-        raise outcome_unknown(doubts, last) if doubts else last.exception()
+            raise error.failure.exception(writing=not reads) from None
 
     def _attempt(self, call: Call, read: Callable[[Answer], T], deadline: float) -> T:
         answer = self._answer(call, deadline)
-        if not call.done_by(answer):
+        if not answer.good:
             raise AttemptError(failure_of_status(answer, self._client.redactor, on_account=call.on_account))
         try:
             return read(answer)
@@ -98,5 +88,10 @@ class Session:
         answer = self._client.exchange(call.method, call.path, bearer=bearer.header, body=call.body, deadline=deadline)
         if answer.status != HTTPStatus.UNAUTHORIZED or (other := self._authority.renewed(bearer)) is None:
             return answer
-        # 401 means that the request was not processed: sending it once more with a new token is safe for a create too.
+        if call.writes:
+            # The exchange of tokens took its time: the account has to be read again before the write is sent again.
+            refused = failure_of_status(answer, self._client.redactor, on_account=call.on_account)
+            is_new = self._renewed.generation == bearer.generation
+            self._renewed.generation = other.generation
+            raise AttemptError(replace(refused, transient=not is_new))
         return self._client.exchange(call.method, call.path, bearer=other.header, body=call.body, deadline=deadline)

@@ -188,5 +188,13 @@ def read_errors(body: bytes) -> tuple[VendorError, ...]:
     return tuple(error for error in errors if any(error))
 
 
+def says_no(body: bytes) -> bool:
+    """Whether the body of a call that ends without a result says that it was refused, whatever the status."""
+    found = _plain_json(body)
+    if isinstance(found, dict):
+        return found.get("success") is False or bool(found.get("errors") or found.get("error"))
+    return found is False
+
+
 def _text(value: object) -> str:
     return value if isinstance(value, str) else ""

@@ -1,23 +1,65 @@
-"""What the server has, held against what was expected and against what was sent."""
+"""What the server has, compared with what was expected and with what was sent."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+import re
+from datetime import datetime
+from typing import TYPE_CHECKING, Final
 
-from reconciler.model.account import SENSITIVE, Account, Fields, same
-from reconciler.model.secret import UNKNOWN
+from reconciler.model.account import SENSITIVE, Account, Fields, Value, same
+from reconciler.model.secret import UNKNOWN, Secret
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from reconciler.model.change import Change
+
+TIMES: Final = ("created_at", "updated_at")
+_LONGEST: Final = 80
 
 
 def moved(expected: Account, fresh: Account) -> list[str]:
-    """The fields that are not as expected; what the server hides cannot be compared."""
-    return [
+    """The fields and times that are not as expected; what the server hides or leaves out cannot be compared.
+
+    The times show what the fields do not: that a hidden password was changed, or that the id is another account's.
+    """
+    fields = [
         name
         for name in {**expected.fields, **fresh.fields}
         if not _same_or_hidden(name, expected.fields.get(name), fresh.fields.get(name))
     ]
+    return fields + [name for name in TIMES if not same_moment(getattr(expected, name), getattr(fresh, name))]
+
+
+def is_another(expected: Account, fresh: Account) -> bool:
+    """Whether an account that has the id of the expected one is another one, made later."""
+    return not same_moment(expected.created_at, fresh.created_at)
+
+
+def same_moment(one: str | None, other: str | None) -> bool:
+    """Whether two times mean the same, as far as both are known.
+
+    A server may write a time in one way in one response and in another way in the next: with milliseconds or without.
+    """
+    if one is None or other is None or one == other:
+        return True
+    try:
+        moments = [datetime.fromisoformat(text) for text in (one, other)]
+    except ValueError:
+        return False
+    if len({moment.tzinfo is None for moment in moments}) > 1:
+        return False
+    digits = min(_digits(text) for text in (one, other))
+    unit = 10 ** (6 - digits)
+    first, second = (moment.replace(microsecond=moment.microsecond // unit * unit) for moment in moments)
+    return first == second
+
+
+def _digits(text: str) -> int:
+    """How many decimals the seconds of a time have; none if all are zero, which may mean that they are unknown."""
+    found = re.search(r"[.,](\d{1,6})", text)
+    return len(found[1]) if found and found[1].strip("0") else 0
 
 
 def lost(sent: Fields, answer: Account) -> list[str]:
@@ -28,6 +70,18 @@ def lost(sent: Fields, answer: Account) -> list[str]:
         if not (name in SENSITIVE and answer.fields.get(name, UNKNOWN) is UNKNOWN)
         and not same(name, value, answer.fields.get(name))
     ]
+
+
+def shown(names: Iterable[str], account: Account) -> str:
+    """Fields with what the account has in them, for a report; a secret is only named."""
+    return ", ".join(f"{name}{_value(account.fields.get(name))}" for name in names)
+
+
+def _value(value: Value) -> str:
+    if isinstance(value, Secret) or value is UNKNOWN:
+        return ""
+    text = json.dumps(value, ensure_ascii=False)
+    return f" (it has {text if len(text) <= _LONGEST else text[:_LONGEST] + '…'})"
 
 
 def sends_unseen_password(change: Change, fresh: Account) -> bool:

@@ -8,12 +8,13 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
 from reconciler.apply.crew import Abort, Crew
-from reconciler.apply.newcomers import ADOPTION_DELAYS
+from reconciler.apply.newcomers import ADOPTION_DELAYS, Newcomers
 from reconciler.apply.result import NO_TURN, StepResult, internal_error, words
-from reconciler.apply.rollback import Rollback, Witness
+from reconciler.apply.rollback import Witness
 from reconciler.apply.write import StepWriter
 from reconciler.errors import ReconcilerError
 from reconciler.model.outcome import IN_PLACE, Outcome, Status
+from reconciler.retry import Retry
 
 if TYPE_CHECKING:
     import threading
@@ -52,6 +53,7 @@ class ApplyOptions:
         on_failure: What a failure means for the rest.
         recheck: List the accounts once before the first create, so that one that appeared since is not doubled.
         adoption_delays: Seconds before each look for an account whose creation got no clear answer.
+        timeout: Seconds that one request may take; a step may take twice that, and at least a minute.
         explain_bug: Says in the report what a bug is that ended a single step; called from several threads at once.
     """
 
@@ -59,6 +61,7 @@ class ApplyOptions:
     on_failure: OnFailure = OnFailure.CONTINUE
     recheck: bool = True
     adoption_delays: tuple[float, ...] = ADOPTION_DELAYS
+    timeout: float = 30.0
     explain_bug: Callable[[Exception], str] = internal_error
 
 
@@ -78,8 +81,14 @@ def execute(
         One outcome for each change, in the plan's order. ``Abort``, raised by a signal handler while this waits, leaves
         the steps in flight ``unknown``.
     """
-    rollback = Rollback(plan, writer, listener) if options.on_failure is OnFailure.ROLLBACK else None
-    steps = StepWriter(plan, writer, stop, rollback=rollback, recheck=options.recheck, delays=options.adoption_delays)
+    steps = StepWriter(
+        plan,
+        writer,
+        stop,
+        retry=Retry(options.timeout, stop),
+        newcomers=Newcomers(plan, writer, stop, recheck=options.recheck, delays=options.adoption_delays),
+        witness=listener if options.on_failure is OnFailure.ROLLBACK else None,
+    )
     run = _Run(plan, steps, listener, stop, options)
     run.work()
     return tuple(run.outcomes())

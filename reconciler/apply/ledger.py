@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
+from reconciler.apply.comparison import TIMES, moved
+
 if TYPE_CHECKING:
     from reconciler.model.account import Account
     from reconciler.model.change import Change
@@ -40,6 +42,19 @@ class Ledger:
         """The account as an earlier step of the change has left it."""
         with self._lock:
             return self._written.get(index)
+
+    def conflicts(self, expected: Account, fresh: Account, *, ours: bool) -> list[str]:
+        """The fields and times that somebody else changed since. What our own promotion cleared is none of them.
+
+        Where ``expected`` is the response to a write of ``ours``, a field that it lacks says nothing.
+        """
+        cleared = self.promoted and expected.is_default and fresh.fields.get("default") is False
+        return [
+            name
+            for name in moved(expected, fresh)
+            if not (cleared and name in ("default", "updated_at"))
+            and not (ours and name not in TIMES and name not in expected.fields)
+        ]
 
     @property
     def promoted(self) -> bool:

@@ -54,10 +54,16 @@ class Newcomers:
                 self._strangers = strangers
             return self._strangers.get(key, [])
 
-    def welcome(self, account: Account) -> None:
-        """Notes an account of our own making."""
+    def fresh(self, key: str) -> list[Account]:
+        """What is at an address now and was not there before. Raises ``ApiError`` if the list call fails."""
+        return self._unknown(self._server.list_accounts(), key)
+
+    def welcome(self, account: Account) -> bool:
+        """Notes an account of our own making; returns whether it is one, and not one that was there before."""
         with self._lock:
+            is_new = account.id not in self._known
             self._known.add(account.id)
+            return is_new
 
     def find(self, key: str) -> list[Account] | None:
         """Looks for a create whose answer was lost; ``None`` where the list was not to be had even once."""
@@ -69,8 +75,10 @@ class Newcomers:
             except ApiError:
                 continue
             looked = True
-            with self._lock:
-                found = [account for account in accounts if account.key == key and account.id not in self._known]
-            if found:
+            if found := self._unknown(accounts, key):
                 return found
         return [] if looked else None
+
+    def _unknown(self, accounts: Sequence[Account], key: str) -> list[Account]:
+        with self._lock:
+            return [account for account in accounts if account.key == key and account.id not in self._known]

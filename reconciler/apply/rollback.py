@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Protocol
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final, Protocol
 
-from reconciler.apply.comparison import lost, moved
-from reconciler.apply.result import words
-from reconciler.errors import ApiError, ReconcilerError, RejectedError, UnreachableError
+from reconciler.apply.changing import Delete, Update
+from reconciler.apply.comparison import lost, shown
+from reconciler.apply.cycle import NOT_KEPT, Cycle, carry_out
+from reconciler.apply.result import StepResult, words
+from reconciler.errors import ApiError, NotFoundError, ReconcilerError
 from reconciler.model.account import DESTINATION, Account, known
 from reconciler.model.change import Action, Change, Plan
 from reconciler.model.outcome import Status
@@ -15,10 +17,12 @@ from reconciler.model.secret import UNKNOWN
 from reconciler.plan.fields import changes_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
+    from reconciler.apply.ledger import Ledger
     from reconciler.model.account import Fields
     from reconciler.model.ports import AccountWriter
+    from reconciler.retry import Retry
+
+_LEFT_ALONE: Final = "not rolled back: somebody else has changed the account since"
 
 
 class Witness(Protocol):
@@ -32,11 +36,13 @@ class Witness(Protocol):
 
 
 class Rollback:
-    """Gives accounts their former settings back."""
+    """Gives accounts their former settings back. Each write begins with a read, as every other one does."""
 
-    def __init__(self, plan: Plan, server: AccountWriter, witness: Witness) -> None:
+    def __init__(self, plan: Plan, server: AccountWriter, ledger: Ledger, retry: Retry, witness: Witness) -> None:
         self._plan = plan
         self._server = server
+        self._ledger = ledger
+        self._retry = retry
         self._witness = witness
 
     def undo(self, change: Change, written: Account) -> str:
@@ -51,35 +57,30 @@ class Rollback:
         """
         try:
             return self._undo(change, written)
-        except (RejectedError, UnreachableError) as error:
-            return f"not rolled back: {words(error)}"
-        except ApiError as error:
-            return f"whether it was rolled back is unknown: {words(error)}"
         except ReconcilerError as error:
             return f"not rolled back: {words(error)}"
 
     def _undo(self, change: Change, written: Account) -> str:
         assert written.id is not None  # noqa: S101 - it is on the server
-        fresh = self._server.get_account(written.id)
-        if any(name in written.fields for name in moved(written, fresh)):
-            return "not rolled back: somebody else has changed the account since"
+        if self._ledger.conflicts(written, self._server.get_account(written.id), ours=True):
+            return _LEFT_ALONE
         if change.before is None:
             left = self._restore_default(change)
-            self._delete(written)
-            return f"rolled back: the new account was deleted again{left}"
+            result = self._delete(written)
+            done = "rolled back: the new account was deleted again"
+            return f"{done}{left}" if result.status is Status.APPLIED else _not_rolled_back(result, left)
         former = _former(change)
         if former is None:
             return "not rolled back: the server hides the former password, and the new one must not take its place"
         if _hid_password(change) and former.keys() <= {"password"}:
             return "not rolled back: the new password stays, as the server does not show the former one"
-        return self._give_back(change, former, fresh)
+        return self._give_back(change, written, former)
 
-    def _give_back(self, change: Change, former: Fields, fresh: Account) -> str:
+    def _give_back(self, change: Change, written: Account, former: Fields) -> str:
         left = self._restore_default(change)
-        target = fresh.overlaid(former)
-        answer = self._update(fresh, Account(known(target.fields), fresh.id, fresh.extra), former)
-        if missing := lost(known(former), answer):
-            return f"rolled back, but the server did not keep {', '.join(missing)}{left}"
+        result = self._update(written, former, ours=True)
+        if result.status is not Status.APPLIED:
+            return _not_rolled_back(result, left)
         if _hid_password(change) and "password" in change.managed:
             return f"rolled back, except for the password: the server does not show the former one{left}"
         return f"rolled back: the account has its former settings again{left}"
@@ -97,43 +98,76 @@ class Rollback:
             if account is None or not account.is_default:
                 continue
             fresh = self._demoted(account)
-            if fresh and fresh.fields.get("password") is UNKNOWN:
+            if fresh is None:
+                continue
+            if fresh.fields.get("password") is UNKNOWN or not self._promoted(account):
                 left.append(fresh.email)
-            elif fresh:
-                self._update(fresh, fresh.overlaid({"default": True}), {"default": True})
         return f"; {', '.join(left)} was the default account and is not any more" if left else ""
 
-    def _update(self, fresh: Account, target: Account, fields: Fields) -> Account:
-        """Writes ``target``, for the sake of ``fields``."""
-        changes = changes_of(fresh.fields, fields, fields)
-        undoing = Change(action=Action.UPDATE, address=fresh.email, before=fresh, after=target, fields=changes)
-        with self._witnessed(undoing):
-            return self._server.update_account(target)
+    def _promoted(self, account: Account) -> bool:
+        return self._update(account, {"default": True}, ours=False).status is Status.APPLIED
 
-    def _delete(self, account: Account) -> None:
-        assert account.id is not None  # noqa: S101 - it is on the server
-        with self._witnessed(Change(action=Action.DELETE, address=account.email, before=account, after=None)):
-            self._server.delete_account(account.id)
+    def _update(self, expected: Account, former: Fields, *, ours: bool) -> StepResult:
+        """Writes ``former`` into an account that is as ``expected``, and reads it again: the response may be wrong."""
+        target = expected.overlaid(former)
+        changes = changes_of(expected.fields, former, former)
+        undoing = Change(
+            action=Action.UPDATE,
+            address=expected.email,
+            before=expected,
+            after=target,
+            managed=former,
+            fields=changes,
+        )
+        update = Update(self._server, self._ledger, undoing, former, expected=expected, ours=ours)
+        result = self._carry_out(update, undoing)
+        if result.status is not Status.APPLIED or expected.id is None:
+            return result
+        try:
+            fresh = self._server.get_account(expected.id)
+        except ApiError as error:
+            return StepResult(Status.UNKNOWN, expected.id, f"it could not be read again: {words(error)}")
+        missing = lost(known(former), fresh)
+        return StepResult(Status.FAILED, expected.id, f"{NOT_KEPT} {shown(missing, fresh)}") if missing else result
 
-    @contextmanager
-    def _witnessed(self, undoing: Change) -> Iterator[None]:
+    def _delete(self, account: Account) -> StepResult:
+        undoing = Change(action=Action.DELETE, address=account.email, before=account, after=None)
+        result = self._carry_out(Delete(self._server, self._ledger, account, ours=True), undoing)
+        if result.status is not Status.APPLIED or account.id is None:
+            return result
+        try:
+            self._server.get_account(account.id)
+        except NotFoundError:
+            return result
+        except ApiError as error:
+            return StepResult(Status.UNKNOWN, account.id, f"it could not be read again: {words(error)}")
+        return StepResult(Status.FAILED, account.id, "the server still has it")
+
+    def _carry_out(self, cycle: Cycle, undoing: Change) -> StepResult:
         self._witness.undoing(undoing)
         status = Status.UNKNOWN
         try:
-            yield
-            status = Status.APPLIED
-        except (RejectedError, UnreachableError):
-            status = Status.FAILED
-            raise
+            result, _ = carry_out(cycle, self._server, self._retry)
+            status = result.status
         finally:
             with suppress(ReconcilerError):  # the report says what the witness cannot note
                 self._witness.undone(undoing, status)
+        return result
 
     def _demoted(self, account: Account) -> Account | None:
         """A former default account as it is now, if it is not the default one any more."""
         assert account.id is not None  # noqa: S101 - it is on the server
         fresh = self._server.get_account(account.id)
         return None if fresh.is_default else fresh
+
+
+def _not_rolled_back(result: StepResult, left: str) -> str:
+    error = result.error or ""
+    if result.status is Status.UNKNOWN:
+        return f"whether it was rolled back is unknown: {error}{left}"
+    if error.startswith(NOT_KEPT):
+        return f"rolled back, but {error}{left}"
+    return f"not rolled back: {error}{left}"
 
 
 def _former(change: Change) -> Fields | None:

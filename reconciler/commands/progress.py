@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from reconciler.apply.executor import Listener
-    from reconciler.apply.write import StepResult
+    from reconciler.apply.result import StepResult
     from reconciler.commands.invocation import Invocation
     from reconciler.model.change import Change, Step
     from reconciler.model.outcome import Status

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from reconciler.api.auth import GivenToken
-from reconciler.errors import ApiError, OutcomeUnknownError, Problem, RejectedError, UnreachableError
-from reconciler.model.account import Account
+from reconciler.errors import ApiError, Problem, RejectedError, UnreachableError
 from reconciler.model.desired import AccessToken, Login, RefreshToken
 from reconciler.model.redaction import Redactor
 from reconciler.model.secret import Secret, SecretReference
 from tests.api.conftest import Clockless, connection_to
-from tests.http_server import Close, Reply, Request, Reset, ScriptedServer, Step, json_reply
+from tests.http_server import Close, Reply, Request, ScriptedServer, Step, json_reply
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,6 +44,8 @@ class Server:
                 return json_reply({"access_token": self.accepted, "expires_in": 900, **self.token})
             if request.header("Authorization") != f"Bearer {self.accepted}":
                 return Reply(401)
+        if request.path.endswith("/test"):
+            return Reply(200)
         return json_reply([] if request.method == "GET" else {"id": 1, "email": "a@example.com"})
 
 
@@ -112,8 +113,9 @@ def test_an_expired_token_is_replaced_and_the_request_sent_again_on_the_same_con
         accounts = writer(server.url, credentials=KEY)
         accounts.list_accounts()
         give.accepted = "another"
-        accounts.create_account({"email": "a@example.com"})
-    assert server.lines == [V1, LIST, "POST /api/email/accounts", V1, "POST /api/email/accounts"]
+        accounts.test_account({"email": "a@example.com"}, "b@example.com")
+    test = "POST /api/email/accounts/test"
+    assert server.lines == [V1, LIST, test, V1, test]
     assert server.requests[2].body == server.requests[4].body
     assert server.connections == 1
 
@@ -252,12 +254,18 @@ def test_an_exchange_that_failed_is_tried_again_by_the_next_request(writer: Open
     assert server.lines == [V1, V1, LIST]
 
 
-def test_a_write_in_doubt_stays_so_when_the_token_cannot_be_renewed(writer: Open) -> None:
-    with ScriptedServer(json_reply({"access_token": "t" * 9}), Reset(), Reply(401), Reply(403)) as server:
+def test_a_write_refused_with_an_old_and_a_new_token_is_not_worth_another_attempt(writer: Open) -> None:
+    steps = [json_reply({"access_token": "t" * 9}), Reply(401), json_reply({"access_token": "u" * 9}), Reply(401)]
+    with ScriptedServer(*steps, json_reply({"access_token": "v" * 9})) as server:
         accounts = writer(server.url, credentials=KEY)
-        error, _ = problem_of(lambda: accounts.update_account(Account({"email": "a@example.com"}, 1)))
-    put = "PUT /api/email/accounts/1"
-    assert (error, server.lines) == (OutcomeUnknownError, [V1, put, put, V1])
+        errors = []
+        for _ in range(2):
+            with pytest.raises(RejectedError) as caught:
+                accounts.delete_account(1)
+            errors.append(caught.value)
+    delete = "DELETE /api/email/accounts/1"
+    assert server.lines == [V1, delete, V1, delete, V1]
+    assert [error.transient for error in errors] == [True, False]
 
 
 @pytest.mark.parametrize("token", ["", "Bearer abc", "a\r\nX: y", "tokên", "a b", "\x00"])

@@ -11,6 +11,9 @@ from reconciler.model.secret import UNKNOWN, Secret, SecretReference
 from tests.http_server import Reply, ScriptedServer, Step, json_reply
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from reconciler.model.ports import AccountWriter
     from tests.api.conftest import Open
 
 BARE = {"id": 1, "email": "a@example.com"}
@@ -51,25 +54,73 @@ def test_an_update_clears_with_null_and_gives_back_what_is_not_ours(writer: Open
     assert server.requests[1].json == {"name": "n", "email": "a@example.com", "smtp_port": None, "zone": [1]}
 
 
-def test_an_update_without_an_answer_is_read_again(writer: Open) -> None:
-    with ScriptedServer(Reply(204, headers={"Content-Length": ""}), json_reply({**BARE, "name": "kept"})) as server:
-        updated = writer(server.url).update_account(Account({"email": "a@example.com", "name": "sent"}, 1))
-    assert updated.fields == {"email": "a@example.com", "name": "kept"}
-    assert server.lines == ["PUT /api/email/accounts/1", "GET /api/email/accounts/1"]
+BAD_UPDATES = [
+    (Reply(200), "the answer is empty"),
+    (Reply(204, headers={"Content-Length": ""}), "status 204 is not what this call ends with"),
+    (json_reply(BARE, 202), "status 202 is not what this call ends with"),
+    (json_reply(BARE, 206), "status 206 is not what this call ends with"),
+    (json_reply({**BARE, "id": 2}), "the answer is about account 2, not 1"),
+    (json_reply({"success": True}), "the answer: field id: Field required"),
+]
 
 
-def test_an_update_that_cannot_be_read_again_is_unknown(writer: Open) -> None:
-    with ScriptedServer(Reply(200), json_reply({}, 404)) as server:
+@pytest.mark.parametrize(("answer", "complaint"), BAD_UPDATES)
+def test_an_update_has_succeeded_only_if_the_account_comes_back(writer: Open, answer: Step, complaint: str) -> None:
+    with ScriptedServer(answer) as server:
         accounts = writer(server.url)
         with pytest.raises(OutcomeUnknownError) as caught:
             accounts.update_account(Account({"email": "a@example.com"}, 1))
-    assert caught.value.problems == (Problem(kind="not_found", message="404 Not Found: {}"),)
+    message = f"it is not certain whether the server did it: PUT /api/email/accounts/1: {complaint}"
+    assert caught.value.problems == (Problem(kind="bad_answer", message=message, hint=URL_HINT),)
+    assert server.lines == ["PUT /api/email/accounts/1"]
+
+
+DONE = [Reply(200), Reply(200, b"true"), Reply(200, b" null\n"), Reply(204, headers={"Content-Length": ""})]
+NOT_DONE = [
+    (Reply(200, b"false"), RejectedError, "the server says no: 200 OK: false"),
+    (json_reply({"success": False}), RejectedError, 'the server says no: 200 OK: {"success": false}'),
+    (json_reply({"errors": [{"type": "auth", "msg": "535"}]}), RejectedError, "the server says no: 200 auth: 535"),
+    (Reply(202), OutcomeUnknownError, "202 Accepted"),
+    (Reply(202, b"true"), OutcomeUnknownError, "202 Accepted: true"),
+    (Reply(206), OutcomeUnknownError, "206 Partial Content"),
+    (Reply(200, b"{}"), OutcomeUnknownError, "200 OK: {}"),
+    (Reply(200, b"ok"), OutcomeUnknownError, "200 OK: ok"),
+]
+WITHOUT_RESULT: dict[str, Callable[[AccountWriter], object]] = {
+    "DELETE /api/email/accounts/1": lambda accounts: accounts.delete_account(1),
+    "POST /api/email/accounts/test": lambda accounts: accounts.test_account({"email": "a@x"}, "b@x"),
+}
+
+
+@pytest.mark.parametrize("line", WITHOUT_RESULT)
+@pytest.mark.parametrize("answer", DONE)
+def test_a_delete_or_test_is_done_after_what_the_vendor_documents(writer: Open, answer: Step, line: str) -> None:
+    with ScriptedServer(answer) as server:
+        WITHOUT_RESULT[line](writer(server.url))
+    assert server.lines == [line]
+
+
+@pytest.mark.parametrize("line", WITHOUT_RESULT)
+@pytest.mark.parametrize(("answer", "kind", "words"), NOT_DONE)
+def test_a_delete_or_test_is_not_done_after_anything_else(
+    writer: Open, answer: Step, kind: type[ApiError], words: str, line: str
+) -> None:
+    with ScriptedServer(answer) as server:
+        accounts = writer(server.url)
+        with pytest.raises(ApiError) as caught:
+            WITHOUT_RESULT[line](accounts)
+    if kind is OutcomeUnknownError:
+        what = f"{line}: the server's answer does not say that it was done: {words}"
+        words = f"it is not certain whether the server did it: {what}"
+    assert (type(caught.value), caught.value.problems[0].message) == (kind, words)
+    assert server.lines == [line]
 
 
 @pytest.mark.parametrize(
     ("answer", "complaint"),
     [
         (Reply(200), "the answer is empty"),
+        (json_reply(BARE, 202), "status 202 is not what this call ends with"),
         (Reply(201, b"<p>ok</p>"), "the answer is not JSON: is this the right URL?"),
         (json_reply({"email": "a"}), "the answer: field id: Field required"),
     ],
@@ -113,17 +164,18 @@ def test_a_log_in_page_is_no_list_no_delete_and_no_test(writer: Open) -> None:
     assert len(server.requests) == 3
 
 
-def test_an_account_that_is_not_there_is_not_found_and_counts_as_deleted(writer: Open) -> None:
+def test_an_account_that_is_not_there_is_not_found(writer: Open) -> None:
     error = {"errors": [{"field": "id", "type": "not_found", "msg": "Conta não existe"}]}
     with ScriptedServer(json_reply(error, 404)) as server:
         accounts = writer(server.url)
-        accounts.delete_account(7)
+        with pytest.raises(NotFoundError) as deleted:
+            accounts.delete_account(7)
         problem = Problem(kind="not_found", message="404 not_found: id: Conta não existe")
         with pytest.raises(NotFoundError) as read:
             accounts.get_account(7)
         with pytest.raises(NotFoundError) as updated:
             accounts.update_account(Account({"email": "a"}, 7))
-    assert [caught.value.problems for caught in (read, updated)] == [(problem,)] * 2
+    assert [caught.value.problems for caught in (read, updated, deleted)] == [(problem,)] * 3
 
 
 def test_a_list_or_a_create_that_is_not_found_is_no_missing_account(writer: Open) -> None:

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from reconciler.apply.executor import Abort, ApplyOptions, OnFailure, _Run
+from reconciler.apply.newcomers import Newcomers
 from reconciler.apply.result import StepResult
 from reconciler.apply.write import StepWriter
 from reconciler.errors import RejectedError, UnreachableError
 from reconciler.model.desired import TestSettings, TestWhen
 from reconciler.model.outcome import Status
+from reconciler.retry import Retry
 from tests.apply.runs import Listening, carry_out, planned, said
 from tests.fake_server import FakeServer, Fault, Rules
 from tests.plan.declarations import declare
@@ -116,7 +118,7 @@ def test_a_default_that_cannot_be_created_first_does_not_keep_the_others_from_be
     plan = planned(server, declare("a@x", name="A", default=False), declare("b@x", name="B", default=True))
     server.script("create", NO)
     assert said(carry_out(plan, server)) == [
-        "create a@x: failed (the server did not keep default)",
+        "create a@x: failed (the server did not keep default (it has true))",
         "create b@x: failed (no)",
     ]
 
@@ -144,7 +146,9 @@ def test_a_delete_that_frees_nothing_is_not_begun_while_anything_is_under_way() 
     server = FakeServer.holding({"email": "d@x"})
     plan = planned(server, declare("n@x", name="N"))
     stop = threading.Event()
-    run = _Run(plan, StepWriter(plan, server, stop, rollback=None), Listening(), stop, ApplyOptions())
+    newcomers = Newcomers(plan, server, stop, recheck=False, delays=())
+    steps = StepWriter(plan, server, stop, retry=Retry(30, stop), newcomers=newcomers)
+    run = _Run(plan, steps, Listening(), stop, ApplyOptions())
     assert (run._next(), run._next()) == (0, None)
     run._take_in(0, StepResult(Status.APPLIED))
     assert (run._next(), run._next()) == (1, None)

@@ -161,8 +161,11 @@ def test_the_new_password_never_goes_to_the_former_server_nor_is_one_invented(fi
     ("error", "words"),
     [
         (RejectedError.of("400 no"), "not rolled back: 400 no"),
-        (OutcomeUnknownError.of("reset"), "whether it was rolled back is unknown: reset"),
-        (ApiError.of("odd"), "whether it was rolled back is unknown: odd"),
+        (
+            OutcomeUnknownError.of("reset"),
+            "whether it was rolled back is unknown: reset; read again, not in place so far",
+        ),
+        (ApiError.of("odd"), "whether it was rolled back is unknown: odd; read again, not in place so far"),
     ],
 )
 def test_a_rollback_that_goes_wrong_says_what_is_certain(error: ApiError, words: str) -> None:
@@ -176,7 +179,8 @@ def test_a_rollback_names_the_fields_that_the_server_did_not_keep() -> None:
     server = FakeServer.holding({"email": "a@x", "name": "A"})
     plan = planned(server, declare("a@x", name="B", test=AFTER))
     server.answers["update"] = lambda answer: answer.overlaid({"name": "B"})
-    assert undone(server, plan) == [f"update a@x: {failed('rolled back, but the server did not keep name')}"]
+    what = 'rolled back, but the server did not keep name (it has "B")'
+    assert undone(server, plan) == [f"update a@x: {failed(what)}"]
 
 
 @pytest.mark.parametrize("rules", [Rules(), SINGLE])

@@ -1,0 +1,311 @@
+"""Every attempt to write begins with a read, and says what is true if others write meanwhile."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from reconciler.apply.executor import OnFailure
+from reconciler.errors import ApiError, NotFoundError, RejectedError, UnreachableError
+from reconciler.model.account import Account
+from reconciler.model.desired import TestSettings, TestWhen
+from reconciler.model.secret import Secret
+from tests.apply.runs import carry_out, planned, said
+from tests.fake_server import FakeServer, Fault, Rules, account, lost
+from tests.plan.declarations import declare
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from reconciler.model.account import Fields, Value
+    from reconciler.model.change import Plan
+    from tests.fake_server import Call, Method, When
+
+
+def transient(error: ApiError) -> ApiError:
+    """The error of an attempt that is worth another one."""
+    error.transient = True
+    return error
+
+
+BUSY = transient(RejectedError.of("429 too many requests"))
+BAD_GATEWAY = transient(lost("502 bad gateway"))
+REFUSED = transient(UnreachableError.of("connection refused"))
+TIMES = Rules(times=True)
+HIDES = Rules(times=True, hidden_passwords=True)
+AUTH: Fields = {"email": "a@x", "name": "A", "has_auth": True, "password": Secret("p")}
+
+
+class Hurried(threading.Event):
+    """A stop event on which nobody waits."""
+
+    def wait(self, timeout: float | None = None) -> bool:
+        del timeout
+        return self.is_set()
+
+
+def applied(plan: Plan, server: FakeServer, **options: Any) -> list[str]:  # noqa: ANN401 - ApplyOptions has their types
+    """What becomes of a plan whose attempts follow each other without a pause."""
+    return said(carry_out(plan, server, stop=Hurried(), **options))
+
+
+def between(server: FakeServer, method: Method, act: Callable[[], object]) -> None:
+    """Has somebody else act after the first attempt to write and before the next read."""
+    read: Method = "list" if method == "create" else "get"
+
+    def hook(_call: Call) -> None:
+        if any(call.method == method for call in server.calls):
+            server.hooks.pop(read)
+            act()
+
+    server.hooks[read] = hook
+
+
+@pytest.mark.parametrize("error", [BUSY, BAD_GATEWAY, REFUSED])
+@pytest.mark.parametrize("rules", [Rules(), TIMES])
+def test_an_update_is_sent_again_only_after_another_read(rules: Rules, error: ApiError) -> None:
+    server = FakeServer.holding({"email": "a@x", "name": "A"}, rules=rules)
+    plan = planned(server, declare("a@x", name="B"))
+    server.script("update", Fault(error), None)
+    assert applied(plan, server) == ["update a@x: applied"]
+    assert server.methods() == ["get 1", "update 1", "get 1", "update 1"]
+
+
+@pytest.mark.parametrize(("field", "value"), [("smtp_port", 99), ("name", "C"), ("password", Secret("q"))])
+@pytest.mark.parametrize("error", [BUSY, BAD_GATEWAY, REFUSED])
+def test_an_update_is_not_sent_again_over_what_somebody_else_wrote(error: ApiError, field: str, value: Value) -> None:
+    server = FakeServer.holding(AUTH, rules=HIDES)
+    plan = planned(server, declare("a@x", name="B", password=Secret("p")))
+    server.script("update", Fault(error), None)
+    between(server, "update", lambda: server.edit(1, **{field: value}))
+    (outcome,) = applied(plan, server)
+    seen = "updated_at" if field == "password" else f"{field}, updated_at"
+    assert outcome == f"update a@x: failed (changed since the plan: {seen}; left alone)"
+    assert (server.accounts[1].fields[field], server.methods()) == (value, ["get 1", "update 1", "get 1"])
+
+
+@pytest.mark.parametrize("error", [BUSY, BAD_GATEWAY])
+def test_an_update_that_is_found_in_place_counts_as_applied(error: ApiError) -> None:
+    server = FakeServer.holding({"email": "a@x", "name": "A"}, rules=TIMES)
+    plan = planned(server, declare("a@x", name="B"))
+    server.script("update", Fault(error, "after"), None)
+    assert applied(plan, server) == [f"update a@x: applied ({error}; read again and found in place)"]
+    assert server.methods() == ["get 1", "update 1", "get 1"]
+
+
+@pytest.mark.parametrize(
+    ("rules", "when", "expected"),
+    [
+        (HIDES, "before", "applied"),
+        (HIDES, "after", "unknown (502 bad gateway; read again, not in place so far)"),
+        (Rules(hidden_passwords=True), "before", "unknown (502 bad gateway; read again, not in place so far)"),
+    ],
+)
+def test_a_hidden_password_is_sent_again_only_if_the_times_say_that_it_was_not_stored(
+    rules: Rules, when: When, expected: str
+) -> None:
+    server = FakeServer.holding(AUTH, rules=rules)
+    plan = planned(server, declare("a@x", password=Secret("q")), rotate_passwords=True)
+    server.script("update", Fault(BAD_GATEWAY, when), None)
+    assert applied(plan, server) == [f"update a@x: {expected}"]
+    assert len(server.writes()) == (2 if expected == "applied" else 1)
+
+
+def test_a_hidden_password_that_was_refused_for_the_moment_is_sent_again() -> None:
+    server = FakeServer.holding(AUTH, rules=Rules(hidden_passwords=True))
+    plan = planned(server, declare("a@x", password=Secret("q")), rotate_passwords=True)
+    server.script("update", Fault(BUSY), None)
+    assert applied(plan, server) == ["update a@x: applied"]
+    assert server.accounts[1].fields["password"] == Secret("q")
+
+
+def test_a_change_of_a_hidden_password_since_the_plan_is_left_alone() -> None:
+    server = FakeServer.holding(AUTH, {"email": "b@x"}, rules=HIDES)
+    plan = planned(server, declare("a@x", name="B", password=Secret("p")))
+    for account_id in (1, 2):
+        server.edit(account_id, password=Secret("theirs"), has_auth=True)
+    assert applied(plan, server) == [
+        "update a@x: failed (changed since the plan: updated_at; left alone)",
+        "delete b@x: failed (changed since the plan: has_auth, updated_at; left alone)",
+    ]
+    assert server.writes() == []
+
+
+def test_an_id_that_is_another_accounts_since_the_plan_is_left_alone() -> None:
+    server = FakeServer.holding({"email": "a@x", "name": "A"}, {"email": "b@x", "name": "b@x"}, rules=TIMES)
+    plan = planned(server, declare("a@x", name="B"))
+    server.reuse(1, "a@x")
+    server.reuse(2, "b@x")
+    assert applied(plan, server) == [
+        "update a@x: failed (changed since the plan: name, created_at, updated_at; left alone)",
+        "delete b@x: failed (changed since the plan: id 2 is now that of another account, which is left alone)",
+    ]
+    assert server.writes() == []
+
+
+def test_the_time_of_a_default_account_that_the_server_demoted_for_us_does_not_count() -> None:
+    rules = Rules(times=True, single_default=True)
+    server = FakeServer.holding({"email": "a@x", "name": "A", "default": True}, {"email": "b@x"}, rules=rules)
+    plan = planned(server, declare("a@x", name="B", default=False), declare("b@x", default=True))
+    assert applied(plan, server) == ["update a@x: applied", "update b@x: applied"]
+
+
+def test_the_times_of_our_own_first_step_do_not_count_but_somebody_elses_do() -> None:
+    held: tuple[Fields, Fields] = ({"email": "a@x", "name": "A"}, {"email": "b@x", "name": "B"})
+    server = FakeServer.holding(*held, rules=Rules(times=True, unique_names=True))
+    plan = planned(server, declare("a@x", name="B"), declare("b@x", name="A"))
+    assert applied(plan, server) == ["update a@x: applied", "update b@x: applied"]
+    server = FakeServer.holding(*held, rules=Rules(times=True, unique_names=True))
+    plan = planned(server, declare("a@x", name="B"), declare("b@x", name="A"))
+    server.hooks["update"] = lambda call: server.edit(1, smtp_port=9) if call.subject == 2 else None
+    assert applied(plan, server) == [
+        "update a@x: failed (the account may still have its temporary name:"
+        " changed since the plan: smtp_port, updated_at; left alone)",
+        "update b@x: applied",
+    ]
+
+
+@pytest.mark.parametrize("error", [BUSY, BAD_GATEWAY, REFUSED])
+def test_a_delete_is_sent_again_only_after_another_read(error: ApiError) -> None:
+    server = FakeServer.holding({"email": "a@x"}, rules=TIMES)
+    plan = planned(server)
+    server.script("delete", Fault(error), None)
+    assert applied(plan, server) == ["delete a@x: applied"]
+    assert server.methods() == ["get 1", "delete 1", "get 1", "delete 1"]
+
+
+@pytest.mark.parametrize("rules", [Rules(), TIMES])
+def test_a_delete_is_not_sent_again_for_an_account_that_got_the_free_id(rules: Rules) -> None:
+    server = FakeServer.holding({"email": "a@x"}, rules=rules)
+    plan = planned(server)
+    server.script("delete", Fault(BAD_GATEWAY, "after"), None)
+    between(server, "delete", lambda: server.reuse(1, "new@x"))
+    what = "id 1 is now that of another account, which is left alone" if rules.times else "email, name; left alone"
+    assert applied(plan, server) == [f"delete a@x: failed (changed since the plan: {what})"]
+    assert (server.accounts[1].email, server.methods()) == ("new@x", ["get 1", "delete 1", "get 1"])
+
+
+def test_a_delete_is_not_sent_again_after_somebody_changed_the_account() -> None:
+    server = FakeServer.holding({"email": "a@x"}, rules=TIMES)
+    plan = planned(server)
+    server.script("delete", Fault(BAD_GATEWAY), None)
+    between(server, "delete", lambda: server.edit(1, password=Secret("in use")))
+    assert applied(plan, server) == [
+        "delete a@x: failed (changed since the plan: password, updated_at; left alone)",
+    ]
+    assert len(server.writes()) == 1
+
+
+@pytest.mark.parametrize(
+    ("when", "expected"),
+    [
+        ("before", "failed (404 not found)"),
+        ("after", "applied (404 not found; read again and found gone)"),
+    ],
+)
+def test_a_delete_that_finds_nothing_is_checked_by_another_read(when: When, expected: str) -> None:
+    server = FakeServer.holding({"email": "a@x"})
+    plan = planned(server)
+    server.script("delete", Fault(NotFoundError.of("404 not found"), when))
+    assert applied(plan, server) == [f"delete a@x: {expected}"]
+    assert server.methods() == ["get 1", "delete 1", "get 1"]
+
+
+@pytest.mark.parametrize("error", [BUSY, REFUSED])
+def test_a_create_is_sent_again_only_after_a_fresh_list(error: ApiError) -> None:
+    server = FakeServer.holding()
+    plan = planned(server, declare("a@x", name="A"))
+    server.script("create", Fault(error), None)
+    assert applied(plan, server, recheck=True) == ["create a@x: applied"]
+    assert server.methods() == ["list", "create a@x", "list", "create a@x"]
+
+
+def test_a_create_that_was_done_although_the_server_said_no_is_adopted() -> None:
+    server = FakeServer.holding()
+    plan = planned(server, declare("a@x", name="A"))
+    server.script("create", Fault(BUSY, "after"), None)
+    note = "429 too many requests; found on the server and adopted"
+    assert applied(plan, server, recheck=True) == [f"create a@x: applied ({note})"]
+    assert server.methods() == ["list", "create a@x", "list"]
+
+
+def test_after_the_last_attempt_to_create_the_list_is_read_once_more() -> None:
+    server = FakeServer.holding()
+    plan = planned(server, declare("a@x", name="A"))
+    server.script("create", *[Fault(BUSY)] * 3, Fault(BUSY, "after"))
+    note = "429 too many requests; found on the server and adopted"
+    assert applied(plan, server, recheck=True) == [f"create a@x: applied ({note})"]
+    assert (len(server.writes()), len(server.accounts)) == (4, 1)
+    server = FakeServer.holding()
+    plan = planned(server, declare("a@x", name="A"))
+    server.script("create", *[Fault(BUSY)] * 4)
+    assert applied(plan, server, recheck=True) == ["create a@x: failed (429 too many requests)"]
+
+
+def test_a_create_is_not_sent_again_if_somebody_else_was_faster() -> None:
+    for error in (BUSY, REFUSED):
+        server = FakeServer.holding()
+        plan = planned(server, declare("a@x", name="A"))
+        server.script("create", Fault(error), None)
+        between(server, "create", lambda: server.accounts.update({9: account("a@x", 9, name="Z")}))  # noqa: B023
+        assert applied(plan, server, recheck=True) == [
+            "create a@x: failed (an account with its address (id 9) has appeared since the plan; left alone)"
+        ]
+        assert len(server.writes()) == 1
+
+
+def test_a_create_without_a_clear_answer_is_never_sent_again() -> None:
+    server = FakeServer.holding()
+    plan = planned(server, declare("a@x", name="A"))
+    server.script("create", Fault(BAD_GATEWAY), None)
+    assert applied(plan, server, recheck=True) == [
+        "create a@x: unknown (502 bad gateway; it is not on the server so far)"
+    ]
+    assert len(server.writes()) == 1
+
+
+@pytest.mark.parametrize("answer", [Account({"email": "old@x"}, 1), Account({"email": "b@x"}, 2)])
+def test_a_create_is_not_done_by_an_answer_about_another_account(answer: Account) -> None:
+    server = FakeServer.holding({"email": "old@x"})
+    plan = planned(server, declare("a@x", name="A"), declare("old@x"))
+    server.answers["create"] = lambda _created: answer
+    note = f"the server answered with another account ({answer.email}, id {answer.id}); found on the server and adopted"
+    (outcome,) = carry_out(plan, server, stop=Hurried())
+    assert (said([outcome]), outcome.id) == ([f"create a@x: applied ({note})"], 2)
+
+
+def test_a_rollback_is_not_sent_again_over_what_somebody_else_wrote() -> None:
+    server = FakeServer.holding({"email": "a@x", "name": "A"}, rules=TIMES)
+    plan = planned(server, declare("a@x", name="B", test=TestSettings(TestWhen.AFTER, "ops@x")))
+    server.tests_fail = lambda _fields: "535"
+    server.script("update", None, Fault(BAD_GATEWAY), None)
+
+    def meddle(_call: Call) -> None:
+        if len(server.writes()) == 2:
+            server.hooks.pop("get")
+            server.edit(1, smtp_port=99)
+
+    server.hooks["get"] = meddle
+    assert applied(plan, server, on_failure=OnFailure.ROLLBACK) == [
+        "update a@x: failed (the test failed: 535)"
+        " (not rolled back: changed since the plan: smtp_port, updated_at; left alone)"
+    ]
+    assert (server.accounts[1].fields["smtp_port"], len(server.writes())) == (99, 2)
+
+
+def test_a_rollback_that_the_server_says_and_does_not_do_is_told() -> None:
+    server = FakeServer.holding({"email": "a@x", "name": "A"})
+    plan = planned(server, declare("a@x", name="B", test=TestSettings(TestWhen.AFTER, "ops@x")))
+    server.tests_fail = lambda _fields: "535"
+
+    def echo(answer: Account) -> Account:
+        server.accounts[1] = server.accounts[1].overlaid({"name": "B"})
+        return answer
+
+    server.answers["update"] = echo
+    (outcome,) = applied(plan, server, on_failure=OnFailure.ROLLBACK)
+    assert outcome == (
+        'update a@x: failed (the test failed: 535) (rolled back, but the server did not keep name (it has "B"))'
+    )
