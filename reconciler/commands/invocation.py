@@ -77,7 +77,7 @@ class Invocation:
             OutputError: It cannot be written, or is there already and must not be overwritten.
         """
         try:
-            _store(Path(path).resolve(), text, overwrite=overwrite)
+            _store(Path(path), text, overwrite=overwrite)
         except FileExistsError as error:
             raise file_exists(path) from error
         except OSError as error:
@@ -172,8 +172,9 @@ def _unwritable(path: str, error: OSError) -> Problem:
 
 
 def _store(target: Path, text: str, *, overwrite: bool) -> None:
-    if target.exists() and not target.is_file():
-        target.write_text(text, encoding="utf-8")  # a device or a pipe
+    if target.is_symlink() or (target.exists() and not target.is_file()):
+        # A device or a pipe; a link is one of the system's, such as /dev/stdout: no other gets here.
+        target.write_text(text, encoding="utf-8")
         return
     mode = target.stat().st_mode & 0o777 if target.exists() else 0o666 & ~_umask()
     from tempfile import mkstemp

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from reconciler.commands.invocation import DocumentKind, Invocation
-from reconciler.commands.types import ADDRESS, DELETE_LIMIT, DURATION, FILE_NAME
+from reconciler.commands.types import ADDRESS, DELETE_LIMIT, DURATION, FILE_NAME, OUTPUT_FILE, OutputFile
 from reconciler.model.desired import DeleteLimit, Globs, TestSettings, TestWhen
 from reconciler.report.formats import Format
 from reconciler.wiring import LoadOptions, ServerFlags
@@ -61,7 +61,7 @@ _NO_COLOR = click.option(
 )
 _OUTPUT = click.option(
     *("-o", "--output"),
-    type=click.Path(dir_okay=False),
+    type=OutputFile(dir_okay=False, readable=False),
     expose_value=False,
     is_eager=True,
     callback=_to_invocation("output"),
@@ -269,7 +269,7 @@ def apply_options(command: Command) -> Command:
             ),
             click.option(
                 "--journal",
-                type=FILE_NAME,
+                type=OUTPUT_FILE,
                 metavar="FILE",
                 help="Append intent and outcome of each write to FILE, as JSON lines.",
             ),

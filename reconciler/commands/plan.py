@@ -16,7 +16,7 @@ from reconciler.commands.options import (
     server_options,
 )
 from reconciler.commands.outputs import keep_apart
-from reconciler.commands.types import FILE_NAME
+from reconciler.commands.types import OUTPUT_FILE
 from reconciler.errors import ExitCode
 from reconciler.report.formats import PLAN_FORMATS, Format
 
@@ -34,7 +34,7 @@ Examples:
 )
 @paths_argument
 @plan_options
-@click.option("--save", type=FILE_NAME, metavar="FILE", help="Save the plan, without secrets, for `apply --plan`.")
+@click.option("--save", type=OUTPUT_FILE, metavar="FILE", help="Save the plan, without secrets, for `apply --plan`.")
 @click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 when changes are needed.")
 @server_options
 @output_options(PLAN_FORMATS, "plan")

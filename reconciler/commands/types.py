@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import TYPE_CHECKING
 
@@ -67,7 +68,24 @@ class FileName(click.ParamType[str]):
         return [CompletionItem(incomplete, type="file")]
 
 
+class OutputFile(click.Path):
+    """A file to write, as the user named it. It must not be a link, except for those of the system (``/dev/stdout``).
+
+    Git keeps links: in a checkout, somebody else's pull request could choose which file of this machine is replaced.
+    """
+
+    def convert(
+        self, value: str | os.PathLike[str], param: click.Parameter | None, ctx: click.Context | None
+    ) -> str | bytes | os.PathLike[str]:
+        """Takes the name, if it is not a link."""
+        name = str(value)
+        if os.path.islink(name) and not os.path.abspath(name).startswith(("/dev/", "/proc/")):  # noqa: PTH100, PTH114
+            self.fail(f"{name} is a link. Name the file that it leads to, or remove the link.", param, ctx)
+        return super().convert(value, param, ctx)
+
+
 DURATION = Duration()
 DELETE_LIMIT = Limit()
 ADDRESS = Address()
 FILE_NAME = FileName()
+OUTPUT_FILE = OutputFile(readable=False)

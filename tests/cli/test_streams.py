@@ -191,3 +191,40 @@ def test_whatever_writes_a_file_says_so(at_sandbox: User) -> None:
         said = [line.removeprefix("wrote ") for line in done.err.splitlines() if line.startswith("wrote ")]
         assert (done.code, said) == (0, files), arguments
         assert not any(line.startswith("wrote ") for line in at_sandbox.run(*arguments, "-q").err.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("command", "option"),
+    [
+        ("plan", "-o"),
+        ("plan", "--save"),
+        ("apply", "-o"),
+        ("apply", "--journal"),
+        ("validate", "-o"),
+        ("test", "-o"),
+        ("export", "-o"),
+    ],
+)
+@pytest.mark.parametrize("target", ["precious.txt", "absent.txt"])
+def test_a_link_is_never_written_through(at_sandbox: User, command: str, option: str, target: str) -> None:
+    at_sandbox.write("a.yaml", FILE)
+    precious = at_sandbox.write("precious.txt", "precious")
+    link = at_sandbox.folder / "link"
+    link.symlink_to(target)
+    paths = [] if command == "export" else ["a.yaml"]
+    done = at_sandbox.run(command, *paths, option, "link")
+    assert done.code == 64
+    assert "link is a link. Name the file that it leads to, or remove the link.\n" in done.err
+    assert (precious.read_text(), link.is_symlink(), (at_sandbox.folder / "absent.txt").exists()) == (
+        "precious",
+        True,
+        False,
+    )
+
+
+def test_the_links_of_the_system_can_be_written_to(at_sandbox: User) -> None:
+    at_sandbox.write("a.yaml", FILE)
+    assert "Plan: 1 to create" in at_sandbox.run("plan", "a.yaml", "-o", "/dev/stdout").out
+    with (at_sandbox.folder / "redirected").open("w") as file:
+        assert finished(at_sandbox, "plan", "a.yaml", "-o", "/dev/stdout", stdout=file, stderr=subprocess.PIPE)[0] == 0
+    assert "Plan: 1 to create" in (at_sandbox.folder / "redirected").read_text()
