@@ -183,6 +183,7 @@ def connect(
         timeout=flags.timeout,
         parallelism=parallelism,
         insecure_http=flags.insecure_http,
+        passwords=spec.passwords,
         redactor=surroundings.redactor,
         stop=surroundings.stop,
     )

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from reconciler.model.desired import Passwords
+
 if TYPE_CHECKING:
     import threading
     from collections.abc import Collection, Iterator
@@ -31,6 +33,7 @@ class Connection:
         timeout: Seconds that one request may take, from connecting to the last byte of its answer.
         parallelism: The most connections at a time.
         insecure_http: Whether plain http to another machine is accepted.
+        passwords: Whether the server shows passwords.
         redactor: Learns every token and every password that the server shows, and cleans the server's texts.
         stop: Set when the user interrupts: pauses between attempts end at once, and nothing is repeated.
     """
@@ -41,6 +44,7 @@ class Connection:
     timeout: float = 30.0
     parallelism: int = 10
     insecure_http: bool = False
+    passwords: Passwords = Passwords.AUTO
     redactor: Redactor
     stop: threading.Event
 
@@ -57,7 +61,7 @@ def open_reader(connection: Connection) -> Iterator[AccountReader]:
     from reconciler.api.gateway import ReadingGateway
 
     with _session(connection, TOKEN_PATHS) as session:
-        yield ReadingGateway(session, connection.redactor)
+        yield ReadingGateway(session, connection.redactor, connection.passwords)
 
 
 @contextmanager
@@ -71,7 +75,7 @@ def open_writer(connection: Connection) -> Iterator[AccountWriter]:
     from reconciler.api.gateway import WritingGateway
 
     with _session(connection, None) as session:
-        yield WritingGateway(session, connection.redactor)
+        yield WritingGateway(session, connection.redactor, connection.passwords)
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from reconciler.api.mapping import described
 from reconciler.api.session import Call
 from reconciler.api.wire import read_list, read_one, says_no, to_account
 from reconciler.errors import Problem, RejectedError
+from reconciler.model.desired import Passwords
 from reconciler.model.secret import Secret
 
 if TYPE_CHECKING:
@@ -36,8 +37,10 @@ _SECRET_NAME: Final = re.compile(r"passw|pwd|senha|secret|token|key", re.IGNOREC
 class ReadingGateway:
     """Implements ``AccountReader``. Safe for threads."""
 
-    def __init__(self, session: Session, redactor: Redactor) -> None:
+    def __init__(self, session: Session, redactor: Redactor, passwords: Passwords = Passwords.AUTO) -> None:
+        """Takes whether the server shows passwords."""
         self._session = session
+        self._passwords = passwords
         self._redactor = redactor
         self._dialect = Dialect()
 
@@ -67,7 +70,7 @@ class ReadingGateway:
     def _taken(self, wires: list[WireAccount]) -> tuple[Account, ...]:
         """Reads accounts, and takes note of what the server shows by them: its spelling, and its passwords."""
         self._dialect.learn(wires)
-        accounts = tuple(map(to_account, _taken_apart(wires)))
+        accounts = tuple(to_account(wire, self._passwords) for wire in _taken_apart(wires))
         for account in accounts:
             if isinstance(password := account.fields.get("password"), Secret):
                 self._redactor.add(password)

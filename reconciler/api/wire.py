@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from reconciler.api.failure import UnreadableError
 from reconciler.model.account import FIELDS, NO_EXTRA, Account
-from reconciler.model.secret import UNKNOWN, Secret
+from reconciler.model.desired import Passwords
+from reconciler.model.secret import UNKNOWN, Secret, looks_masked
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,7 +26,6 @@ SPELLINGS: Final = ("hash_auth", "has_auth")
 
 _PLAIN: Final = tuple(name for name in FIELDS if name not in {"has_auth", "password"})
 _KNOWN: Final = frozenset({*FIELDS, *SPELLINGS, "id", "created_at", "updated_at"})
-_MASK: Final = frozenset("*•")
 
 _NONE: Final = type(None)
 _TYPES: Final[Mapping[str, tuple[type, ...]]] = {
@@ -126,7 +126,7 @@ def _number(value: object) -> int:
     return value if type(value) is int else -1
 
 
-def to_account(wire: WireAccount) -> Account:
+def to_account(wire: WireAccount, passwords: Passwords = Passwords.AUTO) -> Account:
     """``wire`` in the neutral form; fields that it lacks are absent, passwords that it hides are ``UNKNOWN``.
 
     Where ``hash_auth`` and ``has_auth`` contradict each other, true wins: then a password that is not shown counts as
@@ -138,13 +138,19 @@ def to_account(wire: WireAccount) -> Account:
     if spoken:
         fields["has_auth"] = any(spoken) or (False if False in spoken else None)
     authenticates = fields.get("has_auth") is True
-    if authenticates or "password" in raw:
-        fields["password"] = _password(raw.get("password"), authenticates=authenticates)
+    password, mask = raw.get("password"), None
+    if passwords is Passwords.AUTO and password and looks_masked(password):
+        fields["password"], mask = UNKNOWN, Secret(password)
+    elif authenticates or "password" in raw:
+        returned = passwords is Passwords.SHOWN and "password" in raw
+        fields["password"] = _password(password, passwords, hides=authenticates and not returned)
     times = (_moment(raw.get("created_at")), _moment(raw.get("updated_at")))
     if raw.keys() <= _KNOWN:
-        return Account(fields, wire["id"], NO_EXTRA, *times)
-    extra = {name: value for name, value in raw.items() if name not in _KNOWN and not _masked(value)}
-    return Account(fields, wire["id"], extra, *times)
+        return Account(fields, wire["id"], NO_EXTRA, *times, mask)
+    extra = {name: value for name, value in raw.items() if name not in _KNOWN}
+    if passwords is not Passwords.SHOWN:
+        extra = {name: value for name, value in extra.items() if not _holds_mask(value)}
+    return Account(fields, wire["id"], extra, *times, mask)
 
 
 def _moment(value: object) -> str | None:
@@ -152,16 +158,20 @@ def _moment(value: object) -> str | None:
     return value if type(value) is str and value else None if value in (None, "") else str(value)
 
 
-def _password(value: str | None, *, authenticates: bool) -> Value:
-    if _masked(value):
-        return UNKNOWN
+def _password(value: str | None, passwords: Passwords, *, hides: bool) -> Value:
+    """A password that is no mask; ``hides`` tells whether an empty one hides what the account has."""
     if value:
-        return Secret(value)
-    return UNKNOWN if authenticates else None
+        return UNKNOWN if passwords is Passwords.HIDDEN else Secret(value)
+    return UNKNOWN if hides else None
 
 
-def _masked(value: object) -> bool:
-    return isinstance(value, str) and value[:1] in _MASK and _MASK.issuperset(value)
+def _holds_mask(value: object) -> bool:
+    """Whether a field of an unknown meaning is, or holds, a mask: sent back, it would replace what it hides."""
+    if isinstance(value, str):
+        return looks_masked(value)
+    if isinstance(value, dict):
+        return any(map(_holds_mask, value.values()))
+    return isinstance(value, list) and any(map(_holds_mask, value))
 
 
 class VendorError(NamedTuple):

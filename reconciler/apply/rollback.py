@@ -78,6 +78,9 @@ class Rollback:
 
     def _give_back(self, change: Change, written: Account, former: Fields) -> str:
         left = self._restore_default(change)
+        if written.fields.get("password") is UNKNOWN and change.before:
+            # Hidden only since the plan, or a mask: without what the plan has seen, the write would lose it.
+            former = {**known({"password": change.before.fields.get("password")}), **former}
         result = self._update(written, former, ours=True)
         if result.status is not Status.APPLIED:
             return _not_rolled_back(result, left)

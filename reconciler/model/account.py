@@ -138,6 +138,7 @@ class Account(NamedTuple):
         created_at: When the server made it, as the server writes it; ``None`` if it does not say.
         updated_at: When somebody last changed it, likewise. Neither is a field: they are never planned, sent or shown,
             and only tell whether an account is still the one that was read before.
+        mask: The password in the server's response, if it looks like a mask; the field ``password`` is unknown then.
     """
 
     fields: Fields
@@ -145,6 +146,7 @@ class Account(NamedTuple):
     extra: Mapping[str, object] = NO_EXTRA
     created_at: str | None = None
     updated_at: str | None = None
+    mask: Secret | None = None
 
     @property
     def key(self) -> str:
@@ -172,6 +174,12 @@ class Account(NamedTuple):
     def overlaid(self, fields: Fields) -> Account:
         """This account with ``fields`` written over it; the rest stays."""
         return Account({**self.fields, **fields}, *self[1:])
+
+    def unmasked(self, managed: Fields) -> Account:
+        """This account as somebody sees it who declares ``managed``: the declared password itself is not a mask."""
+        if self.mask is None or managed.get("password") != self.mask:
+            return self
+        return self.overlaid({"password": self.mask})
 
 
 NEW_ACCOUNT: Final = Account({"default": False, "has_auth": False})

@@ -99,6 +99,14 @@ _glob_forms = lru_cache(maxsize=1024)(glob_forms)
 NO_GLOBS = Globs()
 
 
+class Passwords(StrEnum):
+    """Whether the server's responses show passwords: to be found out, or always, or never."""
+
+    AUTO = "auto"
+    SHOWN = "shown"
+    HIDDEN = "hidden"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     """How the declared set is to be treated."""
@@ -164,12 +172,14 @@ class ServerSpec:
         name: Label in reports; ``None`` where not given.
         auth: Credentials, still with references.
         ca_file: Path of the private CA, made absolute against the YAML file's folder.
+        passwords: Whether the server shows passwords, as ``policy.passwords`` has it.
     """
 
     url: str | None = None
     name: str | None = None
     auth: Credentials | None = None
     ca_file: str | None = None
+    passwords: Passwords = Passwords.AUTO
 
 
 @dataclass(frozen=True, slots=True)

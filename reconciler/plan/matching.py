@@ -160,7 +160,7 @@ class _Matcher:
 
     def _claim(self, declaration: DesiredAccount, account: Account) -> None:
         self.claimed.add(account.id)
-        self.pairs.append(Pair(declaration, account))
+        self.pairs.append(Pair(declaration, account.unmasked(declaration.account.fields)))
         if declaration.renamed_from:
             self._renamed[id(declaration)] = account
             self._renamed_ids.add(account.id)

@@ -98,7 +98,7 @@ class AccountFields(_Model):
 class AccountEntry(AccountFields):
     """One email account."""
 
-    email: Address = Field(title="Address", description="The identity of the account; letter case does not count.")
+    email: Address = Field(title="Address", description="The identity of the account, however it is spelled.")
     id: Annotated[int, Field(ge=0)] = Field(
         0, title="Pin", description="The server's id, for when it holds the same address twice.", examples=[12]
     )
@@ -151,6 +151,11 @@ class PolicyEntry(_Model):
     )
     ignore: list[Text] = Field(
         [], title="Ignored", description="Address globs that are never touched.", examples=[["legacy-*@example.com"]]
+    )
+    passwords: Literal["auto", "shown", "hidden"] = Field(
+        "auto",
+        title="Passwords",
+        description="Whether the server's responses show passwords. auto recognises masks such as ********.",
     )
     test: TestEntry = Field(TestEntry(), title="Test", description="How settings are tried when they are written.")
 

@@ -11,6 +11,7 @@ from reconciler.model.desired import (
     DeleteLimit,
     Globs,
     Login,
+    Passwords,
     Policy,
     RefreshToken,
     ServerSpec,
@@ -95,6 +96,7 @@ def server(settings: Settings) -> ServerSpec:
         name=settings.get(("server", "name")),
         auth=settings.get(_AUTH),
         ca_file=settings.get(("server", "ca_file")),
+        passwords=Passwords(settings.get(("policy", "passwords"), Passwords.AUTO)),
     )
 
 

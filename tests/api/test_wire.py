@@ -1,18 +1,26 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from reconciler.api.dialect import Dialect
 from reconciler.api.failure import UnreadableError
 from reconciler.api.wire import VendorError, read_errors, read_list, read_one, read_token, to_account
+from reconciler.model.desired import Passwords
 from reconciler.model.secret import UNKNOWN, Secret
 
+if TYPE_CHECKING:
+    from reconciler.model.account import Account
 
-def fields_of(**given: object) -> dict[str, object]:
-    account = to_account(read_one(json.dumps({"id": 1, "email": "a@example.com", **given}).encode()))
+
+def account_of(passwords: Passwords = Passwords.AUTO, /, **given: object) -> Account:
+    return to_account(read_one(json.dumps({"id": 1, "email": "a@example.com", **given}).encode()), passwords)
+
+
+def fields_of(passwords: Passwords = Passwords.AUTO, /, **given: object) -> dict[str, object]:
+    account = account_of(passwords, **given)
     return {name: value for name, value in account.fields.items() if name != "email"}
 
 
@@ -41,6 +49,40 @@ def test_a_password_that_is_not_shown_is_unknown_where_there_must_be_one(
     given: dict[str, object], fields: dict[str, object]
 ) -> None:
     assert fields_of(**given) == fields
+
+
+@pytest.mark.parametrize(
+    ("passwords", "given", "expected"),
+    [
+        (Passwords.SHOWN, {"has_auth": True, "password": "****"}, Secret("****")),
+        (Passwords.SHOWN, {"has_auth": True, "password": "<hidden>"}, Secret("<hidden>")),
+        (Passwords.SHOWN, {"has_auth": True, "password": ""}, None),
+        (Passwords.SHOWN, {"has_auth": True, "password": None}, None),
+        (Passwords.SHOWN, {"has_auth": True}, UNKNOWN),
+        (Passwords.HIDDEN, {"has_auth": True, "password": "hunter2"}, UNKNOWN),
+        (Passwords.HIDDEN, {"has_auth": True, "password": "****"}, UNKNOWN),
+        (Passwords.HIDDEN, {"has_auth": True, "password": ""}, UNKNOWN),
+        (Passwords.HIDDEN, {"has_auth": True}, UNKNOWN),
+        (Passwords.HIDDEN, {"has_auth": False, "password": "hunter2"}, UNKNOWN),
+        (Passwords.HIDDEN, {"has_auth": False, "password": None}, None),
+    ],
+)
+def test_the_policy_decides_what_the_server_shows(
+    passwords: Passwords, given: dict[str, object], expected: object
+) -> None:
+    account = account_of(passwords, **given)
+    assert (account.fields["password"], account.mask) == (expected, None)
+
+
+def test_a_mask_is_kept_beside_the_unknown_password() -> None:
+    account = account_of(has_auth=True, password="ce******")
+    assert (account.fields["password"], account.mask) == (UNKNOWN, Secret("ce******"))
+
+
+def test_a_mask_inside_an_unknown_field_is_not_given_back() -> None:
+    given = {"oauth": {"id": "x", "keys": ["a", "●●●●"]}, "note": "xxxxxxxx\n", "list": ["a"]}
+    assert account_of(**given).extra == {"list": ["a"]}
+    assert account_of(Passwords.SHOWN, **given).extra == given
 
 
 @pytest.mark.parametrize(("hash_auth", "has_auth"), [(True, False), (False, True), (None, True)])

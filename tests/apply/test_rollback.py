@@ -7,7 +7,7 @@ import pytest
 from reconciler.apply.executor import OnFailure
 from reconciler.errors import ApiError, OutcomeUnknownError, Problem, ReconcilerError, RejectedError
 from reconciler.model.desired import Policy, TestSettings, TestWhen
-from reconciler.model.secret import Secret
+from reconciler.model.secret import UNKNOWN, Secret
 from tests.apply.runs import Listening, carry_out, planned, said
 from tests.fake_server import FakeServer, Fault, Rules, account
 from tests.plan.declarations import declare, globs
@@ -218,3 +218,21 @@ def test_a_default_account_that_stays_the_default_needs_no_promotion() -> None:
     plan = planned(server, declare("a@x", name="B", default=True, test=AFTER))
     undone(server, plan)
     assert server.writes() == ["update 1", "update 1"]
+
+
+def test_a_password_that_is_hidden_only_since_the_plan_survives_a_rollback() -> None:
+    server = FakeServer.holding(AUTH)
+    plan = planned(server, declare("a@x", name="N", password=Secret("p"), test=AFTER))
+    server.rules = HIDES
+    assert undone(server, plan) == [f"update a@x: {failed('rolled back: the account has its former settings again')}"]
+    assert server.state()[1]["password"] == Secret("p")
+
+
+def test_a_declared_password_that_looks_like_a_mask_survives_a_rollback() -> None:
+    server = FakeServer.holding({**AUTH, "password": Secret("****")})
+    server.answers = dict.fromkeys(
+        ("get", "update"), lambda answer: answer.overlaid({"password": UNKNOWN})._replace(mask=Secret("****"))
+    )
+    plan = planned(server, declare("a@x", name="N", password=Secret("****"), test=AFTER))
+    assert undone(server, plan) == [f"update a@x: {failed('rolled back: the account has its former settings again')}"]
+    assert server.state()[1]["password"] == Secret("****")

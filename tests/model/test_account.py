@@ -170,3 +170,12 @@ def test_a_readable_identity_has_the_same_identity(text: str) -> None:
 )
 def test_a_label_names_an_identity_and_perhaps_an_id(account_label: str, expected: tuple[str, str]) -> None:
     assert label_key(account_label) == expected
+
+
+def test_the_declared_password_is_not_a_mask() -> None:
+    masked = Account({"email": "a@x", "password": UNKNOWN}, 1, mask=Secret("****"))
+    assert masked.unmasked({"password": Secret("****")}).fields["password"] == Secret("****")
+    assert [masked.unmasked(managed) for managed in ({}, {"password": None}, {"password": Secret("***")})] == [
+        masked
+    ] * 3
+    assert HELD.unmasked({"password": Secret("****")}) is HELD

@@ -2,10 +2,13 @@ from __future__ import annotations
 
 import copy
 import pickle
+import time
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from reconciler.model.secret import UNKNOWN, Secret, SecretReference
+from reconciler.model.secret import UNKNOWN, Secret, SecretReference, looks_masked
 
 CANARY = Secret("canary")
 
@@ -49,3 +52,60 @@ def test_the_unknown_password_says_so() -> None:
 def test_a_reference_shows_where_to_look() -> None:
     reference = SecretReference("command", ("sops", "-d", "secrets.yaml"), "a.yaml", ("accounts", 0, "password"))
     assert str(reference) == "{command: sops -d secrets.yaml}"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *(
+            "***",
+            "*•●",
+            "●●●●",
+            "••••••",
+            "····",
+            "ce******",
+            "******ce",
+            "abcd****wxyz",
+            "xxxxxx",
+            "XXXXXXXX",
+            "xXxXxX",
+        ),
+        *("********\n", " \r\n●●●\t", " xxxxxx ", "\u00a0<hidden>\r\n"),
+        *("<hidden>", "[REDACTED]", "(Secret)", "{masked}", "<<hidden>>", "[ hidden ]", "[PROTECTED]", "«oculto»"),
+        *("(sensitive value)", "<password hidden>", "<senha_oculta>", "[** removed **]"),
+    ],
+)
+def test_what_stands_in_for_a_password_is_a_mask(value: str) -> None:
+    assert looks_masked(value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("", " ", "*", "p**", "abcde***", "***abcde", "a***bcdef", "a***b***c", "xxxxx", "xxxxxxy", "xxx xxx"),
+        *("hidden", "secret", "<hidden", "hidden>", "<hunter2>", "<my secret horse>", "correct horse", "hunter2"),
+    ],
+)
+def test_what_may_be_a_password_is_no_mask(value: str) -> None:
+    assert not looks_masked(value)
+
+
+_ENDS = st.text(alphabet="aZ9!-_é", max_size=4)
+
+
+@given(_ENDS, st.text(alphabet="*•●·", min_size=3), _ENDS, st.text(alphabet=" \t\r\n"))
+def test_a_mask_may_show_four_characters_at_each_end(start: str, dots: str, end: str, blank: str) -> None:
+    assert looks_masked(f"{blank}{start}{dots}{end}{blank}")
+    assert not looks_masked(f"{start}.....{dots}")
+
+
+@given(st.text())
+def test_blanks_around_a_value_do_not_make_a_mask(text: str) -> None:
+    assert looks_masked(f" {text}\r\n") == looks_masked(text)
+
+
+@pytest.mark.parametrize("text", ["<" * 10**6, "*" * 10**5 + "!!!!!", "[hidden " * 10**5, "(" + " hidden" * 10**5])
+def test_a_long_value_is_told_from_a_mask_soon(text: str) -> None:
+    begun = time.process_time()
+    assert not looks_masked(text)
+    assert time.process_time() - begun < 1

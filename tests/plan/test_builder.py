@@ -246,6 +246,19 @@ def test_a_hidden_password_counts_as_unchanged_with_a_note() -> None:
     assert (one.changes, two.changes) == ((), ())
 
 
+def test_a_password_that_looks_like_a_mask_is_known_if_it_is_the_declared_one() -> None:
+    held = HIDDEN._replace(mask=Secret("****"))
+    known = plan_of([declare("a@x", password=Secret("****"))], [held])
+    other = plan_of([declare("a@x", password=Secret("p"))], [held])
+    undeclared = plan_of([declare("a@x", name="N")], [held])
+    assert (shown(known), known.warnings, said(other.warnings)) == (
+        [],
+        (),
+        ["password_hidden: the server hides 1 declared password: counted as unchanged"],
+    )
+    assert undeclared.errors[0].kind == "password_unknown"
+
+
 def test_rotation_sends_what_is_declared_where_the_password_is_hidden_and_there_alone() -> None:
     held = [HIDDEN, account("b@x", 2, has_auth=True, password=Secret("p"))]
     desired = [declare(email, password=Secret("p")) for email in ("a@x", "b@x")]

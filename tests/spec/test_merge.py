@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from reconciler.model.desired import DeleteLimit, Globs, Policy, ServerSpec, TestSettings, TestWhen
+from reconciler.model.desired import DeleteLimit, Globs, Passwords, Policy, ServerSpec, TestSettings, TestWhen
 from reconciler.spec.desired import read_desired
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ HEAD = "version: 1\naccounts: []\n"
 
 def test_files_that_agree_or_are_silent_are_merged(write: Write) -> None:
     one = "server: {url: https://x, auth: {access_token: {env: A}}}\npolicy: {protect: [a, b], test: {when: before}}\n"
-    two = "server: {url: https://X:443/, name: fw, auth: {access_token: {env: A}}}\npolicy: {protect: [b, a], prune: false}\n"
+    two = "server: {url: https://X:443/, name: fw, auth: {access_token: {env: A}}}\npolicy: {protect: [b, a], prune: false, passwords: hidden}\n"
     three = "policy: {max_deletes: 3, test: {to_email: ops@example.com}}\n"
     names = [write(HEAD + text, f"{index}.yaml") for index, text in enumerate((one, two, three))]
     desired = read_desired(names)
@@ -26,7 +26,9 @@ def test_files_that_agree_or_are_silent_are_merged(write: Write) -> None:
         protect=Globs(("a", "b")),
         test=TestSettings(TestWhen.BEFORE, "ops@example.com"),
     )
-    assert desired.server == ServerSpec(url="https://x", name="fw", auth=desired.server.auth)
+    assert desired.server == ServerSpec(
+        url="https://x", name="fw", auth=desired.server.auth, passwords=Passwords.HIDDEN
+    )
 
 
 @pytest.mark.parametrize(
@@ -34,6 +36,8 @@ def test_files_that_agree_or_are_silent_are_merged(write: Write) -> None:
     [
         ("policy: {prune: true}", "policy: {prune: false}", ["b.yaml:3:17: policy.prune is not the same in all files "
          "(the other is at a.yaml:3:17)"]),
+        ("policy: {passwords: shown}", "policy: {passwords: hidden}", ["b.yaml:3:21: policy.passwords is not the same in all "
+         "files (the other is at a.yaml:3:21)"]),
         ("policy: {test: {when: off}}", "policy: {test: {when: after}}", ["b.yaml:3:23: policy.test.when is not the same in "
          "all files (the other is at a.yaml:3:23)"]),
         ("server: {url: https://x, name: a}", "server: {url: https://x, name: b}", ["b.yaml:3:32: server.name is not the "
