@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
+from reconciler.apply.breaker import OUTAGE, Breaker
 from reconciler.apply.crew import Abort, Crew
 from reconciler.apply.newcomers import ADOPTION_DELAYS, Newcomers
 from reconciler.apply.result import NO_TURN, StepResult, internal_error, words
@@ -74,7 +75,8 @@ def execute(
         plan: An applicable plan.
         writer: The server.
         options: How.
-        stop: When set, no new step starts; those under way finish.
+        stop: When set, no new step starts; those under way finish. It is also set if the server is not reached several
+            times in a row.
         listener: Is told before and after each step.
 
     Returns:
@@ -106,6 +108,7 @@ class _Run:
         self.stop = stop
         self.options = options
         self.failed = False
+        self.breaker = Breaker(stop)
         self.results: dict[int, StepResult] = {}
         self.begun = 0
         self.ended = 0
@@ -128,12 +131,14 @@ class _Run:
 
     def outcomes(self) -> Iterator[Outcome]:
         """What became of each change."""
+        reason = OUTAGE if self.breaker.tripped else NO_TURN
+        not_attempted = StepResult(Status.NOT_ATTEMPTED, error=reason)
         steps: defaultdict[int, list[int]] = defaultdict(list)
         for index, step in enumerate(self.plan.steps):
             steps[step.change].append(index)
         for position, change in enumerate(self.plan.changes):
-            results = [self.results.get(index, _NOT_ATTEMPTED) for index in steps[position]]
-            yield _outcome(change, results)
+            results = [self.results.get(index, not_attempted) for index in steps[position]]
+            yield replace(_outcome(change, results), written=self.writer.written(position))
 
     def _carry_out(self, index: int) -> StepResult:
         step = self.plan.steps[index]
@@ -174,6 +179,7 @@ class _Run:
 
     def _take_in(self, index: int, result: StepResult) -> None:
         self.ended += 1
+        self.breaker.note(unreached=result.unreached)
         settled = deque([(index, result)])
         while settled:
             settled.extend(self._settle(*settled.popleft()))
@@ -195,9 +201,6 @@ class _Run:
             self.waiting[dependent] -= 1
             if not self.waiting[dependent]:
                 (self.last if self.plan.steps[dependent].last else self.ready).append(dependent)
-
-
-_NOT_ATTEMPTED = StepResult(Status.NOT_ATTEMPTED, error=NO_TURN)
 
 
 def _outcome(change: Change, results: list[StepResult]) -> Outcome:

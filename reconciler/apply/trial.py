@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from reconciler.apply.breaker import OUTAGE, Breaker
 from reconciler.apply.crew import Crew
-from reconciler.apply.result import NO_TURN, internal_error, words
+from reconciler.apply.result import NO_TURN, internal_error, is_outage, words
 from reconciler.errors import ApiError, RejectedError, UnreachableError
 from reconciler.model.account import known
 from reconciler.model.outcome import Outcome, Status, TestOutcome
 from reconciler.model.secret import UNKNOWN
+from reconciler.retry import Retry
 
 if TYPE_CHECKING:
     import threading
@@ -20,19 +22,35 @@ if TYPE_CHECKING:
     from reconciler.model.trial import Trial
 
 
-def attempt(server: AccountWriter, trial: Trial) -> TestOutcome:
-    """Sends one test mail; never raises for what the server says, and never repeats: that could send two mails."""
-    failed, unclear = None, False
+def attempt(server: AccountWriter, trial: Trial, retry: Retry) -> TestOutcome:
+    """Sends one test mail; never raises for what the server says.
+
+    It is repeated only if the server was not reached: anything else could send two mails.
+    """
     if trial.fields.get("has_auth") is True and trial.fields.get("password") is UNKNOWN:
-        failed = "the server hides the password, and the YAML declares none"
-    else:
-        try:
-            server.test_account(known(trial.fields), trial.to_email)
-        except (RejectedError, UnreachableError) as error:
-            failed = words(error)
-        except ApiError as error:
-            failed, unclear = words(error), True
-    return TestOutcome(trial.when, trial.to_email, passed=failed is None, error=failed, unclear=unclear)
+        hidden = "the server hides the password, and the YAML declares none"
+        return TestOutcome(trial.when, trial.to_email, passed=False, error=hidden)
+    try:
+        error = retry.run(lambda _deadline: _sent(server, trial))
+    except UnreachableError as unreached:
+        error = unreached
+    if error is None:
+        return TestOutcome(trial.when, trial.to_email, passed=True)
+    unclear = not isinstance(error, RejectedError | UnreachableError)
+    return TestOutcome(
+        trial.when, trial.to_email, passed=False, error=words(error), unclear=unclear, unreached=is_outage(error)
+    )
+
+
+def _sent(server: AccountWriter, trial: Trial) -> ApiError | None:
+    """Sends the mail; returns what the server says against it. Raises ``UnreachableError`` if it says nothing."""
+    try:
+        server.test_account(known(trial.fields), trial.to_email)
+    except UnreachableError:
+        raise
+    except ApiError as error:
+        return error
+    return None
 
 
 def attempt_all(
@@ -41,33 +59,43 @@ def attempt_all(
     *,
     parallelism: int,
     stop: threading.Event,
+    timeout: float = 30.0,
     explain_bug: Callable[[Exception], str] = internal_error,
 ) -> tuple[Outcome, ...]:
     """Tries several accounts at the same time.
 
     A bug that ends a single test is ``explain_bug`` 's to put into words; it is called from several threads at once.
-    Those not begun when ``stop`` is set are not attempted; those in flight when ``Abort`` is raised are unknown.
+    Those not begun when ``stop`` is set are not attempted, nor those left after several that did not reach the server,
+    which sets ``stop``; those in flight when ``Abort`` is raised are unknown.
     """
     results: dict[int, Outcome] = {}
     rest = iter(range(len(trials)))
-    crew = Crew(max(1, min(parallelism, len(trials))), lambda index: _tested(server, trials[index], explain_bug))
-    lost = crew.drive(lambda: None if stop.is_set() else next(rest, None), results.__setitem__)
-    return tuple(results.get(index) or _untested(trial, begun=index in lost) for index, trial in enumerate(trials))
+    breaker, retry = Breaker(stop), Retry(timeout, stop)
+
+    def take_in(index: int, outcome: Outcome) -> None:
+        results[index] = outcome
+        breaker.note(unreached=outcome.test is not None and outcome.test.unreached)
+
+    crew = Crew(max(1, min(parallelism, len(trials))), lambda index: _tested(server, trials[index], retry, explain_bug))
+    lost = crew.drive(lambda: None if stop.is_set() else next(rest, None), take_in)
+    reason = OUTAGE if breaker.tripped else NO_TURN
+    untested = (_untested(trial, reason, begun=index in lost) for index, trial in enumerate(trials))
+    return tuple(results.get(index) or outcome for index, outcome in enumerate(untested))
 
 
-def _tested(server: AccountWriter, trial: Trial, explain_bug: Callable[[Exception], str]) -> Outcome:
+def _tested(server: AccountWriter, trial: Trial, retry: Retry, explain_bug: Callable[[Exception], str]) -> Outcome:
     try:
-        tested = attempt(server, trial)
+        tested = attempt(server, trial, retry)
     except Exception as bug:  # noqa: BLE001 - a bug in one test must not lose the report of the others
         return _outcome(trial, Status.UNKNOWN, explain_bug(bug))
     outcome = _outcome(trial, tested.status, tested.error, tested)
     return replace(outcome, note="its mail may have been sent") if tested.unclear else outcome
 
 
-def _untested(trial: Trial, *, begun: bool) -> Outcome:
+def _untested(trial: Trial, reason: str, *, begun: bool) -> Outcome:
     if begun:
         return _outcome(trial, Status.UNKNOWN, "interrupted while the test was under way")
-    return _outcome(trial, Status.NOT_ATTEMPTED, NO_TURN)
+    return _outcome(trial, Status.NOT_ATTEMPTED, reason)
 
 
 def _outcome(trial: Trial, status: Status, error: str | None, tested: TestOutcome | None = None) -> Outcome:

@@ -65,7 +65,8 @@ class StepWriter:
         if change.test.when is TestWhen.BEFORE and change.after and not self._ledger.written(step.change):
             tested = self._try(change, change.after)
             if not tested.passed:
-                return StepResult(Status.FAILED, change.id, f"not written, because {tested.failure}", test=tested)
+                error = f"not written, because {tested.failure}"
+                return StepResult(Status.FAILED, change.id, error, test=tested, unreached=tested.unreached)
             if self._stop.is_set():
                 return StepResult(Status.NOT_ATTEMPTED, change.id, NO_TURN, test=tested)
         result = self._write(step, change)
@@ -73,6 +74,10 @@ class StepWriter:
         if final and result.status is Status.APPLIED and change.test.when is TestWhen.AFTER:
             return self._try_after(step.change, change, result)
         return replace(result, test=tested)
+
+    def written(self, index: int) -> Account | None:
+        """The account as change ``index`` has left it; ``None`` if it was not written, or is gone."""
+        return self._ledger.written(index)
 
     def _write(self, step: Step, change: Change) -> StepResult:
         cycle = self._cycle(step, change)
@@ -96,13 +101,15 @@ class StepWriter:
     def _try(self, change: Change, target: Account) -> TestOutcome:
         when = change.test.when or TestWhen.BEFORE
         to_email = change.test.to_email or ""
-        return attempt(self._server, Trial(address=change.address, fields=target.fields, to_email=to_email, when=when))
+        trial = Trial(address=change.address, fields=target.fields, to_email=to_email, when=when)
+        return attempt(self._server, trial, self._retry)
 
     def _try_after(self, index: int, change: Change, result: StepResult) -> StepResult:
         written = self._ledger.written(index)
         assert written is not None  # noqa: S101 - it was applied
         target = written.overlaid({name: value for name, value in change.managed.items() if name == "password"})
         tested = self._try(change, target)
+        result = replace(result, unreached=tested.unreached)
         if tested.passed or self._rollback is None or not self._ledger.sent(index):
             return replace(result, test=tested)
         note = self._rollback.undo(change, written)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import select
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -32,6 +32,8 @@ from reconciler.report.formats import RESULT_FORMATS, Format
 from reconciler.report.view import phrase
 
 if TYPE_CHECKING:
+    import threading
+
     from reconciler.apply.executor import Listener
     from reconciler.commands.invocation import Invocation
     from reconciler.model.change import Plan
@@ -86,9 +88,11 @@ def apply(
     with interruptible(surroundings.stop, invocation) as interruption:
         with wiring.writing(connection) as writer, recording(running.journal, plan, invocation) as recorder:
             invocation.acted = True
-            report = _execute(invocation, plan, writer, surroundings, recorder, running)
+            run = _Run(plan, writer, surroundings.stop, recorder)
+            report = _execute(invocation, run, running, timeout=server.timeout)
         interruption.run_ended()
-        report = replace(report, outcomes=(*done_before, *report.outcomes))
+        outcomes = (*done_before, *report.outcomes)
+        report = replace(report, outcomes=outcomes, interrupted=interruption.asked)
         show_report(invocation, report)
     if report.interrupted:
         return ExitCode.INTERRUPTED
@@ -124,30 +128,37 @@ def _ask(plan: Plan) -> None:
         raise ReconcilerError(Problem(kind="not_approved", message="not approved; nothing was written"))
 
 
-def _execute(
-    invocation: Invocation,
-    plan: Plan,
-    writer: AccountWriter,
-    surroundings: wiring.Surroundings,
-    recorder: Listener,
-    running: ApplyFlags,
-) -> Report:
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """What is carried out, where, until when, and who is told."""
+
+    plan: Plan
+    writer: AccountWriter
+    stop: threading.Event
+    recorder: Listener
+
+
+def _execute(invocation: Invocation, run: _Run, running: ApplyFlags, *, timeout: float) -> Report:
     from reconciler.apply.executor import ApplyOptions, OnFailure, execute
+    from reconciler.apply.final_check import final_check
     from reconciler.commands.crash import CrashLogs
 
     options = ApplyOptions(
         parallelism=running.parallelism,
         on_failure=OnFailure(running.on_failure),
+        timeout=timeout,
         explain_bug=CrashLogs(invocation.redactor).explain,
     )
     started_at = datetime.now(UTC)
-    with progress(invocation, len(plan.steps)) as shown:
-        listener = Listeners(recorder, shown)
-        outcomes = execute(plan, writer, options, stop=surroundings.stop, listener=listener)
+    with progress(invocation, len(run.plan.steps)) as shown:
+        listener = Listeners(run.recorder, shown)
+        outcomes = execute(run.plan, run.writer, options, stop=run.stop, listener=listener)
+    checked = final_check(run.plan, outcomes, run.writer)
     return Report(
-        server=plan.server,
+        server=run.plan.server,
         started_at=started_at,
         finished_at=datetime.now(UTC),
-        outcomes=outcomes,
-        interrupted=surroundings.stop.is_set(),
+        outcomes=checked.outcomes,
+        errors=(checked.problem,) if checked.problem else (),
+        verified=checked.problem is None,
     )

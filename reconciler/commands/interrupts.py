@@ -54,6 +54,11 @@ class Interruption:
         self._heeded = False
         self._ended = False
 
+    @property
+    def asked(self) -> bool:
+        """Whether the user has asked the run to end."""
+        return self._asked > 0
+
     def run_ended(self) -> None:
         """From here on there is nothing but the report: a second signal ends the command, as it may be stuck."""
         self._ended = True

@@ -83,6 +83,7 @@ def test(  # noqa: PLR0913 - one for each option of the command line
                 trials,
                 parallelism=parallelism,
                 stop=surroundings.stop,
+                timeout=server.timeout,
                 explain_bug=CrashLogs(invocation.redactor).explain,
             )
             interruption.run_ended()
@@ -91,7 +92,7 @@ def test(  # noqa: PLR0913 - one for each option of the command line
                 started_at=started_at,
                 finished_at=datetime.now(UTC),
                 outcomes=outcomes,
-                interrupted=surroundings.stop.is_set(),
+                interrupted=interruption.asked,
             )
             show_report(invocation, report)
     if report.interrupted:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from reconciler.errors import Problem
+    from reconciler.model.account import Account
     from reconciler.model.change import Server
     from reconciler.model.desired import Origin, TestWhen
 
@@ -48,6 +49,7 @@ class TestOutcome:
     Attributes:
         error: The reason why the test did not pass, without saying that it failed.
         unclear: Whether it is unknown how the test ended.
+        unreached: Whether the server was not reached.
     """
 
     __test__ = False
@@ -57,6 +59,7 @@ class TestOutcome:
     passed: bool
     error: str | None = None
     unclear: bool = False
+    unreached: bool = False
 
     @property
     def status(self) -> Status:
@@ -83,6 +86,8 @@ class Outcome:
         error: Why it did not come out as planned; ``None`` where it did.
         note: What else happened: already in place, adopted, rolled back.
         origin: Where the account is declared; ``None`` for a delete.
+        written: The account as the run left it; for the check at its end, not for reports.
+        changed_since: Whether somebody has changed the account after this run's write.
     """
 
     address: str
@@ -93,6 +98,8 @@ class Outcome:
     note: str | None = None
     test: TestOutcome | None = None
     origin: Origin | None = None
+    written: Account | None = field(default=None, repr=False, compare=False)
+    changed_since: bool = False
 
     @property
     def succeeded(self) -> bool:
@@ -107,7 +114,11 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """The outcome of a whole run against one server."""
+    """The outcome of a whole run against one server.
+
+    Attributes:
+        verified: Whether the check at the end of the run could be made, or there was nothing to check.
+    """
 
     server: Server
     started_at: datetime
@@ -115,11 +126,13 @@ class Report:
     outcomes: tuple[Outcome, ...] = ()
     errors: tuple[Problem, ...] = field(default=())
     interrupted: bool = False
+    verified: bool = True
 
     @property
     def complete(self) -> bool:
-        """Whether everything was applied and every test passed."""
-        return not self.errors and all(outcome.succeeded for outcome in self.outcomes)
+        """Whether everything was applied, and is still so at the end of the run, and every test passed."""
+        as_planned = all(outcome.succeeded and not outcome.changed_since for outcome in self.outcomes)
+        return as_planned and self.verified and not self.errors
 
     @property
     def status(self) -> ServerStatus:

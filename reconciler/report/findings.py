@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from reconciler.model.outcome import Outcome
     from reconciler.report.subject import PlanSubject, ResultSubject, ValidationSubject
 
-_HARMLESS = frozenset({Status.SKIPPED, Status.NOT_ATTEMPTED})
-"""What was not done because of something else, which is a finding of its own."""
+_HARMLESS = frozenset({Status.SKIPPED, Status.NOT_ATTEMPTED, Status.APPLIED})
+"""What was not done because of something else, which is a finding of its own; and what somebody changed since."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,8 +67,8 @@ def of_result(subject: ResultSubject) -> list[Finding]:
 
 
 def is_amiss(outcome: Outcome) -> bool:
-    """Whether a change, or its test, did not come out as planned."""
-    return not outcome.succeeded
+    """Whether a change, or its test, did not come out as planned, or did not last."""
+    return not outcome.succeeded or outcome.changed_since
 
 
 def result_of(outcome: Outcome) -> str:
@@ -79,14 +79,14 @@ def result_of(outcome: Outcome) -> str:
 
 def _failed_part(outcome: Outcome) -> tuple[str, Status]:
     """The action or the test that did not come out as planned, and how it ended."""
-    if outcome.status is Status.APPLIED and outcome.test:
+    if outcome.status is Status.APPLIED and outcome.test and not outcome.succeeded:
         return "test", outcome.test.status
     return outcome.action, outcome.status
 
 
 def place_of(outcome: Outcome) -> str:
     """The entry in the YAML, safe to show, of an account whose change or test did not come out as planned."""
-    if outcome.succeeded or outcome.origin is None:
+    if not is_amiss(outcome) or outcome.origin is None:
         return ""
     return phrase(f"{outcome.origin.file}:{outcome.origin.line}")
 

@@ -98,6 +98,7 @@ def result_document(subject: ResultSubject, *, started_at: datetime, finished_at
         "started_at": _time(started_at),
         "finished_at": _time(finished_at),
         "summary": summary,
+        "verified": report is not None and report.verified,
         "servers": [{"name": server.name, "status": status, "summary": summary, "errors": errors}] if server else [],
         "results": [_outcome(one, report.server) for one in outcomes] if report else [],
         "errors": errors,

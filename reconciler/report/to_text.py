@@ -62,11 +62,10 @@ def problems_text(problems: Sequence[Problem], word: str, style: Style, colour: 
 
 
 def report_text(report: Report, style: Style) -> str:
-    """What became of each change, and a summary as the last line."""
-    return (
-        "\n".join((*(line for one in report.outcomes for line in _outcome_lines(one, style)), result_line(report)))
-        + "\n"
-    )
+    """What became of each change, what went wrong with the run as a whole, and a summary as the last line."""
+    outcomes = (line for one in report.outcomes for line in _outcome_lines(one, style))
+    problems = problems_text(report.errors, "error", style, "red")
+    return "\n".join((*outcomes, *problems, result_line(report))) + "\n"
 
 
 def _plan_lines(plan: Plan, style: Style, *, verbose: bool) -> Iterator[str]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from reconciler import wiring
 from reconciler.apply.executor import ApplyOptions, execute
+from reconciler.apply.final_check import final_check
 from reconciler.commands.progress import Silence
 from reconciler.errors import ApiError
 from reconciler.model.change import Action
@@ -216,8 +217,9 @@ def run(
         return Run(0, (), len(plan.changes))
     with wiring.writing(connection) as writer:
         options = ApplyOptions(parallelism=parallelism)
-        outcomes = execute(plan, writer, options, stop=surroundings.stop, listener=Silence())
-    complete = all(one.status is Status.APPLIED for one in outcomes)
+        written = execute(plan, writer, options, stop=surroundings.stop, listener=Silence())
+        outcomes, problem = final_check(plan, written, writer, pauses=(0.05,))
+    complete = problem is None and all(one.succeeded and not one.changed_since for one in outcomes)
     return Run(0 if complete else 3, outcomes, len(plan.changes))
 
 

@@ -1,0 +1,173 @@
+"""The last look: whether everything that counts as applied is on the server at the end of the run."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from reconciler.apply.comparison import TIMES, is_another, lost, moved, shown
+from reconciler.apply.crew import Crew
+from reconciler.apply.result import words
+from reconciler.errors import ApiError, Problem
+from reconciler.model.change import Action
+from reconciler.model.outcome import Outcome, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Sequence
+
+    from reconciler.model.account import Account
+    from reconciler.model.change import Change, Plan
+    from reconciler.model.ports import AccountReader
+
+PAUSES: Final = (0.2, 0.6, 1.2)
+"""Seconds before each other look at what does not match, two in all: a server may show a write a moment later."""
+
+
+class Checked(NamedTuple):
+    """What the last look has shown.
+
+    Attributes:
+        outcomes: One for each change, in the plan's order.
+        problem: Why nothing could be confirmed; ``None`` if it was, or if there was nothing to confirm.
+    """
+
+    outcomes: tuple[Outcome, ...]
+    problem: Problem | None = None
+
+
+def final_check(
+    plan: Plan, outcomes: Sequence[Outcome], server: AccountReader, *, pauses: Sequence[float] = PAUSES
+) -> Checked:
+    """Confirms every outcome that is applied against one more list of the accounts.
+
+    It is made in a thread of its own, so that a signal can end the waiting for it.
+
+    Args:
+        plan: What was carried out.
+        outcomes: One for each change, in the plan's order.
+        server: For listing.
+        pauses: Seconds before each other look at what does not match.
+    """
+    if all(outcome.status is not Status.APPLIED for outcome in outcomes):
+        return Checked(tuple(outcomes))
+    check = _FinalCheck(plan, outcomes, server, pauses)
+    found: list[Checked] = []
+    jobs = iter([0])
+    Crew(1, lambda _job: check.made()).drive(lambda: next(jobs, None), lambda _job, checked: found.append(checked))
+    return found[0] if found else Checked(tuple(outcomes), _not_verified("interrupted"))
+
+
+def _not_verified(reason: str) -> Problem:
+    return Problem(
+        kind="not_verified",
+        message=f"the writes were not verified: the list at the end of the run could not be read: {reason}",
+        hint="`reconciler plan` shows what is on the server now",
+    )
+
+
+class _Accounts:
+    """The accounts in a list, by id and by address."""
+
+    def __init__(self, accounts: Iterable[Account]) -> None:
+        self.by_id: dict[int | None, Account] = {}
+        self.by_key: defaultdict[str, list[Account]] = defaultdict(list)
+        for account in accounts:
+            self.by_id[account.id] = account
+            self.by_key[account.key].append(account)
+
+
+class _FinalCheck:
+    def __init__(self, plan: Plan, outcomes: Sequence[Outcome], server: AccountReader, pauses: Sequence[float]) -> None:
+        self._changes = plan.changes
+        self._outcomes = list(outcomes)
+        self._server = server
+        self._pauses = pauses
+        self._promotes = any(change.after and change.after.is_default for change in plan.changes)
+        # Who may have an address: those that the plan has seen there, and those that it puts there.
+        self._expected: defaultdict[str, set[int | None]] = defaultdict(set)
+        for account in plan.current:
+            self._expected[account.key].add(account.id)
+        for change, outcome in zip(plan.changes, outcomes, strict=True):
+            if change.after:
+                self._expected[change.after.key].add(outcome.id)
+
+    def made(self) -> Checked:
+        try:
+            accounts = _Accounts(self._server.list_accounts())
+        except ApiError as error:
+            return Checked(tuple(self._outcomes), _not_verified(words(error)))
+        applied = [index for index, outcome in enumerate(self._outcomes) if outcome.status is Status.APPLIED]
+        wrong = self._wrong(applied, accounts)
+        for pause in self._pauses:
+            if not wrong:
+                break
+            time.sleep(pause)
+            try:
+                accounts = _Accounts(self._server.list_accounts())
+            except ApiError:
+                continue
+            wrong = self._wrong(wrong, accounts)
+        for index in applied:
+            self._outcomes[index] = self._judged(index, wrong.get(index), accounts)
+        return Checked(tuple(self._outcomes))
+
+    def _wrong(self, indexes: Collection[int], accounts: _Accounts) -> dict[int, str]:
+        """By index of the change, what is not as it should be."""
+        faults = ((index, self._fault(index, accounts)) for index in indexes)
+        return {index: fault for index, fault in faults if fault}
+
+    def _fault(self, index: int, accounts: _Accounts) -> str:
+        change, outcome = self._changes[index], self._outcomes[index]
+        if change.action is Action.DELETE:
+            return self._remains(change, accounts)
+        found = accounts.by_id.get(outcome.id)
+        if found is None:
+            return "the account is not on the server at the end of the run"
+        if missing := lost(change.managed, found):
+            return f"at the end of the run the server has other values: {shown(missing, found)}"
+        twins = [one for one in accounts.by_key[found.key] if one.id not in self._expected[found.key]]
+        if twins:
+            ids = ", ".join(str(one.id) for one in (found, *twins))
+            return (
+                f"the server has two accounts or more with this address at the end of the run (ids {ids}): choose one"
+                " with `id` in the YAML; another one is then undeclared, and is deleted if pruning is on"
+            )
+        return ""
+
+    def _remains(self, change: Change, accounts: _Accounts) -> str:
+        """What is left of an account that was deleted, or has come in its place."""
+        before = change.before
+        assert before is not None  # noqa: S101 - a delete has an account
+        at_address = accounts.by_key[before.key]
+        found = accounts.by_id.get(before.id)
+        if found is not None and found in at_address and not is_another(before, found):
+            return "the account is still on the server at the end of the run"
+        again = [one.id for one in at_address if one is found or one.id not in self._expected[before.key]]
+        if again:
+            return f"an account with this address exists again at the end of the run (id {again[0]})"
+        return ""
+
+    def _judged(self, index: int, fault: str | None, accounts: _Accounts) -> Outcome:
+        outcome = self._outcomes[index]
+        if fault:
+            return replace(outcome, status=Status.FAILED, error=fault)
+        names = list(self._changed_since(outcome, accounts)) if outcome.written else []
+        if not names:
+            return outcome
+        note = f"somebody changed it after this run's write: {', '.join(names)}"
+        return replace(outcome, note=f"{outcome.note}; {note}" if outcome.note else note, changed_since=True)
+
+    def _changed_since(self, outcome: Outcome, accounts: _Accounts) -> Iterator[str]:
+        """The fields and times that are not as this run's last write, or look, has left them."""
+        written, found = outcome.written, accounts.by_id.get(outcome.id)
+        if written is None or found is None:
+            return
+        # The server may have demoted the account because this run promoted another one.
+        demoted = self._promotes and written.is_default and not found.is_default
+        for name in moved(written, found):
+            if demoted and name in ("default", "updated_at"):
+                continue
+            if name in TIMES or (name in written.fields and name in found.fields):
+                yield name
