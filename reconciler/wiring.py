@@ -74,12 +74,14 @@ class LoadOptions:
         allow_commands: Whether the commands of references run.
         url: The server of ``--url``.
         to_email: The recipient of ``--to-email``.
+        no_secrets: Whether passwords stay references, so that none is compared.
     """
 
     only: Globs = NO_GLOBS
     allow_commands: bool = False
     url: str | None = None
     to_email: str | None = None
+    no_secrets: bool = False
 
 
 def check(paths: Sequence[str], surroundings: Surroundings) -> Desired:
@@ -110,10 +112,13 @@ def load(paths: Sequence[str], surroundings: Surroundings, options: LoadOptions)
     from reconciler.plan.builder import in_scope
     from reconciler.spec.approval import approve
     from reconciler.spec.desired import read_desired
-    from reconciler.spec.secrets import resolve_accounts
+    from reconciler.spec.secrets import resolve_accounts, without_secrets
 
     desired = read_desired(paths)
     approve(desired, surroundings.trust, _request(paths, desired.server, surroundings, options))
+    if options.no_secrets:
+        _remember(desired.accounts, surroundings.redactor)
+        return replace(desired, accounts=without_secrets(desired.accounts))
     only = options.only
     wanted = [one for one in desired.accounts if in_scope(one, only)]
     others = [one for one in desired.accounts if not in_scope(one, only)]

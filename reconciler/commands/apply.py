@@ -82,7 +82,7 @@ def apply(
     with wiring.reading(connection) as reader:
         plan = wiring.plan(desired, reader, named, options)
     _show(invocation, plan)
-    done_before = saved_plan.check(reviewed, plan, invocation) if reviewed else ()
+    done_before = saved_plan.check(reviewed, plan, invocation, options.test) if reviewed else ()
     if plan.changes and not running.auto_approve and not reviewed:
         _ask(plan)
     with interruptible(surroundings.stop, invocation) as interruption:

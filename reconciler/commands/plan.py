@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
@@ -35,16 +36,18 @@ Examples:
 @paths_argument
 @plan_options
 @click.option("--save", type=OUTPUT_FILE, metavar="FILE", help="Save the plan, without secrets, for `apply --plan`.")
+@click.option("--no-secrets", is_flag=True, help="Resolve no password, and compare none.")
 @click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 when changes are needed.")
 @server_options
 @output_options(PLAN_FORMATS, "plan")
 @click.pass_obj
-def plan(
+def plan(  # noqa: PLR0913 - one for each option of the command line
     invocation: Invocation,
     *,
     paths: tuple[str, ...],
     planning: PlanFlags,
     save: str | None,
+    no_secrets: bool,
     detailed_exitcode: bool,
     server: wiring.ServerFlags,
 ) -> ExitCode:
@@ -54,8 +57,8 @@ def plan(
     """
     keep_apart(invocation, paths, save)
     surroundings = wiring.Surroundings(invocation.redactor, trust=planning.trust)
-    options = planning.options()
-    desired = wiring.load(paths, surroundings, planning.loading(server))
+    options = replace(planning.options(), no_secrets=no_secrets)
+    desired = wiring.load(paths, surroundings, replace(planning.loading(server), no_secrets=no_secrets))
     named, connection = wiring.connect(desired.server, server, surroundings, allow_commands=planning.allow_commands)
     with wiring.reading(connection) as reader:
         found = wiring.plan(desired, reader, named, options)

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from reconciler.errors import Problem, ReconcilerError, StalePlanError
 from reconciler.model.change import Action
+from reconciler.model.desired import TestSettings, TestWhen
 from reconciler.model.outcome import IN_PLACE, Outcome, Status
 from reconciler.plan.saved import compare
 from reconciler.report.formats import Format
 from reconciler.report.to_comparison import comparison_text, comparison_words
-from reconciler.report.to_json import FORMAT_VERSION, digest, plan_document, to_json
+from reconciler.report.to_json import FORMAT_VERSION, digest, plan_document, said_test, to_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,6 +35,7 @@ class SavedPlan:
     path: str
     url: str
     changes: Sequence[dict[str, Any]]
+    uncompared: Sequence[dict[str, Any]] | None = None
 
 
 def save(plan: Plan, path: str, invocation: Invocation) -> None:
@@ -55,7 +57,9 @@ def read(path: str) -> SavedPlan:
             document = json.loads(file.read(_LARGEST))
         (server,) = document["servers"]
         changes = document["resource_changes"]
-        intact = document["digest"] == digest(changes) and all(map(_is_change, changes))
+        uncompared = document.get("not_compared")
+        everything = [*changes, *(uncompared or ())]
+        intact = document["digest"] == digest(everything) and all(map(_is_change, everything))
         complete = document["format_version"] == FORMAT_VERSION and document["applyable"] is True
         url = str(server["url"])
     except OSError as error:
@@ -66,11 +70,17 @@ def read(path: str) -> SavedPlan:
         raise _unusable(path, "holds a plan that cannot be applied")
     if not intact:
         raise _unusable(path, "was changed after it was saved")
-    return SavedPlan(path, url, changes)
+    return SavedPlan(path, url, changes, uncompared)
 
 
-def check(saved: SavedPlan, plan: Plan, invocation: Invocation) -> tuple[Outcome, ...]:
+def check(saved: SavedPlan, plan: Plan, invocation: Invocation, test: TestSettings) -> tuple[Outcome, ...]:
     """Makes sure that the fresh plan does nothing but what was reviewed.
+
+    Args:
+        saved: What was reviewed.
+        plan: The fresh plan.
+        invocation: Shows the differences.
+        test: What the command line says about delivery tests, over what was reviewed.
 
     Returns:
         Outcomes for the reviewed changes that are in place already, whoever has made them.
@@ -82,7 +92,10 @@ def check(saved: SavedPlan, plan: Plan, invocation: Invocation) -> tuple[Outcome
         message = f"{saved.path} is a plan for {saved.url}, not for {plan.server.url}; nothing was written"
         raise StalePlanError(Problem(kind="stale_plan", message=message, hint="plan and review again"))
     fresh = plan_document(plan, created_at=invocation.started_at)["resource_changes"]
-    found = compare(saved.changes, fresh, plan)
+    reviewed, uncompared = (
+        None if some is None else [_with_test(one, test) for one in some] for some in (saved.changes, saved.uncompared)
+    )
+    found = compare(reviewed or (), fresh, plan, uncompared)
     if found.differences:
         invocation.tell(comparison_text(found.differences, invocation.style_of(sys.stderr)))
         count = len(found.differences)
@@ -104,6 +117,15 @@ def check(saved: SavedPlan, plan: Plan, invocation: Invocation) -> tuple[Outcome
     )
 
 
+def _with_test(change: dict[str, Any], given: TestSettings) -> dict[str, Any]:
+    """A reviewed change with what the command line says about its test."""
+    if not (given.when or given.to_email) or change["change"]["after"] is None:
+        return change
+    was = change.get("test") or {}
+    test = given.over(TestSettings(TestWhen(was["when"]) if "when" in was else None, was.get("to_email")))
+    return {**change, "test": said_test(test) or None}
+
+
 def _in_words(difference: Difference) -> Problem:
     """A difference for a document, which has no place for a table."""
     return Problem(kind="stale_plan", message=comparison_words(difference), address=difference.address)
@@ -120,7 +142,13 @@ def _is_change(entry: dict[str, Any]) -> bool:
         and (after is None) == (action == Action.DELETE)
         and all(side is None or isinstance(side["email"], str) for side in (before, after))
         and all(isinstance(text, str) for text in (entry["address"], entry["name"], *entry["fields"]))
+        and isinstance(entry.get("password_from", ""), str)
+        and _is_test(entry.get("test", {}))
     )
+
+
+def _is_test(test: dict[str, Any]) -> bool:
+    return TestWhen(test.get("when", "off")) in TestWhen and isinstance(test.get("to_email", ""), str)
 
 
 def _unusable(path: str, what: str) -> ReconcilerError:

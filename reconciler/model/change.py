@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.model.account import NO_FIELDS
 from reconciler.model.desired import NO_TEST
+from reconciler.model.secret import source_of
 
 if TYPE_CHECKING:
     from reconciler.errors import Problem
@@ -65,6 +66,11 @@ class Change:
         return self.before.id if self.before else None
 
     @property
+    def password_from(self) -> str | None:
+        """Where the declared password comes from: ``env NAME``; ``None`` if none is declared."""
+        return source_of(self.managed.get("password"))
+
+    @property
     def key(self) -> tuple[str, int]:
         """Sorts changes, and tells them apart, by the account's identity and id."""
         account = self.after or self.before
@@ -120,6 +126,8 @@ class Plan:
         steps: The writes, each after those it requires.
         unchanged: Declared accounts that are as declared, as the server has them.
         kept: The other accounts that stay as they are: ignored, protected, unmanaged, outside ``--only``.
+        uncompared: Updates of unchanged accounts to their declared passwords, which were not compared with the stored
+            ones; ``None`` if passwords were compared.
         warnings: What a reviewer should look at.
         errors: Why no safe plan exists; then nothing can be applied.
         refusals: Guards that refused; then nothing can be applied either.
@@ -130,6 +138,7 @@ class Plan:
     steps: tuple[Step, ...] = ()
     unchanged: tuple[Account, ...] = ()
     kept: tuple[Account, ...] = ()
+    uncompared: tuple[Change, ...] | None = None
     counts: Counts = Counts()
     warnings: tuple[Problem, ...] = ()
     errors: tuple[Problem, ...] = field(default=())

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shlex
 from enum import Enum
 from functools import cache
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
@@ -25,10 +27,12 @@ class Secret:
     goes onto the wire and nowhere else. Two secrets compare in constant time.
     """
 
-    __slots__ = ("_value",)
+    __slots__ = ("_value", "source")
 
-    def __init__(self, value: str) -> None:
+    def __init__(self, value: str, source: str = "") -> None:
+        """Takes the value, and where it was found: ``env NAME``; nothing if it is written in the YAML itself."""
         self._value = value
+        self.source = source
 
     def reveal(self) -> str:
         """The value itself: for the wire and for the filter that keeps it out of every output."""
@@ -105,16 +109,41 @@ class SecretReference(NamedTuple):
     """Where a secret is to be found; not the secret.
 
     Attributes:
-        kind: ``env`` (variable name), ``file`` (path relative to the YAML file) or ``command`` (arguments).
+        kind: ``env`` (variable name), ``file`` (path relative to the YAML file) or ``command`` (arguments); ``literal``
+            is a secret that the YAML holds itself and that is kept out of a plan.
         target: One string for ``env`` and ``file``; the argument list for ``command``.
         file: The YAML file that holds the reference.
         path: Keys and indexes that lead to the reference inside the YAML, for finding its line.
     """
 
-    kind: Literal["env", "file", "command"]
+    kind: Literal["env", "file", "command", "literal"]
     target: tuple[str, ...]
     file: str
     path: tuple[str | int, ...]
 
     def __str__(self) -> str:
         return f"{{{self.kind}: {' '.join(self.target)}}}"
+
+    @property
+    def source(self) -> str:
+        """The reference in words, the same wherever the YAML was read: ``env NAME``, ``file PATH``, ``command LINE``.
+
+        Paths start from where the names of the YAML files do.
+        """
+        folder = os.path.dirname(self.file)  # noqa: PTH120 - names stay as the user wrote them
+        if self.kind == "file":
+            return f"file {os.path.normpath(os.path.join(folder, self.target[0]))}"  # noqa: PTH118 - as above
+        if self.kind == "command":
+            return f"command {shlex.join(self.target)}" + (f" in {os.path.normpath(folder)}" if folder else "")
+        return f"{self.kind} {self.target[0]}" if self.target else LITERAL
+
+
+LITERAL: Final = "a literal"
+"""The source of a secret that is written in the YAML itself."""
+
+
+def source_of(password: object) -> str | None:
+    """Where a declared password comes from, in words; ``None`` if none is declared."""
+    if isinstance(password, Secret):
+        return password.source or LITERAL
+    return password.source if isinstance(password, SecretReference) else None

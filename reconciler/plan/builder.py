@@ -18,7 +18,7 @@ from reconciler.plan.checks import (
     taken_addresses,
     test_problems,
 )
-from reconciler.plan.fields import changes_of, differing, towards
+from reconciler.plan.fields import changes_of, differing, towards, withheld
 from reconciler.plan.guard import refusals
 from reconciler.plan.labels import labelled
 from reconciler.plan.matching import Pair, match
@@ -29,6 +29,7 @@ from reconciler.plan.notices import (
     nothing_meant,
     password_notes,
     taken_names,
+    uncompared_passwords,
 )
 from reconciler.plan.order import order
 
@@ -49,6 +50,7 @@ class PlanOptions:
         only: Addresses to which everything is narrowed; empty for all.
         rotate_passwords: Send declared passwords where the server hides the current ones.
         trust: Where accounts with passwords may log in, and what limits the policy; ``None`` without a trust file.
+        no_secrets: Passwords were not resolved, and are not compared.
     """
 
     prune: bool | None = None
@@ -58,6 +60,7 @@ class PlanOptions:
     rotate_passwords: bool = False
     test: TestSettings = NO_TEST
     trust: Trust | None = None
+    no_secrets: bool = False
 
 
 def in_scope(desired: DesiredAccount, only: Globs) -> bool:
@@ -92,6 +95,7 @@ class _Builder:
         self.prune = self.policy.prune if options.prune is None else options.prune
         self.changes: list[Change] = []
         self.unchanged: list[Account] = []
+        self.uncompared: list[Change] = []
         self.kept: list[Account] = []
         self.warnings: list[Problem] = list(desired.warnings)
         self.errors: list[Problem] = []
@@ -110,8 +114,10 @@ class _Builder:
         self.kept = [account for account in self.current if account.email in ignore] if ignore else []
         self.classes["ignored"] = len(self.kept)
         self._pair(managed)
+        uncompared = self._uncompared()
         steps = self._arranged() if self.changes else ()  # most plans change nothing
         self.warnings += hidden_passwords(self.hidden)
+        self.warnings += uncompared_passwords(len(uncompared or ()))
         if self.changes:
             self.warnings += default_account(self.current, self.changes, [*self.unchanged, *self.kept])
         deletes = self.classes[Action.DELETE]
@@ -121,6 +127,7 @@ class _Builder:
             steps=steps,
             unchanged=tuple(self.unchanged),
             kept=tuple(self.kept),
+            uncompared=uncompared,
             counts=Counts(**self.classes),
             warnings=tuple(self.warnings),
             errors=tuple(self.errors),
@@ -192,36 +199,39 @@ class _Builder:
             return
         found = differing(current, managed)
         hidden = current.fields.get("password") is UNKNOWN and "password" in managed
+        uncompared = withheld(managed.get("password"))
         if hidden and self.options.rotate_passwords:
             found = changes_of(current.fields, managed, [*(change.field for change in found), "password"])
-        after = towards(current, managed) if found or hidden else current
+        after = towards(current, managed) if found or hidden or uncompared else current
         self.errors += password_problems(pair.desired, current, after, found)
         self._check_destination(pair.desired, after)
         if not found:
-            self.hidden += hidden
+            self.hidden += hidden and not uncompared
+            if uncompared:
+                found = changes_of(current.fields, managed, ["password"])
+                self.uncompared.append(self._update(pair.desired, current, after, found))
             self.unchanged.append(current)
             self.classes["unchanged"] += 1
             return
-        self._add_update(pair.desired, current, after, found)
+        self._add(self._update(pair.desired, current, after, found))
+        self._need_recipient(self.changes[-1].test, pair.desired)
 
-    def _add_update(
+    def _update(
         self, desired: DesiredAccount, current: Account, after: Account, found: tuple[FieldChange, ...]
-    ) -> None:
+    ) -> Change:
         renamed = current.key != desired.account.key
         reason = f"renamed from {current.email}" if renamed else "differs from the declaration"
-        self._add(
-            Change(
-                action=Action.UPDATE,
-                address=desired.account.email,
-                before=current,
-                after=after,
-                managed=desired.account.fields,
-                fields=found,
-                reason=f"{reason} ({desired.origin})",
-                notes=password_notes(current, after, desired.account.fields, found),
-                test=self._test_of(desired),
-                origin=desired.origin,
-            )
+        return Change(
+            action=Action.UPDATE,
+            address=desired.account.email,
+            before=current,
+            after=after,
+            managed=desired.account.fields,
+            fields=found,
+            reason=f"{reason} ({desired.origin})",
+            notes=password_notes(current, after, desired.account.fields, found),
+            test=self._test_of(desired),
+            origin=desired.origin,
         )
 
     def _plan_create(self, desired: DesiredAccount) -> None:
@@ -243,6 +253,7 @@ class _Builder:
                 origin=desired.origin,
             )
         )
+        self._need_recipient(self.changes[-1].test, desired)
 
     def _check_destination(self, desired: DesiredAccount, after: Account) -> None:
         if self.options.trust:
@@ -282,9 +293,17 @@ class _Builder:
         self.classes[as_what] += 1
 
     def _test_of(self, desired: DesiredAccount) -> TestSettings:
-        test = self.options.test.over(desired.test.over(self.policy.test))
-        if test.when in (None, TestWhen.OFF):
-            return NO_TEST
-        if not test.to_email:
+        return self.options.test.over(desired.test.over(self.policy.test))
+
+    def _need_recipient(self, test: TestSettings, desired: DesiredAccount) -> None:
+        if test.when not in (None, TestWhen.OFF) and not test.to_email:
             self.unaddressed.append(desired)
-        return test
+
+    def _uncompared(self) -> tuple[Change, ...] | None:
+        """What passwords that were not compared may come to, labelled as it would be if it were planned."""
+        if not self.options.no_secrets:
+            return None
+        own = {id(change.before) for change in self.uncompared}
+        others = [account for account in self.unchanged if id(account) not in own]
+        found = labelled([*self.uncompared, *self.changes], [*others, *self.kept])[: len(self.uncompared)]
+        return tuple(sorted(found, key=lambda change: change.key))

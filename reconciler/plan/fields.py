@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from reconciler.model.account import FIELDS, Account, Fields, Value, comparable, same
 from reconciler.model.change import FieldChange
-from reconciler.model.secret import UNKNOWN, Secret
+from reconciler.model.secret import UNKNOWN, Secret, SecretReference
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -57,10 +57,15 @@ def changes_of(before: Fields | None, after: Fields, names: Iterable[str]) -> tu
     )
 
 
+def withheld(wanted: Value) -> bool:
+    """Whether a declared value is not to be compared: a secret of which only the reference is known."""
+    return isinstance(wanted, SecretReference)
+
+
 def _unlike(have: Fields, managed: Fields) -> Iterator[str]:
     for name, wanted in managed.items():
         value = have.get(name)
-        if value != wanted and value is not UNKNOWN and not same(name, value, wanted):
+        if value != wanted and value is not UNKNOWN and not same(name, value, wanted) and not withheld(wanted):
             yield name
 
 

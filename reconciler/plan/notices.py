@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.errors import Problem
 from reconciler.model.secret import UNKNOWN
+from reconciler.plan.fields import withheld
 from reconciler.plan.requirements import folded
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ def password_notes(
     current: Account, after: Account, managed: Fields, changes: Sequence[FieldChange]
 ) -> tuple[str, ...]:
     """What an update does to a password that the server hides, where its fields do not say so."""
+    if withheld(managed.get("password")):
+        return () if any(change.field == "password" for change in changes) else ("its password is not compared",)
     if current.fields.get("password") is not UNKNOWN or any(change.field == "password" for change in changes):
         return ()
     if "password" not in managed:
@@ -49,6 +52,16 @@ def hidden_passwords(count: int) -> Iterator[Problem]:
             kind="password_hidden",
             message=f"the server hides {count} declared password{'s' if count > 1 else ''}: counted as unchanged",
             hint="`--rotate-passwords` sends what is declared",
+        )
+
+
+def uncompared_passwords(count: int) -> Iterator[Problem]:
+    """Declared passwords of accounts that are unchanged otherwise, and that may differ all the same."""
+    if count:
+        yield Problem(
+            kind="passwords_not_compared",
+            message=f"{count} declared password{'s' if count > 1 else ''} of unchanged accounts: not compared",
+            hint="`apply` sends the passwords that differ; a plan without --no-secrets shows which",
         )
 
 

@@ -1,7 +1,8 @@
 """Holds a reviewed plan against a fresh one: only what was reviewed may be written.
 
 Both come as the ``resource_changes`` of the plan document. A secret's value is in neither, so that a password that was
-changed since the review cannot be told from the one that was reviewed.
+changed since the review cannot be told from the one that was reviewed. Where it comes from is in both, and so is where
+delivery tests go.
 """
 
 from __future__ import annotations
@@ -41,23 +42,34 @@ class Comparison:
     differences: tuple[Difference, ...]
 
 
-def compare(reviewed: Sequence[ResourceChange], fresh: Sequence[ResourceChange], plan: Plan) -> Comparison:
+def compare(
+    reviewed: Sequence[ResourceChange],
+    fresh: Sequence[ResourceChange],
+    plan: Plan,
+    uncompared: Sequence[ResourceChange] | None = None,
+) -> Comparison:
     """Compares change by change.
 
     Args:
         reviewed: The saved plan's changes.
         fresh: The fresh plan's changes.
         plan: The fresh plan, for telling a change that was made already from one that is no longer planned.
+        uncompared: Changes of passwords that may be planned too, because the reviewed plan did not compare passwords;
+            ``None`` if it did.
     """
+    core = _core if uncompared is None else _core_without_passwords
     now = {_key(one): one for one in fresh}
     then = {_key(one): one for one in reviewed}
+    possible = {_key(one): one for one in uncompared or ()}
     done, differences = [], []
     for key, one in then.items():
         if key not in now and _is_done(one, plan):
             done.append(one)
-        elif key not in now or _core(now[key]) != _core(one):
+        elif key not in now or core(now[key]) != core(one):
             differences.append(Difference(one["name"], one, now.get(key)))
-    differences += [Difference(one["name"], None, one) for key, one in now.items() if key not in then]
+    for key, one in now.items():
+        if key not in then and (key not in possible or _core(possible[key]) != _core(one)):
+            differences.append(Difference(one["name"], possible.get(key), one))
     return Comparison(tuple(done), tuple(sorted(differences, key=lambda one: label_key(one.address))))
 
 
@@ -69,7 +81,16 @@ def _key(change: Mapping[str, Any]) -> tuple[str, str]:
 def _core(change: Mapping[str, Any]) -> tuple[Any, ...]:
     """What a reviewer has agreed to; the reason may name another line of the file by now."""
     what = change["change"]
-    return (change["id"], what["actions"], _state(what["before"]), _state(what["after"]), sorted(change["fields"]))
+    before, after = _state(what["before"]), _state(what["after"])
+    secret = (change.get("password_from"), change.get("test"))
+    return (change["id"], what["actions"], before, after, *secret, sorted(change["fields"]))
+
+
+def _core_without_passwords(change: Mapping[str, Any]) -> tuple[Any, ...]:
+    """The same, for a plan that does not say whether the declared password differs."""
+    *others, fields = _core(change)
+    is_declared = change.get("password_from") is not None
+    return (*others, [name for name in fields if name != "password" or not is_declared])
 
 
 def _state(fields: Mapping[str, Any] | None) -> dict[str, Any] | None:

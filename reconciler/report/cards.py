@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from reconciler.model.change import Action
-from reconciler.report.rows import changed_rows, lost_rows, remarks
+from reconciler.report.rows import changed_rows, lost_rows, remarks, sent_rows
 from reconciler.report.style import SIDES, SIGNS
 from reconciler.report.view import alike, named, phrase
 
@@ -73,7 +73,7 @@ def _card(change: Change, words: Sequence[str]) -> Card:
         number="" if change.id is None else str(change.id),
         names=", ".join(row.field for row in changed) if change.action is Action.UPDATE else "",
         sides=SIDES[change.action],
-        rows=[_line(row) for row in (*changed, *lost_rows(change))],
+        rows=[_line(row) for row in (*changed, *sent_rows(change), *lost_rows(change))],
         remarks=[phrase(one) for one in words],
     )
 

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from reconciler.model.outcome import Status
+from reconciler.report.rows import password_words
 from reconciler.report.view import named, phrase
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from reconciler.errors import Problem
+    from reconciler.model.change import Plan
     from reconciler.model.desired import Origin
     from reconciler.model.outcome import Outcome
     from reconciler.report.subject import PlanSubject, ResultSubject, ValidationSubject
@@ -32,7 +34,7 @@ class Finding:
         line: Counted from 1; 0 where there is none.
     """
 
-    level: Literal["error", "warning"]
+    level: Literal["error", "warning", "notice"]
     kind: str
     message: str
     hint: str = ""
@@ -54,6 +56,7 @@ def of_plan(subject: PlanSubject) -> list[Finding]:
     return [
         *_of_problems((*plan.refusals, *plan.errors), "error", origins),
         *_of_problems(plan.warnings, "warning", origins),
+        *_of_passwords(plan),
     ]
 
 
@@ -109,6 +112,21 @@ def _of_problems(
         message, hint = phrase(one.message), phrase(one.hint)
         found.append(Finding(level=level, kind=one.kind, message=message, hint=hint, file=file or "", line=line or 0))
     return found
+
+
+def _of_passwords(plan: Plan) -> list[Finding]:
+    """Where the declared passwords come from that the plan would send."""
+    return [
+        Finding(
+            level="notice",
+            kind="password_source",
+            message=f"{named(change.address)}: password  {words}",
+            file=change.origin.file if change.origin else "",
+            line=change.origin.line if change.origin else 0,
+        )
+        for change in plan.changes
+        if (words := password_words(change))
+    ]
 
 
 def _of_outcome(outcome: Outcome) -> Finding:

@@ -19,6 +19,9 @@ _HEXADECIMAL = re.compile(r"[0-9a-fA-F]{7,}\W*")
 """What a forge may take for a commit."""
 
 _MEANINGFUL = re.compile(r"[!#$&*<>@\[\\\]_`|~]|(?<=[wW]{3})\.|:(?=//)")
+_HARMLESS = re.compile(r"(?:[A-Za-z0-9 (),;]|(?<=[A-Za-z0-9])_(?=[A-Za-z0-9]))*")
+"""Words and names of variables; an underscore inside a name has no meaning."""
+
 _QUOTED = re.compile(r"`([^`]+)`")
 """What our own sentences mark as code. Foreign text may do so too, and gets no more than that."""
 
@@ -34,6 +37,11 @@ def prose(text: str) -> str:
     """A sentence that may hold foreign words, each of which becomes code of its own."""
     pieces = _QUOTED.split(phrase(text.strip()))
     return "".join(code(piece) if place % 2 else _words(piece) for place, piece in enumerate(pieces))
+
+
+def said(text: str) -> str:
+    """What is said about a secret: a few words, and where it comes from, which is foreign."""
+    return text if _HARMLESS.fullmatch(text) else prose(text)
 
 
 def _words(text: str) -> str:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Final
 
 from reconciler.model.account import FIELDS, SENSITIVE
 from reconciler.model.change import Action
-from reconciler.model.secret import UNKNOWN
-from reconciler.report.view import named, shown, shown_pair
+from reconciler.model.desired import TestWhen
+from reconciler.model.secret import LITERAL, UNKNOWN, SecretReference
+from reconciler.report.view import named, plain, shown, shown_pair
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,16 +40,30 @@ class Row:
 
 def changed_rows(change: Change) -> list[Row]:
     """The fields that a create sets or an update changes; none for a delete. A create's address is its title."""
+    source = change.password_from
     if change.action is Action.CREATE:
-        return [_created(one) for one in change.fields if one.field != "email"]
-    return [_updated(one) for one in change.fields]
+        return [_created(one, source) for one in change.fields if one.field != "email"]
+    return [_updated(one, source) for one in change.fields]
+
+
+def sent_rows(change: Change) -> list[Row]:
+    """A declared password that an update sends although it does not change, or nobody knows whether it does."""
+    source, password = change.password_from, change.managed.get("password")
+    if change.action is not Action.UPDATE or source is None or any(one.field in SENSITIVE for one in change.fields):
+        return []
+    words = "unchanged"
+    if isinstance(password, SecretReference):
+        words = "not compared"
+    elif change.before and change.before.fields.get("password") is UNKNOWN:
+        words = "sent along"
+    return [Row("password", words=f"({words}, from {plain(source)})", changed=False)]
 
 
 def kept_rows(change: Change) -> list[Row]:
     """The fields that stay: those that an update leaves alone, none of any other change."""
     if change.action is not Action.UPDATE or change.after is None:
         return []
-    changed = {one.field for one in change.fields}
+    changed = {one.field for one in change.fields} | {row.field for row in sent_rows(change)}
     fields = change.after.fields
     return [
         Row(name, words="unchanged", changed=False)
@@ -75,29 +90,46 @@ def remarks(plan: Plan) -> list[tuple[str, ...]]:
     """For each change of the plan its reason, its notes, and what it waits for."""
     waits = dict(_waits(plan))
     return [
-        tuple(words for words in (change.reason, *change.notes, waits.get(index, "")) if words)
+        tuple(words for words in (change.reason, *change.notes, _tested(change), waits.get(index, "")) if words)
         for index, change in enumerate(plan.changes)
     ]
 
 
-def _sensitive_words(change: FieldChange) -> str:
+def _tested(change: Change) -> str:
+    """When the change is tested, and who receives the mail."""
+    test = change.test
+    if test.when in {None, TestWhen.OFF} or change.after is None:
+        return ""
+    return f"tested {test.when} the write, with a mail to {named(test.to_email or '')}"
+
+
+def password_words(change: Change) -> str:
+    """What may be said about the declared password of a create or an update; empty if none is declared."""
+    rows = [row for row in (*changed_rows(change), *sent_rows(change)) if row.field in SENSITIVE]
+    return rows[0].words if rows and change.password_from else ""
+
+
+def _sensitive_words(change: FieldChange, source: str | None) -> str:
     """What may be said about a secret that changes."""
     if change.after is None:
         return "removed"
+    source = source or LITERAL
     if change.before is UNKNOWN:
-        return "sent again (the server hides the current one)"
-    return "changed" if change.before else "set"
+        return f"(sent again, from {plain(source)}; the server hides the current one)"
+    words = "changed" if change.before else "set"
+    ending = "; not compared" if isinstance(change.after, SecretReference) else ""
+    return f"({words}, from {plain(source)}{ending})"
 
 
-def _created(change: FieldChange) -> Row:
+def _created(change: FieldChange, source: str | None) -> Row:
     if change.field in SENSITIVE:
-        return Row(change.field, words="(set)")
+        return Row(change.field, words=_sensitive_words(change, source))
     return Row(change.field, after=shown(change.after))
 
 
-def _updated(change: FieldChange) -> Row:
+def _updated(change: FieldChange, source: str | None) -> Row:
     if change.field in SENSITIVE:
-        return Row(change.field, words=_sensitive_words(change))
+        return Row(change.field, words=_sensitive_words(change, source))
     return Row(change.field, *shown_pair(change.before, change.after))
 
 

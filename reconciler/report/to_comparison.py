@@ -36,7 +36,7 @@ def _block(difference: Difference, style: Style) -> Iterator[str]:
     title = f"  {plain(difference.address)}"
     yield style.paint(title, "bold")
     yield f"      {'':<{_NAME_WIDTH}}{'reviewed':<{width}}now"
-    for name in ("action", *FIELDS):
+    for name in ("action", *FIELDS, "password_from", "test"):
         left, right = reviewed.get(name, ""), fresh.get(name, "")
         if left or right:
             mark = " " if left == right else "!"
@@ -57,4 +57,8 @@ def _cells(change: Mapping[str, Any] | None, style: Style) -> dict[str, str]:
             cells[name] = shown(after.get(name))
         else:
             cells[name] = f"{shown(before.get(name))} {style.arrow} {shown(after.get(name))}"
+    if source := change.get("password_from"):
+        cells["password_from"] = plain(source)
+    if test := change.get("test"):
+        cells["test"] = ", ".join(plain(str(test[part])) for part in ("when", "to_email") if part in test)
     return cells

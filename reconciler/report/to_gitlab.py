@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from reconciler.report.subject import PlanSubject, ResultSubject, Setting, ValidationSubject
 
-_SEVERITIES: Final = {"error": "critical", "warning": "minor"}
+_SEVERITIES: Final = {"error": "critical", "warning": "minor", "notice": "info"}
 
 
 def validation(subject: ValidationSubject, setting: Setting) -> str:

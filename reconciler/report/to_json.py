@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import reconciler
+from reconciler.model.desired import TestWhen
 from reconciler.report.tally import CHANGING, STILL, outcome_counts
 from reconciler.report.view import public_fields, sensitive_fields
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from reconciler.errors import Problem
     from reconciler.model.account import Account
     from reconciler.model.change import Change, Plan, Server
+    from reconciler.model.desired import TestSettings
     from reconciler.model.outcome import Outcome
     from reconciler.report.subject import PlanSubject, ResultSubject, Setting, ValidationSubject
 
@@ -68,17 +70,21 @@ def plan_document(plan: Plan | None, *, created_at: datetime, errors: Sequence[P
         errors: Why planning failed, where ``plan`` is ``None``.
     """
     changes = [_change(change, plan.server) for change in plan.changes] if plan else []
+    uncompared = None
+    if plan and plan.uncompared is not None:
+        uncompared = [_change(change, plan.server) for change in plan.uncompared]
     problems = (*plan.errors, *plan.refusals) if plan else errors
     return {
         "format_version": FORMAT_VERSION,
         "tool": _tool(),
         "created_at": _time(created_at),
         "servers": [{"name": plan.server.name, "url": plan.server.url}] if plan else [],
-        "digest": digest(changes),
+        "digest": digest([*changes, *(uncompared or ())]),
         "applyable": plan is not None and plan.applicable,
         "errored": plan is None or bool(plan.errors),
         "summary": asdict(plan.counts) if plan else dict.fromkeys((*CHANGING, *STILL), 0),
         "resource_changes": changes,
+        **({} if uncompared is None else {"not_compared": uncompared}),
         "warnings": [_problem(one) for one in plan.warnings] if plan else [],
         "errors": [_problem(one) for one in problems],
     }
@@ -115,6 +121,8 @@ def digest(changes: Sequence[Document]) -> str:
             one["change"]["before"],
             one["change"]["after"],
             one["fields"],
+            one.get("password_from"),
+            one.get("test"),
         ]
         for one in changes
     ]
@@ -131,7 +139,7 @@ def to_json(document: Document, *, indent: int | None = 2) -> str:
 
 
 def _change(change: Change, server: Server) -> Document:
-    return {
+    found: Document = {
         "address": f"email_account[{json.dumps(change.address, ensure_ascii=False)}]",
         "mode": "managed",
         "type": "email_account",
@@ -149,6 +157,18 @@ def _change(change: Change, server: Server) -> Document:
         "fields": [one.field for one in change.fields],
         "reason": "; ".join((change.reason, *change.notes)),
     }
+    if change.password_from:
+        found["password_from"] = change.password_from
+    if test := said_test(change.test):
+        found["test"] = test
+    return found
+
+
+def said_test(test: TestSettings) -> dict[str, str]:
+    """When a delivery test is sent, and to whom; empty if nothing is said about it."""
+    when = test.when or TestWhen.OFF
+    found = {"when": str(when), "to_email": test.to_email} if test.to_email else {"when": str(when)}
+    return found if test.to_email or when is not TestWhen.OFF else {}
 
 
 def _state(account: Account | None) -> Document | None:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Final
 
 from reconciler.model.change import Action
 from reconciler.report import outcome_table
-from reconciler.report.markup import code, prose
+from reconciler.report.markup import code, prose, said
 from reconciler.report.page import Page
-from reconciler.report.rows import changed_rows, lost_rows, remarks
+from reconciler.report.rows import changed_rows, lost_rows, remarks, sent_rows
 from reconciler.report.style import SIDES, SIGNS
 from reconciler.report.tally import CHANGING, STILL, is_test_run, outcome_counts, result_line
 from reconciler.report.view import named, phrase
@@ -148,7 +148,7 @@ def _change(change: Change, words: Sequence[str]) -> str:
     fields = ", ".join(row.field for row in changed) if change.action is Action.UPDATE else ""
     title = f"<b>{sign}</b> {code(named(change.address))}{number}" + (f": {fields}" if fields else "")
     lines = "".join(f"- {prose(one)}\n" for one in words)
-    table = _table([*changed, *lost_rows(change)], SIDES[change.action])
+    table = _table([*changed, *sent_rows(change), *lost_rows(change)], SIDES[change.action])
     return f"<details><summary>{title}</summary>\n\n{table}{lines}\n</details>\n\n"
 
 
@@ -159,7 +159,7 @@ def _table(rows: Sequence[Row], columns: Sequence[str]) -> str:
     lines = []
     for row in rows:
         cells = [code(value) if (value := getattr(row, column)) else "" for column in columns]
-        cells[-1] = cells[-1] or row.words
+        cells[-1] = cells[-1] or said(row.words)
         lines.append(f"| {row.field} | {' | '.join(cells)} |\n")
     heads = "".join(f" | {column.capitalize()}" for column in columns)
     return f"| Field{heads} |\n|{' --- |' * (len(columns) + 1)}\n{''.join(lines)}\n"

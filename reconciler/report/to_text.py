@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from reconciler.model.outcome import Status
 from reconciler.report.findings import place_of, result_of
-from reconciler.report.rows import changed_rows, kept_rows, lost_rows, remarks
+from reconciler.report.rows import changed_rows, kept_rows, lost_rows, remarks, sent_rows
 from reconciler.report.style import SIGNS, STATUS_COLOURS, Style
 from reconciler.report.tally import STILL, result_line, summary_line
 from reconciler.report.view import by_address, named, phrase
@@ -93,6 +93,8 @@ def _change_lines(change: Change, words: Sequence[str], style: Style, *, verbose
     yield f"  {style.paint(f'{sign} {change.action}', colour)}  {style.paint(named(change.address), 'bold')}{number}"
     for row in changed_rows(change):
         yield from _row_lines(row, style)
+    for row in sent_rows(change):
+        yield from (style.paint(line, "dim") for line in _row_lines(row, style))
     for row in (*kept_rows(change), *lost_rows(change)) if verbose else ():
         yield from (style.paint(line, "dim") for line in _row_lines(row, style))
     for remark in words:

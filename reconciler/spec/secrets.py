@@ -92,7 +92,17 @@ def resolve_credentials(
     return AccessToken(found[0]) if isinstance(credentials, AccessToken) else RefreshToken(found[0])
 
 
-def _with_password(entry: DesiredAccount, password: Secret) -> DesiredAccount:
+def without_secrets(accounts: Sequence[DesiredAccount]) -> tuple[DesiredAccount, ...]:
+    """The accounts with references alone as passwords, for a plan that does not compare them."""
+    return tuple(
+        _with_password(entry, SecretReference("literal", (), entry.origin.file, ()))
+        if isinstance(entry.account.fields.get("password"), Secret)
+        else entry
+        for entry in accounts
+    )
+
+
+def _with_password(entry: DesiredAccount, password: Secret | SecretReference) -> DesiredAccount:
     account = entry.account
     fields = {**account.fields, "password": password}
     return DesiredAccount(Account(fields, account.id, account.extra), entry.origin, entry.renamed_from, entry.test)
@@ -155,7 +165,7 @@ class _Resolver:
             found = self._output(reference)
         if isinstance(found, _Failure):
             return found
-        return Secret(found) if found else _Failure("secret_empty", "it is empty", "give it a value")
+        return Secret(found, reference.source) if found else _Failure("secret_empty", "it is empty", "give it a value")
 
     def _variable(self, reference: SecretReference) -> str | _Failure:
         name = reference.target[0]

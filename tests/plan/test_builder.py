@@ -302,8 +302,8 @@ def test_an_update_that_ends_authentication_says_what_becomes_of_a_hidden_passwo
         (NO_TEST, NO_TEST, NO_TEST, NO_TEST),
         (NO_TEST, NO_TEST, BEFORE, BEFORE),
         (NO_TEST, TestSettings(TestWhen.AFTER), BEFORE, TestSettings(TestWhen.AFTER, "ops@x")),
-        (NO_TEST, TestSettings(TestWhen.OFF), BEFORE, NO_TEST),
-        (TestSettings(TestWhen.OFF), TestSettings(TestWhen.AFTER), BEFORE, NO_TEST),
+        (NO_TEST, TestSettings(TestWhen.OFF), BEFORE, TestSettings(TestWhen.OFF, "ops@x")),
+        (TestSettings(TestWhen.OFF), TestSettings(TestWhen.AFTER), BEFORE, TestSettings(TestWhen.OFF, "ops@x")),
         (
             AFTER_ME,
             TestSettings(TestWhen.OFF),

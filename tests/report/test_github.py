@@ -37,9 +37,11 @@ def test_a_valid_file_with_a_warning() -> None:
 
 def test_a_problem_of_an_account_is_shown_at_its_entry() -> None:
     problem = Problem(kind="password_missing", message="no password", address="certs@example.com")
-    plan = replace(mixed(), errors=(problem,), warnings=())
+    plan = replace(mixed(), errors=(problem,), warnings=(), changes=mixed().changes[1:2])
     assert renderer("plan", Format.GITHUB)(PlanSubject(plan=plan), SETTING) == (
         "::error file=accounts.yaml,line=10,title=reconciler%3A password_missing::no password\n"
+        "::notice file=accounts.yaml,line=10,title=reconciler%3A password_source::"
+        "certs@example.com: password  (sent along, from a literal)\n"
         "::notice title=reconciler::matriz: Plan: 1 to create, 5 to update, 1 to delete.\n"
     )
 

@@ -6,8 +6,8 @@ import pytest
 
 from reconciler.model.account import Account, Value
 from reconciler.model.change import Action, Change, FieldChange, Plan, Step
-from reconciler.model.secret import UNKNOWN, Secret
-from reconciler.report.rows import Row, changed_rows, kept_rows, lost_rows, remarks
+from reconciler.model.secret import UNKNOWN, Secret, SecretReference
+from reconciler.report.rows import Row, changed_rows, kept_rows, lost_rows, remarks, sent_rows
 from tests.report.plans import SERVER, account, mixed
 
 EMPTY = Account({"email": "a@example.com"}, 1)
@@ -20,15 +20,33 @@ def update(*fields: FieldChange) -> Change:
 @pytest.mark.parametrize(
     ("before", "after", "words"),
     [
-        (Secret("a"), Secret("b"), "changed"),
-        (None, Secret("b"), "set"),
+        (Secret("a"), Secret("b"), "(changed, from a literal)"),
+        (None, Secret("b", "env PW"), "(set, from env PW)"),
+        (None, SecretReference("env", ("PW",), "a.yaml", ()), "(set, from env PW; not compared)"),
         (Secret("a"), None, "removed"),
-        (UNKNOWN, Secret("b"), "sent again (the server hides the current one)"),
+        (UNKNOWN, Secret("b"), "(sent again, from a literal; the server hides the current one)"),
         (UNKNOWN, None, "removed"),
     ],
 )
 def test_of_a_secret_only_what_happens_to_it_is_said(before: Value, after: Value, words: str) -> None:
-    assert changed_rows(update(FieldChange("password", before, after))) == [Row("password", words=words)]
+    change = replace(update(FieldChange("password", before, after)), managed={"password": after})
+    assert changed_rows(change) == [Row("password", words=words)]
+
+
+@pytest.mark.parametrize(
+    ("before", "declared", "words"),
+    [
+        (Secret("a"), Secret("a", "file secrets/a"), "(unchanged, from file secrets/a)"),
+        (UNKNOWN, Secret("a", "env PW"), "(sent along, from env PW)"),
+        (None, SecretReference("command", ("x", "a b"), "t/a", ()), "(not compared, from command x 'a b' in t)"),
+        (Secret("a"), SecretReference("literal", (), "a.yaml", ()), "(not compared, from a literal)"),
+        (Secret("a"), Secret("b", "env A\nB"), "(unchanged, from env A\\u000aB)"),
+    ],
+)  # fmt: skip
+def test_where_a_password_that_is_sent_comes_from_is_always_shown(before: Value, declared: Value, words: str) -> None:
+    change = update(FieldChange("name", "A", "B"))
+    change = replace(change, before=EMPTY.overlaid({"password": before}), managed={"password": declared})
+    assert sent_rows(change) == [Row("password", words=words, changed=False)]
 
 
 def test_a_create_shows_no_address_and_a_delete_what_goes() -> None:

@@ -36,7 +36,7 @@ def test_in_a_narrow_terminal_values_and_words_hang_below_each_other() -> None:
         '      email                "noc@example.com"',
         '                           → "alerts@example.com"',
         '      name                 "NOC" → "Alertas → Plantão"',
-        "      password             changed",
+        "      password             (changed, from a literal)",
     ]
     place = lines.index("      # goes through the temporary name 'West (moving)',")
     assert lines[place + 1] == "      # because accounts exchange names"
@@ -78,12 +78,12 @@ def test_verbose_shows_what_stays() -> None:
     assert (
         "  ~ update  twin@example.com#9  (id 9)\n"
         "      smtp_port            587 → 2525\n"
+        "      password             (unchanged, from a literal)\n"
         '      email                "twin@example.com"\n'
         '      name                 "Twin"\n'
         "      default              false\n"
         '      service              "other"\n'
         "      has_auth             true\n"
-        "      password             unchanged\n"
         '      smtp_server          "smtp.example.com"\n'
         '      smtp_crypt           "starttls"\n'
         '      smtp_auth_mechanism  "plain"\n'
