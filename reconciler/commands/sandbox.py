@@ -78,6 +78,7 @@ Examples:
     show_default=True,
     help="How long an access token is good for.",
 )
+@click.option("--rotate-refresh-tokens", is_flag=True, help="Take each refresh token once, and give the next one.")
 @click.option("--mailboxes", type=_FILE, help="JSON object of address to right password; default: any login will do.")
 @click.option("--real-smtp", is_flag=True, help="Take SMTP settings literally: tests really send mail!")
 @click.option("--seed", type=_FILE, help="JSON list of accounts to start with, where there are none yet.")

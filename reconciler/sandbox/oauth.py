@@ -6,9 +6,8 @@ from fastapi.responses import JSONResponse, Response
 
 from reconciler.sandbox.accounts import Sandboxed, refused
 from reconciler.sandbox.gate import ACCESS_COOKIE, REFRESH_COOKIE, TOKEN_PATHS, unauthorized
-from reconciler.sandbox.options import REFRESH_TOKEN
 from reconciler.sandbox.refusal import Fault
-from reconciler.sandbox.tokens import is_login, is_refresh_token
+from reconciler.sandbox.tokens import is_login
 from reconciler.sandbox.wire import Grant, PasswordGrant, RefreshGrant, TokenAnswer
 
 router = APIRouter(tags=["authentication"])
@@ -17,14 +16,14 @@ router = APIRouter(tags=["authentication"])
 async def exchange(parts: Sandboxed, body: Grant) -> Response:
     """Exchanges the integrator's key, or a user's name and password, for an access token."""
     match body:
-        case RefreshGrant() if not is_refresh_token(body.refresh_token):
+        case RefreshGrant() if not parts.tokens.redeem(body.refresh_token):
             raise unauthorized(Fault("refresh_token", "invalid", "Chave de acesso inválida"))
         case PasswordGrant() if not is_login(body.username, body.password):
             raise unauthorized(Fault("password", "invalid", "Usuário ou senha inválidos"))
-    token = parts.tokens.issue()
-    answer = TokenAnswer(refresh_token=REFRESH_TOKEN, access_token=token, expires_in=parts.tokens.lifetime)
+    token, key = parts.tokens.issue(), parts.tokens.refresh_token
+    answer = TokenAnswer(refresh_token=key, access_token=token, expires_in=parts.tokens.lifetime)
     response = JSONResponse(answer.model_dump())
-    response.set_cookie(REFRESH_COOKIE, REFRESH_TOKEN, httponly=True, samesite="strict")
+    response.set_cookie(REFRESH_COOKIE, key, httponly=True, samesite="strict")
     response.set_cookie(ACCESS_COOKIE, token, max_age=parts.tokens.lifetime, httponly=True, samesite="strict")
     return response
 

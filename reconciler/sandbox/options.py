@@ -33,6 +33,7 @@ class SandboxOptions:
         keep_default: Whether a default account can neither be deleted nor have its flag cleared by a request.
         latency: Seconds added to every answer of the API.
         token_lifetime: Seconds that an access token is good for.
+        rotate_refresh_tokens: Whether each refresh token can be exchanged once, for an access token and the next one.
         mailboxes: The right password of each address at the SMTP sink; ``None`` lets anybody in.
         created_status: Status of the answer to a create.
         deleted_status: Status of the answer to a delete; 204 goes without ``deleted_body``.
@@ -52,6 +53,7 @@ class SandboxOptions:
     keep_default: bool = False
     latency: float = 0.0
     token_lifetime: int = 900
+    rotate_refresh_tokens: bool = False
     mailboxes: Mapping[str, str] | None = None
     created_status: int = 200
     deleted_status: int = 200

@@ -55,7 +55,7 @@ class Sandbox:
     def __init__(self, options: SandboxOptions = _DEFAULTS) -> None:
         self.options = options
         self._sink = Sink(options.mailboxes)
-        self._tokens = Tokens(options.token_lifetime)
+        self._tokens = Tokens(options.token_lifetime, rotates=options.rotate_refresh_tokens)
 
     def __enter__(self) -> Self:
         """Starts both servers; they take requests when this returns.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from hmac import compare_digest
+from threading import Lock
 
 from reconciler.sandbox.options import PASSWORD, REFRESH_TOKEN, USERNAME
 
@@ -12,10 +13,25 @@ from reconciler.sandbox.options import PASSWORD, REFRESH_TOKEN, USERNAME
 class Tokens:
     """Gives out access tokens and knows which are still good."""
 
-    def __init__(self, lifetime: int) -> None:
-        """``lifetime`` is in seconds; with 0 a token is expired when it is given out."""
+    def __init__(self, lifetime: int, *, rotates: bool = False) -> None:
+        """``lifetime`` is in seconds; with 0 a token is expired when it is given out.
+
+        With ``rotates``, each refresh token can be exchanged once, and the exchange gives the next one.
+        """
         self.lifetime = lifetime
+        self.refresh_token = REFRESH_TOKEN
+        self._rotates = rotates
+        self._lock = Lock()
         self._expiries: dict[str, float] = {}
+
+    def redeem(self, refresh_token: str) -> bool:
+        """Whether this is the integrator's key, which may be another one from then on."""
+        with self._lock:
+            if not compare_digest(refresh_token.encode(), self.refresh_token.encode()):
+                return False
+            if self._rotates:
+                self.refresh_token = f"sandbox-{secrets.token_urlsafe(24)}"
+            return True
 
     def issue(self) -> str:
         """A new access token."""
@@ -32,11 +48,6 @@ class Tokens:
     def expire(self) -> None:
         """Lets every token given out so far expire now."""
         self._expiries = {}
-
-
-def is_refresh_token(value: str) -> bool:
-    """Whether this is the sandbox's integrator key."""
-    return compare_digest(value.encode(), REFRESH_TOKEN.encode())
 
 
 def is_login(username: str, password: str) -> bool:
