@@ -39,11 +39,12 @@ def main() -> None:
     command = "reconciler plan accounts.yaml"
     with Sandbox() as sandbox, tempfile.TemporaryDirectory() as folder:
         sandbox.seed([{**SETTINGS, **account} for account in ON_SERVER])
-        Path(folder, "accounts.yaml").write_text(FILE.replace("headquarters", f"headquarters, url: '{sandbox.url}'"))
+        Path(folder, "accounts.yaml").write_text(FILE)
         environ = {
             "PATH": os.environ["PATH"],
             "FORCE_COLOR": "1",
             "COLUMNS": "100",
+            "RECONCILER_URL": sandbox.url,
             "RECONCILER_REFRESH_TOKEN": sandbox.refresh_token,
             **{f"{name}_PASSWORD": name.lower() for name in ("CERTS", "ALERTS", "BACKUP")},
         }

@@ -10,6 +10,7 @@ ReconcilerError                 1   something is wrong and nothing (more) was do
 │   │   └── NotFoundError           404: the account is not there
 │   └── OutcomeUnknownError         the request may or may not have taken effect
 ├── PlanError                   1   no safe plan exists for this YAML and this server
+├── LockedError                 1   another run holds the lock of the server
 ├── StalePlanError              4   the saved plan no longer matches
 ├── OutputError                 1   the document cannot be written where it should go
 │   └── ReaderGoneError             whoever read it has gone; the process ends as SIGPIPE would end it
@@ -139,6 +140,12 @@ class PlanError(ReconcilerError):
     """No safe plan exists for this YAML and this server."""
 
     kind = "plan"
+
+
+class LockedError(ReconcilerError):
+    """Another run holds the lock of the server."""
+
+    kind = "locked"
 
 
 class StalePlanError(ReconcilerError):

@@ -3,48 +3,28 @@
 from __future__ import annotations
 
 import os
-import re
 import threading
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from reconciler.errors import ApiError, Problem, SecretError
-from reconciler.model.change import Plan, Server
-from reconciler.model.desired import NO_GLOBS, AccessToken, Credentials, Desired, Login, RefreshToken, ServerSpec
+from reconciler.model.desired import NO_GLOBS
 from reconciler.model.secret import Secret
+from reconciler.token_file import Voice
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from reconciler.api.connect import Connection
-    from reconciler.model.desired import DesiredAccount, Globs
+    from reconciler.credentials import ServerFlags
+    from reconciler.model.change import Plan, Server
+    from reconciler.model.desired import Credentials, Desired, DesiredAccount, Globs, ServerSpec
     from reconciler.model.ports import AccountReader, AccountWriter
     from reconciler.model.redaction import Redactor
     from reconciler.model.trust import Trust
     from reconciler.plan.builder import PlanOptions
     from reconciler.spec.approval import Request
-
-
-_KEY_LENGTH = 8
-_USER_INFO = re.compile("https?://[^/?#]*@", re.IGNORECASE)
-
-
-@dataclass(frozen=True, slots=True)
-class ServerFlags:
-    """What the command line says about the server.
-
-    Attributes:
-        timeout: Seconds for one request.
-    """
-
-    url: str | None = None
-    token_file: str | None = None
-    refresh_token_file: str | None = None
-    timeout: float = 30.0
-    insecure_http: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +33,13 @@ class Surroundings:
 
     Attributes:
         trust: What the YAML may use; ``None`` without a trust file.
+        voice: Prints what has to be said while a connection is in use.
     """
 
     redactor: Redactor
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
     stop: threading.Event = field(default_factory=threading.Event)
+    voice: Voice = field(default_factory=Voice)
     trust: Trust | None = None
 
     def may_run(self, *, allow_commands: bool) -> bool:
@@ -133,7 +115,9 @@ def _request(paths: Sequence[str], spec: ServerSpec, surroundings: Surroundings,
 
     url = None
     if surroundings.trust:
-        url = _normalized(options.url or surroundings.environ.get("RECONCILER_URL") or spec.url or "")
+        from reconciler.credentials import meant_url
+
+        url = meant_url(options.url, surroundings.environ, spec.url)
     return Request(
         paths=paths,
         environ=surroundings.environ,
@@ -155,36 +139,37 @@ def connect(
     allow_commands: bool = False,
     parallelism: int = 10,
 ) -> tuple[Server, Connection]:
-    """Decides which server is meant and with which credentials; flags win over environment, which wins over YAML.
-
-    The YAML's credentials and CA go to the YAML's server alone.
+    """Decides which server is meant and with which credentials; see ``credentials``.
 
     Raises:
-        ApiError: Where no server, or no credentials for it, are named.
-        SecretError: Where the credentials cannot be read.
+        ApiError: No server, or no credentials that may go to it, are named.
+        SecretError: The credentials cannot be read.
     """
     from reconciler.api.connect import Connection
+    from reconciler.credentials import Sources, access_to_server, remember_credentials
 
-    given = flags.url or surroundings.environ.get("RECONCILER_URL")
-    url = _normalized(given or spec.url or "")
-    is_from_yaml = spec.url is not None and _normalized(spec.url) == url
-    credentials = _credentials(flags, surroundings.environ)
-    if credentials is None and spec.auth is not None and is_from_yaml:
+    def resolve(credentials: Credentials) -> Credentials:
         from reconciler.spec.secrets import resolve_credentials
 
-        credentials = resolve_credentials(
-            spec.auth,
-            environ=surroundings.environ,
-            allow_commands=surroundings.may_run(allow_commands=allow_commands),
-        )
-    if credentials is None:
-        raise _no_credentials(url, spec, surroundings.environ)
-    _remember_credentials(credentials, surroundings.redactor)
-    name = (spec.name if is_from_yaml or given is None else None) or urlsplit(url).hostname or url
-    return Server(name, url), Connection(
-        url=url,
-        credentials=credentials,
-        ca_file=spec.ca_file if is_from_yaml else None,
+        may_run = surroundings.may_run(allow_commands=allow_commands)
+        return resolve_credentials(credentials, environ=surroundings.environ, allow_commands=may_run)
+
+    sources = Sources(
+        config=spec,
+        flags=flags,
+        environ=surroundings.environ,
+        resolve=resolve,
+        lists_url=surroundings.trust.lists_url if surroundings.trust else None,
+        voice=surroundings.voice,
+    )
+    access = access_to_server(sources)
+    remember_credentials(access.credentials, surroundings.redactor)
+    return access.server, Connection(
+        url=access.server.url,
+        credentials=access.credentials,
+        keeper=access.keeper,
+        ca_file=access.ca_file,
+        client_certificate=access.client_certificate,
         timeout=flags.timeout,
         parallelism=parallelism,
         insecure_http=flags.insecure_http,
@@ -208,6 +193,13 @@ def writing(connection: Connection) -> AbstractContextManager[AccountWriter]:
     return open_writer(connection)
 
 
+def opened(connection: Connection) -> AbstractContextManager[tuple[AccountReader, AccountWriter]]:
+    """Opens one session for planning and applying: a view of the server that cannot write, and one that can."""
+    from reconciler.api.connect import open_server
+
+    return open_server(connection)
+
+
 def plan(desired: Desired, reader: AccountReader, server: Server, options: PlanOptions) -> Plan:
     """Fetches the current state and plans."""
     from reconciler.plan.builder import build_plan
@@ -217,89 +209,8 @@ def plan(desired: Desired, reader: AccountReader, server: Server, options: PlanO
         return build_plan(desired, reader.list_accounts(), server, options)
 
 
-def _normalized(url: str) -> str:
-    if not url:
-        message = "no server is named"
-        hint = "set `server.url` in the YAML, RECONCILER_URL, or --url"
-        raise ApiError(Problem(kind="no_server", message=message, hint=hint))
-    from reconciler.spec.values import BadValueError, server_url
-
-    try:
-        return server_url(url.strip())
-    except BadValueError:
-        raise ApiError(_bad_url(url.strip())) from None
-
-
-def _bad_url(url: str) -> Problem:
-    if _USER_INFO.match(url):
-        message = "the server's URL holds a user name or password"
-        hint = "use RECONCILER_USERNAME and RECONCILER_PASSWORD, or a token"
-        return Problem(kind="bad_url", message=message, hint=hint)
-    message = f"{_without_secrets(url)!r} is not a server's URL"
-    return Problem(kind="bad_url", message=message, hint="write it like https://fw.example.com")
-
-
-def _without_secrets(url: str) -> str:
-    return re.split("[?#]", url.rpartition("@")[2])[0]
-
-
-def _credentials(flags: ServerFlags, environ: Mapping[str, str]) -> Credentials | None:
-    if flags.token_file:
-        return AccessToken(_from_file(flags.token_file))
-    if flags.refresh_token_file:
-        return RefreshToken(_from_file(flags.refresh_token_file))
-    if token := environ.get("RECONCILER_TOKEN"):
-        return AccessToken(Secret(token))
-    if token := environ.get("RECONCILER_REFRESH_TOKEN"):
-        return RefreshToken(Secret(token))
-    username, password = environ.get("RECONCILER_USERNAME"), environ.get("RECONCILER_PASSWORD")
-    if username and password:
-        return Login(Secret(username), Secret(password))
-    return None
-
-
-def _from_file(path: str) -> Secret:
-    try:
-        text = Path(path).read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not a text file"
-        hint = "name a file that this user can read, with the secret alone in it"
-        raise SecretError(Problem(kind="secret_file", message=f"cannot read {path}: {reason}", hint=hint)) from error
-    if not text:
-        raise SecretError(Problem(kind="secret_empty", message=f"{path} is empty", hint="put the secret into it"))
-    if len(text.split()) > 1:
-        message, hint = f"{path} holds more than a token", "put the token into it, and nothing else"
-        raise SecretError(Problem(kind="secret_file", message=message, hint=hint))
-    return Secret(text)
-
-
-def _no_credentials(url: str, spec: ServerSpec, environ: Mapping[str, str]) -> ApiError:
-    hint = "set RECONCILER_REFRESH_TOKEN (or RECONCILER_TOKEN, or RECONCILER_USERNAME and RECONCILER_PASSWORD)"
-    if spec.auth is not None:
-        where = f"for {spec.url}" if spec.url else "without a `server.url` beside it"
-        message = f"no credentials for {url}: the YAML's `auth` is {where}, and is not sent anywhere else"
-    else:
-        message, hint = f"no credentials for {url}", f"{hint}, or `server.auth` in the YAML"
-    given = [name for name in ("RECONCILER_USERNAME", "RECONCILER_PASSWORD") if environ.get(name)]
-    if given:
-        message = f"{message}; {given[0]} is set alone, and the other half of the login is missing"
-    return ApiError(Problem(kind="no_credentials", message=message, hint=hint))
-
-
 def _remember(accounts: Sequence[DesiredAccount], redactor: Redactor) -> None:
     for one in accounts:
         password = one.account.fields.get("password")
         if isinstance(password, Secret):
             redactor.add(password)
-
-
-def _remember_credentials(credentials: Credentials, redactor: Redactor) -> None:
-    secrets = [credentials.password, credentials.username] if isinstance(credentials, Login) else [credentials.token]
-    for secret in secrets:
-        # A user name that is an address, or a word, has to stay readable where reports speak of it.
-        if isinstance(secret, Secret) and (secret is secrets[0] or _is_key(secret.reveal())):
-            redactor.add(secret)
-
-
-def _is_key(username: str) -> bool:
-    return len(username) >= _KEY_LENGTH and "@" not in username

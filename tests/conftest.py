@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import tempfile
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -16,10 +18,22 @@ if TYPE_CHECKING:
     from reconciler.sandbox.server import Sandbox
 
 
-def pytest_configure() -> None:
-    """Heeds Ctrl-C where a shell started this in the background: the commands that tests interrupt inherit it."""
+STATE = pytest.StashKey[tempfile.TemporaryDirectory[str]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Heeds Ctrl-C where a shell started this in the background: the commands that tests interrupt inherit it.
+
+    Locks go into a folder that ends with the tests, and not into that of the user.
+    """
+    config.stash[STATE] = tempfile.TemporaryDirectory(prefix="reconciler-state-")
+    os.environ["XDG_STATE_HOME"] = config.stash[STATE].name
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    config.stash[STATE].cleanup()
 
 
 class MakeSandbox(Protocol):

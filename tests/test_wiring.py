@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from reconciler.credentials import ServerFlags
 from reconciler.errors import ApiError, Problem, SecretError
 from reconciler.model.desired import ServerSpec
 from reconciler.model.redaction import Redactor
-from reconciler.wiring import ServerFlags, Surroundings, connect
+from reconciler.wiring import Surroundings, connect
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,22 +51,38 @@ def test_a_server_has_one_spelling(url: str, spelling: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "url",
+    ("url", "reason"),
     [
-        "fw.example.com",
-        "ftp://fw.example.com",
-        "https://",
-        "https://fw.example.com/api",
-        "https://fw.example.com:0",
-        "https://fw.example.com:65536",
-        "https://fw example.com",
-        "https://-.example.com",
-        "https://[::1",
+        ("fw.example.com", "the URL has to begin with https:// or http://"),
+        ("ftp://fw.example.com", "the URL has to begin with https:// or http://"),
+        ("https://", "this is not the URL of a host"),
+        ("https://fw.example.com:0", "this is not the URL of a host"),
+        ("https://fw.example.com:65536", "this is not a URL"),
+        ("https://fw example.com", "this is not the URL of a host"),
+        ("https://-.example.com", "this is not the URL of a host"),
+        ("https://[::1", "this is not a URL"),
     ],
 )
-def test_what_is_no_url_of_a_server_is_refused(url: str) -> None:
-    hint = "write it like https://fw.example.com"
-    assert refusal(url) == Problem(kind="bad_url", message=f"{url!r} is not a server's URL", hint=hint)
+def test_what_is_no_url_of_a_server_is_refused(url: str, reason: str) -> None:
+    hint = "write it as https://fw.example.com"
+    assert refusal(url) == Problem(kind="bad_url", message=f"{url!r} is not a server's URL: {reason}", hint=hint)
+
+
+@pytest.mark.parametrize(
+    ("url", "extra", "shown"),
+    [
+        ("https://fw.example.com:8443/api", "path", "https://fw.example.com:8443/api"),
+        ("https://fw.example.com/api?x=1", "path", "https://fw.example.com/api"),
+        ("https://fw.example.com//", "path", "https://fw.example.com//"),
+        ("https://fw.example.com?key=hunter2", "query", "https://fw.example.com"),
+        ("https://fw.example.com/#hunter2", "fragment", "https://fw.example.com/"),
+    ],
+)
+def test_what_follows_the_host_in_a_url_is_named_as_the_reason(url: str, extra: str, shown: str) -> None:
+    problem = refusal(url)
+    assert problem.message == f"{shown!r} is not a server's URL: the URL contains a {extra}"
+    assert problem.hint.startswith("end it after host and port: https://fw.example.com")
+    assert "hunter2" not in str(problem) + problem.hint
 
 
 @pytest.mark.parametrize(
@@ -86,10 +103,9 @@ def test_a_url_with_a_password_is_refused_without_showing_it(url: str) -> None:
     ],
 )
 def test_what_may_be_a_secret_is_left_out_of_a_url_that_is_none(url: str) -> None:
-    assert refusal(url).message in (
-        "'fw.example.com' is not a server's URL",
-        "'https://fw.example.com' is not a server's URL",
-    )
+    problem = refusal(url)
+    assert problem.message.startswith(("'fw.example.com' is not a server's URL", "'https://fw.example.com' is not a"))
+    assert "hunter2" not in problem.message + problem.hint
 
 
 @pytest.mark.parametrize("half", ["RECONCILER_USERNAME", "RECONCILER_PASSWORD"])

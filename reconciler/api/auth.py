@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from threading import Lock
@@ -19,10 +20,12 @@ from reconciler.model.secret import Secret
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
     from reconciler.api.answer import Answer
     from reconciler.api.forms import WireToken
     from reconciler.model.desired import Credentials
+    from reconciler.model.ports import TokenKeeper
     from reconciler.model.redaction import Redactor
     from reconciler.model.secret import SecretReference
     from reconciler.retry import Retry
@@ -56,13 +59,32 @@ class Authority(Protocol):
         """A token in place of one that the server refused; ``None`` where there is no other."""
 
 
+class Unkept:
+    """The keeper of a refresh token that is used by one run alone."""
+
+    def turn(self) -> AbstractContextManager[None]:
+        """Waits for nobody."""
+        return nullcontext()
+
+    def store(self, token: Secret) -> None:
+        """Forgets it."""
+
+
+_UNKEPT: Final = Unkept()
+
+
 def authority(
-    credentials: Credentials, *, exchange: Callable[[str, bytes, float], Answer], retry: Retry, redactor: Redactor
+    credentials: Credentials,
+    *,
+    exchange: Callable[[str, bytes, float], Answer],
+    retry: Retry,
+    redactor: Redactor,
+    keeper: TokenKeeper | None = None,
 ) -> Authority:
     """The authority for ``credentials``; ``exchange`` posts a body to a path until a deadline."""
     if isinstance(credentials, AccessToken):
         return GivenToken(_resolved(credentials.token), redactor)
-    return Exchange(credentials, exchange=exchange, retry=retry, redactor=redactor)
+    return Exchange(credentials, exchange=exchange, retry=retry, redactor=redactor, keeper=keeper or _UNKEPT)
 
 
 class GivenToken:
@@ -85,6 +107,9 @@ class Exchange:
 
     One exchange serves all threads: who comes while it runs waits for it and shares its end, good or bad. Credentials
     that the server has refused are not tried again, so that a long run does not lock an account out.
+
+    A server may replace the refresh token at each exchange, and take each of them once: the new one is used from then
+    on, and given to ``keeper`` before anything else happens, so that no crash can lose it.
     """
 
     def __init__(
@@ -94,12 +119,14 @@ class Exchange:
         exchange: Callable[[str, bytes, float], Answer],
         retry: Retry,
         redactor: Redactor,
+        keeper: TokenKeeper = _UNKEPT,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._grant = _grant(credentials, redactor)
         self._post = exchange
         self._retry = retry
         self._redactor = redactor
+        self._keeper = keeper
         self._clock = clock
         self._lock = Lock()
         self._turns = 0
@@ -141,13 +168,19 @@ class Exchange:
             return self._current
 
     def _exchanged(self) -> Bearer:
-        asked = self._clock()
-        token = self._retry.run(self._attempt)
-        for value in (token["access_token"], token.get("refresh_token")):
-            if value:
-                self._redactor.add(Secret(value))
-        if "refresh_token" in self._grant and (key := token.get("refresh_token")):
-            self._grant = {**self._grant, "refresh_token": key}
+        with self._keeper.turn() as left:
+            if left is not None:
+                self._redactor.add(left)
+                self._grant = {**self._grant, "refresh_token": left.reveal()}
+            asked = self._clock()
+            token = self._retry.run(self._attempt)
+            for value in (token["access_token"], token.get("refresh_token")):
+                if value:
+                    self._redactor.add(Secret(value))
+            key = token.get("refresh_token")
+            if key and self._grant.get("refresh_token", key) != key:
+                self._grant = {**self._grant, "refresh_token": key}
+                self._keeper.store(Secret(key))
         return Bearer(_header(token["access_token"]), self._turns, _renewal(asked, token.get("expires_in")))
 
     def _attempt(self, deadline: float) -> WireToken:

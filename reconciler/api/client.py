@@ -16,6 +16,7 @@ from reconciler.api.answer import BODY_LIMIT, Answer, receive
 from reconciler.api.failure import AttemptError
 from reconciler.api.lane import Lane
 from reconciler.api.mapping import FOREIGN, failure_of_exception
+from reconciler.api.proxies import without_login
 
 if TYPE_CHECKING:
     import ssl
@@ -43,14 +44,12 @@ class Route:
         context: How TLS is verified; unused for plain http.
         proxy: URL of the proxy to go through.
         lanes: The most connections at a time.
-        posts: The paths that POST may go to on a route for reading; ``None`` for one that may write.
     """
 
     origin: str
     context: ssl.SSLContext
     proxy: str | None = None
     lanes: int = 10
-    posts: Collection[str] | None = None
 
 
 def _headers(bearer: bytes | None, *, has_body: bool) -> httpx.Headers:
@@ -105,7 +104,11 @@ class Client:
             except FOREIGN as error:
                 lane.close()
                 failure = failure_of_exception(
-                    error, origin=self._route.origin, touched=lane.flight.touched, redactor=self.redactor
+                    error,
+                    origin=self._route.origin,
+                    proxy=without_login(self._route.proxy) if lane.flight.at_proxy and self._route.proxy else None,
+                    touched=lane.flight.touched,
+                    redactor=self.redactor,
                 )
         raise AttemptError(failure)
 
@@ -115,8 +118,29 @@ class Client:
             try:
                 lane = self._idle.pop()
             except IndexError:
-                lane = Lane(self._route.context, self._route.proxy, self._route.posts)
+                lane = Lane(self._route.context, self._route.proxy)
             try:
                 yield lane
             finally:
                 self._idle.append(lane)
+
+
+class WriteAttemptedError(RuntimeError):
+    """A client for reading was asked to send something else: a bug of ours, stopped before anything was sent."""
+
+
+class ReadingClient:
+    """A view of a client that sends nothing but GET, and POST to the paths where tokens are exchanged."""
+
+    def __init__(self, client: Client, posts: Collection[str]) -> None:
+        self._client = client
+        self._posts = frozenset(posts)
+        self.redactor = client.redactor
+
+    def exchange(
+        self, method: str, path: str, *, bearer: bytes | None = None, body: bytes | None = None, deadline: float
+    ) -> Answer:
+        """Sends one request, once; as ``Client.exchange``. Raises ``WriteAttemptedError`` for what could write."""
+        if method != "GET" and (method != "POST" or path not in self._posts):
+            raise WriteAttemptedError(f"a reading connection does not send {method} {path}")
+        return self._client.exchange(method, path, bearer=bearer, body=body, deadline=deadline)

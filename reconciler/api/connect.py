@@ -12,13 +12,13 @@ from reconciler.model.desired import Passwords
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Collection, Iterator
+    from collections.abc import Iterator
     from types import ModuleType
 
     from reconciler.api.answer import Answer
-    from reconciler.api.session import Session
-    from reconciler.model.desired import Credentials
-    from reconciler.model.ports import AccountReader, AccountWriter
+    from reconciler.api.client import Client
+    from reconciler.model.desired import ClientCertificate, Credentials
+    from reconciler.model.ports import AccountReader, AccountWriter, TokenKeeper
     from reconciler.model.redaction import Redactor
 
 
@@ -29,7 +29,9 @@ class Connection:
     Attributes:
         url: ``scheme://host[:port]``.
         credentials: Resolved: secrets, no references.
+        keeper: Where a refresh token is kept between runs, should the server replace it.
         ca_file: Path of a file of PEM certificates; where given, these alone are trusted.
+        client_certificate: What is shown to a server that asks for a certificate.
         timeout: Seconds that one request may take, from connecting to the last byte of its answer.
         parallelism: The most connections at a time.
         insecure_http: Whether plain http to another machine is accepted.
@@ -40,7 +42,9 @@ class Connection:
 
     url: str
     credentials: Credentials
+    keeper: TokenKeeper | None = None
     ca_file: str | None = None
+    client_certificate: ClientCertificate | None = None
     timeout: float = 30.0
     parallelism: int = 10
     insecure_http: bool = False
@@ -51,17 +55,13 @@ class Connection:
 
 @contextmanager
 def open_reader(connection: Connection) -> Iterator[AccountReader]:
-    """Opens a connection that cannot write: its transport refuses all but GET and the exchange of tokens.
+    """Opens a connection that cannot write: it refuses all but GET and the exchange of tokens.
 
     Raises:
         ApiError: The URL, the CA file or the proxy cannot be used. Nothing is sent before the first call.
     """
-    _import_httpx()
-    from reconciler.api.auth import TOKEN_PATHS
-    from reconciler.api.gateway import ReadingGateway
-
-    with _session(connection, TOKEN_PATHS) as session:
-        yield ReadingGateway(session, connection.redactor, connection.passwords)
+    with open_server(connection) as (reader, _):
+        yield reader
 
 
 @contextmanager
@@ -71,41 +71,62 @@ def open_writer(connection: Connection) -> Iterator[AccountWriter]:
     Raises:
         ApiError: The URL, the CA file or the proxy cannot be used. Nothing is sent before the first call.
     """
-    _import_httpx()
-    from reconciler.api.gateway import WritingGateway
-
-    with _session(connection, None) as session:
-        yield WritingGateway(session, connection.redactor, connection.passwords)
+    with open_server(connection) as (_, writer):
+        yield writer
 
 
 @contextmanager
-def _session(connection: Connection, posts: Collection[str] | None) -> Iterator[Session]:
+def open_server(connection: Connection) -> Iterator[tuple[AccountReader, AccountWriter]]:
+    """Opens one session, with one token, and gives two views of it: one that cannot write, and one that can.
+
+    Raises:
+        ApiError: The URL, the CA file or the proxy cannot be used. Nothing is sent before the first call.
+    """
+    _import_httpx()
     # httpx takes a good part of a second to import: only a command that really connects pays for it.
-    from reconciler.api.auth import authority
-    from reconciler.api.client import Client, Route
-    from reconciler.api.origin import checked, proxy_for, tls_context
+    from reconciler.api.auth import TOKEN_PATHS, authority
+    from reconciler.api.client import ReadingClient
+    from reconciler.api.dialect import Dialect
+    from reconciler.api.gateway import ReadingGateway, WritingGateway
     from reconciler.api.session import Session
     from reconciler.retry import Retry
 
-    origin = checked(connection.url, insecure_http=connection.insecure_http)
-    route = Route(
-        origin=str(origin).rstrip("/"),
-        context=tls_context(origin, connection.ca_file),
-        proxy=proxy_for(origin),
-        lanes=connection.parallelism,
-        posts=posts,
-    )
-    client = Client(route, connection.redactor)
+    client = _client(connection)
+    reading = ReadingClient(client, TOKEN_PATHS)
     retry = Retry(connection.timeout, connection.stop)
 
     def exchange(path: str, body: bytes, deadline: float) -> Answer:
-        return client.exchange("POST", path, body=body, deadline=deadline)
+        return reading.exchange("POST", path, body=body, deadline=deadline)
 
-    credentials = authority(connection.credentials, exchange=exchange, retry=retry, redactor=connection.redactor)
+    redactor, dialect = connection.redactor, Dialect()
+    credentials = authority(
+        connection.credentials, exchange=exchange, retry=retry, redactor=redactor, keeper=connection.keeper
+    )
     try:
-        yield Session(client, credentials, retry)
+        yield (
+            ReadingGateway(Session(reading, credentials, retry), redactor, connection.passwords, dialect),
+            WritingGateway(Session(client, credentials, retry), redactor, connection.passwords, dialect),
+        )
     finally:
         client.close()
+
+
+def _client(connection: Connection) -> Client:
+    from reconciler.api.client import Client, Route
+    from reconciler.api.origin import checked, tls_context
+    from reconciler.api.proxies import proxy_for, remember_login
+
+    origin = checked(connection.url, insecure_http=connection.insecure_http)
+    proxy = proxy_for(origin)
+    if proxy is not None:
+        remember_login(proxy, connection.redactor)
+    route = Route(
+        origin=str(origin).rstrip("/"),
+        context=tls_context(origin, connection.ca_file, connection.client_certificate),
+        proxy=proxy,
+        lanes=connection.parallelism,
+    )
+    return Client(route, connection.redactor)
 
 
 _UNUSED: Final = ("httpx._main", "anyio", "trio")

@@ -37,12 +37,18 @@ _SECRET_NAME: Final = re.compile(r"passw|pwd|senha|secret|token|key", re.IGNOREC
 class ReadingGateway:
     """Implements ``AccountReader``. Safe for threads."""
 
-    def __init__(self, session: Session, redactor: Redactor, passwords: Passwords = Passwords.AUTO) -> None:
-        """Takes whether the server shows passwords."""
+    def __init__(
+        self,
+        session: Session,
+        redactor: Redactor,
+        passwords: Passwords = Passwords.AUTO,
+        dialect: Dialect | None = None,
+    ) -> None:
+        """Takes whether the server shows passwords, and what is known of its spelling."""
         self._session = session
         self._passwords = passwords
         self._redactor = redactor
-        self._dialect = Dialect()
+        self._dialect = dialect or Dialect()
 
     def list_accounts(self) -> tuple[Account, ...]:
         """All accounts, in the server's order. Raises ``ApiError`` for anything but a complete list of accounts."""

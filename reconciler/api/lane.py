@@ -18,7 +18,6 @@ import httpx
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Collection
 
 _KEEPALIVE = 5.0
 """Seconds that an idle connection is kept. Short, because a server that closes it just as a create is sent leaves the
@@ -30,10 +29,11 @@ class Flight:
 
     Attributes:
         deadline: When it must be over, on the monotonic clock.
-        touched: Whether bytes of it may have left this machine; until then the server certainly did nothing.
+        touched: Whether bytes of it may have left for the server; until then the server certainly did nothing.
+        at_proxy: Whether a proxy is still at the other end, and not the server.
     """
 
-    __slots__ = ("deadline", "touched")
+    __slots__ = ("at_proxy", "deadline", "touched")
 
     def __init__(self) -> None:
         self.start(0.0)
@@ -42,6 +42,7 @@ class Flight:
         """Takes up the next request."""
         self.deadline = deadline
         self.touched = False
+        self.at_proxy = False
 
     def remaining(self, late: type[httpcore.TimeoutException]) -> float:
         """Seconds left. Raises ``late`` where there are none."""
@@ -51,11 +52,15 @@ class Flight:
 
 
 class _Stream(httpcore.NetworkStream):
-    """A stream under a flight's deadline; it sends head and body in one piece, once the answer is awaited."""
+    """A stream under a flight's deadline; it sends head and body in one piece, once the answer is awaited.
 
-    def __init__(self, inner: httpcore.NetworkStream, flight: Flight) -> None:
+    ``handshakes`` is how many of TLS are to come until the server is at the other end, behind a proxy.
+    """
+
+    def __init__(self, inner: httpcore.NetworkStream, flight: Flight, handshakes: int) -> None:
         self._inner = inner
         self._flight = flight
+        self._handshakes = handshakes
         self._pending: list[bytes] = []
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002 - the deadline decides
@@ -67,7 +72,7 @@ class _Stream(httpcore.NetworkStream):
         seconds = self._flight.remaining(httpcore.WriteTimeout)
         buffer = b"".join(self._pending)
         self._pending.clear()
-        self._flight.touched = True
+        self._flight.touched = not self._handshakes
         # A server may refuse a request before it has read it all, and close: its answer is still there to be read.
         with contextlib.suppress(httpcore.WriteError):
             self._inner.write(buffer, seconds)
@@ -85,26 +90,33 @@ class _Stream(httpcore.NetworkStream):
         timeout: float | None = None,  # noqa: ARG002
     ) -> httpcore.NetworkStream:
         seconds = self._flight.remaining(httpcore.ConnectTimeout)
-        secured = self._inner.start_tls(ssl_context, server_hostname, seconds)
-        # What a proxy was told is not the request yet.
-        self._flight.touched = False
-        return _Stream(secured, self._flight)
+        left = max(0, self._handshakes - 1)
+        self._flight.at_proxy = left > 0
+        host = server_hostname.strip("[]") if server_hostname else None
+        return _Stream(self._inner.start_tls(ssl_context, host, seconds), self._flight, left)
 
     def get_extra_info(self, info: str) -> Any:  # noqa: ANN401 - httpcore's signature
         return self._inner.get_extra_info(info)
 
 
 class _Backend(httpcore.SyncBackend):
-    def __init__(self, flight: Flight) -> None:
+    def __init__(self, flight: Flight, handshakes: int) -> None:
         self._flight = flight
+        self._handshakes = handshakes
 
     def connect_tcp(self, host: str, port: int, timeout: float | None = None, *rest: Any, **more: Any) -> _Stream:  # noqa: ANN401, ARG002
+        self._flight.at_proxy = self._handshakes > 0
         seconds = self._flight.remaining(httpcore.ConnectTimeout)
-        return _Stream(super().connect_tcp(host, port, seconds, *rest, **more), self._flight)
+        return _Stream(super().connect_tcp(host, port, seconds, *rest, **more), self._flight, self._handshakes)
 
 
-class WriteAttemptedError(RuntimeError):
-    """A connection for reading was asked to send something else: a bug of ours, stopped before anything was sent."""
+class _Tunnels(httpcore.ConnectionPool):
+    """A pool behind a proxy. httpcore would write ``CONNECT fd00::1:8443``; an IPv6 address goes into brackets."""
+
+    def handle_request(self, request: httpcore.Request) -> httpcore.Response:
+        if b":" in request.url.host:
+            request.url.host = b"[%b]" % request.url.host
+        return super().handle_request(request)
 
 
 class Lane(httpx.HTTPTransport):
@@ -113,29 +125,26 @@ class Lane(httpx.HTTPTransport):
     Args:
         context: How TLS is verified.
         proxy: URL of the proxy to go through.
-        posts: The paths that POST may go to where this lane is for reading, which sends nothing else but GET; ``None``
-            for one that may write.
     """
 
-    def __init__(self, context: ssl.SSLContext, proxy: str | None, posts: Collection[str] | None) -> None:
+    def __init__(self, context: ssl.SSLContext, proxy: str | None) -> None:
         self.flight = Flight()
-        self._posts = posts
+        through = _proxy(proxy) if proxy else None
         # The parent's own pool would differ in one thing: it takes no network backend, and so has no deadline.
-        self._pool = httpcore.ConnectionPool(
+        self._pool = (_Tunnels if through else httpcore.ConnectionPool)(
             ssl_context=context,
-            proxy=_proxy(proxy) if proxy else None,
+            proxy=through,
             max_connections=1,
             keepalive_expiry=_KEEPALIVE,
-            network_backend=_Backend(self.flight),
+            network_backend=_Backend(self.flight, _handshakes(through)),
         )
 
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Sends ``request``. Raises ``WriteAttemptedError`` where this lane may not."""
-        if self._posts is not None and request.method != "GET":
-            path = request.url.raw_path.decode("ascii")
-            if request.method != "POST" or path not in self._posts:
-                raise WriteAttemptedError(f"a reading connection does not send {request.method} {path}")
-        return super().handle_request(request)
+
+def _handshakes(proxy: httpcore.Proxy | None) -> int:
+    """How many TLS handshakes it takes until the server is at the other end: the last of them is with the server."""
+    if proxy is None:
+        return 0
+    return 2 if proxy.url.scheme == b"https" else 1
 
 
 def _proxy(url: str) -> httpcore.Proxy:

@@ -20,6 +20,8 @@ from reconciler.api.wire import VendorError, read_errors
 from reconciler.errors import ApiError, NotFoundError, Problem, RejectedError, UnreachableError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from reconciler.api.answer import Answer
     from reconciler.model.redaction import Redactor
 
@@ -57,21 +59,34 @@ _UNSENT: Final[tuple[tuple[type[Exception], _Case], ...]] = (
     (socket.gaierror, _Case("dns", "the host name cannot be resolved", _URL_HINT)),
     (UnicodeError, _Case("dns", "the host name is not valid", _URL_HINT, transient=False)),
     (ConnectionRefusedError, _Case("connection_refused", "connection refused", _URL_HINT)),
-    (httpx.ProxyError, _Case("proxy", "the proxy refuses to connect", "Check HTTPS_PROXY and NO_PROXY.")),
     (httpx.TimeoutException, _Case("connect_timeout", "no connection in time", _URL_HINT)),
     (httpx.NetworkError, _Case("connection_failed", "no connection", _URL_HINT)),
+)
+_PROXY_HINT: Final = "Check HTTPS_PROXY, or name the server in NO_PROXY."
+_PROXY_BROKE = _Case("proxy", "it gave no valid response", _PROXY_HINT)
+_PROXY_LOGIN: Final = (
+    "Put a user name and password into HTTPS_PROXY, as in http://USER:PASSWORD@proxy.example.com:3128."
 )
 _ANY_UNSENT = _Case("not_sent", "the request could not be sent", _URL_HINT, transient=False)
 
 
-def failure_of_exception(error: Exception, *, origin: str, touched: bool, redactor: Redactor) -> Failure:
+def failure_of_exception(
+    error: Exception, *, origin: str, touched: bool, redactor: Redactor, proxy: str | None = None
+) -> Failure:
     """What it means that an exchange with ``origin`` raised ``error``, one of ``FOREIGN``.
 
-    ``touched`` tells whether bytes of the request may have left; where not, nothing happened on the server.
+    Args:
+        error: What was raised.
+        origin: The server.
+        touched: Whether bytes of the request may have left; where not, nothing happened on the server.
+        redactor: Cleans the error's text.
+        proxy: The proxy, without its credentials, where it was still the other end; then it is what failed.
     """
     chain = _chain(error)
     detail = shown(str(chain[-1]), redactor)
-    if not touched or isinstance(error, httpx.ProxyError):
+    if proxy is not None:
+        return _failure_of_proxy(chain, detail, origin, proxy)
+    if not touched:
         case = next((case for kind, case in _UNSENT if any(isinstance(link, kind) for link in chain)), _ANY_UNSENT)
         text = f"cannot reach {origin}: {case.message}" + (f" ({detail})" if detail else "")
         problem = Problem(kind=case.kind, message=text, hint=case.hint)
@@ -89,6 +104,20 @@ def failure_of_exception(error: Exception, *, origin: str, touched: bool, redact
             hint="Is the server restarting, or a proxy between impatient?",
         )
     return Failure(problem=problem, error=ApiError, doubtful=True, transient=True)
+
+
+def _failure_of_proxy(chain: Sequence[BaseException], detail: str, origin: str, proxy: str) -> Failure:
+    """What it means that a proxy did not let us through to ``origin``: the server knows nothing of it."""
+    if isinstance(chain[-1], httpcore.ProxyError):
+        message = f"the proxy {proxy} does not connect to {origin}: {detail.strip()}"
+        hint = _PROXY_LOGIN if detail.startswith("407") else _PROXY_HINT
+        transient = detail.startswith(("5", "429"))
+    else:
+        case = next((case for kind, case in _UNSENT if any(isinstance(link, kind) for link in chain)), _PROXY_BROKE)
+        message = f"cannot reach the proxy {proxy}: {case.message}" + (f" ({detail})" if detail else "")
+        hint, transient = _PROXY_HINT, case.transient
+    problem = Problem(kind="proxy", message=message, hint=hint)
+    return Failure(problem=problem, error=UnreachableError, doubtful=False, transient=transient)
 
 
 def bad_answer(message: str) -> Failure:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import ssl
-from ipaddress import ip_address
-from typing import Final
-from urllib.request import getproxies, proxy_bypass
+from typing import TYPE_CHECKING, Final
 
 import httpx
 
+from reconciler.api.proxies import is_loopback
 from reconciler.errors import ApiError
+
+if TYPE_CHECKING:
+    from reconciler.model.desired import ClientCertificate
 
 _LAST_PORT: Final = 65535
 _FORM: Final = "It is written https://HOST or https://HOST:PORT."
@@ -43,53 +45,62 @@ def checked(url: str, *, insecure_http: bool) -> httpx.URL:
     return parsed
 
 
-def is_loopback(host: str) -> bool:
-    """Whether ``host`` is this machine: ``localhost``, 127.0.0.0/8 or ::1."""
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
+def tls_context(origin: httpx.URL, ca_file: str | None, certificate: ClientCertificate | None = None) -> ssl.SSLContext:
+    """How the server's certificate is verified, and what is shown to a server that asks who is there.
 
-
-def tls_context(origin: httpx.URL, ca_file: str | None) -> ssl.SSLContext:
-    """How the server's certificate is verified: by ``ca_file`` alone, or by the usual authorities.
+    Args:
+        origin: The server.
+        ca_file: Certificates that alone are trusted; ``None`` for the usual authorities.
+        certificate: The client's own.
 
     Raises:
-        ApiError: ``ca_file`` cannot be used (``ca_file``).
+        ApiError: ``ca_file`` or ``certificate`` cannot be used (``ca_file``, ``client_cert``).
     """
     if origin.scheme == "http":
         # Never used; and one that trusts nobody is quick to make.
         return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context = _verifying(ca_file)
+    # From 3.13 on, Python refuses authorities without some extensions, which many private ones do not have.
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    if certificate is not None:
+        _show(certificate, context)
+    return context
+
+
+def _verifying(ca_file: str | None) -> ssl.SSLContext:
     try:
         return ssl.create_default_context(cafile=ca_file) if ca_file else httpx.create_ssl_context()
     except (OSError, ValueError) as error:
-        reason = "it holds no certificate in PEM form" if isinstance(error, ssl.SSLError) else error.__class__.__name__
-        if isinstance(error, OSError) and error.strerror and not isinstance(error, ssl.SSLError):
-            reason = error.strerror
+        reason = "it holds no certificate in PEM form" if isinstance(error, ssl.SSLError) else _reason(error)
         message = f"the CA file {ca_file or 'of SSL_CERT_FILE'} cannot be used: {reason}"
         raise ApiError.of(message, kind="ca_file", hint="It is a file of certificates in PEM form.") from None
 
 
-def proxy_for(origin: httpx.URL) -> str | None:
-    """The proxy that the environment names for ``origin``; none for plain http, where it would see the token.
+class _EncryptedError(Exception):
+    """A private key asks for its password."""
 
-    Raises:
-        ApiError: It is of a kind that is not supported (``proxy``).
-    """
-    if origin.scheme == "http" or is_loopback(origin.host) or proxy_bypass(origin.host):
-        return None
-    proxies = getproxies()
-    proxy = proxies.get("https") or proxies.get("all")
-    if not proxy:
-        return None
-    url = proxy if "://" in proxy else f"http://{proxy}"
+
+def _show(certificate: ClientCertificate, context: ssl.SSLContext) -> None:
+    def refuse() -> str:
+        # Without this, OpenSSL would ask on the terminal, and hang where nobody is.
+        raise _EncryptedError
+
     try:
-        parsed = httpx.Proxy(url).url
-        supported = parsed.scheme in {"http", "https"} and (parsed.port or 1) <= _LAST_PORT
-    except (httpx.InvalidURL, ValueError):
-        supported = False
-    if not supported:
-        raise ApiError.of(
-            "the proxy in HTTPS_PROXY or ALL_PROXY is not an http proxy", kind="proxy", hint="Set NO_PROXY?"
-        )
-    return url
+        context.load_cert_chain(certificate.cert, certificate.key, password=refuse)
+    except _EncryptedError:
+        reason = "its key is encrypted"
+        hint = "Decrypt it (openssl pkey -in KEY -out PLAIN) into a file that this user alone can read."
+    except (OSError, ValueError) as error:
+        reason = _reason(error)
+        hint = "It is a certificate in PEM form, and its private key, in one file or, in the YAML, in two."
+        if isinstance(error, ssl.SSLError):
+            mismatch = error.reason == "KEY_VALUES_MISMATCH"
+            reason = "its key is another one's" if mismatch else "it lacks a certificate or a key in PEM form"
+    else:
+        return
+    names = certificate.cert if certificate.key is None else f"{certificate.cert} with the key {certificate.key}"
+    raise ApiError.of(f"the client certificate {names} cannot be used: {reason}", kind="client_cert", hint=hint)
+
+
+def _reason(error: OSError | ValueError) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or error.__class__.__name__

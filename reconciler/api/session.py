@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from reconciler.api.answer import Answer
     from reconciler.api.auth import Authority
-    from reconciler.api.client import Client
+    from reconciler.api.client import Client, ReadingClient
     from reconciler.retry import Retry
 
 T = TypeVar("T")
@@ -47,7 +47,7 @@ class _Renewed(threading.local):
 class Session:
     """Makes calls. Safe for threads."""
 
-    def __init__(self, client: Client, authority: Authority, retry: Retry) -> None:
+    def __init__(self, client: Client | ReadingClient, authority: Authority, retry: Retry) -> None:
         self._client = client
         self._authority = authority
         self._retry = retry

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import select
 import sys
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -33,9 +34,12 @@ from reconciler.report.view import phrase
 
 if TYPE_CHECKING:
     import threading
+    from contextlib import AbstractContextManager
 
+    from reconciler.api.connect import Connection
     from reconciler.apply.executor import Listener
     from reconciler.commands.invocation import Invocation
+    from reconciler.credentials import ServerFlags
     from reconciler.model.change import Plan
     from reconciler.model.ports import AccountWriter
 
@@ -60,7 +64,7 @@ def apply(
     paths: tuple[str, ...],
     planning: PlanFlags,
     running: ApplyFlags,
-    server: wiring.ServerFlags,
+    server: ServerFlags,
 ) -> ExitCode:
     """Plan, show, ask, write, verify, report.
 
@@ -68,7 +72,7 @@ def apply(
     """
     keep_apart(invocation, (*paths, running.plan_file, running.journal))
     reviewed = saved_plan.read(running.plan_file) if running.plan_file else None
-    surroundings = wiring.Surroundings(invocation.redactor, trust=planning.trust)
+    surroundings = wiring.Surroundings(invocation.redactor, voice=invocation.voice(), trust=planning.trust)
     options = planning.options(running.test_when, running.to_email)
     desired = wiring.load(paths, surroundings, planning.loading(server, running.to_email))
     named, connection = wiring.connect(
@@ -79,24 +83,43 @@ def apply(
         parallelism=running.parallelism,
     )
     invocation.server = named
-    with wiring.reading(connection) as reader:
+    with ExitStack() as held:
+        # Taken before the plan is made, so that nobody else writes between the plan and its end; held while the user
+        # is asked, because what is approved is this plan.
+        held.enter_context(_lock(connection, running, surroundings))
+        reader, writer = held.enter_context(wiring.opened(connection))
         plan = wiring.plan(desired, reader, named, options)
-    _show(invocation, plan)
-    done_before = saved_plan.check(reviewed, plan, invocation, options.test) if reviewed else ()
-    if plan.changes and not running.auto_approve and not reviewed:
-        _ask(plan)
-    with interruptible(surroundings.stop, invocation) as interruption:
-        with wiring.writing(connection) as writer, recording(running.journal, plan, invocation) as recorder:
-            invocation.acted = True
-            run = _Run(plan, writer, surroundings.stop, recorder)
-            report = _execute(invocation, run, running, timeout=server.timeout)
-        interruption.run_ended()
-        outcomes = (*done_before, *report.outcomes)
-        report = replace(report, outcomes=outcomes, interrupted=interruption.asked)
-        show_report(invocation, report)
+        _show(invocation, plan)
+        done_before = saved_plan.check(reviewed, plan, invocation, options.test) if reviewed else ()
+        if plan.changes and not running.auto_approve and not reviewed:
+            _ask(plan)
+        with interruptible(surroundings.stop, invocation) as interruption:
+            with recording(running.journal, plan, invocation) as recorder:
+                invocation.acted = True
+                run = _Run(plan, writer, surroundings.stop, recorder)
+                report = _execute(invocation, run, running, timeout=server.timeout)
+            held.close()  # nobody has to wait until this report is read
+            interruption.run_ended()
+            outcomes = (*done_before, *report.outcomes)
+            report = replace(report, outcomes=outcomes, interrupted=interruption.asked)
+            show_report(invocation, report)
     if report.interrupted:
         return ExitCode.INTERRUPTED
     return ExitCode.OK if report.complete else ExitCode.INCOMPLETE
+
+
+def _lock(
+    connection: Connection, running: ApplyFlags, surroundings: wiring.Surroundings
+) -> AbstractContextManager[None]:
+    from reconciler.apply.lock import server_lock
+
+    return server_lock(
+        connection.url,
+        timeout=running.lock_timeout,
+        environ=surroundings.environ,
+        warn=surroundings.voice.warn,
+        note=surroundings.voice.note,
+    )
 
 
 def _show(invocation: Invocation, plan: Plan) -> None:

@@ -16,6 +16,7 @@ from reconciler.report.formats import Format
 
 if TYPE_CHECKING:
     from reconciler.commands.invocation import Invocation
+    from reconciler.credentials import ServerFlags
 
 
 @click.command(
@@ -29,7 +30,7 @@ Examples:
 @server_options
 @output_options([Format.TEXT])
 @click.pass_obj
-def export(invocation: Invocation, *, only: tuple[str, ...], force: bool, server: wiring.ServerFlags) -> ExitCode:
+def export(invocation: Invocation, *, only: tuple[str, ...], force: bool, server: ServerFlags) -> ExitCode:
     """Write the server's accounts as YAML, with secrets as references."""
     from reconciler.plan.notices import nothing_meant
     from reconciler.spec.writer import to_yaml
@@ -37,7 +38,8 @@ def export(invocation: Invocation, *, only: tuple[str, ...], force: bool, server
     invocation.overwrite = force
     if not force and invocation.output and Path(invocation.output).is_file():
         raise file_exists(invocation.output)  # before the server is asked
-    named, connection = wiring.connect(ServerSpec(), server, wiring.Surroundings(invocation.redactor))
+    surroundings = wiring.Surroundings(invocation.redactor, voice=invocation.voice())
+    named, connection = wiring.connect(ServerSpec(), server, surroundings)
     with wiring.reading(connection) as reader:
         accounts = reader.list_accounts()
     globs = Globs(only)

@@ -15,6 +15,7 @@ from reconciler.report.formats import Format
 from reconciler.report.style import Style
 from reconciler.report.to_text import problems_text
 from reconciler.report.view import plain
+from reconciler.token_file import Voice
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -135,6 +136,10 @@ class Invocation:
         """
         if self.output is None and sys.stdout.isatty() and sys.stderr.isatty():
             self.seen.update(problems)
+
+    def voice(self) -> Voice:
+        """How others reach the user; what they warn of is worth hearing even by those who asked for quiet."""
+        return Voice(warn=lambda problem: self.problems([problem], "warning"), note=self.note)
 
     def redacted(self, problems: Iterable[Problem]) -> tuple[Problem, ...]:
         """The problems with whatever secret got into their words masked."""

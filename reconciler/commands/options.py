@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from reconciler.commands.invocation import DocumentKind, Invocation
-from reconciler.commands.types import ADDRESS, DELETE_LIMIT, DURATION, FILE_NAME, OUTPUT_FILE, OutputFile
+from reconciler.commands.types import ADDRESS, DELETE_LIMIT, DURATION, FILE_NAME, OUTPUT_FILE, WAIT, OutputFile
+from reconciler.credentials import ServerFlags
 from reconciler.model.desired import DeleteLimit, Globs, TestSettings, TestWhen
 from reconciler.report.formats import Format
-from reconciler.wiring import LoadOptions, ServerFlags
+from reconciler.wiring import LoadOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -102,6 +103,15 @@ def output_options(formats: Sequence[Format], document: DocumentKind | None = No
     return decorate
 
 
+def _one_token_file(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """Refuses two tokens: one of them would be passed over."""
+    if value is not None:
+        others = {"token_file", "refresh_token_file"} - {parameter.name}
+        if any(context.params.get(name) is not None for name in others):
+            raise click.UsageError("--token-file and --refresh-token-file exclude each other. Name one.")
+    return value
+
+
 def server_options(command: Command) -> Command:
     """Where the server is and how to get in; arrives as ``server: ServerFlags``."""
     return _packed(
@@ -109,12 +119,31 @@ def server_options(command: Command) -> Command:
         ServerFlags,
         [
             click.option("--url", metavar="URL", help="The server; wins over RECONCILER_URL and the YAML."),
-            click.option("--token-file", type=FILE_NAME, metavar="FILE", help="File with an access token."),
+            click.option(
+                "--token-file",
+                type=FILE_NAME,
+                callback=_one_token_file,
+                metavar="FILE",
+                help="File with an access token.",
+            ),
             click.option(
                 "--refresh-token-file",
                 type=FILE_NAME,
+                callback=_one_token_file,
                 metavar="FILE",
-                help="File with a refresh token (the server's API key).",
+                help="File with a refresh token (the server's API key); a new one from the server is written back.",
+            ),
+            click.option(
+                "--ca-file",
+                type=FILE_NAME,
+                metavar="FILE",
+                help="Private CA; or RECONCILER_CA_FILE. The YAML's own server takes server.ca_file.",
+            ),
+            click.option(
+                "--client-cert",
+                type=FILE_NAME,
+                metavar="FILE",
+                help="Client certificate with its key; or RECONCILER_CLIENT_CERT.",
             ),
             click.option(
                 "--timeout",
@@ -228,6 +257,7 @@ class ApplyFlags:
     Attributes:
         plan_file: A reviewed plan; nothing but its changes may be made.
         journal: The file to note each write in.
+        lock_timeout: Seconds to wait for another run on the server.
     """
 
     plan_file: str | None
@@ -236,6 +266,7 @@ class ApplyFlags:
     to_email: str | None
     on_failure: str
     journal: str | None
+    lock_timeout: float
     parallelism: int
 
 
@@ -272,6 +303,14 @@ def apply_options(command: Command) -> Command:
                 type=OUTPUT_FILE,
                 metavar="FILE",
                 help="Append intent and outcome of each write to FILE, as JSON lines.",
+            ),
+            click.option(
+                "--lock-timeout",
+                type=WAIT,
+                default="60s",
+                show_default=True,
+                metavar="DURATION",
+                help="How long to wait for another apply to this server.",
             ),
             parallelism_option,
         ],

@@ -23,6 +23,7 @@ from reconciler.report.formats import PLAN_FORMATS, Format
 
 if TYPE_CHECKING:
     from reconciler.commands.invocation import Invocation
+    from reconciler.credentials import ServerFlags
 
 
 @click.command(
@@ -49,14 +50,14 @@ def plan(  # noqa: PLR0913 - one for each option of the command line
     save: str | None,
     no_secrets: bool,
     detailed_exitcode: bool,
-    server: wiring.ServerFlags,
+    server: ServerFlags,
 ) -> ExitCode:
     """Show what would change. Never writes anything.
 
     PATH is a YAML file, or a folder of them; several make one set.
     """
     keep_apart(invocation, paths, save)
-    surroundings = wiring.Surroundings(invocation.redactor, trust=planning.trust)
+    surroundings = wiring.Surroundings(invocation.redactor, voice=invocation.voice(), trust=planning.trust)
     options = replace(planning.options(), no_secrets=no_secrets)
     desired = wiring.load(paths, surroundings, replace(planning.loading(server), no_secrets=no_secrets))
     named, connection = wiring.connect(desired.server, server, surroundings, allow_commands=planning.allow_commands)

@@ -28,6 +28,7 @@ from reconciler.report.formats import RESULT_FORMATS
 
 if TYPE_CHECKING:
     from reconciler.commands.invocation import Invocation
+    from reconciler.credentials import ServerFlags
     from reconciler.model.trust import Trust
 
 
@@ -55,7 +56,7 @@ def test(  # noqa: PLR0913 - one for each option of the command line
     allow_commands: bool,
     trust: Trust | None,
     parallelism: int,
-    server: wiring.ServerFlags,
+    server: ServerFlags,
 ) -> ExitCode:
     """Send each declared account's settings through the test endpoint. Writes nothing.
 
@@ -66,7 +67,7 @@ def test(  # noqa: PLR0913 - one for each option of the command line
     from reconciler.plan.trials import trials_of
 
     keep_apart(invocation, paths)
-    surroundings = wiring.Surroundings(invocation.redactor, trust=trust)
+    surroundings = wiring.Surroundings(invocation.redactor, voice=invocation.voice(), trust=trust)
     loading = wiring.LoadOptions(only=Globs(only), allow_commands=allow_commands, url=server.url, to_email=to_email)
     desired = wiring.load(paths, surroundings, loading)
     named, connection = wiring.connect(

@@ -22,11 +22,15 @@ class Duration(click.ParamType[float]):
 
     name = "duration"
 
+    def __init__(self, *, zero: bool = False) -> None:
+        """``zero`` allows no time at all."""
+        self._zero = zero
+
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Turns the text into seconds."""
         found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", str(value))
-        seconds = float(found[1]) * _UNITS[found[2]] if found else 0.0
-        if not 0 < seconds <= _LONGEST:
+        seconds = float(found[1]) * _UNITS[found[2]] if found else -1.0
+        if not 0 <= seconds <= _LONGEST or (seconds == 0 and not self._zero):
             self.fail(f"{value!r} is not a duration up to a day; write 30, 30s, 5m or 1h", param, ctx)
         return seconds
 
@@ -85,6 +89,7 @@ class OutputFile(click.Path):
 
 
 DURATION = Duration()
+WAIT = Duration(zero=True)
 DELETE_LIMIT = Limit()
 ADDRESS = Address()
 FILE_NAME = FileName()

@@ -163,6 +163,19 @@ class Login:
 Credentials: TypeAlias = AccessToken | RefreshToken | Login
 
 
+@dataclass(frozen=True, slots=True)
+class ClientCertificate:
+    """A certificate that shows the server who is asking.
+
+    Attributes:
+        cert: Path of the certificate in PEM form.
+        key: Path of its private key; ``None`` if the key is in the certificate's file.
+    """
+
+    cert: str
+    key: str | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerSpec:
     """The YAML's ``server:`` block.
@@ -172,6 +185,7 @@ class ServerSpec:
         name: Label in reports; ``None`` where not given.
         auth: Credentials, still with references.
         ca_file: Path of the private CA, made absolute against the YAML file's folder.
+        client_cert: Certificate for servers that ask for one; its paths likewise.
         passwords: Whether the server shows passwords, as ``policy.passwords`` has it.
     """
 
@@ -179,6 +193,7 @@ class ServerSpec:
     name: str | None = None
     auth: Credentials | None = None
     ca_file: str | None = None
+    client_cert: ClientCertificate | None = None
     passwords: Passwords = Passwords.AUTO
 
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from reconciler.model.account import Account, Fields
+    from reconciler.model.secret import Secret
 
 
 class AccountReader(Protocol):
@@ -44,3 +47,13 @@ class AccountWriter(AccountReader, Protocol):
 
     def test_account(self, fields: Fields, to_email: str) -> None:
         """Has the server send a mail to ``to_email`` with the given settings; returns only where it was sent."""
+
+
+class TokenKeeper(Protocol):
+    """Where a refresh token is kept between runs."""
+
+    def turn(self) -> AbstractContextManager[Secret | None]:
+        """Keeps other runs from exchanging the token meanwhile; gives the one that another run left, if any."""
+
+    def store(self, token: Secret) -> None:
+        """Keeps the token that the server gave in place of the former one. Never raises."""

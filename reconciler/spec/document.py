@@ -118,6 +118,19 @@ class Auth(_Model):
     password: SecretValue | None = Field(None, title="Password", description="With username.")
 
 
+class ClientCertEntry(_Model):
+    """A certificate for servers that ask for one."""
+
+    cert: Text = Field(title="Certificate", description="PEM file, relative to this YAML file.", examples=["fw.pem"])
+    key: Text = Field(
+        "", title="Key", description="PEM file of its key; where omitted, the key is in cert.", examples=["fw.key"]
+    )
+
+
+_UNSAID_CERT: Final = cast("ClientCertEntry", None)
+"""As ``_UNSAID``: there is no certificate unless one is named."""
+
+
 class ServerEntry(_Model):
     """The server that the accounts are on; flags and environment variables win over it."""
 
@@ -130,6 +143,9 @@ class ServerEntry(_Model):
     auth: Auth = Field(Auth(), title="Credentials", description="Only ever sent to the URL beside it.")
     ca_file: Text = Field(
         "", title="Private CA", description="PEM file, relative to this YAML file.", examples=["certs/private-ca.pem"]
+    )
+    client_cert: ClientCertEntry = Field(
+        _UNSAID_CERT, title="Client certificate", description="Only ever shown to the URL beside it."
     )
 
 
@@ -174,6 +190,7 @@ SHAPE: Final[Mapping[tuple[str, ...], type[BaseModel]]] = {
     (): Document,
     ("server",): ServerEntry,
     ("server", "auth"): Auth,
+    ("server", "client_cert"): ClientCertEntry,
     ("policy",): PolicyEntry,
     ("policy", "test"): TestEntry,
     ("defaults",): AccountFields,

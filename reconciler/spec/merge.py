@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from reconciler.model.desired import (
     AccessToken,
+    ClientCertificate,
     Credentials,
     DeleteLimit,
     Globs,
@@ -96,6 +97,7 @@ def server(settings: Settings) -> ServerSpec:
         name=settings.get(("server", "name")),
         auth=settings.get(_AUTH),
         ca_file=settings.get(("server", "ca_file")),
+        client_cert=settings.get(("server", "client_cert")),
         passwords=Passwords(settings.get(("policy", "passwords"), Passwords.AUTO)),
     )
 
@@ -105,10 +107,17 @@ def _settings(sheet: Sheet) -> Settings:
     own = sheet.block("server")
     said.update({("server", name): value for name, value in own.items() if name != "auth"})
     if "ca_file" in own:
-        said["server", "ca_file"] = os.path.normpath(os.path.join(sheet.source.folder, own["ca_file"]))  # noqa: PTH118
+        said["server", "ca_file"] = _path(own["ca_file"], sheet)
+    if certificate := own.get("client_cert"):
+        paths = {name: _path(value, sheet) for name, value in certificate.items()}
+        said["server", "client_cert"] = ClientCertificate(**paths)
     if {"auth", "url"} <= own.keys() and bad_auth(sheet) is None:
         said[_AUTH] = _credentials(own["auth"], sheet)
     return said
+
+
+def _path(name: str, sheet: Sheet) -> str:
+    return os.path.normpath(os.path.join(sheet.source.folder, name))  # noqa: PTH118 - names stay as the user wrote them
 
 
 def _flat(block: Mapping[str, Any], path: Path) -> Iterator[tuple[Path, Any]]:

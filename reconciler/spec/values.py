@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from reconciler.model.desired import DeleteLimit
+
+if TYPE_CHECKING:
+    from urllib.parse import SplitResult
 
 _PLAIN_ADDRESS: Final = re.compile(
     r"(?=.{3,254}\Z)(?=[^@]{1,64}@)[A-Za-z0-9_+-]+(?:\.[A-Za-z0-9_+-]+)*"
@@ -84,10 +87,16 @@ def server_url(text: str) -> str:
         raise BadValueError("the URL has to begin with https:// or http://", hint)
     if "@" in parts.netloc:
         raise BadValueError("a URL holds no user name or password", "give them under server.auth")
-    if parts.path not in {"", "/"} or "?" in text or "#" in text:
-        raise BadValueError("the URL ends after host and port", hint)
+    extra = "path" if parts.path not in {"", "/"} else "query" if "?" in text else "fragment" if "#" in text else None
+    if extra and name:
+        raise BadValueError(f"the URL contains a {extra}", f"end it after host and port: {_origin(parts, port)}")
     if not text.isprintable() or " " in text or not (_is_ip(name) or _HOST.fullmatch(name)) or port == 0:
         raise BadValueError("this is not the URL of a host", hint)
+    return _origin(parts, port)
+
+
+def _origin(parts: SplitResult, port: int | None) -> str:
+    name = parts.hostname or ""
     shown_host = f"[{name}]" if ":" in name else name
     return f"{parts.scheme}://{shown_host}" + ("" if port in {None, _DEFAULT_PORTS[parts.scheme]} else f":{port}")
 

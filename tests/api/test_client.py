@@ -15,9 +15,9 @@ import httpx
 import pytest
 import trustme
 
-from reconciler.api.client import Client, Route
+from reconciler.api.client import Client, Route, WriteAttemptedError
 from reconciler.api.failure import AttemptError, Failure
-from reconciler.api.lane import Lane, WriteAttemptedError
+from reconciler.api.lane import Lane
 from reconciler.errors import ApiError, OutcomeUnknownError, Problem, RejectedError, UnreachableError
 from reconciler.model.redaction import Redactor
 from tests.api.conftest import Clockless

@@ -69,7 +69,7 @@ def test_every_exception_becomes_a_failure_that_tells_whether_it_may_have_arrive
     error: type[Exception], *, touched: bool
 ) -> None:
     failure = failure_of_exception(instance(error), origin=ORIGIN, touched=touched, redactor=Redactor())
-    arrived = touched and error is not httpx.ProxyError
+    arrived = touched
     assert (failure.doubtful, failure.error) == (arrived, ApiError if arrived else UnreachableError)
 
 

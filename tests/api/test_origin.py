@@ -7,7 +7,8 @@ import httpx
 import pytest
 
 from reconciler.api.connect import open_reader
-from reconciler.api.origin import checked, is_loopback, proxy_for, tls_context
+from reconciler.api.origin import checked, tls_context
+from reconciler.api.proxies import is_loopback, proxy_for
 from reconciler.errors import ApiError, Problem
 from tests.api.conftest import connection_to
 from tests.http_server import ScriptedServer, json_reply

@@ -48,7 +48,8 @@ class User:
 
     def environment(self, more: Mapping[str, str] | None = None) -> dict[str, str]:
         inherited = {name: value for name, value in os.environ.items() if name.startswith("COVERAGE")}
-        return {"PATH": os.environ["PATH"], "PYTHONUTF8": "1", **inherited, **self.environ, **(more or {})}
+        kept = {name: os.environ[name] for name in ("PATH", "XDG_STATE_HOME")}
+        return {**kept, "PYTHONUTF8": "1", **inherited, **self.environ, **(more or {})}
 
     def run(self, *arguments: str, stdin: str | None = None, environ: Mapping[str, str] | None = None) -> Finished:
         done = subprocess.run(

@@ -22,7 +22,7 @@ def begun(
     **more: Any,  # noqa: ANN401 - Popen's own
 ) -> subprocess.Popen[str]:
     """Starts the command in ``folder``, with ``environ`` added to its environment."""
-    coverage = {name: value for name, value in os.environ.items() if name.startswith("COVERAGE")}
+    kept = {name: value for name, value in os.environ.items() if name.startswith(("COVERAGE", "PATH", "XDG_STATE"))}
     options: dict[str, Any] = {
         "stdout": subprocess.PIPE,
         "stderr": subprocess.PIPE,
@@ -32,7 +32,7 @@ def begun(
     return subprocess.Popen(
         [sys.executable, "-m", "reconciler", *arguments],
         cwd=folder,
-        env={"PATH": os.environ["PATH"], "RECONCILER_URL": url, **TOKEN, **SECRETS, **coverage, **(environ or {})},
+        env={**kept, "RECONCILER_URL": url, **TOKEN, **SECRETS, **(environ or {})},
         text=True,
         **options,
     )

@@ -10,6 +10,7 @@ from reconciler import wiring
 from reconciler.apply.executor import ApplyOptions, execute
 from reconciler.apply.final_check import final_check
 from reconciler.commands.progress import Silence
+from reconciler.credentials import ServerFlags
 from reconciler.errors import ApiError
 from reconciler.model.change import Action
 from reconciler.model.outcome import Outcome, Status
@@ -205,7 +206,7 @@ def run(
     environ = {"RECONCILER_URL": url, **TOKEN, **SECRETS}
     surroundings = wiring.Surroundings(Redactor(), environ=environ, stop=Hurried(times_faster))
     desired: Desired = wiring.load([path], surroundings, wiring.LoadOptions())
-    flags = wiring.ServerFlags(timeout=timeout)
+    flags = ServerFlags(timeout=timeout)
     server, connection = wiring.connect(desired.server, flags, surroundings, parallelism=parallelism)
     try:
         with wiring.reading(connection) as reader:

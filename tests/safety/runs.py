@@ -77,7 +77,7 @@ def _surroundings(folder: Path, environ: Mapping[str, str]) -> Iterator[None]:
     kept = dict(os.environ)
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
     tempdir = tempfile.tempdir
-    inherited = {name: value for name, value in kept.items() if name == "PATH" or name.startswith("COV")}
+    inherited = {name: value for name, value in kept.items() if name.startswith(("PATH", "COV", "XDG_STATE"))}
     try:
         os.environ.clear()
         os.environ.update({**inherited, **environ})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -63,7 +64,12 @@ def bounded(desk: Desk, *arguments: str, environ: dict[str, str] | None = None) 
     done = subprocess.run(
         [sys.executable, "-c", measured, str(RECONCILER), *arguments],
         cwd=desk.outputs,
-        env={"PATH": "/usr/bin:/bin", "PYTHONUTF8": "1", **(environ or {})},
+        env={
+            "PATH": "/usr/bin:/bin",
+            "XDG_STATE_HOME": os.environ["XDG_STATE_HOME"],
+            "PYTHONUTF8": "1",
+            **(environ or {}),
+        },
         stdout=subprocess.PIPE,
         timeout=90,
         check=True,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -202,7 +203,13 @@ def test_an_interrupted_run_shows_no_secret(desk: Desk, canaries: Canaries, sign
         return gossip(request)
 
     with ScriptedServer(respond=respond) as server:
-        environ = {"PATH": "/usr/bin:/bin", "TMPDIR": str(desk.outputs), "RECONCILER_URL": server.url, **desk.environ}
+        environ = {
+            "PATH": "/usr/bin:/bin",
+            "XDG_STATE_HOME": os.environ["XDG_STATE_HOME"],
+            "TMPDIR": str(desk.outputs),
+            "RECONCILER_URL": server.url,
+            **desk.environ,
+        }
         process = subprocess.Popen(
             [
                 RECONCILER,

@@ -78,7 +78,7 @@ def test_every_problem_of_all_files_is_told_in_one_run(complain: Complain) -> No
          "| leave the key out, or write a text"),
         ("version: 1\naccounts: []\nserver: {nam: x}", 'unknown_key | a.yaml:3:10: unknown key "nam" | did you mean "name"?'),
         ("version: 1\naccounts: []\nserver: {zzz: x}", 'unknown_key | a.yaml:3:10: unknown key "zzz" '
-         "| known here: name, url, auth, ca_file"),
+         "| known here: name, url, auth, ca_file, client_cert"),
         ("version: 1\naccounts: []\nserver: 3", "wrong_type | a.yaml:3:9: server: expected a mapping, found a number"),
         ("version: 1\naccounts: []\ntoken: !x hunter2", "tag | a.yaml:3:8: a YAML tag (!…) is not allowed here "
          "| remove it, or put the text in quotes"),
@@ -185,8 +185,8 @@ def test_no_part_of_a_secret_is_shown_however_it_went_wrong(complain: Complain, 
          "| write it as https://fw.example.com"]),
         ("{url: 'https://u:hunter2@x'}", ["wrong_value | a.yaml:3:15: url: a URL holds no user name or password "
          "| give them under server.auth"]),
-        ("{url: https://x/api}", ['wrong_value | a.yaml:3:15: url: the URL ends after host and port, found "https://x/api" '
-         "| write it as https://fw.example.com"]),
+        ("{url: https://x/api}", ['wrong_value | a.yaml:3:15: url: the URL contains a path, found "https://x/api" '
+         "| end it after host and port: https://x"]),
         ("{url: 'https://x:99999'}", ['wrong_value | a.yaml:3:15: url: this is not a URL, found "https://x:99999" '
          "| write it as https://fw.example.com"]),
         ('{url: "https://x\\ny"}', ['wrong_value | a.yaml:3:15: url: this is not the URL of a host, found '
