@@ -165,7 +165,11 @@ def forge(tmp_path: Path) -> Iterator[Forge]:
 
 @pytest.fixture
 def workbench(tmp_path: Path, forge: Forge, release: Path, sandbox: Sandbox) -> Workbench:
-    secrets = {"RECONCILER_REFRESH_TOKEN": sandbox.refresh_token, "CERTS_PASSWORD": "certs-password-canary"}
+    secrets = {
+        "RECONCILER_REFRESH_TOKEN": sandbox.refresh_token,
+        "CERTS_PASSWORD": "certs-password-canary",
+        "RECONCILER_TRUST": TRUST.format(url=sandbox.url),
+    }
     return Workbench(tmp_path, forge, release, secrets)
 
 
@@ -202,6 +206,16 @@ def pull_request(*, repository: str = REPOSITORY) -> dict[str, Any]:
         "repository": {"full_name": REPOSITORY, "name": "accounts", "default_branch": "main"},
     }
 
+
+TRUST = """\
+version: 1
+servers:
+  - url: "{url}"
+    env: [CERTS_PASSWORD]
+smtp_servers: [smtp.example.com]
+recipients: [ops@example.com]
+"""
+"""The trust file of the environment `production`, for what ``ACCOUNTS`` declares."""
 
 ACCOUNTS = """\
 version: 1

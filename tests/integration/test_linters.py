@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
@@ -66,6 +66,44 @@ def test_every_workflow_starts_with_no_rights(file: Path) -> None:
 @pytest.mark.parametrize("file", [ACTION, *WORKFLOWS], ids=lambda file: str(file.relative_to(ROOT)))
 def test_no_expression_reaches_a_shell(file: Path) -> None:
     assert [script for script in scripts(yaml.safe_load(file.read_text(encoding="utf-8"))) if "${{" in script] == []
+
+
+def uses(name: str) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """Each use of reconciler in an example workflow, with its job."""
+    workflow = yaml.safe_load((ROOT / "examples" / "github" / name).read_text(encoding="utf-8"))
+    return [
+        (job, step)
+        for job in workflow["jobs"].values()
+        for step in job["steps"]
+        if str(step.get("uses")).startswith("example-org/reconciler@")
+    ]
+
+
+@pytest.mark.parametrize("name", ["apply.yml", "drift.yml", "plan.yml"])
+def test_example_workflows_give_passwords_to_the_environment_alone(name: str) -> None:
+    for job, step in uses(name):
+        given = step["with"]
+        # With a URL from here, no URL in the YAML gets the key.
+        assert given["url"] == "https://fw.example.com"
+        if given["command"] == "apply":
+            assert job["environment"] == "production"
+            assert given["trust"] == "${{ runner.temp }}/trust.yaml"
+            assert given["plan-file"].startswith("${{ runner.temp }}/")
+        else:
+            assert "environment" not in job
+            assert (given["command"], given["no-secrets"]) == ("plan", "true")
+            assert list(step["env"]) == ["RECONCILER_REFRESH_TOKEN"]
+
+
+def test_the_gitlab_example_plans_without_passwords_and_applies_with_a_trust_file() -> None:
+    jobs = yaml.safe_load(GITLAB.read_text(encoding="utf-8"))
+    plans = [line for job in ("plan", "drift") for line in jobs[job]["script"]]
+    assert plans
+    assert [line for line in plans if "--no-secrets" not in line] == []
+    assert jobs["apply"]["environment"] == "production"
+    assert jobs["apply"]["script"][0].startswith('test -s "$RECONCILER_TRUST" || ')
+    foreign = "$CI_MERGE_REQUEST_SOURCE_PROJECT_ID && $CI_MERGE_REQUEST_SOURCE_PROJECT_ID != $CI_PROJECT_ID"
+    assert {"if": foreign, "when": "never"} in jobs["plan"]["rules"]
 
 
 def scripts(value: object) -> Iterator[str]:
