@@ -182,8 +182,10 @@ def _refusal(answer: Answer, redactor: Redactor, *, on_account: bool) -> Failure
 
 def _kind(answer: Answer, redactor: Redactor) -> str:
     errors = read_errors(answer.body)
-    if len(errors) == 1 and re.fullmatch(r"[a-z][a-z0-9_]{0,39}", redactor.redact(errors[0].type)):
-        return errors[0].type
+    if len(errors) == 1 and len(errors[0].type) <= _LONGEST_KIND:
+        kind = redactor.redact(errors[0].type)
+        if re.fullmatch(r"[a-z][a-z0-9_]*", kind):
+            return kind
     return RejectedError.kind
 
 
@@ -213,6 +215,7 @@ def _status(status: int) -> str:
 
 
 _ENTRIES = 20
+_LONGEST_KIND = 40
 _EXPLAINED = 64 * 1024
 """The largest body of a refusal that is looked into, in bytes."""
 

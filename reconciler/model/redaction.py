@@ -1,17 +1,20 @@
-"""Keeps secrets out of texts that others wrote: server errors, exception messages, log lines."""
+"""Keeps secrets out of text that others wrote: server errors, exception messages, log lines.
+
+The text is decoded, then searched for all secrets in one pass: at each place, a few characters say which secrets may
+begin there. So the time that it takes depends on the length of the text, hardly on the number of secrets.
+"""
 
 from __future__ import annotations
 
 import re
 import threading
+from bisect import bisect_right
 from collections import defaultdict
 from typing import TYPE_CHECKING, Final
 
-from reconciler.model.encodings import decodings, pattern_of
+from reconciler.model.encodings import Span, hidden_texts, layers, plain_form
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from reconciler.model.secret import Secret
 
 MASK: Final = "***"
@@ -19,12 +22,25 @@ _MASKS: Final = re.compile(r"(?:\*\*\*){2,}")
 _SHORT: Final = 6
 """A shorter secret is masked only where it stands as a word: masking every ``p`` would leave no readable text."""
 
-_LONG: Final = 200
-_PIECE: Final = 100
-"""A secret of more than ``_LONG`` characters, such as a key file, is masked in pieces: a server may repeat a part."""
+_CASELESS: Final = 8
+"""From this length on, letter case does not count."""
 
-_GRAM: Final = 4
-_RUN: Final = re.compile(r"[0-9A-Za-z]+")
+_ANCHOR: Final = 4
+"""Characters that say which secrets may begin at a place."""
+
+_LONG: Final = 24
+_BLOCK: Final = 8
+_PART: Final = 20
+"""Of a secret of ``_LONG`` characters or more, such as a token or a key, a part of ``_PART`` is masked too."""
+
+_MOST_PLACES: Final = 4
+"""Places in long secrets that are remembered for each block, as a secret may consist of a single letter."""
+
+_ENCODED_LENGTH: Final = 16
+"""Characters that encodings make of one, or a little more."""
+
+_MOST_HIDDEN: Final = 3
+"""Encodings within encodings, such as base64 of base64."""
 
 _QUOTED: Final = re.compile(
     r"""((?:passw|senha|secret|token|api_?key|authorization)\w*\\*["']?\s{0,3}[:=]\s{0,3}\\*["'])(?:[^"'\\]|\\(?!["']))+""",
@@ -42,20 +58,15 @@ def without_labelled(text: str) -> str:
 
 
 class Redactor:
-    """Knows every secret of this run and masks it, plain or encoded, in free text.
+    """Knows the secrets of one run against one server, and masks them, plain or encoded, in free text.
 
-    Our own reports are built from types that do not print secrets; this is for text of foreign origin. Thousands of
-    secrets cost next to nothing until there is a text to be masked, and then a text costs what its own length does:
-    each secret is filed under four of its letters and digits, which hardly any encoding changes, and looked at only
-    where those occur.
+    Our own reports are built from types that do not print secrets; this is for text of foreign origin. Secrets cost
+    next to nothing until there is a text to be masked; each is then indexed once. Thread-safe.
     """
 
     def __init__(self) -> None:
         self._waiting: list[str] = []
-        self._known: set[str] = set()
-        self._filed: dict[str, list[tuple[str, str]]] = defaultdict(list)
-        self._unfiled: list[str] = []
-        self._patterns: dict[str, re.Pattern[str]] = {}
+        self._index = _Index()
         self._lock = threading.Lock()
 
     def add(self, secret: Secret) -> None:
@@ -64,65 +75,171 @@ class Redactor:
             with self._lock:
                 self._waiting.append(value)
 
-    def redact(self, text: str) -> str:
+    def redact(self, text: str, size: int | None = None) -> str:
         """``text`` with every known secret as ``***``, also where it is encoded.
 
-        Known are the encodings of URLs, JSON, HTML, Python and, also within something longer, of base64 and
-        hexadecimal digits; each also twice over, and of longer secrets also in other letter case.
+        Known are the escapes of URLs, JSON, HTML, Python and C, for any of its characters, and base64 and hexadecimal
+        digits, also within something longer; each of them also within another; and, of longer secrets, other letter
+        case and a part.
+
+        Args:
+            text: Text of foreign origin.
+            size: How many characters of it are wanted; the time does not depend on the others. ``None`` for all.
         """
         with self._lock:
-            self._file_waiting()
-            if not self._known or not text:
-                return text
-            for start, end, encoded in reversed(list(decodings(text))):
-                if any(len(secret) >= _SHORT and self._pattern(secret).search(encoded) for secret in self._in(encoded)):
-                    text = text[:start] + MASK + text[end:]
-            masked = text
-            # The longest first, so that no part of one is left beside a mask.
-            for secret in sorted(self._in(text), key=lambda each: (-len(each), each)):
-                masked = self._pattern(secret).sub(MASK, masked)
-            return _MASKS.sub(MASK, masked)
-
-    def _file_waiting(self) -> None:
-        for value in self._waiting:
-            for piece in _pieces(value):
-                if piece not in self._known:
-                    self._known.add(piece)
-                    self._file(piece)
-        self._waiting.clear()
-
-    def _file(self, secret: str) -> None:
-        """Files under the four characters that file the fewest others: many passwords begin with the same word."""
-        runs = _RUN.findall(secret.lower())
-        grams = [run[start : start + _GRAM] for run in runs for start in range(len(run) - _GRAM + 1)]
-        if grams:
-            gram = min(grams, key=lambda gram: len(self._filed.get(gram, ())))
-            self._filed[gram].append((secret, max(runs, key=len)))
-        else:
-            self._unfiled.append(secret)
-
-    def _in(self, text: str) -> Iterator[str]:
-        """The secrets that may be in ``text``."""
-        yield from self._unfiled
-        lowered = text.lower()
-        present = {lowered[start : start + _GRAM] for start in range(len(lowered) - _GRAM + 1)}
-        for gram in present & self._filed.keys():
-            yield from (secret for secret, run in self._filed[gram] if run in lowered)
-
-    def _pattern(self, secret: str) -> re.Pattern[str]:
-        if secret not in self._patterns:
-            written = pattern_of(secret)
-            if len(secret) < _SHORT:
-                written = rf"(?<!\w)(?:{written})(?!\w)"
-            self._patterns[secret] = re.compile(written, re.IGNORECASE if len(secret) >= 2 * _GRAM else re.NOFLAG)
-        return self._patterns[secret]
+            for value in self._waiting:
+                self._index.add(value)
+            self._waiting.clear()
+            # A secret that is cut off at the end must be seen as a whole.
+            looked_at = text if size is None else text[: size + _ENCODED_LENGTH * self._index.longest]
+            return _masked(text[:size], self._index.spans(looked_at)) if self._index else text[:size]
 
 
-def _pieces(secret: str) -> Iterator[str]:
-    if len(secret) <= _LONG:
-        yield secret
-        return
-    last = len(secret) - len(secret) % _PIECE - _PIECE
-    for start in range(0, last, _PIECE):
-        yield secret[start : start + _PIECE]
-    yield secret[last:]
+class _Index:
+    """Secrets by what they begin with."""
+
+    def __init__(self) -> None:
+        self.longest = _LONG
+        self._values: set[str] = set()
+        self._exact: set[str] = set()
+        self._lowered: dict[int, dict[str, set[int]]] = defaultdict(lambda: defaultdict(set))
+        """By the length of an anchor, by anchor: lengths of the forms that begin with it."""
+        self._forms: set[str] = set()
+        self._long: list[str] = []
+        self._blocks: dict[str, list[tuple[int, int]]] = defaultdict(list)
+
+    def __bool__(self) -> bool:
+        return bool(self._values)
+
+    def add(self, value: str) -> None:
+        """Indexes a secret, and each line of it: servers quote single lines of a key."""
+        if value in self._values:
+            return
+        self._values.add(value)
+        lines = [line.strip() for line in value.splitlines()] if "\n" in value else []
+        for part in (value, *(line for line in lines if len(line) >= _SHORT)):
+            for form in _forms(part):
+                self._add_form(form)
+
+    def _add_form(self, form: str) -> None:
+        lowered = _lowered(form)
+        anchor = lowered[:_ANCHOR]
+        self._exact.add(form)
+        self._forms.add(lowered)
+        self._lowered[len(anchor)][anchor].add(len(lowered))
+        if len(lowered) >= _LONG:
+            self.longest = max(self.longest, len(lowered))
+            self._long.append(lowered)
+            for start in range(0, len(lowered) - _BLOCK + 1, _BLOCK):
+                places = self._blocks[lowered[start : start + _BLOCK]]
+                if len(places) < _MOST_PLACES:
+                    places.append((len(self._long) - 1, start))
+
+    def spans(self, text: str, depth: int = 0) -> list[Span]:
+        """The parts of ``text`` that are secrets, or contain them in a form that cannot be read part by part."""
+        found: list[Span] = []
+        for layer in layers(text):
+            # What is hidden in base64 has no letter before or after it to tell whether it is a word.
+            spans = [one for one in self._in_plain(layer.text) if depth == 0 or one[1] - one[0] >= _SHORT]
+            if depth < _MOST_HIDDEN:
+                spans += self._hidden(layer.text, depth)
+            found += [layer.original(*one) for one in spans]
+        return found
+
+    def _hidden(self, text: str, depth: int) -> list[Span]:
+        """The runs of base64 and hexadecimal digits that hide a secret."""
+        places, starts, texts, length = [], [], [], 0
+        for place, hidden in hidden_texts(text):
+            places.append(place)
+            starts.append(length)
+            texts.append(hidden)
+            length += len(hidden) + 1
+        if not texts:
+            return []
+        # All of them are searched at once, as there may be thousands.
+        joined = "\0".join(texts)
+        return list({places[bisect_right(starts, start) - 1] for start, _end in self.spans(joined, depth + 1)})
+
+    def _in_plain(self, text: str) -> list[Span]:
+        lowered = _lowered(text)
+        found: list[Span] = []
+        for size, anchors in self._lowered.items():
+            starts = range(len(lowered) - size + 1)
+            for start in [start for start in starts if lowered[start : start + size] in anchors]:
+                lengths = anchors[lowered[start : start + size]]
+                if length := self._longest_at(text, lowered, start, lengths):
+                    found.append((start, start + length))
+        return found + self._parts_in(lowered) if self._blocks else found
+
+    def _longest_at(self, text: str, lowered: str, start: int, lengths: set[int]) -> int:
+        """The length of the longest secret that begins at ``start``; 0 if there is none."""
+        fitting = [
+            length
+            for length in lengths
+            if lowered[start : start + length] in self._forms and self._counts(text, start, start + length)
+        ]
+        return max(fitting, default=0)
+
+    def _counts(self, text: str, start: int, end: int) -> bool:
+        """Whether a secret that is short is written in its own letter case, and stands as a word."""
+        if end - start >= _CASELESS:
+            return True
+        if text[start:end] not in self._exact:
+            return False
+        return end - start >= _SHORT or not (_is_word(text[start - 1 : start]) or _is_word(text[end : end + 1]))
+
+    def _parts_in(self, lowered: str) -> list[Span]:
+        """Parts of long secrets."""
+        found: list[Span] = []
+        done = 0
+        blocks = self._blocks
+        starts = range(len(lowered) - _BLOCK + 1)
+        for start in [start for start in starts if lowered[start : start + _BLOCK] in blocks]:
+            if start + _BLOCK > done:
+                places = blocks[lowered[start : start + _BLOCK]]
+                parts = [_grown(lowered, start, self._long[number], place) for number, place in places]
+                first, last = max(parts, key=lambda part: part[1] - part[0])
+                if last - first >= _PART:
+                    found.append((first, last))
+                    done = last
+        return found
+
+
+def _grown(text: str, start: int, secret: str, place: int) -> Span:
+    """The part of ``text`` around ``start`` that is in ``secret`` around ``place``."""
+    end, after = start + _BLOCK, place + _BLOCK
+    while end < len(text) and after < len(secret) and text[end] == secret[after]:
+        end, after = end + 1, after + 1
+    while start and place and text[start - 1] == secret[place - 1]:
+        start, place = start - 1, place - 1
+    return start, end
+
+
+def _forms(secret: str) -> set[str]:
+    """How a secret may be written once escapes are decoded."""
+    forms = {secret}
+    if not secret.isascii():
+        raw = secret.encode("utf-8", "surrogatepass")
+        # UTF-8 read as Latin-1, and what is left of Latin-1 read as UTF-8.
+        forms |= {raw.decode("latin-1"), "".join(char if char.isascii() else "\ufffd" for char in secret)}
+    forms |= {plain for form in tuple(forms) if len(plain := plain_form(form)) >= _ANCHOR}
+    return forms | {form.replace(" ", "+") for form in forms if " " in form.strip()}
+
+
+def _lowered(text: str) -> str:
+    """``text`` in lower case, each character for itself, so that all places stay the same."""
+    # I with a dot and sigma: the lower case of the one is of another length, that of the other depends on what follows.
+    return text.replace("\u0130", "i").replace("\u03a3", "\u03c3").lower()
+
+
+def _is_word(char: str) -> bool:
+    return char.isalnum() or char == "_"
+
+
+def _masked(text: str, spans: list[Span]) -> str:
+    pieces, done = [], 0
+    for start, end in sorted(spans):
+        if done <= start < len(text):
+            pieces += [text[done:start], MASK]
+        done = max(done, end)
+    return _MASKS.sub(MASK, "".join(pieces) + text[done:])

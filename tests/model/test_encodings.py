@@ -5,15 +5,30 @@ from __future__ import annotations
 import base64
 import html
 import json
+import string
 import time
+from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from reconciler.model.redaction import Redactor, without_labelled
 from reconciler.model.secret import Secret
+from tests.worlds import BOUNDED
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
 SECRET = "s3cr3t/pass+wörd <&>\"'"
+
+
+def redacted(text: str, secret: str, *others: str) -> str:
+    redactor = Redactor()
+    for one in (secret, *others):
+        redactor.add(Secret(one))
+    return redactor.redact(text)
 
 
 @pytest.fixture
@@ -89,3 +104,127 @@ def test_no_secret_and_no_text_make_the_search_explode() -> None:
 )
 def test_what_a_text_itself_calls_a_secret_is_masked(text: str, left: str) -> None:
     assert without_labelled(text) == left
+
+
+PEM = """\
+-----BEGIN PRIVATE KEY-----
+MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQC7VJTUt9Us8cKj
+MzEfYyjiWA4R4/M2bS1GB4t7NXp98C3SC6dVMvDuictGeurT8jNbvJZHtCSuYEvu
+NMoSfm76oqFvAp8Gy0iz5sxjZmSnXyCdPEovGhLa0VzMaQ8s+CLOyS56YyCFGeJZ
+qgtzJ6GR3eqoYSW9b9U=
+-----END PRIVATE KEY-----
+"""
+
+LETTERS: Final[Mapping[str, Callable[[str], str]]] = {
+    "URL": lambda char: "".join(f"%{byte:02X}" for byte in char.encode()),
+    "URL twice": lambda char: "".join(f"%25{byte:02x}" for byte in char.encode()),
+    "JSON": lambda char: json.dumps(char)[1:-1] if ord(char) > 126 else f"\\u{ord(char):04x}",
+    "JSON twice": lambda char: json.dumps(char)[1:-1] if ord(char) > 126 else f"\\\\u{ord(char):04X}",
+    "HTML, decimal": lambda char: f"&#{ord(char)};",
+    "HTML, hexadecimal": lambda char: f"&#x{ord(char):x};",
+    "HTML twice": lambda char: f"&amp;#{ord(char):05};",
+    "bytes": lambda char: "".join(f"\\x{byte:02x}" for byte in char.encode()),
+    "octal": lambda char: "".join(f"\\{byte:03o}" for byte in char.encode()),
+    "as it is": lambda char: char,
+}
+
+PRINTED = st.text(st.characters(min_codepoint=33, max_codepoint=0x2FF, exclude_characters="*"), min_size=6, max_size=40)
+
+
+@given(secret=PRINTED, data=st.data())
+@BOUNDED
+def test_a_secret_is_masked_whichever_letters_are_encoded_and_how(secret: str, data: st.DataObject) -> None:
+    ways = data.draw(st.lists(st.sampled_from(sorted(LETTERS)), min_size=len(secret), max_size=len(secret)))
+    written = "".join(LETTERS[way](char) for way, char in zip(ways, secret, strict=True))
+    # A backslash that is not encoded would make an escape of a letter that follows it.
+    assume("\\" not in secret or "as it is" not in ways)
+    assert redacted(f"said <{written}>.", secret) == "said <***>."
+
+
+@pytest.mark.parametrize("way", sorted(LETTERS))
+def test_a_single_encoded_letter_hides_nothing(way: str) -> None:
+    for place, char in enumerate("hunter-22"):
+        written = f"{'hunter-22'[:place]}{LETTERS[way](char)}{'hunter-22'[place + 1 :]}"
+        assert redacted(f"said <{written}>.", "hunter-22") == "said <***>."
+
+
+@given(secret=PRINTED, before=st.text(max_size=9), after=st.text(max_size=9), times=st.integers(1, 3))
+@BOUNDED
+def test_a_secret_is_masked_in_base64_of_base64(secret: str, before: str, after: str, times: int) -> None:
+    text = f"{before}{secret}{after}".encode("utf-8", "replace")
+    for _ in range(times):
+        text = base64.b64encode(text)
+    assert redacted(f"said <{text.decode()}>.", secret) == "said <***>."
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        base64.b64encode(SECRET.encode().hex().encode()).decode(),
+        base64.b64encode(SECRET.encode()).hex(),
+        quote(base64.b64encode(quote(SECRET).encode())),
+        base64.b64encode(json.dumps({"a": "\\u0073" + SECRET[1:]}).encode()).decode(),
+        base64.urlsafe_b64encode(base64.urlsafe_b64encode(SECRET.encode())).decode().rstrip("="),
+    ],
+)
+def test_encodings_within_encodings_are_seen_through(form: str) -> None:
+    assert redacted(f"said <{form}>.", SECRET) == "said <***>."
+
+
+@pytest.mark.parametrize("line", PEM.splitlines())
+def test_a_single_line_of_a_key_is_masked(line: str) -> None:
+    assert redacted(f"bad line <{line}>.", PEM) == "bad line <***>."
+    assert redacted(f"bad line <{base64.b64encode(line.encode()).decode()}>.", PEM) == "bad line <***>."
+
+
+def test_a_key_on_one_line_is_masked() -> None:
+    assert redacted(f"bad key {json.dumps(PEM)}", PEM) == 'bad key "***"'
+    assert redacted("bad key " + "".join(PEM.splitlines()), PEM) == "bad key ***"
+
+
+def test_a_part_of_a_long_secret_is_masked() -> None:
+    token = "".join(f"{number:x}-" for number in range(100, 300))
+    assert redacted(f"token {token[37:60]}... is not valid", token) == "token ***... is not valid"
+
+
+def test_ordinary_text_is_not_masked() -> None:
+    text = "the sender info@example.com is not authorized: 535 5.7.8 (see https://example.com/help?a=1&b=2)"
+    assert redacted(text, "correct horse battery staple https://example.net", "p", "x1", PEM) == text
+
+
+@pytest.mark.parametrize("length", [1, 3, 5, 12, 40])
+def test_thousands_of_secrets_in_a_large_text_take_no_time_to_speak_of(length: int) -> None:
+    redactor = Redactor()
+    letters = string.ascii_letters + string.digits + "!$%"
+    for number in range(2_000):
+        redactor.add(
+            Secret("".join(letters[(number * 7919 + place * number) % len(letters)] for place in range(length)))
+        )
+    bodies = [
+        ("words and %41 &lt; " * 4_000)[:65_536],
+        base64.b64encode(bytes(range(256)) * 190).decode(),
+        " " * 65_536,
+    ]
+    start = time.process_time()
+    for body in bodies:
+        redactor.redact(body)
+    assert time.process_time() - start < 3
+    start = time.process_time()
+    for body in bodies * 20:
+        redactor.redact(body, 2_000)
+    assert time.process_time() - start < 3
+
+
+def test_each_secret_is_indexed_once() -> None:
+    class Counted(str):
+        looked_at = 0
+
+        def isascii(self) -> bool:
+            Counted.looked_at += 1
+            return super().isascii()
+
+    redactor = Redactor()
+    for text in ("hunter22 here", "hunter22 there"):
+        redactor.add(Secret(Counted("hunter22")))
+        assert redactor.redact(text).startswith("*** ")
+    assert Counted.looked_at == 1

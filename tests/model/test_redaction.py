@@ -62,3 +62,15 @@ def test_no_long_secret_survives(secret: str, before: str, after: str) -> None:
     # The mask itself and what surrounds it can spell a secret made of asterisks; that gives nothing away.
     if "*" not in secret:
         assert secret not in redacted(before + secret + after, secret).replace("***", "\0")
+
+
+@given(st.text(min_size=6, max_size=60), st.text(max_size=30), st.integers(0, 30))
+@BOUNDED
+def test_an_excerpt_ends_in_no_half_of_a_secret(secret: str, before: str, left: int) -> None:
+    text = before + secret + "and more" * 20
+    redactor = Redactor()
+    redactor.add(Secret(secret))
+    if "*" not in text:
+        whole = redactor.redact(text)
+        start = redactor.redact(text, len(before) + left)
+        assert whole.startswith(start) or start.endswith("***")
