@@ -41,9 +41,9 @@ class Intent:
     at: str
 
     @property
-    def key(self) -> tuple[str, str]:
+    def key(self) -> tuple[tuple[str, str], str]:
         """Tells intents apart: a new one for the same write replaces it."""
-        return (self.address, self.action)
+        return (label_key(self.address), self.action)
 
 
 class Journal:
@@ -127,11 +127,13 @@ def findings(unfinished: Sequence[Intent], plan: Plan) -> list[tuple[Intent, str
     Returns:
         Each intent with what was found, in words for people.
     """
-    planned = {change.address: change for change in plan.changes}
+    planned = {label_key(change.address): change for change in plan.changes}
     in_place = {account.key for account in plan.unchanged}
     present = {account.id for account in (*plan.unchanged, *plan.kept)}
     present |= {change.id for change in plan.changes if change.before}
-    return [(intent, _finding(intent, planned.get(intent.address), in_place, present)) for intent in unfinished]
+    return [
+        (intent, _finding(intent, planned.get(label_key(intent.address)), in_place, present)) for intent in unfinished
+    ]
 
 
 def _finding(intent: Intent, planned: Change | None, in_place: set[str], present: set[int | None]) -> str:
@@ -145,7 +147,7 @@ def _finding(intent: Intent, planned: Change | None, in_place: set[str], present
 def _unfinished(path: Path, server: str) -> tuple[Intent, ...]:
     if not path.is_file():
         return ()
-    found: dict[tuple[str, str], Intent] = {}
+    found: dict[tuple[tuple[str, str], str], Intent] = {}
     lines = path.read_bytes().split(b"\n")
     for number, line in enumerate(lines, start=1):
         if not line.strip():

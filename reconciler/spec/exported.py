@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from reconciler.model.account import identity
 from reconciler.model.secret import UNKNOWN, Secret
 from reconciler.spec import values
 from reconciler.spec.quoting import is_expressible
@@ -41,6 +42,9 @@ class Exported:
 def exported(account: Account) -> Exported | str:
     """What the YAML can say of an account; a reason where it cannot hold the account at all."""
     given = account.fields
+    server = given.get("smtp_server")
+    if isinstance(server, str) and not server.isascii():
+        given = {**given, "smtp_server": identity(server)}  # the same host, in the form that the YAML takes
     for name in ("email", "name", "service"):
         if not _CHECKS[name](given.get(name)):
             return f"its {name} is not one that this format has"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+from reconciler.model.account import glob_forms
 from reconciler.model.desired import (
     AccessToken,
     ClientCertificate,
@@ -144,7 +145,7 @@ def _credentials(said: Mapping[str, Any], sheet: Sheet) -> Credentials:
 def _comparable(path: Path, value: object, sheet: Sheet) -> object:
     """What has to be equal for two files to agree."""
     if path in _LISTS and isinstance(value, list):
-        return frozenset(value)
+        return frozenset(map(glob_forms, value))
     if isinstance(value, AccessToken | RefreshToken):
         return type(value), _target(value.token, sheet)
     if isinstance(value, Login):

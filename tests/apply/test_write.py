@@ -643,3 +643,36 @@ def test_the_old_default_stays_where_the_new_one_fails_its_test_after_the_write(
         "create b@x: applied",
     ]
     assert (outcomes[1].test and outcomes[1].test.passed, sorted(server.accounts)) == (False, [1, 2])
+
+
+UNICODE, ASCII = "info@b\u00fccher.example", "info@xn--bcher-kva.example"
+
+
+def test_an_account_that_appeared_in_another_spelling_is_not_doubled() -> None:
+    server = FakeServer.holding()
+    plan = planned(server, declare(UNICODE, name="A"))
+    server.accounts[9] = account(ASCII, 9, name="other")
+    message = "an account with its address (id 9) has appeared since the plan; left alone"
+    assert said(carry_out(plan, server, recheck=True)) == [f"create {UNICODE}: failed ({message})"]
+    assert server.writes() == []
+
+
+def test_a_create_that_the_server_stores_in_another_spelling_is_adopted() -> None:
+    server = FakeServer.holding()
+    server.script("create", Fault(lost(), "after"))
+    server.hooks["list"] = lambda _call: server.accounts.update(
+        {number: one.overlaid({"email": ASCII, "name": "Jose\u0301"}) for number, one in server.accounts.items()}
+    )
+    outcomes = reconcile(server, declare(UNICODE, name="Jos\u00e9"))
+    assert said(outcomes) == [f"create {UNICODE}: applied (connection reset; found on the server and adopted)"]
+    assert server.writes() == [f"create {UNICODE}"]
+
+
+def test_a_response_in_another_spelling_shows_what_was_sent() -> None:
+    server = FakeServer.holding({"email": UNICODE, "name": "Old", "smtp_server": "mx.b\u00fccher.example"})
+    server.answers["update"] = lambda answer: answer.overlaid(
+        {"email": ASCII, "smtp_server": "MX.xn--bcher-kva.example"}
+    )
+    outcomes = reconcile(server, declare(ASCII, name="Jos\u00e9"))
+    assert said(outcomes) == [f"update {ASCII}: applied"]
+    assert server.state()[1]["email"] == UNICODE
