@@ -28,6 +28,8 @@ SCHEMA_FILE: Final = Path(__file__).with_name("accounts.schema.json")
 JUDGES: Final[Mapping[str, Check]] = {
     **dict.fromkeys(("email", "to_email", "renamed_from"), values.address),
     **dict.fromkeys(("password", "access_token", "refresh_token", "username"), secret),
+    **dict.fromkeys(("ca_file", "protect", "ignore"), values.text),
+    "name": values.name,
     "smtp_server": values.host,
     "url": values.server_url,
     "max_deletes": values.delete_limit,
@@ -96,12 +98,12 @@ def _check(name: str, schema: Mapping[str, Any], definitions: Mapping[str, Any])
     if len(options) < len(schema.get("anyOf", ())):
         inner = _check(name, options[0] if len(options) == 1 else {"anyOf": options}, definitions)
         return lambda value: None if value is None else inner(value)
+    if schema.get("type") == "array":
+        return _items(_check(name, schema["items"], definitions))
     if name in JUDGES:
         return _judged(JUDGES[name])
     if not schema.keys() - _WORDS <= _UNDERSTOOD or "anyOf" in schema:
         return _doubted
-    if schema["type"] == "array":
-        return _items(_check("", schema["items"], definitions))
     return _single(schema)
 
 
@@ -120,7 +122,7 @@ def _judged(judge: Check) -> Check:
         return _secret()
     if judge in _NOT_TEXT:
         return judge
-    if judge is values.address:
+    if judge in {values.address, values.name}:
         return lambda value: judge(_unicode(value))  # hardly one stands there twice
     known: dict[str, str] = {}  # the same few hosts stand in thousands of accounts
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import TYPE_CHECKING, Final, TypeAlias, get_args
 
 from reconciler.spec.document import SHAPE
+from reconciler.spec.hosts import is_ip
 from reconciler.spec.issues import Issue, Path, Spot
+from reconciler.spec.scalars import EMPTY
 from reconciler.spec.shown import escaped, is_secret, shown, shown_key, sort_of
-from reconciler.spec.values import BadValueError
+from reconciler.spec.suggestions import encryption_hint, key_hint, suggestion
+from reconciler.spec.values import PLACEHOLDER_HINT, UNFILLED, BadValueError, is_placeholder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from pydantic import BaseModel
     from pydantic_core import ErrorDetails
@@ -31,10 +33,24 @@ _EXPECTED: Final = {
 }
 _PLACES: Final = frozenset({"url", "smtp_server"})
 _CONTAINERS: Final = frozenset({"list_type", "model_type"})
+_LISTS: Final = {
+    "protect": '["certs@*"]',
+    "ignore": '["legacy-*@example.com"]',
+    "accounts": "[{email: name@example.com, …}]",
+}
+_WHEN: Final = ("off", "before", "after")
+_REQUIRED: Final = {"name": "a name: write one", "service": "a service: write gmail, outlook or other"}
+_HOMES: Final[Mapping[tuple[str, ...], type[BaseModel]]] = {
+    place: SHAPE[place] for place in (("accounts",), ("policy",), ("server",), ("server", "auth"), ())
+}
+"""Where a key that is in the wrong block may belong."""
+
 _ACCOUNT_ONLY: Final = frozenset({"email", "id", "renamed_from"})
 
 
-def complaint(error: ErrorDetails, source: Source, base: Path, address: str | None) -> Issue:
+def complaint(
+    error: ErrorDetails, source: Source, base: Path = (), *, address: str | None = None, port: object = None
+) -> Issue:
     """One error of pydantic as an issue.
 
     Args:
@@ -42,12 +58,34 @@ def complaint(error: ErrorDetails, source: Source, base: Path, address: str | No
         source: The file.
         base: What leads to the value that was validated.
         address: The account concerned.
+        port: The ``smtp_port`` beside the value.
     """
     path = (*base, *error["loc"])
-    words = _WORDS.get(error["type"], _other)
-    kind, message, hint = words(error, path)
-    spot = Spot(source, path, key=error["type"] == "extra_forbidden")
+    kind, message, hint = _words(error, path)
+    if path[-1:] == ("smtp_crypt",) and kind == "wrong_value":
+        hint = encryption_hint(error["input"], port) or hint
+    spot = Spot(source, path, key=error["type"] == "extra_forbidden" or kind == "empty_value")
     return Issue(kind=kind, message=message, hint=hint, spot=spot, address=address)
+
+
+def _words(error: ErrorDetails, path: Path) -> Words:
+    if error["type"] not in {"extra_forbidden", "missing"}:
+        if error["input"] is EMPTY:
+            return _no_value(path)
+        if is_placeholder(error["input"]):
+            return "placeholder", f"{label_of(path)}: {UNFILLED}", PLACEHOLDER_HINT
+    return _WORDS.get(error["type"], _other)(error, path)
+
+
+def _no_value(path: Path) -> Words:
+    hint = "a # begins a comment and a & an anchor: put a value that begins with one of them in quotes"
+    if isinstance(path[-1], int):
+        return "empty_value", f"{label_of(path)} is empty", f"remove the dash, or write something after it; {hint}"
+    field = _model_at(_names(path[:-1])).model_fields[path[-1]]
+    otherwise = "write null to clear it" if type(None) in get_args(field.annotation) else "leave the key out"
+    if path == ("accounts",):
+        otherwise = "write accounts: [] for a set without accounts"
+    return "empty_value", f"{label_of(path)} has no value", f"{hint}; {otherwise}"
 
 
 def label_of(path: Path) -> str:
@@ -69,7 +107,10 @@ def _unknown_key(_error: ErrorDetails, path: Path) -> Words:
         return "unknown_key", f'"{key}" has no default: it belongs to a single account', "move it into the account"
     known = list(_model_at(place).model_fields)
     name = "unknown key" if is_secret(place) else f'unknown key "{shown_key(key)}"'
-    return "unknown_key", name, suggestion(key, known) or f"known here: {', '.join(known)}"
+    homes = {one[-1] if one else "": model.model_fields for one, model in _HOMES.items()} if place in SHAPE else {}
+    block = place[-1] if place else ""
+    homes[block] = _model_at(place).model_fields
+    return "unknown_key", name, key_hint(key, block, homes) or f"known here: {', '.join(known)}"
 
 
 def _model_at(place: tuple[str, ...]) -> type[BaseModel]:
@@ -80,12 +121,6 @@ def _model_at(place: tuple[str, ...]) -> type[BaseModel]:
     return TRUST_SHAPE[place]
 
 
-def suggestion(found: str, known: list[str]) -> str:
-    """``did you mean …?``, or nothing where nothing is near."""
-    near = difflib.get_close_matches(found.casefold(), known, 1)
-    return f'did you mean "{near[0]}"?' if near else ""
-
-
 def _missing_key(_error: ErrorDetails, path: Path) -> Words:
     hints = {"version": "write version: 1", "accounts": "write accounts: [] for a set without accounts"}
     return "missing_key", f'"{path[-1]}" is missing', hints.get(str(path[-1]), "")
@@ -94,29 +129,63 @@ def _missing_key(_error: ErrorDetails, path: Path) -> Words:
 def _wrong_type(error: ErrorDetails, path: Path) -> Words:
     value, expected = error["input"], _EXPECTED[error["type"]]
     if value is None:
-        hint = "write [] for an empty list" if error["type"] == "list_type" else "leave the key out instead"
-        return "wrong_type", f"{label_of(path)} cannot be null: expected {expected}", hint
+        return "wrong_type", f"{label_of(path)} cannot be null: expected {expected}", _null_hint(path)
     # A container's place is where a misindented line, password and all, ends up: its text is not shown.
     hidden = is_secret(path) or error["type"] in _CONTAINERS
     found = sort_of(value) if hidden else shown(value)
-    return "wrong_type", f"{label_of(path)}: expected {expected}, found {found}", _type_hint(error["type"], value)
+    hint = _form_hint(path, value) if error["type"] in _CONTAINERS else _type_hint(error["type"], value)
+    return "wrong_type", f"{label_of(path)}: expected {expected}, found {found}", hint
+
+
+def _null_hint(path: Path) -> str:
+    if isinstance(path[-1], int):
+        return "remove the dash, or write the account after it" if path[0] == "accounts" else "remove it from the list"
+    if path[-1] in _REQUIRED and path[0] in {"accounts", "defaults"}:
+        return f"every account has {_REQUIRED[path[-1]]}"
+    return "write [] for an empty list" if path[-1] in _LISTS else "leave the key out instead"
+
+
+def _form_hint(path: Path, value: object) -> str:
+    """The form of a block or a list, if something else is in its place."""
+    key = path[-1] if path else ""
+    if key == "" and isinstance(value, list):
+        return "write version: 1 and accounts: above the list; the list belongs to accounts"
+    if key == "accounts" and isinstance(value, dict) and value:
+        return "begin each account with a dash: - email: name@example.com"
+    if key in _LISTS and isinstance(value, str):
+        return f"write it as a list: {key}: {_LISTS[str(key)]}"
+    return _test_hint(value) if key == "test" and isinstance(value, str | bool) else ""
+
+
+def _test_hint(value: str | bool) -> str:  # noqa: FBT001 - a value, not a switch
+    if isinstance(value, str) and "@" in value:
+        return "write test: {to_email: name@example.com}"
+    when = "off" if value is False else value
+    return f"write test: {{when: {when if when in _WHEN else 'before'}}}"
 
 
 def _type_hint(kind: str, value: object) -> str:
+    if kind == "string_type" and isinstance(value, list) and len(value) == 1 and is_ip(str(value[0])):
+        return f"an IPv6 address has no brackets here: write it as {value[0]}"
     if kind == "string_type" and isinstance(value, int | float):
         return "put it in quotes"
-    if kind == "bool_type" and isinstance(value, str) and value.casefold() in _YES_AND_NO:
-        return "write true or false"
+    if kind == "bool_type" and isinstance(value, str):
+        word = value.casefold()
+        return f"write {word}, without quotes" if word in {"true", "false"} else _truth_hint(word)
     if kind == "int_type" and isinstance(value, str):
         return "write the number without quotes and other characters"
     return ""
+
+
+def _truth_hint(word: str) -> str:
+    return "write true or false" if word in _YES_AND_NO else ""
 
 
 def _wrong_choice(error: ErrorDetails, path: Path) -> Words:
     value, allowed = error["input"], list(_allowed(path))
     listed = ", ".join(allowed)
     if value is None:
-        return "wrong_type", f"{label_of(path)} cannot be null; allowed: {listed}", "leave the key out instead"
+        return "wrong_type", f"{label_of(path)} cannot be null; allowed: {listed}", _null_hint(path)
     message = f"{label_of(path)}: {shown(value)} is not allowed; allowed: {listed}"
     if value is False and "off" in allowed:
         return "wrong_value", message, "write off"
@@ -130,7 +199,10 @@ def _allowed(path: Path) -> tuple[str, ...]:
 
 
 def _empty(_error: ErrorDetails, path: Path) -> Words:
-    return "wrong_value", f"{label_of(path)} cannot be empty", "leave the key out, or write a text"
+    hint = "leave the key out, or write a text"
+    if path[-1] in _REQUIRED and path[0] in {"accounts", "defaults"}:
+        hint = f"every account has {_REQUIRED[path[-1]]}"
+    return "wrong_value", f"{label_of(path)} cannot be empty", hint
 
 
 def _out_of_range(error: ErrorDetails, path: Path) -> Words:

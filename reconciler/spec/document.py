@@ -14,7 +14,8 @@ from reconciler.spec.references import SECRET_SCHEMA, Reference, secret
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-Text: TypeAlias = Annotated[str, StringConstraints(min_length=1)]
+Text: TypeAlias = Annotated[str, StringConstraints(min_length=1), AfterValidator(values.text)]
+Name: TypeAlias = Annotated[str, StringConstraints(min_length=1), AfterValidator(values.name)]
 Address: TypeAlias = Annotated[
     str, AfterValidator(values.address), Field(json_schema_extra={"format": "email", "examples": ["certs@example.com"]})
 ]
@@ -59,7 +60,7 @@ _UNSAID: Final = cast("TestEntry", None)
 class AccountFields(_Model):
     """What may stand in an account and in defaults. An omitted field is not managed; null clears it."""
 
-    name: Text = Field("", title="Name", description="Display name.", examples=["Certificates"])
+    name: Name = Field("", title="Name", description="Display name.", examples=["Certificates"])
     default: bool = Field(
         False,  # noqa: FBT003 - what the schema shows; only fields that are given count
         title="Default account",
@@ -134,7 +135,7 @@ _UNSAID_CERT: Final = cast("ClientCertEntry", None)
 class ServerEntry(_Model):
     """The server that the accounts are on; flags and environment variables win over it."""
 
-    name: Text = Field(
+    name: Name = Field(
         "", title="Name", description="Label in reports; the URL's host where omitted.", examples=["headquarters"]
     )
     url: Annotated[str, AfterValidator(values.server_url)] = Field(

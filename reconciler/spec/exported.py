@@ -89,6 +89,8 @@ def variable(address: str, taken: Collection[str]) -> str:
 def exact_glob(address: str) -> str:
     """A pattern that matches this address alone; where a character has no encoding, any one in its place."""
     escaped_glob = re.sub(r"([*?[])", r"[\1]", address)
+    if values.is_placeholder(escaped_glob):
+        escaped_glob = f"[{escaped_glob[0]}]{escaped_glob[1:]}"
     return "".join(character if is_expressible(character) else "?" for character in escaped_glob)
 
 
@@ -121,8 +123,12 @@ def _is_host(value: object) -> bool:
         return False
 
 
-def _is_text(value: object) -> bool:
-    return isinstance(value, str) and value != "" and is_expressible(value)
+def is_name(value: object) -> bool:
+    """Whether this format has the display name."""
+    try:
+        return isinstance(value, str) and is_expressible(value) and values.name(value) == value
+    except values.BadValueError:
+        return False
 
 
 def _is_port(value: object) -> bool:
@@ -135,7 +141,7 @@ def _one_of(allowed: Collection[str]) -> Callable[[object], bool]:
 
 _CHECKS: Final[Mapping[str, Callable[[object], bool]]] = {
     "email": _is_address,
-    "name": _is_text,
+    "name": is_name,
     "service": _one_of(SERVICES),
     "has_auth": lambda value: isinstance(value, bool),
     "smtp_server": _is_host,

@@ -25,7 +25,7 @@ from yaml.events import CollectionEndEvent, NodeEvent
 
 from reconciler.spec.anchors import Anchors
 from reconciler.spec.events import DEEPEST, UnreadableError, open_events, place_of, unreadable
-from reconciler.spec.scalars import SUSPECTS, resolve
+from reconciler.spec.scalars import EMPTY, SUSPECTS, resolve
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -96,9 +96,10 @@ class _Builder:
             else:
                 self._elements(container)
         self._next()
-        if self._root == [None]:
-            raise _empty()
-        if not isinstance(self._next(), StreamEndEvent):
+        following = self._next()
+        if self._root[0] is None or self._root[0] is EMPTY:
+            raise _empty() if isinstance(following, StreamEndEvent) else _second_document(following)
+        if not isinstance(following, StreamEndEvent):
             self._irregular = True
         return Loaded(self._root[0], self._items, self._irregular)
 
@@ -241,6 +242,11 @@ def _step(event: Event) -> int:
     if isinstance(event, CollectionEndEvent):
         return -1
     return 1 if isinstance(event, NodeEvent) and not isinstance(event, ScalarEvent | AliasEvent) else 0
+
+
+def _second_document(event: Event) -> UnreadableError:
+    message = "a second document begins here, and the first one is empty"
+    return UnreadableError.at(event, "several_documents", message, "remove this line; a file holds one document")
 
 
 def _empty() -> UnreadableError:

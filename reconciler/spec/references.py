@@ -8,8 +8,17 @@ from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
 from reconciler.model.secret import Secret, SecretReference
+from reconciler.spec.scalars import EMPTY
 from reconciler.spec.shown import sort_of
-from reconciler.spec.values import BadValueError, argument, environment_name, is_unicode
+from reconciler.spec.values import (
+    PLACEHOLDER_HINT,
+    UNFILLED,
+    BadValueError,
+    argument,
+    environment_name,
+    is_placeholder,
+    is_unicode,
+)
 
 Kind: TypeAlias = Literal["env", "file", "command"]
 
@@ -70,6 +79,22 @@ SECRET_SCHEMA: Final[dict[str, object]] = {
             "required": ["command"],
             "additionalProperties": False,
         },
+        {
+            "title": "Literal that looks like a placeholder",
+            "description": "The secret itself, whatever it looks like; earns a warning.",
+            "type": "object",
+            "properties": {
+                "literal": {
+                    "type": "string",
+                    "minLength": 1,
+                    "title": "Literal",
+                    "description": "The secret itself.",
+                    "examples": ["${not a placeholder}"],
+                }
+            },
+            "required": ["literal"],
+            "additionalProperties": False,
+        },
         {"title": "Literal", "description": "The secret itself; earns a warning.", "type": "string", "minLength": 1},
     ],
     "examples": [
@@ -123,6 +148,8 @@ def secret(value: object) -> Secret | Reference:
         BadValueError: It is neither.
     """
     if isinstance(value, str):
+        if is_placeholder(value):
+            raise BadValueError(UNFILLED, PLACEHOLDER_HINT)
         return _literal(value)
     if isinstance(value, int | float):
         raise BadValueError(f"expected a text or a reference, found {sort_of(value)}", "put it in quotes")
@@ -141,7 +168,11 @@ def _literal(text: str) -> Secret:
     return Secret(bare)
 
 
-def _reference(value: dict[str, object]) -> Reference:
+def _reference(value: dict[str, object]) -> Secret | Reference:
+    if value.keys() == {"literal"}:
+        if isinstance(target := value["literal"], str):
+            return _literal(target)
+        raise BadValueError(f"literal takes a text, found {sort_of(target)}", 'write {literal: "…"}, in quotes')
     kinds = [kind for kind in _KINDS if kind in value]
     if len(value) != 1 or not kinds:
         # Keys are not shown: {hunter2} is a mapping too.
@@ -152,6 +183,8 @@ def _reference(value: dict[str, object]) -> Reference:
         raise BadValueError("a secret's reference has exactly one key: env, file or command", hint)
     kind = kinds[0]
     target = value[kind]
+    if target is EMPTY:
+        raise BadValueError(f"{kind} has no value", _HINT)
     if kind == "command":
         return Reference(kind, _arguments(target))
     if not isinstance(target, str) or not target:

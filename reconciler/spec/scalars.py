@@ -6,13 +6,24 @@ PyYAML resolves by YAML 1.1, where ``when: off`` is false and ``1:30`` is ninety
 from __future__ import annotations
 
 import re
+from enum import Enum
 from functools import lru_cache
 from typing import Final, TypeAlias
 
-Scalar: TypeAlias = str | int | float | bool | None
 
-_WORDS: Final[dict[str, bool | None]] = {
-    "": None,
+class Empty(Enum):
+    """The type of ``EMPTY``: what a key has that is followed by no value, in contrast to an explicit null."""
+
+    EMPTY = "empty"
+
+
+EMPTY: Final = Empty.EMPTY
+"""YAML says null. Most often it is a value that begins with ``#`` or ``&`` and was not quoted, so it is an error."""
+
+Scalar: TypeAlias = str | int | float | bool | Empty | None
+
+_WORDS: Final[dict[str, bool | Empty | None]] = {
+    "": EMPTY,
     "~": None,
     **dict.fromkeys(("null", "Null", "NULL"), None),
     **dict.fromkeys(("true", "True", "TRUE"), True),

@@ -133,7 +133,7 @@ def _read_rows(sheet: Sheet, accounts: list[object], places: Sequence[Place]) ->
 def _read_doubtful(sheet: Sheet, index: int, place: Place | None, raw: object) -> None:
     from reconciler.spec.validation import judged_entry
 
-    said, bad, issues = judged_entry(raw, sheet.source, ("accounts", index))
+    said, bad, issues = judged_entry(raw, sheet.source, ("accounts", index), sheet.block("defaults").get("smtp_port"))
     sheet.issues += issues
     if said is not None:
         sheet.rows.append(Row(index, place, said, bad))

@@ -6,6 +6,8 @@ import re
 import unicodedata
 from typing import TYPE_CHECKING, Final
 
+from reconciler.spec.scalars import EMPTY
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -32,6 +34,8 @@ def sort_of(value: object) -> str:
     """What sort of thing a value is, in the words of a YAML author."""
     if value is None:
         return "null"
+    if value is EMPTY:
+        return "nothing"
     for kind, words in ((bool, "true or false"), (int, "a number"), (float, "a number"), (str, "a text")):
         if isinstance(value, kind):
             return words

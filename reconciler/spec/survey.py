@@ -16,6 +16,7 @@ from reconciler.spec.events import open_events, place_of
 from reconciler.spec.issues import Path, Place
 from reconciler.spec.scalars import resolve
 from reconciler.spec.shown import is_secret, shown_key
+from reconciler.spec.values import PLACEHOLDER_HINT, UNFILLED
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -49,6 +50,7 @@ class _Frame:
     """An open container: ``keys`` is ``None`` for a list; ``key`` is ``None`` while a key is awaited."""
 
     path: Path
+    start: Place
     keys: dict[str, Place] | None
     anchor: str | None
     key: str | None = None
@@ -96,7 +98,11 @@ class _Surveyor:
         self._next()
         event = self._next()
         if isinstance(event, DocumentStartEvent):
-            hint = "keep the first one here, and move the others to files of their own"
+            following = self._next()
+            if isinstance(following, ScalarEvent) and not following.style and not following.value:
+                hint = "remove this line: --- begins a document, and does not end one"
+            else:
+                hint = "keep the first one here, and move the others to files of their own"
             self._report(event, "several_documents", "a second document begins here; a file holds one", hint)
         return self._found
 
@@ -119,7 +125,7 @@ class _Surveyor:
             self._stack[-1].key = None
         if isinstance(event, CollectionStartEvent):
             keys: dict[str, Place] | None = {} if isinstance(event, MappingStartEvent) else None
-            self._stack.append(_Frame(path, keys, event.anchor, merging=merging and keys is None))
+            self._stack.append(_Frame(path, place_of(event), keys, event.anchor, merging=merging and keys is None))
 
     def _is_merged(self, event: Event) -> bool:
         """Whether the node is what a ``<<`` merges, which has to be a mapping."""
@@ -159,7 +165,12 @@ class _Surveyor:
     def _key(self, event: Event, frame: _Frame, keys: dict[str, Place]) -> None:
         self._properties(event)
         if not isinstance(event, ScalarEvent):
-            self._report(event, "bad_key", "a key has to be a text", "write it as key: value")
+            if isinstance(event, MappingStartEvent) and place_of(event) == frame.start._replace(
+                column=frame.start.column + 1
+            ):
+                self._report_at(frame.start, "placeholder", UNFILLED, PLACEHOLDER_HINT)
+            else:
+                self._report(event, "bad_key", "a key has to be a text", "write it as key: value")
             self._skip(event)
             self._skip(self._next())
             return
@@ -171,7 +182,9 @@ class _Surveyor:
             name = "a key" if is_secret(frame.path) else f'the key "{shown_key(key)}"'
             first = f"{self._source.name}:{keys[key].line}:{keys[key].column}"
             message = f"{name} is given twice (first at {first})"
-            self._report(event, "duplicate_key", message, "keep one of the two")
+            new = key == "email" and frame.path[:1] == ("accounts",)
+            hint = "begin a new account with a dash: - email: …; otherwise keep one of the two"
+            self._report(event, "duplicate_key", message, hint if new else "keep one of the two")
             return
         keys[key] = place
         path = (*frame.path, key)
@@ -188,7 +201,8 @@ class _Surveyor:
             event = self._next()
 
     def _report(self, event: Event, kind: str, message: str, hint: str) -> None:
-        line, column = place_of(event).line, place_of(event).column
-        self._found.problems.append(
-            Problem(kind=kind, message=message, hint=hint, file=self._source.name, line=line, column=column)
-        )
+        self._report_at(place_of(event), kind, message, hint)
+
+    def _report_at(self, place: Place, kind: str, message: str, hint: str) -> None:
+        file, line, column = self._source.name, place.line, place.column
+        self._found.problems.append(Problem(kind=kind, message=message, hint=hint, file=file, line=line, column=column))

@@ -66,7 +66,7 @@ def _document(source: Source, loaded: Loaded) -> TrustDocument:
         document = TrustDocument.model_validate(loaded.value)
     except ValidationError as failure:
         for error in failure.errors(include_url=False):
-            issue = complaint(error, source, (_ROOT,), None)
+            issue = complaint(error, source, (_ROOT,))
             issues.append(replace(issue, spot=replace(issue.spot, path=issue.spot.path[1:])))
     problems = located(issues, [source] if loaded.irregular else [])
     if problems or document is None:

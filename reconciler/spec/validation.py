@@ -36,13 +36,21 @@ def judged_header(raw: object, source: Source) -> tuple[dict[str, Any], frozense
         What can be used, the fields of ``defaults`` that are wrong (``*`` for the whole block), and what is wrong.
     """
     document, errors = _validated(Document, raw)
-    issues = [complaint(error, source, (), None) for error in errors]
+    issues = [complaint(error, source, port=port_of(raw)) for error in errors]
     if document is None:
         document, _ = _validated(Document, _without(raw, errors))
     return given(document) if document else {}, _bad_below(errors, "defaults"), issues
 
 
-def judged_entry(raw: object, source: Source, base: Path) -> tuple[dict[str, Any] | None, frozenset[str], list[Issue]]:
+def port_of(header: object) -> object:
+    """The ``smtp_port`` of the defaults, whatever it is."""
+    defaults = header.get("defaults") if isinstance(header, dict) else None
+    return defaults.get("smtp_port") if isinstance(defaults, dict) else None
+
+
+def judged_entry(
+    raw: object, source: Source, base: Path, default_port: object
+) -> tuple[dict[str, Any] | None, frozenset[str], list[Issue]]:
     """An entry of ``accounts``.
 
     Returns:
@@ -53,7 +61,8 @@ def judged_entry(raw: object, source: Source, base: Path) -> tuple[dict[str, Any
         return given(entry), frozenset(), []
     salvaged = _salvaged(raw, errors)
     address = salvaged.email if salvaged else None
-    issues = [complaint(error, source, base, address) for error in errors]
+    port = raw.get("smtp_port", default_port) if isinstance(raw, dict) else None
+    issues = [complaint(error, source, base, address=address, port=port) for error in errors]
     if salvaged is None:
         return None, frozenset(), issues
     return given(salvaged), frozenset(str(error["loc"][0]) for error in errors), issues

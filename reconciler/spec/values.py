@@ -2,24 +2,36 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
+import unicodedata
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from reconciler.model.desired import DeleteLimit
+from reconciler.spec import hosts
 
 if TYPE_CHECKING:
     from urllib.parse import SplitResult
 
 _PLAIN_ADDRESS: Final = re.compile(
     r"(?=.{3,254}\Z)(?=[^@]{1,64}@)[A-Za-z0-9_+-]+(?:\.[A-Za-z0-9_+-]+)*"
-    r"@(?:(?:[A-Za-z0-9]{1,32}(?:-[A-Za-z0-9]{1,30})?\.)+[A-Za-z]{2,63}|localhost)"
+    r"@(?:(?:[A-Za-z0-9]{1,32}(?:-[A-Za-z0-9]{1,30})?\.)+[A-Za-z]{2,63}|[A-Za-z][A-Za-z0-9]{0,62})"
 )
 """Addresses that need no second look; email-validator, which is exact and slow, judges all others."""
 
-_LABEL: Final = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
-_HOST: Final = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*\.?")
+_LOCAL_DOMAIN: Final = re.compile(r"[@.](?:local|localhost|arpa|test)\Z", re.IGNORECASE)
+"""Names that only local networks have. email-validator refuses them, but appliances use them."""
+
+_PLACEHOLDER: Final = re.compile(
+    r"\$\{[^{}]*\}|\$\{\{.*\}\}|\$[A-Z_][A-Z0-9_]*|\{\{.*\}\}|ENC\[.*\]|\$__\w+\{.*\}|<<[^<>]+>>", re.DOTALL
+)
+_PLACEHOLDER_STARTS: Final = frozenset("$<{E \t\n")
+UNFILLED: Final = "this is a placeholder that nothing has filled in"
+PLACEHOLDER_HINT: Final = (
+    "refer to a secret with {env: NAME}, {file: path} or {command: [program, argument]}; "
+    'a secret that really looks like this is {literal: "…"}; fill other values in before the file is read'
+)
+
 _ENV_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _LIMIT: Final = re.compile(r"([0-9]{1,3})\s?%")
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
@@ -39,6 +51,32 @@ class BadValueError(ValueError):
         self.hint = hint
 
 
+def is_placeholder(value: object) -> bool:
+    """Whether a value is nothing but a placeholder that something else was meant to fill in."""
+    if not isinstance(value, str) or value[:1] not in _PLACEHOLDER_STARTS:
+        return False
+    return _PLACEHOLDER.fullmatch(value.strip()) is not None
+
+
+def text(value: str) -> str:
+    """A text that is no placeholder."""
+    if not value:
+        raise BadValueError("this cannot be empty", "leave the key out, or write a text")
+    if is_placeholder(value):
+        raise BadValueError(UNFILLED, PLACEHOLDER_HINT)
+    return value
+
+
+def name(value: str) -> str:
+    """A display name: on one line."""
+    if not value.isprintable():
+        found = next((one for one in value if unicodedata.category(one) == "Cc"), None)
+        if found is not None:
+            message = f"a name has no line breaks and no other control characters, such as U+{ord(found):04X}"
+            raise BadValueError(message, "write the name on one line")
+    return text(value)
+
+
 def address(text: str) -> str:
     """An email address, without the blanks around it and otherwise as written."""
     stripped = text.strip()
@@ -46,8 +84,9 @@ def address(text: str) -> str:
         return stripped
     from email_validator import EmailNotValidError, validate_email
 
+    judged = f"{stripped}.example" if _LOCAL_DOMAIN.search(stripped) else stripped
     try:
-        validate_email(stripped, check_deliverability=False, test_environment=True)
+        validate_email(judged, check_deliverability=False, test_environment=True, globally_deliverable=False)
     except EmailNotValidError as error:
         reason = str(error)
     else:
@@ -57,22 +96,9 @@ def address(text: str) -> str:
 
 def host(text: str) -> str:
     """A host name or IP address, without scheme and port."""
-    if _HOST.fullmatch(text) or _is_ip(text):
+    if hosts.is_name(text) or hosts.is_ip(text):
         return text
-    if "://" in text:
-        raise BadValueError("a host name has no scheme", "leave out what stands before the name, such as smtp://")
-    name, colon, port = text.rpartition(":")
-    if colon and port.isdecimal() and _HOST.fullmatch(name):
-        raise BadValueError("a host name has no port", "put the port into smtp_port")
-    raise BadValueError("this is neither a host name nor an IP address", "write it as smtp.example.com")
-
-
-def _is_ip(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
+    raise BadValueError(*hosts.fault(text))
 
 
 def server_url(text: str) -> str:
@@ -90,7 +116,8 @@ def server_url(text: str) -> str:
     extra = "path" if parts.path not in {"", "/"} else "query" if "?" in text else "fragment" if "#" in text else None
     if extra and name:
         raise BadValueError(f"the URL contains a {extra}", f"end it after host and port: {_origin(parts, port)}")
-    if not text.isprintable() or " " in text or not (_is_ip(name) or _HOST.fullmatch(name)) or port == 0:
+    is_host = hosts.is_ip(name) or hosts.is_name(name.removesuffix("."))
+    if not text.isprintable() or " " in text or not is_host or port == 0:
         raise BadValueError("this is not the URL of a host", hint)
     return _origin(parts, port)
 
@@ -124,6 +151,8 @@ def argument(text: str) -> str:
     """A file name or a command's argument."""
     if "\0" in text or not is_unicode(text):
         raise BadValueError("a NUL character or half a character cannot stand here")
+    if is_placeholder(text):
+        raise BadValueError(UNFILLED, PLACEHOLDER_HINT)
     return text
 
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 from reconciler.model.desired import Globs
 from reconciler.spec import values
-from reconciler.spec.exported import Exported, comment, default_keys, exact_glob, exported, variable
-from reconciler.spec.quoting import is_expressible, quoted
+from reconciler.spec.exported import Exported, comment, default_keys, exact_glob, exported, is_name, variable
+from reconciler.spec.quoting import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -78,7 +78,7 @@ def _server(server: Server) -> list[str]:
         url = values.server_url(server.url)
     except values.BadValueError:
         return ["", comment(f"server is left out: {server.url} is not a URL that this format has")]
-    name = [f"  name: {quoted(server.name)}"] if server.name and is_expressible(server.name) else []
+    name = [f"  name: {quoted(server.name)}"] if is_name(server.name) else []
     return ["", "server:", *name, f"  url: {url}"]
 
 

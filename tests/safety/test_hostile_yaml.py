@@ -39,7 +39,11 @@ FILES: dict[str, tuple[bytes, int, str]] = {
     "a megabyte in a key": (HEAD + b"x" * 1_000_000 + b": 1\n", 1, "this is not YAML"),
     "invalid UTF-8": (HEAD + ENTRY % b"\xff\xfe", 1, "is not UTF-8"),
     "NUL": (HEAD + ENTRY % b"a\0b", 1, "this is a binary file"),
-    "an escaped NUL": (HEAD + ENTRY % b'"a\\0b"', 0, "Valid: 1 account."),
+    "an escaped NUL": (
+        HEAD + ENTRY % b'"a\\0b"',
+        1,
+        "a name has no line breaks and no other control characters, such as U+0000",
+    ),
     "UTF-16": ((HEAD + ENTRY % b"a").decode().encode("utf-16"), 1, "the file is UTF-16"),
     "a mark and CRLF": (b"\xef\xbb\xbf" + (HEAD + ENTRY % b"A").replace(b"\n", b"\r\n"), 0, "Valid: 1 account."),
     "half a character": (HEAD + ENTRY % b'"\\ud800"', 1, "a.yaml:3"),
@@ -121,7 +125,8 @@ def hostile_accounts() -> list[dict[str, Any]]:
 
 
 def in_yaml(text: str) -> str:
-    """A scalar in double quotes; YAML takes no pairs of surrogates."""
+    """A scalar in double quotes; YAML takes no pairs of surrogates, and a name no control characters."""
+    text = re.sub("[\0-\x1f\x7f-\x9f]", " ", text)
     return '"' + "".join(char if char > "\uffff" else json.dumps(char)[1:-1] for char in text) + '"'
 
 

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, PlainValidator, ValidationError
 
 from reconciler.spec.acceptance import JUDGES, DoubtError, accepted_entry, accepted_header
 from reconciler.spec.document import SHAPE, AccountEntry, Document
+from reconciler.spec.scalars import EMPTY
 from reconciler.spec.validation import given as given_of
 
 _FULL: dict[str, Any] = {
@@ -48,9 +49,33 @@ _ODD = st.sampled_from(
         "fe80::1%\ud800",
         "h:25",
         "https://x/",
+        "${X}",
+        "a\nb",
+        "ü.example",
+        "root@nas",
     ]
 ) | st.sampled_from(
-    [None, True, False, 0, 1, -1, 1.0, 65535, 65536, 2**70, [], ["a"], [""], {}, {"env": "A"}, {"x": 1}]
+    [
+        EMPTY,
+        None,
+        True,
+        False,
+        0,
+        1,
+        -1,
+        1.0,
+        65535,
+        65536,
+        2**70,
+        [],
+        ["a"],
+        [""],
+        ["${X}"],
+        {},
+        {"literal": "${X}"},
+        {"env": "A"},
+        {"x": 1},
+    ]
 )
 
 

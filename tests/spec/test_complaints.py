@@ -36,7 +36,7 @@ def test_every_problem_of_all_files_is_told_in_one_run(complain: Complain) -> No
         'wrong_type | a.yaml:4:17: prune: expected true or false, found "yes" | write true or false',
         "wrong_value | a.yaml:4:35: max_deletes: expected a number from 0, or a percentage from 0% to 100%, "
         'found "130%" | write it as 5 or as 30%',
-        "wrong_type | a.yaml:4:50: protect: expected a list, found a text",
+        'wrong_type | a.yaml:4:50: protect: expected a list, found a text | write it as a list: protect: ["certs@*"]',
         'wrong_value | a.yaml:4:66: when: "befor" is not allowed; allowed: off, before, after | did you mean "before"?',
         "wrong_value | a.yaml:4:83: to_email: this is not an email address: An email address must have an @-sign., "
         'found "x" | write it as name@example.com',
@@ -67,11 +67,14 @@ def test_every_problem_of_all_files_is_told_in_one_run(complain: Complain) -> No
         ("version: 1", 'missing_key | a.yaml:1:1: "accounts" is missing | write accounts: [] for a set without accounts'),
         ("version: true\naccounts: []", "wrong_value | a.yaml:1:10: version: this version of the format is not known, "
          "found true | write version: 1"),
-        ("- a", "wrong_type | a.yaml:1:1: the document: expected a mapping, found a list"),
-        ("version: 1\naccounts:", "wrong_type | a.yaml:2:10: accounts cannot be null: expected a list "
+        ("- a", "wrong_type | a.yaml:1:1: the document: expected a mapping, found a list "
+         "| write version: 1 and accounts: above the list; the list belongs to accounts"),
+        ("version: 1\naccounts:", "empty_value | a.yaml:2:1: accounts has no value | a # begins a comment and a & an anchor: "
+         "put a value that begins with one of them in quotes; write accounts: [] for a set without accounts"),
+        ("version: 1\naccounts: null", "wrong_type | a.yaml:2:11: accounts cannot be null: expected a list "
          "| write [] for an empty list"),
         ("version: 1\naccounts: [null]", "wrong_type | a.yaml:2:12: accounts[0] cannot be null: expected a mapping "
-         "| leave the key out instead"),
+         "| remove the dash, or write the account after it"),
         ("version: 1\naccounts: []\npolicy: {protect: [1]}", "wrong_type | a.yaml:3:20: protect[0]: expected a text, found 1 "
          "| put it in quotes"),
         ("version: 1\naccounts: []\npolicy: {protect: ['']}", "wrong_value | a.yaml:3:20: protect[0] cannot be empty "
@@ -91,8 +94,8 @@ def test_a_wrong_document_is_explained(complain: Complain, text: str, problem: s
 @pytest.mark.parametrize(
     ("fields", "problem"),
     [
-        ("name: null", "wrong_type | a.yaml:3:10: name cannot be null: expected a text | leave the key out instead"),
-        ("name: ''", "wrong_value | a.yaml:3:10: name cannot be empty | leave the key out, or write a text"),
+        ("name: null", "wrong_type | a.yaml:3:10: name cannot be null: expected a text | every account has a name: write one"),
+        ("name: ''", "wrong_value | a.yaml:3:10: name cannot be empty | every account has a name: write one"),
         ("name: A, default: null", "wrong_type | a.yaml:3:22: default cannot be null: expected true or false "
          "| leave the key out instead"),
         ("name: A, smtp_port: '587'", 'wrong_type | a.yaml:3:24: smtp_port: expected a whole number, found "587" '

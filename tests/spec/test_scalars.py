@@ -4,13 +4,13 @@ import math
 
 import pytest
 
-from reconciler.spec.scalars import SUSPECTS, Scalar, resolve
+from reconciler.spec.scalars import EMPTY, SUSPECTS, Scalar, resolve
 
 
 @pytest.mark.parametrize(
     ("text", "meaning"),
     [
-        ("", None),
+        ("", EMPTY),
         ("~", None),
         ("null", None),
         ("NULL", None),

@@ -1,0 +1,105 @@
+"""What authors write out of habit from other tools, and what it is called here."""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+_LOGIN: Final = "the login is the account's address: remove this key, and write the address as email"
+_LOGINS: Final = (
+    "username user user_name login smtp_user smtp_username smtp_login auth_user "
+    "from from_email from_address from_addr mail_from sender"
+)
+
+
+def _aliases(**words: str) -> dict[str, str]:
+    return {alias: key for key, listed in words.items() for alias in listed.split()}
+
+
+_ACCOUNT: Final = {
+    **dict.fromkeys(_LOGINS.split(), _LOGIN),
+    **_aliases(
+        email="mail address e_mail mail_address email_address emailaddress",
+        name="display_name displayname full_name from_name sender_name title label",
+        password="pass passwd pwd smtp_password smtp_pass smtp_passwd secret senha auth_password",  # noqa: S106 - keys
+        smtp_server="host hostname server smtp smtp_host smtp_hostname mail_server mailserver smarthost relay",
+        smtp_port="port smtpport server_port",
+        smtp_crypt="encryption crypt tls ssl security secure starttls use_tls use_ssl smtp_tls smtp_ssl "
+        "smtp_encryption smtp_security smtp_secure",
+        smtp_auth_mechanism="mechanism auth_mechanism auth_method smtp_auth_method auth_type smtp_mechanism",
+        has_auth="auth authentication smtp_auth use_auth auth_required require_auth hasauth",
+        service="provider type kind",
+        default="is_default primary",
+        renamed_from="old_email old_address former_email previous renamed moved_from",
+        test="check verify",
+    ),
+}
+_ALIASES: Final[Mapping[str, Mapping[str, str]]] = {
+    "accounts": _ACCOUNT,
+    "defaults": _ACCOUNT,
+    "server": _aliases(
+        url="host hostname address endpoint base_url api_url uri", ca_file="ca cafile ca_cert cacert ca_bundle ca_path"
+    ),
+    "auth": _aliases(
+        refresh_token="api_key apikey key",  # noqa: S106 - keys
+        username="user login",
+        password="pass passwd pwd",  # noqa: S106 - a key
+    ),
+    "policy": _aliases(prune="delete purge", max_deletes="max_delete limit", ignore="exclude skip", protect="keep"),
+    "": _aliases(accounts="users emails mailboxes email_accounts emailaccounts mails", defaults="default"),
+}
+"""By the last key above the unknown one."""
+
+_ENCRYPTED: Final = frozenset({"tls", "ssl", "ssl/tls", "tls/ssl", "ssltls", "smtps", "implicit", "true", "yes", "on"})
+_UNENCRYPTED: Final = frozenset({"false", "no", "off", "plain", "unencrypted", "0"})
+_STARTTLS_PORTS: Final = frozenset({25, 587, 2525, 2587})
+_TLS_PORTS: Final = frozenset({465, 2465})
+
+
+def suggestion(found: str, known: Iterable[str]) -> str:
+    """``did you mean …?``, or nothing if nothing is near."""
+    near = difflib.get_close_matches(found.casefold(), list(known), 1)
+    return f'did you mean "{near[0]}"?' if near else ""
+
+
+def key_hint(key: str, block: str, homes: Mapping[str, Iterable[str]]) -> str:
+    """What an unknown key should be; empty if nobody knows.
+
+    Args:
+        key: The unknown key.
+        block: The last key above it; empty at the top level.
+        homes: The known keys of every block, by the block's name.
+    """
+    if key.startswith(_ODD_SPACES):
+        return "it begins with a no-break space (U+00A0): indent with ordinary spaces"
+    folded = key.casefold().replace("-", "_").strip()
+    aliases = _ALIASES.get(block, {})
+    if folded in homes[block]:
+        return f'did you mean "{folded}"?'
+    if folded in aliases:
+        return aliases[folded] if " " in aliases[folded] else f'did you mean "{aliases[folded]}"?'
+    home = next((name for name, keys in homes.items() if name != block and folded in keys), None)
+    if home is not None and not (home == "accounts" and block == "defaults"):
+        where = {"accounts": "an account", "": "the top level"}.get(home, home)
+        return f"{folded} belongs to {where}: indent it as the other keys there"
+    return suggestion(key, homes[block])
+
+
+_ODD_SPACES: Final = ("\N{NO-BREAK SPACE}", "\N{NARROW NO-BREAK SPACE}", "\N{IDEOGRAPHIC SPACE}", "\ufeff")
+
+
+def encryption_hint(found: object, port: object) -> str:
+    """The ``smtp_crypt`` that somebody means, by the port beside it; empty if nobody knows."""
+    if not isinstance(found, str | bool):
+        return ""
+    word = str(found).casefold().replace("_", "-")
+    if word.replace("-", "") == "starttls" or word in _UNENCRYPTED:
+        return f'did you mean "{"none" if word in _UNENCRYPTED else "starttls"}"?'
+    if word.replace("-", "/") not in _ENCRYPTED and word not in _ENCRYPTED:
+        return ""
+    if port in _STARTTLS_PORTS | _TLS_PORTS:
+        return f'did you mean "{"starttls" if port in _STARTTLS_PORTS else "ssl-tls"}", as usual with port {port}?'
+    return '"starttls" begins unencrypted (port 587); "ssl-tls" is encrypted from the start (port 465)'

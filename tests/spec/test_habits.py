@@ -1,0 +1,258 @@
+"""What people bring from other tools, and what YAML makes of it: each gets an error that names the cause."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from reconciler.errors import SpecError
+from reconciler.model.secret import Secret
+from reconciler.spec.desired import read_desired
+
+if TYPE_CHECKING:
+    from tests.spec.conftest import Complain, Write
+
+_ENTRY = "version: 1\naccounts:\n- email: a@example.com\n  name: A\n  service: gmail\n"
+_HEADER = "version: 1\naccounts: []\n"
+
+
+def _told(complain: Complain, text: str) -> str:
+    (problem,) = complain(text)
+    return problem
+
+
+@pytest.mark.parametrize("value", ["", " #hunter2", " &hunter2", " &hunter2 # hunter2", "   # hunter2"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", ""])
+def test_a_value_that_yaml_swallows_is_an_error_at_its_key(complain: Complain, value: str, end: str) -> None:
+    hint = "a # begins a comment and a & an anchor: put a value that begins with one of them in quotes"
+    text = (_ENTRY + f"  password:{value}\n").replace("\n", end or "\n")
+    text = ("\ufeff" + text).removesuffix("\n") if not end else text
+    told = f"empty_value | a.yaml:6:3: password has no value | {hint}; write null to clear it"
+    assert _told(complain, text) == told
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("server:", "3:1: server"),
+        ("server: {url: }", "3:10: url"),
+        ("server: {url: https://x, auth: }", "3:26: auth"),
+        ("server: {url: https://x, auth: {access_token: }}", "3:33: access_token"),
+        ("server:\n  name:\n", "4:3: name"),
+        ("policy:\n", "3:1: policy"),
+        ("policy: {prune: }", "3:10: prune"),
+        ("policy: {protect: }", "3:10: protect"),
+        ("policy: {max_deletes: }", "3:10: max_deletes"),
+        ("policy: {test: {when: }}", "3:17: when"),
+        ("policy: {test: }", "3:10: test"),
+        ("defaults: # none", "3:1: defaults"),
+        ("defaults:\n  password: &x\n", "4:3: password"),
+        ("defaults: {name: , smtp_port: 1}", "3:12: name"),
+        ("defaults: {smtp_crypt: }", "3:12: smtp_crypt"),
+    ],
+)
+def test_a_key_without_a_value_is_an_error_everywhere(complain: Complain, text: str, place: str) -> None:
+    assert _told(complain, _HEADER + text).startswith(f"empty_value | a.yaml:{place} has no value | ")
+
+
+@pytest.mark.parametrize("key", ["id", "default", "has_auth", "smtp_server", "smtp_port", "test", "renamed_from"])
+def test_so_is_a_key_of_an_account(complain: Complain, key: str) -> None:
+    assert _told(complain, _ENTRY + f"  {key}:\n").startswith(f"empty_value | a.yaml:6:3: {key} has no value | ")
+    told = _told(complain, "version: 1\naccounts:\n- email:\n  name: A\n  service: gmail\n")
+    assert told.startswith("empty_value | a.yaml:3:3: email has no value | ")
+
+
+def test_an_empty_item_is_an_error_and_version_too(complain: Complain) -> None:
+    assert [one.split(" | ")[1] for one in complain("version:\naccounts:\n-\n- # x\npolicy: {protect: [a, ]}\n")] == [
+        "a.yaml:1:1: version has no value",
+        "a.yaml:3:2: accounts[0] is empty",
+        "a.yaml:4:2: accounts[1] is empty",
+    ]
+
+
+@pytest.mark.parametrize("null", ["null", "~", "Null"])
+def test_an_explicit_null_clears(write: Write, null: str) -> None:
+    (account,) = read_desired([write(_ENTRY + f"  password: {null}\n  smtp_port: {null}\n")]).accounts
+    assert (account.account.fields["password"], account.account.fields["smtp_port"]) == (None, None)
+
+
+_PLACEHOLDERS = [
+    "${SMTP_PASSWORD}",
+    "$SMTP_PASSWORD",
+    "{{ smtp.password }}",
+    "${{ secrets.SMTP }}",
+    "ENC[AES256_GCM,data:p673w==,type:str]",
+    "$__file{/run/secrets/smtp}",
+    "<<PASSWORD>>",
+    " ${X} ",
+]
+
+
+@pytest.mark.parametrize("value", _PLACEHOLDERS)
+@pytest.mark.parametrize("form", ["'{}'", '"{}"', "{}", "|\n    {}"])
+def test_a_placeholder_is_an_error_but_no_literal(complain: Complain, write: Write, value: str, form: str) -> None:
+    told = _told(complain, _ENTRY + f"  password: {form.format(value)}\n")
+    assert told.startswith("placeholder | a.yaml:6:1")
+    assert "{env: NAME}" in told
+    assert "{literal: " in told
+    assert value.strip() not in told
+    (account,) = read_desired([write(_ENTRY + f"  password: {{literal: '{value}'}}\n")]).accounts
+    assert account.account.fields["password"] == Secret(value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "server: {name: '${X}'}",
+        "server: {url: '${X}'}",
+        "server: {ca_file: '${X}'}",
+        "server: {url: https://x, auth: {access_token: $TOKEN}}",
+        "policy: {protect: ['<<X>>']}",
+        "policy: {max_deletes: '${X}'}",
+        "policy: {prune: '{{ x }}'}",
+        "policy: {test: {to_email: '${X}'}}",
+        "defaults: {name: '${X}', smtp_port: 1}",
+        "defaults: {service: $SERVICE}",
+        "defaults: {smtp_port: '${PORT}'}",
+        "defaults: {smtp_server: '${X}'}",
+        "defaults: {smtp_crypt: '${X}'}",
+    ],
+)
+def test_a_placeholder_is_an_error_everywhere(complain: Complain, text: str) -> None:
+    assert _told(complain, _HEADER + text).startswith("placeholder | a.yaml:3:")
+
+
+@pytest.mark.parametrize("password", ["{file: '${X}'}", "{command: [get, $NAME]}"])
+def test_so_it_is_inside_a_reference(complain: Complain, password: str) -> None:
+    assert "placeholder" in _told(complain, _ENTRY + f"  password: {password}\n")
+
+
+@pytest.mark.parametrize("value", ["$name", "a${X}", "${X}b", "$1", "pa$$WORD", "ENC", "<<", "{{", "$", "$Tr0ub"])
+def test_what_only_looks_a_little_like_one_is_a_value(write: Write, value: str) -> None:
+    (account,) = read_desired(
+        [write(_ENTRY.replace("name: A", f"name: '{value}'") + f"  password: '{value}'\n")]
+    ).accounts
+    assert (account.account.name, account.account.fields["password"]) == (value, Secret(value))
+
+
+@pytest.mark.parametrize(
+    ("host", "words"),
+    [
+        ("'[2001:db8::25]'", "an IPv6 address has no brackets here, found"),
+        ("[2001:db8::25]", "found a list | an IPv6 address has no brackets here: write it as 2001:db8::25"),
+        ("'[2001:db8::25]:587'", "write it as 2001:db8::25; put the port into smtp_port"),
+        ("mail.example.com:587", "a host name has no port"),
+        ("192.0.2.1:25", "a host name has no port"),
+        ("mail.bücher.example", "| write it as mail.xn--bcher-kva.example"),
+        ("MAIL.BÜCHER.example", "| write it as mail.xn--bcher-kva.example"),
+        ("submissions://mail.example.com", "has no scheme"),
+        ("submissions://mail.example.com:465/", "submissions is smtp_crypt: ssl-tls"),
+        ("smtp.example.com/", "a host name has no path"),
+        ("smtp.example.com.", "| write it as smtp.example.com"),
+        ("me@smtp.example.com", "a host name has no user name | leave out"),
+        ("' smtp.example.com'", "a host name has no spaces around it"),
+        ("''", "a host name cannot be empty"),
+        ("'a b'", "this is neither a host name nor an IP address"),
+    ],
+)  # fmt: skip
+def test_a_wrong_host_says_what_is_wrong_with_it(complain: Complain, host: str, words: str) -> None:
+    assert words in _told(complain, _ENTRY + f"  smtp_server: {host}\n")
+
+
+@pytest.mark.parametrize(
+    ("crypt", "port", "hint"),
+    [
+        ("tls", "587", 'did you mean "starttls", as usual with port 587?'),
+        ("tls", "465", 'did you mean "ssl-tls", as usual with port 465?'),
+        ("ssl", "587", 'did you mean "starttls", as usual with port 587?'),
+        ("SSL/TLS", "465", 'did you mean "ssl-tls", as usual with port 465?'),
+        ("true", "587", 'did you mean "starttls", as usual with port 587?'),
+        ("STARTTLS", "587", 'did you mean "starttls"?'),
+        ("start_tls", "465", 'did you mean "starttls"?'),
+        ("false", "587", 'did you mean "none"?'),
+        ("'off'", "25", 'did you mean "none"?'),
+        ("tls", "null", '"starttls" begins unencrypted (port 587); "ssl-tls" is encrypted from the start (port 465)'),
+    ],
+)
+def test_an_encryption_of_other_tools_gets_the_right_suggestion(
+    complain: Complain, crypt: str, port: str, hint: str
+) -> None:
+    assert _told(complain, _ENTRY + f"  smtp_crypt: {crypt}\n  smtp_port: {port}\n").endswith(f"| {hint}")
+    defaults = f"defaults: {{smtp_port: {port}}}\n"
+    assert _told(complain, defaults + _ENTRY + f"  smtp_crypt: {crypt}\n").endswith(f"| {hint}")
+    assert _told(complain, f"{_HEADER}defaults: {{smtp_port: {port}, smtp_crypt: {crypt}}}\n").endswith(f"| {hint}")
+
+
+@pytest.mark.parametrize("key", ["username", "smtp_user", "from", "login", "user", "FROM", "smtp-user"])
+def test_a_login_is_the_address(complain: Complain, key: str) -> None:
+    hint = "the login is the account's address: remove this key, and write the address as email"
+    assert _told(complain, _ENTRY + f"  {key}: x\n") == f'unknown_key | a.yaml:6:3: unknown key "{key}" | {hint}'
+
+
+@pytest.mark.parametrize(
+    ("key", "known"),
+    [
+        ("mail", "email"),
+        ("host", "smtp_server"),
+        ("smtp_host", "smtp_server"),
+        ("port", "smtp_port"),
+        ("encryption", "smtp_crypt"),
+        ("pass", "password"),
+        ("smtp_password", "password"),
+        ("auth", "has_auth"),
+        ("display_name", "name"),
+        ("Name", "name"),
+    ],
+)
+def test_keys_of_other_tools_get_a_suggestion(complain: Complain, key: str, known: str) -> None:
+    assert complain(_ENTRY + f"  {key}: x\n")[0].endswith(f'| did you mean "{known}"?')
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        (_ENTRY + '  default: "true"\n', "write true, without quotes"),
+        (_ENTRY + "  has_auth: 'False'\n", "write false, without quotes"),
+        (_ENTRY + "  test: before\n", "write test: {when: before}"),
+        (_ENTRY + "  test: off\n", "write test: {when: off}"),
+        (_ENTRY + "  test: false\n", "write test: {when: off}"),
+        (_ENTRY + "  test: ops@example.com\n", "write test: {to_email: name@example.com}"),
+        (_HEADER + "policy: {test: after}", "write test: {when: after}"),
+        (_HEADER + "policy: {protect: certs@*}", 'write it as a list: protect: ["certs@*"]'),
+        (_HEADER + "policy: {ignore: x}", 'write it as a list: ignore: ["legacy-*@example.com"]'),
+        ("- email: a@example.com\n", "write version: 1 and accounts: above the list; the list belongs to accounts"),
+        ("version: 1\naccounts:\n- null\n", "remove the dash, or write the account after it"),
+        (
+            "version: 1\naccounts:\n  email: a@example.com\n",
+            "begin each account with a dash: - email: name@example.com",
+        ),
+        (_ENTRY.replace("name: A", "name: null"), "every account has a name: write one"),
+        (_ENTRY.replace("name: A", "name: ''"), "every account has a name: write one"),
+        (_ENTRY + "prune: false\n", "prune belongs to policy: indent it as the other keys there"),
+        (_ENTRY + "smtp_port: 25\n", "smtp_port belongs to an account: indent it as the other keys there"),
+    ],
+)
+def test_a_wrong_form_gets_a_hint_that_shows_the_right_one(complain: Complain, text: str, hint: str) -> None:
+    assert _told(complain, text).endswith(f" | {hint}")
+
+
+@pytest.mark.parametrize("character", ["\\n", "\\r", "\\r\\nBcc: x", "\\t", "\\e", "\\N", "\\0"])
+@pytest.mark.parametrize("text", [_ENTRY.replace("name: A", 'name: "A{}"'), _HEADER + 'server: {{name: "A{}"}}'])
+def test_a_name_has_no_control_characters(complain: Complain, text: str, character: str) -> None:
+    assert "a name has no line breaks" in _told(complain, text.format(character))
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["root@nas", "jörg@firma.local", "root@localhost", "a@nas1", "x@fritz.box", "a@b.home.arpa", "j@büro.local"],
+)
+def test_local_names_are_addresses(write: Write, address: str) -> None:
+    (account,) = read_desired([write(_ENTRY.replace("a@example.com", address))]).accounts
+    assert account.account.email == address
+
+
+@pytest.mark.parametrize("address", ["root", "@nas", "a@", "a b@nas", "a@-nas", "a@nas..local", "a@b@nas"])
+def test_other_texts_are_not(write: Write, address: str) -> None:
+    with pytest.raises(SpecError):
+        read_desired([write(_ENTRY.replace("a@example.com", f"'{address}'"))])
