@@ -28,7 +28,7 @@ SCHEMA_FILE: Final = Path(__file__).with_name("accounts.schema.json")
 JUDGES: Final[Mapping[str, Check]] = {
     **dict.fromkeys(("email", "to_email", "renamed_from"), values.address),
     **dict.fromkeys(("password", "access_token", "refresh_token", "username"), secret),
-    **dict.fromkeys(("ca_file", "protect", "ignore"), values.text),
+    **dict.fromkeys(("ca_file", "cert", "key", "protect", "ignore"), values.text),
     "name": values.name,
     "smtp_server": values.host,
     "url": values.server_url,
