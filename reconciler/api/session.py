@@ -86,7 +86,11 @@ class Session:
     def _answer(self, call: Call, deadline: float) -> Answer:
         bearer = self._authority.bearer()
         answer = self._client.exchange(call.method, call.path, bearer=bearer.header, body=call.body, deadline=deadline)
-        if answer.status != HTTPStatus.UNAUTHORIZED or (other := self._authority.renewed(bearer)) is None:
+        if answer.status != HTTPStatus.UNAUTHORIZED:
+            if call.writes:
+                self._renewed.generation = None  # it was accepted; should it expire later, it is renewed once more
+            return answer
+        if (other := self._authority.renewed(bearer)) is None:
             return answer
         if call.writes:
             # The exchange of tokens took its time: the account has to be read again before the write is sent again.
