@@ -52,6 +52,13 @@ class Administrator:
         self._addresses: dict[int, Settings] = {one.id: one.settings for one in store.list()}
         self.done: list[dict[str, Any]] = []
 
+    def write(self, account_id: int | None, settings: Settings | None) -> None:
+        """Creates, replaces or deletes an account."""
+        if account_id is None and settings:
+            self._store.create(settings)
+        elif account_id is not None:
+            self._store.replace(account_id, settings) if settings else self._store.delete(account_id)
+
     def act(self, deed: str, account_id: int | None, address: str | None) -> None:
         """Does ``deed`` to the account with this id, or else with this address."""
         account = self._store.find(account_id, address)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import secrets
 import ssl
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from reconciler.sandbox.app import build_app
 from reconciler.sandbox.mailer import Mailer
-from reconciler.sandbox.options import SandboxOptions
+from reconciler.sandbox.options import REFRESH_TOKEN, SandboxOptions
 from reconciler.sandbox.parts import Parts
 from reconciler.sandbox.seed import read_accounts
 from reconciler.sandbox.sink import Sink
@@ -18,7 +21,6 @@ from tests.faults.administrator import Administrator, SharedStore, row_of
 from tests.faults.false_responses import ACCOUNTS, body_of
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Mapping, Sequence
 
     from reconciler.sandbox.settings import Settings
@@ -49,13 +51,13 @@ class Request:
 
     @property
     def sent(self) -> dict[str, Any]:
-        """The account in the body."""
+        """The body."""
         return json.loads(self.body) if self.body else {}
 
     @property
     def address(self) -> str | None:
         """The address in the body."""
-        return self.sent.get("email")
+        return self.sent.get("email") if self.call != "token" else None
 
 
 @dataclass
@@ -75,9 +77,18 @@ class Postman(Mailer):
 
 
 class Application:
-    """One sandbox's API, its accounts, and the administrator who changes them too."""
+    """One sandbox's API, its accounts, and the administrator who changes them too.
+
+    Args:
+        seed: The accounts, as the API's JSON has them.
+        options: Those of the sandbox. Besides, ``mask`` is what every response shows in place of a password, and
+            ``rotates`` makes each exchange of a refresh token return another one and refuse the former.
+    """
 
     def __init__(self, seed: Sequence[object], options: dict[str, Any]) -> None:
+        self._mask = options.pop("mask", None)
+        self._rotates = options.pop("rotates", False)
+        self.refresh_token = REFRESH_TOKEN
         behaviour = SandboxOptions(**options)
         self.store = SharedStore(behaviour)
         for one in read_accounts(seed):
@@ -92,6 +103,24 @@ class Application:
 
     async def respond(self, request: Request) -> Answer:
         """Does what is asked for."""
+        if self._rotates and request.call == "token":
+            return await self._respond_with_another_token(request)
+        answer = await self._respond(request)
+        if self._mask and answer.body and answer.status < HTTPStatus.MULTIPLE_CHOICES:
+            answer.body = _masked(answer.body, self._mask)
+        return answer
+
+    async def _respond_with_another_token(self, request: Request) -> Answer:
+        grant = request.sent
+        known = grant.get("refresh_token") == self.refresh_token
+        body = {**grant, "refresh_token": REFRESH_TOKEN if known else "replaced"}
+        answer = await self._respond(replace(request, body=_json(body)))
+        if answer.status == HTTPStatus.OK:
+            self.refresh_token = secrets.token_urlsafe(24)
+            answer.body = _json({**json.loads(answer.body), "refresh_token": self.refresh_token})
+        return answer
+
+    async def _respond(self, request: Request) -> Answer:
         answer = Answer()
         scope = {
             "type": "http",
@@ -140,10 +169,20 @@ class Application:
         return Answer(false["status"], headers, b"" if false["status"] == 204 else body)
 
 
+def _masked(body: bytes, mask: str) -> bytes:
+    found = json.loads(body)
+    for account in found if isinstance(found, list) else [found]:
+        if account.get("password"):
+            account["password"] = mask
+    return _json(found)
+
+
+def _json(found: object) -> bytes:
+    return json.dumps(found).encode()
+
+
 async def received(reader: asyncio.StreamReader) -> Request | None:
     """The next request of a connection."""
-    import asyncio
-
     try:
         head = await reader.readuntil(b"\r\n\r\n")
     except asyncio.IncompleteReadError:

@@ -57,6 +57,19 @@ class Remote:
         state = self._tell("state")
         return state["accounts"], state["log"]
 
+    def peek(self) -> list[dict[str, Any]]:
+        """The accounts as they are, whatever is under way."""
+        accounts: list[dict[str, Any]] = self._tell("peek")["accounts"]
+        return accounts
+
+    def write(self, account_id: int | None, settings: dict[str, Any] | None) -> None:
+        """Lets the administrator create (without an id), replace or delete (without settings) an account right now."""
+        self._tell("write", account_id=account_id, settings=settings)
+
+    def expire(self) -> None:
+        """Lets every access token expire."""
+        self._tell("expire")
+
     def deeds(self) -> list[dict[str, Any]]:
         """What the administrator has done since the last ``reset``, and how each deed left the account."""
         deeds: list[dict[str, Any]] = self._tell("state")["deeds"]

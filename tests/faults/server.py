@@ -15,6 +15,8 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from reconciler.sandbox.options import REFRESH_TOKEN
+from reconciler.sandbox.settings import Settings
 from tests.faults.administrator import row_of
 from tests.faults.application import Answer, Application, Request, received
 from tests.faults.kinds import AFTER, FALSE, HELD, LATE, REFUSALS
@@ -81,6 +83,8 @@ class FaultyServer:
     async def arm(self, faults: list[dict[str, Any]]) -> dict[str, Any]:
         """Puts other faults in place of those that are on, and counts the requests from 0 again."""
         await self._settle()
+        assert self._application is not None
+        self._application.refresh_token = REFRESH_TOKEN
         self._faults = [Fault(**one) for one in faults]
         self._log: list[dict[str, Any]] = []
         self._held = asyncio.Queue()
@@ -95,10 +99,21 @@ class FaultyServer:
         accounts = [row_of(one) for one in self._application.store.list()]
         return {"accounts": accounts, "log": self._log, "deeds": self._application.administrator.done}
 
-    async def act(self, deed: str, account_id: int | None, address: str | None) -> dict[str, Any]:
-        """Lets the administrator do something right now."""
+    async def peek(self) -> dict[str, Any]:
+        """The accounts, whatever is under way."""
         assert self._application is not None
-        self._application.administrator.act(deed, account_id, address)
+        return {"accounts": [row_of(one) for one in self._application.store.list()]}
+
+    async def expire(self) -> dict[str, Any]:
+        """Lets every access token expire."""
+        assert self._application is not None
+        self._application.tokens.expire()
+        return {}
+
+    async def write(self, account_id: int | None, settings: dict[str, Any] | None) -> dict[str, Any]:
+        """Lets the administrator create, replace or delete an account right now."""
+        assert self._application is not None
+        self._application.administrator.write(account_id, Settings(**settings) if settings else None)
         return {}
 
     async def held(self) -> dict[str, Any]:

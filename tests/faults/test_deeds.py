@@ -10,6 +10,7 @@ import pytest
 from tests.faults.administrator import DEEDS
 from tests.faults.case import tried
 from tests.faults.control import Remote, fault
+from tests.faults.kinds import KINDS, LATE, REFUSALS
 from tests.faults.scenario import PLAIN
 from tests.faults.test_matrix import SCENARIOS, requests_of
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from tests.faults.tally import Note
 
-ATTEMPTED: Sequence[str] = ["500_before", "html_before", "500_after", "html_after"]
+ATTEMPTED: Sequence[str] = [kind for kind in KINDS if kind not in {*REFUSALS, LATE}]
 """The kinds that let the server know which account the request was about, while the client still waits."""
 
 AFTER_PLANNING = 2

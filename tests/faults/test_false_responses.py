@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.faults.case import converges, unlike, writes
-from tests.faults.false_responses import SUCCESS, Response, documented, false_responses
+from tests.faults.false_responses import CALLS, SUCCESS, Response, documented, false_responses
 from tests.faults.scenario import WATCHED, disagreements, losses, run
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def test_every_documented_form_of_success_is_one(
     note("documented", 1, {"applied": 3})
 
 
-@pytest.mark.parametrize("call", ["get"])
+@pytest.mark.parametrize("call", CALLS)
 def test_a_false_response_is_not_believed(remote: Remote, tmp_path: Path, note: Note, call: str) -> None:
     path = WATCHED.write(tmp_path)
     cases = [one for one in false_responses() if one.call == call][::BOUNDED]
@@ -98,7 +98,7 @@ def test_a_false_response_is_not_believed(remote: Remote, tmp_path: Path, note: 
 @pytest.mark.faults
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("part", range(8))
-@pytest.mark.parametrize("call", ["get"])
+@pytest.mark.parametrize("call", CALLS)
 def test_no_false_response_is_believed(remote: Remote, tmp_path: Path, note: Note, call: str, part: int) -> None:
     path = WATCHED.write(tmp_path)
     cases = [one for one in false_responses() if one.call == call][part::8]
