@@ -117,6 +117,12 @@ class ScriptedServer:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.die()
+        for thread in self._threads:
+            thread.join(10)
+
+    def die(self) -> None:
+        """Closes the port and every connection."""
         with suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
@@ -125,8 +131,6 @@ class ScriptedServer:
         for connection in connections:
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
-        for thread in self._threads:
-            thread.join(10)
 
     def await_closed(self) -> None:
         """Waits until every connection accepted so far is closed."""

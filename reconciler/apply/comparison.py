@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from reconciler.model.account import SENSITIVE, Account, Fields, Value, same
-from reconciler.model.secret import UNKNOWN, Secret
+from reconciler.model.secret import UNKNOWN
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -74,14 +74,14 @@ def lost(sent: Fields, answer: Account) -> list[str]:
 
 def shown(names: Iterable[str], account: Account) -> str:
     """Fields with what the account has in them, for a report; a secret is only named."""
-    return ", ".join(f"{name}{_value(account.fields.get(name))}" for name in names)
+    return ", ".join(
+        name if name in SENSITIVE else f"{name} (it has {_shortened(account.fields.get(name))})" for name in names
+    )
 
 
-def _value(value: Value) -> str:
-    if isinstance(value, Secret) or value is UNKNOWN:
-        return ""
+def _shortened(value: Value) -> str:
     text = json.dumps(value, ensure_ascii=False)
-    return f" (it has {text if len(text) <= _LONGEST else text[:_LONGEST] + '…'})"
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
 
 
 def sends_unseen_password(change: Change, fresh: Account) -> bool:

@@ -131,8 +131,8 @@ class _FinalCheck:
         if twins:
             ids = ", ".join(str(one.id) for one in (found, *twins))
             return (
-                f"the server has two accounts or more with this address at the end of the run (ids {ids}): choose one"
-                " with `id` in the YAML; another one is then undeclared, and is deleted if pruning is on"
+                f"the server has this address more than once at the end of the run (ids {ids}): choose one with"
+                f" `id: {found.id}` in the YAML; the other is then undeclared, and is deleted if pruning is on"
             )
         return ""
 

@@ -3,6 +3,8 @@
 A line is with the operating system before its write starts, so that after a crash of this program, a kill included, the
 intents without an outcome are what has to be looked at again. It is not forced onto the disk, which would take as long
 as the writes themselves; after a loss of power the next plan looks at everything again. No field's value is ever in it.
+
+An intent holds for all attempts of one write; its outcome says how many requests were sent, if it was more than one.
 """
 
 from __future__ import annotations
@@ -80,7 +82,8 @@ class Journal:
 
     def after(self, change: Change, step: Step, result: StepResult) -> None:  # noqa: ARG002 - the listener's interface
         """Notes what came of it."""
-        self._append("outcome", change, status=result.status.value, id=result.id or change.id)
+        more = {"attempts": result.attempts} if result.attempts > 1 else {}
+        self._append("outcome", change, status=result.status.value, id=result.id or change.id, **more)
 
     def undoing(self, change: Change) -> None:
         """Notes a write that is about to take something back; raises as ``before``."""

@@ -72,7 +72,9 @@ class Newcomers:
             self._stop.wait(delay)
             try:
                 accounts = self._server.list_accounts()
-            except ApiError:
+            except ApiError as error:
+                if error.transient:  # it has been tried several times already
+                    break
                 continue
             looked = True
             if found := self._unknown(accounts, key):

@@ -1,0 +1,70 @@
+"""A run whose server has gone ends early, and says what it did not start."""
+
+from __future__ import annotations
+
+import pytest
+
+from reconciler.apply.breaker import OUTAGE
+from reconciler.apply.trial import attempt_all
+from reconciler.errors import ApiError, RejectedError, UnreachableError
+from reconciler.model.desired import TestSettings, TestWhen
+from reconciler.model.trial import Trial
+from tests.apply.runs import carry_out, planned, said
+from tests.apply.test_cycle import BAD_GATEWAY, BUSY, REFUSED, Hurried
+from tests.fake_server import BLANK, FakeServer, Fault
+from tests.plan.declarations import declare
+
+DOWN = UnreachableError.of("connection refused")
+ADDRESSES = [f"u{place}@x" for place in range(8)]
+
+
+def updates() -> FakeServer:
+    return FakeServer.holding(*({"email": address} for address in ADDRESSES))
+
+
+@pytest.mark.parametrize("error", [DOWN, BAD_GATEWAY])
+def test_five_steps_in_a_row_that_do_not_reach_the_server_end_the_run(error: ApiError) -> None:
+    server = updates()
+    plan = planned(server, *(declare(address, name="N") for address in ADDRESSES))
+    server.script("get", None, *[Fault(error)] * 99)
+    outcomes = said(carry_out(plan, server, stop=Hurried()))
+    assert outcomes[:6] == ["update u0@x: applied", *(f"update u{place}@x: failed ({error})" for place in range(1, 6))]
+    assert outcomes[6:] == [f"update u{place}@x: not_attempted ({OUTAGE})" for place in (6, 7)]
+
+
+@pytest.mark.parametrize("error", [RejectedError.of("400 no"), BUSY, ApiError.of("500 odd")])
+def test_a_server_that_says_no_is_reached(error: ApiError) -> None:
+    server = updates()
+    plan = planned(server, *(declare(address, name="N") for address in ADDRESSES))
+    server.script("get", *[Fault(error)] * 99)
+    assert {one.partition(": ")[2] for one in said(carry_out(plan, server, stop=Hurried()))} == {f"failed ({error})"}
+
+
+def test_a_step_that_reaches_the_server_again_starts_the_count_anew() -> None:
+    server = updates()
+    plan = planned(server, *(declare(address, name="N") for address in ADDRESSES))
+    server.script("get", *[Fault(DOWN)] * 4, None, *[Fault(DOWN)] * 3)
+    outcomes = said(carry_out(plan, server, stop=Hurried()))
+    assert [one.split(": ")[1].split()[0] for one in outcomes] == [*["failed"] * 4, "applied", *["failed"] * 3]
+
+
+def test_tests_before_the_write_count_too() -> None:
+    server = updates()
+    test = TestSettings(TestWhen.BEFORE, "ops@x")
+    plan = planned(server, *(declare(address, name="N", test=test) for address in ADDRESSES))
+    server.script("test", *[Fault(DOWN)] * 8)
+    assert [one.split()[2] for one in said(carry_out(plan, server, stop=Hurried()))].count("not_attempted") == 3
+
+
+def test_tests_alone_end_early_and_are_repeated_only_if_nothing_was_sent() -> None:
+    trials = [Trial(address=one, fields={**BLANK, "email": one}, to_email="ops@x") for one in ADDRESSES]
+    server = FakeServer()
+    server.script("test", *[Fault(DOWN)] * 8)
+    outcomes = attempt_all(server, trials, parallelism=1, stop=Hurried())
+    assert [one.status for one in outcomes] == [*["failed"] * 5, *["not_attempted"] * 3]
+    assert {one.error for one in outcomes[5:]} == {OUTAGE}
+    server.calls.clear()
+    server.script("test", Fault(REFUSED), None, Fault(BUSY), Fault(BAD_GATEWAY))
+    outcomes = attempt_all(server, trials[:3], parallelism=1, stop=Hurried())
+    assert [one.status for one in outcomes] == ["passed", "failed", "unknown"]
+    assert server.methods() == ["test u0@x", "test u0@x", "test u1@x", "test u2@x"]

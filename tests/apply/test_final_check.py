@@ -1,0 +1,172 @@
+"""What the last look at the server makes of a report."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from reconciler.apply.final_check import Checked, final_check
+from reconciler.errors import Problem, UnreachableError
+from reconciler.model.account import Account
+from reconciler.model.desired import Policy
+from reconciler.model.outcome import Status
+from reconciler.model.secret import Secret
+from tests.apply.runs import carry_out, planned, said
+from tests.fake_server import BLANK, FakeServer, Fault, Rules, account
+from tests.plan.declarations import declare
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from reconciler.model.account import Fields
+    from reconciler.model.change import Plan
+    from tests.fake_server import Call
+
+DOWN = UnreachableError.of("connection refused")
+TIMES = Rules(times=True)
+AT_ONCE = (0.0, 0.0)
+
+
+def checked(plan: Plan, server: FakeServer, meanwhile: Callable[[], object] = lambda: None, **options: Any) -> Checked:  # noqa: ANN401 - ApplyOptions has their types
+    """Carries out a plan, lets somebody else act, and looks again."""
+    outcomes = carry_out(plan, server, **options)
+    meanwhile()
+    server.calls.clear()
+    return final_check(plan, outcomes, server, pauses=AT_ONCE)
+
+
+def test_what_is_as_it_should_be_costs_one_list() -> None:
+    held: list[Fields] = [
+        {"email": "a@x", "name": "A", "default": True},
+        {"email": "b@x", "name": "B"},
+        {"email": "c@x"},
+    ]
+    server = FakeServer.holding(*held, rules=Rules(times=True, single_default=True, unique_names=True))
+    desired = [
+        declare("a@x", name="B", default=False),
+        declare("b@x", name="A", default=True),
+        declare("n@x", name="N"),
+    ]
+    outcomes, problem = checked(planned(server, *desired), server)
+    assert [one.status for one in outcomes] == ["applied"] * 4
+    assert ([one.note for one in outcomes], problem, server.methods()) == ([None] * 4, None, ["list"])
+
+
+def test_nothing_is_listed_if_nothing_was_applied() -> None:
+    server = FakeServer.holding({"email": "a@x"})
+    plan = planned(server)
+    server.script("delete", Fault(DOWN))
+    checked(plan, server)
+    assert server.calls == []
+
+
+def test_a_write_that_was_said_and_not_done_has_failed() -> None:
+    server = FakeServer.holding({"email": "a@x", "name": "A"}, {"email": "c@x"})
+    plan = planned(server, declare("a@x", name="B", password=Secret("p")), declare("n@x", name="N"))
+    before = dict(server.accounts)
+
+    def forget() -> None:
+        server.accounts = before
+
+    outcomes, _ = checked(plan, server, forget)
+    assert said(outcomes) == [
+        'update a@x: failed (at the end of the run the server has other values: name (it has "A"), password)',
+        "delete c@x: failed (the account is still on the server at the end of the run)",
+        "create n@x: failed (the account is not on the server at the end of the run)",
+    ]
+    assert server.methods() == ["list"] * 3
+
+
+def test_what_shows_a_moment_later_is_applied() -> None:
+    server = FakeServer.holding({"email": "c@x"})
+    plan = planned(server)
+    kept = server.accounts[1]
+
+    def appear(_call: Call) -> None:
+        server.accounts = {} if len(server.calls) else {1: kept}
+
+    def lag() -> None:
+        server.hooks["list"] = appear
+
+    outcomes, problem = checked(plan, server, lag)
+    assert (said(outcomes), problem, server.methods()) == (["delete c@x: applied"], None, ["list", "list"])
+
+
+def test_two_accounts_at_one_address_are_both_named_with_what_to_do() -> None:
+    server = FakeServer.holding()
+    plan = planned(server, declare("a@x", name="A"))
+    (outcome,) = checked(plan, server, lambda: server.accounts.update({9: account("A@X", 9)})).outcomes
+    assert (outcome.status, outcome.error) == (
+        Status.FAILED,
+        "the server has this address more than once at the end of the run (ids 1, 9): choose one with `id: 1` in the"
+        " YAML; the other is then undeclared, and is deleted if pruning is on",
+    )
+
+
+def test_two_accounts_at_one_address_that_the_plan_knew_are_fine() -> None:
+    server = FakeServer.holding({"email": "a@x", "name": "A"}, {"email": "a@x", "name": "B"})
+    plan = planned(server, declare("a@x", 1, name="C"), policy=Policy(prune=False))
+    assert said(checked(plan, server).outcomes) == ["update a@x#1: applied"]
+
+
+@pytest.mark.parametrize("new_id", [1, 7])
+@pytest.mark.parametrize("gone_already", [False, True])
+def test_an_account_that_is_there_again_after_its_delete_is_told(*, gone_already: bool, new_id: int) -> None:
+    server = FakeServer.holding({"email": "a@x"}, rules=TIMES)
+    plan = planned(server)
+    if gone_already:
+        server.accounts.clear()
+    outcomes, _ = checked(plan, server, lambda: server.reuse(new_id, "a@x"))
+    assert said(outcomes) == [
+        f"delete a@x: failed (an account with this address exists again at the end of the run (id {new_id}))"
+        + (" (was gone already; nothing written)" if gone_already else "")
+    ]
+
+
+def test_an_id_that_went_to_another_address_after_the_delete_is_nobodys_concern() -> None:
+    server = FakeServer.holding({"email": "a@x"}, rules=TIMES)
+    assert said(checked(planned(server), server, lambda: server.reuse(1, "new@x")).outcomes) == ["delete a@x: applied"]
+
+
+def test_what_a_rename_puts_at_a_deleted_address_is_planned() -> None:
+    server = FakeServer.holding({"email": "a@x", "name": "A"}, {"email": "b@x", "name": "B"})
+    plan = planned(server, declare("a@x", 2, name="B"))
+    assert [one.status for one in checked(plan, server).outcomes] == ["applied", "applied"]
+
+
+@pytest.mark.parametrize(("field", "value"), [("smtp_port", 99), ("password", Secret("theirs"))])
+def test_what_somebody_changed_after_the_write_stays_applied_with_a_note(field: str, value: Any) -> None:  # noqa: ANN401
+    fields = {**BLANK, "email": "a@x", "name": "A", "has_auth": True, "password": Secret("p")}
+    server = FakeServer.holding(fields, rules=Rules(times=True, hidden_passwords=True))
+    plan = planned(server, declare("a@x", name="B", password=Secret("p")))
+    (outcome,) = checked(plan, server, lambda: server.edit(1, **{field: value})).outcomes
+    names = "smtp_port, updated_at" if field == "smtp_port" else "updated_at"
+    note = f"somebody changed it after this run's write: {names}"
+    assert (outcome.status, outcome.note, outcome.changed_since) == (Status.APPLIED, note, True)
+
+
+def test_a_declared_value_that_somebody_changed_after_the_write_has_failed() -> None:
+    server = FakeServer.holding({"email": "a@x", "name": "A"}, rules=TIMES)
+    outcomes, _ = checked(planned(server, declare("a@x", name="B")), server, lambda: server.edit(1, name="C"))
+    assert said(outcomes) == [
+        'update a@x: failed (at the end of the run the server has other values: name (it has "C"))'
+    ]
+
+
+def test_a_list_that_fails_leaves_everything_as_it_was_said_and_tells_so() -> None:
+    server = FakeServer.holding({"email": "a@x"})
+    outcomes, problem = checked(planned(server), server, lambda: server.script("list", Fault(DOWN)))
+    message = "the writes were not verified: the list at the end of the run could not be read: connection refused"
+    assert (said(outcomes), problem) == (
+        ["delete a@x: applied"],
+        Problem(kind="not_verified", message=message, hint="`reconciler plan` shows what is on the server now"),
+    )
+
+
+def test_a_time_that_is_written_in_another_way_is_the_same_time() -> None:
+    server = FakeServer.holding({"email": "a@x", "name": "A"}, rules=TIMES)
+    server.answers["update"] = lambda answer: Account(
+        answer.fields, 1, updated_at=str(answer.updated_at).replace("+00:00", ".000Z")
+    )
+    assert said(checked(planned(server, declare("a@x", name="B")), server).outcomes) == ["update a@x: applied"]
