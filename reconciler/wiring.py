@@ -13,7 +13,7 @@ from reconciler.model.secret import Secret
 from reconciler.token_file import Voice
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from reconciler.api.connect import Connection
@@ -57,6 +57,7 @@ class LoadOptions:
         url: The server of ``--url``.
         to_email: The recipient of ``--to-email``.
         no_secrets: Whether passwords stay references, so that none is compared.
+        keep_apart: Raises if a file that the YAML names would be lost to what the command writes.
     """
 
     only: Globs = NO_GLOBS
@@ -64,19 +65,36 @@ class LoadOptions:
     url: str | None = None
     to_email: str | None = None
     no_secrets: bool = False
+    keep_apart: Callable[[frozenset[str]], None] = lambda _files: None
 
 
-def check(paths: Sequence[str], surroundings: Surroundings) -> Desired:
+def trust_in(name: str | None) -> Trust | None:
+    """Reads the trust file, if there is one.
+
+    Raises:
+        SpecError: With everything that is wrong in it.
+    """
+    if name is None:
+        return None
+    from reconciler.spec.trust import read_trust
+
+    return read_trust(name)
+
+
+def check(
+    paths: Sequence[str], surroundings: Surroundings, keep_apart: Callable[[frozenset[str]], None] = lambda _files: None
+) -> Desired:
     """Reads the YAML, and makes sure that it uses nothing it must not; resolves nothing.
 
     Raises:
         SpecError: For everything that is wrong in the YAML.
         NotTrustedError: For everything that it must not use.
     """
-    from reconciler.spec.approval import Request, approve
+    from reconciler.spec.approval import Request, approve, files_of
     from reconciler.spec.desired import read_desired
 
     desired = read_desired(paths)
+    keep_apart(files_of(desired))
     url = desired.server.url
     name = _name_of(desired.server, url)
     approve(desired, surroundings.trust, Request(paths=None, environ=surroundings.environ, url=url, name=name))
@@ -92,11 +110,12 @@ def load(paths: Sequence[str], surroundings: Surroundings, options: LoadOptions)
         SecretError: For every reference that cannot be resolved.
     """
     from reconciler.plan.builder import in_scope
-    from reconciler.spec.approval import approve
+    from reconciler.spec.approval import approve, files_of
     from reconciler.spec.desired import read_desired
     from reconciler.spec.secrets import resolve_accounts, without_secrets
 
     desired = read_desired(paths)
+    options.keep_apart(files_of(desired))
     approve(desired, surroundings.trust, _request(paths, desired.server, surroundings, options))
     if options.no_secrets:
         _remember(desired.accounts, surroundings.redactor)
@@ -113,11 +132,7 @@ def load(paths: Sequence[str], surroundings: Surroundings, options: LoadOptions)
 def _request(paths: Sequence[str], spec: ServerSpec, surroundings: Surroundings, options: LoadOptions) -> Request:
     from reconciler.spec.approval import Request
 
-    url = None
-    if surroundings.trust:
-        from reconciler.credentials import meant_url
-
-        url = meant_url(options.url, surroundings.environ, spec.url)
+    url = server_url(spec, options.url, surroundings) if surroundings.trust else None
     return Request(
         paths=paths,
         environ=surroundings.environ,
@@ -125,6 +140,17 @@ def _request(paths: Sequence[str], spec: ServerSpec, surroundings: Surroundings,
         name=_name_of(spec, url),
         to_email=options.to_email,
     )
+
+
+def server_url(spec: ServerSpec, flag: str | None, surroundings: Surroundings) -> str:
+    """The server that is meant: the flag wins over the environment, which wins over the YAML.
+
+    Raises:
+        ApiError: None is named, or what is named is no URL.
+    """
+    from reconciler.credentials import meant_url
+
+    return meant_url(flag, surroundings.environ, spec.url)
 
 
 def _name_of(spec: ServerSpec, url: str | None) -> str:

@@ -7,6 +7,7 @@ import sys
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -25,7 +26,7 @@ from reconciler.commands.options import (
     plan_options,
     server_options,
 )
-from reconciler.commands.outputs import keep_apart
+from reconciler.commands.outputs import files_of, keep_apart
 from reconciler.commands.progress import progress
 from reconciler.errors import ExitCode, GuardError, PlanError, Problem, ReconcilerError
 from reconciler.model.outcome import Report
@@ -70,11 +71,14 @@ def apply(
 
     PATH is a YAML file, or a folder of them; several make one set.
     """
-    keep_apart(invocation, (*paths, running.plan_file, running.journal))
+    inputs = (*paths, running.plan_file, *files_of(server, planning.trust))
+    keep_apart(invocation, inputs, journal=running.journal)
     reviewed = saved_plan.read(running.plan_file) if running.plan_file else None
-    surroundings = wiring.Surroundings(invocation.redactor, voice=invocation.voice(), trust=planning.trust)
-    options = planning.options(running.test_when, running.to_email)
-    desired = wiring.load(paths, surroundings, planning.loading(server, running.to_email))
+    trust = wiring.trust_in(planning.trust)
+    surroundings = wiring.Surroundings(invocation.redactor, voice=invocation.voice(), trust=trust)
+    options = planning.options(trust, running.test_when, running.to_email)
+    apart = partial(keep_apart, invocation, journal=running.journal)
+    desired = wiring.load(paths, surroundings, replace(planning.loading(server, running.to_email), keep_apart=apart))
     named, connection = wiring.connect(
         desired.server,
         server,

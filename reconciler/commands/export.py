@@ -10,6 +10,7 @@ import click
 from reconciler import wiring
 from reconciler.commands.invocation import file_exists
 from reconciler.commands.options import only_option, output_options, server_options
+from reconciler.commands.outputs import files_of, keep_apart
 from reconciler.errors import ExitCode
 from reconciler.model.desired import Globs, ServerSpec
 from reconciler.report.formats import Format
@@ -35,6 +36,7 @@ def export(invocation: Invocation, *, only: tuple[str, ...], force: bool, server
     from reconciler.plan.notices import nothing_meant
     from reconciler.spec.writer import to_yaml
 
+    keep_apart(invocation, files_of(server))
     invocation.overwrite = force
     if not force and invocation.output and Path(invocation.output).is_file():
         raise file_exists(invocation.output)  # before the server is asked

@@ -168,13 +168,13 @@ class PlanFlags:
     allow_empty: bool
     allow_commands: bool
     rotate_passwords: bool
-    trust: Trust | None
+    trust: str | None
 
     def loading(self, server: ServerFlags, to_email: str | None = None) -> LoadOptions:
         """What of them is about the YAML."""
         return LoadOptions(only=Globs(self.only), allow_commands=self.allow_commands, url=server.url, to_email=to_email)
 
-    def options(self, test: str | None = None, to_email: str | None = None) -> PlanOptions:
+    def options(self, trust: Trust | None = None, test: str | None = None, to_email: str | None = None) -> PlanOptions:
         """The same, as the planner takes it."""
         from reconciler.plan.builder import PlanOptions
 
@@ -185,7 +185,7 @@ class PlanFlags:
             only=Globs(self.only),
             rotate_passwords=self.rotate_passwords,
             test=TestSettings(TestWhen(test) if test else None, to_email),
-            trust=self.trust,
+            trust=trust,
         )
 
 
@@ -195,7 +195,7 @@ only_option = click.option(
 allow_commands_option = click.option("--allow-commands", is_flag=True, help="Run the commands of {command: …} secrets.")
 
 
-def _read_trust(context: click.Context, _parameter: click.Parameter, name: str | None) -> Trust | None:
+def _trust_file(context: click.Context, _parameter: click.Parameter, name: str | None) -> str | None:
     if context.resilient_parsing:
         return None
     if name is None:
@@ -205,15 +205,13 @@ def _read_trust(context: click.Context, _parameter: click.Parameter, name: str |
     if not name:
         # Whoever sets it wants it: a secret that is missing in CI must not switch trust off.
         raise click.UsageError("--trust, or RECONCILER_TRUST, is empty. Name a trust file, or leave it out.")
-    from reconciler.spec.trust import read_trust
-
-    return read_trust(name)
+    return name
 
 
 trust_option = click.option(
     "--trust",
     type=FILE_NAME,
-    callback=_read_trust,
+    callback=_trust_file,
     metavar="FILE",
     help="What the YAML may use, and where secrets may go; or RECONCILER_TRUST.",
 )

@@ -11,38 +11,68 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from reconciler.commands.invocation import Invocation
+    from reconciler.credentials import ServerFlags
 
 
-def keep_apart(invocation: Invocation, read: Iterable[str | None], save: str | None = None) -> None:
-    """Refuses a command line that would lose a file to ``--output`` or ``--save``.
+def keep_apart(
+    invocation: Invocation, read: Iterable[str | None], *, save: str | None = None, journal: str | None = None
+) -> None:
+    """Refuses a command line that would lose a file to what is written.
 
     Args:
         invocation: Knows the file for the document. Where it is refused, the document that tells of it goes elsewhere.
         read: Files, and folders of YAML files.
         save: The file for the plan.
+        journal: The file for the journal.
 
     Raises:
         click.UsageError: One that is written is read as well, or written twice.
     """
-    complaint = _complaint([name for name in read if name], {"--output": invocation.output, "--save": save})
+    written = {"--output": invocation.output, "--save": save, "--journal": journal}
+    complaint = _complaint([name for name in read if name], written)
     if complaint:
         invocation.output = None
         raise click.UsageError(complaint)
 
 
+def files_of(server: ServerFlags, trust: str | None = None) -> list[str | None]:
+    """The files that the server's options, their variables, and ``--trust`` name."""
+    variables = ("RECONCILER_TRUST", "RECONCILER_CA_FILE", "RECONCILER_CLIENT_CERT")
+    named = [server.token_file, server.refresh_token_file, server.ca_file, server.client_cert]
+    return [*named, *map(os.environ.get, variables), trust]
+
+
 def _complaint(read: Sequence[str], written: Mapping[str, str | None]) -> str | None:
-    inputs = [os.path.realpath(name) for name in read]
-    outputs: dict[str, str] = {}
+    inputs = [_Name(name) for name in read]
+    outputs: dict[str, _Name] = {}
     for option, name in written.items():
         if not name or (os.path.exists(name) and not os.path.isfile(name)):  # noqa: PTH110, PTH113 - a device takes all
             continue
-        real = os.path.realpath(name)
-        if any(real == one or _is_manifest_within(real, one) for one in inputs):
+        found = _Name(name)
+        if any(found.is_same(one) or _is_manifest_within(found.real, one.real) for one in inputs):
             return f"{option} names a file that is read: {name}. Name another one."
-        if real in outputs:
-            return f"{outputs[real]} and {option} name the same file: {name}. Name two."
-        outputs[real] = option
+        for other, earlier in outputs.items():
+            if found.is_same(earlier):
+                return f"{other} and {option} name the same file: {name}. Name two."
+        outputs[option] = found
     return None
+
+
+class _Name:
+    """A name of a file, which may have others: links, and names that share its content."""
+
+    def __init__(self, name: str) -> None:
+        self.real = os.path.realpath(name)
+        try:
+            status = os.stat(self.real)  # noqa: PTH116 - names stay as the user wrote them
+        except OSError:
+            self._identity = None
+        else:
+            self._identity = (status.st_dev, status.st_ino)
+
+    def is_same(self, other: _Name) -> bool:
+        """Whether both name one file."""
+        return self.real == other.real or (self._identity is not None and self._identity == other._identity)
 
 
 def _is_manifest_within(name: str, folder: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -16,7 +17,7 @@ from reconciler.commands.options import (
     plan_options,
     server_options,
 )
-from reconciler.commands.outputs import keep_apart
+from reconciler.commands.outputs import files_of, keep_apart
 from reconciler.commands.types import OUTPUT_FILE
 from reconciler.errors import ExitCode
 from reconciler.report.formats import PLAN_FORMATS, Format
@@ -56,10 +57,13 @@ def plan(  # noqa: PLR0913 - one for each option of the command line
 
     PATH is a YAML file, or a folder of them; several make one set.
     """
-    keep_apart(invocation, paths, save)
-    surroundings = wiring.Surroundings(invocation.redactor, voice=invocation.voice(), trust=planning.trust)
-    options = replace(planning.options(), no_secrets=no_secrets)
-    desired = wiring.load(paths, surroundings, replace(planning.loading(server), no_secrets=no_secrets))
+    keep_apart(invocation, (*paths, *files_of(server, planning.trust)), save=save)
+    trust = wiring.trust_in(planning.trust)
+    surroundings = wiring.Surroundings(invocation.redactor, voice=invocation.voice(), trust=trust)
+    options = replace(planning.options(trust), no_secrets=no_secrets)
+    apart = partial(keep_apart, invocation, save=save)
+    loading = replace(planning.loading(server), no_secrets=no_secrets, keep_apart=apart)
+    desired = wiring.load(paths, surroundings, loading)
     named, connection = wiring.connect(desired.server, server, surroundings, allow_commands=planning.allow_commands)
     with wiring.reading(connection) as reader:
         found = wiring.plan(desired, reader, named, options)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -20,7 +21,7 @@ from reconciler.commands.options import (
     to_email_option,
     trust_option,
 )
-from reconciler.commands.outputs import keep_apart
+from reconciler.commands.outputs import files_of, keep_apart
 from reconciler.errors import ExitCode
 from reconciler.model.desired import Globs
 from reconciler.model.outcome import Report
@@ -29,7 +30,6 @@ from reconciler.report.formats import RESULT_FORMATS
 if TYPE_CHECKING:
     from reconciler.commands.invocation import Invocation
     from reconciler.credentials import ServerFlags
-    from reconciler.model.trust import Trust
 
 
 @click.command(
@@ -54,7 +54,7 @@ def test(  # noqa: PLR0913 - one for each option of the command line
     to_email: str | None,
     only: tuple[str, ...],
     allow_commands: bool,
-    trust: Trust | None,
+    trust: str | None,
     parallelism: int,
     server: ServerFlags,
 ) -> ExitCode:
@@ -66,9 +66,16 @@ def test(  # noqa: PLR0913 - one for each option of the command line
     from reconciler.commands.crash import CrashLogs
     from reconciler.plan.trials import trials_of
 
-    keep_apart(invocation, paths)
-    surroundings = wiring.Surroundings(invocation.redactor, voice=invocation.voice(), trust=trust)
-    loading = wiring.LoadOptions(only=Globs(only), allow_commands=allow_commands, url=server.url, to_email=to_email)
+    keep_apart(invocation, (*paths, *files_of(server, trust)))
+    trusted = wiring.trust_in(trust)
+    surroundings = wiring.Surroundings(invocation.redactor, voice=invocation.voice(), trust=trusted)
+    loading = wiring.LoadOptions(
+        only=Globs(only),
+        allow_commands=allow_commands,
+        url=server.url,
+        to_email=to_email,
+        keep_apart=partial(keep_apart, invocation),
+    )
     desired = wiring.load(paths, surroundings, loading)
     named, connection = wiring.connect(
         desired.server, server, surroundings, allow_commands=allow_commands, parallelism=parallelism
@@ -76,7 +83,7 @@ def test(  # noqa: PLR0913 - one for each option of the command line
     invocation.server = named
     started_at = datetime.now(UTC)
     with wiring.writing(connection) as writer:
-        trials = trials_of(desired, writer.list_accounts(), loading.only, to_email=to_email, trust=trust)
+        trials = trials_of(desired, writer.list_accounts(), loading.only, to_email=to_email, trust=trusted)
         with interruptible(surroundings.stop, invocation) as interruption:
             invocation.acted = True
             outcomes = attempt_all(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -15,7 +16,6 @@ from reconciler.report.formats import VALIDATION_FORMATS
 
 if TYPE_CHECKING:
     from reconciler.commands.invocation import Invocation
-    from reconciler.model.trust import Trust
 
 
 @click.command(
@@ -28,11 +28,12 @@ Examples:
 @trust_option
 @output_options(VALIDATION_FORMATS, "validation")
 @click.pass_obj
-def validate(invocation: Invocation, *, paths: tuple[str, ...], trust: Trust | None) -> ExitCode:
+def validate(invocation: Invocation, *, paths: tuple[str, ...], trust: str | None) -> ExitCode:
     """Check the YAML. Needs no server and no secret.
 
     PATH is a YAML file, or a folder of them; several make one set.
     """
-    keep_apart(invocation, paths)
-    show_validation(invocation, wiring.check(paths, wiring.Surroundings(invocation.redactor, trust=trust)))
+    keep_apart(invocation, (*paths, trust))
+    surroundings = wiring.Surroundings(invocation.redactor, trust=wiring.trust_in(trust))
+    show_validation(invocation, wiring.check(paths, surroundings, partial(keep_apart, invocation)))
     return ExitCode.OK

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from reconciler.errors import Problem
 from reconciler.model.account import DESTINATION
 from reconciler.model.secret import UNKNOWN
 from reconciler.model.trust import smtp_servers_of
+
+_STRENGTH: Final = {"plain": 0, "login": 0, "cram-md5": 1}
+_OTHER: Final = 2
+"""Of a mechanism that this program does not know: whatever takes its place may be weaker."""
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,7 +50,7 @@ def password_problems(
         )
     if current is None or declared:
         return found
-    moved = [change.field for change in changes if change.field in DESTINATION]
+    moved = [change.field for change in changes if change.field in DESTINATION or _weakens(change)]
     if moved and password:
         found.append(
             problem_at(
@@ -67,6 +71,17 @@ def password_problems(
             )
         )
     return found
+
+
+def _weakens(change: FieldChange) -> bool:
+    """Whether a login that keeps the password to itself becomes one that sends it, or may send it.
+
+    Only a mechanism that the server shows can be compared: one that is not set never promised anything.
+    """
+    if change.field != "smtp_auth_mechanism":
+        return False
+    strength = [_STRENGTH.get(str(value or "plain").lower(), _OTHER) for value in (change.before, change.after)]
+    return strength[1] < strength[0]
 
 
 def destination_problems(desired: DesiredAccount, after: Fields, trust: Trust) -> list[Problem]:

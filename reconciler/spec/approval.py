@@ -94,6 +94,14 @@ def references_of(desired: Desired) -> Iterator[tuple[SecretReference, DesiredAc
             yield password, account
 
 
+def files_of(desired: Desired) -> frozenset[str]:
+    """The files that the YAML names beside itself: those with secrets, the private CA, the client certificate."""
+    named = {path_of(reference) for reference, _ in references_of(desired) if reference.kind == "file"}
+    certificate = desired.server.client_cert
+    others = [desired.server.ca_file, *((certificate.cert, certificate.key) if certificate else ())]
+    return frozenset({*named, *filter(None, others)})
+
+
 def _parts(credentials: Credentials | None) -> tuple[object, ...]:
     if credentials is None:
         return ()
@@ -125,7 +133,7 @@ class _Judge:
         folders = [_SECRETS, credentials] if os.path.isabs(credentials) else [_SECRETS]  # noqa: PTH117 - as path_of
         self._secrets = [os.path.realpath(folder) for folder in folders]
         patterns = trust.files(request.url, request.name) if trust else ()
-        self._patterns = [_Pattern.of(pattern) for pattern in patterns]
+        self._patterns = [_Pattern.of(pattern, self._near) for pattern in patterns]
 
     def refusal(self, reference: SecretReference, *, used: bool) -> tuple[str, str] | None:
         """The reason and what to do; ``None`` if the reference may be used. One that is not used need not be listed."""
@@ -168,13 +176,13 @@ class _Pattern(NamedTuple):
     folder: str
 
     @classmethod
-    def of(cls, pattern: str) -> _Pattern:
+    def of(cls, pattern: str, near: Locations | None) -> _Pattern:
         found = _WILDCARD.search(pattern)
         if found is None:
-            real = os.path.realpath(pattern)
-            return cls(escaped_pattern(real), os.path.dirname(real))  # noqa: PTH120
+            real = _followed(pattern, near)
+            return cls(escaped_pattern(real), os.path.dirname(real))  # noqa: PTH120 - as path_of
         fixed, _, rest = pattern[: found.start()].rpartition("/")
-        real = os.path.realpath(fixed or "/")
+        real = _followed(fixed or "/", near)
         return cls(f"{escaped_pattern(real.rstrip('/'))}/{rest}{pattern[found.start() :]}", real)
 
     def lists(self, path: str, real: str) -> bool:
@@ -187,6 +195,12 @@ class _Pattern(NamedTuple):
         parent, name = os.path.split(path)
         beside = os.path.join(os.path.realpath(parent), name)  # noqa: PTH118
         return is_below(real, self.folder) and path_matches(self.pattern, beside)
+
+
+def _followed(path: str, near: Locations | None) -> str:
+    """A listed path with its links followed, but not out of the folders that a pull request may change."""
+    real = os.path.realpath(path)
+    return path if near and near.hold(path) and not near.hold(real) else real
 
 
 def _destinations(desired: Desired, trust: Trust, request: Request) -> Iterator[_Refusal]:

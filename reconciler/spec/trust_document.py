@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _VARIABLE: Final = re.compile(r"[A-Za-z0-9_*?]+")
 _HOST: Final = re.compile(r"[A-Za-z0-9_.:*?-]+")
-_DOLLAR: Final = re.compile(r"\$(?!\{name\})")
+_DOLLAR: Final = re.compile(r"\$\{(?!name\})")
 
 
 def _url(text: str) -> str:

@@ -1,0 +1,41 @@
+"""``reconciler trust``: prints a trust file that allows what the manifests use now."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+import click
+
+from reconciler import wiring
+from reconciler.commands.options import output_options, paths_argument
+from reconciler.commands.outputs import keep_apart
+from reconciler.errors import ExitCode
+from reconciler.report.formats import Format
+
+if TYPE_CHECKING:
+    from reconciler.commands.invocation import Invocation
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  reconciler trust accounts.yaml -o /etc/reconciler/trust.yaml
+  reconciler plan accounts.yaml --trust /etc/reconciler/trust.yaml"""
+)
+@paths_argument
+@click.option("--url", metavar="URL", help="The server; wins over RECONCILER_URL and the YAML.")
+@output_options([Format.TEXT])
+@click.pass_obj
+def trust(invocation: Invocation, *, paths: tuple[str, ...], url: str | None) -> ExitCode:
+    """Print a trust file that allows exactly what the YAML uses now.
+
+    Read it, then keep it where a pull request cannot change it.
+    """
+    from reconciler.spec.trust_writer import trust_yaml
+
+    keep_apart(invocation, paths)
+    surroundings = wiring.Surroundings(invocation.redactor)
+    desired = wiring.check(paths, surroundings, partial(keep_apart, invocation))
+    invocation.emit(trust_yaml(desired, wiring.server_url(desired.server, url, surroundings)))
+    return ExitCode.OK
