@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 
+from reconciler.errors import PlanError
 from reconciler.model.account import Account
 from reconciler.model.change import Action, Change
-from reconciler.model.desired import DesiredAccount
+from reconciler.model.desired import DeleteLimit, Desired, DesiredAccount, Globs
 from reconciler.model.secret import UNKNOWN, Secret
+from reconciler.model.trust import Limits, Trust
 from reconciler.plan.checks import taken_addresses
+from reconciler.plan.trials import trials_of
 from tests.fake_server import account
 from tests.plan.declarations import ORIGIN, declare, plan_of
 
@@ -16,6 +20,7 @@ if TYPE_CHECKING:
     from reconciler.model.account import Fields
 
 KNOWN = account("a@x", 1, has_auth=True, password=Secret("p"), smtp_server="mx.x", smtp_port=25, smtp_crypt="none")
+CRAM = KNOWN.overlaid({"smtp_auth_mechanism": "cram-md5"})
 HIDDEN = KNOWN.overlaid({"password": UNKNOWN})
 UNUSED = KNOWN.overlaid({"password": UNKNOWN, "has_auth": False})
 OPEN = account("a@x", 1, smtp_server="mx.x")
@@ -36,6 +41,26 @@ NEW = Secret("new")
         (KNOWN, {"smtp_server": "MX.X"}, []),
         (KNOWN, {"name": "N"}, []),
         (OPEN, {"smtp_server": "other.x"}, []),
+        # Nor may it be sent in a weaker way than its owner chose.
+        (CRAM, {"smtp_auth_mechanism": "plain"}, ["secret_destination"]),
+        (CRAM, {"smtp_auth_mechanism": "login"}, ["secret_destination"]),
+        (CRAM, {"smtp_auth_mechanism": None}, ["secret_destination"]),
+        (CRAM, {"smtp_auth_mechanism": "plain", "password": NEW}, []),
+        (CRAM, {"smtp_auth_mechanism": "cram-md5", "name": "N"}, []),
+        (
+            CRAM.overlaid({"password": UNKNOWN}),
+            {"smtp_auth_mechanism": "plain", "has_auth": False},
+            ["secret_destination"],
+        ),
+        (
+            CRAM.overlaid({"smtp_auth_mechanism": "scram-sha-256"}),
+            {"smtp_auth_mechanism": "cram-md5"},
+            ["secret_destination"],
+        ),
+        (KNOWN.overlaid({"smtp_auth_mechanism": "plain"}), {"smtp_auth_mechanism": "cram-md5"}, []),
+        (KNOWN.overlaid({"smtp_auth_mechanism": "plain"}), {"smtp_auth_mechanism": "login"}, []),
+        (KNOWN.overlaid({"smtp_auth_mechanism": None}), {"smtp_auth_mechanism": "plain"}, []),
+        (OPEN.overlaid({"smtp_auth_mechanism": "cram-md5"}), {"smtp_auth_mechanism": "plain"}, []),
         # Nobody can send what nobody knows.
         (HIDDEN, {"name": "N"}, ["password_unknown"]),
         (HIDDEN, {"name": "N", "password": NEW}, []),
@@ -73,6 +98,69 @@ def test_the_hint_offers_to_remove_a_password_that_is_not_in_use() -> None:
         "declare `password`, or `password: null` to remove it",
         "declare `password`",
     )
+
+
+TRUST = Trust(smtp_servers=("mx.x", "*.ok.x"), file="t.yaml")
+
+
+@pytest.mark.parametrize(
+    ("held", "fields", "trusted"),
+    [
+        (None, {"smtp_server": "evil.x"}, True),  # no password
+        (None, {"smtp_server": "evil.x", "password": NEW}, False),
+        (None, {"smtp_server": "MX.x.", "password": NEW}, True),
+        (None, {"smtp_server": "a.ok.x", "password": NEW}, True),
+        (None, {"service": "gmail", "password": NEW}, False),
+        (None, {"service": "gmail", "smtp_server": "mx.x", "password": NEW}, False),
+        # What the YAML leaves out is as the server has it.
+        (OPEN.overlaid({"smtp_server": "evil.x"}), {"password": NEW}, False),
+        (OPEN.overlaid({"smtp_server": "evil.x"}), {"name": "N"}, True),
+        (KNOWN.overlaid({"smtp_server": "evil.x"}), {"name": "N"}, False),
+        (KNOWN.overlaid({"smtp_server": "evil.x"}), {}, False),
+        (HIDDEN.overlaid({"smtp_server": "evil.x"}), {}, False),
+        (KNOWN.overlaid({"smtp_server": "evil.x"}), {"password": None, "has_auth": False}, True),
+        (KNOWN, {"name": "N"}, True),
+    ],
+)
+def test_an_account_with_a_password_logs_in_at_a_trusted_server_only(
+    held: Account | None, fields: Fields, trusted: bool
+) -> None:
+    declaration = DesiredAccount(Account({"email": "a@x", "name": "A", "service": "other", **fields}), ORIGIN)
+    current = [held.overlaid({"name": "A"})] if held else []
+    plan = plan_of([declaration], current, trust=TRUST)
+    assert {one.kind for one in plan.errors} == (set() if trusted else {"not_trusted"})
+    assert all((one.file, one.line, one.address) == ("accounts.yaml", 7, "a@x") for one in plan.errors)
+    trials = partial(trials_of, Desired((declaration,)), current, Globs(()), to_email="ops@x", trust=TRUST)
+    if trusted:
+        assert len(trials()) == 1
+    else:
+        with pytest.raises(PlanError):
+            trials()
+
+
+@pytest.mark.parametrize(
+    ("limit", "flag", "kinds"),
+    [
+        (None, None, []),
+        (DeleteLimit(1, percent=False), None, ["guard_max_deletes"]),
+        (DeleteLimit(10, percent=True), None, ["guard_max_deletes"]),
+        (DeleteLimit(0, percent=False), DeleteLimit(5, percent=False), []),
+    ],
+)
+def test_the_limits_hold_besides_the_policy(
+    limit: DeleteLimit | None, flag: DeleteLimit | None, kinds: list[str]
+) -> None:
+    current = [account(f"a{index}@x", index) for index in range(10)]
+    kept = [declare(f"a{index}@x") for index in range(8)]
+    trust = Trust(smtp_servers=("*",), limits=Limits(limit))
+    plan = plan_of(kept, current, trust=trust, max_deletes=flag)
+    assert [one.kind for one in plan.refusals] == kinds
+
+
+def test_what_the_limits_protect_is_not_deleted() -> None:
+    trust = Trust(smtp_servers=("*",), limits=Limits(None, Globs(("certs@*",))))
+    plan = plan_of([declare("a@x")], [account("a@x", 1), account("CERTS@x", 2)], trust=trust)
+    assert (plan.counts.delete, plan.counts.protected) == (0, 1)
 
 
 def test_no_message_holds_a_password() -> None:
