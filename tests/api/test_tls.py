@@ -1,0 +1,125 @@
+"""Private authorities without modern extensions, and servers that ask for a certificate."""
+
+from __future__ import annotations
+
+import ssl
+import subprocess
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+import trustme
+
+from reconciler.api.origin import tls_context
+from reconciler.errors import ApiError
+from reconciler.model.desired import ClientCertificate
+from tests.http_server import ScriptedServer, json_reply
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.api.conftest import Open
+
+HTTPS = httpx.URL("https://fw.example.com")
+
+
+def openssl(folder: Path, *arguments: str) -> None:
+    subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
+
+
+@pytest.fixture
+def bare(tmp_path: Path) -> ssl.SSLContext:
+    """A server whose authority, and whose certificate, have no key identifiers, as many private ones."""
+    (tmp_path / "plain.cnf").write_text(
+        "[req]\ndistinguished_name=dn\n[dn]\n[ca]\nbasicConstraints=critical,CA:TRUE\n"
+        "[leaf]\nsubjectAltName=IP:127.0.0.1\nsubjectKeyIdentifier=none\nauthorityKeyIdentifier=none\n"
+    )
+    new = ("-newkey", "rsa:2048", "-nodes", "-config", "plain.cnf")
+    openssl(
+        tmp_path, "req", "-x509", *new, "-extensions", "ca", "-subj", "/CN=Old CA", "-keyout", "k", "-out", "ca.pem"
+    )
+    openssl(tmp_path, "req", *new, "-subj", "/CN=127.0.0.1", "-keyout", "leaf.key", "-out", "leaf.csr")
+    signing = ("-CA", "ca.pem", "-CAkey", "k", "-CAcreateserial", "-extfile", "plain.cnf", "-extensions", "leaf")
+    openssl(tmp_path, "x509", "-req", "-in", "leaf.csr", *signing, "-out", "leaf.pem")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "leaf.pem", tmp_path / "leaf.key")
+    return context
+
+
+def test_an_authority_without_key_identifiers_is_accepted_as_on_every_python(
+    writer: Open, bare: ssl.SSLContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = ssl.create_default_context
+
+    def strict(*arguments: object, **more: object) -> ssl.SSLContext:
+        """As Python 3.13 makes it."""
+        context = made(*arguments, **more)  # type: ignore[arg-type]
+        context.verify_flags |= ssl.VERIFY_X509_STRICT
+        return context
+
+    monkeypatch.setattr(ssl, "create_default_context", strict)
+    with ScriptedServer(json_reply([]), tls=bare) as server:
+        assert writer(server.url, ca_file=str(tmp_path / "ca.pem")).list_accounts() == ()
+    for ca_file in (str(tmp_path / "ca.pem"), None):
+        context = tls_context(HTTPS, ca_file)
+        assert not context.verify_flags & ssl.VERIFY_X509_STRICT
+        assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
+
+
+@pytest.fixture
+def asking(tmp_path: Path) -> ssl.SSLContext:
+    """A server that takes nobody without a certificate of its authority."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    client = authority.issue_cert("reconciler@example.com")
+    client.private_key_and_cert_chain_pem.write_to_path(tmp_path / "both.pem")
+    client.private_key_pem.write_to_path(tmp_path / "fw.key")
+    client.cert_chain_pems[0].write_to_path(tmp_path / "fw.pem")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    authority.configure_trust(context)
+    context.verify_mode = ssl.CERT_REQUIRED
+    return context
+
+
+@pytest.mark.parametrize("names", [("both.pem",), ("fw.pem", "fw.key")])
+def test_a_server_that_asks_for_a_certificate_gets_it(
+    writer: Open, asking: ssl.SSLContext, tmp_path: Path, names: tuple[str, ...]
+) -> None:
+    certificate = ClientCertificate(*(str(tmp_path / name) for name in names))
+    with ScriptedServer(json_reply([]), tls=asking) as server:
+        accounts = writer(server.url, ca_file=str(tmp_path / "ca.pem"), client_certificate=certificate)
+        assert accounts.list_accounts() == ()
+
+
+def test_a_server_that_asks_for_a_certificate_takes_nobody_without(
+    writer: Open, asking: ssl.SSLContext, tmp_path: Path
+) -> None:
+    with ScriptedServer(json_reply([]), tls=asking) as server:
+        with pytest.raises(ApiError):
+            writer(server.url, ca_file=str(tmp_path / "ca.pem")).list_accounts()
+        assert server.requests == []
+
+
+@pytest.mark.usefixtures("asking")
+def test_a_client_certificate_that_cannot_be_used_is_named(tmp_path: Path) -> None:
+    other = trustme.CA().issue_cert("other@example.com")
+    other.private_key_pem.write_to_path(tmp_path / "other.key")
+    openssl(tmp_path, "pkey", "-in", "fw.key", "-aes128", "-passout", "pass:hunter2", "-out", "encrypted.key")
+    (tmp_path / "text").write_text("no certificate")
+    cases = {
+        ("fw.pem", "encrypted.key"): "its key is encrypted",
+        ("fw.pem", "other.key"): "its key is another one's",
+        ("fw.pem", None): "it lacks a certificate or a key in PEM form",
+        ("text", None): "it lacks a certificate or a key in PEM form",
+        ("nowhere", None): "No such file or directory",
+        ("fw.pem", "nowhere"): "No such file or directory",
+    }
+    for (cert, key), reason in cases.items():
+        certificate = ClientCertificate(str(tmp_path / cert), str(tmp_path / key) if key else None)
+        with pytest.raises(ApiError) as caught:
+            tls_context(HTTPS, None, certificate)
+        (problem,) = caught.value.problems
+        assert problem.kind == "client_cert"
+        assert problem.message.endswith(f" cannot be used: {reason}"), (cert, key)
+        assert "hunter2" not in str(problem)

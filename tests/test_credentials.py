@@ -1,0 +1,252 @@
+"""A credential is sent only to the server that it was given for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import pytest
+
+from reconciler.credentials import Access, ServerFlags, Sources, access_to_server
+from reconciler.errors import ApiError, Problem
+from reconciler.model.desired import ClientCertificate, Credentials, Login, RefreshToken, ServerSpec
+from reconciler.model.secret import Secret
+from reconciler.token_file import Voice
+from tests.cli.conftest import User
+from tests.http_server import ScriptedServer, json_reply
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+OURS, OTHER = "https://fw.example.com", "https://other.example.com"
+TOKEN = {"RECONCILER_TOKEN": "env-token"}
+AUTH = RefreshToken(Secret("yaml-key"))
+APPROVE = (
+    f"set RECONCILER_URL={OURS} (or --url), give this server a `server.auth` of its own in the YAML,"
+    " or list the URL in a trust file (--trust)"
+)
+
+
+@dataclass
+class Case:
+    """What names the server and holds the credentials."""
+
+    config: ServerSpec = field(default_factory=ServerSpec)
+    flags: ServerFlags = field(default_factory=ServerFlags)
+    environ: Mapping[str, str] = field(default_factory=dict)
+    listed: tuple[str, ...] | None = None
+    warnings: list[Problem] = field(default_factory=list)
+    resolved: list[Credentials] = field(default_factory=list)
+
+    def access(self) -> Access:
+        def resolve(credentials: Credentials) -> Credentials:
+            self.resolved.append(credentials)
+            return credentials
+
+        listed = self.listed
+        return access_to_server(
+            Sources(
+                config=self.config,
+                flags=self.flags,
+                environ=self.environ,
+                resolve=resolve,
+                lists_url=None if listed is None else lambda url: url in listed,
+                voice=Voice(warn=self.warnings.append),
+            )
+        )
+
+    def refusal(self) -> Problem:
+        with pytest.raises(ApiError) as caught:
+            self.access()
+        (problem,) = caught.value.problems
+        assert self.resolved == []
+        return problem
+
+
+def used(case: Case) -> str:
+    credentials = case.access().credentials
+    token = credentials.password if isinstance(credentials, Login) else credentials.token
+    assert isinstance(token, Secret)
+    return token.reveal()
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {"RECONCILER_TOKEN": "t"},
+        {"RECONCILER_REFRESH_TOKEN": "t"},
+        {"RECONCILER_USERNAME": "u", "RECONCILER_PASSWORD": "p"},
+    ],
+)
+@pytest.mark.parametrize("listed", [None, (), (OTHER,)])
+def test_credentials_of_the_environment_do_not_go_where_only_the_yaml_leads(
+    environ: dict[str, str], listed: tuple[str, ...] | None
+) -> None:
+    problem = Case(ServerSpec(url=OURS), environ=environ, listed=listed).refusal()
+    what = " and ".join(environ)
+    message = f"{what} may not be sent to {OURS}: only the YAML names this server"
+    assert problem == Problem(kind="url_not_approved", message=message, hint=APPROVE)
+
+
+@pytest.mark.parametrize(
+    ("flags", "environ", "listed"),
+    [
+        (ServerFlags(url=OURS), {}, None),
+        (ServerFlags(url="HTTPS://FW.example.com:443/"), {}, None),
+        (ServerFlags(), {"RECONCILER_URL": OURS}, None),
+        (ServerFlags(), {}, (OURS,)),
+    ],
+)
+@pytest.mark.parametrize("auth", [None, AUTH])
+def test_credentials_of_the_environment_go_to_a_url_from_there_or_one_that_is_trusted(
+    flags: ServerFlags, environ: dict[str, str], listed: tuple[str, ...] | None, auth: Credentials | None
+) -> None:
+    case = Case(ServerSpec(url=OURS, auth=auth), flags, {**TOKEN, **environ}, listed)
+    assert (used(case), case.resolved, case.access().server.url) == ("env-token", [], OURS)
+
+
+def test_the_yaml_s_own_credentials_are_used_where_the_others_may_not_go() -> None:
+    assert used(Case(ServerSpec(url=OURS, auth=AUTH), environ=TOKEN)) == "yaml-key"
+
+
+@pytest.mark.parametrize("source", ["flag", "environment"])
+def test_credentials_of_the_yaml_do_not_go_to_a_url_from_elsewhere(source: str) -> None:
+    flags = ServerFlags(url=OTHER) if source == "flag" else ServerFlags()
+    environ = {"RECONCILER_URL": OTHER} if source == "environment" else {}
+    problem = Case(ServerSpec(url=OURS, auth=AUTH), flags, environ).refusal()
+    message = f"no credentials for {OTHER}: the YAML's `auth` is for {OURS}, and is not sent anywhere else"
+    assert (problem.kind, problem.message) == ("no_credentials", message)
+
+
+def test_credentials_of_the_yaml_go_to_their_url_whoever_names_it_as_well() -> None:
+    assert used(Case(ServerSpec(url=OURS, auth=AUTH), environ={"RECONCILER_URL": f"{OURS}/"})) == "yaml-key"
+
+
+@pytest.mark.parametrize("option", ["token_file", "refresh_token_file"])
+@pytest.mark.parametrize("auth", [None, AUTH])
+def test_a_file_that_was_named_and_may_not_be_used_is_an_error_and_not_read(
+    option: str, auth: Credentials | None
+) -> None:
+    flags = ServerFlags(**{option: "/nowhere"})  # type: ignore[arg-type]
+    problem = Case(ServerSpec(url=OURS, auth=auth), flags).refusal()
+    what = f"--{option.replace('_', '-')}"
+    assert problem.message == f"{what} may not be sent to {OURS}: only the YAML names this server"
+
+
+def test_an_empty_url_is_not_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "key").write_text("k")
+    flags = ServerFlags(url="", token_file=str(tmp_path / "key"))
+    assert Case(ServerSpec(url=OURS), flags).refusal().kind == "no_server"
+
+
+def test_flags_win_over_the_environment_and_that_over_the_yaml(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("flag-token\n")
+    config, environ = ServerSpec(url=OURS, auth=AUTH), {"RECONCILER_URL": OURS, **TOKEN}
+    assert used(Case(config, ServerFlags(token_file=str(tmp_path / "token")), environ)) == "flag-token"
+    assert used(Case(config, environ=environ)) == "env-token"
+    assert Case(config, ServerFlags(url=OTHER), environ).access().server.url == OTHER
+
+
+@pytest.mark.parametrize(
+    ("flags", "environ", "config"),
+    [
+        (ServerFlags(url=OTHER), TOKEN, ServerSpec(url=OURS, name="matriz")),
+        (ServerFlags(), {"RECONCILER_URL": OTHER, **TOKEN}, ServerSpec(url=OURS, name="matriz")),
+        (ServerFlags(url=OTHER), TOKEN, ServerSpec(name="matriz")),
+        (ServerFlags(), {}, ServerSpec(url=OURS, name="matriz", auth=AUTH)),
+    ],
+)
+def test_the_yaml_s_name_labels_the_server_wherever_the_url_comes_from(
+    flags: ServerFlags, environ: dict[str, str], config: ServerSpec
+) -> None:
+    assert Case(config, flags, environ).access().server.name == "matriz"
+
+
+def test_without_a_name_the_host_is_the_label() -> None:
+    assert Case(flags=ServerFlags(url=OTHER), environ=TOKEN).access().server.name == "other.example.com"
+
+
+CERT = ClientCertificate("yaml.pem", "yaml.key")
+OWN = ServerSpec(url=OURS, auth=AUTH, ca_file="yaml-ca.pem", client_cert=CERT)
+OUTSIDE = {"RECONCILER_CA_FILE": "env-ca.pem", "RECONCILER_CLIENT_CERT": "env.pem"}
+NAMED = ServerFlags(ca_file="flag-ca.pem", client_cert="flag.pem")
+
+
+@pytest.mark.parametrize(
+    ("case", "ca_file", "certificate", "warnings"),
+    [
+        (Case(OWN), "yaml-ca.pem", CERT, 0),
+        (Case(OWN, environ=OUTSIDE), "yaml-ca.pem", CERT, 2),
+        (Case(OWN, environ={"RECONCILER_URL": OURS}), "yaml-ca.pem", CERT, 0),
+        (Case(OWN, environ={"RECONCILER_URL": OURS, **OUTSIDE}), "env-ca.pem", ClientCertificate("env.pem"), 0),
+        (Case(OWN, environ={"RECONCILER_URL": OURS, **TOKEN}), None, None, 2),
+        (Case(OWN, environ={"RECONCILER_URL": OTHER, **TOKEN}), None, None, 2),
+        (Case(OWN, environ=TOKEN, listed=(OURS,)), None, None, 2),
+        (Case(OWN, environ={**TOKEN, **OUTSIDE}, listed=(OURS,)), "env-ca.pem", ClientCertificate("env.pem"), 0),
+        (
+            Case(OWN, NAMED, {"RECONCILER_URL": OTHER, **TOKEN, **OUTSIDE}),
+            "flag-ca.pem",
+            ClientCertificate("flag.pem"),
+            0,
+        ),
+    ],
+)
+def test_tls_settings_go_with_the_url_and_credentials_that_they_stand_beside(
+    case: Case, ca_file: str | None, certificate: ClientCertificate | None, warnings: int
+) -> None:
+    access = case.access()
+    assert (access.ca_file, access.client_certificate, len(case.warnings)) == (ca_file, certificate, warnings)
+    assert {problem.kind for problem in case.warnings} <= {"tls_setting_not_used"}
+
+
+@pytest.mark.parametrize(
+    ("flags", "option"), [(ServerFlags(ca_file="x"), "--ca-file"), (ServerFlags(client_cert="x"), "--client-cert")]
+)
+def test_an_option_for_tls_that_does_not_apply_is_an_error(flags: ServerFlags, option: str) -> None:
+    with pytest.raises(ApiError) as caught:
+        Case(OWN, flags).access()
+    (problem,) = caught.value.problems
+    message = f"{option} is for a URL, or credentials, that are not the YAML's; here both are"
+    assert (problem.kind, problem.message) == ("tls_setting_not_used", message)
+
+
+@pytest.fixture
+def user(tmp_path: Path) -> User:
+    return User(tmp_path)
+
+
+def test_a_plan_sends_nothing_to_a_server_that_only_the_yaml_names(user: User) -> None:
+    with ScriptedServer(json_reply([])) as outsider:
+        user.write("a.yaml", f"version: 1\nserver: {{url: '{outsider.url}'}}\naccounts: []\n")
+        user.write("key", "secret-key")
+        for command in (["plan", "a.yaml"], ["apply", "a.yaml", "--auto-approve"], ["test", "a.yaml"]):
+            for environ, more in (
+                (TOKEN, []),
+                ({"RECONCILER_REFRESH_TOKEN": "k"}, []),
+                ({"RECONCILER_USERNAME": "u", "RECONCILER_PASSWORD": "p"}, []),
+                ({}, ["--token-file", "key"]),
+                ({}, ["--refresh-token-file", "key"]),
+            ):
+                done = user.run(*command, *more, environ=environ)
+                assert (done.code, "only the YAML names this server" in done.err) == (1, True), done.err
+        assert outsider.connections == 0
+        done = user.run("plan", "a.yaml", environ={**TOKEN, "RECONCILER_URL": outsider.url})
+        assert (done.code, outsider.lines) == (0, ["GET /api/email/accounts"])
+
+
+def test_a_trust_file_approves_the_url(user: User) -> None:
+    with ScriptedServer(json_reply([])) as server:
+        user.write("a.yaml", f"version: 1\nserver: {{url: '{server.url}'}}\naccounts: []\n")
+        user.write("trust.yaml", f"version: 1\nservers: [{{url: '{server.url}'}}]\n")
+        assert user.run("plan", "a.yaml", "--trust", "trust.yaml", environ=TOKEN).code == 0
+        assert [request.header("Authorization") for request in server.requests] == ["Bearer env-token"]
+        user.write("trust.yaml", "version: 1\nservers: [{url: 'https://*.example.com'}]\n")
+        assert user.run("plan", "a.yaml", "--trust", "trust.yaml", environ=TOKEN).code == 1
+        assert len(server.requests) == 1
+
+
+def test_two_token_files_are_wrong_usage(user: User) -> None:
+    done = user.run("export", "--token-file", "a", "--refresh-token-file", "b")
+    assert done.code == 64
+    assert "--token-file and --refresh-token-file exclude each other. Name one." in done.err
