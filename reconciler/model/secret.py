@@ -81,28 +81,30 @@ UNKNOWN: Final = Unknown.UNKNOWN
 
 _HIDING: Final = (
     r"(?:hidden|hide|mask|masked|redacted|secret|protected|private|confidential|sensitive|encrypted|concealed|obscured"
-    r"|obfuscated|filtered|removed|omitted|censored|suppressed"
+    r"|obfuscated|filtered|removed|omitted|censored|suppressed|undisclosed|unchanged|stored|set"
     r"|ocult[ao]|escondid[ao]|mascarad[ao]|protegid[ao]|secret[ao]|segredo|confidencial|criptografad[ao]|omitid[ao])"
 )
 """What servers write in place of a secret, in English and in the vendor's Portuguese."""
 
 _BESIDE: Final = rf"(?:{_HIDING}|password|passwd|passphrase|pass|value|data|text|is|the|for|senha|valor)"
 
-_MASK: Final = re.compile(
-    rf"""
+_MASK: Final = rf"""
       \S{{0,4}} [*•●·]{{3,}} \S{{0,4}}
     | x{{6,}}
     | [<\[({{«]{{1,3}} [\s_*-]{{0,9}}
       (?:{_BESIDE} [\s_:-]{{1,3}}){{0,3}} {_HIDING} (?:[\s_:-]{{1,3}} {_BESIDE}){{0,3}}
       [\s_*-]{{0,9}} [>\])}}»]{{1,3}}
-    """,
-    re.VERBOSE | re.IGNORECASE,
-)
+    """
+
+
+@cache
+def _mask() -> re.Pattern[str]:
+    return re.compile(_MASK, re.VERBOSE | re.IGNORECASE)  # takes longer than most commands have use for
 
 
 def looks_masked(text: str) -> bool:
     """Whether a value from the server stands in for a secret: dots or stars, only x, or a word such as "<hidden>"."""
-    return _MASK.fullmatch(text.strip()) is not None
+    return _mask().fullmatch(text.strip()) is not None
 
 
 class SecretReference(NamedTuple):

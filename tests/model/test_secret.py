@@ -71,7 +71,17 @@ def test_a_reference_shows_where_to_look() -> None:
             "xXxXxX",
         ),
         *("********\n", " \r\n●●●\t", " xxxxxx ", "\u00a0<hidden>\r\n"),
-        *("<hidden>", "[REDACTED]", "(Secret)", "{masked}", "<<hidden>>", "[ hidden ]", "[PROTECTED]", "«oculto»"),
+        *(
+            "<hidden>",
+            "[REDACTED]",
+            "(Secret)",
+            "{masked}",
+            "(set)",
+            "<<hidden>>",
+            "[ hidden ]",
+            "[PROTECTED]",
+            "«oculto»",
+        ),
         *("(sensitive value)", "<password hidden>", "<senha_oculta>", "[** removed **]"),
     ],
 )
