@@ -62,12 +62,15 @@ def password_problems(
             )
         )
     if changes and loses_password(after, desired.account.fields):
+        hint = "declare `password`" if authenticates else "declare `password`, or `password: null` to remove it"
+        if current.mask is not None:
+            hint += "; if what the server returns is no mask but the password, write `policy.passwords: shown`"
         found.append(
             problem_at(
                 desired,
                 "password_unknown",
                 f"{after.email} has to be written as a whole, but the server hides its password and none is declared",
-                "declare `password`" if authenticates else "declare `password`, or `password: null` to remove it",
+                hint,
             )
         )
     return found

@@ -256,7 +256,10 @@ def test_a_password_that_looks_like_a_mask_is_known_if_it_is_the_declared_one() 
         (),
         ["password_hidden: the server hides 1 declared password: counted as unchanged"],
     )
-    assert undeclared.errors[0].kind == "password_unknown"
+    assert (undeclared.errors[0].kind, undeclared.errors[0].hint) == (
+        "password_unknown",
+        "declare `password`; if what the server returns is no mask but the password, write `policy.passwords: shown`",
+    )
 
 
 def test_rotation_sends_what_is_declared_where_the_password_is_hidden_and_there_alone() -> None:
