@@ -6,6 +6,7 @@ import threading
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
+from reconciler.apply.comparison import same_moment
 from reconciler.errors import ApiError
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class Newcomers:
         self._stop = stop
         self._delays = delays
         self._lock = threading.Lock()
-        self._known = {account.id for account in plan.current}
+        self._known = {account.id: account.created_at for account in plan.current}
         self._strangers: dict[str, list[Account]] | None = None if recheck else {}
 
     def strangers(self, key: str) -> list[Account]:
@@ -48,9 +49,11 @@ class Newcomers:
             if self._strangers is None:
                 strangers = defaultdict(list)
                 for account in self._server.list_accounts():
-                    if account.id not in self._known:
+                    if not self._knows(account):
                         strangers[account.key].append(account)
-                self._known.update(account.id for group in strangers.values() for account in group)
+                self._known.update(
+                    (account.id, account.created_at) for group in strangers.values() for account in group
+                )
                 self._strangers = strangers
             return self._strangers.get(key, [])
 
@@ -61,9 +64,14 @@ class Newcomers:
     def welcome(self, account: Account) -> bool:
         """Notes an account of our own making; returns whether it is one, and not one that was there before."""
         with self._lock:
-            is_new = account.id not in self._known
-            self._known.add(account.id)
+            is_new = not self._knows(account)
+            self._known[account.id] = account.created_at
             return is_new
+
+    def forget(self, account_id: int | None) -> None:
+        """Notes that an account is gone: the server may give its id to the next one."""
+        with self._lock:
+            self._known.pop(account_id, None)
 
     def find(self, key: str) -> list[Account] | None:
         """Looks for a create whose answer was lost; ``None`` where the list was not to be had even once."""
@@ -83,4 +91,8 @@ class Newcomers:
 
     def _unknown(self, accounts: Sequence[Account], key: str) -> list[Account]:
         with self._lock:
-            return [account for account in accounts if account.key == key and account.id not in self._known]
+            return [account for account in accounts if account.key == key and not self._knows(account)]
+
+    def _knows(self, account: Account) -> bool:
+        """Whether the account was there before; one that has the id of another is told by the time of its creation."""
+        return account.id in self._known and same_moment(self._known[account.id], account.created_at)

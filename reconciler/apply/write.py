@@ -84,6 +84,8 @@ class StepWriter:
         result, account = carry_out(cycle, self._server, self._retry)
         if cycle.attempts:
             self._ledger.send(step.change)
+        if change.action is Action.DELETE and result.status is Status.APPLIED:
+            self._newcomers.forget(change.id)
         if account:
             self._ledger.settle(step.change, change, account)
         return result

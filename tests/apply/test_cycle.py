@@ -276,6 +276,25 @@ def test_a_create_is_not_done_by_an_answer_about_another_account(answer: Account
     assert (said([outcome]), outcome.id) == ([f"create a@x: applied ({note})"], 2)
 
 
+def test_a_create_may_get_the_id_of_an_account_that_this_run_has_deleted() -> None:
+    server = FakeServer.holding({"email": "a@x", "name": "N"}, rules=Rules(unique_names=True))
+    plan = planned(server, declare("n@x", name="N"))
+    server._next_id = 1
+    assert applied(plan, server) == ["delete a@x: applied", "create n@x: applied"]
+    assert server.methods() == ["get 1", "delete 1", "create n@x"]
+
+
+@pytest.mark.parametrize("fault", [None, Fault(BAD_GATEWAY, "after")])
+def test_a_create_may_get_the_id_of_an_account_that_somebody_else_has_deleted(fault: Fault | None) -> None:
+    server = FakeServer.holding({"email": "a@x", "name": "a@x"}, rules=TIMES)
+    plan = planned(server, declare("a@x"), declare("n@x", name="N"))
+    server.accounts.clear()
+    server._next_id = 1
+    server.script("create", fault)
+    (outcome,) = applied(plan, server)
+    assert outcome.startswith("create n@x: applied")
+
+
 def test_a_rollback_is_not_sent_again_over_what_somebody_else_wrote() -> None:
     server = FakeServer.holding({"email": "a@x", "name": "A"}, rules=TIMES)
     plan = planned(server, declare("a@x", name="B", test=TestSettings(TestWhen.AFTER, "ops@x")))
