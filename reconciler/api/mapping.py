@@ -51,7 +51,7 @@ class _Case(NamedTuple):
 
 
 _URL_HINT = "Check the URL, and whether this machine can reach the server."
-_TLS_HINT = "For a private CA, name its certificate in ca_file; check also that this port speaks https."
+_TLS_HINT = "For a private CA, name its certificate in ca_file or --ca-file; check also that this port speaks https."
 _UNSENT: Final[tuple[tuple[type[Exception], _Case], ...]] = (
     (ssl.SSLCertVerificationError, _Case("tls", "the server's certificate is not trusted", _TLS_HINT, transient=False)),
     (ssl.SSLEOFError, _Case("tls", "the TLS connection broke off", _TLS_HINT)),

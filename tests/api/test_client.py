@@ -271,7 +271,7 @@ def test_a_certificate_that_is_not_right_is_refused_before_anything_is_sent(
     with ScriptedServer(Reply(), tls=tls_server(authority, "other.example.com" if trusted else "127.0.0.1")) as server:
         accounts = writer(server.url, ca_file=str(tmp_path / "ca.pem"), stop=stop)
         end = failing(lambda: accounts.create_account({"email": "a"}))
-    hint = "For a private CA, name its certificate in ca_file; check also that this port speaks https."
+    hint = "For a private CA, name its certificate in ca_file or --ca-file; check also that this port speaks https."
     assert (end[0], end[1].kind, end[1].hint) == (UnreachableError, "tls", hint)
     assert end[1].message.startswith(f"cannot reach {server.url}: the server's certificate is not trusted (")
     assert (server.requests, stop.waits) == ([], [])
