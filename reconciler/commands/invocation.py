@@ -35,6 +35,7 @@ class Invocation:
         document: What the command's document is; ``None`` for commands without one.
         plain: Leaves out colours.
         output: A file for the document, instead of standard output.
+        output_refused: Whether ``--output`` names a file that is read, so that nothing may be written there.
         overwrite: Whether ``output`` may replace a file.
         verbose: Shows more.
         quiet: Leaves out progress and notes; errors stay.
@@ -48,6 +49,7 @@ class Invocation:
     format: Format = Format.TEXT
     document: DocumentKind | None = None
     output: str | None = None
+    output_refused: bool = False
     overwrite: bool = True
     plain: bool = False
     verbose: bool = False

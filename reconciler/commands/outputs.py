@@ -31,7 +31,7 @@ def keep_apart(
     written = {"--output": invocation.output, "--save": save, "--journal": journal}
     complaint = _complaint([name for name in read if name], written)
     if complaint:
-        invocation.output = None
+        invocation.output, invocation.output_refused = None, True
         raise click.UsageError(complaint)
 
 

@@ -57,6 +57,9 @@ def note_output_options(invocation: Invocation, commands: click.Group, arguments
                 parameter.process_value(context, found.options[parameter.name])
             except click.UsageError:
                 continue
+    if invocation.output_refused:
+        invocation.output = None
+        return
     try:
         keep_apart(invocation, found.words)
     except click.UsageError:
