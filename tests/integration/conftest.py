@@ -131,11 +131,14 @@ class Workbench:
         command += [part for name, at in local.items() for part in ("--local-repository", f"{name}={at}")]
         command += [part for name, value in variables.items() for part in ("--env", f"{name}={value}")]
         secrets = {"GITHUB_TOKEN": TOKEN, **self.secrets}
-        command += [part for name in secrets for part in ("--secret", name)]
+        # Not by the environment: without a container, every step would inherit what it was not given.
+        lines = [f"{name}={json.dumps(value)}\n" for name, value in secrets.items()]
+        (self.folder / "secrets").write_text("".join(lines))
+        command += ["--secret-file", str(self.folder / "secrets")]
         done = subprocess.run(
             command,
             cwd=self.folder / "repository",
-            env={"HOME": str(self.folder), "PATH": variables["PATH"], **secrets},
+            env={"HOME": str(self.folder), "PATH": variables["PATH"]},
             capture_output=True,
             text=True,
             check=False,
@@ -168,7 +171,7 @@ def workbench(tmp_path: Path, forge: Forge, release: Path, sandbox: Sandbox) -> 
     secrets = {
         "RECONCILER_REFRESH_TOKEN": sandbox.refresh_token,
         "CERTS_PASSWORD": "certs-password-canary",
-        "RECONCILER_TRUST": TRUST.format(url=sandbox.url),
+        "RECONCILER_TRUST_FILE": TRUST.format(url=sandbox.url),
     }
     return Workbench(tmp_path, forge, release, secrets)
 

@@ -81,6 +81,24 @@ def test_an_artifact_that_a_fork_stored_is_no_review(workbench: Workbench, sandb
     assert (workbench.forge.artifacts / "reconciler-plan.run").read_text() == "12\n"
 
 
+def test_a_merged_pull_request_sends_no_password_to_an_outsider(workbench: Workbench, sandbox: Sandbox) -> None:
+    workbench.write("accounts/accounts.yaml", ACCOUNTS.replace("smtp.example.com", "smtp.evil.example", 1))
+    ran = apply(workbench, sandbox, "workflow_dispatch")
+    assert not ran.succeeded
+    assert "not_trusted" in ran.log
+    assert "smtp.evil.example" in ran.log
+    assert addresses(sandbox) == []
+
+
+def test_apply_needs_the_trust_file_of_the_environment(workbench: Workbench, sandbox: Sandbox) -> None:
+    drifted(workbench, sandbox)
+    del workbench.secrets["RECONCILER_TRUST_FILE"]
+    ran = apply(workbench, sandbox, "workflow_dispatch")
+    assert not ran.succeeded
+    assert "the environment production has no secret RECONCILER_TRUST_FILE" in ran.log
+    assert addresses(sandbox) == ["alerts@example.com", "gone@example.com"]
+
+
 def test_drift_opens_one_issue_and_closes_it_when_it_is_gone(workbench: Workbench, sandbox: Sandbox) -> None:
     workbench.write("accounts/accounts.yaml", ACCOUNTS)
     drift = example("drift.yml", sandbox)
@@ -94,7 +112,8 @@ def test_drift_opens_one_issue_and_closes_it_when_it_is_gone(workbench: Workbenc
     issues.append({"number": 60, "state": "open", "user": {"type": "User"}, "body": marker, "title": "Forged"})
     issues.append({"number": 61, "state": "open", "user": BOT, "body": marker, "pull_request": {}, "title": "A pull"})
 
-    by_hand(sandbox, "POST", body=on_server("certs@example.com", name="Certificates", hash_auth=True, password="x"))
+    # The password is not compared, so only the name is a change.
+    by_hand(sandbox, "POST", body=on_server("certs@example.com", name="Former", hash_auth=True, password="x"))
     assert workbench.run(drift, "schedule", {}).succeeded
     assert issues[0]["title"] == "Email accounts have drifted: 1 to create, 1 to update, 0 to delete"
 
@@ -105,7 +124,7 @@ def test_drift_opens_one_issue_and_closes_it_when_it_is_gone(workbench: Workbenc
     workbench.write(
         "accounts/accounts.yaml",
         "version: 1\ndefaults: {service: other, smtp_server: smtp.example.com}\n"
-        "accounts: [{email: certs@example.com, name: Certificates}]\n",
+        "accounts: [{email: certs@example.com, name: Former}]\n",
     )
     gone = workbench.run(drift, "schedule", {})
     assert gone.succeeded, gone.log
