@@ -214,6 +214,16 @@ class FakeServer:
         account = self.accounts[account.id] = self._changed(account)
         return account
 
+    def stores_instead(self, method: Method, **fields: Value) -> None:
+        """Lets a write store these values, whatever it was sent, and show them."""
+
+        def bent(answer: Account) -> Account:
+            assert answer.id is not None
+            self.edit(answer.id, **fields)
+            return answer.overlaid(fields)
+
+        self.answers[method] = bent
+
     def edit(self, account_id: int, **fields: Value) -> None:
         """Somebody else changes an account."""
         self.accounts[account_id] = self._changed(self.accounts[account_id].overlaid(fields))

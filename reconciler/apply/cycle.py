@@ -67,10 +67,10 @@ def carry_out(cycle: Cycle, server: AccountReader, retry: Retry) -> tuple[StepRe
 
 
 def _verified(written: Written, server: AccountReader) -> tuple[StepResult, Account | None]:
-    """Compares the answer with what was sent; an answer that lacks some of it is completed by reading again."""
+    """Compares the answer with what was sent; if it lacks some of it, or shows other values, a fresh read decides."""
     answer, note = written.answer, written.note
     missing = lost(written.sent, answer)
-    if answer.id is not None and any(name not in answer.fields for name in missing):
+    if answer.id is not None and missing:
         try:
             answer = server.get_account(answer.id)
         except ApiError as error:

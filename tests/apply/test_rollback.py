@@ -178,7 +178,7 @@ def test_a_rollback_that_goes_wrong_says_what_is_certain(error: ApiError, words:
 def test_a_rollback_names_the_fields_that_the_server_did_not_keep() -> None:
     server = FakeServer.holding({"email": "a@x", "name": "A"})
     plan = planned(server, declare("a@x", name="B", test=AFTER))
-    server.answers["update"] = lambda answer: answer.overlaid({"name": "B"})
+    server.stores_instead("update", name="B")
     what = 'rolled back, but the server did not keep name (it has "B")'
     assert undone(server, plan) == [f"update a@x: {failed(what)}"]
 

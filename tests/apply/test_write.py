@@ -15,7 +15,7 @@ from tests.plan.declarations import declare
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.fake_server import Call
+    from tests.fake_server import Call, Method
 
 NO = RejectedError.of("400 no")
 DOWN = UnreachableError.of("connection refused")
@@ -114,9 +114,17 @@ def test_an_update_that_goes_wrong_says_what_is_certain(update: Fault, get: Faul
 
 def test_an_update_names_the_fields_that_the_server_did_not_keep() -> None:
     server = FakeServer.holding({"email": "a@x", "name": "A"})
-    server.answers["update"] = lambda answer: answer.overlaid({"smtp_port": 25, "name": "b"})
+    server.stores_instead("update", smtp_port=25, name="b")
     outcomes = reconcile(server, declare("a@x", name="B", smtp_port=587))
     assert said(outcomes) == ['update a@x: failed (the server did not keep name (it has "b"), smtp_port (it has 25))']
+
+
+@pytest.mark.parametrize("method", ["create", "update"])
+def test_a_response_with_former_values_is_checked_by_reading_again(method: Method) -> None:
+    server = FakeServer.holding(*([{"email": "a@x", "name": "A"}] if method == "update" else []))
+    server.answers[method] = lambda answer: answer.overlaid({"name": "A"})
+    assert said(reconcile(server, declare("a@x", name="B"))) == [f"{method} a@x: applied"]
+    assert server.methods()[-1] == "get 1"
 
 
 def test_a_field_that_is_not_declared_and_was_empty_may_be_filled_in_by_the_server() -> None:
@@ -268,7 +276,7 @@ def test_a_create_sends_what_the_server_insists_on_and_nothing_of_it_is_verified
 
 def test_a_create_names_the_fields_that_the_server_did_not_keep_and_its_id() -> None:
     server = FakeServer.holding()
-    server.answers["create"] = lambda answer: answer.overlaid({"name": "a"})
+    server.stores_instead("create", name="a")
     outcomes = reconcile(server, declare("a@x", name="A"))
     assert said(outcomes) == ['create a@x: failed (the server did not keep name (it has "a"))']
     assert outcomes[0].id == 1
