@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import sqlite3
-import tempfile
-import threading
 from collections import defaultdict
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from reconciler.api.connect import Connection, open_writer
@@ -16,13 +12,16 @@ from reconciler.model.account import FIELDS, Account, Fields
 from reconciler.model.desired import RefreshToken
 from reconciler.model.redaction import Redactor
 from reconciler.model.secret import Secret
+from reconciler.sandbox.options import REFRESH_TOKEN
 from tests.fake_server import BLANK
+from tests.faults.scenario import Hurried
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from reconciler.model.ports import AccountWriter
     from tests.fake_server import Fault
+    from tests.faults.control import Remote
     from tests.worlds import World
 
 T = TypeVar("T")
@@ -76,58 +75,50 @@ class InMemory:
 
 
 class OverHttp:
-    """The sandbox, reached over HTTP; the back door is its database."""
+    """The sandbox in a process of its own, reached over HTTP."""
 
-    def __init__(self, world: World, **dialect: Any) -> None:  # noqa: ANN401 - SandboxOptions has their types
-        from reconciler.sandbox.server import Sandbox, SandboxOptions
-
+    def __init__(self, remote: Remote, world: World, **dialect: Any) -> None:  # noqa: ANN401 - SandboxOptions has their types
+        rules = world.rules
+        options = {
+            "unique_names": rules.unique_names,
+            "unique_emails": rules.unique_addresses,
+            "single_default": rules.single_default,
+            "keep_default": rules.keep_default,
+            **dialect,
+        }
+        self.remote = remote
+        connection = Connection(
+            url=remote.reset([_plain(account.fields) for account in world.held], options=options),
+            credentials=RefreshToken(Secret(REFRESH_TOKEN)),
+            redactor=Redactor(),
+            stop=Hurried(1000),
+        )
         with ExitStack() as stack:
-            database = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "accounts.db"
-            rules = world.rules
-            options = SandboxOptions(
-                database=str(database),
-                unique_names=rules.unique_names,
-                unique_emails=rules.unique_addresses,
-                single_default=rules.single_default,
-                keep_default=rules.keep_default,
-                **dialect,
-            )
-            sandbox = stack.enter_context(Sandbox(options))
-            back_door = sqlite3.connect(database, isolation_level=None, check_same_thread=False)
-            self._database = stack.enter_context(closing(back_door))
-            for account in world.held:
-                self.add(account.fields)
-            connection = Connection(
-                url=sandbox.url,
-                credentials=RefreshToken(Secret(sandbox.refresh_token)),
-                redactor=Redactor(),
-                stop=threading.Event(),
-            )
             self.writer = stack.enter_context(open_writer(connection))
             self._stack = stack.pop_all()
 
     def truth(self) -> dict[int, Fields]:
         found: dict[int, Fields] = {}
-        for account_id, *values in self._database.execute(_SELECT):
-            fields = dict(zip(FIELDS, values, strict=True))
-            flags = {name: bool(fields[name]) for name in ("default", "has_auth")}
-            password = Secret(fields["password"]) if fields["password"] is not None else None
-            found[account_id] = {**fields, **flags, "password": password}
+        for row in self.remote.peek():
+            password = None if row["password"] is None else Secret(row["password"])
+            found[row["id"]] = {**{name: row[name] for name in FIELDS}, "password": password}
         return found
 
     def add(self, fields: Fields) -> None:
-        given = {**BLANK, **fields}
-        values = [value.reveal() if isinstance(value, Secret) else value for value in map(given.__getitem__, FIELDS)]
-        self._database.execute(_INSERT, values)
+        self.remote.write(None, _plain({**BLANK, **fields}))
 
     def move(self, account_id: int, smtp_port: int) -> None:
-        self._database.execute("UPDATE accounts SET smtp_port = ? WHERE id = ?", (smtp_port, account_id))
+        self.remote.write(account_id, _plain({**self.truth()[account_id], "smtp_port": smtp_port}))
 
     def remove(self, account_id: int) -> None:
-        self._database.execute("DELETE FROM accounts WHERE id = ?", (account_id,))
+        self.remote.write(account_id, None)
 
     def close(self) -> None:
         self._stack.close()
+
+
+def _plain(fields: Fields) -> dict[str, object]:
+    return {name: value.reveal() if isinstance(value, Secret) else value for name, value in fields.items()}
 
 
 @dataclass(eq=False)
@@ -138,15 +129,21 @@ class Disturbed:
         calls: Method and subject (id or address) of every call, in the order in which they were served.
         faults: By the index of the call, what goes wrong there.
         strangers: By the index of the call, what somebody else does just before it.
+        hidden: By how many list calls came before, the place in the list of an account that it misses.
     """
 
     inner: AccountWriter
     calls: list[tuple[str, int | str | None]] = field(default_factory=list)
     faults: dict[int, Fault] = field(default_factory=dict)
     strangers: defaultdict[int, list[Callable[[], None]]] = field(default_factory=lambda: defaultdict(list))
+    hidden: dict[int, int] = field(default_factory=dict)
 
     def list_accounts(self) -> tuple[Account, ...]:
-        return self._serve("list", None, self.inner.list_accounts)
+        place = self.hidden.get(self.calls.count(("list", None)))
+        accounts = self._serve("list", None, self.inner.list_accounts)
+        if place is None or not accounts:
+            return accounts
+        return tuple(one for index, one in enumerate(accounts) if index != place % len(accounts))
 
     def get_account(self, account_id: int) -> Account:
         return self._serve("get", account_id, lambda: self.inner.get_account(account_id))
@@ -177,11 +174,3 @@ class Disturbed:
         before = [method for at, method in of_account if at < index]
         after = [method for at, method in of_account if at >= index]
         return bool(before and after) and before[-1] == "get" and after[0] in ("update", "delete")
-
-
-_COLUMNS = ", ".join(f'"{name}"' for name in FIELDS)
-_SELECT = f"SELECT id, {_COLUMNS} FROM accounts"  # noqa: S608 - constants
-_INSERT = (
-    f"INSERT INTO accounts ({_COLUMNS}, created_at, updated_at) "  # noqa: S608 - constants
-    f"VALUES ({', '.join('?' * len(FIELDS))}, '', '')"
-)

@@ -28,6 +28,11 @@ class SharedStore(AccountStore):
             created = self._insert(settings)
             connection.execute("UPDATE accounts SET id = ? WHERE id = ?", (account_id, created.id))
 
+    def drop(self, account_id: int) -> None:
+        """Deletes an account, whatever the rules."""
+        with self._writing() as connection:
+            connection.execute("DELETE FROM accounts WHERE id = ?", (account_id,))
+
     def find(self, account_id: int | None, address: str | None) -> StoredAccount | None:
         """The account with this id or, without one, with this address."""
         found = (one for one in self.list() if account_id in (None, one.id))
@@ -57,7 +62,7 @@ class Administrator:
         if account_id is None and settings:
             self._store.create(settings)
         elif account_id is not None:
-            self._store.replace(account_id, settings) if settings else self._store.delete(account_id)
+            self._store.replace(account_id, settings) if settings else self._store.drop(account_id)
 
     def act(self, deed: str, account_id: int | None, address: str | None) -> None:
         """Does ``deed`` to the account with this id, or else with this address."""

@@ -85,4 +85,5 @@ class Remote:
         self._process.stdin.write(json.dumps({"do": do, **more}) + "\n")
         self._process.stdin.flush()
         answer: dict[str, Any] = json.loads(self._process.stdout.readline())
+        assert "error" not in answer, answer
         return answer

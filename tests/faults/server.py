@@ -265,7 +265,10 @@ async def _main() -> None:
     def obey() -> None:
         for line in sys.stdin:
             command = json.loads(line)
-            result = asyncio.run_coroutine_threadsafe(getattr(server, command.pop("do"))(**command), loop).result()
+            try:
+                result = asyncio.run_coroutine_threadsafe(getattr(server, command.pop("do"))(**command), loop).result()
+            except Exception as error:  # noqa: BLE001 - the test that gave the command is told
+                result = {"error": repr(error)}
             print(json.dumps(result), flush=True)  # noqa: T201 - the way back
         loop.call_soon_threadsafe(ended.set)
 
