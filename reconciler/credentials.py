@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeVar
 from urllib.parse import urlsplit
 
-from reconciler.errors import ApiError, Problem
+from reconciler.errors import ApiError, Problem, SecretError
 from reconciler.model.change import Server
 from reconciler.model.desired import (
     AccessToken,
@@ -208,14 +208,29 @@ def _outside_credentials(sources: Sources, url: str, *, approved: bool) -> tuple
 
 
 def _environment_credentials(environ: Mapping[str, str]) -> Credentials | None:
-    if token := environ.get("RECONCILER_TOKEN"):
-        return AccessToken(Secret(token))
-    if token := environ.get("RECONCILER_REFRESH_TOKEN"):
-        return RefreshToken(Secret(token))
-    username, password = map(environ.get, _LOGIN)
-    if username and password:
-        return Login(Secret(username), Secret(password))
+    if environ.get("RECONCILER_TOKEN"):
+        return AccessToken(_variable_secret(environ, "RECONCILER_TOKEN"))
+    if environ.get("RECONCILER_REFRESH_TOKEN"):
+        return RefreshToken(_variable_secret(environ, "RECONCILER_REFRESH_TOKEN"))
+    username, password = _LOGIN
+    if environ.get(username) and environ.get(password):
+        return Login(_variable_secret(environ, username), _variable_secret(environ, password))
     return None
+
+
+def _variable_secret(environ: Mapping[str, str], name: str) -> Secret:
+    from reconciler.spec.references import secret_text
+    from reconciler.spec.values import BadValueError
+
+    try:
+        text = secret_text(environ[name])
+    except BadValueError as error:
+        problem = Problem(kind="bad_secret", message=f"{name} {error.message}", hint=error.hint)
+    else:
+        if text:
+            return Secret(text)
+        problem = Problem(kind="secret_empty", message=f"{name} is empty", hint="put the secret into it")
+    raise SecretError(problem)
 
 
 def _no_credentials(url: str, sources: Sources, *, approved: bool) -> ApiError:

@@ -191,3 +191,12 @@ def test_an_empty_trust_variable_is_not_taken_for_none(careful: User) -> None:
     done = careful.run("plan", "a.yaml", environ={"RECONCILER_TRUST": ""})
     assert done.code == 64
     assert "RECONCILER_TRUST" in done.err
+
+
+def test_one_final_line_ending_is_no_part_of_a_token(at_sandbox: User, sandbox: Sandbox) -> None:
+    token = "RECONCILER_REFRESH_TOKEN"
+    assert at_sandbox.run("export", environ={token: f"{sandbox.refresh_token}\n"}).code == 0
+    done = at_sandbox.run("export", environ={token: f"{sandbox.refresh_token}\n\n"})
+    assert done.code == 1
+    assert f"error: {token} has more than one line" in done.err
+    assert sandbox.refresh_token not in done.err
