@@ -10,10 +10,12 @@ from reconciler.model.secret import Secret
 from reconciler.spec import merge
 from reconciler.spec.accounts import AccountBuilder, Declared, declares_default
 from reconciler.spec.collection import paused_collection
+from reconciler.spec.comments import cut_off
 from reconciler.spec.files import no_manifests, read_files
+from reconciler.spec.grouping import IssueLog, shortened
 from reconciler.spec.issues import Issue
-from reconciler.spec.places import located
-from reconciler.spec.rules import broken_rules, shared_names
+from reconciler.spec.places import counted
+from reconciler.spec.rules import broken_rules, shared_names, unusual
 from reconciler.spec.sheet import Sheet, read_sheet
 
 if TYPE_CHECKING:
@@ -57,39 +59,38 @@ def _combined(sheets: Sequence[Sheet], problems: list[Problem], warnings: Sequen
     one_is_default = any(map(declares_default, sheets))
     accounts = [account for sheet in sheets for account in AccountBuilder(sheet, one_is_default=one_is_default).build()]
     policy = merge.policy(settings)
-    issues = [issue for sheet in sheets for issue in sheet.issues]
-    issues += filter(None, map(merge.bad_auth, sheets))
-    issues += conflicts
+    log = IssueLog()
+    for sheet in sheets:
+        log.add_all(sheet.issues)
+    log.extend(filter(None, map(merge.bad_auth, sheets)))
+    log.extend(conflicts)
     if not any(issue.kind == "several_servers" for issue in conflicts):
-        issues += broken_rules(accounts, policy.ignore)
-    problems += located(issues, [sheet.source for sheet in sheets if sheet.irregular])
-    if problems:
-        raise SpecError(*sorted(problems, key=_by_place))
+        log.extend(broken_rules(accounts, policy.ignore))
+    irregular = [sheet.source for sheet in sheets if sheet.irregular]
+    if problems or log or irregular:
+        found = [*((problem, 1) for problem in problems), *counted(list(log), irregular)]
+        raise SpecError(*shortened(found, log.uncounted))
     return Desired(
         tuple(account.desired for account in accounts),
         policy,
         merge.server(settings),
-        tuple(sorted([*warnings, *_warnings(sheets, accounts)], key=_by_place)),
+        tuple(_warnings(sheets, accounts, warnings)),
         merge.files_of(sheets),
     )
 
 
-def _warnings(sheets: Sequence[Sheet], accounts: Sequence[Declared]) -> Iterator[Problem]:
-    issues = [issue for sheet in sheets for issue in _header_warnings(sheet)]
-    issues += shared_names(accounts)
-    yield from located(issues, ())
-    for account in accounts:
-        if isinstance(account.row.given.get("password"), Secret):
-            origin = account.desired.origin
-            yield Problem(
-                kind="literal_secret",
-                message=_LITERAL.format("password"),
-                hint=_REFERENCES,
-                address=account.desired.account.email,
-                file=origin.file,
-                line=origin.line,
-                column=origin.column,
-            )
+def _warnings(sheets: Sequence[Sheet], accounts: Sequence[Declared], skipped: Sequence[Problem]) -> Sequence[Problem]:
+    log = IssueLog(issue for sheet in sheets for issue in _header_warnings(sheet))
+    log.extend(shared_names(accounts))
+    log.extend(unusual(accounts))
+    log.extend(map(_literal, (one for one in accounts if isinstance(one.row.given.get("password"), Secret))))
+    found = [*((problem, 1) for problem in skipped), *counted([*log, *cut_off(sheets)], ())]
+    return shortened(found, log.uncounted)
+
+
+def _literal(account: Declared) -> Issue:
+    message, address = _LITERAL.format("password"), account.desired.account.email
+    return Issue(kind="literal_secret", message=message, hint=_REFERENCES, spot=account.spot(), address=address)
 
 
 _LITERAL = "the {} of this entry is written into the file itself"
@@ -109,7 +110,3 @@ def _header_warnings(sheet: Sheet) -> Iterator[Issue]:
             if isinstance(value, Secret) and name != "username":
                 spot = sheet.spot(*path, name, key=True)
                 yield Issue(kind="literal_secret", message=_LITERAL.format(name), hint=_REFERENCES, spot=spot)
-
-
-def _by_place(problem: Problem) -> tuple[str, int, int, str]:
-    return (problem.file or "", problem.line or 0, problem.column or 0, problem.message)

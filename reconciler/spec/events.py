@@ -9,6 +9,7 @@ from yaml import SafeLoader, YAMLError
 from yaml.error import MarkedYAMLError
 from yaml.reader import ReaderError
 
+from reconciler.spec.causes import likely_cause
 from reconciler.spec.issues import Place
 from reconciler.spec.shown import escaped
 
@@ -35,6 +36,8 @@ _HINTS: Final = (
     ("cannot start any token", "put a text that begins with a special character in quotes"),
     ("mapping values", "a text with a colon and a blank in it needs quotes; otherwise check the indentation"),
     ("expected <block end>", "check the indentation: entries of one mapping or list start in the same column"),
+    ("expected key", "check the indentation: the keys of one account start in the same column"),
+    ("expected '-' indicator", "begin an account with a dash, or indent the key as the others of its account"),
     ("could not find expected ':'", "a key needs a colon and a blank after it"),
     ("unknown escape", "a backslash is special in double quotes: double it, or use single quotes"),
     ("end of stream", "a quote or bracket is not closed"),
@@ -116,13 +119,17 @@ def unreadable(error: YAMLError, data: bytes) -> UnreadableError:
         return _unprintable(data)
     place = None
     message = "this is not YAML"
+    lines = data.decode("utf-8-sig").splitlines()
     if isinstance(error, MarkedYAMLError):
-        mark = error.problem_mark or error.context_mark
+        opened = "simple key" in (error.context or "") or "quoted scalar" in (error.context or "")
+        mark = (error.context_mark if opened else None) or error.problem_mark or error.context_mark
         place = Place(mark.line + 1, mark.column + 1) if mark else None
         if error.problem == _TOO_DEEP:
             return UnreadableError.too_deep(place)
         parts = (_without_quotes(part) for part in (error.problem, error.context) if part)
         message = ": ".join(("this is not YAML", ", ".join(parts)))
+    if cause := likely_cause(lines, place):
+        return UnreadableError("syntax", f"this is not YAML: {cause.message}", cause.hint, cause.place)
     return UnreadableError("syntax", message, _hint(message, data, place), place)
 
 
@@ -132,7 +139,7 @@ def _without_quotes(text: str) -> str:
 
 def _hint(message: str, data: bytes, place: Place | None) -> str:
     lines = data.removeprefix(_BOM).splitlines()
-    if place and place.line <= len(lines) and lines[place.line - 1][place.column - 1 :].startswith(b"\t"):
+    if place and place.line <= len(lines) and re.match(rb" *\t", lines[place.line - 1]):
         return "indent with blanks, not with tabs"
     return next((hint for word, hint in _HINTS if word in message), "")
 

@@ -35,6 +35,8 @@ class Issue:
     Attributes:
         message: What is wrong. Where there is an ``other`` spot, its place is appended in brackets.
         other: The second of the two places that do not fit together.
+        count: How often it occurs, if equal ones are grouped.
+        also: The first few of their other spots.
     """
 
     kind: str
@@ -43,3 +45,5 @@ class Issue:
     hint: str = ""
     other: Spot | None = None
     address: str | None = None
+    count: int = 1
+    also: tuple[Spot, ...] = ()

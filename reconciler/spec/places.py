@@ -16,14 +16,19 @@ if TYPE_CHECKING:
     from reconciler.spec.survey import Survey
 
 
-def located(issues: Sequence[Issue], irregular: Iterable[Source]) -> list[Problem]:
-    """Gives every issue its file, line and column.
+def located(issues: Iterable[Issue], irregular: Iterable[Source]) -> list[Problem]:
+    """Gives every issue its file, line and column; arguments as ``counted``."""
+    return [problem for problem, _ in counted(list(issues), irregular)]
+
+
+def counted(issues: Sequence[Issue], irregular: Iterable[Source]) -> list[tuple[Problem, int]]:
+    """Gives every issue its file, line and column, and says how often it occurs.
 
     Args:
         issues: What was found by path.
         irregular: Files whose text has irregularities that are to be reported as well.
     """
-    spots = [spot for issue in issues for spot in (issue.spot, issue.other) if spot is not None]
+    spots = [spot for issue in issues for spot in (issue.spot, issue.other, *issue.also) if spot is not None]
     wanted: dict[Source, set[Path]] = {source: set() for source in irregular}
     if not spots and not wanted:
         return []
@@ -33,11 +38,11 @@ def located(issues: Sequence[Issue], irregular: Iterable[Source]) -> list[Proble
     for spot in spots:
         wanted.setdefault(spot.source, set()).add(spot.path)
     surveys = {source: survey(source, paths, thorough=source in thorough) for source, paths in wanted.items()}
-    irregularities = [problem for found in surveys.values() for problem in found.problems]
-    known = {(problem.file, problem.line, problem.column) for problem in irregularities}
-    problems = [_problem(issue, surveys) for issue in issues]
+    irregularities = [(problem, 1) for found in surveys.values() for problem in found.problems]
+    known = {(problem.file, problem.line, problem.column) for problem, _ in irregularities}
+    problems = [(_problem(issue, surveys), issue.count) for issue in issues]
     # A value that is irregular is often wrong as well; the irregularity is the cause.
-    kept = [problem for problem in problems if (problem.file, problem.line, problem.column) not in known]
+    kept = [one for one in problems if (one[0].file, one[0].line, one[0].column) not in known]
     return irregularities + kept
 
 
@@ -79,6 +84,8 @@ def _problem(issue: Issue, surveys: dict[Source, Survey]) -> Problem:
     if issue.other is not None:
         other = _place(issue.other, surveys)
         message += f" (the other is at {issue.other.source.name}:{other.line}:{other.column})"
+    if issue.count > 1:
+        message += f" ({issue.count} times, also at {_also(issue, surveys)})"
     return Problem(
         kind=issue.kind,
         message=message,
@@ -88,6 +95,12 @@ def _problem(issue: Issue, surveys: dict[Source, Survey]) -> Problem:
         line=place.line,
         column=place.column,
     )
+
+
+def _also(issue: Issue, surveys: dict[Source, Survey]) -> str:
+    places = [f"{spot.source.name}:{_place(spot, surveys).line}" for spot in issue.also]
+    rest = issue.count - 1 - len(places)
+    return f"{', '.join(places)} and {rest} more places" if rest else " and ".join(places)
 
 
 def _place(spot: Spot, surveys: dict[Source, Survey]) -> Place:

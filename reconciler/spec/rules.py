@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from reconciler.model.account import identity, nfc
 from reconciler.spec.issues import Issue
 from reconciler.spec.shown import escaped
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterator, Sequence
+    from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 
     from reconciler.model.desired import Globs
     from reconciler.spec.accounts import Declared
@@ -40,6 +40,32 @@ def shared_names(accounts: Sequence[Declared]) -> Iterator[Issue]:
                 first=first,
                 field="name",
             )
+
+
+def unusual(accounts: Sequence[Declared]) -> Iterator[Issue]:
+    """Warnings for settings that servers seldom have, and for a password that is not used."""
+    for account in accounts:
+        fields = account.desired.account.fields
+        usual = _USUAL.get((fields.get("smtp_port"), fields.get("smtp_crypt")))
+        if usual is not None:
+            port, crypt = fields["smtp_port"], fields["smtp_crypt"]
+            message = f"port {port} with smtp_crypt: {crypt} is unusual: servers expect {usual} there"
+            field = "smtp_crypt" if "smtp_crypt" in account.row.given else "smtp_port"
+            hint = f"write smtp_crypt: {usual}, or the port that goes with {crypt}"
+            yield _issue(account, "port_mismatch", message, hint, field=field)
+        if fields.get("has_auth") is False and fields.get("password") is not None:
+            message = "has_auth: false: the password beside it is not used to log in"
+            hint = "remove the password, or write has_auth: true"
+            yield _issue(account, "password_unused", message, hint, field="has_auth")
+
+
+_USUAL: Final[Mapping[object, str]] = {
+    (465, "starttls"): "ssl-tls",
+    (465, "none"): "ssl-tls",
+    (587, "ssl-tls"): "starttls",
+    (25, "ssl-tls"): "starttls",
+}
+"""Ports with encryptions that do not go with them (RFC 8314, section 3.3), and the encryption that does."""
 
 
 def _within(account: Declared) -> Iterator[Issue]:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 from reconciler.errors import Problem
 from reconciler.spec.acceptance import DoubtError, accepted_entry, accepted_header
 from reconciler.spec.events import UnreadableError
-from reconciler.spec.issues import Issue, Spot
+from reconciler.spec.grouping import IssueLog
+from reconciler.spec.issues import Spot
 from reconciler.spec.loader import Loaded, load
 from reconciler.spec.own_documents import is_journal, own_document
 
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
     from reconciler.spec.issues import Place
 
 _NONE: Final[frozenset[str]] = frozenset()
+
+
+_MOST_WRONG: Final = 2000
+"""Wrong entries of a file, after which the others are only counted: each takes a while to judge."""
 
 
 @dataclass(slots=True)
@@ -50,7 +55,7 @@ class Sheet:
     source: Source
     header: dict[str, Any]
     rows: list[Row]
-    issues: list[Issue] = field(default_factory=list)
+    issues: IssueLog = field(default_factory=IssueLog)
     bad_defaults: frozenset[str] = _NONE
     irregular: bool = False
 
@@ -112,7 +117,8 @@ def _checked(source: Source, loaded: Loaded) -> Sheet:
     except DoubtError:
         from reconciler.spec.validation import judged_header
 
-        sheet.header, sheet.bad_defaults, sheet.issues = judged_header(header, source)
+        sheet.header, sheet.bad_defaults, issues = judged_header(header, source)
+        sheet.issues.extend(issues)
     if isinstance(accounts, list):
         _read_rows(sheet, accounts, loaded.items.get("accounts", ()))
     return sheet
@@ -121,19 +127,25 @@ def _checked(source: Source, loaded: Loaded) -> Sheet:
 def _read_rows(sheet: Sheet, accounts: list[object], places: Sequence[Place]) -> None:
     if len(places) != len(accounts):
         places = ()  # the list came through an alias or a merge
+    wrong = 0
     for index, raw in enumerate(accounts):
+        if wrong >= _MOST_WRONG:
+            sheet.issues.count("unchecked_entry", len(accounts) - index)
+            return
         place = places[index] if places else None
         accounts[index] = None  # not needed twice in memory
         try:
             sheet.rows.append(Row(index, place, accepted_entry(raw)))
         except DoubtError:
-            _read_doubtful(sheet, index, place, raw)
+            wrong += _read_doubtful(sheet, index, place, raw)
 
 
-def _read_doubtful(sheet: Sheet, index: int, place: Place | None, raw: object) -> None:
+def _read_doubtful(sheet: Sheet, index: int, place: Place | None, raw: object) -> bool:
+    """Lets the models judge an entry; returns whether it is wrong."""
     from reconciler.spec.validation import judged_entry
 
     said, bad, issues = judged_entry(raw, sheet.source, ("accounts", index), sheet.block("defaults").get("smtp_port"))
-    sheet.issues += issues
+    sheet.issues.extend(issues)
     if said is not None:
         sheet.rows.append(Row(index, place, said, bad))
+    return bool(issues)

@@ -6,7 +6,7 @@ Only the error path comes here, so that a good file pays nothing for the positio
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from yaml import AliasEvent, DocumentStartEvent, MappingStartEvent, ScalarEvent
 from yaml.events import CollectionEndEvent, CollectionStartEvent, NodeEvent
@@ -26,15 +26,22 @@ if TYPE_CHECKING:
     from reconciler.spec.files import Source
 
 _START: Final = Place(1, 1)
+_MOST_PROBLEMS: Final = 1000
+"""More are hardly read; the file is put right step by step."""
 
 
 @dataclass(slots=True)
 class Survey:
-    """Positions of the nodes that were asked for, and the irregularities of the whole text."""
+    """Positions of the nodes that were asked for, and the irregularities of the whole text.
+
+    Attributes:
+        comments: The first characters of the comments that end plain scalars.
+    """
 
     keys: dict[Path, Place] = field(default_factory=dict)
     values: dict[Path, Place] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
+    comments: dict[Path, str] = field(default_factory=dict)
 
     def place(self, path: Path, *, key: bool = False) -> Place:
         """Where a node is, or the nearest node around it that the text has (a merge or an alias brought it in)."""
@@ -76,6 +83,7 @@ class _Surveyor:
         self._next = open_events(source.data).get_event
         self._wanted = {path[:length] for path in wanted for length in range(len(path) + 1)}
         self._found = Survey()
+        self._lines: list[str] | None = None
         self._stack: list[_Frame] = []
         self._anchors: dict[str, bool] = {}  # whether the anchored node is complete
         self._mappings: set[str] = set()  # anchors of mappings
@@ -84,7 +92,7 @@ class _Surveyor:
         self._next()
         self._next()
         self._node(self._next())
-        while self._stack and (self._thorough or len(self._found.values) < len(self._wanted)):
+        while self._stack and (self._goes_on() or len(self._found.values) < len(self._wanted)):
             event = self._next()
             frame = self._stack[-1]
             if isinstance(event, CollectionEndEvent):
@@ -93,7 +101,7 @@ class _Surveyor:
                 self._key(event, frame, frame.keys)
             else:
                 self._node(event)
-        if not self._thorough:
+        if not self._goes_on():
             return self._found
         self._next()
         event = self._next()
@@ -105,6 +113,9 @@ class _Surveyor:
                 hint = "keep the first one here, and move the others to files of their own"
             self._report(event, "several_documents", "a second document begins here; a file holds one", hint)
         return self._found
+
+    def _goes_on(self) -> bool:
+        return self._thorough and len(self._found.problems) < _MOST_PROBLEMS
 
     def _path(self) -> Path:
         if not self._stack:
@@ -119,6 +130,8 @@ class _Surveyor:
         merging = self._is_merged(event)
         if path in self._wanted:
             self._found.values.setdefault(path, place_of(event))
+            if isinstance(event, ScalarEvent) and not event.style:
+                self._comment(event, path)
         self._properties(event)
         if self._stack:
             self._stack[-1].index += 1
@@ -126,6 +139,14 @@ class _Surveyor:
         if isinstance(event, CollectionStartEvent):
             keys: dict[str, Place] | None = {} if isinstance(event, MappingStartEvent) else None
             self._stack.append(_Frame(path, place_of(event), keys, event.anchor, merging=merging and keys is None))
+
+    def _comment(self, event: ScalarEvent, path: Path) -> None:
+        mark: Any = event.end_mark  # as in place_of
+        if self._lines is None:
+            self._lines = self._source.data.decode("utf-8-sig").split("\n")
+        rest = self._lines[mark.line][mark.column :] if mark.line < len(self._lines) else ""
+        if rest[:1].isspace() and rest.lstrip().startswith("#"):
+            self._found.comments[path] = rest.lstrip()[:2]
 
     def _is_merged(self, event: Event) -> bool:
         """Whether the node is what a ``<<`` merges, which has to be a mapping."""
@@ -204,5 +225,7 @@ class _Surveyor:
         self._report_at(place_of(event), kind, message, hint)
 
     def _report_at(self, place: Place, kind: str, message: str, hint: str) -> None:
+        if len(self._found.problems) >= _MOST_PROBLEMS:
+            return
         file, line, column = self._source.name, place.line, place.column
         self._found.problems.append(Problem(kind=kind, message=message, hint=hint, file=file, line=line, column=column))

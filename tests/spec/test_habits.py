@@ -256,3 +256,95 @@ def test_local_names_are_addresses(write: Write, address: str) -> None:
 def test_other_texts_are_not(write: Write, address: str) -> None:
     with pytest.raises(SpecError):
         read_desired([write(_ENTRY.replace("a@example.com", f"'{address}'"))])
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (
+            _ENTRY + "<<<<<<< HEAD\n- email: b@example.com\n=======\n>>>>>>> x\n",
+            "6:1: this is not YAML: a merge",
+        ),
+        (_ENTRY + " password: hunter2\n", "6:2: this is not YAML: did not find expected"),
+        (_ENTRY + "email: b@example.com\n", '6:1: unknown key "email" | email belongs to an account'),
+        (_ENTRY + "  email: b@example.com\n", '6:3: the key "email" is given twice'),
+        (_ENTRY + "\N{NO-BREAK SPACE} password: hunter2\n", "6:1: unknown key"),
+        (_ENTRY + "  password:\N{NO-BREAK SPACE}hunter2\n", "6:12: this is not YAML: a no-break space"),
+        (_ENTRY + "---\n", "6:1: a second document begins here; a file holds one | remove this line"),
+        (_ENTRY + '  password: "hunter2\n  id: 1\n', "6:13: this is not YAML: a quote is opened here and not closed"),
+        (_ENTRY + '  password: "hunter2\n  smtp_server: "x"\n', "6:13: this is not YAML: a quote is opened here"),
+        (_ENTRY + "\tid: 1\n", "6:1: this is not YAML: found a tab character"),
+    ],
+)
+def test_broken_yaml_names_the_likely_cause_at_its_line(complain: Complain, text: str, told: str) -> None:
+    found = complain(text)
+    assert [one for one in found if f"a.yaml:{told}" in one]
+    assert "hunter2" not in "".join(found)
+
+
+@pytest.mark.parametrize("value", ["hunter1 #hunter2", "hunter1\t# hunter2"])
+@pytest.mark.parametrize("flow", [True, False])
+def test_a_password_cut_off_by_a_comment_earns_a_warning(write: Write, value: str, flow: bool) -> None:
+    text = _ENTRY + f"  password: {value}\n"
+    if flow:
+        text = f"version: 1\naccounts:\n- {{email: a@example.com, name: A, service: gmail, password: {value}\n  }}\n"
+    warnings = [one for one in read_desired([write(text)]).warnings if one.kind == "cut_off"]
+    assert [(one.line, one.column) for one in warnings] == [(3, 61) if flow else (6, 13)]
+    assert "hunter" not in warnings[0].message + warnings[0].hint
+
+
+def test_so_does_a_name_but_no_ordinary_comment(write: Write) -> None:
+    text = _ENTRY.replace("name: A", "name: Sales #1") + "  smtp_port: 587 #x\n  password: 'a' # x\n"
+    found = read_desired([write(text + "- {email: b@example.com, name: B, service: gmail} # x\n")]).warnings
+    assert [(one.line, one.column) for one in found if one.kind == "cut_off"] == [(4, 9)]
+
+
+@pytest.mark.parametrize(
+    ("port", "crypt", "usual"),
+    [
+        (465, "starttls", "ssl-tls"),
+        (465, "none", "ssl-tls"),
+        (587, "ssl-tls", "starttls"),
+        (25, "ssl-tls", "starttls"),
+        (465, "ssl-tls", None),
+        (587, "starttls", None),
+        (25, "none", None),
+        (1000, "none", None),
+    ],
+)
+def test_a_port_with_an_odd_encryption_earns_a_warning(write: Write, port: int, crypt: str, usual: str | None) -> None:
+    for text in (
+        _ENTRY + f"  smtp_port: {port}\n  smtp_crypt: {crypt}\n",
+        f"defaults: {{smtp_port: {port}, smtp_crypt: {crypt}}}\n" + _ENTRY,
+    ):
+        found = read_desired([write(text)]).warnings
+        assert [one.kind for one in found] == (["port_mismatch"] if usual else [])
+        assert not usual or f"servers expect {usual} there" in found[0].message
+
+
+def test_a_password_beside_has_auth_false_earns_a_warning(write: Write) -> None:
+    for key in ("has_auth", "hash_auth"):
+        found = read_desired([write(_ENTRY + f"  password: {{env: X}}\n  {key}: false\n")]).warnings
+        assert [one.kind for one in found] == ["password_unused"]
+
+
+def test_equal_errors_are_grouped_and_many_are_counted(complain: Complain) -> None:
+    entry = "- {email: a%d@example.com, name: A, service: gmail, nmae: x}\n"
+    many = "version: 1\naccounts:\n" + "".join(entry % number for number in range(500))
+    assert complain(many) == [
+        'unknown_key | a.yaml:3:52: unknown key "nmae" (500 times, also at a.yaml:4, a.yaml:5, a.yaml:6 and 496 more '
+        'places) | did you mean "name"?'
+    ]
+    different = "version: 1\naccounts:\n" + "".join(f"- {{email: bad{number}}}\n" for number in range(500))
+    found = complain(different)
+    assert len(found) == 101
+    assert found[-1] == "wrong_value | 400 more of the kind wrong_value are not shown"
+
+
+def test_however_many_entries_are_wrong_the_output_is_bounded(complain: Complain) -> None:
+    found = complain("version: 1\naccounts:\n" + "- x\n" * 50_000)
+    assert found == [
+        "wrong_type | a.yaml:3:3: accounts[0]: expected a mapping, found a text (2000 times, also at a.yaml:4, "
+        "a.yaml:5, a.yaml:6 and 1996 more places)",
+        "unchecked_entry | 48000 more of the kind unchecked_entry are not shown",
+    ]
