@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 TIMES_FASTER = 100
 """Nothing here depends on how long a pause is."""
 
-BOUNDED = 12
+BOUNDED = 17
 """Every so many of the false responses are in the bounded part."""
 
 REFUSED = range(400, 500)
