@@ -32,7 +32,7 @@ MANY = 60
 """Accounts whose report takes more than the smallest pipe holds."""
 WAIT = "import sys\nsys.stderr.write('here\\n')\nsys.stderr.flush()\nsys.stdin.read()\n"
 SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
-FIRST_WRITE = 4
+FIRST_WRITE = 3
 DONE = "Done: 8 applied"
 
 
@@ -111,16 +111,18 @@ def test_a_second_signal_does_not_wait_for_what_is_in_flight(
 
 def test_a_signal_after_the_last_write_leaves_the_report_whole(tmp_path: Path) -> None:
     written, answer = threading.Event(), threading.Event()
+    created: list[object] = []
 
     def respond(request: Request) -> Step:
         if request.method == "GET":
-            return json_reply([])
+            return json_reply(created)
         if request.path.endswith("/token"):
             return json_reply({"access_token": "token"})
         written.set()
         answer.wait(10)
         assert isinstance(request.json, dict)
-        return json_reply({**request.json, "id": 1}, 201)
+        created.append({**request.json, "id": 1})
+        return json_reply(created[0], 201)
 
     declare(tmp_path, 1)
     with ScriptedServer(respond=respond) as server:
