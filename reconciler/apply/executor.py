@@ -19,7 +19,7 @@ from reconciler.retry import Retry
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from reconciler.model.change import Change, Plan, Step
     from reconciler.model.ports import AccountWriter
@@ -113,11 +113,13 @@ class _Run:
         self.begun = 0
         self.ended = 0
         before = [step.requires | step.after for step in plan.steps]
-        self.waiting = {index: len(first) for index, first in enumerate(before) if first}
+        counts = [len(first) + len(step.shared) for first, step in zip(before, plan.steps, strict=True)]
+        self.waiting = {index: count for index, count in enumerate(counts) if count}
         self.dependents: defaultdict[int, list[int]] = defaultdict(list)
         for index, first in enumerate(before):
             for one in first:
                 self.dependents[one].append(index)
+        self.sharing = _Sharing(plan.steps)
         free = [index for index in range(len(plan.steps)) if index not in self.waiting]
         self.ready = deque(index for index in free if not plan.steps[index].last)
         self.last = [index for index in free if plan.steps[index].last]
@@ -189,10 +191,10 @@ class _Run:
         self.results[index] = result
         self.failed = self.failed or not result.ok
         address = self.plan.changes[self.plan.steps[index].change].address
-        for dependent in self.dependents[index]:
+        for dependent in (*self.dependents[index], *self.sharing.settle(index, ok=result.ok)):
             if dependent in self.results:
                 continue
-            if not result.ok and index in self.plan.steps[dependent].requires:
+            if not result.ok and self.plan.steps[dependent].needs(index):
                 yield (
                     dependent,
                     StepResult(Status.SKIPPED, error=f"needs the change of {address}, which did not succeed"),
@@ -201,6 +203,28 @@ class _Run:
             self.waiting[dependent] -= 1
             if not self.waiting[dependent]:
                 (self.last if self.plan.steps[dependent].last else self.ready).append(dependent)
+
+
+class _Sharing:
+    """The steps that wait for the same sets of steps, counted once for each set."""
+
+    def __init__(self, steps: Sequence[Step]) -> None:
+        self._dependents: defaultdict[frozenset[int], list[int]] = defaultdict(list)
+        for index, step in enumerate(steps):
+            for needed in step.shared:
+                self._dependents[needed].append(index)
+        self._waiting = {needed: len(needed) for needed in self._dependents}
+        self._sets_of: defaultdict[int, list[frozenset[int]]] = defaultdict(list)
+        for needed in self._dependents:
+            for index in needed:
+                self._sets_of[index].append(needed)
+
+    def settle(self, index: int, *, ok: bool) -> Iterator[int]:
+        """The steps that need not wait for a set any more: all of it has succeeded, or a part of it never will."""
+        for needed in self._sets_of[index]:
+            self._waiting[needed] -= 1
+            if not ok or not self._waiting[needed]:
+                yield from self._dependents.pop(needed, ())
 
 
 def _outcome(change: Change, results: list[StepResult]) -> Outcome:

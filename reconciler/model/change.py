@@ -87,6 +87,8 @@ class Step:
         requires: Indexes of the steps that must have succeeded before.
         last: A delete that nothing waits for: it runs when every other step is done.
         after: Indexes of steps that go first, whatever becomes of them.
+        shared: More steps that must have succeeded before, in sets that several steps have in common. Thousands of
+            steps may wait for thousands, so these sets are never copied.
     """
 
     change: int
@@ -94,6 +96,11 @@ class Step:
     requires: frozenset[int] = frozenset()
     last: bool = False
     after: frozenset[int] = frozenset()
+    shared: tuple[frozenset[int], ...] = ()
+
+    def needs(self, index: int) -> bool:
+        """Whether another step must have succeeded before this one."""
+        return index in self.requires or any(index in steps for steps in self.shared)
 
 
 @dataclass(frozen=True, slots=True)

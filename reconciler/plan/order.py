@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 from reconciler.errors import Problem
 from reconciler.model.change import Action, Change, Step
 from reconciler.plan.circles import Circles
-from reconciler.plan.requirements import Node, folded, nodes_of
+from reconciler.plan.requirements import Gate, Node, folded, gates_of, nodes_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,39 +60,55 @@ def order(changes: Sequence[Change], names: Collection[str]) -> Order:
 def _name_taker(circle: Sequence[Node]) -> Node | None:
     """The first node of the circle that requires the next one only because of a name."""
     following = [*circle[1:], circle[0]]
-    takers = [node for node, required in zip(circle, following, strict=True) if required in node.names]
+    takers = [node for node, required in zip(circle, following, strict=True) if node.requires_for_name(required)]
     return min(takers, key=lambda node: node.change, default=None)
 
 
 def _steps(nodes: Sequence[Node], changes: Sequence[Change]) -> tuple[Step, ...]:
     """The nodes as steps; those that could run at the same time are in the order of their changes."""
+    gates = gates_of(nodes)
     needed = {required for node in nodes for required in node.requires}
+    needed.update(*(gate.requires for gate in gates))
     last = {node for node in nodes if changes[node.change].action is Action.DELETE and node not in needed}
     key = {node: (node in last, node.change, place) for place, node in enumerate(nodes)}
-    waiting = {node: len(node.requires | node.after) for node in nodes}
-    waited_for: dict[Node, list[Node]] = {node: [] for node in nodes}
-    for node in nodes:
-        for required in node.requires | node.after:
-            waited_for[required].append(node)
-    ready = [(key[node], node) for node, count in waiting.items() if not count]
-    heapify(ready)
     position: dict[Node, int] = {}
+    for node in _sorted(nodes, gates, key):
+        position[node] = len(position)
+    shared = {gate: frozenset(position[node] for node in gate.requires) for gate in gates}
+    return tuple(_step(node, position, shared, last=node in last) for node in position)
+
+
+def _sorted(nodes: Sequence[Node], gates: Sequence[Gate], key: Mapping[Node, tuple[bool, int, int]]) -> Iterator[Node]:
+    """The nodes, each after those that go first; otherwise by their keys."""
+    before: dict[Node | Gate, Collection[Node | Gate]] = {gate: gate.requires for gate in gates}
+    before |= {node: [*(node.requires | node.after), *node.gates] for node in nodes}
+    waiting = {one: len(first) for one, first in before.items()}
+    waited_for: dict[Node | Gate, list[Node | Gate]] = {one: [] for one in before}
+    for one, first in before.items():
+        for other in first:
+            waited_for[other].append(one)
+    ready = [(key[node], node) for node in nodes if not waiting[node]]
+    heapify(ready)
     while ready:
         _, node = heappop(ready)
-        position[node] = len(position)
-        for other in waited_for[node]:
-            waiting[other] -= 1
-            if not waiting[other]:
-                heappush(ready, (key[other], other))
-    return tuple(_step(node, position, last=node in last) for node in position)
+        yield node
+        done: list[Node | Gate] = [node]
+        while done:
+            for other in waited_for[done.pop()]:
+                waiting[other] -= 1
+                if not waiting[other] and isinstance(other, Node):
+                    heappush(ready, (key[other], other))
+                elif not waiting[other]:
+                    done.append(other)
 
 
-def _step(node: Node, position: dict[Node, int], *, last: bool) -> Step:
+def _step(node: Node, position: dict[Node, int], shared: Mapping[Gate, frozenset[int]], *, last: bool) -> Step:
     def places(nodes: Iterable[Node]) -> frozenset[int]:
         return frozenset(position[one] for one in nodes)
 
     fields = {} if node.temporary is None else {"name": node.temporary}
-    return Step(node.change, fields, places(node.requires), last, places(node.after))
+    gates = tuple(shared[gate] for gate in node.gates)
+    return Step(node.change, fields, places(node.requires), last, places(node.after), gates)
 
 
 def _temporary_name(change: Change, used: set[str]) -> str:

@@ -12,7 +12,7 @@ from reconciler.model.secret import LITERAL, UNKNOWN, SecretReference
 from reconciler.report.view import named, plain, shown, shown_pair
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from reconciler.model.change import Change, FieldChange, Plan
 
@@ -135,15 +135,27 @@ def _updated(change: FieldChange, source: str | None) -> Row:
 
 def _waits(plan: Plan) -> Iterator[tuple[int, str]]:
     found: dict[int, set[int]] = {}
+    shared: dict[int, dict[frozenset[int], None]] = {}
     for step in plan.steps:
         if earlier := {plan.steps[place].change for place in step.requires} - {step.change}:
             found.setdefault(step.change, set()).update(earlier)
-    for index, earlier in found.items():
-        yield index, _after(plan, earlier)
+        if step.shared:
+            shared.setdefault(step.change, {}).update(dict.fromkeys(step.shared))
+    # Thousands of changes may wait for the same thousands: those are put together once.
+    together: dict[tuple[frozenset[int], ...], tuple[set[int], list[int]]] = {}
+    for index in {**found, **shared}:
+        sets = tuple(shared.get(index, ()))
+        if sets not in together:
+            changes = {plan.steps[place].change for places in sets for place in places}
+            together[sets] = changes, sorted(changes)[: _MOST_NAMED + 1]
+        changes, first = together[sets]
+        own = found.get(index, set()) - changes
+        count = len(own) + len(changes) - (index in changes)
+        yield index, _after(plan, sorted({*own, *first} - {index}), count)
 
 
-def _after(plan: Plan, earlier: set[int]) -> str:
-    names = [named(plan.changes[index].address) for index in sorted(earlier)[:_MOST_NAMED]]
-    if more := len(earlier) - len(names):
+def _after(plan: Plan, earlier: Sequence[int], count: int) -> str:
+    names = [named(plan.changes[index].address) for index in earlier[:_MOST_NAMED]]
+    if more := count - len(names):
         names.append(f"{more:,} more")
     return f"after {', '.join(names)}"

@@ -21,7 +21,7 @@ from tests.plan.declarations import declare
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from reconciler.model.change import Change
+    from reconciler.model.change import Change, Plan
     from tests.fake_server import Call
 
 NO = Fault(RejectedError.of("no"))
@@ -102,6 +102,28 @@ def test_what_depends_on_a_failure_is_skipped_and_nothing_else() -> None:
         "update b@x: skipped (needs the change of c@x, which did not succeed)",
         "update c@x: failed (no)",
         "update z@x: applied",
+    ]
+
+
+def sharing(server: FakeServer) -> Plan:
+    wanted = [declare(f"{letter}@x", name=letter if letter in "ab" else "shared") for letter in "abcd"]
+    return planned(server, *wanted)
+
+
+def test_several_that_take_a_name_wait_for_all_that_free_it() -> None:
+    held = [{"email": f"{letter}@x", "name": "shared" if letter in "ab" else letter} for letter in "abcd"]
+    server = FakeServer.holding(*held)
+    plan = sharing(server)
+    assert len({id(places) for step in plan.steps for places in step.shared}) == 1
+    assert [one.status for one in carry_out(plan, server)] == ["applied"] * 4
+    server = FakeServer.holding(*held)
+    plan = sharing(server)
+    server.script("update", NO)
+    assert said(carry_out(plan, server)) == [
+        "update a@x: failed (no)",
+        "update b@x: applied",
+        "update c@x: skipped (needs the change of a@x, which did not succeed)",
+        "update d@x: skipped (needs the change of a@x, which did not succeed)",
     ]
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import time
+import tracemalloc
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,7 +13,7 @@ from tests.fake_server import account
 from tests.plan.declarations import declare, plan_of, said, writes
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 
 def rename(place: int, before: str, after: str, *, emails: tuple[str, str] | None = None) -> Change:
@@ -206,7 +207,11 @@ def test_ordering_many_exchanges_takes_time_in_proportion() -> None:
 def test_every_step_comes_after_what_it_requires(length: int) -> None:
     changes = [*chain(length), rename(length, f"n{length}", "n0"), *swaps_beside(length)]
     ordered = order(changes, [])
-    assert all(required < place for place, step in enumerate(ordered.steps) for required in step.requires | step.after)
+    assert all(
+        required < place
+        for place, step in enumerate(ordered.steps)
+        for required in step.requires.union(step.after, *step.shared)
+    )
     held = {index: one.before.name for index, one in enumerate(changes) if one.before}
     for step in ordered.steps:
         after = changes[step.change].after
@@ -218,3 +223,63 @@ def test_every_step_comes_after_what_it_requires(length: int) -> None:
 
 def swaps_beside(place: int) -> list[Change]:
     return [rename(place + 1, "x", "y"), rename(place + 2, "y", "x")]
+
+
+def handed_on(count: int) -> list[Change]:
+    """Half of the accounts share a name and give it up, the other half take it."""
+    return [
+        rename(place, "x" if place % 2 else f"n{place}", f"n{place}" if place % 2 else "x") for place in range(count)
+    ]
+
+
+def test_a_shared_name_is_taken_after_all_have_freed_it() -> None:
+    ordered = order(handed_on(6), [])
+    assert [step.change for step in ordered.steps] == [1, 3, 5, 0, 2, 4]
+    assert [step.shared for step in ordered.steps] == [()] * 3 + [(frozenset({0, 1, 2}),)] * 3
+
+
+def test_names_exchanged_by_groups_go_through_temporary_ones() -> None:
+    changes = [rename(place, "xy"[place % 2], "yx"[place % 2]) for place in range(6)]
+    ordered = order(changes, [])
+    assert ordered.temporary_names == {
+        0: "y (moving)",
+        1: "x (moving)",
+        2: "y (moving 2)",
+        3: "x (moving 2)",
+        4: "y (moving 3)",
+    }
+    assert len(ordered.steps) == 11
+
+
+@pytest.mark.parametrize("make", [handed_on, lambda count: [rename(n, "xy"[n % 2], "yx"[n % 2]) for n in range(count)]])
+def test_a_shared_name_that_is_handed_on_takes_memory_in_proportion(make: Callable[[int], list[Change]]) -> None:
+    def peak(count: int) -> int:
+        changes = make(count)
+        tracemalloc.start()
+        try:
+            order(changes, [])
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    assert peak(4_000) < 12 * peak(500)
+
+
+def test_a_shared_address_that_is_handed_on_is_needed_once_by_all() -> None:
+    changes = [rename(n, "a", "a", emails=("x@x", f"n{n}@x") if n % 2 else (f"n{n}@x", "x@x")) for n in range(2_000)]
+    ordered = order(changes, [])
+    assert len({id(places) for step in ordered.steps for places in step.shared}) == 1
+    assert sum(len(step.requires) for step in ordered.steps) == 0
+
+
+def test_a_default_that_thousands_have_is_handed_on_in_proportion() -> None:
+    held = [account(f"a{n}@x", n + 1, default=True) for n in range(1_000)]
+    changes = [
+        Change(action=Action.UPDATE, address=one.email, before=one, after=one.overlaid({"default": False}))
+        for one in held
+    ]
+    new = account("new@x", 5_000)
+    changes.append(Change(action=Action.UPDATE, address="new@x", before=new, after=new.overlaid({"default": True})))
+    ordered = order(changes, [])
+    assert ordered.steps[0].change == 1_000
+    assert sum(len(step.requires) for step in ordered.steps) == 1_000
