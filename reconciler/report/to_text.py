@@ -95,11 +95,21 @@ def _change_lines(change: Change, words: Sequence[str], style: Style, *, verbose
         yield from _row_lines(row, style)
     for row in sent_rows(change):
         yield from (style.paint(line, "dim") for line in _row_lines(row, style))
+    if not verbose:
+        yield from _lost_lines(change, style)
     for row in (*kept_rows(change), *lost_rows(change)) if verbose else ():
         yield from (style.paint(line, "dim") for line in _row_lines(row, style))
     for remark in words:
         for line in wrapped(_arrows(phrase(remark), style), _room(style, len(_INDENT) + 2)):
             yield style.paint(f"{_INDENT}# {line}", "dim")
+
+
+def _lost_lines(change: Change, style: Style) -> Iterator[str]:
+    """What goes with a delete, in brief: its fields one after the other, without those that say no."""
+    values = [f"{row.field} {row.words or row.before}" for row in lost_rows(change) if row.before != "false"]
+    lines = wrapped(f"before: {', '.join(values)}", _room(style, len(_INDENT) + 2)) if values else []
+    for place, line in enumerate(lines):
+        yield style.paint(f"{_INDENT}{'  ' if place else ''}{line}", "dim")
 
 
 def _row_lines(row: Row, style: Style) -> Iterator[str]:
