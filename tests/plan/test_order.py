@@ -262,7 +262,7 @@ def test_a_shared_name_that_is_handed_on_takes_memory_in_proportion(make: Callab
         finally:
             tracemalloc.stop()
 
-    assert peak(4_000) < 12 * peak(500)
+    assert peak(800) < 12 * peak(100)
 
 
 def test_a_shared_address_that_is_handed_on_is_needed_once_by_all() -> None:
