@@ -95,7 +95,10 @@ def test_nothing_that_is_read_is_written_over(at_sandbox: User) -> None:
         (("test", "set", "-o", "set/a.yaml"), f"--output {read}: set/a.yaml."),
         (("plan", "more", "--save", "more/a.json"), f"--save {read}: more/a.json."),
         (("apply", "set", "--plan", "plan.json", "-o", "plan.json"), f"--output {read}: plan.json."),
-        (("apply", "set", "--auto-approve", "--journal", "j", "-o", "j"), f"--output {read}: j."),
+        (
+            ("apply", "set", "--auto-approve", "--journal", "j", "-o", "j"),
+            "--output and --journal name the same file: j.",
+        ),
     ):
         done = at_sandbox.run(*arguments)
         assert (done.code, words in done.err) == (64, True), arguments
