@@ -143,6 +143,9 @@ def _explain(invocation: Invocation, error: BaseException, arguments: Sequence[s
         return _fail(invocation, error)
     if isinstance(error, OSError) and _is_of_output(error):
         return _fail(invocation, unwritten(error))
+    if isinstance(error, FileNotFoundError) and not _has_working_directory():
+        message, hint = "the working directory does not exist any more", "change to a folder that exists"
+        return _fail(invocation, ReconcilerError(Problem(kind="no_working_directory", message=message, hint=hint)))
     if isinstance(error, KeyboardInterrupt | click.Abort):
         what = "the run had ended, but its report may not be complete" if invocation.acted else "nothing was written"
         problem = Problem(kind="interrupted", message=f"interrupted; {what}")
@@ -177,6 +180,15 @@ def _show(error: click.ClickException) -> None:
         error.show()
     except OSError:
         silence(sys.stderr)
+
+
+def _has_working_directory() -> bool:
+    """Whether the folder that relative paths are in is still there."""
+    try:
+        os.getcwd()  # noqa: PTH109 - Path.cwd() is the same, and would have to be imported
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _is_of_output(error: OSError) -> bool:

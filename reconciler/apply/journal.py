@@ -156,10 +156,8 @@ def _unfinished(path: Path, server: str) -> tuple[Intent, ...]:
         if not line.strip():
             continue
         try:
-            entry = json.loads(line)
-            intent = Intent(entry["address"], entry["action"], entry["id"], entry["at"])
-            event, where = entry["event"], entry["server"]
-        except (ValueError, LookupError, TypeError) as error:
+            intent, event, where = _entry(line)
+        except (ValueError, LookupError, TypeError, RecursionError) as error:
             if number == len(lines) and _is_torn(line):
                 continue
             message = f"{path}:{number}: this is not a journal line"
@@ -171,6 +169,16 @@ def _unfinished(path: Path, server: str) -> tuple[Intent, ...]:
         else:
             found.pop(intent.key, None)
     return tuple(found.values())
+
+
+def _entry(line: bytes) -> tuple[Intent, str, str]:
+    """The write that a line is about, the event, and the server; raises whatever a line that is not ours causes."""
+    entry = json.loads(line)
+    intent = Intent(entry["address"], entry["action"], entry["id"], entry["at"])
+    event, where = entry["event"], entry["server"]
+    if not all(isinstance(one, str) for one in (intent.address, intent.action, intent.at, event, where)):
+        raise TypeError
+    return intent, event, where
 
 
 def _is_torn(line: bytes) -> bool:

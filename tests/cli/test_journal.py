@@ -6,6 +6,8 @@ import json
 import subprocess
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.cli.conftest import RECONCILER, User, lead_to, on_server
 
 if TYPE_CHECKING:
@@ -124,3 +126,24 @@ def test_without_a_journal_line_nothing_is_written(at_sandbox: User, sandbox: Sa
     assert {one["status"] for one in results} == {"failed"}
     assert "No space left on device" in results[0]["error"]
     assert user.run("plan", "a.yaml", "-f", "json").out.count('"actions"') == 3
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"\xff\xfe\n",
+        b"[]\n",
+        b"null\n",
+        b"[" * 100_000 + b"\n",
+        b'{"address": [], "action": "create", "id": 1, "at": "x", "event": "intent", "server": "x"}\n',
+        b'{"address": "a@x", "action": {}, "id": 1, "at": "x", "event": "intent", "server": "x"}\n',
+    ],
+)
+def test_an_odd_line_is_an_error_with_its_place(at_sandbox: User, sandbox: Sandbox, line: bytes) -> None:
+    user = prepared(at_sandbox, sandbox)
+    (user.folder / "odd").write_bytes(line)
+    done = user.run("apply", "a.yaml", "--auto-approve", "--journal", "odd")
+    assert done.code == 1
+    assert "error: odd:1: this is not a journal line\n" in done.err
+    assert "bug" not in done.err
+    assert (user.folder / "odd").read_bytes() == line

@@ -176,6 +176,26 @@ def test_incorrect_usage_replaces_no_file_that_is_read(user: User, wrong: list[s
     assert (user.folder / "key").read_text(encoding="utf-8") == "token"
 
 
+@pytest.mark.parametrize("command", ["validate", "plan", "apply", "test"])
+def test_a_deleted_working_directory_is_no_bug(user: User, command: str) -> None:
+    gone = user.folder / "gone"
+    gone.mkdir()
+    script = 'rmdir "$PWD" && exec "$@"'
+    done = subprocess.run(
+        ["sh", "-c", script, "sh", RECONCILER, command, "a.yaml"],
+        cwd=gone,
+        env=user.environment({"RECONCILER_URL": "http://127.0.0.1:9", "RECONCILER_TOKEN": "x"}),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (
+        1,
+        "error: the working directory does not exist any more\n  hint: change to a folder that exists\n",
+    )
+
+
 def test_whatever_writes_a_file_says_so(at_sandbox: User) -> None:
     at_sandbox.write("a.yaml", FILE)
     for arguments, files in (
