@@ -149,6 +149,6 @@ class WritingGateway(ReadingGateway):
             return
         words = described(answer, self._redactor)
         if says_no(answer.body):
-            problem = Problem(kind=RejectedError.kind, message=f"the server says no: {words}")
+            problem = Problem(kind="rejected", message=f"the server says no: {words}")
             raise AttemptError(Failure(problem=problem, error=RejectedError, doubtful=False))
         raise UnreadableError(f"the server's answer does not say that it was done: {words}")

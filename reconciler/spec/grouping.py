@@ -56,7 +56,7 @@ class IssueLog:
         else:
             self.uncounted[issue.kind] += issue.count
 
-    def count(self, kind: str, number: int = 1) -> None:
+    def count_more(self, kind: str, number: int = 1) -> None:
         """Adds issues of which nothing but the kind is known."""
         self.uncounted[kind] += number
 

@@ -87,10 +87,10 @@ def read_sheet(source: Source) -> Sheet | Problem | None:
     return _not_a_manifest(source, kind) if kind else _checked(source, loaded)
 
 
-def _not_a_manifest(source: Source, kind: str) -> Problem | None:
+def _not_a_manifest(source: Source, what: str) -> Problem | None:
     if source.given is not None:
         return None
-    message, hint = f"this is {kind} of reconciler, and declares no accounts", "name the YAML with the accounts"
+    message, hint = f"this is {what} of reconciler, and declares no accounts", "name the YAML with the accounts"
     return Problem(kind="not_a_manifest", message=message, hint=hint, file=source.name)
 
 
@@ -130,7 +130,7 @@ def _read_rows(sheet: Sheet, accounts: list[object], places: Sequence[Place]) ->
     wrong = 0
     for index, raw in enumerate(accounts):
         if wrong >= _MOST_WRONG:
-            sheet.issues.count("unchecked_entry", len(accounts) - index)
+            sheet.issues.count_more("unchecked_entry", len(accounts) - index)
             return
         place = places[index] if places else None
         accounts[index] = None  # not needed twice in memory

@@ -86,14 +86,15 @@ def test_intents_without_outcome_are_looked_at_again_once(at_sandbox: User, sand
 
 def test_a_file_that_is_no_journal_is_refused_and_left_alone(at_sandbox: User, sandbox: Sandbox) -> None:
     user = prepared(at_sandbox, sandbox)
-    before = (user.folder / "a.yaml").read_text(encoding="utf-8")
-    done = user.run("apply", "a.yaml", "--auto-approve", "--journal", "a.yaml")
+    before = "version: 1\naccounts: []\n"
+    user.write("other.yaml", before)
+    done = user.run("apply", "a.yaml", "--auto-approve", "--journal", "other.yaml")
     assert done.code == 1
     assert done.err.splitlines()[-2:] == [
-        "error: a.yaml:1: this is not a journal line",
+        "error: other.yaml:1: this is not a journal line",
         "  hint: use a new journal file",
     ]
-    assert (user.folder / "a.yaml").read_text(encoding="utf-8") == before
+    assert (user.folder / "other.yaml").read_text(encoding="utf-8") == before
     assert len(user.run("export").out.split("- email")) == 3
 
 
