@@ -121,10 +121,11 @@ class Update(_OnAccount):
 
     def judged(self, fresh: Account) -> StepResult | Written | None:
         """A success if it is in place; a failure if somebody else has changed it."""
+        managed = self._change.managed
+        fresh = fresh.unmasked(managed)
         conflicts = self._ledger.conflicts(self.expected, fresh, ours=self._ours)
         if is_another(self.expected, fresh):
             return self._conflict(conflicts)
-        managed = self._change.managed
         in_place = not differs(fresh, self._goal) or not differs(fresh, managed)
         if not self._ours and sends_unseen_password(self._change, fresh):
             nobody_else = in_place or set(conflicts) <= {"updated_at"}

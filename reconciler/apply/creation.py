@@ -86,8 +86,8 @@ class Create(Cycle):
 
     def _met(self, there: Sequence[Account]) -> StepResult | Written:
         """An account is there: somebody else's, which is left alone, or one that our own request has made."""
-        account = there[0]
         managed = self._change.managed
+        account = there[0].unmasked(managed)
         if len(there) == 1 and self._refusal and not differs(account, self._sent):
             self._newcomers.welcome(account)
             return Written(account, self._sent, f"{words(self._refusal)}; found on the server and adopted")

@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.cli.appliance import Appliance
 from tests.cli.conftest import User, on_server
 from tests.http_server import Reply, Request, ScriptedServer, json_reply
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from tests.http_server import Step
 
 MASKS = ["********", "●●●●", "····", "xxxxxxxx", "<hidden>", "[REDACTED]", "ce******", "********\n", " XXXXXX\r\n"]
 ACCOUNT = on_server("certs@example.com", hash_auth=True, smtp_port=587, smtp_crypt="starttls", api_key="●●●●", zone=1)
@@ -111,3 +114,39 @@ def test_an_unknown_word_in_the_policy_is_an_error(user: User) -> None:
     done = user.run("validate", "accounts.yaml")
     assert done.code == 1
     assert "accounts.yaml:2:21" in done.err
+
+
+def test_an_account_that_appears_with_the_declared_mask_is_in_place(user: User) -> None:
+    appliance = Appliance()
+
+    def appears(_request: Request, count: int) -> Step | None:
+        if count == 2:
+            appliance.add(**ACCOUNT, password="********")  # noqa: S106 - looks like a mask, and is the password
+        return None
+
+    appliance.lies["GET list"] = appears
+    code, text = applied_at(appliance, user, "Certs")
+    assert (code, "POST" in appliance.requests, "was in place already" in text) == (0, False, True), text
+
+
+def test_a_lost_write_of_a_password_like_a_mask_is_found_in_place(user: User) -> None:
+    appliance = Appliance({**ACCOUNT, "password": "former"})
+
+    def loses(request: Request, _count: int) -> Step:
+        appliance.serve(request)
+        return Reply(500)
+
+    appliance.lies["PUT 1"] = loses
+    code, text = applied_at(appliance, user, "Certs")
+    assert (code, "read again and found in place" in text) == (0, True), text
+
+
+def applied_at(appliance: Appliance, user: User, name: str) -> tuple[int, str]:
+    """Applies a declaration whose password looks like a mask."""
+    with ScriptedServer(respond=appliance) as server:
+        user.environ |= {"RECONCILER_URL": server.url, "RECONCILER_TOKEN": "token", "P": "********"}
+        user.write(
+            "accounts.yaml", DECLARED.format(policy="auto", more=", password: {env: P}").replace("New name", name)
+        )
+        done = user.run("apply", "accounts.yaml", "--auto-approve")
+    return done.code, done.out + done.err
