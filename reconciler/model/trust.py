@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Final
 
+from reconciler.model.account import glob_forms, identity, readable
 from reconciler.model.desired import NO_GLOBS, DeleteLimit, Globs
 
 if TYPE_CHECKING:
@@ -104,9 +105,10 @@ class Trust:
         return any(_allows(shlex.split(pattern), arguments) for pattern in self.commands)
 
     def lists_smtp_server(self, host: str) -> bool:
-        """Whether an account with a password may log in at ``host``; letter case does not count."""
-        folded = host.lower().removesuffix(".")
-        return any(_matches(pattern.lower().removesuffix("."), folded) for pattern in self.smtp_servers)
+        """Whether an account with a password may log in at ``host``, however it is spelled."""
+        key = identity(host).removesuffix(".")
+        forms = [glob_forms(pattern.removesuffix(".")) for pattern in self.smtp_servers]
+        return any(_matches(for_key, key) or _matches(for_shown, readable(key)) for for_key, for_shown in forms)
 
     def lists_recipient(self, address: str) -> bool:
         """Whether test mails may go to the address."""

@@ -7,6 +7,7 @@ import os
 import shlex
 from typing import TYPE_CHECKING, Final
 
+from reconciler.model.account import identity
 from reconciler.model.trust import escaped_pattern, smtp_servers_of
 from reconciler.spec.approval import references_of
 from reconciler.spec.secrets import path_of
@@ -59,7 +60,7 @@ def _smtp_servers(desired: Desired) -> set[str]:
         if fields.get("password") or fields.get("has_auth") is not False
         for _, host in smtp_servers_of(fields)
     )
-    return {host.lower() for host in hosts}
+    return set(map(identity, hosts))
 
 
 def _recipients(desired: Desired) -> set[str]:

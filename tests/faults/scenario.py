@@ -208,15 +208,14 @@ def run(
     desired: Desired = wiring.load([path], surroundings, wiring.LoadOptions())
     flags = ServerFlags(timeout=timeout)
     server, connection = wiring.connect(desired.server, flags, surroundings, parallelism=parallelism)
-    try:
-        with wiring.reading(connection) as reader:
+    with wiring.opened(connection) as (reader, writer):
+        try:
             plan = wiring.plan(desired, reader, server, PlanOptions())
-    except ApiError:
-        return Run(1)
-    assert plan.applicable, plan.errors
-    if dry:
-        return Run(0, (), len(plan.changes))
-    with wiring.writing(connection) as writer:
+        except ApiError:
+            return Run(1)
+        assert plan.applicable, plan.errors
+        if dry:
+            return Run(0, (), len(plan.changes))
         options = ApplyOptions(parallelism=parallelism)
         written = execute(plan, writer, options, stop=surroundings.stop, listener=Silence())
         outcomes, problem = final_check(plan, written, writer, pauses=(0.05,))

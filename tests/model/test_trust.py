@@ -157,6 +157,21 @@ def test_smtp_servers_and_recipients_are_compared_without_case() -> None:
     assert not TRUST.lists_recipient("ops@example.com.evil.com")
 
 
+@pytest.mark.parametrize(
+    "listed", ["smtp.b\u00fccher.example", "smtp.xn--bcher-kva.example", "SMTP.B\u00dcCHER.example."]
+)
+@pytest.mark.parametrize(
+    "host", ["smtp.b\u00fccher.example", "SMTP.XN--bcher-kva.example.", "smtp.bu\u0308cher.example"]
+)
+def test_smtp_servers_and_recipients_are_compared_by_identity(listed: str, host: str) -> None:
+    bare = listed.removesuffix(".")
+    trust = Trust(smtp_servers=(listed,), recipients=Globs((f"*@{bare}",)))
+    assert (trust.lists_smtp_server(host), trust.lists_recipient(f"ops@{host.removesuffix('.')}")) == (True, True)
+    assert Trust(smtp_servers=("*.b\u00fccher.example", "*b\u00fc*")).lists_smtp_server(host)
+    assert not Trust(smtp_servers=("smtp.strasse.example", "*.bucher.example")).lists_smtp_server(host)
+    assert not trust.lists_smtp_server("smtp.bucher.example")
+
+
 def test_nothing_is_listed_where_nothing_is_said() -> None:
     trust = Trust()
     assert not trust.lists_url("https://a.fw.example.com")
