@@ -121,7 +121,7 @@ def test_an_account_that_appears_with_the_declared_mask_is_in_place(user: User) 
 
     def appears(_request: Request, count: int) -> Step | None:
         if count == 2:
-            appliance.add(**ACCOUNT, password="********")  # noqa: S106 - looks like a mask, and is the password
+            appliance.add(**ACCOUNT, password="********")
         return None
 
     appliance.lies["GET list"] = appears
