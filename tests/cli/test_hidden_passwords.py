@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.cli.appliance import Appliance
+from tests.cli.appliance import Appliance, Row
 from tests.cli.conftest import User, on_server
 from tests.http_server import Reply, Request, ScriptedServer, json_reply
 
@@ -118,10 +118,11 @@ def test_an_unknown_word_in_the_policy_is_an_error(user: User) -> None:
 
 def test_an_account_that_appears_with_the_declared_mask_is_in_place(user: User) -> None:
     appliance = Appliance()
+    held: Row = {**ACCOUNT, "password": "********"}
 
     def appears(_request: Request, count: int) -> Step | None:
         if count == 2:
-            appliance.add(**ACCOUNT, password="********")
+            appliance.add(**held)
         return None
 
     appliance.lies["GET list"] = appears
