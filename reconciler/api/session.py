@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from reconciler.api.failure import AttemptError, UnreadableError
 from reconciler.api.mapping import bad_answer, failure_of_status
+from reconciler.retry import ATTEMPTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,7 +40,7 @@ class Call:
 
 
 class _Renewed(threading.local):
-    """The token that this thread got in place of one that was refused; if it is refused too, that is final."""
+    """The token that this thread got in place of one that a write was refused with."""
 
     generation: int | None = None
 
@@ -52,6 +53,7 @@ class Session:
         self._authority = authority
         self._retry = retry
         self._renewed = _Renewed()
+        self._accepted: dict[str, int] = {}  # by method, the last token that was accepted
 
     def make(self, call: Call, read: Callable[[Answer], T]) -> T:
         """Makes ``call`` and reads its answer.
@@ -85,17 +87,23 @@ class Session:
 
     def _answer(self, call: Call, deadline: float) -> Answer:
         bearer = self._authority.bearer()
-        answer = self._client.exchange(call.method, call.path, bearer=bearer.header, body=call.body, deadline=deadline)
-        if answer.status != HTTPStatus.UNAUTHORIZED:
+        is_renewed = call.writes and self._renewed.generation == bearer.generation
+        for _ in range(ATTEMPTS):
+            answer = self._client.exchange(
+                call.method, call.path, bearer=bearer.header, body=call.body, deadline=deadline
+            )
+            if answer.status != HTTPStatus.UNAUTHORIZED:
+                self._accepted[call.method] = bearer.generation
+                break
+            # A new token that no call of this kind was accepted with is not the reason. One that was has expired since.
+            if is_renewed and self._accepted.get(call.method) != bearer.generation:
+                break
+            if (other := self._authority.renewed(bearer)) is None:
+                break
             if call.writes:
-                self._renewed.generation = None  # it was accepted; should it expire later, it is renewed once more
-            return answer
-        if (other := self._authority.renewed(bearer)) is None:
-            return answer
-        if call.writes:
-            # The exchange of tokens took its time: the account has to be read again before the write is sent again.
-            refused = failure_of_status(answer, self._client.redactor, on_account=call.on_account)
-            is_new = self._renewed.generation == bearer.generation
-            self._renewed.generation = other.generation
-            raise AttemptError(replace(refused, transient=not is_new))
-        return self._client.exchange(call.method, call.path, bearer=other.header, body=call.body, deadline=deadline)
+                # The exchange of tokens took its time: the account has to be read again before the write is sent again.
+                self._renewed.generation = other.generation
+                refused = failure_of_status(answer, self._client.redactor, on_account=call.on_account)
+                raise AttemptError(replace(refused, transient=True))
+            bearer, is_renewed = other, True
+        return answer
