@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeVar
 from urllib.parse import urlsplit
 
-from reconciler.errors import ApiError, Problem, SecretError
+from reconciler.errors import ApiError, Problem
 from reconciler.model.change import Server
 from reconciler.model.desired import (
     AccessToken,
@@ -56,6 +56,11 @@ class ServerFlags:
     client_cert: str | None = None
     timeout: float = 30.0
     insecure_http: bool = False
+
+    def own_files(self, environ: Mapping[str, str]) -> tuple[str, ...]:
+        """The files with credentials that options and variables name for this program alone."""
+        certificate = self.client_cert or environ.get("RECONCILER_CLIENT_CERT")
+        return tuple(filter(None, (self.token_file, self.refresh_token_file, certificate)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -219,18 +224,9 @@ def _environment_credentials(environ: Mapping[str, str]) -> Credentials | None:
 
 
 def _variable_secret(environ: Mapping[str, str], name: str) -> Secret:
-    from reconciler.spec.references import secret_text
-    from reconciler.spec.values import BadValueError
+    from reconciler.spec.references import given_secret
 
-    try:
-        text = secret_text(environ[name])
-    except BadValueError as error:
-        problem = Problem(kind="bad_secret", message=f"{name} {error.message}", hint=error.hint)
-    else:
-        if text:
-            return Secret(text)
-        problem = Problem(kind="secret_empty", message=f"{name} is empty", hint="put the secret into it")
-    raise SecretError(problem)
+    return given_secret(name, environ[name])
 
 
 def _no_credentials(url: str, sources: Sources, *, approved: bool) -> ApiError:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import stat
 import time
 from contextlib import contextmanager, nullcontext
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from reconciler.errors import Problem, SecretError
+from reconciler.model.paths import shown_path
 from reconciler.model.secret import Secret
 
 if TYPE_CHECKING:
@@ -122,20 +122,17 @@ class TokenFile:
 
 
 def _token(path: str) -> str:
+    from reconciler.spec.references import given_secret
+    from reconciler.spec.regular_file import read_given
+
+    name = shown_path(path)
     try:
-        with Path(path).open("rb") as file:
-            text = file.read(_LARGEST + 1).decode()
-    except (OSError, UnicodeDecodeError, ValueError) as error:
+        text = read_given(path, _LARGEST).decode()
+    except (OSError, ValueError) as error:
         reason = (error.strerror if isinstance(error, OSError) else None) or "not a text file"
         hint = "name a file that this user can read, with the secret alone in it"
-        raise SecretError(Problem(kind="secret_file", message=f"cannot read {path}: {reason}", hint=hint)) from error
-    token = text.strip()
-    if not token:
-        raise SecretError(Problem(kind="secret_empty", message=f"{path} is empty", hint="put the secret into it"))
-    if re.search(r"[\s\x00-\x1f\x7f\ufeff]", token):
-        message, hint = f"{path} holds more than a token", "put the token into it, and nothing else"
-        raise SecretError(Problem(kind="secret_file", message=message, hint=hint))
-    return token
+        raise SecretError(Problem(kind="secret_file", message=f"cannot read {name}: {reason}", hint=hint)) from None
+    return given_secret(name, text).reveal()
 
 
 def _replace(target: Path, token: str) -> None:
@@ -145,7 +142,7 @@ def _replace(target: Path, token: str) -> None:
         raise ValueError("not a file")
     with target.open("rb") as file:
         text = file.read(_LARGEST)
-    data = token.encode() + text[len(text.rstrip()) :]
+    data = token.encode() + text[len(text.removesuffix(b"\n").removesuffix(b"\r")) :]
     if status.st_nlink > 1 or not _swap(target, data, status):
         # Another name of the file, its owner, or a folder that takes no new file: written in place, it stays the same.
         with target.open("r+b") as file:

@@ -57,6 +57,7 @@ class LoadOptions:
         url: The server of ``--url``.
         to_email: The recipient of ``--to-email``.
         no_secrets: Whether passwords stay references, so that none is compared.
+        own_files: Files that options of the command line name; no reference leads to them.
         keep_apart: Raises if a file that the YAML names would be lost to what the command writes.
     """
 
@@ -65,6 +66,7 @@ class LoadOptions:
     url: str | None = None
     to_email: str | None = None
     no_secrets: bool = False
+    own_files: Sequence[str] = ()
     keep_apart: Callable[[frozenset[str]], None] = lambda _files: None
 
 
@@ -138,6 +140,7 @@ def _request(paths: Sequence[str], spec: ServerSpec, surroundings: Surroundings,
         environ=surroundings.environ,
         url=url,
         name=_name_of(spec, url),
+        own_files=options.own_files,
         to_email=options.to_email,
     )
 

@@ -120,13 +120,13 @@ def test_half_a_login_is_said_to_be_half(half: str) -> None:
 
 
 @pytest.mark.parametrize("flag", ["token_file", "refresh_token_file"])
-def test_a_file_that_holds_more_than_a_token_is_named(tmp_path: Path, flag: str) -> None:
+def test_a_file_with_more_than_a_token_is_named(tmp_path: Path, flag: str) -> None:
     file = tmp_path / "accounts.yaml"
     file.write_text("version: 1\npassword: hunter2\n")
     with pytest.raises(SecretError) as caught:
         connect(ServerSpec(), ServerFlags("https://x.example", **{flag: str(file)}), Surroundings(Redactor(), {}))  # type: ignore[arg-type]
     (problem,) = caught.value.problems
-    assert problem.message == f"{file} holds more than a token"
+    assert problem.message == f"{file} has more than one line, and a secret has one"
 
 
 def test_the_rule_costs_no_third_party() -> None:

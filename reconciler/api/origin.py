@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import ssl
+import stat
 from typing import TYPE_CHECKING, Final
 
 import httpx
 
 from reconciler.api.proxies import is_loopback
 from reconciler.errors import ApiError
+from reconciler.model.paths import shown_path
 
 if TYPE_CHECKING:
     from reconciler.model.desired import ClientCertificate
@@ -69,10 +73,12 @@ def tls_context(origin: httpx.URL, ca_file: str | None, certificate: ClientCerti
 
 def _verifying(ca_file: str | None) -> ssl.SSLContext:
     try:
+        if ca_file:
+            _check_regular(ca_file)
         return ssl.create_default_context(cafile=ca_file) if ca_file else httpx.create_ssl_context()
     except (OSError, ValueError) as error:
         reason = "it holds no certificate in PEM form" if isinstance(error, ssl.SSLError) else _reason(error)
-        message = f"the CA file {ca_file or 'of SSL_CERT_FILE'} cannot be used: {reason}"
+        message = f"the CA file {shown_path(ca_file) if ca_file else 'of SSL_CERT_FILE'} cannot be used: {reason}"
         raise ApiError.of(message, kind="ca_file", hint="It is a file of certificates in PEM form.") from None
 
 
@@ -86,6 +92,8 @@ def _show(certificate: ClientCertificate, context: ssl.SSLContext) -> None:
         raise _EncryptedError
 
     try:
+        for name in filter(None, (certificate.cert, certificate.key)):
+            _check_regular(name)
         context.load_cert_chain(certificate.cert, certificate.key, password=refuse)
     except _EncryptedError:
         reason = "its key is encrypted"
@@ -98,8 +106,14 @@ def _show(certificate: ClientCertificate, context: ssl.SSLContext) -> None:
             reason = "its key is another one's" if mismatch else "it lacks a certificate or a key in PEM form"
     else:
         return
-    names = certificate.cert if certificate.key is None else f"{certificate.cert} with the key {certificate.key}"
+    names = " with the key ".join(map(shown_path, filter(None, (certificate.cert, certificate.key))))
     raise ApiError.of(f"the client certificate {names} cannot be used: {reason}", kind="client_cert", hint=hint)
+
+
+def _check_regular(name: str) -> None:
+    """OpenSSL would wait for a pipe or a terminal, which a committed link can lead to."""
+    if not stat.S_ISREG(os.stat(name).st_mode):  # noqa: PTH116 - names stay as the user wrote them
+        raise OSError(errno.EINVAL, "this is not a regular file")
 
 
 def _reason(error: OSError | ValueError) -> str:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from reconciler.commands.outputs import may_be_replaced
 from reconciler.errors import (
     GuardError,
     OutputError,
@@ -20,6 +21,7 @@ from reconciler.report.forge import Forge
 from reconciler.report.formats import Format, renderer
 from reconciler.report.style import Style
 from reconciler.report.subject import PlanSubject, ResultSubject, Setting, ValidationSubject
+from reconciler.report.view import plain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
     from reconciler.model.desired import Desired
     from reconciler.model.outcome import Outcome, Report
     from reconciler.model.redaction import Redactor
-    from reconciler.report.subject import Kind
+from reconciler.report.subject import Kind
 
 
 def show_plan(invocation: Invocation, plan: Plan) -> None:
@@ -73,6 +75,10 @@ def show_failure(invocation: Invocation, problems: Sequence[Problem], cause: Bas
     """
     if invocation.format is Format.TEXT or invocation.document is None:
         return
+    if invocation.output is not None and not may_be_replaced(invocation.output):
+        # Nobody knows yet which files the YAML names, and this one may hold a secret that it reads.
+        invocation.tell(f"{plain(invocation.output)} was left as it is: it is no document of reconciler\n")
+        invocation.output = None
     errors = invocation.redacted(problems)
     subjects: dict[Kind, Any] = {
         "validation": ValidationSubject(accounts=None, errors=errors),

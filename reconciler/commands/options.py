@@ -172,7 +172,13 @@ class PlanFlags:
 
     def loading(self, server: ServerFlags, to_email: str | None = None) -> LoadOptions:
         """What of them is about the YAML."""
-        return LoadOptions(only=Globs(self.only), allow_commands=self.allow_commands, url=server.url, to_email=to_email)
+        return LoadOptions(
+            only=Globs(self.only),
+            allow_commands=self.allow_commands,
+            url=server.url,
+            to_email=to_email,
+            own_files=server.own_files(os.environ),
+        )
 
     def options(self, trust: Trust | None = None, test: str | None = None, to_email: str | None = None) -> PlanOptions:
         """The same, as the planner takes it."""

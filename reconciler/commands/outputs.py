@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -12,6 +13,14 @@ if TYPE_CHECKING:
 
     from reconciler.commands.invocation import Invocation
     from reconciler.credentials import ServerFlags
+
+_BEGINNING: Final = 256
+_OURS: Final = re.compile(
+    rb'\{\s*"format_version": "[0-9.]+",\s*"tool": \{\s*"name": "reconciler"'  # JSON, and that of Terraform
+    rb'|\[(?:\]\s*\Z|\s*\{\s*"description": )'  # GitLab
+    rb"|<!-- reconciler|<!doctype html>|::(?:error|warning|notice) "  # Markdown, HTML, GitHub
+    rb'|<\?xml [^>]*>\s*<testsuites name="reconciler'  # JUnit
+)
 
 
 def keep_apart(
@@ -37,9 +46,20 @@ def keep_apart(
 
 def files_of(server: ServerFlags, trust: str | None = None) -> list[str | None]:
     """The files that the server's options, their variables, and ``--trust`` name."""
-    variables = ("RECONCILER_TRUST", "RECONCILER_CA_FILE", "RECONCILER_CLIENT_CERT")
-    named = [server.token_file, server.refresh_token_file, server.ca_file, server.client_cert]
-    return [*named, *map(os.environ.get, variables), trust]
+    variables = ("RECONCILER_TRUST", "RECONCILER_CA_FILE")
+    return [*server.own_files(os.environ), server.ca_file, *map(os.environ.get, variables), trust]
+
+
+def may_be_replaced(name: str) -> bool:
+    """Whether nothing is lost with a file: it is not there, is empty, or begins as a document of ours does."""
+    if not os.path.isfile(name):  # noqa: PTH113 - names stay as the user wrote them
+        return True
+    try:
+        with open(name, "rb") as file:  # noqa: PTH123 - as above
+            beginning = file.read(_BEGINNING)
+    except OSError:
+        return False
+    return not beginning or _OURS.match(beginning) is not None
 
 
 def _complaint(read: Sequence[str], written: Mapping[str, str | None]) -> str | None:

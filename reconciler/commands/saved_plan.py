@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reconciler.errors import Problem, ReconcilerError, StalePlanError
@@ -52,9 +51,10 @@ def read(path: str) -> SavedPlan:
     Raises:
         ReconcilerError: The file cannot be read, or is not a plan as ``plan --save`` wrote it.
     """
+    from reconciler.spec.regular_file import read_given
+
     try:
-        with Path(path).open("rb") as file:
-            document = json.loads(file.read(_LARGEST))
+        document = json.loads(read_given(path, _LARGEST))
         (server,) = document["servers"]
         changes = document["resource_changes"]
         uncompared = document.get("not_compared")

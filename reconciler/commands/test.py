@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
@@ -74,6 +75,7 @@ def test(  # noqa: PLR0913 - one for each option of the command line
         allow_commands=allow_commands,
         url=server.url,
         to_email=to_email,
+        own_files=server.own_files(os.environ),
         keep_apart=partial(keep_apart, invocation),
     )
     desired = wiring.load(paths, surroundings, loading)

@@ -16,7 +16,7 @@ from reconciler.errors import NotTrustedError, Problem
 from reconciler.model.desired import Login
 from reconciler.model.secret import SecretReference
 from reconciler.model.trust import escaped_pattern, path_matches, smtp_servers_of
-from reconciler.spec.files import Locations, is_below, system_folder
+from reconciler.spec.files import Locations, file_identity, is_below, system_folder
 from reconciler.spec.issues import Path, Place
 from reconciler.spec.places import places_of
 from reconciler.spec.secrets import path_of
@@ -42,6 +42,7 @@ class Request:
         paths: The files and folders that the user named; ``None`` if it does not matter yet where files are.
         url: The server that passwords go to; ``None`` if it is not known, or does not matter without a trust file.
         name: How that server is called; ``${name}`` in a trust file.
+        own_files: Files that options of the command line name.
         to_email: Who receives all test mails, if the command line says so.
     """
 
@@ -49,6 +50,7 @@ class Request:
     environ: Mapping[str, str]
     url: str | None = None
     name: str = ""
+    own_files: Sequence[str] = ()
     to_email: str | None = None
 
 
@@ -131,6 +133,7 @@ class _Judge:
         self._near = None if request.paths is None else Locations(request.paths)
         credentials = request.environ.get("CREDENTIALS_DIRECTORY", "")
         folders = [_SECRETS, credentials] if os.path.isabs(credentials) else [_SECRETS]  # noqa: PTH117 - as path_of
+        self._own = {file_identity(name) for name in request.own_files}
         self._secrets = [os.path.realpath(folder) for folder in folders]
         patterns = trust.files(request.url, request.name) if trust else ()
         self._patterns = [_Pattern.of(pattern, self._near) for pattern in patterns]
@@ -158,6 +161,9 @@ class _Judge:
         real = os.path.realpath(path)
         if system := system_folder(os.path.abspath(path)) or system_folder(real):  # noqa: PTH100 - as path_of
             return f"nothing below {system} is read", "name a regular file that holds the secret alone"
+        if file_identity(path) in self._own:
+            message = "an option names this file: it is for this program, and never becomes a secret that is sent on"
+            return message, "give the secret a file of its own"
         if trust:
             if any(pattern.lists(path, real) for pattern in self._patterns):
                 return None

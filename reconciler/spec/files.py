@@ -127,7 +127,7 @@ class _Search:
         refusal = self._locations.refusal(name)
         if refusal:
             self.problems.append(refusal)
-        elif (identity := _identity(name)) not in self._seen:
+        elif (identity := file_identity(name)) not in self._seen:
             self._seen.add(identity)
             self.files.append((name, given))
 
@@ -165,12 +165,12 @@ class _Search:
                 elif is_manifest_name(entry.name):
                     (links if is_link else files).append(path)
                 else:
-                    self._skipped.setdefault(_identity(path), path)
+                    self._skipped.setdefault(file_identity(path), path)
         return files, links
 
     def _entries(self, folder: str, entered: set[object]) -> list[os.DirEntry[str]]:
         """What is in a folder that was not entered before, without hidden names."""
-        if (identity := _identity(folder)) in entered:
+        if (identity := file_identity(folder)) in entered:
             return []
         entered.add(identity)
         if refusal := self._locations.refusal(folder):
@@ -185,7 +185,7 @@ class _Search:
             return []
 
 
-def _identity(name: str) -> object:
+def file_identity(name: str) -> object:
     """What two paths to one file have in common."""
     try:
         status = os.stat(name)  # noqa: PTH116 - names stay as the user wrote them

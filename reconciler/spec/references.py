@@ -7,6 +7,7 @@ import unicodedata
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
+from reconciler.errors import Problem, SecretError
 from reconciler.model.secret import Secret, SecretReference
 from reconciler.spec.scalars import EMPTY
 from reconciler.spec.shown import sort_of
@@ -139,6 +140,25 @@ def secret_text(text: str) -> str:
         message = f"holds a control character (U+{ord(found):04X}), which is not part of a secret"
         raise BadValueError(message, "leave nothing but the secret in it")
     return bare
+
+
+def given_secret(name: str, text: str) -> Secret:
+    """The secret in a variable or a file that the user names, by the rules of ``secret_text``.
+
+    Args:
+        name: What messages call it.
+        text: What is in it.
+
+    Raises:
+        SecretError: It cannot be a secret, or is empty.
+    """
+    try:
+        bare = secret_text(text)
+    except BadValueError as error:
+        raise SecretError(Problem(kind="bad_secret", message=f"{name} {error.message}", hint=error.hint)) from None
+    if not bare:
+        raise SecretError(Problem(kind="secret_empty", message=f"{name} is empty", hint="put the secret into it"))
+    return Secret(bare)
 
 
 def secret(value: object) -> Secret | Reference:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from reconciler.errors import Problem, SpecError
 from reconciler.model.desired import Globs
+from reconciler.model.paths import shown_path
 from reconciler.model.trust import Limits, Trust, TrustedServer
 from reconciler.spec.events import UnreadableError
 from reconciler.spec.files import Source, obstacle
@@ -32,12 +33,22 @@ def read_trust(name: str) -> Trust:
     """
     source = _source(name)
     if isinstance(source, Problem):
-        raise SpecError(source)
+        raise SpecError(_without_content(source, name))
     try:
         loaded = load(source.data)
     except UnreadableError as failure:
         raise SpecError(unreadable_problem(failure, name)) from None
     return _trust(_document(source, loaded), name)
+
+
+def _without_content(problem: Problem, name: str) -> Problem:
+    """The problem of a file that cannot be read, if need be without what was given in place of its name."""
+    shown = shown_path(name)
+    if shown == name:
+        return problem
+    message = f"the trust file {shown}: {problem.message}"
+    hint = "--trust and RECONCILER_TRUST take the path of a file, not its content"
+    return replace(problem, message=message, hint=hint, file=None)
 
 
 def _source(name: str) -> Source | Problem:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
+import shlex
+import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.cli.conftest import User, on_server
+from reconciler.report.formats import PLAN_FORMATS, RESULT_FORMATS, VALIDATION_FORMATS
+from tests.cli.conftest import RECONCILER, User, on_server
 
 if TYPE_CHECKING:
     from reconciler.sandbox.server import Sandbox
@@ -200,3 +204,142 @@ def test_one_final_line_ending_is_no_part_of_a_token(at_sandbox: User, sandbox: 
     assert done.code == 1
     assert f"error: {token} has more than one line" in done.err
     assert sandbox.refresh_token not in done.err
+
+
+BROKEN = {
+    "byte order mark": (f"\ufeff{CANARY}", "holds a byte order mark"),
+    "control character": (f"{CANARY}\x07x", "holds a control character (U+0007)"),
+    "second line": (f"{CANARY}\nx\n", "has more than one line"),
+    "two line endings": (f"{CANARY}\n\n", "has more than one line"),
+}
+
+
+@pytest.mark.parametrize(("text", "reason"), BROKEN.values(), ids=BROKEN)
+@pytest.mark.parametrize(
+    "source",
+    [
+        *("RECONCILER_TOKEN", "RECONCILER_REFRESH_TOKEN", "RECONCILER_PASSWORD", "--token-file"),
+        *("--refresh-token-file", "variable", "file", "command", "literal"),
+    ],
+)
+def test_what_is_no_secret_is_refused_from_every_source(user: User, source: str, text: str, reason: str) -> None:
+    user.environ |= {"RECONCILER_URL": "http://127.0.0.1:9", "RECONCILER_USERNAME": "u"}
+    user.write("secret", text)
+    passwords = {
+        "variable": "{env: SMTP_A}",
+        "file": "{file: secret}",
+        "command": "{command: [cat, secret]}",
+        "literal": json.dumps(text),
+    }
+    user.write("a.yaml", manifest(passwords.get(source, "null, has_auth: false")))
+    more = []
+    if source.startswith("-"):
+        more = [source, "secret"]
+    elif source.startswith("RECONCILER_"):
+        user.environ[source] = text
+    else:
+        user.environ |= {"SMTP_A": text, "RECONCILER_TOKEN": "t"}
+    done = user.run("plan", "a.yaml", "--allow-commands", *more)
+    assert done.code == 1
+    assert reason in done.err
+    assert CANARY not in done.out + done.err
+
+
+@pytest.mark.parametrize("option", ["--refresh-token-file", "--token-file", "--client-cert"])
+@pytest.mark.parametrize("name", ["token", "link", "hard", "./token"])
+def test_no_pull_request_sends_our_own_token_on(at_sandbox: User, sandbox: Sandbox, option: str, name: str) -> None:
+    token = at_sandbox.write("token", f"{sandbox.refresh_token}\n")
+    (at_sandbox.folder / "link").symlink_to("token")
+    (at_sandbox.folder / "hard").hardlink_to(token)
+    at_sandbox.write("a.yaml", manifest(f"{{file: {name}}}"))
+    test = ["--to-email", "ops@example.com"]
+    for command in (["plan", "a.yaml"], ["apply", "a.yaml", "--auto-approve"], ["test", "a.yaml", *test]):
+        done = at_sandbox.run(*command, option, "token")
+        assert done.code == 1
+        assert f"a.yaml:3:94: {{file: {name}}}: an option names this file" in done.err
+    assert sandbox.mails() == []
+
+
+def test_a_block_is_a_secret_of_one_line(user: User) -> None:
+    entry = "version: 1\naccounts:\n- email: a@example.com\n  name: A\n  service: gmail\n  password: "
+    for header, more, code in (("|", "", 0), ("|-", "", 0), (">", "", 0), ("|", "    x\n", 1), ("|+", "\n", 1)):
+        user.write("a.yaml", f"{entry}{header}\n    {CANARY}\n{more}")
+        done = user.run("validate", "a.yaml")
+        assert done.code == code
+        assert ("has more than one line" in done.err) is bool(code)
+        assert CANARY not in done.out + done.err
+
+
+def test_what_is_no_file_is_not_waited_for(user: User) -> None:
+    os.mkfifo(user.folder / "pipe")
+    user.write("a.yaml", manifest("null, has_auth: false"))
+    for setting in ("ca_file: pipe", "client_cert: {cert: pipe}", "ca_file: /dev/zero"):
+        server = f"server: {{url: 'https://127.0.0.1:9', auth: {{access_token: x}}, {setting}}}"
+        user.write("tls.yaml", manifest("null, has_auth: false", server))
+        done = user.run("plan", "tls.yaml")
+        assert done.code == 1
+        assert "this is not a regular file" in done.err
+    user.environ |= {"RECONCILER_URL": "http://127.0.0.1:9"}
+    for odd in ("/dev/zero", "."):
+        for option in (["plan", "a.yaml", "--token-file"], ["apply", "a.yaml", "--plan"]):
+            done = user.run(*option, odd)
+            assert done.code == 1
+            assert "this is not a regular file" in done.err
+
+
+def test_a_token_comes_through_a_pipe_too(at_sandbox: User, sandbox: Sandbox) -> None:
+    at_sandbox.environ.pop("RECONCILER_REFRESH_TOKEN")
+    command = [RECONCILER, "export", "--refresh-token-file", "/dev/stdin"]
+    script = f"(sleep 0.2; echo {sandbox.refresh_token}) | {shlex.join(map(str, command))}"
+    environ = at_sandbox.environment()
+    assert subprocess.run(["sh", "-c", script], env=environ, capture_output=True, check=False).returncode == 0
+
+
+def test_content_in_place_of_a_path_is_not_shown(user: User) -> None:
+    user.environ |= {"RECONCILER_URL": "https://127.0.0.1:9", "RECONCILER_TOKEN": "t"}
+    user.write("a.yaml", manifest("null, has_auth: false"))
+    key = f"-----BEGIN PRIVATE KEY-----\n{CANARY}\n-----END PRIVATE KEY-----\n"
+    long = base64.b64encode(CANARY.encode() * 4).decode().replace("/", "_")
+    for environ, option in (
+        ({"RECONCILER_TRUST": f"version: 1\nrecipients: [{CANARY}@example.com]\n"}, []),
+        ({"RECONCILER_TRUST": f'{{"version": 1, "recipients": ["{CANARY}"]}}'}, []),
+        ({"RECONCILER_CLIENT_CERT": key}, []),
+        ({"RECONCILER_CA_FILE": key}, []),
+        ({}, ["--token-file", long]),
+        ({}, ["--refresh-token-file", long]),
+    ):
+        done = user.run("plan", "a.yaml", *option, environ=environ)
+        assert done.code == 1
+        assert "characters that is not shown here" in done.err
+        assert CANARY not in done.err
+        assert long not in done.err
+    assert "nofile.yaml: there is no such file" in user.run("plan", "a.yaml", "--trust", "nofile.yaml").err
+
+
+@pytest.mark.parametrize("mistake", [["broken.yaml"], ["a.yaml", "--nope"], ["missing.yaml"]])
+def test_a_failure_replaces_no_file_that_may_be_a_secret(at_sandbox: User, mistake: list[str]) -> None:
+    at_sandbox.write("a.yaml", manifest("{file: secret}"))
+    at_sandbox.write("broken.yaml", "version: 1\naccounts: [\n")
+    for text in (CANARY, f'{{"key": "{CANARY}"}}', f"-----BEGIN KEY-----\n{CANARY}\n"):
+        secret = at_sandbox.write("secret", text)
+        done = at_sandbox.run("plan", *mistake, "-q", "-f", "json", "-o", "secret")
+        assert secret.read_text() == text
+        assert "secret was left as it is" in done.err
+        assert json.loads(done.out)["errors"]
+
+
+@pytest.mark.parametrize("command", ["validate", "plan", "apply"])
+def test_a_failure_replaces_documents_of_ours(at_sandbox: User, command: str) -> None:
+    formats = {"validate": VALIDATION_FORMATS, "plan": PLAN_FORMATS, "apply": RESULT_FORMATS}[command]
+    at_sandbox.write("a.yaml", manifest("null, has_auth: false"))
+    at_sandbox.write("broken.yaml", "version: 1\naccounts: [\n")
+    for one in formats:
+        if one != "text":
+            approve = ["--auto-approve"] if command == "apply" else []
+            assert at_sandbox.run(command, "a.yaml", "-f", one, "-o", f"out.{one}", *approve).code == 0
+            before = (at_sandbox.folder / f"out.{one}").read_text()
+            for name in ("broken.yaml", "a.yaml", "broken.yaml"):
+                at_sandbox.run(command, name, "-f", one, "-o", f"out.{one}", *approve)
+                after = (at_sandbox.folder / f"out.{one}").read_text()
+                assert after != before
+                before = after

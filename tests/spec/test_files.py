@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import stat
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,6 +11,7 @@ from reconciler.errors import Problem, SpecError
 from reconciler.spec.desired import read_desired
 from reconciler.spec.files import LARGEST, read_files
 from reconciler.spec.loader import load
+from reconciler.spec.regular_file import TooLargeError, read_given
 from reconciler.spec.schema import schema_text
 
 if TYPE_CHECKING:
@@ -200,3 +202,18 @@ def test_a_document_of_our_own_is_no_manifest(write: Write, name: str) -> None:
         with pytest.raises(SpecError) as caught:
             read_desired([path, "more"])
         assert [problem.kind for problem in caught.value.problems] == [kind]
+
+
+def test_a_pipe_that_the_user_names_has_some_time(folder: Path) -> None:
+    os.mkfifo(folder / "pipe")
+    with pytest.raises(TimeoutError):
+        read_given("pipe", 10, patience=0.2)
+    for text in (b"0123456789", b"0123456789x"):
+        writer = threading.Thread(target=(folder / "pipe").write_bytes, args=(text,))
+        writer.start()
+        if len(text) > 10:
+            with pytest.raises(TooLargeError):
+                read_given("pipe", 10)
+        else:
+            assert read_given("pipe", 10) == text
+        writer.join()
