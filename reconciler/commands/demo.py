@@ -29,4 +29,4 @@ def demo(invocation: Invocation, *, path: str | None) -> ExitCode:
     """
     from reconciler.sandbox.demo import Demo, example
 
-    return Demo(path or example(), lambda line: invocation.emit(f"{line}\n")).tell()
+    return Demo(path or example(), lambda line: invocation.emit(f"{line}\n", for_people=True)).tell()

@@ -115,7 +115,8 @@ def _redacted(outcome: Outcome, redactor: Redactor) -> Outcome:
 
 def _show(invocation: Invocation, kind: Kind, subject: Any, finished_at: datetime) -> None:  # noqa: ANN401 - by kind
     setting = _setting(invocation, finished_at, invocation.document_style())
-    invocation.emit(renderer(kind, invocation.format)(subject, setting))
+    text = renderer(kind, invocation.format)(subject, setting)
+    invocation.emit(text, for_people=invocation.format is Format.TEXT)
     if invocation.format is Format.GITHUB and kind != "validation" and setting.forge.summary_file:
         summary = renderer(kind, Format.MARKDOWN)(subject, setting)
         invocation.append_file(setting.forge.summary_file, summary)

@@ -58,8 +58,13 @@ class Invocation:
     server: Server | None = None
     seen: set[Problem] = field(default_factory=set)
 
-    def emit(self, text: str) -> None:
+    def emit(self, text: str, *, for_people: bool = False) -> None:
         """Writes the document.
+
+        Args:
+            text: The document. What programs read is UTF-8, whatever the encoding of standard output: an escape
+                sequence in its place would be read as somebody's name.
+            for_people: It is read by people, so standard output's own encoding is better.
 
         Raises:
             OutputError: It cannot be written.
@@ -69,7 +74,10 @@ class Invocation:
             self.write_file(self.output, text, overwrite=self.overwrite)
             return
         try:
-            _write(sys.stdout, text)
+            if for_people:
+                _write(sys.stdout, text)
+            else:
+                _write_bytes(sys.stdout, _utf_8(text))
         except OSError as error:
             raise unwritten(error) from error
 
@@ -181,7 +189,7 @@ def _unwritable(path: str, error: OSError) -> Problem:
 def _store(target: Path, text: str, *, overwrite: bool) -> None:
     if target.is_symlink() or (target.exists() and not target.is_file()):
         # A device or a pipe; a link is one of the system's, such as /dev/stdout: no other gets here.
-        target.write_text(text, encoding="utf-8")
+        target.write_bytes(_utf_8(text))
         return
     mode = target.stat().st_mode & 0o777 if target.exists() else 0o666 & ~_umask()
     from tempfile import mkstemp
@@ -189,8 +197,8 @@ def _store(target: Path, text: str, *, overwrite: bool) -> None:
     handle, name = mkstemp(dir=target.parent, prefix=f".{target.name}.")
     scratch = Path(name)
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
+        with os.fdopen(handle, "wb") as file:
+            file.write(_utf_8(text))
         scratch.chmod(mode)
         if not overwrite:
             target.touch(exist_ok=False)
@@ -222,6 +230,17 @@ def _write(stream: TextIO, text: str) -> None:
     encoding = stream.encoding or "utf-8"
     stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
     stream.flush()
+
+
+def _write_bytes(stream: TextIO, data: bytes) -> None:
+    stream.flush()
+    stream.buffer.write(data)
+    stream.buffer.flush()
+
+
+def _utf_8(text: str) -> bytes:
+    """A document as it is stored. The only characters that UTF-8 lacks are lone surrogates, as of a file's odd name."""
+    return text.encode("utf-8", "backslashreplace")
 
 
 def _can_show(stream: TextIO, text: str) -> bool:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import errno
 import hmac
+import os
 import smtplib
 import ssl
 from dataclasses import dataclass
@@ -19,8 +21,14 @@ if TYPE_CHECKING:
     from reconciler.sandbox.refusal import Refusal
     from reconciler.sandbox.settings import Settings
 
-SINK_PORTS: Final = frozenset({25, 465, 587, 1000, 1025, 2465, 2525, 2587})
-"""Ports that lead to the sink: those of SMTP, the usual unprivileged ones, and the 1000 of the vendor's examples."""
+_TLS_PORTS: Final = frozenset({465, 2465})
+"""SMTP's ports with TLS from the start: the usual one, and the usual unprivileged one. They lead to such a sink."""
+
+_PLAIN_PORTS: Final = frozenset({25, 587, 1025, 2525, 2587})
+"""SMTP's ports that begin without TLS, likewise."""
+
+_EXAMPLE_PORT: Final = 1000
+"""The port of the vendor's examples, which nothing is known about: it leads to the sink that fits the encryption."""
 
 _PROVIDERS: Final = {
     "gmail": ("smtp.gmail.com", 465, "ssl-tls"),
@@ -80,10 +88,15 @@ class Mailer:
             raise _refusal(error, settings.password) from None
 
     def _routed(self, destination: Destination) -> Destination:
-        """The same on loopback. A port that is none of SMTP's is kept, so that a dead one is really refused."""
+        """The sink that listens there. Nothing else on this machine is reached, whatever port a request names."""
         port = destination.port
-        if port in SINK_PORTS:
-            port = self.smtps_port if destination.crypt == "ssl-tls" else self.smtp_port
+        begins_with_tls = port in _TLS_PORTS or (port == _EXAMPLE_PORT and destination.crypt == "ssl-tls")
+        if begins_with_tls or port == self.smtps_port:
+            port = self.smtps_port
+        elif port in _PLAIN_PORTS or port in {_EXAMPLE_PORT, self.smtp_port}:
+            port = self.smtp_port
+        else:
+            raise ConnectionRefusedError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))
         return Destination("127.0.0.1", port, destination.crypt)
 
     def _deliver(self, destination: Destination, settings: Settings, to_email: str) -> None:

@@ -38,7 +38,8 @@ class SandboxOptions:
         created_status: Status of the answer to a create.
         deleted_status: Status of the answer to a delete; 204 goes without ``deleted_body``.
         deleted_body: JSON text in the answer to a delete. The vendor's page shows none.
-        real_smtp: Whether the SMTP settings are taken literally. Otherwise every host name leads to the sink.
+        real_smtp: Whether the SMTP settings are taken literally. Otherwise every host name leads to the
+            sink, and nothing else is reached.
     """
 
     host: str = "127.0.0.1"

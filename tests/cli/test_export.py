@@ -40,6 +40,17 @@ def test_planning_an_export_shows_no_changes(user: User, make_sandbox: MakeSandb
     assert (done.code, done.out.splitlines()[-1]) == (0, "No changes.")
 
 
+@pytest.mark.parametrize("encoding", ["cp1252", "latin-1", "ascii", "utf-16"])
+def test_an_export_is_utf_8_whatever_the_stream(user: User, make_sandbox: MakeSandbox, encoding: str) -> None:
+    sandbox = make_sandbox()
+    sandbox.seed([*ACCOUNTS, on_server("names@example.com", name="Ação 日本 😀"), on_server("jörg@example.com")])
+    lead_to(user, sandbox).environ |= {"PYTHONUTF8": "0", "PYTHONIOENCODING": encoding, "LC_ALL": "C"}
+    user.write("accounts.yaml", user.run("export").out)
+    user.environ["CERTS_EXAMPLE_COM_PASSWORD"] = "right"
+    done = user.run("plan", "accounts.yaml", "--detailed-exitcode", environ={"PYTHONIOENCODING": "utf-8"})
+    assert (done.code, done.out.splitlines()[-1]) == (0, "No changes.")
+
+
 def test_an_export_can_be_narrowed(user: User, make_sandbox: MakeSandbox) -> None:
     sandbox = make_sandbox()
     sandbox.seed(ACCOUNTS)

@@ -127,6 +127,16 @@ def test_other_code_pages_get_the_same_words(at_sandbox: User, sandbox: Sandbox)
     assert '"A\\xe7\\xe3o" -> "A"' in raw.out
 
 
+@pytest.mark.parametrize("document", ["json", "markdown", "html", "tfplan"])
+def test_documents_for_programs_are_utf_8_in_any_code_page(at_sandbox: User, sandbox: Sandbox, document: str) -> None:
+    sandbox.seed([on_server("a@example.com", name="Ação")])
+    at_sandbox.write("a.yaml", FILE)
+    code_page = {"PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii", "LC_ALL": "C"}
+    done = at_sandbox.run("plan", "a.yaml", "-f", document, environ=code_page)
+    assert (done.code, "\\xe7" in done.out) == (0, False)
+    assert any(form in done.out for form in ("Ação", "A\\u00e7\\u00e3o"))
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

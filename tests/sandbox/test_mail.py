@@ -62,13 +62,19 @@ def dead_port() -> Iterator[int]:
         yield bound.getsockname()[1]
 
 
+@pytest.fixture
+def literal(make_sandbox: MakeSandbox, connect: Connect) -> httpx.Client:
+    """A client of a sandbox that takes the settings literally."""
+    return connect(make_sandbox(real_smtp=True))
+
+
 class ScriptedServer:
     """An SMTP server that says the given lines, one after each line that it gets, and then hangs up."""
 
     def __init__(self, stack: ExitStack, lines: tuple[str, ...]) -> None:
         self._lines = lines
         self._listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
-        self.port: int = self._listener.getsockname()[1]
+        self.here = {"smtp_server": "127.0.0.1", "smtp_port": self._listener.getsockname()[1]}
         thread = Thread(target=self._talk)
         thread.start()
         stack.callback(thread.join, 10)
@@ -171,39 +177,39 @@ def test_tls_spoken_to_a_port_without_it_is_an_error_of_encryption(sandbox: Sand
     assert "WRONG_VERSION_NUMBER" in msg or "wrong version number" in msg
 
 
-def test_starttls_asked_of_a_server_without_it_is_an_error_of_encryption(client: httpx.Client) -> None:
+def test_starttls_asked_of_a_server_without_it_is_an_error_of_encryption(literal: httpx.Client) -> None:
     with ExitStack() as stack:
         server = ScriptedServer(stack, ("220 hello", "250 hello"))
-        answer = test_account(client, smtp_port=server.port, smtp_crypt="starttls")
+        answer = test_account(literal, **server.here, smtp_crypt="starttls")
     assert fault(answer) == (400, "smtp_crypt", "rule", "STARTTLS extension not supported by server.")
 
 
-def test_a_mechanism_that_the_server_does_not_offer_is_not_tried(client: httpx.Client) -> None:
+def test_a_mechanism_that_the_server_does_not_offer_is_not_tried(literal: httpx.Client) -> None:
     with ExitStack() as stack:
         server = ScriptedServer(stack, ("220 hello", "250-hello\r\n250 AUTH LOGIN"))
-        answer = test_account(client, smtp_port=server.port, smtp_crypt="none", smtp_auth_mechanism="plain")
+        answer = test_account(literal, **server.here, smtp_crypt="none", smtp_auth_mechanism="plain")
     assert fault(answer) == (400, "smtp_auth_mechanism", "rule", "The server does not offer AUTH PLAIN")
 
 
 @pytest.mark.parametrize("mechanism", ["login", "cram-md5"])
-def test_a_server_that_breaks_the_login_off_is_quoted(client: httpx.Client, mechanism: str) -> None:
+def test_a_server_that_breaks_the_login_off_is_quoted(literal: httpx.Client, mechanism: str) -> None:
     with ExitStack() as stack:
         server = ScriptedServer(stack, ("220 hello", f"250-hello\r\n250 AUTH {mechanism}", "504 not now", "221 bye"))
-        answer = test_account(client, smtp_port=server.port, smtp_crypt="none", smtp_auth_mechanism=mechanism)
+        answer = test_account(literal, **server.here, smtp_crypt="none", smtp_auth_mechanism=mechanism)
     assert fault(answer) == (400, "password", "rule", "504 not now")
 
 
-def test_a_challenge_that_is_no_base64_is_a_fault_of_the_server(client: httpx.Client) -> None:
+def test_a_challenge_that_is_no_base64_is_a_fault_of_the_server(literal: httpx.Client) -> None:
     with ExitStack() as stack:
         server = ScriptedServer(stack, ("220 hello", "250-hello\r\n250 AUTH CRAM-MD5", "334 !!!", "221 bye"))
-        answer = test_account(client, smtp_port=server.port, smtp_crypt="none", smtp_auth_mechanism="cram-md5")
+        answer = test_account(literal, **server.here, smtp_crypt="none", smtp_auth_mechanism="cram-md5")
     assert fault(answer)[:3] == (400, "smtp_server", "rule")
 
 
-def test_a_password_that_the_mail_server_repeats_is_masked(client: httpx.Client) -> None:
+def test_a_password_that_the_mail_server_repeats_is_masked(literal: httpx.Client) -> None:
     with ExitStack() as stack:
         server = ScriptedServer(stack, ("220 hello", "250-hello\r\n250 AUTH PLAIN", "535 not 'hunter2'!", "221 bye"))
-        answer = test_account(client, smtp_port=server.port, smtp_crypt="none", password="hunter2")
+        answer = test_account(literal, **server.here, smtp_crypt="none", password="hunter2")
     assert fault(answer) == (400, "password", "rule", "535 not '***'!")
 
 
@@ -217,18 +223,18 @@ def test_a_password_that_the_mail_server_repeats_is_masked(client: httpx.Client)
     ids=["the recipient", "the sender", "the mail"],
 )
 def test_what_the_mail_server_refuses_is_named(
-    client: httpx.Client, lines: tuple[str, ...], error: tuple[str, str]
+    literal: httpx.Client, lines: tuple[str, ...], error: tuple[str, str]
 ) -> None:
     with ExitStack() as stack:
         server = ScriptedServer(stack, ("220 hello", "250 hello", *lines, "221 bye"))
-        answer = test_account(client, smtp_port=server.port, smtp_crypt="none", hash_auth=False)
+        answer = test_account(literal, **server.here, smtp_crypt="none", hash_auth=False)
     assert fault(answer) == (400, error[0], "rule", error[1])
 
 
-def test_a_mail_server_that_says_nothing_is_given_up(sandbox: Sandbox) -> None:
-    mailer = Mailer(smtp_port=sandbox.smtp_port, smtps_port=sandbox.smtps_port, trust=client_context(), timeout=0.05)
+def test_a_mail_server_that_says_nothing_is_given_up() -> None:
+    mailer = Mailer(smtp_port=1, smtps_port=1, trust=client_context(), literal=True, timeout=0.05)
     with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(Refusal) as caught:
-        mailer.send(settings(smtp_server="mx", smtp_port=silent.getsockname()[1]), TO)
+        mailer.send(settings(smtp_server="127.0.0.1", smtp_port=silent.getsockname()[1]), TO)
     assert caught.value.body == {
         "errors": [
             {
@@ -283,14 +289,47 @@ def test_what_the_settings_leave_open_is_filled_in(changes: dict[str, Any], dest
     assert destination_of(settings(**changes)) == destination
 
 
-@pytest.mark.parametrize("port", [None, 25, 465, 587, 1000, 1025, 2465, 2525, 2587])
-@pytest.mark.parametrize("crypt", ["none", "starttls", "ssl-tls"])
+@pytest.mark.parametrize(
+    ("crypt", "ports"),
+    [
+        ("none", [None, 25, 587, 1000, 1025, 2525, 2587]),
+        ("starttls", [None, 25, 587, 1000, 1025, 2525, 2587]),
+        ("ssl-tls", [None, 465, 1000, 2465]),
+    ],
+)
 def test_every_host_on_every_usual_port_is_the_sink(
-    sandbox: Sandbox, client: httpx.Client, port: int | None, crypt: str
+    sandbox: Sandbox, client: httpx.Client, ports: list[int | None], crypt: str
 ) -> None:
-    answer = test_account(client, smtp_server="no.such.host.invalid", smtp_port=port, smtp_crypt=crypt)
-    assert answer.status_code == 200
-    assert [mail.tls for mail in sandbox.mails()] == [crypt != "none"]
+    for port in ports:
+        answer = test_account(client, smtp_server="no.such.host.invalid", smtp_port=port, smtp_crypt=crypt)
+        assert answer.status_code == 200
+    assert [mail.tls for mail in sandbox.mails()] == [crypt != "none"] * len(ports)
+
+
+@pytest.mark.parametrize("port", [25, 587, 1025, 2525, 2587])
+def test_tls_from_the_start_fails_at_a_port_that_begins_plain(client: httpx.Client, port: int) -> None:
+    status, field, kind, msg = fault(test_account(client, smtp_port=port, smtp_crypt="ssl-tls"))
+    assert (status, field, kind) == (400, "smtp_crypt", "rule")
+    assert "wrong version number" in msg.casefold().replace("_", " ")
+
+
+@pytest.mark.parametrize("port", [465, 2465])
+@pytest.mark.parametrize("crypt", ["none", "starttls"])
+def test_a_port_with_tls_does_not_greet_a_plain_client(sandbox: Sandbox, port: int, crypt: str) -> None:
+    mailer = Mailer(smtp_port=sandbox.smtp_port, smtps_port=sandbox.smtps_port, trust=client_context(), timeout=0.1)
+    with pytest.raises(Refusal, match="Connection unexpectedly closed"):
+        mailer.send(settings(smtp_server="mx", smtp_port=port, smtp_crypt=crypt), TO)
+    assert sandbox.mails() == []
+
+
+def test_the_test_endpoint_reaches_nothing_but_the_sink(client: httpx.Client) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as bystander:
+        bystander.settimeout(0.1)
+        for crypt in ("none", "starttls", "ssl-tls"):
+            answer = test_account(client, smtp_port=bystander.getsockname()[1], smtp_crypt=crypt)
+            assert fault(answer) == (400, "smtp_server", "rule", "[Errno 111] Connection refused")
+        with pytest.raises(TimeoutError):
+            bystander.accept()
 
 
 def test_with_real_smtp_the_settings_are_taken_literally(make_sandbox: MakeSandbox, connect: Connect) -> None:

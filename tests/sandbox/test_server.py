@@ -184,10 +184,10 @@ def test_a_request_that_takes_too_long_does_not_keep_the_sandbox_from_ending(
     connect: Connect, capfd: pytest.CaptureFixture[str]
 ) -> None:
     with ThreadPoolExecutor(1) as pool:
-        with Sandbox() as sandbox:
+        with Sandbox(SandboxOptions(real_smtp=True)) as sandbox:
             client = connect(sandbox)
             silent = socket.create_server(("127.0.0.1", 0))
-            body = {**ACCOUNT, "smtp_port": silent.getsockname()[1], "to_email": "a@b.c"}
+            body = {**ACCOUNT, "smtp_server": "127.0.0.1", "smtp_port": silent.getsockname()[1], "to_email": "a@b.c"}
             answer = pool.submit(client.post, f"{ACCOUNTS}/test", json=body)
             connection, _ = silent.accept()
             started = time.monotonic()
