@@ -237,11 +237,15 @@ def _entry(error: VendorError, redactor: Redactor) -> str:
     return ": ".join(shown(part, redactor, limit=500) for part in (error.type, error.field, error.msg) if part)
 
 
+_LONGEST_WAIT: Final = 1e9
+"""Seconds; nobody waits for so long, and larger numbers only get in the way."""
+
+
 def retry_after(answer: Answer) -> float | None:
     """Seconds that the server asks to wait: RFC 9110's ``Retry-After``, a number or a date."""
     value = answer.headers.get("retry-after", "").strip()
-    if re.fullmatch(r"[0-9]{1,9}", value):
-        return float(value)
+    if re.fullmatch(r"[0-9]+", value):
+        return min(float(value), _LONGEST_WAIT)
     try:
         moment = parsedate_to_datetime(value)
         return max(0.0, moment.timestamp() - time.time())

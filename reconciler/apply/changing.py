@@ -82,6 +82,12 @@ class _OnAccount(Cycle):
             return StepResult(Status.FAILED, self.id, words(doubt))
         return StepResult(Status.UNKNOWN, self.id, f"{words(doubt)}; read again, {self.still}")
 
+    def left_alone(self, reason: str) -> StepResult:
+        """A failure; what an earlier attempt may have done is part of the story."""
+        may_have_done = self.doubt is not None and not isinstance(self.doubt, RejectedError)
+        earlier = f" (an earlier attempt: {words(self.doubt)})" if self.doubt and may_have_done else ""
+        return StepResult(Status.FAILED, self.id, f"{reason}{earlier}")
+
     @abstractmethod
     def gone(self) -> StepResult:
         """What it means that the account is not there."""
@@ -130,7 +136,8 @@ class Update(_OnAccount):
         if not self._ours and sends_unseen_password(self._change, fresh):
             nobody_else = in_place or set(conflicts) <= {"updated_at"}
             if self.doubt and nobody_else and self._leaves_no_trace(self.doubt, fresh):
-                return self._undone(self.doubt)
+                message = f"{words(self.doubt)}; read again, but the server hides the password"
+                return StepResult(Status.UNKNOWN, self.id, message)
         elif in_place:
             return Written(fresh, {}, f"{words(self.doubt)}; read again and found in place" if self.doubt else IN_PLACE)
         if conflicts:
@@ -145,6 +152,9 @@ class Update(_OnAccount):
         answer = self.server.update_account(Account(sent, self.id, fresh.extra))
         if answer.id != self.id:
             raise OutcomeUnknownError.of(f"the server answered with another account (id {answer.id})")
+        if fresh.updated_at is not None and same_moment(answer.updated_at, fresh.updated_at):
+            # The response has the time of the last write but one, so the time of this one is not known.
+            answer = answer._replace(updated_at=None)
         # What is not declared and was empty, the server may fill in by itself.
         managed = self._change.managed
         return Written(answer, {name: value for name, value in sent.items() if value is not None or name in managed})
@@ -157,7 +167,7 @@ class Update(_OnAccount):
         return None in times or not same_moment(*times)
 
     def _conflict(self, names: Sequence[str]) -> StepResult:
-        return StepResult(Status.FAILED, self.id, f"changed since the plan: {', '.join(names)}; left alone")
+        return self.left_alone(f"changed since the plan: {', '.join(names)}; left alone")
 
 
 class Delete(_OnAccount):
@@ -187,7 +197,7 @@ class Delete(_OnAccount):
         message = f"changed since the plan: {', '.join(conflicts)}; left alone"
         if is_another(self.expected, fresh):
             message = f"changed since the plan: id {self.id} is now that of another account, which is left alone"
-        return StepResult(Status.FAILED, self.id, message)
+        return self.left_alone(message)
 
     def write(self, fresh: Account) -> StepResult:
         """Deletes the account."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from reconciler.apply.comparison import shows
+from reconciler.apply.comparison import lost, shown, shows
 from reconciler.apply.cycle import Cycle, Written
 from reconciler.apply.result import StepResult, is_outage, words
 from reconciler.errors import ApiError, OutcomeUnknownError, RejectedError, UnreachableError
@@ -100,6 +100,10 @@ class Create(Cycle):
     def _searched(self, doubt: ApiError) -> StepResult | Written:
         found = self._newcomers.find(self._key)
         if found is not None and len(found) == 1:
+            if others := lost(self._sent, found[0]):
+                # Somebody else may have made it at the same time; or the server has changed what we sent.
+                there = f"an account with its address is there, with other values: {shown(others, found[0])}"
+                return StepResult(Status.UNKNOWN, found[0].id, f"{words(doubt)}; {there}; left alone")
             self._newcomers.welcome(found[0])
             return Written(found[0], self._sent, f"{words(doubt)}; found on the server and adopted")
         if found is None:

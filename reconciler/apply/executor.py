@@ -44,6 +44,9 @@ class Listener(Witness, Protocol):
     def after(self, change: Change, step: Step, result: StepResult) -> None:
         """A step is done, well or badly."""
 
+    def checked(self, change: Change, status: Status) -> None:
+        """The check at the end of the run has found that a change came out otherwise than its steps said."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApplyOptions:

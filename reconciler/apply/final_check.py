@@ -142,8 +142,11 @@ class _FinalCheck:
         assert before is not None  # noqa: S101 - a delete has an account
         at_address = accounts.by_key[before.key]
         found = accounts.by_id.get(before.id)
-        if found is not None and found in at_address and not is_another(before, found):
-            return "the account is still on the server at the end of the run"
+        if found is not None and not is_another(before, found):
+            if found in at_address:
+                return "the account is still on the server at the end of the run"
+            if before.created_at and found.created_at:
+                return f"the account is still on the server at the end of the run, as {found.email}"
         again = [one.id for one in at_address if one is found or one.id not in self._expected[before.key]]
         if again:
             return f"an account with this address exists again at the end of the run (id {again[0]})"
@@ -156,7 +159,8 @@ class _FinalCheck:
         names = list(self._changed_since(outcome, accounts)) if outcome.written else []
         if not names:
             return outcome
-        note = f"somebody changed it after this run's write: {', '.join(names)}"
+        since = "this run looked at it" if outcome.in_place else "this run's write"
+        note = f"somebody changed it after {since}: {', '.join(names)}"
         return replace(outcome, note=f"{outcome.note}; {note}" if outcome.note else note, changed_since=True)
 
     def _changed_since(self, outcome: Outcome, accounts: _Accounts) -> Iterator[str]:

@@ -85,6 +85,10 @@ class Journal:
         more = {"attempts": result.attempts} if result.attempts > 1 else {}
         self._append("outcome", change, status=result.status.value, id=result.id or change.id, **more)
 
+    def checked(self, change: Change, status: Status) -> None:
+        """Notes that the check at the end of the run has found something else than the outcome said."""
+        self._append("check", change, status=status.value)
+
     def undoing(self, change: Change) -> None:
         """Notes a write that is about to take something back; raises as ``before``."""
         self._append("intent", change, fields=[one.field for one in change.fields], rollback=True)

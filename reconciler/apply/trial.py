@@ -37,8 +37,11 @@ def attempt(server: AccountWriter, trial: Trial, retry: Retry) -> TestOutcome:
     if error is None:
         return TestOutcome(trial.when, trial.to_email, passed=True)
     unclear = not isinstance(error, RejectedError | UnreachableError)
+    message = words(error)
+    if isinstance(error, RejectedError) and error.transient:
+        message += "; not sent again, so that no mail is sent twice: try later, or with a lower --parallelism"
     return TestOutcome(
-        trial.when, trial.to_email, passed=False, error=words(error), unclear=unclear, unreached=is_outage(error)
+        trial.when, trial.to_email, passed=False, error=message, unclear=unclear, unreached=is_outage(error)
     )
 
 

@@ -29,7 +29,7 @@ from reconciler.commands.options import (
 from reconciler.commands.outputs import files_of, keep_apart
 from reconciler.commands.progress import progress
 from reconciler.errors import ExitCode, GuardError, PlanError, Problem, ReconcilerError
-from reconciler.model.outcome import Report
+from reconciler.model.outcome import Outcome, Report
 from reconciler.report.formats import RESULT_FORMATS, Format
 from reconciler.report.view import phrase
 
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
     from reconciler.api.connect import Connection
     from reconciler.apply.executor import Listener
+    from reconciler.apply.final_check import Checked
     from reconciler.commands.invocation import Invocation
     from reconciler.credentials import ServerFlags
     from reconciler.model.change import Plan
@@ -100,12 +101,11 @@ def apply(
         with interruptible(surroundings.stop, invocation) as interruption:
             with recording(running.journal, plan, invocation) as recorder:
                 invocation.acted = True
-                run = _Run(plan, writer, surroundings.stop, recorder)
+                run = _Run(plan, writer, surroundings.stop, recorder, done_before)
                 report = _execute(invocation, run, running, timeout=server.timeout)
             held.close()  # nobody has to wait until this report is read
             interruption.run_ended()
-            outcomes = (*done_before, *report.outcomes)
-            report = replace(report, outcomes=outcomes, interrupted=interruption.asked)
+            report = replace(report, interrupted=interruption.asked)
             show_report(invocation, report)
     if report.interrupted:
         return ExitCode.INTERRUPTED
@@ -157,17 +157,17 @@ def _ask(plan: Plan) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """What is carried out, where, until when, and who is told."""
+    """What is carried out, where, until when, who is told, and what was in place before."""
 
     plan: Plan
     writer: AccountWriter
     stop: threading.Event
     recorder: Listener
+    done_before: tuple[saved_plan.Done, ...] = ()
 
 
 def _execute(invocation: Invocation, run: _Run, running: ApplyFlags, *, timeout: float) -> Report:
     from reconciler.apply.executor import ApplyOptions, OnFailure, execute
-    from reconciler.apply.final_check import final_check
     from reconciler.commands.crash import CrashLogs
 
     options = ApplyOptions(
@@ -180,7 +180,7 @@ def _execute(invocation: Invocation, run: _Run, running: ApplyFlags, *, timeout:
     with progress(invocation, len(run.plan.steps)) as shown:
         listener = Listeners(run.recorder, shown)
         outcomes = execute(run.plan, run.writer, options, stop=run.stop, listener=listener)
-    checked = final_check(run.plan, outcomes, run.writer)
+    checked = _checked(invocation, run, outcomes)
     return Report(
         server=run.plan.server,
         started_at=started_at,
@@ -189,3 +189,19 @@ def _execute(invocation: Invocation, run: _Run, running: ApplyFlags, *, timeout:
         errors=(checked.problem,) if checked.problem else (),
         verified=checked.problem is None,
     )
+
+
+def _checked(invocation: Invocation, run: _Run, outcomes: tuple[Outcome, ...]) -> Checked:
+    """Looks at the end of the run whether every change is in place, also those that were so before it."""
+    from reconciler.apply.final_check import final_check
+
+    changes = (*(one.change for one in run.done_before), *run.plan.changes)
+    said = (*(one.outcome for one in run.done_before), *outcomes)
+    checked = final_check(replace(run.plan, changes=changes), said, run.writer)
+    try:
+        for change, before, after in zip(changes, said, checked.outcomes, strict=True):
+            if after.status is not before.status:
+                run.recorder.checked(change, after.status)
+    except ReconcilerError as error:
+        invocation.problems(error.problems, "warning")
+    return checked

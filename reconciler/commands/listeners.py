@@ -68,6 +68,11 @@ class Listeners:
         for one in self._listeners:
             one.after(change, step, result)
 
+    def checked(self, change: Change, status: Status) -> None:
+        """Tells each in turn."""
+        for one in self._listeners:
+            one.checked(change, status)
+
     def undoing(self, change: Change) -> None:
         """Tells each in turn."""
         for one in self._listeners:

@@ -46,6 +46,9 @@ class Silence:
     def after(self, change: Change, step: Step, result: StepResult) -> None:
         """Says nothing."""
 
+    def checked(self, change: Change, status: Status) -> None:
+        """Says nothing."""
+
     def undoing(self, change: Change) -> None:
         """Says nothing."""
 

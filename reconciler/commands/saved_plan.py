@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from reconciler.errors import Problem, ReconcilerError, StalePlanError
-from reconciler.model.change import Action
+from reconciler.model.account import SENSITIVE, Account
+from reconciler.model.change import Action, Change
 from reconciler.model.desired import TestSettings, TestWhen
 from reconciler.model.outcome import IN_PLACE, Outcome, Status
-from reconciler.plan.saved import compare
+from reconciler.plan.saved import account_in_place, compare
 from reconciler.report.formats import Format
 from reconciler.report.to_comparison import comparison_text, comparison_words
 from reconciler.report.to_json import FORMAT_VERSION, digest, plan_document, said_test, to_json
@@ -73,7 +74,14 @@ def read(path: str) -> SavedPlan:
     return SavedPlan(path, url, changes, uncompared)
 
 
-def check(saved: SavedPlan, plan: Plan, invocation: Invocation, test: TestSettings) -> tuple[Outcome, ...]:
+class Done(NamedTuple):
+    """A reviewed change that was in place before the run, as a change whose outcome can be checked at the end of it."""
+
+    change: Change
+    outcome: Outcome
+
+
+def check(saved: SavedPlan, plan: Plan, invocation: Invocation, test: TestSettings) -> tuple[Done, ...]:
     """Makes sure that the fresh plan does nothing but what was reviewed.
 
     Args:
@@ -83,7 +91,7 @@ def check(saved: SavedPlan, plan: Plan, invocation: Invocation, test: TestSettin
         test: What the command line says about delivery tests, over what was reviewed.
 
     Returns:
-        Outcomes for the reviewed changes that are in place already, whoever has made them.
+        The reviewed changes that are in place already, whoever has made them.
 
     Raises:
         StalePlanError: It would do something else. Nothing was written.
@@ -105,16 +113,21 @@ def check(saved: SavedPlan, plan: Plan, invocation: Invocation, test: TestSettin
         )
         summary = Problem(kind="stale_plan", message=message, hint="plan and review again")
         raise StalePlanError(summary, *([] if invocation.format is Format.TEXT else map(_in_words, found.differences)))
-    return tuple(
-        Outcome(
-            address=one["name"],
-            action=one["change"]["actions"][0],
-            status=Status.APPLIED,
-            id=one["id"],
-            note=IN_PLACE,
-        )
-        for one in found.done
-    )
+    return tuple(_done(one, plan) for one in found.done)
+
+
+def _done(reviewed: dict[str, Any], plan: Plan) -> Done:
+    what = reviewed["change"]
+    action, address, account_id = Action(what["actions"][0]), reviewed["name"], reviewed["id"]
+    if action is Action.DELETE:
+        gone = Account({"email": what["before"]["email"]}, account_id)
+        change = Change(action=action, address=address, before=gone, after=None)
+    else:
+        there = account_in_place(reviewed, plan)
+        values = {name: what["after"][name] for name in reviewed["fields"] if name not in SENSITIVE}
+        change = Change(action=action, address=address, before=there, after=there, managed=values)
+        account_id = there.id if there else account_id
+    return Done(change, Outcome(address=address, action=action, status=Status.APPLIED, id=account_id, note=IN_PLACE))
 
 
 def _with_test(change: dict[str, Any], given: TestSettings) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from reconciler.model.account import comparable, identity, label_key
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from reconciler.model.account import Account
     from reconciler.model.change import Plan
 
 ResourceChange = dict[str, Any]
@@ -102,6 +103,11 @@ def _is_done(reviewed: Mapping[str, Any], plan: Plan) -> bool:
     (action,) = reviewed["change"]["actions"]
     if action == "delete":
         return all(account.id != reviewed["id"] for account in plan.current)
-    wanted = identity(reviewed["change"]["after"]["email"])
-    found = [account for account in plan.unchanged if account.key == wanted]
-    return any(action == "create" or account.id == reviewed["id"] for account in found)
+    return account_in_place(reviewed, plan) is not None
+
+
+def account_in_place(reviewed: Mapping[str, Any], plan: Plan) -> Account | None:
+    """The account that a reviewed create or update asks for, if the fresh plan finds it as it is declared."""
+    wanted, account_id = identity(reviewed["change"]["after"]["email"]), reviewed["id"]
+    found = (account for account in plan.unchanged if account.key == wanted)
+    return next((account for account in found if account_id is None or account.id == account_id), None)

@@ -198,13 +198,16 @@ def test_retry_after_may_be_a_date(writer: Open) -> None:
     assert [30 <= wait <= 40 for wait in stop.waits] == [True]
 
 
-def test_a_server_that_asks_for_more_patience_than_there_is_gets_no_further_request(writer: Open) -> None:
+@pytest.mark.parametrize(("asked", "seconds"), [("3600", "3600"), ("9" * 30, "1000000000"), ("9" * 9999, "1000000000")])
+def test_a_server_that_asks_for_more_patience_than_there_is_gets_no_further_request(
+    writer: Open, asked: str, seconds: str
+) -> None:
     stop = Clockless()
-    with ScriptedServer(Reply(429, headers={"Retry-After": "3600"})) as server:
+    with ScriptedServer(Reply(429, headers={"Retry-After": asked})) as server:
         accounts = writer(server.url, stop=stop)
         error = failing(accounts.list_accounts)
     assert (type(error), len(server.requests), stop.waits) == (RejectedError, 1, [])
-    assert error.problems[0].hint == "The server asks to wait for 3600 seconds. A lower --parallelism may help."
+    assert error.problems[0].hint == f"The server asks to wait for {seconds} seconds. A lower --parallelism may help."
 
 
 def test_an_interrupt_ends_the_waiting_and_nothing_is_sent_again(writer: Open) -> None:

@@ -43,6 +43,9 @@ class Listening:
         if self._after:
             self._after(change)
 
+    def checked(self, change: Change, status: Status) -> None:
+        self.heard.append(f"checked {change.action} {change.address}: {status}")
+
     def undoing(self, change: Change) -> None:
         self.heard.append(f"undoing: {change.action} {change.address} {[one.field for one in change.fields]}")
 

@@ -82,7 +82,8 @@ def test_an_update_is_not_sent_again_over_what_somebody_else_wrote(error: ApiErr
     between(server, "update", lambda: server.edit(1, **{field: value}))
     (outcome,) = applied(plan, server)
     seen = "updated_at" if field == "password" else f"{field}, updated_at"
-    assert outcome == f"update a@x: failed (changed since the plan: {seen}; left alone)"
+    earlier = f" (an earlier attempt: {error})" if error is BAD_GATEWAY else ""
+    assert outcome == f"update a@x: failed (changed since the plan: {seen}; left alone{earlier})"
     assert (server.accounts[1].fields[field], server.methods()) == (value, ["get 1", "update 1", "get 1"])
 
 
@@ -99,8 +100,12 @@ def test_an_update_that_is_found_in_place_counts_as_applied(error: ApiError) -> 
     ("rules", "when", "expected"),
     [
         (HIDES, "before", "applied"),
-        (HIDES, "after", "unknown (502 bad gateway; read again, not in place so far)"),
-        (Rules(hidden_passwords=True), "before", "unknown (502 bad gateway; read again, not in place so far)"),
+        (HIDES, "after", "unknown (502 bad gateway; read again, but the server hides the password)"),
+        (
+            Rules(hidden_passwords=True),
+            "before",
+            "unknown (502 bad gateway; read again, but the server hides the password)",
+        ),
     ],
 )
 def test_a_hidden_password_is_sent_again_only_if_the_times_say_that_it_was_not_stored(
@@ -183,7 +188,8 @@ def test_a_delete_is_not_sent_again_for_an_account_that_got_the_free_id(rules: R
     server.script("delete", Fault(BAD_GATEWAY, "after"), None)
     between(server, "delete", lambda: server.reuse(1, "new@x"))
     what = "id 1 is now that of another account, which is left alone" if rules.times else "email, name; left alone"
-    assert applied(plan, server) == [f"delete a@x: failed (changed since the plan: {what})"]
+    expected = f"delete a@x: failed (changed since the plan: {what} (an earlier attempt: 502 bad gateway))"
+    assert applied(plan, server) == [expected]
     assert (server.accounts[1].email, server.methods()) == ("new@x", ["get 1", "delete 1", "get 1"])
 
 
@@ -193,7 +199,8 @@ def test_a_delete_is_not_sent_again_after_somebody_changed_the_account() -> None
     server.script("delete", Fault(BAD_GATEWAY), None)
     between(server, "delete", lambda: server.edit(1, password=Secret("in use")))
     assert applied(plan, server) == [
-        "delete a@x: failed (changed since the plan: password, updated_at; left alone)",
+        "delete a@x: failed (changed since the plan: password, updated_at; left alone"
+        " (an earlier attempt: 502 bad gateway))",
     ]
     assert len(server.writes()) == 1
 
@@ -309,7 +316,8 @@ def test_a_rollback_is_not_sent_again_over_what_somebody_else_wrote() -> None:
     server.hooks["get"] = meddle
     assert applied(plan, server, on_failure=OnFailure.ROLLBACK) == [
         "update a@x: failed (the test failed: 535)"
-        " (not rolled back: changed since the plan: smtp_port, updated_at; left alone)"
+        " (not rolled back: changed since the plan: smtp_port, updated_at; left alone"
+        " (an earlier attempt: 502 bad gateway))"
     ]
     assert (server.accounts[1].fields["smtp_port"], len(server.writes())) == (99, 2)
 

@@ -129,6 +129,20 @@ def test_an_id_that_went_to_another_address_after_the_delete_is_nobodys_concern(
     assert said(checked(planned(server), server, lambda: server.reuse(1, "new@x")).outcomes) == ["delete a@x: applied"]
 
 
+def test_an_account_that_was_only_renamed_is_not_deleted() -> None:
+    server = FakeServer.holding({"email": "a@x"}, rules=TIMES)
+    plan = planned(server)
+    kept = server.accounts[1]
+
+    def rename() -> None:
+        server.accounts[1] = kept
+        server.edit(1, email="b@x")
+
+    assert said(checked(plan, server, rename).outcomes) == [
+        "delete a@x: failed (the account is still on the server at the end of the run, as b@x)"
+    ]
+
+
 def test_what_a_rename_puts_at_a_deleted_address_is_planned() -> None:
     server = FakeServer.holding({"email": "a@x", "name": "A"}, {"email": "b@x", "name": "B"})
     plan = planned(server, declare("a@x", 2, name="B"))
@@ -170,3 +184,20 @@ def test_a_time_that_is_written_in_another_way_is_the_same_time() -> None:
         answer.fields, 1, updated_at=str(answer.updated_at).replace("+00:00", ".000Z")
     )
     assert said(checked(planned(server, declare("a@x", name="B")), server).outcomes) == ["update a@x: applied"]
+
+
+def test_a_response_with_the_time_before_the_write_accuses_nobody() -> None:
+    server = FakeServer.holding({"email": "a@x", "name": "A"}, rules=TIMES)
+    before = server.accounts[1].updated_at
+    server.answers["update"] = lambda answer: answer._replace(updated_at=before)
+    assert said(checked(planned(server, declare("a@x", name="B")), server).outcomes) == ["update a@x: applied"]
+
+
+def test_what_was_in_place_and_changed_later_was_not_written() -> None:
+    server = FakeServer.holding({"email": "a@x", "name": "A"}, rules=TIMES)
+    plan = planned(server, declare("a@x", name="B"))
+    server.edit(1, name="B")
+    assert said(checked(plan, server, lambda: server.edit(1, smtp_port=9)).outcomes) == [
+        "update a@x: applied (was in place already; nothing written; somebody changed it after this run looked at it:"
+        " smtp_port, updated_at)"
+    ]

@@ -198,7 +198,7 @@ def test_a_rotation_whose_answer_was_lost_is_unknown_as_nothing_can_tell(when: A
     plan = planned(server, declare("a@x", password=Secret("q")), rotate_passwords=True)
     server.script("update", Fault(lost(), when))
     assert said(carry_out(plan, server)) == [
-        "update a@x: unknown (connection reset; read again, not in place so far)",
+        "update a@x: unknown (connection reset; read again, but the server hides the password)",
     ]
 
 
@@ -367,9 +367,24 @@ def test_an_adopted_account_is_verified() -> None:
     server.script("create", Fault(lost(), "after"))
     outcomes = reconcile(server, declare("a@x", name="A", default=False))
     assert said(outcomes) == [
-        "create a@x: failed (the server did not keep default (it has true))"
-        " (connection reset; found on the server and adopted)"
+        "create a@x: unknown (connection reset; an account with its address is there, with other values:"
+        " default (it has true); left alone)"
     ]
+
+
+def test_an_account_of_somebody_else_is_not_adopted_in_place_of_a_lost_create() -> None:
+    server = FakeServer.holding()
+    server.script("create", Fault(lost()))
+    server.hooks["create"] = lambda _call: server.accounts.update({9: account("a@x", 9, name="theirs")})
+    plan = planned(server, declare("a@x", name="A"))
+    (outcome,) = carry_out(plan, server)
+    assert (outcome.id, said([outcome])) == (
+        9,
+        [
+            "create a@x: unknown (connection reset; an account with its address is there, with other values:"
+            ' name (it has "theirs"); left alone)'
+        ],
+    )
 
 
 APPEARED = "create a@x: failed (an account with its address (id 9) has appeared since the plan; left alone)"

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.cli.appliance import Appliance
 from tests.cli.conftest import RECONCILER, User, lead_to, on_server
+from tests.http_server import Reply, ScriptedServer
 
 if TYPE_CHECKING:
     from reconciler.sandbox.server import Sandbox
@@ -82,6 +84,21 @@ def test_intents_without_outcome_are_looked_at_again_once(at_sandbox: User, sand
         done = user.run("apply", "a.yaml", "--auto-approve", "--journal", "journal")
         assert done.code == 0
         assert "looked again" not in done.err
+
+
+def test_what_the_final_check_finds_is_in_the_journal_too(user: User) -> None:
+    appliance = Appliance({"email": "c@example.com", "name": "C"})
+    appliance.lies["DELETE 1"] = lambda _request, _count: Reply(200)
+    user.write("a.yaml", "version: 1\naccounts: []\n")
+    with ScriptedServer(respond=appliance) as server:
+        user.environ |= {"RECONCILER_URL": server.url, "RECONCILER_TOKEN": "token"}
+        done = user.run("apply", "a.yaml", "--auto-approve", "--allow-empty", "--journal", "journal")
+    assert done.code == 3
+    assert [(one["event"], one.get("status")) for one in entries(user)] == [
+        ("intent", None),
+        ("outcome", "applied"),
+        ("check", "failed"),
+    ]
 
 
 def test_a_file_that_is_no_journal_is_refused_and_left_alone(at_sandbox: User, sandbox: Sandbox) -> None:

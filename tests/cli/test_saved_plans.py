@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 from reconciler.report.to_json import digest
+from tests.cli.appliance import Appliance, Row
 from tests.cli.conftest import User, on_server
+from tests.http_server import ScriptedServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from reconciler.sandbox.server import Sandbox
+    from tests.http_server import Request
 
 FILE = """\
 version: 1
@@ -166,3 +169,49 @@ def test_a_plan_that_cannot_be_applied_is_not_saved(reviewed: User) -> None:
     assert done.code == 5
     assert not (reviewed.folder / "none.json").exists()
     assert done.err.startswith("none.json was not written: the plan cannot be applied.\nerror: the plan deletes every")
+
+
+HELD: tuple[Row, ...] = ({"email": "b@example.com", "name": "Old"}, {"email": "c@example.com", "name": "C"})
+FINAL = 2
+"""The list calls of an apply that creates nothing: one for the plan, one at the end."""
+
+
+def done_and_undone(appliance: Appliance, what: str) -> None:
+    """Somebody takes back what somebody else has done."""
+    if what == "update":
+        appliance.edit(1, name="Old")
+    elif what == "delete":
+        appliance.add(account_id=2, email="c@example.com")
+    elif what == "create":
+        del appliance.accounts[3]
+
+
+@pytest.mark.parametrize(
+    ("what", "address", "error"),
+    [
+        ("nothing", "", ""),
+        ("update", "b@example.com", 'at the end of the run the server has other values: name (it has "Old")'),
+        ("delete", "c@example.com", "the account is still on the server at the end of the run"),
+        ("create", "a@example.com", "the account is not on the server at the end of the run"),
+    ],
+)
+def test_what_was_in_place_already_is_checked_at_the_end_too(user: User, what: str, address: str, error: str) -> None:
+    appliance = Appliance(*HELD)
+    user.write("a.yaml", FILE)
+    user.environ["PW"] = "password"
+    with ScriptedServer(respond=appliance) as server:
+        user.environ |= {"RECONCILER_URL": server.url, "RECONCILER_TOKEN": "token"}
+        assert user.run("plan", "a.yaml", "--save", "plan.json").code == 0
+        assert user.run("apply", "a.yaml", "--auto-approve").code == 0
+
+        def undo(_request: Request, count: int) -> None:
+            if count == FINAL:
+                done_and_undone(appliance, what)
+
+        appliance.requests.clear()
+        appliance.lies["GET list"] = undo
+        done = user.run("apply", "a.yaml", "--plan", "plan.json", "-f", "json", "-q")
+    results = {one["address"]: one for one in json.loads(done.out)["results"]}
+    failed = {key: one["error"] for key, one in results.items() if one["status"] != "applied"}
+    assert (done.code, failed) == ((3, {address: error}) if error else (0, {}))
+    assert [results[f"{name}@example.com"]["id"] for name in "abc"] == [3, 1, 2]
