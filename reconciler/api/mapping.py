@@ -62,6 +62,20 @@ _UNSENT: Final[tuple[tuple[type[Exception], _Case], ...]] = (
     (httpx.TimeoutException, _Case("connect_timeout", "no connection in time", _URL_HINT)),
     (httpx.NetworkError, _Case("connection_failed", "no connection", _URL_HINT)),
 )
+_CERTIFICATE_HINT: Final = (
+    "Name one that the server accepts: server.client_cert in the YAML, or --client-cert or RECONCILER_CLIENT_CERT."
+)
+_ALERTS: Final = (
+    (
+        re.compile("ALERT_(CERTIFICATE_|BAD_CERTIFICATE|UNSUPPORTED_CERTIFICATE|UNKNOWN_CA|ACCESS_DENIED)"),
+        _Case("tls", "the server asks for a client certificate, and takes none or not this one", _CERTIFICATE_HINT),
+    ),
+    (
+        re.compile("ALERT_HANDSHAKE_FAILURE"),
+        _Case("tls", "the server ends the TLS handshake, and may ask for a client certificate", _CERTIFICATE_HINT),
+    ),
+)
+"""What the server may say against our certificate: RFC 8446, section 6.2. It may do so only after the handshake."""
 _PROXY_HINT: Final = "Check HTTPS_PROXY, or name the server in NO_PROXY."
 _PROXY_BROKE = _Case("proxy", "it gave no valid response", _PROXY_HINT)
 _PROXY_LOGIN: Final = (
@@ -86,6 +100,11 @@ def failure_of_exception(
     detail = shown(str(chain[-1]), redactor)
     if proxy is not None:
         return _failure_of_proxy(chain, detail, origin, proxy)
+    if (refusal := _refusal_of_certificate(chain[-1])) is not None:
+        problem = Problem(
+            kind=refusal.kind, message=f"cannot reach {origin}: {refusal.message} ({detail})", hint=refusal.hint
+        )
+        return Failure(problem=problem, error=ApiError if touched else UnreachableError, doubtful=touched)
     if not touched:
         case = next((case for kind, case in _UNSENT if any(isinstance(link, kind) for link in chain)), _ANY_UNSENT)
         text = f"cannot reach {origin}: {case.message}" + (f" ({detail})" if detail else "")
@@ -104,6 +123,11 @@ def failure_of_exception(
             hint="Is the server restarting, or a proxy between impatient?",
         )
     return Failure(problem=problem, error=ApiError, doubtful=True, transient=True)
+
+
+def _refusal_of_certificate(error: BaseException) -> _Case | None:
+    reason = (error.reason or "") if isinstance(error, ssl.SSLError) else ""
+    return next((case for pattern, case in _ALERTS if pattern.search(reason)), None)
 
 
 def _failure_of_proxy(chain: Sequence[BaseException], detail: str, origin: str, proxy: str) -> Failure:

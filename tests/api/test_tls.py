@@ -92,13 +92,22 @@ def test_a_server_that_asks_for_a_certificate_gets_it(
         assert accounts.list_accounts() == ()
 
 
-def test_a_server_that_asks_for_a_certificate_takes_nobody_without(
-    writer: Open, asking: ssl.SSLContext, tmp_path: Path
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+@pytest.mark.parametrize("shown", ["none", "another"])
+def test_a_server_that_takes_nobody_without_a_certificate_says_so(
+    writer: Open, asking: ssl.SSLContext, tmp_path: Path, version: ssl.TLSVersion, shown: str
 ) -> None:
+    asking.maximum_version = version
+    other = trustme.CA().issue_cert("other@example.com")
+    other.private_key_and_cert_chain_pem.write_to_path(tmp_path / "other.pem")
+    certificate = ClientCertificate(str(tmp_path / "other.pem")) if shown == "another" else None
     with ScriptedServer(json_reply([]), tls=asking) as server:
-        with pytest.raises(ApiError):
-            writer(server.url, ca_file=str(tmp_path / "ca.pem")).list_accounts()
-        assert server.requests == []
+        with pytest.raises(ApiError) as caught:
+            writer(server.url, ca_file=str(tmp_path / "ca.pem"), client_certificate=certificate).list_accounts()
+        assert (server.requests, server.connections) == ([], 1)
+    (problem,) = caught.value.problems
+    assert (problem.kind, "ask for a client certificate" in problem.message.replace("asks", "ask")) == ("tls", True)
+    assert "--client-cert" in problem.hint
 
 
 @pytest.mark.usefixtures("asking")
