@@ -60,6 +60,9 @@ class AccountStore:
         except (OSError, sqlite3.Error) as error:
             raise _unusable(options.database, error) from error
         try:
+            # SQLite's own lower() knows ASCII alone. A server's database mostly knows the case of every letter, and
+            # still takes NFC and NFD, or a domain in Unicode and in ASCII, for different addresses.
+            self._connection.create_function("lower_case", 1, str.lower, deterministic=True)
             self._connection.execute(_TABLE).close()
             self._connection.execute(f"{_SELECT} LIMIT 1").close()
             if file:
@@ -152,7 +155,7 @@ class AccountStore:
     def _check_unique(self, settings: Settings, account_id: int) -> None:
         if self._options.unique_names and self._taken("name = ?", settings.name, account_id):
             raise duplicated("name", settings.name)
-        if self._options.unique_emails and self._taken("lower(email) = lower(?)", settings.email, account_id):
+        if self._options.unique_emails and self._taken("lower_case(email) = lower_case(?)", settings.email, account_id):
             raise duplicated("email", settings.email)
 
     def _taken(self, condition: str, value: str, account_id: int) -> bool:

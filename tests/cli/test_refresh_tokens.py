@@ -129,7 +129,31 @@ def test_a_key_from_elsewhere_is_warned_about_without_showing_it(holder: User, r
     assert rotating._tokens.refresh_token not in done.stdout + done.stderr
 
 
-def test_a_key_that_cannot_be_written_back_is_warned_about(holder: User) -> None:
+@pytest.mark.parametrize("lost", ["folder", "file", "replaced"])
+def test_a_key_that_cannot_be_written_back_is_warned_about(holder: User, rotating: Sandbox, lost: str) -> None:
+    keys = holder.folder / "keys"
+    keys.mkdir()
+    (holder.folder / "fw.key").rename(keys / "fw.key")
+    tokens = rotating._tokens
+    redeem = tokens.redeem
+
+    def redeems(token: str) -> bool:
+        (keys / "fw.key").unlink(missing_ok=True)  # somebody takes it away while the tokens are exchanged
+        if lost == "folder":
+            keys.rmdir()
+        elif lost == "replaced":
+            (keys / "fw.key").mkdir()
+        return redeem(token)
+
+    tokens.redeem = redeems  # type: ignore[method-assign]
+    done = holder.run("plan", "accounts.yaml", "--refresh-token-file", "keys/fw.key")
+    reason = "it is not a file that can be written" if lost == "replaced" else "No such file or directory"
+    warning = f"warning: the server replaced the refresh token, and keys/fw.key cannot be written: {reason}"
+    assert (done.code, done.err.count(warning), "Plan: 5 to create" in done.out) == (0, 1, True), done.err
+    assert tokens.refresh_token not in done.out + done.err
+
+
+def test_a_file_with_more_than_a_token_is_refused(holder: User) -> None:
     (holder.folder / "fw.key").unlink()
     (holder.folder / "fw.key").symlink_to("/proc/self/environ")
     holder.environ = {name: value for name, value in holder.environ.items() if name == "RECONCILER_URL"}

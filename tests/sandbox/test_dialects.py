@@ -72,6 +72,13 @@ def test_names_and_addresses_need_not_be_unique(client: httpx.Client) -> None:
     assert [client.post(ACCOUNTS, json=ACCOUNT).status_code for _ in range(2)] == [200, 200]
 
 
+def test_letter_case_makes_no_address_unique_in_any_alphabet(make_sandbox: MakeSandbox, connect: Connect) -> None:
+    client = connect(make_sandbox(unique_emails=True))
+    addresses = ["jos\u00e9@example.com", "JOS\u00c9@example.com", "jose\u0301@example.com"]
+    codes = [client.post(ACCOUNTS, json={**ACCOUNT, "email": one}).status_code for one in addresses]
+    assert codes == [200, 409, 200]
+
+
 @pytest.mark.parametrize(
     ("option", "change", "error"),
     [
