@@ -137,13 +137,13 @@ def test_a_key_that_cannot_be_written_back_is_warned_about(holder: User, rotatin
     tokens = rotating._tokens
     redeem = tokens.redeem
 
-    def redeems(token: str) -> bool:
+    def redeems(refresh_token: str) -> bool:
         (keys / "fw.key").unlink(missing_ok=True)  # somebody takes it away while the tokens are exchanged
         if lost == "folder":
             keys.rmdir()
         elif lost == "replaced":
             (keys / "fw.key").mkdir()
-        return redeem(token)
+        return redeem(refresh_token)
 
     tokens.redeem = redeems  # type: ignore[method-assign]
     done = holder.run("plan", "accounts.yaml", "--refresh-token-file", "keys/fw.key")
