@@ -68,7 +68,7 @@ def _combined(sheets: Sequence[Sheet], problems: list[Problem], warnings: Sequen
         log.extend(broken_rules(accounts, policy.ignore))
     irregular = [sheet.source for sheet in sheets if sheet.irregular]
     if problems or log or irregular:
-        found = [*((problem, 1) for problem in problems), *counted(list(log), irregular)]
+        found = [*((problem, 1) for problem in problems), *counted(log, irregular)]
         raise SpecError(*shortened(found, log.uncounted))
     return Desired(
         tuple(account.desired for account in accounts),
@@ -83,8 +83,9 @@ def _warnings(sheets: Sequence[Sheet], accounts: Sequence[Declared], skipped: Se
     log = IssueLog(issue for sheet in sheets for issue in _header_warnings(sheet))
     log.extend(shared_names(accounts))
     log.extend(unusual(accounts))
+    log.extend(cut_off(sheets))
     log.extend(map(_literal, (one for one in accounts if isinstance(one.row.given.get("password"), Secret))))
-    found = [*((problem, 1) for problem in skipped), *counted([*log, *cut_off(sheets)], ())]
+    found = [*((problem, 1) for problem in skipped), *counted(log, ())]
     return shortened(found, log.uncounted)
 
 

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 from reconciler.errors import Problem
 from reconciler.spec.events import UnreadableError
 from reconciler.spec.files import Source, read_file
+from reconciler.spec.grouping import IssueLog
 from reconciler.spec.loader import load
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
+    from collections.abc import Collection, Iterable
 
     from reconciler.spec.issues import Issue, Path, Place, Spot
     from reconciler.spec.survey import Survey
@@ -18,16 +19,17 @@ if TYPE_CHECKING:
 
 def located(issues: Iterable[Issue], irregular: Iterable[Source]) -> list[Problem]:
     """Gives every issue its file, line and column; arguments as ``counted``."""
-    return [problem for problem, _ in counted(list(issues), irregular)]
+    return [problem for problem, _ in counted(IssueLog(issues), irregular)]
 
 
-def counted(issues: Sequence[Issue], irregular: Iterable[Source]) -> list[tuple[Problem, int]]:
+def counted(log: IssueLog, irregular: Iterable[Source]) -> list[tuple[Problem, int]]:
     """Gives every issue its file, line and column, and says how often it occurs.
 
     Args:
-        issues: What was found by path.
+        log: What was found by path. Irregularities beyond the first thousand are counted there.
         irregular: Files whose text has irregularities that are to be reported as well.
     """
+    issues = list(log)
     spots = [spot for issue in issues for spot in (issue.spot, issue.other, *issue.also) if spot is not None]
     wanted: dict[Source, set[Path]] = {source: set() for source in irregular}
     if not spots and not wanted:
@@ -38,6 +40,8 @@ def counted(issues: Sequence[Issue], irregular: Iterable[Source]) -> list[tuple[
     for spot in spots:
         wanted.setdefault(spot.source, set()).add(spot.path)
     surveys = {source: survey(source, paths, thorough=source in thorough) for source, paths in wanted.items()}
+    for found in surveys.values():
+        log.uncounted.update(found.uncounted)
     irregularities = [(problem, 1) for found in surveys.values() for problem in found.problems]
     known = {(problem.file, problem.line, problem.column) for problem, _ in irregularities}
     problems = [(_problem(issue, surveys), issue.count) for issue in issues]

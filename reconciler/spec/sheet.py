@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 _NONE: Final[frozenset[str]] = frozenset()
 
 
-_MOST_WRONG: Final = 2000
-"""Wrong entries of a file, after which the others are only counted: each takes a while to judge."""
+_MOST_EXPLAINED: Final = 2000
+"""Wrong entries of a file, after which the errors of others are only counted: finding the words takes a while."""
 
 
 @dataclass(slots=True)
@@ -129,23 +129,25 @@ def _read_rows(sheet: Sheet, accounts: list[object], places: Sequence[Place]) ->
         places = ()  # the list came through an alias or a merge
     wrong = 0
     for index, raw in enumerate(accounts):
-        if wrong >= _MOST_WRONG:
-            sheet.issues.count_more("unchecked_entry", len(accounts) - index)
-            return
         place = places[index] if places else None
         accounts[index] = None  # not needed twice in memory
         try:
             sheet.rows.append(Row(index, place, accepted_entry(raw)))
         except DoubtError:
-            wrong += _read_doubtful(sheet, index, place, raw)
+            wrong += _read_doubtful(sheet, Row(index, place, {}), raw, explained=wrong < _MOST_EXPLAINED)
 
 
-def _read_doubtful(sheet: Sheet, index: int, place: Place | None, raw: object) -> bool:
+def _read_doubtful(sheet: Sheet, row: Row, raw: object, *, explained: bool) -> bool:
     """Lets the models judge an entry; returns whether it is wrong."""
-    from reconciler.spec.validation import judged_entry
+    from reconciler.spec.validation import judged_entry, kinds_in
 
-    said, bad, issues = judged_entry(raw, sheet.source, ("accounts", index), sheet.block("defaults").get("smtp_port"))
+    base = ("accounts", row.index)
+    if not explained and (kinds := kinds_in(raw, sheet.source, base)):
+        for kind in kinds:
+            sheet.issues.count_more(kind)
+        return True
+    said, bad, issues = judged_entry(raw, sheet.source, base, sheet.block("defaults").get("smtp_port"))
     sheet.issues.extend(issues)
     if said is not None:
-        sheet.rows.append(Row(index, place, said, bad))
+        sheet.rows.append(Row(row.index, row.place, said, bad))
     return bool(issues)

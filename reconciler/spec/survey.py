@@ -5,6 +5,7 @@ Only the error path comes here, so that a good file pays nothing for the positio
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 _START: Final = Place(1, 1)
 _MOST_PROBLEMS: Final = 1000
-"""More are hardly read; the file is put right step by step."""
+"""More are hardly read, and only counted."""
 
 
 @dataclass(slots=True)
@@ -35,12 +36,14 @@ class Survey:
     """Positions of the nodes that were asked for, and the irregularities of the whole text.
 
     Attributes:
+        uncounted: How many more irregularities there are, by kind.
         comments: The first characters of the comments that end plain scalars.
     """
 
     keys: dict[Path, Place] = field(default_factory=dict)
     values: dict[Path, Place] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
+    uncounted: Counter[str] = field(default_factory=Counter)
     comments: dict[Path, str] = field(default_factory=dict)
 
     def place(self, path: Path, *, key: bool = False) -> Place:
@@ -92,7 +95,7 @@ class _Surveyor:
         self._next()
         self._next()
         self._node(self._next())
-        while self._stack and (self._goes_on() or len(self._found.values) < len(self._wanted)):
+        while self._stack and (self._thorough or len(self._found.values) < len(self._wanted)):
             event = self._next()
             frame = self._stack[-1]
             if isinstance(event, CollectionEndEvent):
@@ -101,7 +104,7 @@ class _Surveyor:
                 self._key(event, frame, frame.keys)
             else:
                 self._node(event)
-        if not self._goes_on():
+        if not self._thorough:
             return self._found
         self._next()
         event = self._next()
@@ -113,9 +116,6 @@ class _Surveyor:
                 hint = "keep the first one here, and move the others to files of their own"
             self._report(event, "several_documents", "a second document begins here; a file holds one", hint)
         return self._found
-
-    def _goes_on(self) -> bool:
-        return self._thorough and len(self._found.problems) < _MOST_PROBLEMS
 
     def _path(self) -> Path:
         if not self._stack:
@@ -226,6 +226,7 @@ class _Surveyor:
 
     def _report_at(self, place: Place, kind: str, message: str, hint: str) -> None:
         if len(self._found.problems) >= _MOST_PROBLEMS:
+            self._found.uncounted[kind] += 1
             return
         file, line, column = self._source.name, place.line, place.column
         self._found.problems.append(Problem(kind=kind, message=message, hint=hint, file=file, line=line, column=column))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from reconciler.spec.complaints import complaint
 from reconciler.spec.document import AccountEntry, Document
+from reconciler.spec.scalars import EMPTY
+from reconciler.spec.values import is_placeholder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
     from reconciler.spec.issues import Issue, Path
 
 _M = TypeVar("_M", bound=BaseModel)
+
+_KINDS: Final[dict[tuple[object, ...], str]] = {}
+"""The kinds of errors that ``complaint`` has named, by all that they depend on."""
 
 
 def given(model: BaseModel) -> dict[str, Any]:
@@ -66,6 +71,20 @@ def judged_entry(
     if salvaged is None:
         return None, frozenset(), issues
     return given(salvaged), frozenset(str(error["loc"][0]) for error in errors), issues
+
+
+def kinds_in(raw: object, source: Source, base: Path) -> list[str]:
+    """The kind of each error of an entry; much faster than ``judged_entry``, which finds the words as well."""
+    _, errors = _validated(AccountEntry, raw)
+    return [_kind(error, source, base) for error in errors]
+
+
+def _kind(error: ErrorDetails, source: Source, base: Path) -> str:
+    value = error["input"]
+    sort = (error["type"], value is None, value is EMPTY, is_placeholder(value))
+    if sort not in _KINDS:
+        _KINDS[sort] = complaint(error, source, base).kind
+    return _KINDS[sort]
 
 
 def _salvaged(raw: object, errors: Sequence[ErrorDetails]) -> AccountEntry | None:

@@ -17,8 +17,6 @@ SAYS_ITSELF = {
     ("not_approved", "'not approved; nothing was written'"),  # so does whoever said no
     ("usage", "error.format_message()"),  # click says what to try
     ("rejected", "f'the server says no: {words}'"),  # its words say why
-    # The errors before these entries say what to do.
-    ("unchecked_entry", "sheet.issues.count_more('unchecked_entry', len(accounts) - index)"),
     (
         "protected",
         "f'{account.email} (id {account.id}) is not declared; protected by {glob!r}, it stays'",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
@@ -346,5 +348,28 @@ def test_however_many_entries_are_wrong_the_output_is_bounded(complain: Complain
     assert found == [
         "wrong_type | a.yaml:3:3: accounts[0]: expected a mapping, found a text (2000 times, also at a.yaml:4, "
         "a.yaml:5, a.yaml:6 and 1996 more places)",
-        "unchecked_entry | 48000 more of the kind unchecked_entry are not shown",
+        "wrong_type | 48000 more of the kind wrong_type are not shown",
     ]
+
+
+def test_errors_beyond_the_first_are_counted_by_their_true_kind(complain: Complain) -> None:
+    kinds = {
+        "- x\n": ["wrong_type"],
+        "- {email: a%d@x.com, name: A, service: gmail, nme: x}\n": ["unknown_key"],
+        "- {email: '{{ a }}', name: null, service: odd}\n": ["placeholder", "wrong_type", "wrong_value"],
+        "- {email: b%d@x.com, service: gmail, name: }\n": ["empty_value"],
+        "- {email: c%d@x.com, name: A, service: gmail}\n": [],
+    }
+    text = "".join(entry.replace("%d", str(number)) for number in range(1000) for entry in kinds)
+    found = complain("version: 1\naccounts:\n" + text)
+    once = [re.search(r"\((\d+) times|(\d+) more of the kind", line) for line in found]
+    totals = Counter[str]()
+    for line, match in zip(found, once, strict=True):
+        totals[line.partition(" | ")[0]] += int(match[1] or match[2]) if match else 1
+    assert totals == Counter(kind for many in kinds.values() for kind in many * 1000)
+
+
+def test_irregularities_beyond_the_first_are_counted(complain: Complain) -> None:
+    entries = "".join(f"- {{email: a{number}@x.com, name: A, name: B, service: gmail}}\n" for number in range(5000))
+    found = complain("version: 1\naccounts:\n" + entries)
+    assert found[-1] == "duplicate_key | 4900 more of the kind duplicate_key are not shown"
