@@ -74,7 +74,7 @@ def apply(
     """
     inputs = (*paths, running.plan_file, *files_of(server, planning.trust))
     keep_apart(invocation, inputs, journal=running.journal)
-    reviewed = saved_plan.read(running.plan_file) if running.plan_file else None
+    reviewed = saved_plan.read(running.plan_file) if running.plan_file is not None else None
     trust = wiring.trust_in(planning.trust)
     surroundings = wiring.Surroundings(invocation.redactor, voice=invocation.voice(), trust=trust)
     options = planning.options(trust, running.test_when, running.to_email)

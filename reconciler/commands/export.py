@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
 from typing import TYPE_CHECKING
 
 import click
@@ -38,7 +38,8 @@ def export(invocation: Invocation, *, only: tuple[str, ...], force: bool, server
 
     keep_apart(invocation, files_of(server))
     invocation.overwrite = force
-    if not force and invocation.output and Path(invocation.output).is_file():
+    # Path.is_file raises an error for a name that is too long.
+    if not force and invocation.output and os.path.isfile(invocation.output):  # noqa: PTH113
         raise file_exists(invocation.output)  # before the server is asked
     surroundings = wiring.Surroundings(invocation.redactor, voice=invocation.voice())
     named, connection = wiring.connect(ServerSpec(), server, surroundings)

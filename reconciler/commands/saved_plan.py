@@ -166,5 +166,9 @@ def _is_test(test: dict[str, Any]) -> bool:
 
 def _unusable(path: str, what: str) -> ReconcilerError:
     return ReconcilerError(
-        Problem(kind="bad_plan_file", message=f"{path} {what}", hint="make a new one with `reconciler plan --save`")
+        Problem(
+            kind="bad_plan_file",
+            message=f"{path or repr(path)} {what}",
+            hint="make a new one with `reconciler plan --save`",
+        )
     )

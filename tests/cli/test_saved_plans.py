@@ -215,3 +215,11 @@ def test_what_was_in_place_already_is_checked_at_the_end_too(user: User, what: s
     failed = {key: one["error"] for key, one in results.items() if one["status"] != "applied"}
     assert (done.code, failed) == ((3, {address: error}) if error else (0, {}))
     assert [results[f"{name}@example.com"]["id"] for name in "abc"] == [3, 1, 2]
+
+
+def test_an_empty_name_of_a_plan_does_not_apply_without_one(at_sandbox: User) -> None:
+    at_sandbox.write("a.yaml", "version: 1\naccounts:\n  - {email: a@example.com, name: A, service: gmail}\n")
+    done = at_sandbox.run("apply", "a.yaml", "--auto-approve", "--plan", "")
+    assert (done.code, done.out) == (1, "")
+    assert "error: '' cannot be read: Is a directory\n" in done.err
+    assert "accounts: []" in at_sandbox.run("export").out

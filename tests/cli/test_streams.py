@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -204,6 +205,52 @@ def test_a_deleted_working_directory_is_no_bug(user: User, command: str) -> None
         1,
         "error: the working directory does not exist any more\n  hint: change to a folder that exists\n",
     )
+
+
+@pytest.mark.parametrize("redirection", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-", ">/dev/full", "2>/dev/full"])
+@pytest.mark.parametrize("command", ["apply a.yaml", "plan a.yaml -f json", "export", "test a.yaml --to-email o@x.io"])
+def test_a_closed_or_full_stream_is_no_bug(at_sandbox: User, command: str, redirection: str) -> None:
+    at_sandbox.write("a.yaml", FILE)
+    script = f"exec {RECONCILER} {command} {redirection}"
+    (at_sandbox.folder / "tmp").mkdir()
+    done = subprocess.run(
+        ["sh", "-c", script],
+        cwd=at_sandbox.folder,
+        env=at_sandbox.environment({"TMPDIR": "tmp"}),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert "this is a bug" not in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    assert list((at_sandbox.folder / "tmp").iterdir()) == []  # no crash log
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "d/" * 2500 + "a", "\udcff\udcfe", "a\nb", "nowhere/é", "a.yaml/b"])
+@pytest.mark.parametrize("code_page", ["utf-8", "ascii:strict"])
+def test_an_odd_name_of_a_file_is_no_bug(at_sandbox: User, name: str, code_page: str) -> None:
+    at_sandbox.write("a.yaml", FILE)
+    for arguments in (
+        ["validate", name],
+        ["plan", "a.yaml", "--save", name],
+        ["apply", "a.yaml", "--plan", name],
+        ["apply", "a.yaml", "--auto-approve", "--journal", name],
+        ["export", "-o", name],
+        ["plan", "a.yaml", "--ca-file", name],
+        ["plan", "a.yaml", "--trust", name],
+    ):
+        done = subprocess.run(
+            [RECONCILER, *map(os.fsencode, arguments)],
+            cwd=at_sandbox.folder,
+            env=at_sandbox.environment({"PYTHONUTF8": "0", "LC_ALL": "C", "PYTHONIOENCODING": code_page}),
+            capture_output=True,
+            timeout=60,
+            check=False,
+        )
+        assert b"this is a bug" not in done.stderr, arguments
+        assert b"Traceback" not in done.stderr, arguments
+        assert done.returncode in (0, 1, 64), arguments
 
 
 def test_whatever_writes_a_file_says_so(at_sandbox: User) -> None:
