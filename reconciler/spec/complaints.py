@@ -48,6 +48,12 @@ _HOMES: Final[Mapping[tuple[str, ...], type[BaseModel]]] = {
 _ACCOUNT_ONLY: Final = frozenset({"email", "id", "renamed_from"})
 
 
+def means_something(key: str) -> bool:
+    """Whether a key at the top level is known, or there is a hint as to what may be meant."""
+    homes = {place[-1] if place else "": model.model_fields for place, model in _HOMES.items()}
+    return key in homes[""] or key_hint(key, "", homes) != ""
+
+
 def complaint(
     error: ErrorDetails, source: Source, base: Path = (), *, address: str | None = None, port: object = None
 ) -> Issue:

@@ -107,7 +107,14 @@ def unreadable_problem(failure: UnreadableError, file: str) -> Problem:
     )
 
 
-def _checked(source: Source, loaded: Loaded) -> Sheet:
+def _foreign(source: Source) -> Problem:
+    """The problem of a file of somebody else, maybe reached through a committed link: its keys are not shown."""
+    message = "this is no file of accounts: none of its keys is one of those that such a file has"
+    hint = "name the YAML with the accounts; it begins with version: 1"
+    return Problem(kind="not_a_manifest", message=message, hint=hint, file=source.name, line=1, column=1)
+
+
+def _checked(source: Source, loaded: Loaded) -> Sheet | Problem:
     raw = loaded.value
     accounts = raw.get("accounts") if isinstance(raw, dict) else None
     header = {**raw, "accounts": []} if isinstance(raw, dict) and isinstance(accounts, list) else raw
@@ -115,8 +122,10 @@ def _checked(source: Source, loaded: Loaded) -> Sheet:
     try:
         sheet.header = accepted_header(header)
     except DoubtError:
-        from reconciler.spec.validation import judged_header
+        from reconciler.spec.validation import is_foreign, judged_header
 
+        if isinstance(raw, dict) and is_foreign(raw):
+            return _foreign(source)
         sheet.header, sheet.bad_defaults, issues = judged_header(header, source)
         sheet.issues.extend(issues)
     if isinstance(accounts, list):

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from reconciler.spec.complaints import complaint
+from reconciler.spec.complaints import complaint, means_something
 from reconciler.spec.document import AccountEntry, Document
 from reconciler.spec.scalars import EMPTY
 from reconciler.spec.values import is_placeholder
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from pydantic_core import ErrorDetails
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from reconciler.spec.issues import Issue, Path
 
 _M = TypeVar("_M", bound=BaseModel)
+_KEYS_LOOKED_AT: Final = 100
 
 _KINDS: Final[dict[tuple[object, ...], str]] = {}
 """The kinds of errors that ``complaint`` has named, by all that they depend on."""
@@ -32,6 +34,11 @@ def given(model: BaseModel) -> dict[str, Any]:
         name: given(values[name]) if isinstance(values[name], BaseModel) else values[name]
         for name in model.__pydantic_fields_set__
     }
+
+
+def is_foreign(raw: Mapping[str, Any]) -> bool:
+    """Whether a document is something else: none of its keys is a key of any block, or could be meant for one."""
+    return bool(raw) and not any(map(means_something, islice(raw, _KEYS_LOOKED_AT)))
 
 
 def judged_header(raw: object, source: Source) -> tuple[dict[str, Any], frozenset[str], list[Issue]]:

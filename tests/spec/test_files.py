@@ -217,3 +217,35 @@ def test_a_pipe_that_the_user_names_has_some_time(folder: Path) -> None:
         else:
             assert read_given("pipe", 10) == text
         writer.join()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "SMTP_PASSWORD=canary\nexport AWS_KEY='canary two'\n",
+        "canary\n",
+        "canary: canary\n",
+        '{"client_secret": "canary", "canary": 5}\n',
+        "- canary\n- canary: canary\n",
+        "machine x login canary password canary\n",
+        "[default]\naws = canary\n",
+        "-----BEGIN KEY-----\ncanary\n-----END KEY-----\n",
+        "db_canary: &canary a\nother: *canary\n",
+        "*canary\n",
+        "%canary x\n",
+        '"canary\n',
+        "\tcanary\n",
+        "a: canary: canary\n",
+        "? canary\n",
+        "<<: {canary: 1}\n",
+    ],
+)
+def test_a_link_to_other_files_shows_nothing_of_them(folder: Path, text: str) -> None:
+    (folder / "d").mkdir()
+    (folder / "d/.env").write_text(text)
+    (folder / "d/accounts.yaml").symlink_to(".env")
+    for path in ("d/accounts.yaml", "d"):
+        with pytest.raises(SpecError) as caught:
+            read_desired([path])
+        assert "canary" not in "".join(f"{one.message} {one.hint}" for one in caught.value.problems)
+        assert all(one.file == "d/accounts.yaml" for one in caught.value.problems)
