@@ -20,7 +20,7 @@ _MOST_LAYERS: Final = 6
 _ESCAPE: Final = re.compile(
     r"""
       (?P<bytes>(?:%(?:25)*[0-9a-f]{2} | \\+x[0-9a-f]{2} | \\+[0-3][0-7]{2})+)
-    | (?P<units>(?:\\+u[0-9a-f]{4})+)
+    | (?P<units>(?:(?:\\+|%(?:25)*)u[0-9a-f]{4})+)
     | \\+(?:U(?P<long>[0-9a-f]{8}) | u\{(?P<braced>[0-9a-f]{1,6})\} | (?P<short>[nrtbf]) | )
     | &(?:amp;)*(?:\#x0*(?P<hex>[0-9a-f]{1,6}) | \#0*(?P<decimal>[0-9]{1,7}) | (?P<name>[a-z][a-z0-9]{1,30}(?=;)));?
     | (?P<space>\s{2,} | [^\S ])
@@ -30,7 +30,7 @@ _ESCAPE: Final = re.compile(
 """All escapes of URLs, JSON, HTML, Python and C. A backslash before anything else, and a second blank, mean nothing."""
 
 _BYTE: Final = re.compile(r"%(?:25)*([0-9a-f]{2})|\\+x([0-9a-f]{2})|\\+([0-3][0-7]{2})", re.IGNORECASE)
-_UNIT: Final = re.compile(r"\\+u([0-9a-f]{4})", re.IGNORECASE)
+_UNIT: Final = re.compile(r"(?:\\+|%(?:25)*)u([0-9a-f]{4})", re.IGNORECASE)
 _MAY_BE_ESCAPED: Final = re.compile(r"[\\%&]|\s{2}|[^\S ]")
 
 _BASE64_RUN: Final = re.compile(r"[0-9A-Za-z+/_-]{8,}={0,2}")

@@ -139,8 +139,8 @@ class _Index:
         """The parts of ``text`` that are secrets, or contain them in a form that cannot be read part by part."""
         found: list[Span] = []
         for layer in layers(text):
-            # What is hidden in base64 has no letter before or after it to tell whether it is a word.
-            spans = [one for one in self._in_plain(layer.text) if depth == 0 or one[1] - one[0] >= _SHORT]
+            # What is no base64 may hide any few letters if it is taken for it.
+            spans = [one for one in self._in_plain(layer.text) if depth == 0 or one[1] - one[0] >= _ANCHOR]
             if depth < _MOST_HIDDEN:
                 spans += self._hidden(layer.text, depth)
             found += [layer.original(*one) for one in spans]

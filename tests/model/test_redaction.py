@@ -34,6 +34,7 @@ def redacted(text: str, *secrets: str) -> str:
         base64.b64encode(HARD.encode()).decode(),
         base64.b64encode(HARD.encode()).decode().rstrip("="),
         base64.urlsafe_b64encode(HARD.encode()).decode(),
+        "".join(f"%u{ord(one):04X}" for one in HARD),
     ],
 )
 def test_a_secret_is_masked_in_each_of_its_encodings(form: str) -> None:
@@ -46,6 +47,13 @@ def test_a_secret_within_another_does_not_leave_the_rest_of_it() -> None:
 
 def test_a_short_secret_is_masked_only_where_it_stands_as_a_word() -> None:
     assert redacted("pin is p, not a ship", "p") == "pin is ***, not a ship"
+
+
+def test_a_short_password_is_masked_in_what_smtp_sends() -> None:
+    sent = base64.b64encode(b"\0info@example.com\0ab12").decode()
+    assert redacted(f"535 AUTH PLAIN {sent} failed", "ab12") == "535 AUTH PLAIN *** failed"
+    longer = base64.b64encode(b"\0info@example.com\0xab12x").decode()
+    assert redacted(f"535 {longer}", "ab12") == f"535 {longer}"
 
 
 def test_text_without_a_secret_stays_as_it_is() -> None:
