@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from reconciler.apply.comparison import is_another, same_moment, sends_unseen_password
 from reconciler.apply.cycle import Cycle, Written
-from reconciler.apply.result import StepResult, is_outage, words
+from reconciler.apply.result import NO_TURN, StepResult, is_outage, words
 from reconciler.errors import ApiError, NotFoundError, OutcomeUnknownError, RejectedError, UnreachableError
 from reconciler.model.account import Account, Fields, known
 from reconciler.model.outcome import IN_PLACE, Status
@@ -47,6 +47,8 @@ class _OnAccount(Cycle):
         self._reading = False
         if settled := self.judged(fresh):
             return settled
+        if self.stopped:
+            return self._undone(self.doubt) if self.doubt else StepResult(Status.NOT_ATTEMPTED, self.id, NO_TURN)
         self.attempts += 1
         try:
             return self.write(fresh)

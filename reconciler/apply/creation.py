@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.apply.comparison import lost, shown, shows
 from reconciler.apply.cycle import Cycle, Written
-from reconciler.apply.result import StepResult, is_outage, words
+from reconciler.apply.result import NO_TURN, StepResult, is_outage, words
 from reconciler.errors import ApiError, OutcomeUnknownError, RejectedError, UnreachableError
 from reconciler.model.outcome import IN_PLACE, Status
 from reconciler.plan.fields import differs
@@ -43,6 +43,10 @@ class Create(Cycle):
         self._listing = False
         if there:
             return self._met(there)
+        if self.stopped and self._refusal:
+            return StepResult(Status.FAILED, None, words(self._refusal))
+        if self.stopped:
+            return StepResult(Status.NOT_ATTEMPTED, None, NO_TURN)
         self._again = True
         self.attempts += 1
         try:

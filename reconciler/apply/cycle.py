@@ -12,6 +12,8 @@ from reconciler.errors import ApiError
 from reconciler.model.outcome import Status
 
 if TYPE_CHECKING:
+    import threading
+
     from reconciler.model.account import Account, Fields
     from reconciler.model.ports import AccountReader
     from reconciler.retry import Retry
@@ -33,9 +35,17 @@ class Cycle(ABC):
 
     Attributes:
         attempts: How many requests to write have been sent.
+        stop: Once set, nothing is written any more, even if the read before it was under way. A cycle that takes
+            something back has none: it goes on.
     """
 
     attempts = 0
+    stop: threading.Event | None = None
+
+    @property
+    def stopped(self) -> bool:
+        """Whether no write may start any more."""
+        return self.stop is not None and self.stop.is_set()
 
     @abstractmethod
     def attempt(self) -> StepResult | Written:

@@ -77,7 +77,8 @@ class Newcomers:
         """Looks for a create whose answer was lost; ``None`` where the list was not to be had even once."""
         looked = False
         for delay in self._delays:
-            self._stop.wait(delay)
+            if self._stop.wait(delay) and looked:
+                break
             try:
                 accounts = self._server.list_accounts()
             except ApiError as error:

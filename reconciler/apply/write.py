@@ -81,6 +81,7 @@ class StepWriter:
 
     def _write(self, step: Step, change: Change) -> StepResult:
         cycle = self._cycle(step, change)
+        cycle.stop = self._stop
         result, account = carry_out(cycle, self._server, self._retry)
         if cycle.attempts:
             self._ledger.send(step.change)

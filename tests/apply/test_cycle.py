@@ -10,7 +10,7 @@ import pytest
 from reconciler.apply.executor import OnFailure
 from reconciler.errors import ApiError, NotFoundError, RejectedError, UnreachableError
 from reconciler.model.account import Account
-from reconciler.model.desired import TestSettings, TestWhen
+from reconciler.model.desired import Policy, TestSettings, TestWhen
 from reconciler.model.secret import Secret
 from tests.apply.runs import carry_out, planned, said
 from tests.fake_server import FakeServer, Fault, Rules, account, lost
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from reconciler.model.account import Fields, Value
     from reconciler.model.change import Plan
+    from reconciler.model.desired import DesiredAccount
     from tests.fake_server import Call, Method, When
 
 
@@ -336,3 +337,25 @@ def test_a_rollback_that_the_server_says_and_does_not_do_is_told() -> None:
     assert outcome == (
         'update a@x: failed (the test failed: 535) (rolled back, but the server did not keep name (it has "B"))'
     )
+
+
+@pytest.mark.parametrize(
+    ("read", "write", "desired"),
+    [("get", "update", [declare("a@x", name="B")]), ("get", "delete", []), ("list", "create", [declare("n@x")])],
+)
+@pytest.mark.parametrize("error", [None, BUSY, BAD_GATEWAY])
+def test_no_write_starts_after_an_interrupt_that_came_during_the_read(
+    read: Method, write: Method, desired: list[DesiredAccount], error: ApiError | None
+) -> None:
+    server = FakeServer.holding({"email": "a@x", "name": "A"}, rules=TIMES)
+    plan = planned(server, *desired, policy=Policy(prune=write == "delete"))
+    stop = Hurried()
+    if error:
+        server.script(write, Fault(error), None)
+        between(server, write, stop.set)
+    else:
+        server.hooks[read] = lambda _call: stop.set()
+    (outcome,) = said(carry_out(plan, server, stop=stop, recheck=True))
+    assert len(server.writes()) == (1 if error else 0)
+    expected = {None: "not_attempted", BUSY: "failed", BAD_GATEWAY: "unknown"}
+    assert outcome.split(": ")[1].split()[0] == expected[error]
