@@ -88,10 +88,12 @@ def address(text: str) -> str:
     try:
         validate_email(judged, check_deliverability=False, test_environment=True, globally_deliverable=False)
     except EmailNotValidError as error:
-        reason = str(error)
+        reason = str(error).rstrip(".")  # it becomes part of a sentence
     else:
         return stripped
-    raise BadValueError(f"this is not an email address: {reason}", "write it as name@example.com")
+    raise BadValueError(
+        f"this is not an email address: {reason[:1].lower()}{reason[1:]}", "write it as name@example.com"
+    )
 
 
 def host(text: str) -> str:

@@ -66,3 +66,8 @@ def test_a_change_has_the_id_of_what_is_there() -> None:
 )
 def test_a_report_has_one_status_for_the_server(outcomes: tuple[Outcome, ...], expected: str) -> None:
     assert Report(server=SERVER, started_at=NOW, finished_at=NOW, outcomes=outcomes).status == expected
+
+
+def test_an_unverified_run_has_not_the_status_applied() -> None:
+    report = Report(server=SERVER, started_at=NOW, finished_at=NOW, outcomes=(outcome(),), verified=False)
+    assert (report.complete, report.status) == (False, "failed")

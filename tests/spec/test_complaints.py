@@ -38,7 +38,7 @@ def test_every_problem_of_all_files_is_told_in_one_run(complain: Complain) -> No
         'found "130%" | write it as 5 or as 30%',
         'wrong_type | a.yaml:4:50: protect: expected a list, found a text | write it as a list: protect: ["certs@*"]',
         'wrong_value | a.yaml:4:66: when: "befor" is not allowed; allowed: off, before, after | did you mean "before"?',
-        "wrong_value | a.yaml:4:83: to_email: this is not an email address: An email address must have an @-sign., "
+        "wrong_value | a.yaml:4:83: to_email: this is not an email address: an email address must have an @-sign, "
         'found "x" | write it as name@example.com',
         'unknown_key | a.yaml:5:12: "email" has no default: it belongs to a single account | move it into the account',
         "wrong_value | a.yaml:5:45: smtp_port: 99999 is out of range; allowed: from 1 to 65535",
