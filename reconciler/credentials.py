@@ -36,6 +36,7 @@ T = TypeVar("T")
 
 _KEY_LENGTH: Final = 8
 _USER_INFO: Final = re.compile("https?://[^/?#]*@", re.IGNORECASE)
+_URL: Final = ("server", "url")
 _LOGIN: Final = ("RECONCILER_USERNAME", "RECONCILER_PASSWORD")
 
 
@@ -201,7 +202,7 @@ def _outside_credentials(sources: Sources, url: str, *, approved: bool) -> tuple
     nowhere = TokenElsewhere("", voice)
     if not approved:
         if path is not None:
-            raise _not_approved(flag, url)
+            raise _not_approved(flag, url, sources.config)
         return None, nowhere
     if path is None:
         credentials = _environment_credentials(sources.environ)
@@ -233,7 +234,7 @@ def _no_credentials(url: str, sources: Sources, *, approved: bool) -> ApiError:
     """Why there is nothing to show to the server at ``url``."""
     config, environ = sources.config, sources.environ
     if not approved and _environment_credentials(environ) is not None:
-        return _not_approved(_variable(environ), url)
+        return _not_approved(_variable(environ), url, config)
     hint = "set RECONCILER_REFRESH_TOKEN (or RECONCILER_TOKEN, or RECONCILER_USERNAME and RECONCILER_PASSWORD)"
     if not approved:
         hint = f"write `server.auth` in the YAML, or set RECONCILER_URL={url} and RECONCILER_REFRESH_TOKEN"
@@ -251,13 +252,18 @@ def _variable(environ: Mapping[str, str]) -> str:
     return next((name for name in names if environ.get(name)), " and ".join(_LOGIN))
 
 
-def _not_approved(what: str, url: str) -> ApiError:
+def _not_approved(what: str, url: str, config: ServerSpec) -> ApiError:
+    from reconciler.spec.places import places_of
+
     message = f"{what} may not be sent to {url}: only the YAML names this server"
     hint = (
         f"set RECONCILER_URL={url} (or --url), give this server a `server.auth` of its own in the YAML,"
         " or list the URL in a trust file (--trust)"
     )
-    return ApiError(Problem(kind="url_not_approved", message=message, hint=hint))
+    place = places_of(config.file, {_URL}).get(_URL) if config.file is not None else None
+    line, column = (place.line, place.column) if place else (None, None)
+    problem = Problem(kind="url_not_approved", message=message, hint=hint, file=config.file, line=line, column=column)
+    return ApiError(problem)
 
 
 def remember_credentials(credentials: Credentials, redactor: Redactor) -> None:

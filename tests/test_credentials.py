@@ -230,6 +230,7 @@ def test_a_plan_sends_nothing_to_a_server_that_only_the_yaml_names(user: User) -
             ):
                 done = user.run(*command, *more, environ=environ)
                 assert (done.code, "only the YAML names this server" in done.err) == (1, True), done.err
+                assert done.err.startswith("error: a.yaml:2:15: ")
         assert outsider.connections == 0
         done = user.run("plan", "a.yaml", environ={**TOKEN, "RECONCILER_URL": outsider.url})
         assert (done.code, outsider.lines) == (0, ["GET /api/email/accounts"])
@@ -250,3 +251,10 @@ def test_two_token_files_are_wrong_usage(user: User) -> None:
     done = user.run("export", "--token-file", "a", "--refresh-token-file", "b")
     assert done.code == 64
     assert "--token-file and --refresh-token-file exclude each other. Name one." in done.err
+
+
+@pytest.mark.parametrize("given", ["https://[FD00:0:0:0:0:0:0:1]:443/", "https://[fd00:0::0001]", "https://[fd00::1]"])
+def test_an_ipv6_address_is_one_server_however_it_is_spelled(given: str) -> None:
+    own = RefreshToken(Secret("own"))
+    access = Case(ServerSpec(url="https://[fd00::1]", auth=own), ServerFlags(url=given)).access()
+    assert (access.server.url, access.credentials) == ("https://[fd00::1]", own)

@@ -187,6 +187,7 @@ class ServerSpec:
         ca_file: Path of the private CA, made absolute against the YAML file's folder.
         client_cert: Certificate for servers that ask for one; its paths likewise.
         passwords: Whether the server shows passwords, as ``policy.passwords`` has it.
+        file: The YAML file that names the URL, for messages.
     """
 
     url: str | None = None
@@ -195,6 +196,7 @@ class ServerSpec:
     ca_file: str | None = None
     client_cert: ClientCertificate | None = None
     passwords: Passwords = Passwords.AUTO
+    file: str | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

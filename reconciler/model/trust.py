@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Final
 
-from reconciler.model.account import glob_forms, identity, readable
+from reconciler.model.account import compressed, glob_forms, identity, readable
 from reconciler.model.desired import NO_GLOBS, DeleteLimit, Globs
 
 if TYPE_CHECKING:
@@ -163,7 +163,13 @@ def _is_at(pattern: str, url: str) -> bool:
         return False
     scheme, host, port = wanted.groups()
     own = _DEFAULT_PORTS[scheme]
-    return scheme == found[1] and _matches(host, found[2]) and _matches(port or own, found[3] or own)
+    return (
+        scheme == found[1] and _matches(_spelled(host), _spelled(found[2])) and _matches(port or own, found[3] or own)
+    )
+
+
+def _spelled(host: str) -> str:
+    return f"[{compressed(host[1:-1])}]" if host.startswith("[") else host
 
 
 def _allows(words: Sequence[str], arguments: Sequence[str]) -> bool:

@@ -70,12 +70,13 @@ def _combined(sheets: Sequence[Sheet], problems: list[Problem], warnings: Sequen
     if problems or log or irregular:
         found = [*((problem, 1) for problem in problems), *counted(log, irregular)]
         raise SpecError(*shortened(found, log.uncounted))
+    files = merge.files_of(sheets)
     return Desired(
         tuple(account.desired for account in accounts),
         policy,
-        merge.server(settings),
+        merge.server(settings, files),
         tuple(_warnings(sheets, accounts, warnings)),
-        merge.files_of(sheets),
+        files,
     )
 
 

@@ -91,8 +91,8 @@ def policy(settings: Settings) -> Policy:
     )
 
 
-def server(settings: Settings) -> ServerSpec:
-    """The merged server."""
+def server(settings: Settings, files: Mapping[Path, str]) -> ServerSpec:
+    """The merged server; ``files`` says where each setting stands."""
     return ServerSpec(
         url=settings.get(_URL),
         name=settings.get(("server", "name")),
@@ -100,6 +100,7 @@ def server(settings: Settings) -> ServerSpec:
         ca_file=settings.get(("server", "ca_file")),
         client_cert=settings.get(("server", "client_cert")),
         passwords=Passwords(settings.get(("policy", "passwords"), Passwords.AUTO)),
+        file=files.get(_URL),
     )
 
 

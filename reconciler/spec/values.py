@@ -7,6 +7,7 @@ import unicodedata
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
+from reconciler.model.account import compressed
 from reconciler.model.desired import DeleteLimit
 from reconciler.spec import hosts
 
@@ -126,7 +127,7 @@ def server_url(text: str) -> str:
 
 def _origin(parts: SplitResult, port: int | None) -> str:
     name = parts.hostname or ""
-    shown_host = f"[{name}]" if ":" in name else name
+    shown_host = f"[{compressed(name)}]" if ":" in name else name
     return f"{parts.scheme}://{shown_host}" + ("" if port in {None, _DEFAULT_PORTS[parts.scheme]} else f":{port}")
 
 

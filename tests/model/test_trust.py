@@ -31,6 +31,7 @@ TRUST = Trust(
         "http://127.0.0.1:8080",
         "http://127.0.0.1",
         "https://[FD00::1]",
+        "https://[fd00:0::0001]",
     ],
 )
 def test_a_listed_server_is_trusted(url: str) -> None:
