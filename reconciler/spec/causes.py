@@ -12,7 +12,12 @@ if TYPE_CHECKING:
 
 _CONFLICT: Final = re.compile(r"(?:<{7}|={7}|>{7}|\|{7})(?:[ \t].*)?\Z")
 _ODD_SPACE: Final = re.compile("[\N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}\N{IDEOGRAPHIC SPACE}]")
-_OPEN_QUOTE: Final = re.compile(r"""\s*(?:-\s+)*[\w-]+:\s+(?:"(?:[^"\\]|\\.)*|'(?:[^']|'')*)\Z""")
+_OPEN_QUOTE: Final = re.compile(
+    r"""\s*(?:-\s+)*[\w-]+:\s+(?P<quote>["'])(?:(?<=")(?:[^"\\]|\\.)*|(?<=')(?:[^']|'')*)\\?\Z"""
+)
+_CLOSING: Final = {'"': re.compile(r'(?:[^"\\]|\\.)*"'), "'": re.compile(r"(?:[^']|'')*'(?!')")}
+_AFTER_QUOTE: Final = re.compile(r"\s*(?:\s#|[,}\]]|\Z)")
+_BRACKETED: Final = re.compile(r":\s+(?:\w+://)?(\[[0-9A-Fa-f.:]*:[0-9A-Fa-f.:]*\])")
 _TEMPLATE: Final = re.compile(r":\s+(?:\{\{|\$\{|\$__)|[{,]\s*\w+:\s+\$\{")
 
 
@@ -39,12 +44,25 @@ def likely_cause(lines: Sequence[str], place: Place | None) -> Cause | None:
         if template := _TEMPLATE.search(line):
             hint = "refer to a secret with {env: NAME}, {file: path} or {command: [program, argument]}"
             return Cause("this is a placeholder that nothing has filled in", hint, Place(number, template.start() + 1))
+        if address := _BRACKETED.search(line):
+            hint = "quote the value; smtp_server takes an IPv6 address without brackets"
+            return Cause("a square bracket begins a list in YAML", hint, Place(number, address.start(1) + 1))
     return _open_quote(lines[:last])
 
 
 def _open_quote(lines: Sequence[str]) -> Cause | None:
+    """The first quote that no later line closes in a way that makes sense: a value in quotes may have several lines."""
+    closing = None  # finds the end of the quoted value that is open
     for number, line in enumerate(lines, 1):
-        if _OPEN_QUOTE.fullmatch(line.rstrip()):
-            column = min(found for found in (line.find('"'), line.find("'")) if found >= 0) + 1
-            return Cause("a quote is opened here and not closed", "close the quote on this line", Place(number, column))
-    return None
+        if closing is None:
+            if not (opened := _OPEN_QUOTE.fullmatch(line.rstrip())):
+                continue
+            opening = Place(number, opened.start("quote") + 1)
+            closing = _CLOSING[opened["quote"]]
+        elif closed := closing.match(line):
+            if not _AFTER_QUOTE.match(line, closed.end()):
+                break
+            closing = None
+    if closing is None:
+        return None
+    return Cause("a quote is opened here and not closed", "close the quote on this line", opening)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from reconciler.errors import Problem
+from reconciler.spec.regular_file import NotRegularError, TooLargeError, read_regular
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -215,18 +215,13 @@ def read_files(paths: Sequence[str]) -> Reading:
 def read_file(name: str, given: str | None = None) -> Source | Problem:
     """Reads one file; a problem if that fails. Only regular files are read: a pipe could block the run."""
     try:
-        descriptor = os.open(name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with open(descriptor, "rb") as stream:  # noqa: PTH123 - see Source.folder
-            status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode):
-                return Problem(
-                    kind="unreadable", message="this is not a regular file", hint="name a regular file", file=name
-                )
-            data = stream.read(LARGEST + 1) if status.st_size <= LARGEST else b""
+        data = read_regular(name, LARGEST)
+    except NotRegularError:
+        return Problem(kind="unreadable", message="this is not a regular file", hint="name a regular file", file=name)
+    except TooLargeError:
+        return _too_large(name)
     except (OSError, ValueError) as error:
         return obstacle(name, error)
-    if status.st_size > LARGEST or len(data) > LARGEST:
-        return _too_large(name)
     return Source(name, _SURROGATES.sub(_character, data) if name.lower().endswith(".json") else data, given)
 
 

@@ -274,6 +274,15 @@ def test_other_texts_are_not(write: Write, address: str) -> None:
         (_ENTRY + "  password:\N{NO-BREAK SPACE}hunter2\n", "6:12: this is not YAML: a no-break space"),
         (_ENTRY + "---\n", "6:1: a second document begins here; a file holds one | remove this line"),
         (_ENTRY + '  password: "hunter2\n  id: 1\n', "6:13: this is not YAML: a quote is opened here and not closed"),
+        (_ENTRY + "  smtp_server: [::1]:25\n", "6:16: this is not YAML: a square bracket begins a list in YAML"),
+        (
+            _ENTRY + '  password: "hunter2\n  smtp_server: "smtp.example.com"\n',
+            "6:13: this is not YAML: a quote is opened here and not closed",
+        ),
+        (
+            'version: 1\nserver:\n  name: "two\n    lines"\naccounts:\n- email: a@example.com\n  name: "A\n  id: 1\n',
+            "7:9: this is not YAML: a quote is opened here and not closed",
+        ),
         (_ENTRY + '  password: "hunter2\n  smtp_server: "x"\n', "6:13: this is not YAML: a quote is opened here"),
         (_ENTRY + "\tid: 1\n", "6:1: this is not YAML: found a tab character"),
     ],
