@@ -25,7 +25,7 @@ COMMANDS: Final = {
     "apply": "Plan, show, ask, write, verify, report.",
     "test": "Send each declared account's settings through the test endpoint.",
     "export": "Write the server's accounts as YAML, with secrets as references.",
-    "trust": "Print a trust file that allows what the YAML uses.",
+    "trust": "Print a trust file that allows exactly what the YAML uses now.",
     "schema": "Print the JSON Schema of a document.",
     "sandbox": "Run a local server with the API, for trying and for tests.",
     "demo": "See the whole story, in a sandbox on this machine.",

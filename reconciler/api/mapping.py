@@ -100,10 +100,8 @@ def failure_of_exception(
     detail = shown(str(chain[-1]), redactor)
     if proxy is not None:
         return _failure_of_proxy(chain, detail, origin, proxy)
-    if (refusal := _refusal_of_certificate(chain[-1])) is not None:
-        problem = Problem(
-            kind=refusal.kind, message=f"cannot reach {origin}: {refusal.message} ({detail})", hint=refusal.hint
-        )
+    if (case := _refusal_of_certificate(chain[-1])) is not None:
+        problem = Problem(kind=case.kind, message=f"cannot reach {origin}: {case.message} ({detail})", hint=case.hint)
         return Failure(problem=problem, error=ApiError if touched else UnreachableError, doubtful=touched)
     if not touched:
         case = next((case for kind, case in _UNSENT if any(isinstance(link, kind) for link in chain)), _ANY_UNSENT)

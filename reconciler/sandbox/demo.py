@@ -174,5 +174,7 @@ def _click(sandbox: Sandbox) -> str:
         )
     ) as server:
         account = server.list_accounts()[0]
-        server.update_account(account.overlaid({"name": "Clicked by hand", "smtp_port": 2525}))
-    return f"{account.email} is now named 'Clicked by hand' and uses port 2525"
+        # A port that nobody declares would stay, and may not fit the encryption.
+        port = {"smtp_port": 2525} if account.fields.get("smtp_port") else {}
+        server.update_account(account.overlaid({"name": "Clicked by hand", **port}))
+    return f"{account.email} is now named 'Clicked by hand'{' and uses port 2525' if port else ''}"

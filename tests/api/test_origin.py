@@ -73,7 +73,7 @@ def test_a_ca_file_that_cannot_be_used_is_named(tmp_path: Path) -> None:
     cases = {
         "ca.pem": "it holds no certificate in PEM form",
         "none.pem": "No such file or directory",
-        ".": "Is a directory",
+        ".": "this is not a regular file",
         "nul\0": "ValueError",
     }
     for name, reason in cases.items():

@@ -15,7 +15,7 @@ from tests.integration.terminal import Terminal
 if TYPE_CHECKING:
     from pathlib import Path
 
-COMMANDS = ["validate", "plan", "apply", "test", "export", "schema", "sandbox", "demo"]
+COMMANDS = ["validate", "plan", "apply", "test", "export", "trust", "schema", "sandbox", "demo"]
 
 
 def shell(name: str) -> str:
