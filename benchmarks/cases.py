@@ -68,8 +68,8 @@ def against_floors(folder: Path, url: str) -> list[Case]:
     """The tool against what no program can go below."""
     listed, file, many = url + ACCOUNTS, folder / "10000.yaml", folder / "1000.yaml"
     apply = [TOOL, "apply", str(many), "--auto-approve", "--parallelism", "16", "-o", os.devnull]
-    lists, creates = {"GET": 1}, {"GET": 2, "POST": 1000}
-    updates = {"GET": 1001, "PUT": 1000}
+    lists, creates = {"GET": 1}, {"GET": 3, "POST": 1000}
+    updates = {"GET": 1002, "PUT": 1000}
     loops = {"quiet": [*apply, "-q"], "all": [*apply, "--journal", str(folder / "journal.jsonl")]}
     return [
         Case(name="--version", runs=_pair(floor("command_line"), [TOOL, "--version"]), goals={"tool": 1.5}),
