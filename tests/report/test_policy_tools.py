@@ -113,8 +113,8 @@ def test_every_account_is_there_as_it_will_be() -> None:
         ('email_account["new@example.com"]', None),
         ('email_account["right@example.com"]', 8),
         ('data.email_account["root@example.com"]', 6),
-        ('email_account["twin@example.com#10"]', 10),
         ('email_account["twin@example.com#9"]', 9),
+        ('email_account["twin@example.com#10"]', 10),
     ]
     assert resources(mixed())[1]["values"]["smtp_port"] == 587
 
