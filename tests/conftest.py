@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
+from tests.cli import fork_server
 from tests.faults.tally import pytest_terminal_summary  # noqa: F401 - a hook, found here alone
 
 if TYPE_CHECKING:
@@ -34,6 +35,13 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     config.stash[STATE].cleanup()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def end_of_the_fork_server() -> Iterator[None]:
+    """Ends it before coverage is put together."""
+    yield
+    fork_server.end()
 
 
 class MakeSandbox(Protocol):

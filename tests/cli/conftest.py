@@ -1,22 +1,27 @@
-"""Runs the installed command in a process of its own, as a user would."""
+"""Runs the command in a process of its own, as a user would."""
 
 from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.cli import fork_server
+from tests.cli.fork_server import RECONCILER
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from reconciler.sandbox.server import Sandbox
 
-RECONCILER = Path(sys.executable).with_name("reconciler")
+__all__ = ["RECONCILER", "Finished", "User", "lead_to", "on_server"]
+
+READ_AT_START = ("PYTHON", "LANG", "LC_")
+"""How the variables begin that Python reads when it starts."""
 
 
 @dataclass(frozen=True)
@@ -35,10 +40,12 @@ class User:
     Attributes:
         folder: Where they are.
         environ: Their variables, over an environment with nothing but PATH.
+        starts_python: Whether each run starts Python itself, and is not forked from a process that has.
     """
 
     folder: Path
     environ: dict[str, str] = field(default_factory=dict)
+    starts_python: bool = False
 
     def write(self, name: str, text: str) -> Path:
         path = self.folder / name
@@ -52,10 +59,20 @@ class User:
         return {**kept, "PYTHONUTF8": "1", **inherited, **self.environ, **(more or {})}
 
     def run(self, *arguments: str, stdin: str | None = None, environ: Mapping[str, str] | None = None) -> Finished:
-        done = subprocess.run(
+        environment = self.environment(environ)
+        if self.starts_python or any(name.startswith(READ_AT_START) for name in {*self.environ, *(environ or {})}):
+            done = self._start(arguments, environment, stdin)
+        else:
+            done = fork_server.run(arguments, self.folder, environment, stdin=stdin, timeout=60)
+        return Finished(done.returncode, done.stdout, done.stderr)
+
+    def _start(
+        self, arguments: Sequence[str], environment: Mapping[str, str], stdin: str | None
+    ) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
             [RECONCILER, *arguments],
             cwd=self.folder,
-            env=self.environment(environ),
+            env=environment,
             input=stdin,
             stdin=subprocess.DEVNULL if stdin is None else None,
             capture_output=True,
@@ -64,7 +81,6 @@ class User:
             timeout=60,
             check=False,
         )
-        return Finished(done.returncode, done.stdout, done.stderr)
 
 
 @pytest.fixture

