@@ -19,7 +19,7 @@ from reconciler.model.trust import escaped_pattern, path_matches, smtp_servers_o
 from reconciler.spec.files import Locations, file_identity, is_below, system_folder
 from reconciler.spec.issues import Path, Place
 from reconciler.spec.places import places_of
-from reconciler.spec.secrets import path_of
+from reconciler.spec.references import path_of
 from reconciler.spec.shown import escaped
 from reconciler.spec.values import is_own
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -13,7 +12,7 @@ from reconciler.model.desired import AccessToken, Credentials, DesiredAccount, L
 from reconciler.model.secret import Secret, SecretReference
 from reconciler.spec.commands import COMMAND_TIMEOUT, CommandError, Commands
 from reconciler.spec.places import places_of
-from reconciler.spec.references import secret_text
+from reconciler.spec.references import folder_of, path_of, secret_text
 from reconciler.spec.regular_file import NotRegularError, TooLargeError, read_regular
 from reconciler.spec.shown import escaped
 from reconciler.spec.values import BadValueError, is_own
@@ -178,7 +177,7 @@ class _Resolver:
             hint = "pass --allow-commands where the YAML is trusted: whoever may change it may run any command"
             return _Failure("commands_not_allowed", "commands are not allowed to run", hint)
         try:
-            output = self._commands.output_of(reference.target, _folder(reference))
+            output = self._commands.output_of(reference.target, folder_of(reference))
         except CommandError as error:
             return _Failure("secret_command", str(error), "run the command by hand to see what is wrong")
         return _decoded(output, "secret_command", "its output")
@@ -212,17 +211,8 @@ def _bare(text: str, what: str) -> str | _Failure:
         return _Failure("bad_secret", f"{what} {error.message}", error.hint)
 
 
-def path_of(reference: SecretReference) -> str:
-    """The path that a ``file`` reference names: relative to the YAML file that holds it."""
-    return os.path.join(_folder(reference), reference.target[0])  # noqa: PTH118 - one style with _folder
-
-
-def _folder(reference: SecretReference) -> str:
-    return os.path.dirname(os.path.abspath(reference.file))  # noqa: PTH100, PTH120 - names stay as the user wrote them
-
-
 def _identity(reference: SecretReference) -> tuple[object, ...]:
-    where = None if reference.kind == "env" else _folder(reference)
+    where = None if reference.kind == "env" else folder_of(reference)
     return reference.kind, reference.target, where
 
 

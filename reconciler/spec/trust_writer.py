@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from reconciler.model.account import identity
 from reconciler.model.trust import escaped_pattern, smtp_servers_of
 from reconciler.spec.approval import references_of
-from reconciler.spec.secrets import path_of
+from reconciler.spec.references import path_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
