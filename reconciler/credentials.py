@@ -175,7 +175,7 @@ def _normalized(url: str) -> str:
         message = "no server is named"
         hint = "set `server.url` in the YAML, RECONCILER_URL, or --url"
         raise ApiError(Problem(kind="no_server", message=message, hint=hint))
-    from reconciler.spec.values import BadValueError, server_url
+    from reconciler.manifest.values import BadValueError, server_url
 
     try:
         return server_url(url.strip())
@@ -225,7 +225,7 @@ def _environment_credentials(environ: Mapping[str, str]) -> Credentials | None:
 
 
 def _variable_secret(environ: Mapping[str, str], name: str) -> Secret:
-    from reconciler.spec.references import given_secret
+    from reconciler.manifest.references import given_secret
 
     return given_secret(name, environ[name])
 
@@ -253,7 +253,7 @@ def _variable(environ: Mapping[str, str]) -> str:
 
 
 def _not_approved(what: str, url: str, config: ServerSpec) -> ApiError:
-    from reconciler.spec.places import places_of
+    from reconciler.manifest.places import places_of
 
     message = f"{what} may not be sent to {url}: only the YAML names this server"
     hint = (

@@ -122,8 +122,8 @@ class TokenFile:
 
 
 def _token(path: str) -> str:
-    from reconciler.spec.references import given_secret
-    from reconciler.spec.regular_file import read_given
+    from reconciler.manifest.references import given_secret
+    from reconciler.manifest.regular_file import read_given
 
     name = shown_path(path)
     try:

@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
     from reconciler.api.connect import Connection
     from reconciler.credentials import ServerFlags
+    from reconciler.manifest.approval import Request
     from reconciler.model.change import Plan, Server
     from reconciler.model.desired import Credentials, Desired, DesiredAccount, Globs, ServerSpec
     from reconciler.model.ports import AccountReader, AccountWriter
     from reconciler.model.redaction import Redactor
     from reconciler.model.trust import Trust
     from reconciler.plan.builder import PlanOptions
-    from reconciler.spec.approval import Request
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ def trust_in(name: str | None) -> Trust | None:
     """
     if name is None:
         return None
-    from reconciler.spec.trust import read_trust
+    from reconciler.manifest.trust import read_trust
 
     return read_trust(name)
 
@@ -92,8 +92,8 @@ def check(
         SpecError: For everything that is wrong in the YAML.
         NotTrustedError: For everything that it must not use.
     """
-    from reconciler.spec.approval import Request, approve, files_of
-    from reconciler.spec.desired import read_desired
+    from reconciler.manifest.approval import Request, approve, files_of
+    from reconciler.manifest.desired import read_desired
 
     desired = read_desired(paths)
     keep_apart(files_of(desired))
@@ -111,10 +111,10 @@ def load(paths: Sequence[str], surroundings: Surroundings, options: LoadOptions)
         NotTrustedError: For everything that it must not use. Nothing was resolved, run or sent.
         SecretError: For every reference that cannot be resolved.
     """
+    from reconciler.manifest.approval import approve, files_of
+    from reconciler.manifest.desired import read_desired
+    from reconciler.manifest.secrets import resolve_accounts, without_secrets
     from reconciler.plan.builder import in_scope
-    from reconciler.spec.approval import approve, files_of
-    from reconciler.spec.desired import read_desired
-    from reconciler.spec.secrets import resolve_accounts, without_secrets
 
     desired = read_desired(paths)
     options.keep_apart(files_of(desired))
@@ -132,7 +132,7 @@ def load(paths: Sequence[str], surroundings: Surroundings, options: LoadOptions)
 
 
 def _request(paths: Sequence[str], spec: ServerSpec, surroundings: Surroundings, options: LoadOptions) -> Request:
-    from reconciler.spec.approval import Request
+    from reconciler.manifest.approval import Request
 
     url = server_url(spec, options.url, surroundings) if surroundings.trust else None
     return Request(
@@ -178,7 +178,7 @@ def connect(
     from reconciler.credentials import Sources, access_to_server, remember_credentials
 
     def resolve(credentials: Credentials) -> Credentials:
-        from reconciler.spec.secrets import resolve_credentials
+        from reconciler.manifest.secrets import resolve_credentials
 
         may_run = surroundings.may_run(allow_commands=allow_commands)
         return resolve_credentials(credentials, environ=surroundings.environ, allow_commands=may_run)
@@ -231,8 +231,8 @@ def opened(connection: Connection) -> AbstractContextManager[tuple[AccountReader
 
 def plan(desired: Desired, reader: AccountReader, server: Server, options: PlanOptions) -> Plan:
     """Fetches the current state and plans."""
+    from reconciler.manifest.collection import paused_collection
     from reconciler.plan.builder import build_plan
-    from reconciler.spec.collection import paused_collection
 
     with paused_collection():
         return build_plan(desired, reader.list_accounts(), server, options)

@@ -131,7 +131,7 @@ def test_a_file_with_more_than_a_token_is_named(tmp_path: Path, flag: str) -> No
 
 def test_the_rule_costs_no_third_party() -> None:
     script = (
-        "import sys; import reconciler.spec.values; print({'yaml', 'pydantic', 'email_validator'} & {*sys.modules})"
+        "import sys; import reconciler.manifest.values; print({'yaml', 'pydantic', 'email_validator'} & {*sys.modules})"
     )
     assert (
         subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout == "set()\n"

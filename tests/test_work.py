@@ -16,14 +16,14 @@ import pytest
 
 from reconciler.api.wire import read_list, to_account
 from reconciler.cli import COMMANDS, cli
+from reconciler.manifest import events
+from reconciler.manifest.desired import read_desired
+from reconciler.manifest.secrets import resolve_accounts
 from reconciler.model.account import Account
 from reconciler.model.change import Server
 from reconciler.plan.builder import PlanOptions, build_plan
 from reconciler.report.style import Style
 from reconciler.report.to_text import plan_text
-from reconciler.spec import events
-from reconciler.spec.desired import read_desired
-from reconciler.spec.secrets import resolve_accounts
 from tests.http_server import Reply, Request, ScriptedServer
 
 if TYPE_CHECKING:
@@ -95,7 +95,13 @@ def test_a_plan_without_changes_is_one_request_and_imports_nothing_that_it_does_
     with ScriptedServer(respond=_Accounts(*map(_held, range(1, _SIZE + 1)))) as server:
         imported = _run(server, "plan", _declared(tmp_path))
     assert server.lines == ["GET /api/email/accounts"]
-    unused = {"anyio._core", "trio._core", "reconciler.apply", "reconciler.spec.survey", "reconciler.report.to_json"}
+    unused = {
+        "anyio._core",
+        "trio._core",
+        "reconciler.apply",
+        "reconciler.manifest.survey",
+        "reconciler.report.to_json",
+    }
     assert not imported & (_HEAVY | unused)
 
 

@@ -33,8 +33,8 @@ Examples:
 @click.pass_obj
 def export(invocation: Invocation, *, only: tuple[str, ...], force: bool, server: ServerFlags) -> ExitCode:
     """Write the server's accounts as YAML, with secrets as references."""
+    from reconciler.manifest.writer import to_yaml
     from reconciler.plan.notices import nothing_meant
-    from reconciler.spec.writer import to_yaml
 
     keep_apart(invocation, files_of(server))
     invocation.overwrite = force

@@ -96,7 +96,7 @@ class _Name:
 
 
 def _is_manifest_within(name: str, folder: str) -> bool:
-    from reconciler.spec.files import is_manifest_name
+    from reconciler.manifest.files import is_manifest_name
 
     if not (name.startswith(os.path.join(folder, "")) and is_manifest_name(name)):  # noqa: PTH118 - as above
         return False
@@ -105,8 +105,8 @@ def _is_manifest_within(name: str, folder: str) -> bool:
 
 def _may_be_ours(name: str) -> bool:
     """Whether a file in a folder of manifests may be (over)written: a document of ours, which is not read there."""
-    from reconciler.spec.files import Source, read_file
-    from reconciler.spec.sheet import read_sheet
+    from reconciler.manifest.files import Source, read_file
+    from reconciler.manifest.sheet import read_sheet
 
     if not name.lower().endswith(".json"):
         return False

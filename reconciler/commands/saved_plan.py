@@ -52,7 +52,7 @@ def read(path: str) -> SavedPlan:
     Raises:
         ReconcilerError: The file cannot be read, or is not a plan as ``plan --save`` wrote it.
     """
-    from reconciler.spec.regular_file import read_given
+    from reconciler.manifest.regular_file import read_given
 
     try:
         document = json.loads(read_given(path, _LARGEST))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @click.command(
     epilog="""\b
 Examples:
-  reconciler schema spec -o accounts.schema.json
+  reconciler schema spec -o manifest.schema.json
   reconciler schema plan > plan.schema.json"""
 )
 @click.argument("document", type=click.Choice(["spec", "plan", "result"]))
@@ -29,7 +29,7 @@ def schema(invocation: Invocation, *, document: Literal["spec", "plan", "result"
     `spec` is the YAML, `plan` what `plan --format json` prints, `result` what `apply` and `test` print with it.
     """
     if document == "spec":
-        from reconciler.spec.schema import schema_text
+        from reconciler.manifest.schema import schema_text
 
         invocation.emit(schema_text())
     else:

@@ -32,7 +32,7 @@ def trust(invocation: Invocation, *, paths: tuple[str, ...], url: str | None) ->
 
     Read it, then keep it where a pull request cannot change it.
     """
-    from reconciler.spec.trust_writer import trust_yaml
+    from reconciler.manifest.trust_writer import trust_yaml
 
     keep_apart(invocation, paths)
     surroundings = wiring.Surroundings(invocation.redactor)

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING
 
 from reconciler.api.connect import Connection, open_writer
 from reconciler.errors import ExitCode, ReconcilerError
+from reconciler.manifest.desired import read_desired
 from reconciler.model.account import Account
 from reconciler.model.desired import RefreshToken
 from reconciler.model.redaction import Redactor
 from reconciler.model.secret import Secret, SecretReference
 from reconciler.sandbox.server import Sandbox, SandboxOptions
-from reconciler.spec.desired import read_desired
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

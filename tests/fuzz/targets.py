@@ -16,6 +16,8 @@ from reconciler.api.failure import UnreadableError
 from reconciler.api.mapping import failure_of_status
 from reconciler.api.wire import read_list, read_one, read_token, to_account
 from reconciler.errors import ReconcilerError
+from reconciler.manifest.desired import read_desired
+from reconciler.manifest.writer import to_yaml
 from reconciler.model.change import Server
 from reconciler.model.desired import Desired
 from reconciler.model.redaction import Redactor
@@ -23,8 +25,6 @@ from reconciler.model.secret import Secret
 from reconciler.plan.builder import PlanOptions, build_plan
 from reconciler.report.formats import PLAN_FORMATS, Format, renderer
 from reconciler.report.subject import PlanSubject, Setting
-from reconciler.spec.desired import read_desired
-from reconciler.spec.writer import to_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,0 +1,253 @@
+"""YAML text to plain dictionaries, lists and scalars, in one pass over libyaml's events.
+
+PyYAML's own way to here (nodes, then constructors) takes about nine times as long, and its recursion is what deep
+nesting breaks. Whatever is irregular but readable (a tag, a key given twice, an unknown alias) is only noted here;
+``survey`` goes over the text again and says what and where.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from yaml import (
+    AliasEvent,
+    DocumentStartEvent,
+    MappingEndEvent,
+    MappingStartEvent,
+    ScalarEvent,
+    SequenceEndEvent,
+    SequenceStartEvent,
+    StreamEndEvent,
+    YAMLError,
+)
+from yaml.events import CollectionEndEvent, NodeEvent
+
+from reconciler.manifest.anchors import Anchors
+from reconciler.manifest.events import DEEPEST, UnreadableError, open_events, place_of, unreadable
+from reconciler.manifest.scalars import EMPTY, SUSPECTS, resolve
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from yaml import Event
+
+    from reconciler.manifest.issues import Place
+
+_Container: TypeAlias = dict[str, object] | list[object]
+
+_MERGE: Final[Any] = object()
+"""The key under which a plain ``<<`` waits until its mapping ends; no text is equal to it, however it is escaped."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A document as plain values.
+
+    Attributes:
+        value: Dictionaries with string keys, lists, and scalars of the core schema.
+        items: For each list right under the root, by its key: where its items start.
+        irregular: Something was passed over that ``survey`` has to report.
+    """
+
+    value: object
+    items: Mapping[str, Sequence[Place]]
+    irregular: bool
+
+
+def load(data: bytes) -> Loaded:
+    """Loads the first document of a YAML text.
+
+    Raises:
+        UnreadableError: This is not YAML, or not YAML that is safe to read.
+    """
+    try:
+        return _Builder(data).build()
+    except YAMLError as error:
+        failure = unreadable(error, data)
+    raise failure
+
+
+class _Builder:
+    """Puts the containers together; the open ones lie on a stack, so that depth costs no recursion."""
+
+    def __init__(self, data: bytes) -> None:
+        self._next = open_events(data).get_event
+        self._root: list[object] = []
+        self._stack: list[_Container] = [self._root]
+        self._places: list[Place] | None = None  # of the items of the list right under the root that is open
+        self._items: dict[str, list[Place]] = {}
+        self._anchors = Anchors(len(data))
+        self._anchored: list[tuple[int, str]] = []  # the open containers with an anchor: how deep, and its name
+        self._plain_keys: dict[str, str] = {}  # one text for a key, however many mappings have it
+        self._irregular = False
+        # Otherwise nothing has an anchor or a tag, and nothing is merged.
+        self._marked = b"&" in data or b"!" in data or b"<<" in data
+
+    def build(self) -> Loaded:
+        self._next()
+        if not isinstance(self._next(), DocumentStartEvent):
+            raise _empty()
+        self._open(self._next(), self._root, None)
+        while len(self._stack) > 1:
+            container = self._stack[-1]
+            if isinstance(container, dict):
+                self._entries(container)
+            else:
+                self._elements(container)
+        self._next()
+        following = self._next()
+        if self._root[0] is None or self._root[0] is EMPTY:
+            raise _empty() if isinstance(following, StreamEndEvent) else _second_document(following)
+        if not isinstance(following, StreamEndEvent):
+            self._irregular = True
+        return Loaded(self._root[0], self._items, self._irregular)
+
+    def _entries(self, target: Any) -> None:  # noqa: ANN401 - a check or a call would cost more than an entry
+        """Reads on in a mapping and those inside, until it ends or a list opens inside. This is the hot loop."""
+        next_event, stack, plain_keys, suspects, marked = (
+            self._next,
+            self._stack,
+            self._plain_keys,
+            SUSPECTS,
+            self._marked,
+        )
+        while target.__class__ is dict:
+            event = next_event()
+            if event.__class__ is MappingEndEvent:
+                self._close() if marked else stack.pop()
+                target = stack[-1]
+                continue
+            if event.__class__ is not ScalarEvent:
+                self._skip_entry(event)
+                continue
+            key = plain_keys.get(event.value)
+            if key is None or (marked and (event.anchor or event.tag)):
+                key = self._key(event)
+            if key in target:
+                self._irregular = True
+            event = next_event()
+            if event.__class__ is ScalarEvent and not (marked and (event.anchor or event.tag)):
+                value = event.value
+                target[key] = resolve(value) if value[:1] in suspects and event.implicit[0] else value
+            elif self._open(event, target, key):
+                target = stack[-1]
+
+    def _elements(self, target: list[object]) -> None:
+        """Reads on in a list, until it ends or a container opens inside."""
+        places = self._places if len(self._stack) == 3 else None  # noqa: PLR2004 - right under the root
+        while True:
+            event = self._next()
+            if event.__class__ is SequenceEndEvent:
+                self._close()
+                return
+            if places is not None:
+                places.append(place_of(event))
+            if self._open(event, target, None):
+                return
+
+    def _open(self, event: Any, target: Any, key: str | None) -> bool:  # noqa: ANN401
+        """Attaches any node; returns whether it is a container, which is then on top of the stack."""
+        kind = event.__class__
+        value: Any
+        if kind is AliasEvent:
+            value = self._alias(event)
+        else:
+            if event.tag is not None:
+                self._irregular = True
+            if kind is ScalarEvent:
+                value = event.value if event.style else resolve(event.value)
+                if event.anchor:
+                    self._anchors.set(event.anchor, value)
+            else:
+                value = {} if kind is MappingStartEvent else []
+                self._push(event, value, key)
+        if key is None:
+            target.append(value)
+        else:
+            target[key] = value
+        return kind is MappingStartEvent or kind is SequenceStartEvent
+
+    def _push(self, event: NodeEvent, container: _Container, key: str | None) -> None:
+        depth = len(self._stack)
+        if depth > DEEPEST:
+            raise UnreadableError.too_deep(place_of(event))
+        if depth == 2 and key is not None and isinstance(container, list):  # noqa: PLR2004 - right under the root
+            self._places = self._items[key] = []
+        self._stack.append(container)
+        if event.anchor:
+            self._anchored.append((depth, event.anchor))
+            self._anchors.open(event.anchor)
+
+    def _close(self) -> None:
+        container = self._stack.pop()
+        if isinstance(container, dict) and _MERGE in container:
+            self._merge(container, container.pop(_MERGE))
+        if self._anchored and self._anchored[-1][0] == len(self._stack):
+            self._anchors.set(self._anchored.pop()[1], container)
+
+    def _skip_entry(self, event: Event) -> None:
+        """Passes over an entry whose key is no text."""
+        self._irregular = True
+        self._skip(event)
+        self._skip(self._next())
+
+    def _skip(self, event: Event) -> None:
+        depth = _step(event)
+        while depth:
+            depth += _step(self._next())
+            if depth > DEEPEST:
+                raise UnreadableError.too_deep(place_of(event))
+
+    def _key(self, event: ScalarEvent) -> str:
+        """A key that is seen for the first time, quoted, or odd."""
+        key: str = event.value
+        if event.tag:
+            self._irregular = True
+        if event.anchor:
+            self._anchors.set(event.anchor, key)
+        if event.style:
+            return key
+        if key == "<<":
+            return _MERGE  # type: ignore[no-any-return]  # it stands where a key would
+        if isinstance(resolve(key), str):
+            self._plain_keys[key] = key
+        else:
+            self._irregular = True
+        return key
+
+    def _alias(self, event: AliasEvent) -> object:
+        """What an alias stands for; the nodes that all aliases stand for together are bounded."""
+        name = str(event.anchor)
+        if name not in self._anchors:
+            self._irregular = True
+            return None
+        try:
+            return self._anchors.expand(name)
+        except OverflowError:
+            hint = "write the values out, or split the file"
+            failure = UnreadableError.at(event, "alias_bomb", "the aliases expand to too many values", hint)
+        raise failure
+
+    def _merge(self, target: dict[str, object], merged: object) -> None:
+        for source in merged if isinstance(merged, list) else [merged]:
+            if isinstance(source, dict):
+                for key, value in source.items():
+                    target.setdefault(key, value)
+            else:
+                self._irregular = True
+
+
+def _step(event: Event) -> int:
+    if isinstance(event, CollectionEndEvent):
+        return -1
+    return 1 if isinstance(event, NodeEvent) and not isinstance(event, ScalarEvent | AliasEvent) else 0
+
+
+def _second_document(event: Event) -> UnreadableError:
+    message = "a second document begins here, and the first one is empty"
+    return UnreadableError.at(event, "several_documents", message, "remove this line; a file holds one document")
+
+
+def _empty() -> UnreadableError:
+    return UnreadableError("empty_file", "the file is empty", "a set without accounts has version: 1 and accounts: []")

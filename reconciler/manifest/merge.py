@@ -1,0 +1,170 @@
+"""The ``server:`` and ``policy:`` blocks of several files to one of each."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from reconciler.manifest.issues import Issue, Path
+from reconciler.manifest.references import Reference
+from reconciler.model.account import glob_forms
+from reconciler.model.desired import (
+    AccessToken,
+    ClientCertificate,
+    Credentials,
+    DeleteLimit,
+    Globs,
+    Login,
+    Passwords,
+    Policy,
+    RefreshToken,
+    ServerSpec,
+    TestSettings,
+    TestWhen,
+)
+from reconciler.model.secret import Secret, SecretReference
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from reconciler.manifest.sheet import Sheet
+
+Settings: TypeAlias = dict[Path, Any]
+"""What the blocks say, by path."""
+
+_URL: Final = ("server", "url")
+_AUTH: Final = ("server", "auth")
+_LISTS: Final = (("policy", "protect"), ("policy", "ignore"))
+
+
+def merged(sheets: Sequence[Sheet]) -> tuple[Settings, list[Issue]]:
+    """What all files say together, and where two of them disagree."""
+    said: dict[Path, tuple[Sheet, Any]] = {}
+    issues: list[Issue] = []
+    for sheet in sheets:
+        for path, value in _settings(sheet).items():
+            first, before = said.setdefault(path, (sheet, value))
+            if _comparable(path, before, first) != _comparable(path, value, sheet):
+                issues.append(_conflict(path, sheet, first))
+    several = [issue for issue in issues if issue.kind == "several_servers"]
+    return {path: value for path, (_, value) in said.items()}, several or issues
+
+
+def files_of(sheets: Sequence[Sheet]) -> dict[Path, str]:
+    """In which file each setting stands; the first one, if several say it."""
+    return {path: sheet.source.name for sheet in reversed(sheets) for path in _settings(sheet)}
+
+
+def lone_auth(sheet: Sheet) -> Issue | None:
+    """A warning where a file has credentials that belong to no server, and are therefore not used."""
+    server = sheet.block("server")
+    if "auth" not in server or "url" in server:
+        return None
+    message = "server.auth is not used: credentials travel only to the server.url beside them"
+    hint = "write server.url, or give the credentials in the environment"
+    return Issue(kind="auth_without_url", message=message, hint=hint, spot=sheet.spot(*_AUTH, key=True))
+
+
+def bad_auth(sheet: Sheet) -> Issue | None:
+    """An error where ``auth`` is not exactly one of the three kinds of credentials."""
+    server = sheet.block("server")
+    if "auth" not in server:
+        return None
+    said = {name for name, value in server["auth"].items() if value is not None}
+    if said in ({"access_token"}, {"refresh_token"}, {"username", "password"}):
+        return None
+    message = "server.auth takes exactly one of access_token, refresh_token, or username with password"
+    return Issue(kind="wrong_auth", message=message, hint="keep one of them", spot=sheet.spot(*_AUTH, key=True))
+
+
+def policy(settings: Settings) -> Policy:
+    """The merged policy."""
+    said = {str(path[1]): value for path, value in settings.items() if path[0] == "policy" and len(path) == 2}  # noqa: PLR2004
+    limit: DeleteLimit = said.get("max_deletes", Policy().max_deletes)
+    when = settings.get(("policy", "test", "when"))
+    return Policy(
+        prune=said.get("prune", True),
+        max_deletes=limit,
+        protect=Globs(tuple(said.get("protect", ()))),
+        ignore=Globs(tuple(said.get("ignore", ()))),
+        test=TestSettings(None if when is None else TestWhen(when), settings.get(("policy", "test", "to_email"))),
+    )
+
+
+def server(settings: Settings, files: Mapping[Path, str]) -> ServerSpec:
+    """The merged server; ``files`` says where each setting stands."""
+    return ServerSpec(
+        url=settings.get(_URL),
+        name=settings.get(("server", "name")),
+        auth=settings.get(_AUTH),
+        ca_file=settings.get(("server", "ca_file")),
+        client_cert=settings.get(("server", "client_cert")),
+        passwords=Passwords(settings.get(("policy", "passwords"), Passwords.AUTO)),
+        file=files.get(_URL),
+    )
+
+
+def _settings(sheet: Sheet) -> Settings:
+    said = dict(_flat(sheet.block("policy"), ("policy",)))
+    own = sheet.block("server")
+    said.update({("server", name): value for name, value in own.items() if name != "auth"})
+    if "ca_file" in own:
+        said["server", "ca_file"] = _path(own["ca_file"], sheet)
+    if certificate := own.get("client_cert"):
+        paths = {name: _path(value, sheet) for name, value in certificate.items()}
+        said["server", "client_cert"] = ClientCertificate(**paths)
+    if {"auth", "url"} <= own.keys() and bad_auth(sheet) is None:
+        said[_AUTH] = _credentials(own["auth"], sheet)
+    return said
+
+
+def _path(name: str, sheet: Sheet) -> str:
+    return os.path.normpath(os.path.join(sheet.source.folder, name))  # noqa: PTH118 - names stay as the user wrote them
+
+
+def _flat(block: Mapping[str, Any], path: Path) -> Iterator[tuple[Path, Any]]:
+    for name, value in block.items():
+        if name == "test":
+            yield from _flat(value, (*path, name))
+        else:
+            yield (*path, name), value
+
+
+def _credentials(said: Mapping[str, Any], sheet: Sheet) -> Credentials:
+    found: dict[str, Secret | SecretReference] = {
+        name: value.within(sheet.source.name, (*_AUTH, name)) if isinstance(value, Reference) else value
+        for name, value in said.items()
+        if value is not None
+    }
+    if "access_token" in found:
+        return AccessToken(found["access_token"])
+    if "refresh_token" in found:
+        return RefreshToken(found["refresh_token"])
+    return Login(found["username"], found["password"])
+
+
+def _comparable(path: Path, value: object, sheet: Sheet) -> object:
+    """What has to be equal for two files to agree."""
+    if path in _LISTS and isinstance(value, list):
+        return frozenset(map(glob_forms, value))
+    if isinstance(value, AccessToken | RefreshToken):
+        return type(value), _target(value.token, sheet)
+    if isinstance(value, Login):
+        return _target(value.username, sheet), _target(value.password, sheet)
+    return value
+
+
+def _target(value: Secret | SecretReference, sheet: Sheet) -> object:
+    if isinstance(value, Secret):
+        return value
+    return value.kind, value.target, None if value.kind == "env" else sheet.source.folder
+
+
+def _conflict(path: Path, sheet: Sheet, first: Sheet) -> Issue:
+    name = ".".join(map(str, path))
+    if path == _URL:
+        message = "these files name different servers: fleets are not supported yet"
+        hint, kind = "run one server at a time", "several_servers"
+    else:
+        message, hint, kind = f"{name} is not the same in all files", "say it in one file alone", "conflict"
+    return Issue(kind=kind, message=message, hint=hint, spot=sheet.spot(*path), other=first.spot(*path))

@@ -1,0 +1,111 @@
+"""Issues to problems: looks up the lines, in one more pass over each file that has any."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from reconciler.errors import Problem
+from reconciler.manifest.events import UnreadableError
+from reconciler.manifest.files import Source, read_file
+from reconciler.manifest.grouping import IssueLog
+from reconciler.manifest.loader import load
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+    from reconciler.manifest.issues import Issue, Path, Place, Spot
+    from reconciler.manifest.survey import Survey
+
+
+def located(issues: Iterable[Issue], irregular: Iterable[Source]) -> list[Problem]:
+    """Gives every issue its file, line and column; arguments as ``counted``."""
+    return [problem for problem, _ in counted(IssueLog(issues), irregular)]
+
+
+def counted(log: IssueLog, irregular: Iterable[Source]) -> list[tuple[Problem, int]]:
+    """Gives every issue its file, line and column, and says how often it occurs.
+
+    Args:
+        log: What was found by path. Irregularities beyond the first thousand are counted there.
+        irregular: Files whose text has irregularities that are to be reported as well.
+    """
+    issues = list(log)
+    spots = [spot for issue in issues for spot in (issue.spot, issue.other, *issue.also) if spot is not None]
+    wanted: dict[Source, set[Path]] = {source: set() for source in irregular}
+    if not spots and not wanted:
+        return []
+    from reconciler.manifest.survey import survey
+
+    thorough = set(wanted)
+    for spot in spots:
+        wanted.setdefault(spot.source, set()).add(spot.path)
+    surveys = {source: survey(source, paths, thorough=source in thorough) for source, paths in wanted.items()}
+    for found in surveys.values():
+        log.uncounted.update(found.uncounted)
+    irregularities = [(problem, 1) for found in surveys.values() for problem in found.problems]
+    known = {(problem.file, problem.line, problem.column) for problem, _ in irregularities}
+    problems = [(_problem(issue, surveys), issue.count) for issue in issues]
+    # A value that is irregular is often wrong as well; the irregularity is the cause.
+    kept = [one for one in problems if (one[0].file, one[0].line, one[0].column) not in known]
+    return irregularities + kept
+
+
+def places_of(
+    file: str, paths: Collection[Path], in_entries: Collection[tuple[Place | None, Path]] = ()
+) -> dict[Path | tuple[Place | None, Path], Place]:
+    """Where nodes are in a file that was read before; empty if it can no longer be read.
+
+    Args:
+        file: The YAML file.
+        paths: Nodes, from the document on.
+        in_entries: Nodes of entries of ``accounts``: where the entry starts, and the way from there. What the entry
+            does not say is looked for in the defaults.
+    """
+    from reconciler.manifest.survey import survey
+
+    outcome = read_file(file)
+    if not isinstance(outcome, Source):
+        return {}
+    try:
+        items = load(outcome.data).items.get("accounts", ())
+        index = {place: number for number, place in enumerate(items)} if in_entries else {}
+        own = {one: ("accounts", index[one[0]], *one[1]) for one in in_entries if one[0] in index}
+        defaults = {("defaults", *path) for _, path in in_entries}
+        found = survey(outcome, {*paths, *own.values(), *defaults}, thorough=False)
+    except UnreadableError:
+        return {}
+    places: dict[Path | tuple[Place | None, Path], Place] = {path: found.place(path) for path in paths}
+    for one in in_entries:
+        said = next((path for path in (own.get(one, ()), ("defaults", *one[1])) if path in found.values), None)
+        if said:
+            places[one] = found.values[said]
+    return places
+
+
+def _problem(issue: Issue, surveys: dict[Source, Survey]) -> Problem:
+    place = _place(issue.spot, surveys)
+    message = issue.message
+    if issue.other is not None:
+        other = _place(issue.other, surveys)
+        message += f" (the other is at {issue.other.source.name}:{other.line}:{other.column})"
+    if issue.count > 1:
+        message += f" ({issue.count} times, also at {_also(issue, surveys)})"
+    return Problem(
+        kind=issue.kind,
+        message=message,
+        hint=issue.hint,
+        address=issue.address,
+        file=issue.spot.source.name,
+        line=place.line,
+        column=place.column,
+    )
+
+
+def _also(issue: Issue, surveys: dict[Source, Survey]) -> str:
+    places = [f"{spot.source.name}:{_place(spot, surveys).line}" for spot in issue.also]
+    rest = issue.count - 1 - len(places)
+    return f"{', '.join(places)} and {rest} more places" if rest else " and ".join(places)
+
+
+def _place(spot: Spot, surveys: dict[Source, Survey]) -> Place:
+    return surveys[spot.source].place(spot.path, key=spot.key)

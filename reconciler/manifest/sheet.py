@@ -1,0 +1,162 @@
+"""One file, loaded and checked by itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from reconciler.errors import Problem
+from reconciler.manifest.acceptance import DoubtError, accepted_entry, accepted_header
+from reconciler.manifest.events import UnreadableError
+from reconciler.manifest.grouping import IssueLog
+from reconciler.manifest.issues import Spot
+from reconciler.manifest.loader import Loaded, load
+from reconciler.manifest.own_documents import is_journal, own_document
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from reconciler.manifest.files import Source
+    from reconciler.manifest.issues import Place
+
+_NONE: Final[frozenset[str]] = frozenset()
+
+
+_MOST_EXPLAINED: Final = 2000
+"""Wrong entries of a file, after which the errors of others are only counted: finding the words takes a while."""
+
+
+@dataclass(slots=True)
+class Row:
+    """One entry of ``accounts:``.
+
+    Attributes:
+        index: Which entry.
+        place: Where it starts.
+        given: The fields that the entry has, by name.
+        bad: The fields that it has, with errors; they are not in ``given``.
+    """
+
+    index: int
+    place: Place | None
+    given: dict[str, Any]
+    bad: frozenset[str] = _NONE
+
+
+@dataclass(slots=True)
+class Sheet:
+    """A file's content, as far as it could be read, and what is wrong with it.
+
+    Attributes:
+        header: The blocks that the file has, apart from ``accounts``; only what is given is in them.
+        bad_defaults: The fields of ``defaults`` with errors; ``*`` where the block itself is wrong.
+    """
+
+    source: Source
+    header: dict[str, Any]
+    rows: list[Row]
+    issues: IssueLog = field(default_factory=IssueLog)
+    bad_defaults: frozenset[str] = _NONE
+    irregular: bool = False
+
+    def block(self, *path: str) -> dict[str, Any]:
+        """A block of the header; empty where it is not given."""
+        found = self.header
+        for key in path:
+            found = found.get(key) or {}
+        return found
+
+    def spot(self, *path: str | int, key: bool = False) -> Spot:
+        """A spot in this file."""
+        return Spot(self.source, path, key=key)
+
+
+def read_sheet(source: Source) -> Sheet | Problem | None:
+    """Loads and checks a file.
+
+    Returns:
+        A problem if nothing can be made of it; ``None`` if it is one of our own documents, found in a folder.
+    """
+    if is_journal(source.data):
+        return _not_a_manifest(source, "a journal")
+    try:
+        loaded = load(source.data)
+    except UnreadableError as failure:
+        return unreadable_problem(failure, source.name)
+    kind = own_document(loaded.value)
+    return _not_a_manifest(source, kind) if kind else _checked(source, loaded)
+
+
+def _not_a_manifest(source: Source, what: str) -> Problem | None:
+    if source.given is not None:
+        return None
+    message, hint = f"this is {what} of reconciler, and declares no accounts", "name the YAML with the accounts"
+    return Problem(kind="not_a_manifest", message=message, hint=hint, file=source.name)
+
+
+def unreadable_problem(failure: UnreadableError, file: str) -> Problem:
+    """The problem of a file that cannot be read as YAML."""
+    place = failure.place
+    return Problem(
+        kind=failure.kind,
+        message=failure.message,
+        hint=failure.hint,
+        file=file,
+        line=place.line if place else None,
+        column=place.column if place else None,
+    )
+
+
+def _foreign(source: Source) -> Problem:
+    """The problem of a file of somebody else, maybe reached through a committed link: its keys are not shown."""
+    message = "this is no file of accounts: none of its keys is one of those that such a file has"
+    hint = "name the YAML with the accounts; it begins with version: 1"
+    return Problem(kind="not_a_manifest", message=message, hint=hint, file=source.name, line=1, column=1)
+
+
+def _checked(source: Source, loaded: Loaded) -> Sheet | Problem:
+    raw = loaded.value
+    accounts = raw.get("accounts") if isinstance(raw, dict) else None
+    header = {**raw, "accounts": []} if isinstance(raw, dict) and isinstance(accounts, list) else raw
+    sheet = Sheet(source, {}, [], irregular=loaded.irregular)
+    try:
+        sheet.header = accepted_header(header)
+    except DoubtError:
+        from reconciler.manifest.validation import is_foreign, judged_header
+
+        if isinstance(raw, dict) and is_foreign(raw):
+            return _foreign(source)
+        sheet.header, sheet.bad_defaults, issues = judged_header(header, source)
+        sheet.issues.extend(issues)
+    if isinstance(accounts, list):
+        _read_rows(sheet, accounts, loaded.items.get("accounts", ()))
+    return sheet
+
+
+def _read_rows(sheet: Sheet, accounts: list[object], places: Sequence[Place]) -> None:
+    if len(places) != len(accounts):
+        places = ()  # the list came through an alias or a merge
+    wrong = 0
+    for index, raw in enumerate(accounts):
+        place = places[index] if places else None
+        accounts[index] = None  # not needed twice in memory
+        try:
+            sheet.rows.append(Row(index, place, accepted_entry(raw)))
+        except DoubtError:
+            wrong += _read_doubtful(sheet, Row(index, place, {}), raw, explained=wrong < _MOST_EXPLAINED)
+
+
+def _read_doubtful(sheet: Sheet, row: Row, raw: object, *, explained: bool) -> bool:
+    """Lets the models judge an entry; returns whether it is wrong."""
+    from reconciler.manifest.validation import judged_entry, kinds_in
+
+    base = ("accounts", row.index)
+    if not explained and (kinds := kinds_in(raw, sheet.source, base)):
+        for kind in kinds:
+            sheet.issues.count_more(kind)
+        return True
+    said, bad, issues = judged_entry(raw, sheet.source, base, sheet.block("defaults").get("smtp_port"))
+    sheet.issues.extend(issues)
+    if said is not None:
+        sheet.rows.append(Row(row.index, row.place, said, bad))
+    return bool(issues)

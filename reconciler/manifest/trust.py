@@ -1,0 +1,104 @@
+"""Reads trust files, and writes one that allows what the manifests use."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from reconciler.errors import Problem, SpecError
+from reconciler.manifest.events import UnreadableError
+from reconciler.manifest.files import Source, obstacle
+from reconciler.manifest.loader import load
+from reconciler.manifest.places import located
+from reconciler.manifest.regular_file import NotRegularError, TooLargeError, read_regular
+from reconciler.manifest.sheet import unreadable_problem
+from reconciler.model.desired import Globs
+from reconciler.model.paths import shown_path
+from reconciler.model.trust import Limits, Trust, TrustedServer
+
+if TYPE_CHECKING:
+    from reconciler.manifest.loader import Loaded
+    from reconciler.manifest.trust_document import TrustDocument
+
+_LARGEST: Final = 1024 * 1024
+_ROOT: Final = "trust"
+
+
+def read_trust(name: str) -> Trust:
+    """Reads a trust file.
+
+    Raises:
+        SpecError: With everything that is wrong in it, by line and column.
+    """
+    source = _source(name)
+    if isinstance(source, Problem):
+        raise SpecError(_without_content(source, name))
+    try:
+        loaded = load(source.data)
+    except UnreadableError as failure:
+        raise SpecError(unreadable_problem(failure, name)) from None
+    return _trust(_document(source, loaded), name)
+
+
+def _without_content(problem: Problem, name: str) -> Problem:
+    """The problem of a file that cannot be read, if need be without what was given in place of its name."""
+    shown = shown_path(name)
+    if shown == name:
+        return problem
+    message = f"the trust file {shown}: {problem.message}"
+    hint = "--trust and RECONCILER_TRUST take the path of a file, not its content"
+    return replace(problem, message=message, hint=hint, file=None)
+
+
+def _source(name: str) -> Source | Problem:
+    try:
+        return Source(name, read_regular(name, _LARGEST))
+    except NotRegularError:
+        hint = "name a file; a pipe or a device may never end"
+        return Problem(kind="unreadable", message="the trust file is not a regular file", hint=hint, file=name)
+    except TooLargeError:
+        return Problem(
+            kind="too_large", message="the trust file is larger than 1 MiB", hint="check the path", file=name
+        )
+    except (OSError, ValueError) as error:
+        return obstacle(name, error)
+
+
+def _document(source: Source, loaded: Loaded) -> TrustDocument:
+    from pydantic import ValidationError
+
+    from reconciler.manifest.complaints import complaint
+    from reconciler.manifest.trust_document import TrustDocument
+
+    issues = []
+    document = None
+    try:
+        document = TrustDocument.model_validate(loaded.value)
+    except ValidationError as failure:
+        for error in failure.errors(include_url=False):
+            issue = complaint(error, source, (_ROOT,))
+            issues.append(replace(issue, spot=replace(issue.spot, path=issue.spot.path[1:])))
+    problems = located(issues, [source] if loaded.irregular else [])
+    if problems or document is None:
+        raise SpecError(*sorted(problems, key=lambda one: (one.line or 0, one.column or 0)))
+    return document
+
+
+def _trust(document: TrustDocument, name: str) -> Trust:
+    folder = os.path.dirname(os.path.abspath(name))  # noqa: PTH100, PTH120 - links are followed when paths are compared
+    return Trust(
+        servers=tuple(
+            TrustedServer(
+                server.url,
+                tuple(server.env),
+                tuple(os.path.join(folder, pattern) for pattern in server.files),  # noqa: PTH118 - as above
+            )
+            for server in document.servers
+        ),
+        commands=tuple(document.commands),
+        smtp_servers=tuple(document.smtp_servers),
+        recipients=Globs(tuple(document.recipients)),
+        limits=Limits(document.limits.max_deletes, Globs(tuple(document.limits.protect))),
+        file=name,
+    )

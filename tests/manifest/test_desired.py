@@ -1,0 +1,355 @@
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from reconciler.errors import Problem, SpecError
+from reconciler.manifest.desired import read_desired
+from reconciler.manifest.files import Source
+from reconciler.manifest.places import located
+from reconciler.manifest.sheet import Sheet, read_sheet
+from reconciler.model.account import Account
+from reconciler.model.desired import (
+    AccessToken,
+    DeleteLimit,
+    Desired,
+    DesiredAccount,
+    Globs,
+    Login,
+    Origin,
+    Policy,
+    RefreshToken,
+    ServerSpec,
+    TestSettings,
+    TestWhen,
+)
+from reconciler.model.secret import Secret, SecretReference
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.manifest.conftest import Write
+
+FULL = """\
+version: 1
+server:
+  name: matriz
+  url: HTTPS://FW.example.com:443/
+  auth: {refresh_token: {env: FW_KEY}}
+  ca_file: certs/private-ca.pem
+policy:
+  prune: false
+  max_deletes: 30%
+  protect: ["certs@*"]
+  ignore: ["legacy-*@example.com"]
+  test: {when: before, to_email: ops@example.com}
+defaults:
+  service: other
+  smtp_crypt: starttls
+  smtp_port: 587
+  test: {when: off, to_email: lead@example.com}
+accounts:
+  - email: " certs@example.com "
+    name: Contas
+    default: true
+    has_auth: true
+    password: {command: [sops, -d, secrets.yaml]}
+    smtp_server: smtp.example.com
+    smtp_auth_mechanism: plain
+  - email: alerts@example.com
+    renamed_from: noc@example.com
+    id: 12
+    name: Alertas
+    password: {file: secrets/alerts}
+    smtp_server: 2001:db8::25
+    smtp_port: null
+    test: {when: after}
+  - {email: plain@example.com, name: Plain, service: gmail, hash_auth: false, password: null}
+"""
+
+
+def test_everything_that_the_format_has_is_read(write: Write, folder: Path) -> None:
+    name = write(FULL, "team/accounts.yaml")
+    assert read_desired([name]) == Desired(
+        (
+            DesiredAccount(
+                Account(
+                    {
+                        "email": "certs@example.com",
+                        "name": "Contas",
+                        "default": True,
+                        "service": "other",
+                        "has_auth": True,
+                        "password": SecretReference(
+                            "command", ("sops", "-d", "secrets.yaml"), name, ("accounts", 0, "password")
+                        ),
+                        "smtp_server": "smtp.example.com",
+                        "smtp_port": 587,
+                        "smtp_crypt": "starttls",
+                        "smtp_auth_mechanism": "plain",
+                    }
+                ),
+                Origin(name, 19, 5),
+                None,
+                TestSettings(TestWhen.OFF, "lead@example.com"),
+            ),
+            DesiredAccount(
+                Account(
+                    {
+                        "email": "alerts@example.com",
+                        "name": "Alertas",
+                        "default": False,
+                        "service": "other",
+                        "has_auth": True,
+                        "password": SecretReference("file", ("secrets/alerts",), name, ("accounts", 1, "password")),
+                        "smtp_server": "2001:db8::25",
+                        "smtp_port": None,
+                        "smtp_crypt": "starttls",
+                    },
+                    12,
+                ),
+                Origin(name, 26, 5),
+                "noc@example.com",
+                TestSettings(TestWhen.AFTER, "lead@example.com"),
+            ),
+            DesiredAccount(
+                Account(
+                    {
+                        "email": "plain@example.com",
+                        "name": "Plain",
+                        "default": False,
+                        "service": "gmail",
+                        "has_auth": False,
+                        "password": None,
+                        "smtp_port": 587,
+                        "smtp_crypt": "starttls",
+                    }
+                ),
+                Origin(name, 34, 5),
+                None,
+                TestSettings(TestWhen.OFF, "lead@example.com"),
+            ),
+        ),
+        Policy(
+            prune=False,
+            max_deletes=DeleteLimit(30, percent=True),
+            protect=Globs(("certs@*",)),
+            ignore=Globs(("legacy-*@example.com",)),
+            test=TestSettings(TestWhen.BEFORE, "ops@example.com"),
+        ),
+        ServerSpec(
+            url="https://fw.example.com",
+            name="matriz",
+            auth=RefreshToken(SecretReference("env", ("FW_KEY",), name, ("server", "auth", "refresh_token"))),
+            ca_file=str(folder / "team/certs/private-ca.pem"),
+        ),
+    )
+
+
+def test_the_order_of_fields_is_the_models_whatever_the_yaml_says(write: Write) -> None:
+    name = write("version: 1\naccounts:\n- {smtp_port: 25, service: gmail, name: A, email: a@example.com}\n")
+    assert list(read_desired([name]).accounts[0].account.fields) == ["email", "name", "service", "smtp_port"]
+
+
+def test_a_set_may_be_empty(write: Write) -> None:
+    assert read_desired([write("version: 1\naccounts: []\n")]) == Desired(())
+
+
+def test_without_a_default_account_the_flag_is_not_managed(write: Write) -> None:
+    text = """\
+    version: 1
+    accounts:
+      - {email: a@example.com, name: A, service: gmail}
+      - {email: b@example.com, name: B, service: gmail, default: false}
+    """
+    assert [dict(entry.account.fields) for entry in read_desired([write(text)]).accounts] == [
+        {"email": "a@example.com", "name": "A", "service": "gmail"},
+        {"email": "b@example.com", "name": "B", "default": False, "service": "gmail"},
+    ]
+
+
+def test_a_default_account_in_one_file_settles_the_flag_in_all(write: Write) -> None:
+    one = write("version: 1\naccounts: [{email: a@example.com, name: A, service: gmail, default: true}]\n", "a.yaml")
+    two = write("version: 1\naccounts: [{email: b@example.com, name: B, service: gmail}]\n", "b.yaml")
+    assert [entry.account.fields["default"] for entry in read_desired([one, two]).accounts] == [True, False]
+
+
+def test_a_single_account_may_be_the_default_by_defaults(write: Write) -> None:
+    text = "version: 1\ndefaults: {default: true}\naccounts: [{email: a@example.com, name: A, service: gmail}]\n"
+    assert read_desired([write(text)]).accounts[0].account.is_default
+
+
+def test_defaults_hold_for_their_own_file(write: Write) -> None:
+    one = write("version: 1\ndefaults: {service: gmail}\naccounts: [{email: a@example.com, name: A}]\n", "a.yaml")
+    two = write("version: 1\ndefaults: {service: outlook}\naccounts: [{email: b@example.com, name: B}]\n", "b.yaml")
+    assert [entry.account.fields["service"] for entry in read_desired([one, two]).accounts] == ["gmail", "outlook"]
+
+
+def test_null_overrides_a_default(write: Write) -> None:
+    text = """\
+    version: 1
+    defaults: {smtp_port: 587, password: {env: X}, hash_auth: true, service: gmail}
+    accounts:
+      - {email: a@example.com, name: A, smtp_port: null, password: null, has_auth: false}
+      - {email: b@example.com, name: B}
+    """
+    name = write(text)
+    reference = SecretReference("env", ("X",), name, ("defaults", "password"))
+    assert [dict(entry.account.fields) for entry in read_desired([name]).accounts] == [
+        {
+            "email": "a@example.com",
+            "name": "A",
+            "service": "gmail",
+            "has_auth": False,
+            "password": None,
+            "smtp_port": None,
+        },
+        {
+            "email": "b@example.com",
+            "name": "B",
+            "service": "gmail",
+            "has_auth": True,
+            "password": reference,
+            "smtp_port": 587,
+        },
+    ]
+
+
+@pytest.mark.parametrize(
+    ("auth", "expected"),
+    [
+        ("{access_token: sesame}", AccessToken(Secret("sesame"))),
+        ("{refresh_token: sesame, access_token: null}", RefreshToken(Secret("sesame"))),
+        ("{username: admin, password: sesame}", Login(Secret("admin"), Secret("sesame"))),
+    ],
+)
+def test_literal_credentials_are_secrets_and_earn_a_warning(write: Write, auth: str, expected: object) -> None:
+    name = write(f"version: 1\nserver:\n  url: http://127.0.0.1:8025\n  auth: {auth}\naccounts: []\n")
+    desired = read_desired([name])
+    assert desired.server.auth == expected
+    assert [(warning.kind, warning.line) for warning in desired.warnings] == [("literal_secret", 4)]
+    assert "sesame" not in repr(desired)
+
+
+def test_literal_passwords_are_secrets_and_earn_warnings(write: Write) -> None:
+    text = """\
+    version: 1
+    defaults:
+      password: sesame1
+    accounts:
+      - {email: a@example.com, name: A, service: gmail}
+      - {email: b@example.com, name: B, service: gmail, password: sesame2}
+    """
+    name = write(text)
+    desired = read_desired([name])
+    passwords = [entry.account.fields["password"] for entry in desired.accounts]
+    assert passwords == [Secret("sesame1"), Secret("sesame2")]
+    assert desired.warnings == (
+        Problem(
+            kind="literal_secret",
+            message="the password of this entry is written into the file itself",
+            hint="refer to it with {env: NAME}, {file: path} or {command: [program, argument]}",
+            file=name,
+            line=3,
+            column=3,
+        ),
+        Problem(
+            kind="literal_secret",
+            message="the password of this entry is written into the file itself",
+            hint="refer to it with {env: NAME}, {file: path} or {command: [program, argument]}",
+            address="b@example.com",
+            file=name,
+            line=6,
+            column=5,
+        ),
+    )
+
+
+def test_accounts_of_one_name_earn_a_warning(write: Write) -> None:
+    text = """\
+    version: 1
+    accounts:
+      - {email: a@example.com, name: Same, service: gmail}
+      - {email: b@example.com, name: Same, service: gmail}
+    """
+    assert [f"{warning.kind} {warning}" for warning in read_desired([write(text)]).warnings] == [
+        'duplicate_name accounts.yaml:4:34: the name "Same" is used by another account, too '
+        "(the other is at accounts.yaml:3:34)"
+    ]
+
+
+def test_credentials_without_a_url_beside_them_are_not_used(write: Write) -> None:
+    one = write("version: 1\nserver: {url: https://fw.example.com}\naccounts: []\n", "a.yaml")
+    two = write("version: 1\nserver: {auth: {access_token: {env: X}}}\naccounts: []\n", "b.yaml")
+    desired = read_desired([one, two])
+    assert desired.server == ServerSpec(url="https://fw.example.com")
+    assert [(warning.kind, str(warning)) for warning in desired.warnings] == [
+        (
+            "auth_without_url",
+            "b.yaml:2:10: server.auth is not used: credentials travel only to the server.url beside them",
+        )
+    ]
+
+
+def test_accounts_may_come_through_an_alias(write: Write) -> None:
+    text = """\
+    version: 1
+    defaults: &base {service: gmail}
+    accounts:
+      - &a {<<: *base, email: a@example.com, name: A}
+      - {<<: *a, email: b@example.com, name: yes}
+    """
+    found = read_desired([write(text)]).accounts
+    assert [(entry.account.email, entry.account.name, entry.origin.line) for entry in found] == [
+        ("a@example.com", "A", 4),
+        ("b@example.com", "yes", 5),
+    ]
+
+
+def test_no_path_at_all_is_an_error() -> None:
+    with pytest.raises(SpecError, match="no YAML file is named"):
+        read_desired([])
+
+
+_WORDS = st.sampled_from(
+    [
+        "version",
+        "accounts",
+        "email",
+        "name",
+        "service",
+        "password",
+        "policy",
+        "test",
+        "a@example.com",
+        "gmail",
+        "&a",
+        "*a",
+    ]
+)
+_LINES = st.lists(
+    st.tuples(st.integers(0, 3), st.sampled_from(["", "- ", "? ", "<<: "]), _WORDS, st.sampled_from([":", ": 1", ""])),
+    max_size=12,
+)
+
+
+@given(_LINES)
+@settings(max_examples=300, deadline=None)
+def test_whatever_the_text_problems_come_out_and_nothing_else(lines: list[tuple[int, str, str, str]]) -> None:
+    text = "\n".join("  " * indent + mark + word + end for indent, mark, word, end in lines)
+    sheet = read_sheet(Source("x.yaml", text.encode()))
+    if isinstance(sheet, Sheet):
+        problems = located(sheet.issues, [sheet.source])
+        assert all(1 <= (problem.line or 0) <= text.count("\n") + 2 for problem in problems)
+    elif sheet is not None:
+        assert sheet.file == "x.yaml"
+
+
+def test_file_names_stay_as_the_user_wrote_them(write: Write) -> None:
+    write("version: 1\naccounts: [{email: a@example.com, name: A, service: gmail}]\n", "sub/a.yaml")
+    found = read_desired([os.path.join(".", "sub")]).accounts  # noqa: PTH118 - pathlib would drop the dot
+    assert [entry.origin.file for entry in found] == ["./sub/a.yaml"]

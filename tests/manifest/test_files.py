@@ -1,0 +1,251 @@
+from __future__ import annotations
+
+import os
+import stat
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from reconciler.errors import Problem, SpecError
+from reconciler.manifest.desired import read_desired
+from reconciler.manifest.files import LARGEST, read_files
+from reconciler.manifest.loader import load
+from reconciler.manifest.regular_file import TooLargeError, read_given
+from reconciler.manifest.schema import schema_text
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.manifest.conftest import Write
+
+
+def _read(*paths: str) -> tuple[list[str], list[str]]:
+    sources, problems, _ = read_files(paths)
+    return [source.name for source in sources], [f"{problem.kind} | {problem}" for problem in problems]
+
+
+def test_folders_give_their_yaml_files_sorted_and_without_hidden_ones(write: Write) -> None:
+    for name in ("d/b.yml", "d/a.yaml", "d/sub/c.yaml", "d/.hidden.yaml", "d/.git/x.yaml", "d/notes.txt"):
+        write("x", name)
+    assert _read("d") == (["d/a.yaml", "d/b.yml", "d/sub/c.yaml"], [])
+
+
+def test_a_file_that_is_named_twice_is_read_once(write: Write, folder: Path) -> None:
+    write("x", "d/a.yaml")
+    (folder / "link.yaml").symlink_to("d/a.yaml")
+    assert _read("d/a.yaml", "d", "link.yaml", str(folder / "d/a.yaml")) == (["d/a.yaml"], [])
+
+
+def test_a_file_named_directly_may_have_any_name(write: Write) -> None:
+    assert _read(write("x", ".hidden")) == ([".hidden"], [])
+
+
+def test_each_obstacle_is_named(folder: Path) -> None:
+    (folder / "empty").mkdir()
+    with (folder / "large.yaml").open("wb") as stream:
+        stream.truncate(LARGEST + 1)
+    assert _read("missing.yaml", "empty", "large.yaml", "nul\0", "x" * 300) == (
+        [],
+        [
+            "no_yaml_files | empty: this folder has no YAML file",
+            "no_such_file | missing.yaml: there is no such file or folder",
+            "too_large | large.yaml: the file is larger than 64 MiB",
+            "unreadable | nul\0: it cannot be read: the name is not a valid path",
+            f"unreadable | {'x' * 300}: it cannot be read: File name too long",
+        ],
+    )
+
+
+def test_a_pipe_cannot_block_the_run(folder: Path) -> None:
+    (folder / "d").mkdir()
+    os.mkfifo(folder / "d/pipe.yaml")
+    (folder / "link.yaml").symlink_to("d/pipe.yaml")
+    for name in ("d/pipe.yaml", "link.yaml", "d"):
+        file = "d/pipe.yaml" if name == "d" else name
+        assert _read(name) == ([], [f"unreadable | {file}: this is not a regular file"])
+
+
+@pytest.mark.parametrize("name", ["/dev/zero", "/dev/stdin", "/proc/self/environ", "/sys/kernel/notes"])
+def test_nothing_below_the_system_folders_is_read(folder: Path, name: str) -> None:
+    (folder / "link.yaml").symlink_to(name)
+    root = "/proc" if name == "/dev/stdin" else f"/{name.split('/')[1]}"
+    for path in (name, "link.yaml", str(folder)):
+        file = str(folder / "link.yaml") if path == str(folder) else path
+        found = _read(path)
+        assert found[0] == []
+        assert found[1][0].startswith(f"outside_path | {file}: ")
+        assert name != "/proc/self/environ" or found[1] == [f"outside_path | {file}: nothing below {root} is read"]
+
+
+def test_folders_give_json_too_and_the_case_of_the_ending_is_free(write: Write) -> None:
+    for name in ("d/sales.YAML", "d/b.Yml", "d/x.json", "d/y.JSON"):
+        write("x", name)
+    assert _read("d") == (["d/b.Yml", "d/sales.YAML", "d/x.json", "d/y.JSON"], [])
+
+
+def test_links_are_followed_and_what_is_reached_twice_is_read_once(write: Write, folder: Path) -> None:
+    write("x", "d/real/a.yaml")
+    write("x", "elsewhere/b.yaml")
+    (folder / "d/a-link").symlink_to("real")
+    (folder / "d/b-link").symlink_to("../elsewhere")
+    (folder / "d/loop").symlink_to(".")
+    (folder / "d/real/up").symlink_to("..")
+    (folder / "d/circle").symlink_to("circle")
+    (folder / "d/again.yaml").symlink_to("real/a.yaml")
+    (folder / "d/real/hard.yaml").hardlink_to(folder / "d/real/a.yaml")
+    (folder / "link").symlink_to("d")
+    assert _read("d") == (["d/b-link/b.yaml", "d/real/a.yaml"], [])
+    assert _read("link") == (["link/b-link/b.yaml", "link/real/a.yaml"], [])
+
+
+def test_a_folder_mounted_by_kubernetes_is_read_once(write: Write, folder: Path) -> None:
+    write("x", "d/..2026_01/accounts.yaml")
+    (folder / "d/..data").symlink_to("..2026_01")
+    (folder / "d/accounts.yaml").symlink_to("..data/accounts.yaml")
+    assert _read(str(folder / "d")) == ([str(folder / "d/accounts.yaml")], [])
+
+
+@pytest.mark.parametrize("inside", [True, False], ids=["in the working directory", "elsewhere"])
+def test_a_link_must_not_lead_outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, inside: bool) -> None:
+    secret = tmp_path / "home/credentials.yaml"
+    repository = tmp_path / "repository"
+    for folder in (secret.parent, repository / "d", tmp_path / "cwd"):
+        folder.mkdir(parents=True)
+    secret.write_text("hunter2: x")
+    (repository / "d/file.yaml").symlink_to(secret)
+    (repository / "d/folder").symlink_to(secret.parent)
+    (repository / "named").symlink_to(secret.parent)
+    monkeypatch.chdir(repository if inside else tmp_path / "cwd")
+    base = "" if inside else f"{repository}/"
+    for name, link, target in [
+        (f"{base}d/file.yaml", f"{base}d/file.yaml", secret),
+        (f"{base}named", f"{base}named", secret.parent),
+        (f"{base}named/credentials.yaml", f"{base}named/credentials.yaml", secret)
+        if inside
+        else (f"{base}d/file.yaml", f"{base}d/file.yaml", secret),
+    ]:
+        where = "outside the given paths and the working directory"
+        assert _read(name) == ([], [f"outside_path | {link}: this link leads to {target}, {where}"])
+    assert [problem.split(": ")[0] for problem in _read(f"{base}d")[1]] == [
+        f"outside_path | {base}d/folder",
+        f"outside_path | {base}d/file.yaml",
+    ]
+    monkeypatch.chdir(tmp_path)
+    assert _read(f"{repository}/d")[0] == [f"{repository}/d/file.yaml"]
+
+
+def test_other_files_are_reported_once_and_hidden_ones_are_not(write: Write, folder: Path) -> None:
+    for name in ("d/a.yaml", "d/notes.txt", "d/sub/accounts.yaml.bak", "d/.hidden", "d/named.txt"):
+        write("x", name)
+    (folder / "d/again").symlink_to("sub")
+    warnings = read_files(["d", "d/sub", "d", "d/named.txt"]).warnings
+    assert [(one.kind, one.file) for one in warnings] == [
+        ("skipped_file", "d/notes.txt"),
+        ("skipped_file", "d/sub/accounts.yaml.bak"),
+    ]
+
+
+def test_json_writes_some_characters_as_two_escapes(write: Write) -> None:
+    (source,) = read_files([write(rb'{"a": "\\ud83d \ud83d\ude00\n"}', "x.json")]).sources
+    assert load(source.data).value == {"a": "\\ud83d \U0001f600\n"}
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_what_may_not_be_read_is_named(write: Write, folder: Path) -> None:
+    write("x", "d/a.yaml")
+    write("x", "d/closed/b.yaml")
+    (folder / "d/a.yaml").chmod(0)
+    (folder / "d/closed").chmod(0)
+    found = _read("d")
+    (folder / "d/closed").chmod(stat.S_IRWXU)
+    assert found == (
+        [],
+        ["permission_denied | d/closed: permission denied", "permission_denied | d/a.yaml: permission denied"],
+    )
+
+
+def test_permission_denied_has_a_hint() -> None:
+    from reconciler.manifest.files import obstacle
+
+    assert obstacle("a.yaml", PermissionError(13, "Permission denied")) == Problem(
+        kind="permission_denied", message="permission denied", hint="let the user that runs this read it", file="a.yaml"
+    )
+
+
+_MANIFEST = "version: 1\naccounts: []\n"
+_OWN = {
+    "plan.json": '{"format_version": "1.0", "tool": {}, "resource_changes": []}',
+    "sorted.json": '{"applyable": true, "format_version": "1.0", "resource_changes": []}',
+    "result.json": '{"format_version": "1.0", "results": [], "errors": []}',
+    "tfplan.json": '{"format_version": "1.2", "terraform_version": "1.9.0", "resource_changes": []}',
+    "validation.json": '{"format_version": "1.0", "valid": false, "errors": []}',
+    "gitlab.json": '[{"check_name": "reconciler:unknown_key"}]',
+    "schema.json": schema_text(),
+    "trust.yaml": "version: 1\nservers: [{url: 'https://*'}]\nsmtp_servers: [x]\n",
+    "journal.json": '{"at": "2026-01-01T00:00:00Z", "server": "x"}\n{"at": "2026-01-01T00:00:01Z"}\n',
+}
+
+
+def test_documents_of_our_own_are_skipped_in_folders(write: Write) -> None:
+    write(_MANIFEST, "d/accounts.yaml")
+    for name, text in _OWN.items():
+        write(text, f"d/{name}")
+    assert read_desired(["d"]).warnings == ()
+
+
+@pytest.mark.parametrize("name", _OWN)
+def test_a_document_of_our_own_is_no_manifest(write: Write, name: str) -> None:
+    write(_OWN[name], f"d/{name}")
+    write(_MANIFEST, "more/accounts.yaml")
+    for path, kind in ((f"d/{name}", "not_a_manifest"), ("d", "no_yaml_files")):
+        with pytest.raises(SpecError) as caught:
+            read_desired([path, "more"])
+        assert [problem.kind for problem in caught.value.problems] == [kind]
+
+
+def test_a_pipe_that_the_user_names_has_some_time(folder: Path) -> None:
+    os.mkfifo(folder / "pipe")
+    with pytest.raises(TimeoutError):
+        read_given("pipe", 10, patience=0.2)
+    for text in (b"0123456789", b"0123456789x"):
+        writer = threading.Thread(target=(folder / "pipe").write_bytes, args=(text,))
+        writer.start()
+        if len(text) > 10:
+            with pytest.raises(TooLargeError):
+                read_given("pipe", 10)
+        else:
+            assert read_given("pipe", 10) == text
+        writer.join()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "SMTP_PASSWORD=canary\nexport AWS_KEY='canary two'\n",
+        "canary\n",
+        "canary: canary\n",
+        '{"client_secret": "canary", "canary": 5}\n',
+        "- canary\n- canary: canary\n",
+        "machine x login canary password canary\n",
+        "[default]\naws = canary\n",
+        "-----BEGIN KEY-----\ncanary\n-----END KEY-----\n",
+        "db_canary: &canary a\nother: *canary\n",
+        "*canary\n",
+        "%canary x\n",
+        '"canary\n',
+        "\tcanary\n",
+        "a: canary: canary\n",
+        "? canary\n",
+        "<<: {canary: 1}\n",
+    ],
+)
+def test_a_link_to_other_files_shows_nothing_of_them(folder: Path, text: str) -> None:
+    (folder / "d").mkdir()
+    (folder / "d/.env").write_text(text)
+    (folder / "d/accounts.yaml").symlink_to(".env")
+    for path in ("d/accounts.yaml", "d"):
+        with pytest.raises(SpecError) as caught:
+            read_desired([path])
+        assert "canary" not in "".join(f"{one.message} {one.hint}" for one in caught.value.problems)
+        assert all(one.file == "d/accounts.yaml" for one in caught.value.problems)

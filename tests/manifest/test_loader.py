@@ -1,0 +1,234 @@
+# ruff: noqa: E501 - cases are tables, and messages are compared in the one line that they are printed in
+from __future__ import annotations
+
+import gc
+import os
+import subprocess
+import sys
+
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from reconciler.manifest.collection import paused_collection
+from reconciler.manifest.events import UnreadableError, open_events
+from reconciler.manifest.issues import Place
+from reconciler.manifest.loader import Loaded, load
+
+
+def test_a_document_becomes_plain_values_with_the_places_of_the_items() -> None:
+    text = b"""\
+version: 1
+accounts:
+  - email: a@example.com
+    nested: {list: [1, [two], {three: 3}], none: ~}
+  - email: "b@example.com"
+    "12": 'on'
+  - plain
+"""
+    assert load(text) == Loaded(
+        {
+            "version": 1,
+            "accounts": [
+                {"email": "a@example.com", "nested": {"list": [1, ["two"], {"three": 3}], "none": None}},
+                {"email": "b@example.com", "12": "on"},
+                "plain",
+            ],
+        },
+        {"accounts": [Place(3, 5), Place(5, 5), Place(7, 5)]},
+        irregular=False,
+    )
+
+
+@pytest.mark.parametrize("other", ["1", "x!"])
+def test_a_quoted_key_never_merges_whatever_else_is_in_the_text(other: str) -> None:
+    text = f"""{{"<<": {{a: 1}}, "\\0\\x3c\\x3c": {{b: 1}}, c: "{other}"}}"""
+    assert load(text.encode()).value == {"<<": {"a": 1}, "\0<<": {"b": 1}, "c": other}
+
+
+def test_mappings_with_the_same_keys_share_their_texts() -> None:
+    loaded = load(b"accounts:\n- smtp_server: a.example\n- smtp_server: b.example\n").value
+    assert isinstance(loaded, dict)
+    (first,), (second,) = loaded["accounts"]
+    assert first is second
+
+
+def test_aliases_and_merges_bring_in_what_was_anchored() -> None:
+    text = b"""\
+&key base: &base {a: 1, b: &two 2}
+list: &list [x]
+one: {<<: *base, b: 3}
+two: {<<: [*base, {c: 4, a: 5}]}
+three: *list
+four: {quoted: &q "text"}
+five: *q
+"<<": ordinary
+"""
+    loaded = load(text)
+    assert loaded.value == {
+        "base": {"a": 1, "b": 2},
+        "list": ["x"],
+        "one": {"a": 1, "b": 3},
+        "two": {"a": 1, "b": 2, "c": 4},
+        "three": ["x"],
+        "four": {"quoted": "text"},
+        "five": "text",
+        "<<": "ordinary",
+    }
+    assert not loaded.irregular
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"a: !x 1",
+        b"!x a: 1",
+        b"!!map {a: 1}",
+        b"a: 1\na: 2",
+        b"a: 1\n'a': 2",
+        b"a: *b",
+        b"a: &a [*a]",
+        b"12: x",
+        b"~: x",
+        b"? [a, b]\n: [c]\nd: e",
+        b"? {a: b}\n: c",
+        b"a: &a x\n*a : y",
+        b"a: {<<: text}",
+        b"a: {<<: [text]}",
+        b"a: 1\n---\nb: 2",
+    ],
+)
+def test_what_is_odd_but_readable_is_noted(text: bytes) -> None:
+    assert load(text).irregular
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "place"),
+    [
+        (b"", "empty_file", None),
+        (b"# nothing\n", "empty_file", None),
+        (b"---\n...\n", "empty_file", None),
+        (b"a: [1", "syntax", Place(2, 1)),
+        (b"a: b: c", "syntax", Place(1, 5)),
+        (b"a:\n\t- b", "syntax", Place(2, 1)),
+        (b"\xff\xfea\0", "encoding", None),
+        (b"\xfe\xff\0a", "encoding", None),
+        (b"a: 1\nb: \xc3\xa9\xe9", "encoding", Place(2, 5)),
+        (b"\x89PNG\0", "binary_file", Place(1, 1)),
+        (b"a: b\0", "binary_file", Place(1, 5)),
+        (b"a: 1\nb: \x1b[31m", "control_character", Place(2, 4)),
+        (b"[" * 65 + b"]" * 65, "too_deep", Place(1, 65)),
+        (b"? " + b"[" * 100 + b"]" * 100 + b"\n: x", "too_deep", Place(1, 3)),
+    ],
+)
+def test_what_cannot_be_read_says_why_and_where(text: bytes, kind: str, place: Place | None) -> None:
+    with pytest.raises(UnreadableError) as caught:
+        load(text)
+    assert (caught.value.kind, caught.value.place) == (kind, place)
+
+
+@pytest.mark.parametrize("text", [b"[" * 5_000_000, b"".join(b" " * depth + b"-\n" for depth in range(2_000))])
+def test_however_deep_the_nesting_it_is_refused_as_that(text: bytes) -> None:
+    with pytest.raises(UnreadableError) as caught:
+        load(text)
+    assert caught.value.kind == "too_deep"
+    assert caught.value.place
+
+
+def test_an_alias_bomb_is_refused_where_it_goes_off() -> None:
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 12)]
+    with pytest.raises(UnreadableError) as caught:
+        load("\n".join(lines).encode())
+    assert (caught.value.kind, caught.value.place) == ("alias_bomb", Place(5, 45))
+
+
+def test_sixty_four_levels_are_deep_enough() -> None:
+    value: object = load(b"[" * 64 + b"]" * 64).value
+    depth = 0
+    while isinstance(value, list):
+        value, depth = (value[0] if value else None), depth + 1
+    assert depth == 64
+
+
+def test_a_byte_order_mark_and_windows_line_ends_change_nothing() -> None:
+    assert load(b"\xef\xbb\xbfa: 1\r\nb: |\r\n  x\r\n  y\r\n").value == {"a": 1, "b": "x\ny\n"}
+
+
+def test_a_megabyte_in_one_scalar_is_read() -> None:
+    assert load(b"a: " + b"x" * 1_000_000).value == {"a": "x" * 1_000_000}
+
+
+def test_collection_goes_on_as_before_afterwards() -> None:
+    with paused_collection():
+        inside = gc.isenabled()
+        with paused_collection():
+            pass
+        still = gc.isenabled()
+    assert (inside, still, gc.isenabled()) == (False, False, True)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            b"a: %hunter2",
+            "this is not YAML: found character that cannot start any token, while scanning for the next token",
+        ),
+        (b'a: "\\q"', "this is not YAML: found unknown escape character, while scanning a double-quoted scalar"),
+        (
+            b'a: "\\xzz"',
+            "this is not YAML: expected escape sequence of 2 hexadecimal numbers, while scanning a double-quoted scalar",
+        ),
+    ],
+)
+def test_without_libyaml_errors_do_not_quote_the_text(text: bytes, message: str) -> None:
+    script = """
+import sys
+sys.modules["yaml._yaml"] = None
+from reconciler.manifest.loader import load
+from reconciler.manifest.events import UnreadableError
+try:
+    print(load(sys.stdin.buffer.read()).value)
+except UnreadableError as error:
+    print(error.message)
+"""
+    done = subprocess.run([sys.executable, "-c", script], input=text, capture_output=True, check=True, env=os.environ)
+    assert done.stdout.decode().strip() == message
+
+
+def test_without_libyaml_the_pure_parser_gives_the_same_events() -> None:
+    text = b"\xef\xbb\xbfa: [1, {b: 'c'}]\nd: &x y\ne: *x\n"
+
+    def drained(*, pure: bool) -> list[str]:
+        parser, names = open_events(text, pure=pure), []
+        while not isinstance(event := parser.get_event(), yaml.StreamEndEvent):
+            names.append(f"{type(event).__name__} {getattr(event, 'value', '')}")
+        return names
+
+    assert drained(pure=True) == drained(pure=False)
+
+
+# PyYAML writes YAML 1.1, in which 0E0 and 0o7 are texts; here they are numbers, as in YAML 1.2.
+_TEXTS = st.text(st.characters(exclude_categories=["Cs"])).filter(lambda text: not text.lstrip("+-.")[:1].isdigit())
+_SCALARS = st.one_of(st.none(), st.booleans(), st.integers(), _TEXTS)
+_TREES = st.recursive(_SCALARS, lambda inner: st.lists(inner) | st.dictionaries(st.text("abc~<"), inner), max_leaves=20)
+
+
+@given(_TREES.filter(lambda tree: tree is not None))
+@settings(max_examples=150, deadline=None)
+def test_what_pyyaml_writes_is_read_back(tree: object) -> None:
+    text = yaml.dump(
+        tree, Dumper=yaml.SafeDumper, allow_unicode=True, default_style='"' if isinstance(tree, str) else None
+    )
+    assert load(text.encode()).value == yaml.safe_load(text)
+
+
+@given(st.binary(max_size=200) | st.text("&*a:[]{}-? \n'\"!|<#%\t,", max_size=60).map(str.encode))
+@settings(max_examples=300, deadline=None)
+def test_whatever_the_bytes_only_our_own_error_comes_out(text: bytes) -> None:
+    try:
+        load(text)
+    except UnreadableError as error:
+        assert error.kind  # noqa: PT017 - either outcome is fine, another exception is not

@@ -1,0 +1,202 @@
+# ruff: noqa: E501 - cases are tables, and messages are compared in the one line that they are printed in
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from reconciler.errors import SecretError
+from reconciler.manifest.commands import CommandError, Commands
+from reconciler.manifest.desired import read_desired
+from reconciler.manifest.secrets import resolve_accounts, resolve_credentials
+from reconciler.model.desired import AccessToken, Login, RefreshToken
+from reconciler.model.secret import Secret, SecretReference
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.manifest.conftest import Write
+
+ENVIRON = {"PATH": os.environ["PATH"]}
+
+
+def _yaml(*passwords: str) -> str:
+    entries = [
+        f"- {{email: a{index}@example.com, name: A{index}, service: gmail, password: {password}}}\n"
+        for index, password in enumerate(passwords)
+    ]
+    return "version: 1\naccounts:\n" + "".join(entries)
+
+
+def _resolved(name: str, environ: dict[str, str], *, allow_commands: bool = True, timeout: float = 30) -> list[object]:
+    found = resolve_accounts(
+        read_desired([name]).accounts, environ=environ, allow_commands=allow_commands, command_timeout=timeout
+    )
+    return [entry.account.fields.get("password") for entry in found]
+
+
+def _problems(name: str, environ: dict[str, str], *, allow_commands: bool = True, timeout: float = 30) -> list[str]:
+    with pytest.raises(SecretError) as caught:
+        _resolved(name, environ, allow_commands=allow_commands, timeout=timeout)
+    return [f"{problem.kind} | {problem.address} | {problem}" for problem in caught.value.problems]
+
+
+def test_each_kind_of_reference_is_resolved(write: Write, folder: Path) -> None:
+    (folder / "team").mkdir()
+    (folder / "team/secret.txt").write_bytes("päss word\r\n".encode())
+    (folder / "team/mac.txt").write_bytes(b" one \r")
+    name = write(
+        _yaml("{env: PW}", "{file: secret.txt}", "{file: mac.txt}", "{command: [cat, secret.txt]}", "literal", "null"),
+        "team/a.yaml",
+    )
+    assert _resolved(name, {**ENVIRON, "PW": " env\n"}) == [
+        Secret(" env"),
+        Secret("päss word"),
+        Secret(" one "),
+        Secret("päss word"),
+        Secret("literal"),
+        None,
+    ]
+
+
+def test_an_account_without_a_password_stays_as_it_is(write: Write) -> None:
+    accounts = read_desired(
+        [write("version: 1\naccounts: [{email: a@example.com, name: A, service: gmail}]\n")]
+    ).accounts
+    assert resolve_accounts(accounts, environ={}, allow_commands=False) == accounts
+
+
+def test_commands_get_the_given_environment_and_no_shell(write: Write) -> None:
+    name = write(_yaml("{command: [printenv, TOKEN]}", '{command: [printf, "%s", "$HOME;id"]}'))
+    assert _resolved(name, {**ENVIRON, "TOKEN": "from-environ"}) == [Secret("from-environ"), Secret("$HOME;id")]
+
+
+def test_a_command_runs_once_however_many_accounts_need_it(write: Write, folder: Path) -> None:
+    script = "{command: [sh, -c, 'echo run >> runs; echo same']}"
+    assert _resolved(write(_yaml(script, script, script)), ENVIRON) == [Secret("same")] * 3
+    assert (folder / "runs").read_text() == "run\n"
+
+
+def test_distinct_commands_run_side_by_side(write: Write, folder: Path) -> None:
+    os.mkfifo(folder / "pipe")
+    name = write(_yaml("{command: [sh, -c, 'echo one > pipe; echo wrote']}", "{command: [cat, pipe]}"))
+    assert _resolved(name, ENVIRON) == [Secret("wrote"), Secret("one")]
+
+
+def test_every_reference_that_fails_is_named_once_with_its_first_place(write: Write, folder: Path) -> None:
+    (folder / "empty").write_bytes(b"\n")
+    (folder / "binary").write_bytes(b"\xff")
+    (folder / "large").write_bytes(b"x" * (1024 * 1024 + 1))
+    name = write(
+        _yaml(
+            "{env: UNSET}",
+            "{env: EMPTY}",
+            "{file: missing}",
+            "{file: empty}",
+            "{file: binary}",
+            "{file: large}",
+            "{command: [sh, -c, 'echo hunter2; echo hunter2 >&2; exit 3']}",
+            "{command: [no-such-program]}",
+            "{command: ['true']}",
+            "{command: [cat, binary]}",
+            "{command: [cat, large]}",
+            "{command: [sh, -c, 'kill -9 $$']}",
+            "{env: UNSET}",
+            "{env: BROKEN}",
+        )
+    )
+    assert _problems(name, {**ENVIRON, "EMPTY": "", "BROKEN": "\udcff"}) == [
+        "secret_unset | a0@example.com | accounts.yaml:3:63: {env: UNSET}: the variable is not set (2 accounts need it)",
+        "secret_empty | a1@example.com | accounts.yaml:4:63: {env: EMPTY}: it is empty",
+        "secret_file | a2@example.com | accounts.yaml:5:63: {file: missing}: the file cannot be read: No such file or directory",
+        "secret_empty | a3@example.com | accounts.yaml:6:63: {file: empty}: it is empty",
+        "secret_file | a4@example.com | accounts.yaml:7:63: {file: binary}: the file is not valid UTF-8",
+        "secret_file | a5@example.com | accounts.yaml:8:63: {file: large}: the file is larger than 64 KiB",
+        "secret_command | a6@example.com | accounts.yaml:9:63: {command: sh -c echo hunter2; echo hunter2 >&2; exit 3}: "
+        "the command ended with exit code 3; what it wrote is not shown",
+        "secret_command | a7@example.com | accounts.yaml:10:63: {command: no-such-program}: "
+        "the command cannot be started: No such file or directory",
+        "secret_empty | a8@example.com | accounts.yaml:11:63: {command: true}: it is empty",
+        "secret_command | a9@example.com | accounts.yaml:12:63: {command: cat binary}: its output is not valid UTF-8",
+        "secret_command | a10@example.com | accounts.yaml:13:65: {command: cat large}: the command printed more than 1 MiB",
+        "secret_command | a11@example.com | accounts.yaml:14:65: {command: sh -c kill -9 $$}: "
+        "the command ended with exit code -9; what it wrote is not shown",
+        "bad_secret | a13@example.com | accounts.yaml:16:65: {env: BROKEN}: the variable is not valid Unicode",
+    ]
+
+
+def test_what_fails_is_told_in_the_order_of_the_text_also_within_a_line(write: Write) -> None:
+    entry = "{{email: {0}@example.com, name: {0}, service: gmail, password: {1}}}"
+    entries = ", ".join(entry.format(name, what) for name, what in (("a", "{command: [x]}"), ("b", "{env: NOPE}")))
+    name = write(f"version: 1\naccounts: [{entries}]\n")
+    told = [one.split(" | ")[1] for one in _problems(name, {}, allow_commands=False)]
+    assert told == ["a@example.com", "b@example.com"]
+
+
+def test_commands_do_not_run_unless_they_are_allowed(write: Write, folder: Path) -> None:
+    name = write(_yaml("{command: [touch, ran]}", "{env: PW}"))
+    assert _problems(name, {**ENVIRON, "PW": "x"}, allow_commands=False) == [
+        "commands_not_allowed | a0@example.com | accounts.yaml:3:63: {command: touch ran}: commands are not allowed to run"
+    ]
+    assert not (folder / "ran").exists()
+
+
+def test_a_command_that_hangs_is_killed_with_all_that_it_started(write: Write) -> None:
+    name = write(_yaml("{command: [sh, -c, 'tail -f /dev/null & tail -f /dev/null']}"))
+    before = time.monotonic()
+    assert _problems(name, ENVIRON, timeout=0.1) == [
+        "secret_command | a0@example.com | accounts.yaml:3:63: {command: sh -c tail -f /dev/null & tail -f /dev/null}: "
+        "the command took longer than 0.1 seconds"
+    ]
+    assert time.monotonic() - before < 10
+
+
+def test_a_command_that_starts_after_the_end_does_not_live_long(folder: Path) -> None:
+    commands = Commands(ENVIRON, timeout=60)
+    commands.end()
+    with pytest.raises(CommandError, match="the command ended with exit code -9"):
+        commands.output_of(["tail", "-f", "/dev/null"], str(folder))
+
+
+def test_an_endless_output_is_cut_short(write: Write) -> None:
+    assert _problems(write(_yaml("{command: ['yes']}")), ENVIRON) == [
+        "secret_command | a0@example.com | accounts.yaml:3:63: {command: yes}: the command printed more than 1 MiB"
+    ]
+
+
+def test_a_reference_in_the_defaults_is_found_there(write: Write) -> None:
+    name = write(
+        "version: 1\ndefaults:\n  password: {env: X}\naccounts: [{email: a@example.com, name: A, service: gmail}]\n"
+    )
+    assert _problems(name, {}) == [
+        "secret_unset | a@example.com | accounts.yaml:3:13: {env: X}: the variable is not set"
+    ]
+
+
+@pytest.mark.parametrize("now", [None, "a: [", "x" * 10])
+def test_a_file_that_changed_meanwhile_still_gives_a_line(write: Write, folder: Path, now: str | None) -> None:
+    name = write(_yaml("{env: X}"))
+    accounts = read_desired([name]).accounts
+    (folder / name).unlink()
+    if now is not None:
+        write(now)
+    with pytest.raises(SecretError) as caught:
+        resolve_accounts(accounts, environ={}, allow_commands=False)
+    assert [problem.line for problem in caught.value.problems] == [1 if now == "x" * 10 else 3]
+
+
+def test_credentials_are_resolved(write: Write) -> None:
+    def reference(name: str) -> SecretReference:
+        return SecretReference("env", (name,), "a.yaml", ("server", "auth", "x"))
+
+    def resolved(credentials: AccessToken | RefreshToken | Login) -> object:
+        return resolve_credentials(credentials, environ={"A": "one", "B": "two"}, allow_commands=False)
+
+    write("version: 1\n", "a.yaml")
+    assert resolved(AccessToken(reference("A"))) == AccessToken(Secret("one"))
+    assert resolved(RefreshToken(reference("B"))) == RefreshToken(Secret("two"))
+    assert resolved(Login(Secret("admin"), reference("B"))) == Login(Secret("admin"), Secret("two"))
+    with pytest.raises(SecretError, match=r"a\.yaml:1:1: \{env: C\}: the variable is not set"):
+        resolved(Login(Secret("admin"), reference("C")))
