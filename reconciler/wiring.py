@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from contextlib import AbstractContextManager
 
-    from reconciler.api.connect import Connection
+    from reconciler.client.connect import Connection
     from reconciler.credentials import ServerFlags
     from reconciler.manifest.approval import Request
     from reconciler.model.change import Plan, Server
@@ -174,7 +174,7 @@ def connect(
         ApiError: No server, or no credentials that may go to it, are named.
         SecretError: The credentials cannot be read.
     """
-    from reconciler.api.connect import Connection
+    from reconciler.client.connect import Connection
     from reconciler.credentials import Sources, access_to_server, remember_credentials
 
     def resolve(credentials: Credentials) -> Credentials:
@@ -210,21 +210,21 @@ def connect(
 
 def reading(connection: Connection) -> AbstractContextManager[AccountReader]:
     """Opens the server for reading; what comes back has no way to write."""
-    from reconciler.api.connect import open_reader
+    from reconciler.client.connect import open_reader
 
     return open_reader(connection)
 
 
 def writing(connection: Connection) -> AbstractContextManager[AccountWriter]:
     """Opens the server for reading and writing."""
-    from reconciler.api.connect import open_writer
+    from reconciler.client.connect import open_writer
 
     return open_writer(connection)
 
 
 def opened(connection: Connection) -> AbstractContextManager[tuple[AccountReader, AccountWriter]]:
     """Opens one session for planning and applying: a view of the server that cannot write, and one that can."""
-    from reconciler.api.connect import open_server
+    from reconciler.client.connect import open_server
 
     return open_server(connection)
 

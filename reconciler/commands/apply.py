@@ -37,9 +37,9 @@ if TYPE_CHECKING:
     import threading
     from contextlib import AbstractContextManager
 
-    from reconciler.api.connect import Connection
     from reconciler.apply.executor import Listener
     from reconciler.apply.final_check import Checked
+    from reconciler.client.connect import Connection
     from reconciler.commands.invocation import Invocation
     from reconciler.credentials import ServerFlags
     from reconciler.model.change import Plan

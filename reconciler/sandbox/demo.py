@@ -14,7 +14,7 @@ from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING
 
-from reconciler.api.connect import Connection, open_writer
+from reconciler.client.connect import Connection, open_writer
 from reconciler.errors import ExitCode, ReconcilerError
 from reconciler.manifest.desired import read_desired
 from reconciler.model.account import Account

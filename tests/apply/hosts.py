@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from reconciler.api.connect import Connection, open_writer
+from reconciler.client.connect import Connection, open_writer
 from reconciler.model.account import FIELDS, Account, Fields
 from reconciler.model.desired import RefreshToken
 from reconciler.model.redaction import Redactor

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Final
 
 import httpx
 
-from reconciler.api.answer import Answer
-from reconciler.api.failure import UnreadableError
-from reconciler.api.mapping import failure_of_status
-from reconciler.api.wire import read_list, read_one, read_token, to_account
+from reconciler.client.answer import Answer
+from reconciler.client.failure import UnreadableError
+from reconciler.client.mapping import failure_of_status
+from reconciler.client.wire import read_list, read_one, read_token, to_account
 from reconciler.errors import ReconcilerError
 from reconciler.manifest.desired import read_desired
 from reconciler.manifest.writer import to_yaml

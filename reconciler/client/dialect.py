@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Final
 
-from reconciler.api.wire import SPELLINGS
+from reconciler.client.wire import SPELLINGS
 from reconciler.model.secret import Secret, SecretReference, Unknown
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from reconciler.api.forms import WireAccount
+    from reconciler.client.forms import WireAccount
     from reconciler.model.account import Account, Fields, Value
 
 _ORDER: Final = (

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Final
 import httpx
 
 from reconciler import __version__
-from reconciler.api.answer import BODY_LIMIT, Answer, receive
-from reconciler.api.failure import AttemptError
-from reconciler.api.lane import Lane
-from reconciler.api.mapping import FOREIGN, failure_of_exception
-from reconciler.api.proxies import without_login
+from reconciler.client.answer import BODY_LIMIT, Answer, receive
+from reconciler.client.failure import AttemptError
+from reconciler.client.lane import Lane
+from reconciler.client.mapping import FOREIGN, failure_of_exception
+from reconciler.client.proxies import without_login
 
 if TYPE_CHECKING:
     import ssl

@@ -15,19 +15,19 @@ import httpx
 import pytest
 import trustme
 
-from reconciler.api.client import Client, Route, WriteAttemptedError
-from reconciler.api.failure import AttemptError, Failure
-from reconciler.api.lane import Lane
+from reconciler.client.client import Client, Route, WriteAttemptedError
+from reconciler.client.failure import AttemptError, Failure
+from reconciler.client.lane import Lane
 from reconciler.errors import ApiError, OutcomeUnknownError, Problem, RejectedError, UnreachableError
 from reconciler.model.redaction import Redactor
-from tests.api.conftest import Clockless
+from tests.client.conftest import Clockless
 from tests.http_server import Close, Endless, Hang, Reply, Request, ScriptedServer, Step, json_reply
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tests.api.conftest import Open, OpenReader
+    from tests.client.conftest import Open, OpenReader
 
 BARE = {"id": 1, "email": "a@example.com"}
 CONTEXT = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -368,7 +368,7 @@ def test_connections_that_other_threads_open_while_the_client_closes_are_closed_
                     list(pool.map(get, ["/together"] * 3))
             super().close()
 
-    monkeypatch.setattr("reconciler.api.client.Lane", Interrupted)
+    monkeypatch.setattr("reconciler.client.client.Lane", Interrupted)
     with ScriptedServer(respond=respond) as server:
         client = Client(Route(origin=server.url, context=CONTEXT), Redactor())
         get("/alone")

@@ -6,12 +6,12 @@ import re
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
-from reconciler.api.failure import AttemptError, Failure
-from reconciler.api.foreign import shown
+from reconciler.client.failure import AttemptError, Failure
+from reconciler.client.foreign import shown
 from reconciler.errors import ApiError, Problem
 
 if TYPE_CHECKING:
-    from reconciler.api.answer import Answer
+    from reconciler.client.answer import Answer
     from reconciler.model.redaction import Redactor
 
 _TOTALS: Final = ("X-Total-Count", "X-Total", "Total-Count")

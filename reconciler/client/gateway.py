@@ -6,12 +6,12 @@ import re
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
-from reconciler.api.completeness import check_headers, check_status
-from reconciler.api.dialect import Dialect
-from reconciler.api.failure import AttemptError, Failure, UnreadableError
-from reconciler.api.mapping import described
-from reconciler.api.session import Call
-from reconciler.api.wire import read_list, read_one, says_no, to_account
+from reconciler.client.completeness import check_headers, check_status
+from reconciler.client.dialect import Dialect
+from reconciler.client.failure import AttemptError, Failure, UnreadableError
+from reconciler.client.mapping import described
+from reconciler.client.session import Call
+from reconciler.client.wire import read_list, read_one, says_no, to_account
 from reconciler.errors import Problem, RejectedError
 from reconciler.model.desired import Passwords
 from reconciler.model.secret import Secret
@@ -19,9 +19,9 @@ from reconciler.model.secret import Secret
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from reconciler.api.answer import Answer
-    from reconciler.api.forms import WireAccount
-    from reconciler.api.session import Session
+    from reconciler.client.answer import Answer
+    from reconciler.client.forms import WireAccount
+    from reconciler.client.session import Session
     from reconciler.model.account import Account, Fields
     from reconciler.model.redaction import Redactor
 

@@ -10,7 +10,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
-from reconciler.api.failure import UnreadableError
+from reconciler.client.failure import UnreadableError
 from reconciler.model.account import FIELDS, NO_EXTRA, Account
 from reconciler.model.desired import Passwords
 from reconciler.model.secret import UNKNOWN, Secret, looks_masked
@@ -18,7 +18,7 @@ from reconciler.model.secret import UNKNOWN, Secret, looks_masked
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from reconciler.api.forms import WireAccount, WireToken
+    from reconciler.client.forms import WireAccount, WireToken
     from reconciler.model.account import Value
 
 SPELLINGS: Final = ("hash_auth", "has_auth")
@@ -61,7 +61,7 @@ def read_list(body: bytes) -> list[WireAccount]:
     if type(found) is list and all(map(_is_plain, found)):
         entries = cast("list[WireAccount]", found)
     else:
-        from reconciler.api import forms
+        from reconciler.client import forms
 
         entries = forms.read(forms.LIST, body)
     if len({entry["id"] for entry in entries}) != len(entries):
@@ -74,7 +74,7 @@ def read_one(body: bytes) -> WireAccount:
     found = _plain_json(body)
     if _is_plain(found):
         return cast("WireAccount", found)
-    from reconciler.api import forms
+    from reconciler.client import forms
 
     return forms.read(forms.ONE, body)
 
@@ -84,7 +84,7 @@ def read_token(body: bytes) -> WireToken:
     found = _plain_json(body)
     if isinstance(found, dict) and found.get("access_token") and _is_plain_token(found):
         return cast("WireToken", {name: found[name] for name in _TOKEN if name in found})
-    from reconciler.api import forms
+    from reconciler.client import forms
 
     return forms.read(forms.TOKEN, body)
 

@@ -7,7 +7,7 @@ from typing import Annotated, Final, Required, TypeVar
 from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, with_config
 from typing_extensions import TypedDict
 
-from reconciler.api.failure import UnreadableError
+from reconciler.client.failure import UnreadableError
 
 T = TypeVar("T")
 

@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from reconciler.api.connect import open_reader
-from reconciler.api.origin import checked, tls_context
-from reconciler.api.proxies import is_loopback, proxy_for
+from reconciler.client.connect import open_reader
+from reconciler.client.origin import checked, tls_context
+from reconciler.client.proxies import is_loopback, proxy_for
 from reconciler.errors import ApiError, Problem
-from tests.api.conftest import connection_to
+from tests.client.conftest import connection_to
 from tests.http_server import ScriptedServer, json_reply
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.api.conftest import OpenReader
+    from tests.client.conftest import OpenReader
 
 HTTPS = httpx.URL("https://fw.example.com")
 

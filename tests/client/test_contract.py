@@ -9,12 +9,12 @@ import pytest
 from reconciler import __version__
 from reconciler.model.account import Account
 from reconciler.model.secret import Secret
-from tests.api.conftest import TOKEN
+from tests.client.conftest import TOKEN
 from tests.http_server import Reply, Request, ScriptedServer, json_reply
 
 if TYPE_CHECKING:
     from reconciler.model.account import Value
-    from tests.api.conftest import Open
+    from tests.client.conftest import Open
 
 SENT: dict[str, Any] = {
     "default": True,

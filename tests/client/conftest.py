@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
-from reconciler.api.connect import Connection, open_reader, open_writer
+from reconciler.client.connect import Connection, open_reader, open_writer
 from reconciler.model.desired import AccessToken
 from reconciler.model.redaction import Redactor
 from reconciler.model.secret import Secret

@@ -11,9 +11,9 @@ from http import HTTPStatus
 from threading import Lock
 from typing import TYPE_CHECKING, Final, Protocol
 
-from reconciler.api.failure import AttemptError, Failure, UnreadableError
-from reconciler.api.mapping import UNAUTHORIZED_HINT, bad_answer, failure_of_status
-from reconciler.api.wire import read_token
+from reconciler.client.failure import AttemptError, Failure, UnreadableError
+from reconciler.client.mapping import UNAUTHORIZED_HINT, bad_answer, failure_of_status
+from reconciler.client.wire import read_token
 from reconciler.errors import Problem, RejectedError, UnreachableError
 from reconciler.model.desired import AccessToken, Login, RefreshToken
 from reconciler.model.secret import Secret
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
 
-    from reconciler.api.answer import Answer
-    from reconciler.api.forms import WireToken
+    from reconciler.client.answer import Answer
+    from reconciler.client.forms import WireToken
     from reconciler.model.desired import Credentials
     from reconciler.model.ports import TokenKeeper
     from reconciler.model.redaction import Redactor

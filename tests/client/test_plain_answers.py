@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reconciler.api import forms, wire
-from reconciler.api.failure import UnreadableError
+from reconciler.client import forms, wire
+from reconciler.client.failure import UnreadableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from reconciler.api.auth import GivenToken
+from reconciler.client.auth import GivenToken
 from reconciler.errors import ApiError, Problem, RejectedError, UnreachableError
 from reconciler.model.desired import AccessToken, Login, RefreshToken
 from reconciler.model.redaction import Redactor
 from reconciler.model.secret import Secret, SecretReference
-from tests.api.conftest import Clockless, connection_to
+from tests.client.conftest import Clockless, connection_to
 from tests.http_server import Close, Reply, Request, ScriptedServer, Step, json_reply
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from reconciler.model.desired import Credentials
     from reconciler.model.ports import AccountWriter
-    from tests.api.conftest import Open
+    from tests.client.conftest import Open
 
 KEY = RefreshToken(Secret("the-key"))
 V1, V0 = "POST /api/v1/oauth2/token", "POST /api/oauth2/token"

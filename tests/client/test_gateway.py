@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from reconciler.model.ports import AccountWriter
-    from tests.api.conftest import Open
+    from tests.client.conftest import Open
 
 BARE = {"id": 1, "email": "a@example.com"}
 URL_HINT = "Is this the URL of the server's API, without a path?"

@@ -10,7 +10,7 @@ from reconciler.errors import ApiError
 from tests.http_server import Reply, ScriptedServer, json_reply
 
 if TYPE_CHECKING:
-    from tests.api.conftest import OpenReader
+    from tests.client.conftest import OpenReader
 
 TWO = [{"id": 1, "email": "a@example.com"}, {"id": 2, "email": "b@example.com"}]
 NEXT = 'it has a Link to a next page (rel="next")'

@@ -13,14 +13,14 @@ from reconciler.model.account import Account
 from reconciler.model.desired import RefreshToken
 from reconciler.model.secret import Secret
 from reconciler.retry import Retry
-from tests.api.conftest import Clockless
+from tests.client.conftest import Clockless
 from tests.http_server import Close, Hang, Reply, Request, Reset, ScriptedServer, Step, json_reply
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from reconciler.model.ports import AccountWriter
-    from tests.api.conftest import Open
+    from tests.client.conftest import Open
 
 BARE = {"id": 1, "email": "a@example.com"}
 GOOD = json_reply(BARE)

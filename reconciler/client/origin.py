@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import httpx
 
-from reconciler.api.proxies import is_loopback
+from reconciler.client.proxies import is_loopback
 from reconciler.errors import ApiError
 from reconciler.model.paths import shown_path
 

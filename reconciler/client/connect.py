@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import ModuleType
 
-    from reconciler.api.answer import Answer
-    from reconciler.api.client import Client
+    from reconciler.client.answer import Answer
+    from reconciler.client.client import Client
     from reconciler.model.desired import ClientCertificate, Credentials
     from reconciler.model.ports import AccountReader, AccountWriter, TokenKeeper
     from reconciler.model.redaction import Redactor
@@ -84,11 +84,11 @@ def open_server(connection: Connection) -> Iterator[tuple[AccountReader, Account
     """
     _import_httpx()
     # httpx takes a good part of a second to import: only a command that really connects pays for it.
-    from reconciler.api.auth import TOKEN_PATHS, authority
-    from reconciler.api.client import ReadingClient
-    from reconciler.api.dialect import Dialect
-    from reconciler.api.gateway import ReadingGateway, WritingGateway
-    from reconciler.api.session import Session
+    from reconciler.client.auth import TOKEN_PATHS, authority
+    from reconciler.client.client import ReadingClient
+    from reconciler.client.dialect import Dialect
+    from reconciler.client.gateway import ReadingGateway, WritingGateway
+    from reconciler.client.session import Session
     from reconciler.retry import Retry
 
     client = _client(connection)
@@ -112,9 +112,9 @@ def open_server(connection: Connection) -> Iterator[tuple[AccountReader, Account
 
 
 def _client(connection: Connection) -> Client:
-    from reconciler.api.client import Client, Route
-    from reconciler.api.origin import checked, tls_context
-    from reconciler.api.proxies import proxy_for, remember_login
+    from reconciler.client.client import Client, Route
+    from reconciler.client.origin import checked, tls_context
+    from reconciler.client.proxies import proxy_for, remember_login
 
     origin = checked(connection.url, insecure_http=connection.insecure_http)
     proxy = proxy_for(origin)

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from reconciler.api.dialect import Dialect
-from reconciler.api.failure import UnreadableError
-from reconciler.api.wire import VendorError, read_errors, read_list, read_one, read_token, to_account
+from reconciler.client.dialect import Dialect
+from reconciler.client.failure import UnreadableError
+from reconciler.client.wire import VendorError, read_errors, read_list, read_one, read_token, to_account
 from reconciler.model.desired import Passwords
 from reconciler.model.secret import UNKNOWN, Secret
 

@@ -7,16 +7,16 @@ from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING, TypeVar
 
-from reconciler.api.failure import AttemptError, UnreadableError
-from reconciler.api.mapping import bad_answer, failure_of_status
+from reconciler.client.failure import AttemptError, UnreadableError
+from reconciler.client.mapping import bad_answer, failure_of_status
 from reconciler.retry import ATTEMPTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from reconciler.api.answer import Answer
-    from reconciler.api.auth import Authority
-    from reconciler.api.client import Client, ReadingClient
+    from reconciler.client.answer import Answer
+    from reconciler.client.auth import Authority
+    from reconciler.client.client import Client, ReadingClient
     from reconciler.retry import Retry
 
 T = TypeVar("T")

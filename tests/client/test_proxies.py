@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import pytest
 import trustme
 
-from reconciler.api.proxies import exempts
+from reconciler.client.proxies import exempts
 from reconciler.errors import ApiError, Problem, UnreachableError
 from reconciler.model.redaction import Redactor
-from tests.api.conftest import Clockless
+from tests.client.conftest import Clockless
 from tests.http_server import ScriptedServer, json_reply
 from tests.proxy import TunnelProxy
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tests.api.conftest import Open
+    from tests.client.conftest import Open
 
 NO_PROXY_HINT = "Check HTTPS_PROXY, or name the server in NO_PROXY."
 

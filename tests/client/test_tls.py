@@ -10,7 +10,7 @@ import httpx
 import pytest
 import trustme
 
-from reconciler.api.origin import tls_context
+from reconciler.client.origin import tls_context
 from reconciler.errors import ApiError
 from reconciler.model.desired import ClientCertificate
 from tests.http_server import ScriptedServer, json_reply
@@ -18,7 +18,7 @@ from tests.http_server import ScriptedServer, json_reply
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.api.conftest import Open
+    from tests.client.conftest import Open
 
 HTTPS = httpx.URL("https://fw.example.com")
 

@@ -14,10 +14,10 @@ import httpx
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from reconciler.api.answer import Answer
-from reconciler.api.failure import Failure
-from reconciler.api.foreign import shown
-from reconciler.api.mapping import FOREIGN, failure_of_exception, failure_of_status
+from reconciler.client.answer import Answer
+from reconciler.client.failure import Failure
+from reconciler.client.foreign import shown
+from reconciler.client.mapping import FOREIGN, failure_of_exception, failure_of_status
 from reconciler.errors import ApiError, NotFoundError, Problem, RejectedError, UnreachableError
 from reconciler.model.redaction import Redactor
 from reconciler.model.secret import Secret

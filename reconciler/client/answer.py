@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from io import BytesIO
 from typing import TYPE_CHECKING
 
-from reconciler.api.failure import UnreadableError
+from reconciler.client.failure import UnreadableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

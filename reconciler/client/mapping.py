@@ -14,15 +14,15 @@ from urllib.parse import urlsplit
 import httpcore
 import httpx
 
-from reconciler.api.failure import Failure, UnreadableError
-from reconciler.api.foreign import shown
-from reconciler.api.wire import VendorError, read_errors
+from reconciler.client.failure import Failure, UnreadableError
+from reconciler.client.foreign import shown
+from reconciler.client.wire import VendorError, read_errors
 from reconciler.errors import ApiError, NotFoundError, Problem, RejectedError, UnreachableError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from reconciler.api.answer import Answer
+    from reconciler.client.answer import Answer
     from reconciler.model.redaction import Redactor
 
 FOREIGN: Final = (
