@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from reconciler.model.ports import AccountReader, AccountWriter
     from reconciler.model.redaction import Redactor
     from reconciler.model.trust import Trust
-    from reconciler.plan.builder import PlanOptions
+    from reconciler.planning.builder import PlanOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +114,7 @@ def load(paths: Sequence[str], surroundings: Surroundings, options: LoadOptions)
     from reconciler.manifest.approval import approve, files_of
     from reconciler.manifest.desired import read_desired
     from reconciler.manifest.secrets import resolve_accounts, without_secrets
-    from reconciler.plan.builder import in_scope
+    from reconciler.planning.builder import in_scope
 
     desired = read_desired(paths)
     options.keep_apart(files_of(desired))
@@ -232,7 +232,7 @@ def opened(connection: Connection) -> AbstractContextManager[tuple[AccountReader
 def plan(desired: Desired, reader: AccountReader, server: Server, options: PlanOptions) -> Plan:
     """Fetches the current state and plans."""
     from reconciler.manifest.collection import paused_collection
-    from reconciler.plan.builder import build_plan
+    from reconciler.planning.builder import build_plan
 
     with paused_collection():
         return build_plan(desired, reader.list_accounts(), server, options)

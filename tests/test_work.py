@@ -21,7 +21,7 @@ from reconciler.manifest.desired import read_desired
 from reconciler.manifest.secrets import resolve_accounts
 from reconciler.model.account import Account
 from reconciler.model.change import Server
-from reconciler.plan.builder import PlanOptions, build_plan
+from reconciler.planning.builder import PlanOptions, build_plan
 from reconciler.report.style import Style
 from reconciler.report.to_text import plan_text
 from tests.http_server import Reply, Request, ScriptedServer
@@ -88,7 +88,7 @@ def test_help_and_version_import_click_and_nothing_else(option: str) -> None:
 
 def test_validating_a_good_file_imports_neither_models_nor_planner_nor_client(tmp_path: Path) -> None:
     imported = _run(None, "validate", _declared(tmp_path))
-    assert not imported & (_HEAVY | {"httpx", "ssl", "reconciler.plan", "reconciler.client", "reconciler.apply"})
+    assert not imported & (_HEAVY | {"httpx", "ssl", "reconciler.planning", "reconciler.client", "reconciler.apply"})
 
 
 def test_a_plan_without_changes_is_one_request_and_imports_nothing_that_it_does_not_use(tmp_path: Path) -> None:

@@ -11,8 +11,8 @@ from reconciler.apply.result import NO_TURN, StepResult, is_outage, words
 from reconciler.errors import ApiError, NotFoundError, OutcomeUnknownError, RejectedError, UnreachableError
 from reconciler.model.account import Account, Fields, known
 from reconciler.model.outcome import IN_PLACE, Status
-from reconciler.plan.checks import loses_password
-from reconciler.plan.fields import differs, towards
+from reconciler.planning.checks import loses_password
+from reconciler.planning.fields import differs, towards
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,7 +9,7 @@ from reconciler.apply.cycle import Cycle, Written
 from reconciler.apply.result import NO_TURN, StepResult, is_outage, words
 from reconciler.errors import ApiError, OutcomeUnknownError, RejectedError, UnreachableError
 from reconciler.model.outcome import IN_PLACE, Status
-from reconciler.plan.fields import differs
+from reconciler.planning.fields import differs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

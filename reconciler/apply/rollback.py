@@ -14,7 +14,7 @@ from reconciler.model.account import DESTINATION, Account, known
 from reconciler.model.change import Action, Change, Plan
 from reconciler.model.outcome import Status
 from reconciler.model.secret import UNKNOWN
-from reconciler.plan.fields import changes_of
+from reconciler.planning.fields import changes_of
 
 if TYPE_CHECKING:
     from reconciler.apply.ledger import Ledger

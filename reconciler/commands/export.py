@@ -34,7 +34,7 @@ Examples:
 def export(invocation: Invocation, *, only: tuple[str, ...], force: bool, server: ServerFlags) -> ExitCode:
     """Write the server's accounts as YAML, with secrets as references."""
     from reconciler.manifest.writer import to_yaml
-    from reconciler.plan.notices import nothing_meant
+    from reconciler.planning.notices import nothing_meant
 
     keep_apart(invocation, files_of(server))
     invocation.overwrite = force

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from reconciler.model.trust import Trust
-    from reconciler.plan.builder import PlanOptions
+    from reconciler.planning.builder import PlanOptions
 
 Command = TypeVar("Command", bound="Callable[..., Any]")
 
@@ -182,7 +182,7 @@ class PlanFlags:
 
     def options(self, trust: Trust | None = None, test: str | None = None, to_email: str | None = None) -> PlanOptions:
         """The same, as the planner takes it."""
-        from reconciler.plan.builder import PlanOptions
+        from reconciler.planning.builder import PlanOptions
 
         return PlanOptions(
             prune=False if self.no_prune else None,

@@ -12,7 +12,7 @@ from reconciler.model.account import SENSITIVE, Account
 from reconciler.model.change import Action, Change
 from reconciler.model.desired import TestSettings, TestWhen
 from reconciler.model.outcome import IN_PLACE, Outcome, Status
-from reconciler.plan.saved import account_in_place, compare
+from reconciler.planning.saved import account_in_place, compare
 from reconciler.report.formats import Format
 from reconciler.report.to_comparison import comparison_text, comparison_words
 from reconciler.report.to_json import FORMAT_VERSION, digest, plan_document, said_test, to_json
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from reconciler.commands.invocation import Invocation
     from reconciler.model.change import Plan
-    from reconciler.plan.saved import Difference
+    from reconciler.planning.saved import Difference
 
 _LARGEST = 256 * 1024 * 1024
 """Bytes; a plan for 100,000 accounts is about half of that."""

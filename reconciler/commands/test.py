@@ -65,7 +65,7 @@ def test(  # noqa: PLR0913 - one for each option of the command line
     """
     from reconciler.apply.trial import attempt_all
     from reconciler.commands.crash import CrashLogs
-    from reconciler.plan.trials import trials_of
+    from reconciler.planning.trials import trials_of
 
     keep_apart(invocation, (*paths, *files_of(server, trust)))
     trusted = wiring.trust_in(trust)

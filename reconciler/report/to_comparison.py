@@ -11,7 +11,7 @@ from reconciler.report.view import plain, shown
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from reconciler.plan.saved import Difference
+    from reconciler.planning.saved import Difference
 
 _NAME_WIDTH = len("smtp_auth_mechanism") + 2
 

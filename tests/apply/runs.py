@@ -6,7 +6,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from reconciler.apply.executor import ApplyOptions, execute
-from tests.plan.declarations import plan_of
+from tests.planning.declarations import plan_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -12,7 +12,7 @@ from reconciler.model.trial import Trial
 from tests.apply.runs import carry_out, planned, said
 from tests.apply.test_cycle import BAD_GATEWAY, BUSY, REFUSED, Hurried
 from tests.fake_server import BLANK, FakeServer, Fault
-from tests.plan.declarations import declare
+from tests.planning.declarations import declare
 
 DOWN = UnreachableError.of("connection refused")
 ADDRESSES = [f"u{place}@x" for place in range(8)]

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from reconciler.apply.executor import ApplyOptions, execute
 from reconciler.model.change import Action, Plan
 from reconciler.model.outcome import Outcome, Status
-from reconciler.plan.builder import PlanOptions, build_plan
+from reconciler.planning.builder import PlanOptions, build_plan
 from tests.apply.runs import AT_ONCE, Listening
 from tests.apply.truths import Run
-from tests.plan.declarations import NO_LIMIT, SERVER
+from tests.planning.declarations import NO_LIMIT, SERVER
 from tests.worlds import BOUNDED, World, faults, worlds
 
 if TYPE_CHECKING:

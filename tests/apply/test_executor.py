@@ -16,7 +16,7 @@ from reconciler.model.outcome import Status
 from reconciler.retry import Retry
 from tests.apply.runs import Listening, carry_out, planned, said
 from tests.fake_server import FakeServer, Fault, Rules
-from tests.plan.declarations import declare
+from tests.planning.declarations import declare
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

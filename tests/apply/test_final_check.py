@@ -14,7 +14,7 @@ from reconciler.model.outcome import Status
 from reconciler.model.secret import Secret
 from tests.apply.runs import carry_out, planned, said
 from tests.fake_server import BLANK, FakeServer, Fault, Rules, account
-from tests.plan.declarations import declare
+from tests.planning.declarations import declare
 
 if TYPE_CHECKING:
     from collections.abc import Callable

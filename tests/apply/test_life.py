@@ -17,13 +17,13 @@ from reconciler.model.account import Account, Fields, identity
 from reconciler.model.change import Action, Plan
 from reconciler.model.desired import DeleteLimit, Desired, Globs
 from reconciler.model.outcome import Outcome, Status
-from reconciler.plan.builder import PlanOptions, build_plan
+from reconciler.planning.builder import PlanOptions, build_plan
 from tests.apply.hosts import Disturbed, Host, InMemory, OverHttp
 from tests.apply.runs import AT_ONCE, Listening
 from tests.apply.truths import NOT_KEPT, STRANGER, Run
 from tests.faults.control import Remote
 from tests.faults.scenario import Hurried
-from tests.plan.declarations import NO_LIMIT, SERVER
+from tests.planning.declarations import NO_LIMIT, SERVER
 from tests.worlds import ADDRESSES, BOUNDED, World, declarations, faults, mailbox, spellings, worlds
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from reconciler.model.desired import Policy, TestSettings, TestWhen
 from reconciler.model.secret import UNKNOWN, Secret
 from tests.apply.runs import Listening, carry_out, planned, said
 from tests.fake_server import FakeServer, Fault, Rules, account
-from tests.plan.declarations import declare, globs
+from tests.planning.declarations import declare, globs
 
 if TYPE_CHECKING:
     from reconciler.model.account import Fields

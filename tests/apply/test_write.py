@@ -10,7 +10,7 @@ from reconciler.model.desired import TestSettings, TestWhen
 from reconciler.model.secret import UNKNOWN, Secret
 from tests.apply.runs import Listening, carry_out, planned, reconcile, said
 from tests.fake_server import BLANK, FakeServer, Fault, Rules, account, lost
-from tests.plan.declarations import declare
+from tests.planning.declarations import declare
 
 if TYPE_CHECKING:
     from collections.abc import Callable

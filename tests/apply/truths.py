@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from reconciler.model.account import Account, Fields, identity
 from reconciler.model.change import Action, Change, Plan
 from reconciler.model.outcome import Outcome, Status
-from reconciler.plan.fields import differing
+from reconciler.planning.fields import differing
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence

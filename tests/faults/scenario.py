@@ -15,7 +15,7 @@ from reconciler.errors import ApiError
 from reconciler.model.change import Action
 from reconciler.model.outcome import Outcome, Status
 from reconciler.model.redaction import Redactor
-from reconciler.plan.builder import PlanOptions
+from reconciler.planning.builder import PlanOptions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

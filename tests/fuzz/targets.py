@@ -22,7 +22,7 @@ from reconciler.model.change import Server
 from reconciler.model.desired import Desired
 from reconciler.model.redaction import Redactor
 from reconciler.model.secret import Secret
-from reconciler.plan.builder import PlanOptions, build_plan
+from reconciler.planning.builder import PlanOptions, build_plan
 from reconciler.report.formats import PLAN_FORMATS, Format, renderer
 from reconciler.report.subject import PlanSubject, Setting
 

@@ -19,7 +19,7 @@ from reconciler.model.desired import (
 )
 from reconciler.model.outcome import IN_PLACE, Outcome, Report, Status, TestOutcome
 from reconciler.model.secret import UNKNOWN, Secret
-from reconciler.plan.builder import PlanOptions, build_plan
+from reconciler.planning.builder import PlanOptions, build_plan
 from reconciler.report.subject import Setting
 
 if TYPE_CHECKING:

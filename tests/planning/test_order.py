@@ -8,9 +8,9 @@ import pytest
 
 from reconciler.model.account import Account
 from reconciler.model.change import Action, Change
-from reconciler.plan.order import order
+from reconciler.planning.order import order
 from tests.fake_server import account
-from tests.plan.declarations import declare, plan_of, said, writes
+from tests.planning.declarations import declare, plan_of, said, writes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from reconciler.model.account import identity
-from reconciler.plan.checks import problem_at
+from reconciler.planning.checks import problem_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

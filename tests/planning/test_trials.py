@@ -9,9 +9,9 @@ from reconciler.model.account import NEW_ACCOUNT
 from reconciler.model.desired import NO_GLOBS, Desired, Policy, TestSettings
 from reconciler.model.secret import UNKNOWN, Secret
 from reconciler.model.trial import Trial
-from reconciler.plan.trials import trials_of
+from reconciler.planning.trials import trials_of
 from tests.fake_server import account
-from tests.plan.declarations import ORIGIN, declare, globs, said
+from tests.planning.declarations import ORIGIN, declare, globs, said
 
 POLICY = Policy(test=TestSettings(None, "ops@x"), ignore=globs("i-*"))
 HELD = [account("b@x", 2, smtp_port=25), account("a@x", 1), account("i-1@x", 3)]

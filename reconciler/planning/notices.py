@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from reconciler.errors import Problem
 from reconciler.model.secret import UNKNOWN
-from reconciler.plan.fields import withheld
-from reconciler.plan.requirements import folded
+from reconciler.planning.fields import withheld
+from reconciler.planning.requirements import folded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

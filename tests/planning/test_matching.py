@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from reconciler.plan.matching import match
+from reconciler.planning.matching import match
 from tests.fake_server import account
-from tests.plan.declarations import declare, said
+from tests.planning.declarations import declare, said
 
 HELD = (account("a@x", 1), account("b@x", 2), account("c@x", 3))
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 from reconciler.errors import Problem
 from reconciler.model.change import Action, Change, Step
-from reconciler.plan.circles import Circles
-from reconciler.plan.requirements import Gate, Node, folded, gates_of, nodes_of
+from reconciler.planning.circles import Circles
+from reconciler.planning.requirements import Gate, Node, folded, gates_of, nodes_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence

@@ -11,18 +11,18 @@ from reconciler.model.account import NEW_ACCOUNT
 from reconciler.model.change import Action, Change, Counts, Plan
 from reconciler.model.desired import NO_GLOBS, NO_TEST, Globs, TestWhen
 from reconciler.model.secret import UNKNOWN
-from reconciler.plan.checks import (
+from reconciler.planning.checks import (
     destination_problems,
     identity_problems,
     password_problems,
     taken_addresses,
     test_problems,
 )
-from reconciler.plan.fields import changes_of, differing, towards, withheld
-from reconciler.plan.guard import refusals
-from reconciler.plan.labels import labelled
-from reconciler.plan.matching import Pair, match
-from reconciler.plan.notices import (
+from reconciler.planning.fields import changes_of, differing, towards, withheld
+from reconciler.planning.guard import refusals
+from reconciler.planning.labels import labelled
+from reconciler.planning.matching import Pair, match
+from reconciler.planning.notices import (
     default_account,
     default_kept,
     hidden_passwords,
@@ -31,7 +31,7 @@ from reconciler.plan.notices import (
     taken_names,
     uncompared_passwords,
 )
-from reconciler.plan.order import order
+from reconciler.planning.order import order
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from reconciler.model.account import Account
 from reconciler.model.change import Plan, Server
 from reconciler.model.desired import NO_TEST, Desired, DesiredAccount, Globs, Origin, Policy, TestSettings
-from reconciler.plan.builder import PlanOptions, build_plan
+from reconciler.planning.builder import PlanOptions, build_plan
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,9 +10,9 @@ from reconciler.errors import Problem
 from reconciler.model.change import Action, Counts, Plan
 from reconciler.model.desired import NO_TEST, DeleteLimit, Desired, Globs, Policy, TestSettings, TestWhen
 from reconciler.model.secret import UNKNOWN, Secret
-from reconciler.plan.builder import PlanOptions, build_plan
+from reconciler.planning.builder import PlanOptions, build_plan
 from tests.fake_server import account
-from tests.plan.declarations import ORIGIN, SERVER, declare, globs, plan_of, said
+from tests.planning.declarations import ORIGIN, SERVER, declare, globs, plan_of, said
 from tests.worlds import BOUNDED, World, worlds
 
 AFTER_ME = TestSettings(TestWhen.AFTER, "me@x")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from reconciler.plan.requirements import Node, gates_of
+from reconciler.planning.requirements import Node, gates_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from reconciler.plan.requirements import Gate
+    from reconciler.planning.requirements import Gate
 
 
 class Circles:

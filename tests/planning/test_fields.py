@@ -7,7 +7,7 @@ import pytest
 
 from reconciler.model.change import FieldChange
 from reconciler.model.secret import UNKNOWN, Secret
-from reconciler.plan.fields import changes_of, differing, towards
+from reconciler.planning.fields import changes_of, differing, towards
 from tests.fake_server import account
 
 if TYPE_CHECKING:

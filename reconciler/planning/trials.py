@@ -9,10 +9,10 @@ from reconciler.errors import PlanError
 from reconciler.model.account import NEW_ACCOUNT, identity, label
 from reconciler.model.desired import TestSettings
 from reconciler.model.trial import Trial
-from reconciler.plan.builder import in_scope
-from reconciler.plan.checks import destination_problems, identity_problems, password_problems, test_problems
-from reconciler.plan.fields import differing, towards
-from reconciler.plan.matching import match
+from reconciler.planning.builder import in_scope
+from reconciler.planning.checks import destination_problems, identity_problems, password_problems, test_problems
+from reconciler.planning.fields import differing, towards
+from reconciler.planning.matching import match
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from reconciler.model.account import Account
     from reconciler.model.desired import Desired, Globs
     from reconciler.model.trust import Trust
-    from reconciler.plan.matching import Pair
+    from reconciler.planning.matching import Pair
 
 
 def trials_of(

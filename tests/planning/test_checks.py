@@ -11,10 +11,10 @@ from reconciler.model.change import Action, Change
 from reconciler.model.desired import DeleteLimit, Desired, DesiredAccount, Globs
 from reconciler.model.secret import UNKNOWN, Secret
 from reconciler.model.trust import Limits, Trust
-from reconciler.plan.checks import taken_addresses
-from reconciler.plan.trials import trials_of
+from reconciler.planning.checks import taken_addresses
+from reconciler.planning.trials import trials_of
 from tests.fake_server import account
-from tests.plan.declarations import ORIGIN, declare, plan_of
+from tests.planning.declarations import ORIGIN, declare, plan_of
 
 if TYPE_CHECKING:
     from reconciler.model.account import Fields

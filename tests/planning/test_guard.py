@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.model.desired import DeleteLimit
-from reconciler.plan.guard import refusals
+from reconciler.planning.guard import refusals
 from tests.worlds import BOUNDED
 
 PERCENT = DeleteLimit(30, percent=True)
