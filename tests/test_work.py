@@ -88,7 +88,7 @@ def test_help_and_version_import_click_and_nothing_else(option: str) -> None:
 
 def test_validating_a_good_file_imports_neither_models_nor_planner_nor_client(tmp_path: Path) -> None:
     imported = _run(None, "validate", _declared(tmp_path))
-    assert not imported & (_HEAVY | {"httpx", "ssl", "reconciler.planning", "reconciler.client", "reconciler.apply"})
+    assert not imported & (_HEAVY | {"httpx", "ssl", "reconciler.planning", "reconciler.client", "reconciler.applying"})
 
 
 def test_a_plan_without_changes_is_one_request_and_imports_nothing_that_it_does_not_use(tmp_path: Path) -> None:
@@ -98,7 +98,7 @@ def test_a_plan_without_changes_is_one_request_and_imports_nothing_that_it_does_
     unused = {
         "anyio._core",
         "trio._core",
-        "reconciler.apply",
+        "reconciler.applying",
         "reconciler.manifest.survey",
         "reconciler.report.to_json",
     }

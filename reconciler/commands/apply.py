@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     import threading
     from contextlib import AbstractContextManager
 
-    from reconciler.apply.executor import Listener
-    from reconciler.apply.final_check import Checked
+    from reconciler.applying.executor import Listener
+    from reconciler.applying.final_check import Checked
     from reconciler.client.connect import Connection
     from reconciler.commands.invocation import Invocation
     from reconciler.credentials import ServerFlags
@@ -115,7 +115,7 @@ def apply(
 def _lock(
     connection: Connection, running: ApplyFlags, surroundings: wiring.Surroundings
 ) -> AbstractContextManager[None]:
-    from reconciler.apply.lock import server_lock
+    from reconciler.applying.lock import server_lock
 
     return server_lock(
         connection.url,
@@ -167,7 +167,7 @@ class _Run:
 
 
 def _execute(invocation: Invocation, run: _Run, running: ApplyFlags, *, timeout: float) -> Report:
-    from reconciler.apply.executor import ApplyOptions, OnFailure, execute
+    from reconciler.applying.executor import ApplyOptions, OnFailure, execute
     from reconciler.commands.crash import CrashLogs
 
     options = ApplyOptions(
@@ -193,7 +193,7 @@ def _execute(invocation: Invocation, run: _Run, running: ApplyFlags, *, timeout:
 
 def _checked(invocation: Invocation, run: _Run, outcomes: tuple[Outcome, ...]) -> Checked:
     """Looks at the end of the run whether every change is in place, also those that were so before it."""
-    from reconciler.apply.final_check import final_check
+    from reconciler.applying.final_check import final_check
 
     changes = (*(one.change for one in run.done_before), *run.plan.changes)
     said = (*(one.outcome for one in run.done_before), *outcomes)

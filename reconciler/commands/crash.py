@@ -10,7 +10,7 @@ import traceback
 from typing import TYPE_CHECKING, Final
 
 from reconciler import __version__
-from reconciler.apply.result import internal_error
+from reconciler.applying.result import internal_error
 from reconciler.model.redaction import without_labelled
 
 if TYPE_CHECKING:

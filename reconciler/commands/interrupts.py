@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import FrameType
 
-    from reconciler.apply.crew import Patience
+    from reconciler.applying.crew import Patience
     from reconciler.commands.invocation import Invocation
 
     Handler = Callable[[int, FrameType | None], object]
@@ -31,7 +31,7 @@ def end_on_signals() -> None:
 @contextmanager
 def interruptible(stop: threading.Event, invocation: Invocation) -> Iterator[Interruption]:
     """Within: a first signal sets ``stop``, a second one ends the waiting for what is in flight."""
-    from reconciler.apply.crew import PATIENCE
+    from reconciler.applying.crew import PATIENCE
 
     interruption = Interruption(stop, invocation, PATIENCE)
     former = _install(interruption.handle)

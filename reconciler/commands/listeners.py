@@ -12,8 +12,8 @@ from reconciler.report.view import plain
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from reconciler.apply.executor import Listener
-    from reconciler.apply.result import StepResult
+    from reconciler.applying.executor import Listener
+    from reconciler.applying.result import StepResult
     from reconciler.commands.invocation import Invocation
     from reconciler.model.change import Change, Plan, Step
     from reconciler.model.outcome import Status
@@ -28,7 +28,7 @@ def recording(path: str | None, plan: Plan, invocation: Invocation) -> Iterator[
     if path is None:
         yield Silence()
         return
-    from reconciler.apply.journal import Journal, findings
+    from reconciler.applying.journal import Journal, findings
 
     size_before = _size(path)
     journal = Journal(path, plan.server.url)

@@ -13,8 +13,8 @@ from reconciler.report.view import plain
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from reconciler.apply.executor import Listener
-    from reconciler.apply.result import StepResult
+    from reconciler.applying.executor import Listener
+    from reconciler.applying.result import StepResult
     from reconciler.commands.invocation import Invocation
     from reconciler.model.change import Change, Step
     from reconciler.model.outcome import Status

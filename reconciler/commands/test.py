@@ -63,7 +63,7 @@ def test(  # noqa: PLR0913 - one for each option of the command line
 
     What the YAML leaves open is taken from the account on the server.
     """
-    from reconciler.apply.trial import attempt_all
+    from reconciler.applying.trial import attempt_all
     from reconciler.commands.crash import CrashLogs
     from reconciler.planning.trials import trials_of
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from reconciler import wiring
-from reconciler.apply.executor import ApplyOptions, execute
-from reconciler.apply.final_check import final_check
+from reconciler.applying.executor import ApplyOptions, execute
+from reconciler.applying.final_check import final_check
 from reconciler.commands.progress import Silence
 from reconciler.credentials import ServerFlags
 from reconciler.errors import ApiError

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from reconciler.apply.crew import PATIENCE, Abort
+from reconciler.applying.crew import PATIENCE, Abort
 from reconciler.commands.interrupts import interruptible
 from reconciler.commands.invocation import Invocation
 from tests.faults.case import unlike, writes

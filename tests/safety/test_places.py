@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from reconciler import wiring
-from reconciler.apply import trial
-from reconciler.apply.write import StepWriter
+from reconciler.applying import trial
+from reconciler.applying.write import StepWriter
 from reconciler.report.formats import PLAN_FORMATS, VALIDATION_FORMATS
 from tests.http_server import Hang, Request, ScriptedServer, Step
 from tests.safety.canaries import TOKEN, Canaries

@@ -4,11 +4,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from reconciler.apply.executor import OnFailure
+from reconciler.applying.executor import OnFailure
 from reconciler.errors import ApiError, OutcomeUnknownError, Problem, ReconcilerError, RejectedError
 from reconciler.model.desired import Policy, TestSettings, TestWhen
 from reconciler.model.secret import UNKNOWN, Secret
-from tests.apply.runs import Listening, carry_out, planned, said
+from tests.applying.runs import Listening, carry_out, planned, said
 from tests.fake_server import FakeServer, Fault, Rules, account
 from tests.planning.declarations import declare, globs
 

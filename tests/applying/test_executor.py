@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from reconciler.apply.executor import Abort, ApplyOptions, OnFailure, _Run
-from reconciler.apply.newcomers import Newcomers
-from reconciler.apply.result import StepResult
-from reconciler.apply.write import StepWriter
+from reconciler.applying.executor import Abort, ApplyOptions, OnFailure, _Run
+from reconciler.applying.newcomers import Newcomers
+from reconciler.applying.result import StepResult
+from reconciler.applying.write import StepWriter
 from reconciler.errors import RejectedError, UnreachableError
 from reconciler.model.desired import TestSettings, TestWhen
 from reconciler.model.outcome import Status
 from reconciler.retry import Retry
-from tests.apply.runs import Listening, carry_out, planned, said
+from tests.applying.runs import Listening, carry_out, planned, said
 from tests.fake_server import FakeServer, Fault, Rules
 from tests.planning.declarations import declare
 

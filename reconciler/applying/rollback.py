@@ -5,10 +5,10 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, Protocol
 
-from reconciler.apply.changing import Delete, Update
-from reconciler.apply.comparison import lost, shown
-from reconciler.apply.cycle import NOT_KEPT, Cycle, carry_out
-from reconciler.apply.result import StepResult, words
+from reconciler.applying.changing import Delete, Update
+from reconciler.applying.comparison import lost, shown
+from reconciler.applying.cycle import NOT_KEPT, Cycle, carry_out
+from reconciler.applying.result import StepResult, words
 from reconciler.errors import ApiError, NotFoundError, ReconcilerError
 from reconciler.model.account import DESTINATION, Account, known
 from reconciler.model.change import Action, Change, Plan
@@ -17,7 +17,7 @@ from reconciler.model.secret import UNKNOWN
 from reconciler.planning.fields import changes_of
 
 if TYPE_CHECKING:
-    from reconciler.apply.ledger import Ledger
+    from reconciler.applying.ledger import Ledger
     from reconciler.model.account import Fields
     from reconciler.model.ports import AccountWriter
     from reconciler.retry import Retry

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from reconciler.apply.executor import ApplyOptions, execute
+from reconciler.applying.executor import ApplyOptions, execute
 from reconciler.model.change import Action, Plan
 from reconciler.model.outcome import Outcome, Status
 from reconciler.planning.builder import PlanOptions, build_plan
-from tests.apply.runs import AT_ONCE, Listening
-from tests.apply.truths import Run
+from tests.applying.runs import AT_ONCE, Listening
+from tests.applying.truths import Run
 from tests.planning.declarations import NO_LIMIT, SERVER
 from tests.worlds import BOUNDED, World, faults, worlds
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
-from reconciler.apply.breaker import OUTAGE, Breaker
-from reconciler.apply.crew import Abort, Crew
-from reconciler.apply.newcomers import ADOPTION_DELAYS, Newcomers
-from reconciler.apply.result import NO_TURN, StepResult, internal_error, words
-from reconciler.apply.rollback import Witness
-from reconciler.apply.write import StepWriter
+from reconciler.applying.breaker import OUTAGE, Breaker
+from reconciler.applying.crew import Abort, Crew
+from reconciler.applying.newcomers import ADOPTION_DELAYS, Newcomers
+from reconciler.applying.result import NO_TURN, StepResult, internal_error, words
+from reconciler.applying.rollback import Witness
+from reconciler.applying.write import StepWriter
 from reconciler.errors import ReconcilerError
 from reconciler.model.outcome import IN_PLACE, Outcome, Status
 from reconciler.retry import Retry

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from reconciler.apply.breaker import OUTAGE
-from reconciler.apply.trial import attempt_all
+from reconciler.applying.breaker import OUTAGE
+from reconciler.applying.trial import attempt_all
 from reconciler.errors import ApiError, RejectedError, UnreachableError
 from reconciler.model.desired import TestSettings, TestWhen
 from reconciler.model.trial import Trial
-from tests.apply.runs import carry_out, planned, said
-from tests.apply.test_cycle import BAD_GATEWAY, BUSY, REFUSED, Hurried
+from tests.applying.runs import carry_out, planned, said
+from tests.applying.test_cycle import BAD_GATEWAY, BUSY, REFUSED, Hurried
 from tests.fake_server import BLANK, FakeServer, Fault
 from tests.planning.declarations import declare
 

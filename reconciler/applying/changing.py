@@ -5,9 +5,9 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Final
 
-from reconciler.apply.comparison import is_another, same_moment, sends_unseen_password
-from reconciler.apply.cycle import Cycle, Written
-from reconciler.apply.result import NO_TURN, StepResult, is_outage, words
+from reconciler.applying.comparison import is_another, same_moment, sends_unseen_password
+from reconciler.applying.cycle import Cycle, Written
+from reconciler.applying.result import NO_TURN, StepResult, is_outage, words
 from reconciler.errors import ApiError, NotFoundError, OutcomeUnknownError, RejectedError, UnreachableError
 from reconciler.model.account import Account, Fields, known
 from reconciler.model.outcome import IN_PLACE, Status
@@ -17,7 +17,7 @@ from reconciler.planning.fields import differs, towards
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from reconciler.apply.ledger import Ledger
+    from reconciler.applying.ledger import Ledger
     from reconciler.model.change import Change
     from reconciler.model.ports import AccountWriter
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from reconciler.apply.changing import Delete, Update
-from reconciler.apply.creation import Create
-from reconciler.apply.cycle import Cycle, carry_out
-from reconciler.apply.ledger import Ledger
-from reconciler.apply.result import NO_TURN, StepResult
-from reconciler.apply.rollback import Rollback
-from reconciler.apply.trial import attempt
+from reconciler.applying.changing import Delete, Update
+from reconciler.applying.creation import Create
+from reconciler.applying.cycle import Cycle, carry_out
+from reconciler.applying.ledger import Ledger
+from reconciler.applying.result import NO_TURN, StepResult
+from reconciler.applying.rollback import Rollback
+from reconciler.applying.trial import attempt
 from reconciler.model.change import Action, Change, Plan, Step
 from reconciler.model.desired import TestWhen
 from reconciler.model.outcome import Status, TestOutcome
@@ -20,8 +20,8 @@ from reconciler.model.trial import Trial
 if TYPE_CHECKING:
     import threading
 
-    from reconciler.apply.newcomers import Newcomers
-    from reconciler.apply.rollback import Witness
+    from reconciler.applying.newcomers import Newcomers
+    from reconciler.applying.rollback import Witness
     from reconciler.model.account import Account
     from reconciler.model.ports import AccountWriter
     from reconciler.retry import Retry

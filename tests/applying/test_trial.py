@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from reconciler.apply.executor import Abort
-from reconciler.apply.trial import attempt_all
+from reconciler.applying.executor import Abort
+from reconciler.applying.trial import attempt_all
 from reconciler.errors import RejectedError
 from reconciler.model.desired import TestWhen
 from reconciler.model.outcome import Outcome, Status, TestOutcome
 from reconciler.model.secret import UNKNOWN
 from reconciler.model.trial import Trial
-from tests.apply.runs import said
+from tests.applying.runs import said
 from tests.fake_server import BLANK, FakeServer, Fault, lost
 
 if TYPE_CHECKING:

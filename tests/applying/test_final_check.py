@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from reconciler.apply.final_check import Checked, final_check
+from reconciler.applying.final_check import Checked, final_check
 from reconciler.errors import Problem, UnreachableError
 from reconciler.model.account import Account
 from reconciler.model.desired import Policy
 from reconciler.model.outcome import Status
 from reconciler.model.secret import Secret
-from tests.apply.runs import carry_out, planned, said
+from tests.applying.runs import carry_out, planned, said
 from tests.fake_server import BLANK, FakeServer, Fault, Rules, account
 from tests.planning.declarations import declare
 

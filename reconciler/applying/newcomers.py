@@ -6,7 +6,7 @@ import threading
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from reconciler.apply.comparison import same_moment
+from reconciler.applying.comparison import same_moment
 from reconciler.errors import ApiError
 
 if TYPE_CHECKING:

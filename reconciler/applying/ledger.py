@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from reconciler.apply.comparison import TIMES, moved
+from reconciler.applying.comparison import TIMES, moved
 
 if TYPE_CHECKING:
     from reconciler.model.account import Account

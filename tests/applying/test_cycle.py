@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from reconciler.apply.executor import OnFailure
+from reconciler.applying.executor import OnFailure
 from reconciler.errors import ApiError, NotFoundError, RejectedError, UnreachableError
 from reconciler.model.account import Account
 from reconciler.model.desired import Policy, TestSettings, TestWhen
 from reconciler.model.secret import Secret
-from tests.apply.runs import carry_out, planned, said
+from tests.applying.runs import carry_out, planned, said
 from tests.fake_server import FakeServer, Fault, Rules, account, lost
 from tests.planning.declarations import declare
 

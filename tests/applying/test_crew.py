@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from reconciler.apply.crew import Abort, Crew
+from reconciler.applying.crew import Abort, Crew
 
 
 def test_an_abort_loses_no_result_that_is_there_already() -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from reconciler.apply.comparison import lost, shown, shows
-from reconciler.apply.cycle import Cycle, Written
-from reconciler.apply.result import NO_TURN, StepResult, is_outage, words
+from reconciler.applying.comparison import lost, shown, shows
+from reconciler.applying.cycle import Cycle, Written
+from reconciler.applying.result import NO_TURN, StepResult, is_outage, words
 from reconciler.errors import ApiError, OutcomeUnknownError, RejectedError, UnreachableError
 from reconciler.model.outcome import IN_PLACE, Status
 from reconciler.planning.fields import differs
@@ -14,7 +14,7 @@ from reconciler.planning.fields import differs
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from reconciler.apply.newcomers import Newcomers
+    from reconciler.applying.newcomers import Newcomers
     from reconciler.model.account import Account, Fields
     from reconciler.model.change import Change
     from reconciler.model.ports import AccountWriter

@@ -8,7 +8,7 @@ from reconciler.errors import ApiError, NotFoundError, OutcomeUnknownError, Reje
 from reconciler.model.account import Account, Fields
 from reconciler.model.desired import TestSettings, TestWhen
 from reconciler.model.secret import UNKNOWN, Secret
-from tests.apply.runs import Listening, carry_out, planned, reconcile, said
+from tests.applying.runs import Listening, carry_out, planned, reconcile, said
 from tests.fake_server import BLANK, FakeServer, Fault, Rules, account, lost
 from tests.planning.declarations import declare
 

@@ -7,9 +7,9 @@ from collections import defaultdict
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from reconciler.apply.comparison import TIMES, is_another, lost, moved, shown
-from reconciler.apply.crew import Crew
-from reconciler.apply.result import words
+from reconciler.applying.comparison import TIMES, is_another, lost, moved, shown
+from reconciler.applying.crew import Crew
+from reconciler.applying.result import words
 from reconciler.errors import ApiError, Problem
 from reconciler.model.change import Action
 from reconciler.model.outcome import Outcome, Status

@@ -5,13 +5,13 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any
 
-from reconciler.apply.executor import ApplyOptions, execute
+from reconciler.applying.executor import ApplyOptions, execute
 from tests.planning.declarations import plan_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from reconciler.apply.result import StepResult
+    from reconciler.applying.result import StepResult
     from reconciler.model.change import Change, Plan, Step
     from reconciler.model.desired import DesiredAccount, Policy
     from reconciler.model.outcome import Outcome, Status

@@ -25,7 +25,7 @@ from reconciler.model.change import Action
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from reconciler.apply.result import StepResult
+    from reconciler.applying.result import StepResult
     from reconciler.model.change import Change, Plan, Step
     from reconciler.model.outcome import Status
 

@@ -6,8 +6,8 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from reconciler.apply.comparison import lost, shown
-from reconciler.apply.result import StepResult, is_outage, words
+from reconciler.applying.comparison import lost, shown
+from reconciler.applying.result import StepResult, is_outage, words
 from reconciler.errors import ApiError
 from reconciler.model.outcome import Status
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from reconciler.apply.comparison import same_moment, shown
+from reconciler.applying.comparison import same_moment, shown
 from reconciler.model.account import Account
 from reconciler.model.secret import Secret
 

@@ -11,16 +11,16 @@ from hypothesis import note, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
-from reconciler.apply.executor import ApplyOptions, execute
-from reconciler.apply.final_check import final_check
+from reconciler.applying.executor import ApplyOptions, execute
+from reconciler.applying.final_check import final_check
 from reconciler.model.account import Account, Fields, identity
 from reconciler.model.change import Action, Plan
 from reconciler.model.desired import DeleteLimit, Desired, Globs
 from reconciler.model.outcome import Outcome, Status
 from reconciler.planning.builder import PlanOptions, build_plan
-from tests.apply.hosts import Disturbed, Host, InMemory, OverHttp
-from tests.apply.runs import AT_ONCE, Listening
-from tests.apply.truths import NOT_KEPT, STRANGER, Run
+from tests.applying.hosts import Disturbed, Host, InMemory, OverHttp
+from tests.applying.runs import AT_ONCE, Listening
+from tests.applying.truths import NOT_KEPT, STRANGER, Run
 from tests.faults.control import Remote
 from tests.faults.scenario import Hurried
 from tests.planning.declarations import NO_LIMIT, SERVER

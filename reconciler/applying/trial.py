@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from reconciler.apply.breaker import OUTAGE, Breaker
-from reconciler.apply.crew import Crew
-from reconciler.apply.result import NO_TURN, internal_error, is_outage, words
+from reconciler.applying.breaker import OUTAGE, Breaker
+from reconciler.applying.crew import Crew
+from reconciler.applying.result import NO_TURN, internal_error, is_outage, words
 from reconciler.errors import ApiError, RejectedError, UnreachableError
 from reconciler.model.account import known
 from reconciler.model.outcome import Outcome, Status, TestOutcome
