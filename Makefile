@@ -49,7 +49,7 @@ policy: $(READY) ## The plan in policy tools that nobody here wrote
 
 .PHONY: act
 act: $(READY) ## The action, the example workflows and the pre-commit hook, run for real
-	@$(BIN)/pytest -n $(JOBS) -m act --timeout 400 tests/integration
+	@$(BIN)/pytest -n $(JOBS) -m act --timeout 400 tests/ci
 
 .PHONY: fuzz
 fuzz: $(READY) ## Fuzz the YAML and the wire for FUZZ_SECONDS (300) in all; with atheris where it is installed

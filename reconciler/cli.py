@@ -154,7 +154,7 @@ def _explain(invocation: Invocation, error: BaseException, arguments: Sequence[s
             _document(invocation, [problem], error)
         invocation.problems([problem])
         return ExitCode.INTERRUPTED
-    return _apologize(invocation, error)
+    return _report_bug(invocation, error)
 
 
 def _refuse(invocation: Invocation, error: click.ClickException, arguments: Sequence[str]) -> int:
@@ -222,7 +222,7 @@ def _document(invocation: Invocation, problems: Sequence[Problem], cause: BaseEx
         invocation.problems(unwritten.problems)
 
 
-def _apologize(invocation: Invocation, bug: BaseException) -> int:
+def _report_bug(invocation: Invocation, bug: BaseException) -> int:
     from reconciler.commands.crash import write_crash_log
     from reconciler.errors import ExitCode, Problem
 

@@ -20,7 +20,7 @@ from reconciler.model.desired import (
     Credentials,
     Login,
     RefreshToken,
-    ServerSpec,
+    ServerConfig,
 )
 from reconciler.model.secret import Secret
 from reconciler.token_file import TokenElsewhere, TokenFile
@@ -41,7 +41,7 @@ _LOGIN: Final = ("RECONCILER_USERNAME", "RECONCILER_PASSWORD")
 
 
 @dataclass(frozen=True, slots=True)
-class ServerFlags:
+class ServerOptions:
     """What the command line says about the server.
 
     Attributes:
@@ -75,8 +75,8 @@ class Sources:
         voice: Prints what has to be said about credentials while they are used.
     """
 
-    config: ServerSpec
-    flags: ServerFlags
+    config: ServerConfig
+    flags: ServerOptions
     environ: Mapping[str, str]
     resolve: Callable[[Credentials], Credentials]
     lists_url: Callable[[str], bool] | None
@@ -175,11 +175,11 @@ def _normalized(url: str) -> str:
         message = "no server is named"
         hint = "set `server.url` in the YAML, RECONCILER_URL, or --url"
         raise ApiError(Problem(kind="no_server", message=message, hint=hint))
-    from reconciler.manifest.values import BadValueError, server_url
+    from reconciler.manifest.values import InvalidValueError, server_url
 
     try:
         return server_url(url.strip())
-    except BadValueError as error:
+    except InvalidValueError as error:
         raise ApiError(_bad_url(url.strip(), error.message, error.hint)) from None
 
 
@@ -252,7 +252,7 @@ def _variable(environ: Mapping[str, str]) -> str:
     return next((name for name in names if environ.get(name)), " and ".join(_LOGIN))
 
 
-def _not_approved(what: str, url: str, config: ServerSpec) -> ApiError:
+def _not_approved(what: str, url: str, config: ServerConfig) -> ApiError:
     from reconciler.manifest.places import places_of
 
     message = f"{what} may not be sent to {url}: only the YAML names this server"

@@ -1,7 +1,7 @@
 """Every error that a user can see, with its exit code.
 
 ReconcilerError                 1   something is wrong and nothing (more) was done
-├── SpecError                   1   the YAML is wrong; carries every problem found, not the first alone
+├── ManifestError                   1   the YAML is wrong; carries every problem found, not the first alone
 ├── NotTrustedError             1   the YAML uses what neither our rules nor the trust file allow
 ├── SecretError                 1   a secret reference cannot be resolved
 ├── ApiError                    1   the server, or the way to it
@@ -81,7 +81,7 @@ class ReconcilerError(Exception):
         return cls(Problem(kind=kind or cls.kind, message=message, hint=hint, address=address))
 
 
-class SpecError(ReconcilerError):
+class ManifestError(ReconcilerError):
     """The YAML is wrong."""
 
     kind = "spec"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
-from tests.cli import fork_server
+from tests.commands import fork_server
 from tests.faults.tally import pytest_terminal_summary  # noqa: F401 - a hook, found here alone
 
 if TYPE_CHECKING:

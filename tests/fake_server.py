@@ -31,7 +31,7 @@ class Rules:
     single_default: bool = False
     keep_default: bool = False
     first_is_default: bool = False
-    hidden_passwords: bool = False
+    hidden_password_warning: bool = False
     lower_case: bool = False
     fills_gmail: bool = False
     times: bool = False
@@ -136,7 +136,7 @@ class FakeServer:
     def delete_account(self, account_id: int) -> None:
         self._serve(Call("delete", account_id), lambda: self._delete(account_id))
 
-    def test_account(self, fields: Fields, to_email: str) -> None:
+    def run_delivery_test(self, fields: Fields, to_email: str) -> None:
         self._serve(Call("test", str(fields["email"]), fields), lambda: self._test(fields, to_email))
 
     def _serve(self, call: Call, serve: Callable[[], T]) -> T:
@@ -154,8 +154,8 @@ class FakeServer:
         return self.answers[method](shown) if method in self.answers else shown
 
     def _shown(self, account: Account) -> Account:
-        if self.rules.hidden_passwords and account.fields.get("has_auth"):
-            return account.overlaid({"password": UNKNOWN})
+        if self.rules.hidden_password_warning and account.fields.get("has_auth"):
+            return account.with_fields({"password": UNKNOWN})
         return account
 
     def _get(self, account_id: int) -> Account:
@@ -210,7 +210,7 @@ class FakeServer:
         if self.rules.single_default and account.is_default:
             for other in list(self.accounts.values()):
                 if other.is_default and other.id != account.id and other.id is not None:
-                    self.accounts[other.id] = self._changed(other.overlaid({"default": False}))
+                    self.accounts[other.id] = self._changed(other.with_fields({"default": False}))
         account = self.accounts[account.id] = self._changed(account)
         return account
 
@@ -220,13 +220,13 @@ class FakeServer:
         def bent(answer: Account) -> Account:
             assert answer.id is not None
             self.edit(answer.id, **fields)
-            return answer.overlaid(fields)
+            return answer.with_fields(fields)
 
         self.answers[method] = bent
 
     def edit(self, account_id: int, **fields: Value) -> None:
         """Somebody else changes an account."""
-        self.accounts[account_id] = self._changed(self.accounts[account_id].overlaid(fields))
+        self.accounts[account_id] = self._changed(self.accounts[account_id].with_fields(fields))
 
     def reuse(self, account_id: int, email: str) -> None:
         """Somebody else creates an account, which gets an id that was in use before."""

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from reconciler.credentials import Access, ServerFlags, Sources, access_to_server
+from reconciler.credentials import Access, ServerOptions, Sources, access_to_server
 from reconciler.errors import ApiError, Problem
-from reconciler.model.desired import ClientCertificate, Credentials, Login, RefreshToken, ServerSpec
+from reconciler.model.desired import ClientCertificate, Credentials, Login, RefreshToken, ServerConfig
 from reconciler.model.secret import Secret
 from reconciler.token_file import Voice
-from tests.cli.conftest import User
+from tests.commands.conftest import User
 from tests.http_server import ScriptedServer, json_reply
 
 if TYPE_CHECKING:
@@ -32,8 +32,8 @@ APPROVE = (
 class Case:
     """What names the server and holds the credentials."""
 
-    config: ServerSpec = field(default_factory=ServerSpec)
-    flags: ServerFlags = field(default_factory=ServerFlags)
+    config: ServerConfig = field(default_factory=ServerConfig)
+    flags: ServerOptions = field(default_factory=ServerOptions)
     environ: Mapping[str, str] = field(default_factory=dict)
     listed: tuple[str, ...] | None = None
     warnings: list[Problem] = field(default_factory=list)
@@ -83,7 +83,7 @@ def used(case: Case) -> str:
 def test_credentials_of_the_environment_do_not_go_where_only_the_yaml_leads(
     environ: dict[str, str], listed: tuple[str, ...] | None
 ) -> None:
-    problem = Case(ServerSpec(url=OURS), environ=environ, listed=listed).refusal()
+    problem = Case(ServerConfig(url=OURS), environ=environ, listed=listed).refusal()
     what = " and ".join(environ)
     message = f"{what} may not be sent to {OURS}: only the YAML names this server"
     assert problem == Problem(kind="url_not_approved", message=message, hint=APPROVE)
@@ -92,35 +92,35 @@ def test_credentials_of_the_environment_do_not_go_where_only_the_yaml_leads(
 @pytest.mark.parametrize(
     ("flags", "environ", "listed"),
     [
-        (ServerFlags(url=OURS), {}, None),
-        (ServerFlags(url="HTTPS://FW.example.com:443/"), {}, None),
-        (ServerFlags(), {"RECONCILER_URL": OURS}, None),
-        (ServerFlags(), {}, (OURS,)),
+        (ServerOptions(url=OURS), {}, None),
+        (ServerOptions(url="HTTPS://FW.example.com:443/"), {}, None),
+        (ServerOptions(), {"RECONCILER_URL": OURS}, None),
+        (ServerOptions(), {}, (OURS,)),
     ],
 )
 @pytest.mark.parametrize("auth", [None, AUTH])
 def test_credentials_of_the_environment_go_to_a_url_from_there_or_one_that_is_trusted(
-    flags: ServerFlags, environ: dict[str, str], listed: tuple[str, ...] | None, auth: Credentials | None
+    flags: ServerOptions, environ: dict[str, str], listed: tuple[str, ...] | None, auth: Credentials | None
 ) -> None:
-    case = Case(ServerSpec(url=OURS, auth=auth), flags, {**TOKEN, **environ}, listed)
+    case = Case(ServerConfig(url=OURS, auth=auth), flags, {**TOKEN, **environ}, listed)
     assert (used(case), case.resolved, case.access().server.url) == ("env-token", [], OURS)
 
 
 def test_the_yaml_s_own_credentials_are_used_where_the_others_may_not_go() -> None:
-    assert used(Case(ServerSpec(url=OURS, auth=AUTH), environ=TOKEN)) == "yaml-key"
+    assert used(Case(ServerConfig(url=OURS, auth=AUTH), environ=TOKEN)) == "yaml-key"
 
 
 @pytest.mark.parametrize("source", ["flag", "environment"])
 def test_credentials_of_the_yaml_do_not_go_to_a_url_from_elsewhere(source: str) -> None:
-    flags = ServerFlags(url=OTHER) if source == "flag" else ServerFlags()
+    flags = ServerOptions(url=OTHER) if source == "flag" else ServerOptions()
     environ = {"RECONCILER_URL": OTHER} if source == "environment" else {}
-    problem = Case(ServerSpec(url=OURS, auth=AUTH), flags, environ).refusal()
+    problem = Case(ServerConfig(url=OURS, auth=AUTH), flags, environ).refusal()
     message = f"no credentials for {OTHER}: the YAML's `auth` is for {OURS}, and is not sent anywhere else"
     assert (problem.kind, problem.message) == ("no_credentials", message)
 
 
 def test_credentials_of_the_yaml_go_to_their_url_whoever_names_it_as_well() -> None:
-    assert used(Case(ServerSpec(url=OURS, auth=AUTH), environ={"RECONCILER_URL": f"{OURS}/"})) == "yaml-key"
+    assert used(Case(ServerConfig(url=OURS, auth=AUTH), environ={"RECONCILER_URL": f"{OURS}/"})) == "yaml-key"
 
 
 @pytest.mark.parametrize("option", ["token_file", "refresh_token_file"])
@@ -128,49 +128,49 @@ def test_credentials_of_the_yaml_go_to_their_url_whoever_names_it_as_well() -> N
 def test_a_file_that_was_named_and_may_not_be_used_is_an_error_and_not_read(
     option: str, auth: Credentials | None
 ) -> None:
-    flags = ServerFlags(**{option: "/nowhere"})  # type: ignore[arg-type]
-    problem = Case(ServerSpec(url=OURS, auth=auth), flags).refusal()
+    flags = ServerOptions(**{option: "/nowhere"})  # type: ignore[arg-type]
+    problem = Case(ServerConfig(url=OURS, auth=auth), flags).refusal()
     what = f"--{option.replace('_', '-')}"
     assert problem.message == f"{what} may not be sent to {OURS}: only the YAML names this server"
 
 
 def test_an_empty_url_is_not_passed_over(tmp_path: Path) -> None:
     (tmp_path / "key").write_text("k")
-    flags = ServerFlags(url="", token_file=str(tmp_path / "key"))
-    assert Case(ServerSpec(url=OURS), flags).refusal().kind == "no_server"
+    flags = ServerOptions(url="", token_file=str(tmp_path / "key"))
+    assert Case(ServerConfig(url=OURS), flags).refusal().kind == "no_server"
 
 
 def test_flags_win_over_the_environment_and_that_over_the_yaml(tmp_path: Path) -> None:
     (tmp_path / "token").write_text("flag-token\n")
-    config, environ = ServerSpec(url=OURS, auth=AUTH), {"RECONCILER_URL": OURS, **TOKEN}
-    assert used(Case(config, ServerFlags(token_file=str(tmp_path / "token")), environ)) == "flag-token"
+    config, environ = ServerConfig(url=OURS, auth=AUTH), {"RECONCILER_URL": OURS, **TOKEN}
+    assert used(Case(config, ServerOptions(token_file=str(tmp_path / "token")), environ)) == "flag-token"
     assert used(Case(config, environ=environ)) == "env-token"
-    assert Case(config, ServerFlags(url=OTHER), environ).access().server.url == OTHER
+    assert Case(config, ServerOptions(url=OTHER), environ).access().server.url == OTHER
 
 
 @pytest.mark.parametrize(
     ("flags", "environ", "config"),
     [
-        (ServerFlags(url=OTHER), TOKEN, ServerSpec(url=OURS, name="matriz")),
-        (ServerFlags(), {"RECONCILER_URL": OTHER, **TOKEN}, ServerSpec(url=OURS, name="matriz")),
-        (ServerFlags(url=OTHER), TOKEN, ServerSpec(name="matriz")),
-        (ServerFlags(), {}, ServerSpec(url=OURS, name="matriz", auth=AUTH)),
+        (ServerOptions(url=OTHER), TOKEN, ServerConfig(url=OURS, name="matriz")),
+        (ServerOptions(), {"RECONCILER_URL": OTHER, **TOKEN}, ServerConfig(url=OURS, name="matriz")),
+        (ServerOptions(url=OTHER), TOKEN, ServerConfig(name="matriz")),
+        (ServerOptions(), {}, ServerConfig(url=OURS, name="matriz", auth=AUTH)),
     ],
 )
 def test_the_yaml_s_name_labels_the_server_wherever_the_url_comes_from(
-    flags: ServerFlags, environ: dict[str, str], config: ServerSpec
+    flags: ServerOptions, environ: dict[str, str], config: ServerConfig
 ) -> None:
     assert Case(config, flags, environ).access().server.name == "matriz"
 
 
 def test_without_a_name_the_host_is_the_label() -> None:
-    assert Case(flags=ServerFlags(url=OTHER), environ=TOKEN).access().server.name == "other.example.com"
+    assert Case(flags=ServerOptions(url=OTHER), environ=TOKEN).access().server.name == "other.example.com"
 
 
 CERT = ClientCertificate("yaml.pem", "yaml.key")
-OWN = ServerSpec(url=OURS, auth=AUTH, ca_file="yaml-ca.pem", client_cert=CERT)
+OWN = ServerConfig(url=OURS, auth=AUTH, ca_file="yaml-ca.pem", client_cert=CERT)
 OUTSIDE = {"RECONCILER_CA_FILE": "env-ca.pem", "RECONCILER_CLIENT_CERT": "env.pem"}
-NAMED = ServerFlags(ca_file="flag-ca.pem", client_cert="flag.pem")
+NAMED = ServerOptions(ca_file="flag-ca.pem", client_cert="flag.pem")
 
 
 @pytest.mark.parametrize(
@@ -201,9 +201,9 @@ def test_tls_settings_go_with_the_url_and_credentials_that_they_stand_beside(
 
 
 @pytest.mark.parametrize(
-    ("flags", "option"), [(ServerFlags(ca_file="x"), "--ca-file"), (ServerFlags(client_cert="x"), "--client-cert")]
+    ("flags", "option"), [(ServerOptions(ca_file="x"), "--ca-file"), (ServerOptions(client_cert="x"), "--client-cert")]
 )
-def test_an_option_for_tls_that_does_not_apply_is_an_error(flags: ServerFlags, option: str) -> None:
+def test_an_option_for_tls_that_does_not_apply_is_an_error(flags: ServerOptions, option: str) -> None:
     with pytest.raises(ApiError) as caught:
         Case(OWN, flags).access()
     (problem,) = caught.value.problems
@@ -256,5 +256,5 @@ def test_two_token_files_are_wrong_usage(user: User) -> None:
 @pytest.mark.parametrize("given", ["https://[FD00:0:0:0:0:0:0:1]:443/", "https://[fd00:0::0001]", "https://[fd00::1]"])
 def test_an_ipv6_address_is_one_server_however_it_is_spelled(given: str) -> None:
     own = RefreshToken(Secret("own"))
-    access = Case(ServerSpec(url="https://[fd00::1]", auth=own), ServerFlags(url=given)).access()
+    access = Case(ServerConfig(url="https://[fd00::1]", auth=own), ServerOptions(url=given)).access()
     assert (access.server.url, access.credentials) == ("https://[fd00::1]", own)

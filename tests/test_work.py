@@ -17,11 +17,11 @@ import pytest
 from reconciler.cli import COMMANDS, cli
 from reconciler.client.wire import read_list, to_account
 from reconciler.manifest import events
-from reconciler.manifest.desired import read_desired
+from reconciler.manifest.desired import read_manifests
 from reconciler.manifest.secrets import resolve_accounts
 from reconciler.model.account import Account
 from reconciler.model.change import Server
-from reconciler.planning.builder import PlanOptions, build_plan
+from reconciler.planning.builder import PlanOptions, make_plan
 from reconciler.report.style import Style
 from reconciler.report.to_text import plan_text
 from tests.http_server import Reply, Request, ScriptedServer
@@ -148,7 +148,7 @@ def test_deepdiff_is_asked_about_the_accounts_that_differ_and_about_their_fields
     path = tmp_path / "a.yaml"
     path.write_text(_declared_plainly())
     current = [Account(one, number) for number, one in enumerate(fields, 1)]
-    plan = build_plan(read_desired([str(path)]), current, Server("s", "https://s"), PlanOptions())
+    plan = make_plan(read_manifests([str(path)]), current, Server("s", "https://s"), PlanOptions())
     assert plan.counts.update == 2
     assert asked == [{"name"}, {"name"}]
 
@@ -172,7 +172,7 @@ def test_a_good_file_is_gone_over_once(tmp_path: Path, monkeypatch: pytest.Monke
     text = _declared_plainly()
     path = tmp_path / "a.yaml"
     path.write_text(text)
-    read_desired([str(path)])
+    read_manifests([str(path)])
     assert passes == [len(text)]
 
 
@@ -204,8 +204,8 @@ def _calls(folder: Path, size: int, held: str) -> int:
 
 
 def _plan_text(path: str, body: bytes) -> str:
-    desired = read_desired([path])
+    desired = read_manifests([path])
     accounts = resolve_accounts(desired.accounts, environ={"P": "sesame"}, allow_commands=False)
     current = tuple(map(to_account, read_list(body)))
-    plan = build_plan(replace(desired, accounts=accounts), current, Server("s", "https://s"), PlanOptions())
+    plan = make_plan(replace(desired, accounts=accounts), current, Server("s", "https://s"), PlanOptions())
     return plan_text(plan, Style())

@@ -85,7 +85,7 @@ def worlds(draw: DrawFn, *, unique: bool = False, stubborn: bool = False) -> Wor
             single_default=st.booleans(),
             keep_default=st.booleans() if stubborn else st.just(False),
             first_is_default=st.booleans(),
-            hidden_passwords=st.booleans(),
+            hidden_password_warning=st.booleans(),
             lower_case=st.booleans(),
             fills_gmail=st.just(False) if stubborn else st.booleans(),
             times=st.booleans(),

@@ -17,7 +17,7 @@ from reconciler.planning.fields import differs, towards
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from reconciler.applying.ledger import Ledger
+    from reconciler.applying.ledger import SentWrites
     from reconciler.model.change import Change
     from reconciler.model.ports import AccountWriter
 
@@ -113,7 +113,7 @@ class Update(_OnAccount):
     """
 
     def __init__(
-        self, server: AccountWriter, ledger: Ledger, change: Change, goal: Fields, *, expected: Account, ours: bool
+        self, server: AccountWriter, ledger: SentWrites, change: Change, goal: Fields, *, expected: Account, ours: bool
     ) -> None:
         super().__init__(server, expected)
         self._ledger = ledger
@@ -181,7 +181,7 @@ class Delete(_OnAccount):
 
     still = "still there so far"
 
-    def __init__(self, server: AccountWriter, ledger: Ledger, expected: Account, *, ours: bool) -> None:
+    def __init__(self, server: AccountWriter, ledger: SentWrites, expected: Account, *, ours: bool) -> None:
         super().__init__(server, expected)
         self._ledger = ledger
         self._ours = ours

@@ -19,7 +19,7 @@ class Abort(BaseException):
     """The user insists: stop now, without waiting for the work in flight. Raised by a signal handler."""
 
 
-class Patience:
+class InterruptGate:
     """Whether the main thread, which gets the signals, goes on waiting for its crew.
 
     ``Abort`` is raised out of that waiting and nowhere else: anywhere else it would take results along.
@@ -51,11 +51,11 @@ class Patience:
             self._waiting = False
 
 
-PATIENCE = Patience()
+PATIENCE = InterruptGate()
 """That of this process, as signals are the process's."""
 
 
-class Crew(Generic[Result]):
+class WorkerPool(Generic[Result]):
     """Works on jobs in parallel. Only ``work`` is called from its threads, and must not raise.
 
     The threads are daemons, so that a second Ctrl-C need not wait for a server that does not answer.

@@ -8,11 +8,11 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
 from reconciler.applying.breaker import OUTAGE, Breaker
-from reconciler.applying.crew import Abort, Crew
+from reconciler.applying.crew import Abort, WorkerPool
 from reconciler.applying.newcomers import ADOPTION_DELAYS, Newcomers
 from reconciler.applying.result import NO_TURN, StepResult, internal_error, words
 from reconciler.applying.rollback import Witness
-from reconciler.applying.write import StepWriter
+from reconciler.applying.write import StepRunner
 from reconciler.errors import ReconcilerError
 from reconciler.model.outcome import IN_PLACE, Outcome, Status
 from reconciler.retry import Retry
@@ -86,7 +86,7 @@ def execute(
         One outcome for each change, in the plan's order. ``Abort``, raised by a signal handler while this waits, leaves
         the steps in flight ``unknown``.
     """
-    steps = StepWriter(
+    steps = StepRunner(
         plan,
         writer,
         stop,
@@ -103,7 +103,7 @@ class _Run:
     """A plan being carried out; its state is touched by the calling thread alone."""
 
     def __init__(
-        self, plan: Plan, writer: StepWriter, listener: Listener, stop: threading.Event, options: ApplyOptions
+        self, plan: Plan, writer: StepRunner, listener: Listener, stop: threading.Event, options: ApplyOptions
     ) -> None:
         self.plan = plan
         self.writer = writer
@@ -129,7 +129,7 @@ class _Run:
 
     def work(self) -> None:
         """Hands out steps and takes in results until nothing is left to do. Steps left behind are unknown."""
-        crew = Crew(max(1, min(self.options.parallelism, len(self.plan.steps))), self._carry_out)
+        crew = WorkerPool(max(1, min(self.options.parallelism, len(self.plan.steps))), self._carry_out)
         for index in crew.drive(self._next, self._take_in):
             self.stop.set()
             self.results[index] = StepResult(Status.UNKNOWN, error="interrupted while the write was under way")

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from reconciler.applying.comparison import TIMES, is_another, lost, moved, shown
-from reconciler.applying.crew import Crew
+from reconciler.applying.crew import WorkerPool
 from reconciler.applying.result import words
 from reconciler.errors import ApiError, Problem
 from reconciler.model.change import Action
@@ -55,7 +55,9 @@ def final_check(
     check = _FinalCheck(plan, outcomes, server, pauses)
     found: list[Checked] = []
     jobs = iter([0])
-    Crew(1, lambda _job: check.made()).drive(lambda: next(jobs, None), lambda _job, checked: found.append(checked))
+    WorkerPool(1, lambda _job: check.made()).drive(
+        lambda: next(jobs, None), lambda _job, checked: found.append(checked)
+    )
     return found[0] if found else Checked(tuple(outcomes), _not_verified("interrupted"))
 
 

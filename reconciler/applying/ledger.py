@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from reconciler.model.change import Change
 
 
-class Ledger:
+class SentWrites:
     """Remembers writes and what they left behind. Thread-safe."""
 
     def __init__(self) -> None:

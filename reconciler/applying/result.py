@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from reconciler.errors import RejectedError, UnreachableError
-from reconciler.model.outcome import Status, TestOutcome
+from reconciler.model.outcome import DeliveryTestResult, Status
 
 if TYPE_CHECKING:
     from reconciler.errors import ApiError, ReconcilerError
@@ -25,7 +25,7 @@ class StepResult:
     id: int | None = None
     error: str | None = None
     note: str | None = None
-    test: TestOutcome | None = None
+    test: DeliveryTestResult | None = None
     unreached: bool = False
     attempts: int = 0
 

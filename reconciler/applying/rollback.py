@@ -17,7 +17,7 @@ from reconciler.model.secret import UNKNOWN
 from reconciler.planning.fields import changes_of
 
 if TYPE_CHECKING:
-    from reconciler.applying.ledger import Ledger
+    from reconciler.applying.ledger import SentWrites
     from reconciler.model.account import Fields
     from reconciler.model.ports import AccountWriter
     from reconciler.retry import Retry
@@ -38,7 +38,7 @@ class Witness(Protocol):
 class Rollback:
     """Gives accounts their former settings back. Each write begins with a read, as every other one does."""
 
-    def __init__(self, plan: Plan, server: AccountWriter, ledger: Ledger, retry: Retry, witness: Witness) -> None:
+    def __init__(self, plan: Plan, server: AccountWriter, ledger: SentWrites, retry: Retry, witness: Witness) -> None:
         self._plan = plan
         self._server = server
         self._ledger = ledger
@@ -112,7 +112,7 @@ class Rollback:
 
     def _update(self, expected: Account, former: Fields, *, ours: bool) -> StepResult:
         """Writes ``former`` into an account that is as ``expected``, and reads it again: the response may be wrong."""
-        target = expected.overlaid(former)
+        target = expected.with_fields(former)
         changes = changes_of(expected.fields, former, former)
         undoing = Change(
             action=Action.UPDATE,

@@ -6,11 +6,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from reconciler.applying.breaker import OUTAGE, Breaker
-from reconciler.applying.crew import Crew
+from reconciler.applying.crew import WorkerPool
 from reconciler.applying.result import NO_TURN, internal_error, is_outage, words
 from reconciler.errors import ApiError, RejectedError, UnreachableError
 from reconciler.model.account import known
-from reconciler.model.outcome import Outcome, Status, TestOutcome
+from reconciler.model.outcome import DeliveryTestResult, Outcome, Status
 from reconciler.model.secret import UNKNOWN
 from reconciler.retry import Retry
 
@@ -19,36 +19,36 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from reconciler.model.ports import AccountWriter
-    from reconciler.model.trial import Trial
+    from reconciler.model.trial import DeliveryTest
 
 
-def attempt(server: AccountWriter, trial: Trial, retry: Retry) -> TestOutcome:
+def attempt(server: AccountWriter, trial: DeliveryTest, retry: Retry) -> DeliveryTestResult:
     """Sends one test mail; never raises for what the server says.
 
     It is repeated only if the server was not reached: anything else could send two mails.
     """
     if trial.fields.get("has_auth") is True and trial.fields.get("password") is UNKNOWN:
         hidden = "the server hides the password, and the YAML declares none"
-        return TestOutcome(trial.when, trial.to_email, passed=False, error=hidden)
+        return DeliveryTestResult(trial.when, trial.to_email, passed=False, error=hidden)
     try:
         error = retry.run(lambda _deadline: _sent(server, trial))
     except UnreachableError as unreached:
         error = unreached
     if error is None:
-        return TestOutcome(trial.when, trial.to_email, passed=True)
+        return DeliveryTestResult(trial.when, trial.to_email, passed=True)
     unclear = not isinstance(error, RejectedError | UnreachableError)
     message = words(error)
     if isinstance(error, RejectedError) and error.transient:
         message += "; not sent again, so that no mail is sent twice: try later, or with a lower --parallelism"
-    return TestOutcome(
+    return DeliveryTestResult(
         trial.when, trial.to_email, passed=False, error=message, unclear=unclear, unreached=is_outage(error)
     )
 
 
-def _sent(server: AccountWriter, trial: Trial) -> ApiError | None:
+def _sent(server: AccountWriter, trial: DeliveryTest) -> ApiError | None:
     """Sends the mail; returns what the server says against it. Raises ``UnreachableError`` if it says nothing."""
     try:
-        server.test_account(known(trial.fields), trial.to_email)
+        server.run_delivery_test(known(trial.fields), trial.to_email)
     except UnreachableError:
         raise
     except ApiError as error:
@@ -56,9 +56,9 @@ def _sent(server: AccountWriter, trial: Trial) -> ApiError | None:
     return None
 
 
-def attempt_all(
+def run_delivery_tests(
     server: AccountWriter,
-    trials: Sequence[Trial],
+    trials: Sequence[DeliveryTest],
     *,
     parallelism: int,
     stop: threading.Event,
@@ -79,14 +79,18 @@ def attempt_all(
         results[index] = outcome
         breaker.note(unreached=outcome.test is not None and outcome.test.unreached)
 
-    crew = Crew(max(1, min(parallelism, len(trials))), lambda index: _tested(server, trials[index], retry, explain_bug))
+    crew = WorkerPool(
+        max(1, min(parallelism, len(trials))), lambda index: _tested(server, trials[index], retry, explain_bug)
+    )
     lost = crew.drive(lambda: None if stop.is_set() else next(rest, None), take_in)
     reason = OUTAGE if breaker.tripped else NO_TURN
     untested = (_untested(trial, reason, begun=index in lost) for index, trial in enumerate(trials))
     return tuple(results.get(index) or outcome for index, outcome in enumerate(untested))
 
 
-def _tested(server: AccountWriter, trial: Trial, retry: Retry, explain_bug: Callable[[Exception], str]) -> Outcome:
+def _tested(
+    server: AccountWriter, trial: DeliveryTest, retry: Retry, explain_bug: Callable[[Exception], str]
+) -> Outcome:
     try:
         tested = attempt(server, trial, retry)
     except Exception as bug:  # noqa: BLE001 - a bug in one test must not lose the report of the others
@@ -95,13 +99,15 @@ def _tested(server: AccountWriter, trial: Trial, retry: Retry, explain_bug: Call
     return replace(outcome, note="its mail may have been sent") if tested.unclear else outcome
 
 
-def _untested(trial: Trial, reason: str, *, begun: bool) -> Outcome:
+def _untested(trial: DeliveryTest, reason: str, *, begun: bool) -> Outcome:
     if begun:
         return _outcome(trial, Status.UNKNOWN, "interrupted while the test was under way")
     return _outcome(trial, Status.NOT_ATTEMPTED, reason)
 
 
-def _outcome(trial: Trial, status: Status, error: str | None, tested: TestOutcome | None = None) -> Outcome:
+def _outcome(
+    trial: DeliveryTest, status: Status, error: str | None, tested: DeliveryTestResult | None = None
+) -> Outcome:
     return Outcome(
         address=trial.address,
         action="test",

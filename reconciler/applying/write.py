@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 from reconciler.applying.changing import Delete, Update
 from reconciler.applying.creation import Create
 from reconciler.applying.cycle import Cycle, carry_out
-from reconciler.applying.ledger import Ledger
+from reconciler.applying.ledger import SentWrites
 from reconciler.applying.result import NO_TURN, StepResult
 from reconciler.applying.rollback import Rollback
 from reconciler.applying.trial import attempt
 from reconciler.model.change import Action, Change, Plan, Step
-from reconciler.model.desired import TestWhen
-from reconciler.model.outcome import Status, TestOutcome
-from reconciler.model.trial import Trial
+from reconciler.model.desired import DeliveryTestWhen
+from reconciler.model.outcome import DeliveryTestResult, Status
+from reconciler.model.trial import DeliveryTest
 
 if TYPE_CHECKING:
     import threading
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from reconciler.retry import Retry
 
 
-class StepWriter:
+class StepRunner:
     """Writes the steps of one plan. Thread-safe; each change is worked on by one thread at a time.
 
     Args:
@@ -53,7 +53,7 @@ class StepWriter:
         self._server = server
         self._stop = stop
         self._retry = retry
-        self._ledger = Ledger()
+        self._ledger = SentWrites()
         self._rollback = Rollback(plan, server, self._ledger, retry, witness) if witness else None
         self._newcomers = newcomers
         self._final = {step.change: index for index, step in enumerate(plan.steps)}
@@ -62,7 +62,7 @@ class StepWriter:
         """Carries out one step; every way it can go is in the result."""
         change = self._plan.changes[step.change]
         tested = None
-        if change.test.when is TestWhen.BEFORE and change.after and not self._ledger.written(step.change):
+        if change.test.when is DeliveryTestWhen.BEFORE and change.after and not self._ledger.written(step.change):
             tested = self._try(change, change.after)
             if not tested.passed:
                 error = f"not written, because {tested.failure}"
@@ -71,7 +71,7 @@ class StepWriter:
                 return StepResult(Status.NOT_ATTEMPTED, change.id, NO_TURN, test=tested)
         result = self._write(step, change)
         final = self._plan.steps[self._final[step.change]] is step
-        if final and result.status is Status.APPLIED and change.test.when is TestWhen.AFTER:
+        if final and result.status is Status.APPLIED and change.test.when is DeliveryTestWhen.AFTER:
             return self._try_after(step.change, change, result)
         return replace(result, test=tested)
 
@@ -101,16 +101,16 @@ class StepWriter:
             return Update(self._server, self._ledger, change, goal, expected=expected, ours=written is not None)
         return Create(self._server, self._newcomers, change, step.fields)
 
-    def _try(self, change: Change, target: Account) -> TestOutcome:
-        when = change.test.when or TestWhen.BEFORE
+    def _try(self, change: Change, target: Account) -> DeliveryTestResult:
+        when = change.test.when or DeliveryTestWhen.BEFORE
         to_email = change.test.to_email or ""
-        trial = Trial(address=change.address, fields=target.fields, to_email=to_email, when=when)
+        trial = DeliveryTest(address=change.address, fields=target.fields, to_email=to_email, when=when)
         return attempt(self._server, trial, self._retry)
 
     def _try_after(self, index: int, change: Change, result: StepResult) -> StepResult:
         written = self._ledger.written(index)
         assert written is not None  # noqa: S101 - it was applied
-        target = written.overlaid({name: value for name, value in change.managed.items() if name == "password"})
+        target = written.with_fields({name: value for name, value in change.managed.items() if name == "password"})
         tested = self._try(change, target)
         result = replace(result, unreached=tested.unreached)
         if tested.passed or self._rollback is None or not self._ledger.sent(index):

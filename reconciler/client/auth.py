@@ -12,7 +12,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Final, Protocol
 
 from reconciler.client.failure import AttemptError, Failure, UnreadableError
-from reconciler.client.mapping import UNAUTHORIZED_HINT, bad_answer, failure_of_status
+from reconciler.client.mapping import UNAUTHORIZED_HINT, error_from_status, invalid_response
 from reconciler.client.wire import read_token
 from reconciler.errors import Problem, RejectedError, UnreachableError
 from reconciler.model.desired import AccessToken, Login, RefreshToken
@@ -49,7 +49,7 @@ class Bearer:
     renew_at: float | None = None
 
 
-class Authority(Protocol):
+class TokenProvider(Protocol):
     """Gives out access tokens. Every method raises ``AttemptError`` where there is none to be had."""
 
     def bearer(self) -> Bearer:
@@ -80,14 +80,14 @@ def authority(
     retry: Retry,
     redactor: Redactor,
     keeper: TokenKeeper | None = None,
-) -> Authority:
+) -> TokenProvider:
     """The authority for ``credentials``; ``exchange`` posts a body to a path until a deadline."""
     if isinstance(credentials, AccessToken):
-        return GivenToken(_resolved(credentials.token), redactor)
+        return FixedToken(_resolved(credentials.token), redactor)
     return Exchange(credentials, exchange=exchange, retry=retry, redactor=redactor, keeper=keeper or _UNKEPT)
 
 
-class GivenToken:
+class FixedToken:
     """An access token that somebody else got."""
 
     def __init__(self, token: Secret, redactor: Redactor) -> None:
@@ -190,18 +190,18 @@ class Exchange:
             if answer.status != HTTPStatus.NOT_FOUND:
                 self._paths = (path,)
                 return self._token(answer)
-        raise AttemptError(failure_of_status(answer, self._redactor))
+        raise AttemptError(error_from_status(answer, self._redactor))
 
     def _token(self, answer: Answer) -> WireToken:
         if not answer.good:
-            failure = failure_of_status(answer, self._redactor)
+            failure = error_from_status(answer, self._redactor)
             if answer.status in {HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
                 failure = _refused(f"the server refuses the credentials: {failure.problem.message}")
             raise AttemptError(failure)
         try:
             return read_token(answer.body)
         except UnreadableError as error:
-            raise AttemptError(bad_answer(f"token exchange: {error}")) from None
+            raise AttemptError(invalid_response(f"token exchange: {error}")) from None
 
 
 def _refused(message: str) -> Failure:

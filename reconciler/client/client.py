@@ -14,8 +14,8 @@ import httpx
 from reconciler import __version__
 from reconciler.client.answer import BODY_LIMIT, Answer, receive
 from reconciler.client.failure import AttemptError
-from reconciler.client.lane import Lane
-from reconciler.client.mapping import FOREIGN, failure_of_exception
+from reconciler.client.lane import Transport
+from reconciler.client.mapping import TRANSPORT_ERRORS, error_from_exception
 from reconciler.client.proxies import without_login
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class Client:
         self.redactor = redactor
         self._limit = limit
         self._free = Semaphore(max(1, route.lanes))
-        self._idle: deque[Lane] = deque()
+        self._idle: deque[Transport] = deque()
         # Thousands of requests go to one path with one token; httpx would look each of them over anew.
         self._url = lru_cache(_MOST_URLS)(httpx.URL)
         self._headers = lru_cache(_MOST_HEADERS)(_headers)
@@ -101,9 +101,9 @@ class Client:
                     return receive(response, self._limit)
                 finally:
                     response.close()
-            except FOREIGN as error:
+            except TRANSPORT_ERRORS as error:
                 lane.close()
-                failure = failure_of_exception(
+                failure = error_from_exception(
                     error,
                     origin=self._route.origin,
                     proxy=without_login(self._route.proxy) if lane.flight.at_proxy and self._route.proxy else None,
@@ -113,12 +113,12 @@ class Client:
         raise AttemptError(failure)
 
     @contextmanager
-    def _lane(self) -> Iterator[Lane]:
+    def _lane(self) -> Iterator[Transport]:
         with self._free:
             try:
                 lane = self._idle.pop()
             except IndexError:
-                lane = Lane(self._route.context, self._route.proxy)
+                lane = Transport(self._route.context, self._route.proxy)
             try:
                 yield lane
             finally:
@@ -129,7 +129,7 @@ class WriteAttemptedError(RuntimeError):
     """A client for reading was asked to send something else: a bug of ours, stopped before anything was sent."""
 
 
-class ReadingClient:
+class ReadClient:
     """A view of a client that sends nothing but GET, and POST to the paths where tokens are exchanged."""
 
     def __init__(self, client: Client, posts: Collection[str]) -> None:

@@ -85,14 +85,14 @@ def open_server(connection: Connection) -> Iterator[tuple[AccountReader, Account
     _import_httpx()
     # httpx takes a good part of a second to import: only a command that really connects pays for it.
     from reconciler.client.auth import TOKEN_PATHS, authority
-    from reconciler.client.client import ReadingClient
+    from reconciler.client.client import ReadClient
     from reconciler.client.dialect import Dialect
-    from reconciler.client.gateway import ReadingGateway, WritingGateway
+    from reconciler.client.gateway import ReadGateway, WriteGateway
     from reconciler.client.session import Session
     from reconciler.retry import Retry
 
     client = _client(connection)
-    reading = ReadingClient(client, TOKEN_PATHS)
+    reading = ReadClient(client, TOKEN_PATHS)
     retry = Retry(connection.timeout, connection.stop)
 
     def exchange(path: str, body: bytes, deadline: float) -> Answer:
@@ -104,8 +104,8 @@ def open_server(connection: Connection) -> Iterator[tuple[AccountReader, Account
     )
     try:
         yield (
-            ReadingGateway(Session(reading, credentials, retry), redactor, connection.passwords, dialect),
-            WritingGateway(Session(client, credentials, retry), redactor, connection.passwords, dialect),
+            ReadGateway(Session(reading, credentials, retry), redactor, connection.passwords, dialect),
+            WriteGateway(Session(client, credentials, retry), redactor, connection.passwords, dialect),
         )
     finally:
         client.close()

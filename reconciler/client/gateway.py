@@ -34,7 +34,7 @@ _SECRET_NAME: Final = re.compile(r"passw|pwd|senha|secret|token|key", re.IGNOREC
 """Of a field that this program does not know: its value goes back to the server, and may come back in an error."""
 
 
-class ReadingGateway:
+class ReadGateway:
     """Implements ``AccountReader``. Safe for threads."""
 
     def __init__(
@@ -97,7 +97,7 @@ def _taken_apart(wires: list[WireAccount]) -> Iterator[WireAccount]:
         yield wires.pop()
 
 
-class WritingGateway(ReadingGateway):
+class WriteGateway(ReadGateway):
     """Implements ``AccountWriter``. Safe for threads."""
 
     def create_account(self, fields: Fields) -> Account:
@@ -134,7 +134,7 @@ class WritingGateway(ReadingGateway):
         """
         self._session.make(Call("DELETE", f"{ACCOUNTS}/{account_id}", on_account=True, writes=True), self._done)
 
-    def test_account(self, fields: Fields, to_email: str) -> None:
+    def run_delivery_test(self, fields: Fields, to_email: str) -> None:
         """Has the server send a mail to ``to_email`` with the given settings; returns if it was sent.
 
         Raises:

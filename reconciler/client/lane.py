@@ -24,7 +24,7 @@ _KEEPALIVE = 5.0
 outcome of that create unknown."""
 
 
-class Flight:
+class RequestState:
     """The request that a lane is busy with.
 
     Attributes:
@@ -57,7 +57,7 @@ class _Stream(httpcore.NetworkStream):
     ``handshakes`` is how many of TLS are to come until the server is at the other end, behind a proxy.
     """
 
-    def __init__(self, inner: httpcore.NetworkStream, flight: Flight, handshakes: int) -> None:
+    def __init__(self, inner: httpcore.NetworkStream, flight: RequestState, handshakes: int) -> None:
         self._inner = inner
         self._flight = flight
         self._handshakes = handshakes
@@ -100,7 +100,7 @@ class _Stream(httpcore.NetworkStream):
 
 
 class _Backend(httpcore.SyncBackend):
-    def __init__(self, flight: Flight, handshakes: int) -> None:
+    def __init__(self, flight: RequestState, handshakes: int) -> None:
         self._flight = flight
         self._handshakes = handshakes
 
@@ -119,7 +119,7 @@ class _Tunnels(httpcore.ConnectionPool):
         return super().handle_request(request)
 
 
-class Lane(httpx.HTTPTransport):
+class Transport(httpx.HTTPTransport):
     """A transport with a single connection. Cookies, redirects and the environment's proxies are unknown to it.
 
     Args:
@@ -128,7 +128,7 @@ class Lane(httpx.HTTPTransport):
     """
 
     def __init__(self, context: ssl.SSLContext, proxy: str | None) -> None:
-        self.flight = Flight()
+        self.flight = RequestState()
         through = _proxy(proxy) if proxy else None
         # The parent's own pool would differ in one thing: it takes no network backend, and so has no deadline.
         self._pool = (_Tunnels if through else httpcore.ConnectionPool)(

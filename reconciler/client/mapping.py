@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from reconciler.client.answer import Answer
     from reconciler.model.redaction import Redactor
 
-FOREIGN: Final = (
+TRANSPORT_ERRORS: Final = (
     httpx.HTTPError,
     httpx.InvalidURL,
     httpx.CookieConflict,
@@ -84,10 +84,10 @@ _PROXY_LOGIN: Final = (
 _ANY_UNSENT = _Case("not_sent", "the request could not be sent", _URL_HINT, transient=False)
 
 
-def failure_of_exception(
+def error_from_exception(
     error: Exception, *, origin: str, touched: bool, redactor: Redactor, proxy: str | None = None
 ) -> Failure:
-    """What it means that an exchange with ``origin`` raised ``error``, one of ``FOREIGN``.
+    """What it means that an exchange with ``origin`` raised ``error``, one of ``TRANSPORT_ERRORS``.
 
     Args:
         error: What was raised.
@@ -109,7 +109,7 @@ def failure_of_exception(
         problem = Problem(kind=case.kind, message=text, hint=case.hint)
         return Failure(problem=problem, error=UnreachableError, doubtful=False, transient=case.transient)
     if isinstance(error, UnreadableError):
-        return bad_answer(detail)
+        return invalid_response(detail)
     if isinstance(error, httpx.TimeoutException):
         problem = Problem(
             kind="timeout", message=f"{origin} gave no complete answer in time", hint="A longer --timeout may help."
@@ -142,10 +142,10 @@ def _failure_of_proxy(chain: Sequence[BaseException], detail: str, origin: str, 
     return Failure(problem=problem, error=UnreachableError, doubtful=False, transient=transient)
 
 
-def bad_answer(message: str) -> Failure:
+def invalid_response(message: str) -> Failure:
     """An answer that came, and makes no sense."""
     hint = "Is this the URL of the server's API, without a path?"
-    problem = Problem(kind="bad_answer", message=message, hint=hint)
+    problem = Problem(kind="invalid_response", message=message, hint=hint)
     return Failure(problem=problem, error=ApiError, doubtful=True)
 
 
@@ -153,12 +153,12 @@ def _chain(error: BaseException) -> list[BaseException]:
     """``error`` and what it came from, the origin last; what the caller happened to be handling is not part of it."""
     chain = [error]
     # httpcore's pool raises "from None", which leaves the context alone.
-    while isinstance(origin := chain[-1].__cause__ or chain[-1].__context__, FOREIGN):
+    while isinstance(origin := chain[-1].__cause__ or chain[-1].__context__, TRANSPORT_ERRORS):
         chain.append(origin)
     return chain
 
 
-def failure_of_status(answer: Answer, redactor: Redactor, *, on_account: bool = False) -> Failure:
+def error_from_status(answer: Answer, redactor: Redactor, *, on_account: bool = False) -> Failure:
     """What an answer other than 2XX means; ``on_account`` where the request named an account."""
     status = answer.status
     if status >= 500:  # noqa: PLR2004 - 5XX
@@ -173,7 +173,7 @@ def failure_of_status(answer: Answer, redactor: Redactor, *, on_account: bool = 
         return _refusal(answer, redactor, on_account=on_account)
     if status >= 300:  # noqa: PLR2004 - 3XX
         return _redirect(answer, redactor)
-    return bad_answer(f"the server answers with status {status}, which makes no sense here")
+    return invalid_response(f"the server answers with status {status}, which makes no sense here")
 
 
 UNAUTHORIZED_HINT: Final = (

@@ -8,15 +8,15 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, TypeVar
 
 from reconciler.client.failure import AttemptError, UnreadableError
-from reconciler.client.mapping import bad_answer, failure_of_status
+from reconciler.client.mapping import error_from_status, invalid_response
 from reconciler.retry import ATTEMPTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from reconciler.client.answer import Answer
-    from reconciler.client.auth import Authority
-    from reconciler.client.client import Client, ReadingClient
+    from reconciler.client.auth import TokenProvider
+    from reconciler.client.client import Client, ReadClient
     from reconciler.retry import Retry
 
 T = TypeVar("T")
@@ -48,7 +48,7 @@ class _Renewed(threading.local):
 class Session:
     """Makes calls. Safe for threads."""
 
-    def __init__(self, client: Client | ReadingClient, authority: Authority, retry: Retry) -> None:
+    def __init__(self, client: Client | ReadClient, authority: TokenProvider, retry: Retry) -> None:
         self._client = client
         self._authority = authority
         self._retry = retry
@@ -79,11 +79,11 @@ class Session:
     def _attempt(self, call: Call, read: Callable[[Answer], T], deadline: float) -> T:
         answer = self._answer(call, deadline)
         if not answer.good:
-            raise AttemptError(failure_of_status(answer, self._client.redactor, on_account=call.on_account))
+            raise AttemptError(error_from_status(answer, self._client.redactor, on_account=call.on_account))
         try:
             return read(answer)
         except UnreadableError as error:
-            raise AttemptError(bad_answer(f"{call.method} {call.path}: {error}")) from None
+            raise AttemptError(invalid_response(f"{call.method} {call.path}: {error}")) from None
 
     def _answer(self, call: Call, deadline: float) -> Answer:
         bearer = self._authority.bearer()
@@ -103,7 +103,7 @@ class Session:
             if call.writes:
                 # The exchange of tokens took its time: the account has to be read again before the write is sent again.
                 self._renewed.generation = other.generation
-                refused = failure_of_status(answer, self._client.redactor, on_account=call.on_account)
+                refused = error_from_status(answer, self._client.redactor, on_account=call.on_account)
                 raise AttemptError(replace(refused, transient=True))
             bearer, is_renewed = other, True
         return answer

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from reconciler import wiring
+from reconciler import reconcile
 from reconciler.commands import saved_plan
 from reconciler.commands.documents import show_plan, show_report
-from reconciler.commands.interrupts import interruptible
+from reconciler.commands.interrupts import handle_interrupts
 from reconciler.commands.listeners import Listeners, recording
 from reconciler.commands.options import (
     ApplyFlags,
@@ -26,7 +26,7 @@ from reconciler.commands.options import (
     plan_options,
     server_options,
 )
-from reconciler.commands.outputs import files_of, keep_apart
+from reconciler.commands.outputs import files_of, refuse_overwriting_inputs
 from reconciler.commands.progress import progress
 from reconciler.errors import ExitCode, GuardError, PlanError, Problem, ReconcilerError
 from reconciler.model.outcome import Outcome, Report
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from reconciler.applying.final_check import Checked
     from reconciler.client.connect import Connection
     from reconciler.commands.invocation import Invocation
-    from reconciler.credentials import ServerFlags
+    from reconciler.credentials import ServerOptions
     from reconciler.model.change import Plan
     from reconciler.model.ports import AccountWriter
 
@@ -66,24 +66,26 @@ def apply(
     paths: tuple[str, ...],
     planning: PlanFlags,
     running: ApplyFlags,
-    server: ServerFlags,
+    server: ServerOptions,
 ) -> ExitCode:
     """Plan, show, ask, write, verify, report.
 
     PATH is a YAML file, or a folder of them; several make one set.
     """
     inputs = (*paths, running.plan_file, *files_of(server, planning.trust))
-    keep_apart(invocation, inputs, journal=running.journal)
+    refuse_overwriting_inputs(invocation, inputs, journal=running.journal)
     reviewed = saved_plan.read(running.plan_file) if running.plan_file is not None else None
-    trust = wiring.trust_in(planning.trust)
-    surroundings = wiring.Surroundings(invocation.redactor, voice=invocation.voice(), trust=trust)
+    trust = reconcile.trust_in(planning.trust)
+    context = reconcile.RunContext(invocation.redactor, voice=invocation.voice(), trust=trust)
     options = planning.options(trust, running.test_when, running.to_email)
-    apart = partial(keep_apart, invocation, journal=running.journal)
-    desired = wiring.load(paths, surroundings, replace(planning.loading(server, running.to_email), keep_apart=apart))
-    named, connection = wiring.connect(
+    apart = partial(refuse_overwriting_inputs, invocation, journal=running.journal)
+    desired = reconcile.load(
+        paths, context, replace(planning.loading(server, running.to_email), refuse_overwriting_inputs=apart)
+    )
+    named, connection = reconcile.connect(
         desired.server,
         server,
-        surroundings,
+        context,
         allow_commands=planning.allow_commands,
         parallelism=running.parallelism,
     )
@@ -91,17 +93,17 @@ def apply(
     with ExitStack() as held:
         # Taken before the plan is made, so that nobody else writes between the plan and its end; held while the user
         # is asked, because what is approved is this plan.
-        held.enter_context(_lock(connection, running, surroundings))
-        reader, writer = held.enter_context(wiring.opened(connection))
-        plan = wiring.plan(desired, reader, named, options)
+        held.enter_context(_lock(connection, running, context))
+        reader, writer = held.enter_context(reconcile.opened(connection))
+        plan = reconcile.plan(desired, reader, named, options)
         _show(invocation, plan)
         done_before = saved_plan.check(reviewed, plan, invocation, options.test) if reviewed else ()
         if plan.changes and not running.auto_approve and not reviewed:
             _ask(plan)
-        with interruptible(surroundings.stop, invocation) as interruption:
+        with handle_interrupts(context.stop, invocation) as interruption:
             with recording(running.journal, plan, invocation) as recorder:
                 invocation.acted = True
-                run = _Run(plan, writer, surroundings.stop, recorder, done_before)
+                run = _Run(plan, writer, context.stop, recorder, done_before)
                 report = _execute(invocation, run, running, timeout=server.timeout)
             held.close()  # nobody has to wait until this report is read
             interruption.run_ended()
@@ -112,17 +114,15 @@ def apply(
     return ExitCode.OK if report.complete else ExitCode.INCOMPLETE
 
 
-def _lock(
-    connection: Connection, running: ApplyFlags, surroundings: wiring.Surroundings
-) -> AbstractContextManager[None]:
+def _lock(connection: Connection, running: ApplyFlags, context: reconcile.RunContext) -> AbstractContextManager[None]:
     from reconciler.applying.lock import server_lock
 
     return server_lock(
         connection.url,
         timeout=running.lock_timeout,
-        environ=surroundings.environ,
-        warn=surroundings.voice.warn,
-        note=surroundings.voice.note,
+        environ=context.environ,
+        warn=context.voice.warn,
+        note=context.voice.note,
     )
 
 
@@ -168,13 +168,13 @@ class _Run:
 
 def _execute(invocation: Invocation, run: _Run, running: ApplyFlags, *, timeout: float) -> Report:
     from reconciler.applying.executor import ApplyOptions, OnFailure, execute
-    from reconciler.commands.crash import CrashLogs
+    from reconciler.commands.crash import CrashReporter
 
     options = ApplyOptions(
         parallelism=running.parallelism,
         on_failure=OnFailure(running.on_failure),
         timeout=timeout,
-        explain_bug=CrashLogs(invocation.redactor).explain,
+        explain_bug=CrashReporter(invocation.redactor).explain,
     )
     started_at = datetime.now(UTC)
     with progress(invocation, len(run.plan.steps)) as shown:

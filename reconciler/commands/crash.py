@@ -23,7 +23,7 @@ _TELLING: Final = (AttributeError, ImportError, NameError, NotImplementedError, 
 and a value that is not known as a secret yet cannot be masked."""
 
 
-class CrashLogs:
+class CrashReporter:
     """Explains the bugs that end a single step or test. One that ends many is logged once. Thread-safe."""
 
     def __init__(self, redactor: Redactor) -> None:

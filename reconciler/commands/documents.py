@@ -17,10 +17,10 @@ from reconciler.errors import (
     UnreachableError,
 )
 from reconciler.model.outcome import ServerStatus
-from reconciler.report.forge import Forge
+from reconciler.report.forge import CIEnvironment
 from reconciler.report.formats import Format, renderer
 from reconciler.report.style import Style
-from reconciler.report.subject import PlanSubject, ResultSubject, Setting, ValidationSubject
+from reconciler.report.subject import PlanInput, ResultSubject, Setting, ValidationInput
 from reconciler.report.view import plain
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ from reconciler.report.subject import Kind
 
 def show_plan(invocation: Invocation, plan: Plan) -> None:
     """Emits the plan."""
-    _show(invocation, "plan", PlanSubject(plan=plan), invocation.started_at)
+    _show(invocation, "plan", PlanInput(plan=plan), invocation.started_at)
     invocation.document_shows((*plan.refusals, *plan.errors, *plan.warnings))
 
 
@@ -64,7 +64,7 @@ def show_validation(invocation: Invocation, desired: Desired) -> None:
     """Emits that the YAML is valid, with its warnings."""
     if invocation.format is Format.TEXT and not invocation.quiet:
         invocation.problems(desired.warnings, "warning")
-    subject = ValidationSubject(accounts=len(desired.accounts), warnings=desired.warnings)
+    subject = ValidationInput(accounts=len(desired.accounts), warnings=desired.warnings)
     _show(invocation, "validation", subject, invocation.started_at)
 
 
@@ -81,8 +81,8 @@ def show_failure(invocation: Invocation, problems: Sequence[Problem], cause: Bas
         invocation.output = None
     errors = invocation.redacted(problems)
     subjects: dict[Kind, Any] = {
-        "validation": ValidationSubject(accounts=None, errors=errors),
-        "plan": PlanSubject(plan=None, errors=errors),
+        "validation": ValidationInput(accounts=None, errors=errors),
+        "plan": PlanInput(plan=None, errors=errors),
         "result": ResultSubject(
             report=None, errors=errors, server=invocation.server, status=_status(cause, acted=invocation.acted)
         ),
@@ -128,5 +128,5 @@ def _setting(invocation: Invocation, finished_at: datetime, style: Style) -> Set
         finished_at=finished_at,
         style=style,
         verbose=invocation.verbose,
-        forge=Forge.from_environ(os.environ),
+        forge=CIEnvironment.from_environ(os.environ),
     )

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING
 
 import click
 
-from reconciler import wiring
+from reconciler import reconcile
 from reconciler.commands.invocation import file_exists
 from reconciler.commands.options import only_option, output_options, server_options
-from reconciler.commands.outputs import files_of, keep_apart
+from reconciler.commands.outputs import files_of, refuse_overwriting_inputs
 from reconciler.errors import ExitCode
-from reconciler.model.desired import Globs, ServerSpec
+from reconciler.model.desired import Globs, ServerConfig
 from reconciler.report.formats import Format
 
 if TYPE_CHECKING:
     from reconciler.commands.invocation import Invocation
-    from reconciler.credentials import ServerFlags
+    from reconciler.credentials import ServerOptions
 
 
 @click.command(
@@ -31,23 +31,23 @@ Examples:
 @server_options
 @output_options([Format.TEXT])
 @click.pass_obj
-def export(invocation: Invocation, *, only: tuple[str, ...], force: bool, server: ServerFlags) -> ExitCode:
+def export(invocation: Invocation, *, only: tuple[str, ...], force: bool, server: ServerOptions) -> ExitCode:
     """Write the server's accounts as YAML, with secrets as references."""
-    from reconciler.manifest.writer import to_yaml
-    from reconciler.planning.notices import nothing_meant
+    from reconciler.manifest.writer import export_yaml
+    from reconciler.planning.notices import unmatched_only_warning
 
-    keep_apart(invocation, files_of(server))
+    refuse_overwriting_inputs(invocation, files_of(server))
     invocation.overwrite = force
     # Path.is_file raises an error for a name that is too long.
     if not force and invocation.output and os.path.isfile(invocation.output):  # noqa: PTH113
         raise file_exists(invocation.output)  # before the server is asked
-    surroundings = wiring.Surroundings(invocation.redactor, voice=invocation.voice())
-    named, connection = wiring.connect(ServerSpec(), server, surroundings)
-    with wiring.reading(connection) as reader:
+    context = reconcile.RunContext(invocation.redactor, voice=invocation.voice())
+    named, connection = reconcile.connect(ServerConfig(), server, context)
+    with reconcile.reading(connection) as reader:
         accounts = reader.list_accounts()
     globs = Globs(only)
     wanted = [account for account in accounts if not globs or account.email in globs]
     if globs and not wanted:
-        invocation.remark([nothing_meant(globs)])
-    invocation.emit(to_yaml(wanted, server=named, partial=len(wanted) < len(accounts)))
+        invocation.remark([unmatched_only_warning(globs)])
+    invocation.emit(export_yaml(wanted, server=named, partial=len(wanted) < len(accounts)))
     return ExitCode.OK

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import FrameType
 
-    from reconciler.applying.crew import Patience
+    from reconciler.applying.crew import InterruptGate
     from reconciler.commands.invocation import Invocation
 
     Handler = Callable[[int, FrameType | None], object]
@@ -29,11 +29,11 @@ def end_on_signals() -> None:
 
 
 @contextmanager
-def interruptible(stop: threading.Event, invocation: Invocation) -> Iterator[Interruption]:
+def handle_interrupts(stop: threading.Event, invocation: Invocation) -> Iterator[InterruptHandler]:
     """Within: a first signal sets ``stop``, a second one ends the waiting for what is in flight."""
     from reconciler.applying.crew import PATIENCE
 
-    interruption = Interruption(stop, invocation, PATIENCE)
+    interruption = InterruptHandler(stop, invocation, PATIENCE)
     former = _install(interruption.handle)
     try:
         yield interruption
@@ -43,10 +43,10 @@ def interruptible(stop: threading.Event, invocation: Invocation) -> Iterator[Int
         PATIENCE.renew()
 
 
-class Interruption:
+class InterruptHandler:
     """What the user has asked of a run that is under way."""
 
-    def __init__(self, stop: threading.Event, invocation: Invocation, patience: Patience) -> None:
+    def __init__(self, stop: threading.Event, invocation: Invocation, patience: InterruptGate) -> None:
         self._patience = patience
         self._stop = stop
         self._invocation = invocation
@@ -66,7 +66,7 @@ class Interruption:
     def handle(self, number: int, _frame: FrameType | None) -> None:
         """Handles a signal, which may come in the midst of handling another one."""
         if number == signal.SIGHUP:
-            let_go_of_terminal()
+            detach_terminal()
         self._asked += 1
         if self._asked == 1:
             # Setting takes a lock: whatever comes meanwhile must neither set it too, nor end this halfway.
@@ -83,7 +83,7 @@ class Interruption:
         self._patience.end()
 
 
-def let_go_of_terminal() -> None:
+def detach_terminal() -> None:
     """Lets nothing but /dev/null take the place of a terminal that is gone: each write to it would fail."""
     for descriptor in range(3):
         with suppress(OSError):
@@ -105,5 +105,5 @@ def _say(text: str) -> None:
 
 def _terminate(number: int, _frame: FrameType | None) -> NoReturn:
     if number == signal.SIGHUP:
-        let_go_of_terminal()
+        detach_terminal()
     raise KeyboardInterrupt

@@ -29,7 +29,7 @@ DocumentKind: TypeAlias = Literal["validation", "plan", "result"]
 
 @dataclass(slots=True)
 class Invocation:
-    """What a command knows of its surroundings. Documents go to standard output, everything else to standard error.
+    """What a command knows of its context. Documents go to standard output, everything else to standard error.
 
     Attributes:
         document: What the command's document is; ``None`` for commands without one.

@@ -11,10 +11,10 @@ import click
 
 from reconciler.commands.invocation import DocumentKind, Invocation
 from reconciler.commands.types import ADDRESS, DELETE_LIMIT, DURATION, FILE_NAME, OUTPUT_FILE, WAIT, OutputFile
-from reconciler.credentials import ServerFlags
-from reconciler.model.desired import DeleteLimit, Globs, TestSettings, TestWhen
+from reconciler.credentials import ServerOptions
+from reconciler.model.desired import DeleteLimit, DeliveryTestSettings, DeliveryTestWhen, Globs
+from reconciler.reconcile import LoadOptions
 from reconciler.report.formats import Format
-from reconciler.wiring import LoadOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -113,10 +113,10 @@ def _one_token_file(context: click.Context, parameter: click.Parameter, value: s
 
 
 def server_options(command: Command) -> Command:
-    """Where the server is and how to get in; arrives as ``server: ServerFlags``."""
+    """Where the server is and how to get in; arrives as ``server: ServerOptions``."""
     return _packed(
         "server",
-        ServerFlags,
+        ServerOptions,
         [
             click.option("--url", metavar="URL", help="The server; wins over RECONCILER_URL and the YAML."),
             click.option(
@@ -170,7 +170,7 @@ class PlanFlags:
     rotate_passwords: bool
     trust: str | None
 
-    def loading(self, server: ServerFlags, to_email: str | None = None) -> LoadOptions:
+    def loading(self, server: ServerOptions, to_email: str | None = None) -> LoadOptions:
         """What of them is about the YAML."""
         return LoadOptions(
             only=Globs(self.only),
@@ -190,7 +190,7 @@ class PlanFlags:
             allow_empty=self.allow_empty,
             only=Globs(self.only),
             rotate_passwords=self.rotate_passwords,
-            test=TestSettings(TestWhen(test) if test else None, to_email),
+            test=DeliveryTestSettings(DeliveryTestWhen(test) if test else None, to_email),
             trust=trust,
         )
 
@@ -291,7 +291,7 @@ def apply_options(command: Command) -> Command:
             click.option(
                 "--test",
                 "test_when",
-                type=click.Choice([one.value for one in TestWhen]),
+                type=click.Choice([one.value for one in DeliveryTestWhen]),
                 help="Try changed settings through the test endpoint; wins over the YAML.",
             ),
             to_email_option,

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from reconciler.commands.invocation import Invocation
-    from reconciler.credentials import ServerFlags
+    from reconciler.credentials import ServerOptions
 
 _BEGINNING: Final = 256
 _OURS: Final = re.compile(
@@ -23,7 +23,7 @@ _OURS: Final = re.compile(
 )
 
 
-def keep_apart(
+def refuse_overwriting_inputs(
     invocation: Invocation, read: Iterable[str | None], *, save: str | None = None, journal: str | None = None
 ) -> None:
     """Refuses a command line that would lose a file to what is written.
@@ -44,7 +44,7 @@ def keep_apart(
         raise click.UsageError(complaint)
 
 
-def files_of(server: ServerFlags, trust: str | None = None) -> list[str | None]:
+def files_of(server: ServerOptions, trust: str | None = None) -> list[str | None]:
     """The files that the server's options, their variables, and ``--trust`` name."""
     variables = ("RECONCILER_TRUST", "RECONCILER_CA_FILE")
     return [*server.own_files(os.environ), server.ca_file, *map(os.environ.get, variables), trust]
@@ -106,9 +106,9 @@ def _is_manifest_within(name: str, folder: str) -> bool:
 def _may_be_ours(name: str) -> bool:
     """Whether a file in a folder of manifests may be (over)written: a document of ours, which is not read there."""
     from reconciler.manifest.files import Source, read_file
-    from reconciler.manifest.sheet import read_sheet
+    from reconciler.manifest.sheet import parse_file
 
     if not name.lower().endswith(".json"):
         return False
     found = read_file(name, os.path.dirname(name))  # noqa: PTH120 - as above
-    return read_sheet(found) is None if isinstance(found, Source) else found.kind == "no_such_file"
+    return parse_file(found) is None if isinstance(found, Source) else found.kind == "no_such_file"

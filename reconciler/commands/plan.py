@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from reconciler import wiring
+from reconciler import reconcile
 from reconciler.commands.documents import show_plan
 from reconciler.commands.options import (
     PlanFlags,
@@ -17,14 +17,14 @@ from reconciler.commands.options import (
     plan_options,
     server_options,
 )
-from reconciler.commands.outputs import files_of, keep_apart
+from reconciler.commands.outputs import files_of, refuse_overwriting_inputs
 from reconciler.commands.types import OUTPUT_FILE
 from reconciler.errors import ExitCode
 from reconciler.report.formats import PLAN_FORMATS, Format
 
 if TYPE_CHECKING:
     from reconciler.commands.invocation import Invocation
-    from reconciler.credentials import ServerFlags
+    from reconciler.credentials import ServerOptions
 
 
 @click.command(
@@ -51,22 +51,22 @@ def plan(  # noqa: PLR0913 - one for each option of the command line
     save: str | None,
     no_secrets: bool,
     detailed_exitcode: bool,
-    server: ServerFlags,
+    server: ServerOptions,
 ) -> ExitCode:
     """Show what would change. Never writes anything.
 
     PATH is a YAML file, or a folder of them; several make one set.
     """
-    keep_apart(invocation, (*paths, *files_of(server, planning.trust)), save=save)
-    trust = wiring.trust_in(planning.trust)
-    surroundings = wiring.Surroundings(invocation.redactor, voice=invocation.voice(), trust=trust)
+    refuse_overwriting_inputs(invocation, (*paths, *files_of(server, planning.trust)), save=save)
+    trust = reconcile.trust_in(planning.trust)
+    context = reconcile.RunContext(invocation.redactor, voice=invocation.voice(), trust=trust)
     options = replace(planning.options(trust), no_secrets=no_secrets)
-    apart = partial(keep_apart, invocation, save=save)
-    loading = replace(planning.loading(server), no_secrets=no_secrets, keep_apart=apart)
-    desired = wiring.load(paths, surroundings, loading)
-    named, connection = wiring.connect(desired.server, server, surroundings, allow_commands=planning.allow_commands)
-    with wiring.reading(connection) as reader:
-        found = wiring.plan(desired, reader, named, options)
+    apart = partial(refuse_overwriting_inputs, invocation, save=save)
+    loading = replace(planning.loading(server), no_secrets=no_secrets, refuse_overwriting_inputs=apart)
+    desired = reconcile.load(paths, context, loading)
+    named, connection = reconcile.connect(desired.server, server, context, allow_commands=planning.allow_commands)
+    with reconcile.reading(connection) as reader:
+        found = reconcile.plan(desired, reader, named, options)
     if save:
         from reconciler.commands import saved_plan
 

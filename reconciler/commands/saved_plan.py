@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from reconciler.errors import Problem, ReconcilerError, StalePlanError
 from reconciler.model.account import SENSITIVE, Account
 from reconciler.model.change import Action, Change
-from reconciler.model.desired import TestSettings, TestWhen
+from reconciler.model.desired import DeliveryTestSettings, DeliveryTestWhen
 from reconciler.model.outcome import IN_PLACE, Outcome, Status
 from reconciler.planning.saved import account_in_place, compare
 from reconciler.report.formats import Format
@@ -81,7 +81,7 @@ class Done(NamedTuple):
     outcome: Outcome
 
 
-def check(saved: SavedPlan, plan: Plan, invocation: Invocation, test: TestSettings) -> tuple[Done, ...]:
+def check(saved: SavedPlan, plan: Plan, invocation: Invocation, test: DeliveryTestSettings) -> tuple[Done, ...]:
     """Makes sure that the fresh plan does nothing but what was reviewed.
 
     Args:
@@ -130,12 +130,14 @@ def _done(reviewed: dict[str, Any], plan: Plan) -> Done:
     return Done(change, Outcome(address=address, action=action, status=Status.APPLIED, id=account_id, note=IN_PLACE))
 
 
-def _with_test(change: dict[str, Any], given: TestSettings) -> dict[str, Any]:
+def _with_test(change: dict[str, Any], given: DeliveryTestSettings) -> dict[str, Any]:
     """A reviewed change with what the command line says about its test."""
     if not (given.when or given.to_email) or change["change"]["after"] is None:
         return change
     was = change.get("test") or {}
-    test = given.over(TestSettings(TestWhen(was["when"]) if "when" in was else None, was.get("to_email")))
+    test = given.over(
+        DeliveryTestSettings(DeliveryTestWhen(was["when"]) if "when" in was else None, was.get("to_email"))
+    )
     return {**change, "test": said_test(test) or None}
 
 
@@ -161,7 +163,7 @@ def _is_change(entry: dict[str, Any]) -> bool:
 
 
 def _is_test(test: dict[str, Any]) -> bool:
-    return TestWhen(test.get("when", "off")) in TestWhen and isinstance(test.get("to_email", ""), str)
+    return DeliveryTestWhen(test.get("when", "off")) in DeliveryTestWhen and isinstance(test.get("to_email", ""), str)
 
 
 def _unusable(path: str, what: str) -> ReconcilerError:

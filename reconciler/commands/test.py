@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from reconciler import wiring
+from reconciler import reconcile
 from reconciler.commands.documents import show_report
-from reconciler.commands.interrupts import interruptible
+from reconciler.commands.interrupts import handle_interrupts
 from reconciler.commands.options import (
     allow_commands_option,
     only_option,
@@ -22,7 +22,7 @@ from reconciler.commands.options import (
     to_email_option,
     trust_option,
 )
-from reconciler.commands.outputs import files_of, keep_apart
+from reconciler.commands.outputs import files_of, refuse_overwriting_inputs
 from reconciler.errors import ExitCode
 from reconciler.model.desired import Globs
 from reconciler.model.outcome import Report
@@ -30,7 +30,7 @@ from reconciler.report.formats import RESULT_FORMATS
 
 if TYPE_CHECKING:
     from reconciler.commands.invocation import Invocation
-    from reconciler.credentials import ServerFlags
+    from reconciler.credentials import ServerOptions
 
 
 @click.command(
@@ -57,44 +57,44 @@ def test(  # noqa: PLR0913 - one for each option of the command line
     allow_commands: bool,
     trust: str | None,
     parallelism: int,
-    server: ServerFlags,
+    server: ServerOptions,
 ) -> ExitCode:
     """Send each declared account's settings through the test endpoint. Writes nothing.
 
     What the YAML leaves open is taken from the account on the server.
     """
-    from reconciler.applying.trial import attempt_all
-    from reconciler.commands.crash import CrashLogs
-    from reconciler.planning.trials import trials_of
+    from reconciler.applying.trial import run_delivery_tests
+    from reconciler.commands.crash import CrashReporter
+    from reconciler.planning.trials import plan_delivery_tests
 
-    keep_apart(invocation, (*paths, *files_of(server, trust)))
-    trusted = wiring.trust_in(trust)
-    surroundings = wiring.Surroundings(invocation.redactor, voice=invocation.voice(), trust=trusted)
-    loading = wiring.LoadOptions(
+    refuse_overwriting_inputs(invocation, (*paths, *files_of(server, trust)))
+    trusted = reconcile.trust_in(trust)
+    context = reconcile.RunContext(invocation.redactor, voice=invocation.voice(), trust=trusted)
+    loading = reconcile.LoadOptions(
         only=Globs(only),
         allow_commands=allow_commands,
         url=server.url,
         to_email=to_email,
         own_files=server.own_files(os.environ),
-        keep_apart=partial(keep_apart, invocation),
+        refuse_overwriting_inputs=partial(refuse_overwriting_inputs, invocation),
     )
-    desired = wiring.load(paths, surroundings, loading)
-    named, connection = wiring.connect(
-        desired.server, server, surroundings, allow_commands=allow_commands, parallelism=parallelism
+    desired = reconcile.load(paths, context, loading)
+    named, connection = reconcile.connect(
+        desired.server, server, context, allow_commands=allow_commands, parallelism=parallelism
     )
     invocation.server = named
     started_at = datetime.now(UTC)
-    with wiring.writing(connection) as writer:
-        trials = trials_of(desired, writer.list_accounts(), loading.only, to_email=to_email, trust=trusted)
-        with interruptible(surroundings.stop, invocation) as interruption:
+    with reconcile.writing(connection) as writer:
+        trials = plan_delivery_tests(desired, writer.list_accounts(), loading.only, to_email=to_email, trust=trusted)
+        with handle_interrupts(context.stop, invocation) as interruption:
             invocation.acted = True
-            outcomes = attempt_all(
+            outcomes = run_delivery_tests(
                 writer,
                 trials,
                 parallelism=parallelism,
-                stop=surroundings.stop,
+                stop=context.stop,
                 timeout=server.timeout,
-                explain_bug=CrashLogs(invocation.redactor).explain,
+                explain_bug=CrashReporter(invocation.redactor).explain,
             )
             interruption.run_ended()
             report = Report(

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from reconciler import wiring
+from reconciler import reconcile
 from reconciler.commands.options import output_options, paths_argument
-from reconciler.commands.outputs import keep_apart
+from reconciler.commands.outputs import refuse_overwriting_inputs
 from reconciler.errors import ExitCode
 from reconciler.report.formats import Format
 
@@ -34,8 +34,8 @@ def trust(invocation: Invocation, *, paths: tuple[str, ...], url: str | None) ->
     """
     from reconciler.manifest.trust_writer import trust_yaml
 
-    keep_apart(invocation, paths)
-    surroundings = wiring.Surroundings(invocation.redactor)
-    desired = wiring.check(paths, surroundings, partial(keep_apart, invocation))
-    invocation.emit(trust_yaml(desired, wiring.server_url(desired.server, url, surroundings)))
+    refuse_overwriting_inputs(invocation, paths)
+    context = reconcile.RunContext(invocation.redactor)
+    desired = reconcile.check(paths, context, partial(refuse_overwriting_inputs, invocation))
+    invocation.emit(trust_yaml(desired, reconcile.server_url(desired.server, url, context)))
     return ExitCode.OK

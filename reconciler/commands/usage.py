@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from reconciler.commands.outputs import keep_apart
+from reconciler.commands.outputs import refuse_overwriting_inputs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -61,7 +61,7 @@ def note_output_options(invocation: Invocation, commands: click.Group, arguments
         invocation.output = None
         return
     try:
-        keep_apart(invocation, found.words)
+        refuse_overwriting_inputs(invocation, found.words)
     except click.UsageError:
         return
 

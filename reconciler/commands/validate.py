@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from reconciler import wiring
+from reconciler import reconcile
 from reconciler.commands.documents import show_validation
 from reconciler.commands.options import output_options, paths_argument, trust_option
-from reconciler.commands.outputs import keep_apart
+from reconciler.commands.outputs import refuse_overwriting_inputs
 from reconciler.errors import ExitCode
 from reconciler.report.formats import VALIDATION_FORMATS
 
@@ -33,7 +33,7 @@ def validate(invocation: Invocation, *, paths: tuple[str, ...], trust: str | Non
 
     PATH is a YAML file, or a folder of them; several make one set.
     """
-    keep_apart(invocation, (*paths, trust))
-    surroundings = wiring.Surroundings(invocation.redactor, trust=wiring.trust_in(trust))
-    show_validation(invocation, wiring.check(paths, surroundings, partial(keep_apart, invocation)))
+    refuse_overwriting_inputs(invocation, (*paths, trust))
+    context = reconcile.RunContext(invocation.redactor, trust=reconcile.trust_in(trust))
+    show_validation(invocation, reconcile.check(paths, context, partial(refuse_overwriting_inputs, invocation)))
     return ExitCode.OK

@@ -75,7 +75,7 @@ def _accepted(check: Check, raw: object) -> dict[str, Any]:
 @cache
 def _checks() -> tuple[Check, Check]:
     schema = json.loads(SCHEMA_FILE.read_bytes())
-    return _mapping(schema, schema["$defs"]), _mapping(schema["$defs"]["AccountEntry"], schema["$defs"])
+    return _mapping(schema, schema["$defs"]), _mapping(schema["$defs"]["AccountBlock"], schema["$defs"])
 
 
 def _mapping(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> Check:

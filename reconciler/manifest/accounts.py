@@ -5,17 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from reconciler.manifest.issues import Issue, Place, Spot
+from reconciler.manifest.issues import Issue, NodeRef, Place
 from reconciler.manifest.references import Reference
 from reconciler.model.account import FIELDS, Account, Value
-from reconciler.model.desired import DesiredAccount, Origin, TestSettings, TestWhen
+from reconciler.model.desired import DeliveryTestSettings, DeliveryTestWhen, DesiredAccount, Origin
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from reconciler.manifest.sheet import Row, Sheet
+    from reconciler.manifest.sheet import ParsedFile, Row
 
-_UNSAID: Final = TestSettings()
+_UNSAID: Final = DeliveryTestSettings()
 _TOP: Final = Place(1, 1)
 
 
@@ -29,28 +29,28 @@ class Declared:
     """
 
     desired: DesiredAccount
-    sheet: Sheet
+    sheet: ParsedFile
     row: Row
     bad: frozenset[str]
     defaulted: frozenset[str]
 
-    def spot(self, *keys: str) -> Spot:
+    def spot(self, *keys: str) -> NodeRef:
         """A field of the entry, in the defaults where it was given there, or the entry itself."""
         if keys and keys[0] not in self.row.given and keys[0] in self.defaulted:
             return self.sheet.spot("defaults", *keys)
         return self.sheet.spot("accounts", self.row.index, *keys)
 
 
-def test_settings(said: Mapping[str, Any]) -> TestSettings:
+def test_settings(said: Mapping[str, Any]) -> DeliveryTestSettings:
     """A ``test:`` block of the YAML."""
     when = said.get("when")
-    return TestSettings(None if when is None else TestWhen(when), said.get("to_email"))
+    return DeliveryTestSettings(None if when is None else DeliveryTestWhen(when), said.get("to_email"))
 
 
 test_settings.__test__ = False  # type: ignore[attr-defined]
 
 
-def declares_default(sheet: Sheet) -> bool:
+def declares_default(sheet: ParsedFile) -> bool:
     """Whether any account of the file is to be the default account."""
     by_default = sheet.block("defaults").get("default", False)
     return any(row.given.get("default", by_default) is True for row in sheet.rows)
@@ -59,7 +59,7 @@ def declares_default(sheet: Sheet) -> bool:
 class AccountBuilder:
     """Makes the desired accounts of one file."""
 
-    def __init__(self, sheet: Sheet, *, one_is_default: bool) -> None:
+    def __init__(self, sheet: ParsedFile, *, one_is_default: bool) -> None:
         """Takes the file, and whether any account of the whole set is the default one, so that the others are not."""
         self._sheet = sheet
         defaults = dict(sheet.block("defaults"))

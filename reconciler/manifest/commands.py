@@ -18,7 +18,7 @@ COMMAND_TIMEOUT: Final = 30.0
 _LONGEST_OUTPUT: Final = 1024 * 1024
 
 
-class CommandError(Exception):
+class SecretCommandError(Exception):
     """A command that gave no secret; the text says why and shows nothing that it printed."""
 
 
@@ -39,7 +39,7 @@ class Commands:
         Standard error is thrown away unseen: tools print pieces of what they decrypt there.
 
         Raises:
-            CommandError: It cannot be started, takes too long, prints too much, or ends with another code than 0.
+            SecretCommandError: It cannot be started, takes too long, prints too much, or ends with another code than 0.
         """
         try:
             process = subprocess.Popen(  # noqa: S603 - the arguments are the user's, and --allow-commands was given
@@ -53,7 +53,7 @@ class Commands:
             )
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or "it is not a valid command"
-            raise CommandError(f"the command cannot be started: {reason}") from None
+            raise SecretCommandError(f"the command cannot be started: {reason}") from None
         with self._killable(process):
             return _collected(process, self._timeout)
 
@@ -97,11 +97,11 @@ def _collected(process: subprocess.Popen[bytes], timeout: float) -> bytes:
     finally:
         watchdog.cancel()
     if late.is_set():
-        raise CommandError(f"the command took longer than {timeout:g} seconds")
+        raise SecretCommandError(f"the command took longer than {timeout:g} seconds")
     if len(output) > _LONGEST_OUTPUT:
-        raise CommandError("the command printed more than 1 MiB")
+        raise SecretCommandError("the command printed more than 1 MiB")
     if process.returncode:
-        raise CommandError(f"the command ended with exit code {process.returncode}; what it wrote is not shown")
+        raise SecretCommandError(f"the command ended with exit code {process.returncode}; what it wrote is not shown")
     return output
 
 

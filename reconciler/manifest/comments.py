@@ -5,19 +5,19 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from reconciler.manifest.issues import Issue, Path, Spot
+from reconciler.manifest.issues import Issue, NodeRef, Path
 from reconciler.model.secret import Secret
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from reconciler.manifest.sheet import Sheet
+    from reconciler.manifest.sheet import ParsedFile
 
 _SUSPECT: Final = re.compile(rb"[ \t]#")
 _NAME: Final = re.compile(rb"name[\"']?:[^\n]*[^\s][ \t]+#[^\s#]")
 
 
-def cut_off(sheets: Sequence[Sheet]) -> Iterator[Issue]:
+def cut_off(sheets: Sequence[ParsedFile]) -> Iterator[Issue]:
     """Warnings at literal secrets, and at names, after which a comment begins. What was cut off is not shown."""
     for sheet in sheets:
         paths = list(_paths(sheet)) if _SUSPECT.search(sheet.source.data) else []
@@ -31,10 +31,10 @@ def cut_off(sheets: Sequence[Sheet]) -> Iterator[Issue]:
             if comment and (path[-1] != "name" or comment[1:2].strip()):
                 message = f"the {path[-1]} ends before the #: what was cut off there is a comment"
                 hint = "put the value in quotes if the # belongs to it"
-                yield Issue(kind="cut_off", message=message, hint=hint, spot=Spot(sheet.source, path))
+                yield Issue(kind="cut_off", message=message, hint=hint, spot=NodeRef(sheet.source, path))
 
 
-def _paths(sheet: Sheet) -> Iterator[Path]:
+def _paths(sheet: ParsedFile) -> Iterator[Path]:
     names = _NAME.search(sheet.source.data) is not None
     blocks: list[tuple[Path, dict[str, object]]] = [
         (("server", "auth"), sheet.block("server", "auth")),

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Final, TypeAlias, get_args
 
 from reconciler.manifest.document import SHAPE
 from reconciler.manifest.hosts import is_ip
-from reconciler.manifest.issues import Issue, Path, Spot
+from reconciler.manifest.issues import Issue, NodeRef, Path
 from reconciler.manifest.scalars import EMPTY
-from reconciler.manifest.shown import escaped, is_secret, shown, shown_key, sort_of
+from reconciler.manifest.shown import describe_key, escaped, is_secret, shown, type_name
 from reconciler.manifest.suggestions import encryption_hint, key_hint, suggestion
-from reconciler.manifest.values import PLACEHOLDER_HINT, UNFILLED, BadValueError, is_placeholder
+from reconciler.manifest.values import PLACEHOLDER_HINT, UNFILLED, InvalidValueError, is_placeholder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -54,7 +54,7 @@ def means_something(key: str) -> bool:
     return key in homes[""] or key_hint(key, "", homes) != ""
 
 
-def complaint(
+def issue_from(
     error: ErrorDetails, source: Source, base: Path = (), *, address: str | None = None, port: object = None
 ) -> Issue:
     """One error of pydantic as an issue.
@@ -70,7 +70,7 @@ def complaint(
     kind, message, hint = _words(error, path)
     if path[-1:] == ("smtp_crypt",) and kind == "wrong_value":
         hint = encryption_hint(error["input"], port) or hint
-    spot = Spot(source, path, key=error["type"] == "extra_forbidden" or kind == "empty_value")
+    spot = NodeRef(source, path, key=error["type"] == "extra_forbidden" or kind == "empty_value")
     return Issue(kind=kind, message=message, hint=hint, spot=spot, address=address)
 
 
@@ -112,7 +112,7 @@ def _unknown_key(_error: ErrorDetails, path: Path) -> Words:
     if place == ("defaults",) and key in _ACCOUNT_ONLY:
         return "unknown_key", f'"{key}" has no default: it belongs to a single account', "move it into the account"
     known = list(_model_at(place).model_fields)
-    name = "unknown key" if is_secret(place) else f'unknown key "{shown_key(key)}"'
+    name = "unknown key" if is_secret(place) else f'unknown key "{describe_key(key)}"'
     homes = {one[-1] if one else "": model.model_fields for one, model in _HOMES.items()} if place in SHAPE else {}
     block = place[-1] if place else ""
     homes[block] = _model_at(place).model_fields
@@ -138,7 +138,7 @@ def _wrong_type(error: ErrorDetails, path: Path) -> Words:
         return "wrong_type", f"{label_of(path)} cannot be null: expected {expected}", _null_hint(path)
     # A container's place is where a misindented line, password and all, ends up: its text is not shown.
     hidden = is_secret(path) or error["type"] in _CONTAINERS
-    found = sort_of(value) if hidden else shown(value)
+    found = type_name(value) if hidden else shown(value)
     hint = _form_hint(path, value) if error["type"] in _CONTAINERS else _type_hint(error["type"], value)
     return "wrong_type", f"{label_of(path)}: expected {expected}, found {found}", hint
 
@@ -218,7 +218,7 @@ def _out_of_range(error: ErrorDetails, path: Path) -> Words:
 
 def _bad_value(error: ErrorDetails, path: Path) -> Words:
     reason = error["ctx"]["error"]
-    if not isinstance(reason, BadValueError):
+    if not isinstance(reason, InvalidValueError):
         return _other(error, path)
     message = escaped(reason.message, 200)
     value = error["input"]

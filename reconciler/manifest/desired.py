@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from reconciler.errors import Problem, SpecError
+from reconciler.errors import ManifestError, Problem
 from reconciler.manifest import merge
 from reconciler.manifest.accounts import AccountBuilder, Declared, declares_default
 from reconciler.manifest.collection import paused_collection
@@ -13,8 +13,8 @@ from reconciler.manifest.files import no_manifests, read_files
 from reconciler.manifest.grouping import IssueLog, shortened
 from reconciler.manifest.issues import Issue
 from reconciler.manifest.places import counted
-from reconciler.manifest.rules import broken_rules, shared_names, unusual
-from reconciler.manifest.sheet import Sheet, read_sheet
+from reconciler.manifest.rules import check_rules, duplicate_name_warnings, unusual
+from reconciler.manifest.sheet import ParsedFile, parse_file
 from reconciler.model.desired import Desired
 from reconciler.model.secret import Secret
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from reconciler.manifest.files import Source
 
 
-def read_desired(paths: Sequence[str]) -> Desired:
+def read_manifests(paths: Sequence[str]) -> Desired:
     """Reads YAML files, and folders of them, as one set.
 
     Secrets stay references; a literal one becomes a ``Secret`` and earns a warning.
@@ -33,14 +33,14 @@ def read_desired(paths: Sequence[str]) -> Desired:
         paths: Files and folders, as the user named them.
 
     Raises:
-        SpecError: With every problem of all files, sorted by file, line and column.
+        ManifestError: With every problem of all files, sorted by file, line and column.
     """
     if not paths:
-        raise SpecError.of("no YAML file is named", kind="no_yaml_files", hint="name files or folders")
+        raise ManifestError.of("no YAML file is named", kind="no_yaml_files", hint="name files or folders")
     sources, problems, warnings = read_files(paths)
     with paused_collection():
-        outcomes = [read_sheet(source) for source in sources]
-        sheets = [one for one in outcomes if isinstance(one, Sheet)]
+        outcomes = [parse_file(source) for source in sources]
+        sheets = [one for one in outcomes if isinstance(one, ParsedFile)]
         problems += [one for one in outcomes if isinstance(one, Problem)]
         problems += _without_manifests(sources, outcomes)
         return _combined(sheets, problems, warnings)
@@ -54,7 +54,7 @@ def _without_manifests(sources: Sequence[Source], outcomes: Sequence[object]) ->
             yield no_manifests(folder)
 
 
-def _combined(sheets: Sequence[Sheet], problems: list[Problem], warnings: Sequence[Problem]) -> Desired:
+def _combined(sheets: Sequence[ParsedFile], problems: list[Problem], warnings: Sequence[Problem]) -> Desired:
     settings, conflicts = merge.merged(sheets)
     one_is_default = any(map(declares_default, sheets))
     accounts = [account for sheet in sheets for account in AccountBuilder(sheet, one_is_default=one_is_default).build()]
@@ -62,14 +62,14 @@ def _combined(sheets: Sequence[Sheet], problems: list[Problem], warnings: Sequen
     log = IssueLog()
     for sheet in sheets:
         log.add_all(sheet.issues)
-    log.extend(filter(None, map(merge.bad_auth, sheets)))
+    log.extend(filter(None, map(merge.auth_error, sheets)))
     log.extend(conflicts)
     if not any(issue.kind == "several_servers" for issue in conflicts):
-        log.extend(broken_rules(accounts, policy.ignore))
+        log.extend(check_rules(accounts, policy.ignore))
     irregular = [sheet.source for sheet in sheets if sheet.irregular]
     if problems or log or irregular:
         found = [*((problem, 1) for problem in problems), *counted(log, irregular)]
-        raise SpecError(*shortened(found, log.uncounted))
+        raise ManifestError(*shortened(found, log.uncounted))
     files = merge.files_of(sheets)
     return Desired(
         tuple(account.desired for account in accounts),
@@ -80,9 +80,11 @@ def _combined(sheets: Sequence[Sheet], problems: list[Problem], warnings: Sequen
     )
 
 
-def _warnings(sheets: Sequence[Sheet], accounts: Sequence[Declared], skipped: Sequence[Problem]) -> Sequence[Problem]:
+def _warnings(
+    sheets: Sequence[ParsedFile], accounts: Sequence[Declared], skipped: Sequence[Problem]
+) -> Sequence[Problem]:
     log = IssueLog(issue for sheet in sheets for issue in _header_warnings(sheet))
-    log.extend(shared_names(accounts))
+    log.extend(duplicate_name_warnings(accounts))
     log.extend(unusual(accounts))
     log.extend(cut_off(sheets))
     log.extend(map(_literal, (one for one in accounts if isinstance(one.row.given.get("password"), Secret))))
@@ -99,8 +101,8 @@ _LITERAL = "the {} of this entry is written into the file itself"
 _REFERENCES = "refer to it with {env: NAME}, {file: path} or {command: [program, argument]}"
 
 
-def _header_warnings(sheet: Sheet) -> Iterator[Issue]:
-    lone = merge.lone_auth(sheet)
+def _header_warnings(sheet: ParsedFile) -> Iterator[Issue]:
+    lone = merge.unused_auth_warning(sheet)
     if lone:
         yield lone
     blocks = {

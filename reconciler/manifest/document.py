@@ -42,7 +42,7 @@ class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True, arbitrary_types_allowed=True)
 
 
-class TestEntry(_Model):
+class DeliveryTestBlock(_Model):
     """Whether, when and to whom the settings are tried through the server's test endpoint."""
 
     __test__ = False
@@ -53,11 +53,11 @@ class TestEntry(_Model):
     to_email: Address = Field("", title="Recipient", description="Who gets the mail.")
 
 
-_UNSAID: Final = cast("TestEntry", None)
+_UNSAID: Final = cast("DeliveryTestBlock", None)
 """Stands for an omitted block. Only given keys count, and pydantic would deep-copy a real one for every account."""
 
 
-class AccountFields(_Model):
+class DefaultsBlock(_Model):
     """What may stand in an account and in defaults. An omitted field is not managed; null clears it."""
 
     name: Name = Field("", title="Name", description="Display name.", examples=["Certificates"])
@@ -93,10 +93,10 @@ class AccountFields(_Model):
     smtp_auth_mechanism: Literal["plain", "login", "cram-md5"] | None = Field(
         None, title="Mechanism", description="How the account logs in."
     )
-    test: TestEntry = Field(_UNSAID, title="Test", description="Overrides policy.test.")
+    test: DeliveryTestBlock = Field(_UNSAID, title="Test", description="Overrides policy.test.")
 
 
-class AccountEntry(AccountFields):
+class AccountBlock(DefaultsBlock):
     """One email account."""
 
     email: Address = Field(title="Address", description="The identity of the account, however it is spelled.")
@@ -132,7 +132,7 @@ _UNSAID_CERT: Final = cast("ClientCertEntry", None)
 """As ``_UNSAID``: there is no certificate unless one is named."""
 
 
-class ServerEntry(_Model):
+class ServerBlock(_Model):
     """The server that the accounts are on; flags and environment variables win over it."""
 
     name: Name = Field(
@@ -150,7 +150,7 @@ class ServerEntry(_Model):
     )
 
 
-class PolicyEntry(_Model):
+class PolicyBlock(_Model):
     """How the declared set is to be treated."""
 
     prune: bool = Field(
@@ -174,29 +174,31 @@ class PolicyEntry(_Model):
         title="Passwords",
         description="Whether the server's responses show passwords. auto recognises masks such as ********.",
     )
-    test: TestEntry = Field(TestEntry(), title="Test", description="How settings are tried when they are written.")
+    test: DeliveryTestBlock = Field(
+        DeliveryTestBlock(), title="Test", description="How settings are tried when they are written."
+    )
 
 
 class Document(_Model):
     """The email accounts of a server, as they should be."""
 
     version: Version = Field(title="Version", description="Version of this format: 1.")
-    server: ServerEntry = Field(ServerEntry(), title="Server", description="Which server; optional.")
-    policy: PolicyEntry = Field(PolicyEntry(), title="Policy", description="How the set is to be treated.")
-    defaults: AccountFields = Field(AccountFields(), title="Defaults", description="Merged under every account.")
-    accounts: list[AccountEntry] = Field(title="Accounts", description="The whole set; may be empty.")
+    server: ServerBlock = Field(ServerBlock(), title="Server", description="Which server; optional.")
+    policy: PolicyBlock = Field(PolicyBlock(), title="Policy", description="How the set is to be treated.")
+    defaults: DefaultsBlock = Field(DefaultsBlock(), title="Defaults", description="Merged under every account.")
+    accounts: list[AccountBlock] = Field(title="Accounts", description="The whole set; may be empty.")
 
 
 SHAPE: Final[Mapping[tuple[str, ...], type[BaseModel]]] = {
     (): Document,
-    ("server",): ServerEntry,
+    ("server",): ServerBlock,
     ("server", "auth"): Auth,
     ("server", "client_cert"): ClientCertEntry,
-    ("policy",): PolicyEntry,
-    ("policy", "test"): TestEntry,
-    ("defaults",): AccountFields,
-    ("defaults", "test"): TestEntry,
-    ("accounts",): AccountEntry,
-    ("accounts", "test"): TestEntry,
+    ("policy",): PolicyBlock,
+    ("policy", "test"): DeliveryTestBlock,
+    ("defaults",): DefaultsBlock,
+    ("defaults", "test"): DeliveryTestBlock,
+    ("accounts",): AccountBlock,
+    ("accounts", "test"): DeliveryTestBlock,
 }
 """Which model stands at which keys; indexes left out."""

@@ -24,7 +24,7 @@ _MOST_PORTS: Final = 65535
 
 
 @dataclass(slots=True)
-class Exported:
+class ExportedAccount:
     """One account as the export writes it.
 
     Attributes:
@@ -39,7 +39,7 @@ class Exported:
     remarks: list[str] = field(default_factory=list)
 
 
-def exported(account: Account) -> Exported | str:
+def exported(account: Account) -> ExportedAccount | str:
     """What the YAML can say of an account; a reason where it cannot hold the account at all."""
     given = account.fields
     server = given.get("smtp_server")
@@ -50,7 +50,7 @@ def exported(account: Account) -> Exported | str:
             return f"its {name} is not one that this format has"
     if given["service"] == "other" and not _is_host(given.get("smtp_server")):
         return "service other needs an smtp_server, and it has none that this format has"
-    result = Exported(account)
+    result = ExportedAccount(account)
     for name, is_good in _CHECKS.items():
         value = given.get(name)
         if is_good(value) and isinstance(value, str | int):
@@ -61,7 +61,7 @@ def exported(account: Account) -> Exported | str:
     return result
 
 
-def default_keys(accounts: Sequence[Exported]) -> Mapping[int, bool] | str:
+def default_keys(accounts: Sequence[ExportedAccount]) -> Mapping[int, bool] | str:
     """Who gets a ``default`` key, by index; a reason where nobody may get one.
 
     One ``default: true`` says of every other account that it is not the default. That has to be so on the server.
@@ -112,14 +112,14 @@ def _is_address(value: object) -> bool:
         return False
     try:
         return values.address(value) == value
-    except values.BadValueError:
+    except values.InvalidValueError:
         return False
 
 
 def _is_host(value: object) -> bool:
     try:
         return isinstance(value, str) and is_expressible(value) and values.host(value) == value
-    except values.BadValueError:
+    except values.InvalidValueError:
         return False
 
 
@@ -127,7 +127,7 @@ def is_name(value: object) -> bool:
     """Whether this format has the display name."""
     try:
         return isinstance(value, str) and is_expressible(value) and values.name(value) == value
-    except values.BadValueError:
+    except values.InvalidValueError:
         return False
 
 

@@ -1,4 +1,4 @@
-"""Finds and reads manifests: paths to bytes, with every obstacle named."""
+"""Finds and reads manifests: paths to bytes, with every problem named."""
 
 from __future__ import annotations
 
@@ -181,7 +181,7 @@ class _Search:
                 return [entry for entry in entries if not entry.name.startswith(".")]
         except OSError as error:
             # A folder that is passed over in silence would have its accounts deleted.
-            self.problems.append(obstacle(folder, error))
+            self.problems.append(file_problem(folder, error))
             return []
 
 
@@ -221,7 +221,7 @@ def read_file(name: str, given: str | None = None) -> Source | Problem:
     except TooLargeError:
         return _too_large(name)
     except (OSError, ValueError) as error:
-        return obstacle(name, error)
+        return file_problem(name, error)
     return Source(name, _SURROGATES.sub(_character, data) if name.lower().endswith(".json") else data, given)
 
 
@@ -245,7 +245,7 @@ def _too_large(name: str) -> Problem:
     return Problem(kind="too_large", message=message, hint="split it into several files of one folder", file=name)
 
 
-def obstacle(name: str, error: OSError | ValueError) -> Problem:
+def file_problem(name: str, error: OSError | ValueError) -> Problem:
     """Why a file or folder cannot be read."""
     if isinstance(error, FileNotFoundError):
         return Problem(kind="no_such_file", message="there is no such file or folder", hint="check the path", file=name)

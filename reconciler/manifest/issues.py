@@ -20,7 +20,7 @@ class Place(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Spot:
+class NodeRef:
     """A node of a document: its value, or the key before it."""
 
     source: Source
@@ -41,9 +41,9 @@ class Issue:
 
     kind: str
     message: str
-    spot: Spot
+    spot: NodeRef
     hint: str = ""
-    other: Spot | None = None
+    other: NodeRef | None = None
     address: str | None = None
     count: int = 1
-    also: tuple[Spot, ...] = ()
+    also: tuple[NodeRef, ...] = ()

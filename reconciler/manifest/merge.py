@@ -13,21 +13,21 @@ from reconciler.model.desired import (
     ClientCertificate,
     Credentials,
     DeleteLimit,
+    DeliveryTestSettings,
+    DeliveryTestWhen,
     Globs,
     Login,
     Passwords,
     Policy,
     RefreshToken,
-    ServerSpec,
-    TestSettings,
-    TestWhen,
+    ServerConfig,
 )
 from reconciler.model.secret import Secret, SecretReference
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from reconciler.manifest.sheet import Sheet
+    from reconciler.manifest.sheet import ParsedFile
 
 Settings: TypeAlias = dict[Path, Any]
 """What the blocks say, by path."""
@@ -37,9 +37,9 @@ _AUTH: Final = ("server", "auth")
 _LISTS: Final = (("policy", "protect"), ("policy", "ignore"))
 
 
-def merged(sheets: Sequence[Sheet]) -> tuple[Settings, list[Issue]]:
+def merged(sheets: Sequence[ParsedFile]) -> tuple[Settings, list[Issue]]:
     """What all files say together, and where two of them disagree."""
-    said: dict[Path, tuple[Sheet, Any]] = {}
+    said: dict[Path, tuple[ParsedFile, Any]] = {}
     issues: list[Issue] = []
     for sheet in sheets:
         for path, value in _settings(sheet).items():
@@ -50,12 +50,12 @@ def merged(sheets: Sequence[Sheet]) -> tuple[Settings, list[Issue]]:
     return {path: value for path, (_, value) in said.items()}, several or issues
 
 
-def files_of(sheets: Sequence[Sheet]) -> dict[Path, str]:
+def files_of(sheets: Sequence[ParsedFile]) -> dict[Path, str]:
     """In which file each setting stands; the first one, if several say it."""
     return {path: sheet.source.name for sheet in reversed(sheets) for path in _settings(sheet)}
 
 
-def lone_auth(sheet: Sheet) -> Issue | None:
+def unused_auth_warning(sheet: ParsedFile) -> Issue | None:
     """A warning where a file has credentials that belong to no server, and are therefore not used."""
     server = sheet.block("server")
     if "auth" not in server or "url" in server:
@@ -65,7 +65,7 @@ def lone_auth(sheet: Sheet) -> Issue | None:
     return Issue(kind="auth_without_url", message=message, hint=hint, spot=sheet.spot(*_AUTH, key=True))
 
 
-def bad_auth(sheet: Sheet) -> Issue | None:
+def auth_error(sheet: ParsedFile) -> Issue | None:
     """An error where ``auth`` is not exactly one of the three kinds of credentials."""
     server = sheet.block("server")
     if "auth" not in server:
@@ -87,13 +87,15 @@ def policy(settings: Settings) -> Policy:
         max_deletes=limit,
         protect=Globs(tuple(said.get("protect", ()))),
         ignore=Globs(tuple(said.get("ignore", ()))),
-        test=TestSettings(None if when is None else TestWhen(when), settings.get(("policy", "test", "to_email"))),
+        test=DeliveryTestSettings(
+            None if when is None else DeliveryTestWhen(when), settings.get(("policy", "test", "to_email"))
+        ),
     )
 
 
-def server(settings: Settings, files: Mapping[Path, str]) -> ServerSpec:
+def server(settings: Settings, files: Mapping[Path, str]) -> ServerConfig:
     """The merged server; ``files`` says where each setting stands."""
-    return ServerSpec(
+    return ServerConfig(
         url=settings.get(_URL),
         name=settings.get(("server", "name")),
         auth=settings.get(_AUTH),
@@ -104,7 +106,7 @@ def server(settings: Settings, files: Mapping[Path, str]) -> ServerSpec:
     )
 
 
-def _settings(sheet: Sheet) -> Settings:
+def _settings(sheet: ParsedFile) -> Settings:
     said = dict(_flat(sheet.block("policy"), ("policy",)))
     own = sheet.block("server")
     said.update({("server", name): value for name, value in own.items() if name != "auth"})
@@ -113,12 +115,12 @@ def _settings(sheet: Sheet) -> Settings:
     if certificate := own.get("client_cert"):
         paths = {name: _path(value, sheet) for name, value in certificate.items()}
         said["server", "client_cert"] = ClientCertificate(**paths)
-    if {"auth", "url"} <= own.keys() and bad_auth(sheet) is None:
+    if {"auth", "url"} <= own.keys() and auth_error(sheet) is None:
         said[_AUTH] = _credentials(own["auth"], sheet)
     return said
 
 
-def _path(name: str, sheet: Sheet) -> str:
+def _path(name: str, sheet: ParsedFile) -> str:
     return os.path.normpath(os.path.join(sheet.source.folder, name))  # noqa: PTH118 - names stay as the user wrote them
 
 
@@ -130,7 +132,7 @@ def _flat(block: Mapping[str, Any], path: Path) -> Iterator[tuple[Path, Any]]:
             yield (*path, name), value
 
 
-def _credentials(said: Mapping[str, Any], sheet: Sheet) -> Credentials:
+def _credentials(said: Mapping[str, Any], sheet: ParsedFile) -> Credentials:
     found: dict[str, Secret | SecretReference] = {
         name: value.within(sheet.source.name, (*_AUTH, name)) if isinstance(value, Reference) else value
         for name, value in said.items()
@@ -143,7 +145,7 @@ def _credentials(said: Mapping[str, Any], sheet: Sheet) -> Credentials:
     return Login(found["username"], found["password"])
 
 
-def _comparable(path: Path, value: object, sheet: Sheet) -> object:
+def _comparable(path: Path, value: object, sheet: ParsedFile) -> object:
     """What has to be equal for two files to agree."""
     if path in _LISTS and isinstance(value, list):
         return frozenset(map(glob_forms, value))
@@ -154,13 +156,13 @@ def _comparable(path: Path, value: object, sheet: Sheet) -> object:
     return value
 
 
-def _target(value: Secret | SecretReference, sheet: Sheet) -> object:
+def _target(value: Secret | SecretReference, sheet: ParsedFile) -> object:
     if isinstance(value, Secret):
         return value
     return value.kind, value.target, None if value.kind == "env" else sheet.source.folder
 
 
-def _conflict(path: Path, sheet: Sheet, first: Sheet) -> Issue:
+def _conflict(path: Path, sheet: ParsedFile, first: ParsedFile) -> Issue:
     name = ".".join(map(str, path))
     if path == _URL:
         message = "these files name different servers: fleets are not supported yet"

@@ -13,8 +13,8 @@ from reconciler.manifest.loader import load
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
-    from reconciler.manifest.issues import Issue, Path, Place, Spot
-    from reconciler.manifest.survey import Survey
+    from reconciler.manifest.issues import Issue, NodeRef, Path, Place
+    from reconciler.manifest.survey import SourceMap
 
 
 def located(issues: Iterable[Issue], irregular: Iterable[Source]) -> list[Problem]:
@@ -82,7 +82,7 @@ def places_of(
     return places
 
 
-def _problem(issue: Issue, surveys: dict[Source, Survey]) -> Problem:
+def _problem(issue: Issue, surveys: dict[Source, SourceMap]) -> Problem:
     place = _place(issue.spot, surveys)
     message = issue.message
     if issue.other is not None:
@@ -101,11 +101,11 @@ def _problem(issue: Issue, surveys: dict[Source, Survey]) -> Problem:
     )
 
 
-def _also(issue: Issue, surveys: dict[Source, Survey]) -> str:
+def _also(issue: Issue, surveys: dict[Source, SourceMap]) -> str:
     places = [f"{spot.source.name}:{_place(spot, surveys).line}" for spot in issue.also]
     rest = issue.count - 1 - len(places)
     return f"{', '.join(places)} and {rest} more places" if rest else " and ".join(places)
 
 
-def _place(spot: Spot, surveys: dict[Source, Survey]) -> Place:
+def _place(spot: NodeRef, surveys: dict[Source, SourceMap]) -> Place:
     return surveys[spot.source].place(spot.path, key=spot.key)

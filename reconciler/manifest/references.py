@@ -10,11 +10,11 @@ from typing import Final, Literal, TypeAlias
 
 from reconciler.errors import Problem, SecretError
 from reconciler.manifest.scalars import EMPTY
-from reconciler.manifest.shown import sort_of
+from reconciler.manifest.shown import type_name
 from reconciler.manifest.values import (
     PLACEHOLDER_HINT,
     UNFILLED,
-    BadValueError,
+    InvalidValueError,
     argument,
     environment_name,
     is_placeholder,
@@ -124,22 +124,24 @@ def secret_text(text: str) -> str:
     """The secret in a variable, a file, the output of a command, or a YAML text: without one final line ending.
 
     Raises:
-        BadValueError: What is left cannot be a secret: a second line, a byte order mark, another control character. The
-            message fits behind the name of the place, and shows nothing of the text.
+        InvalidValueError: What is left cannot be a secret: a second line, a byte order mark, another control
+            character. The message fits behind the name of the place, and shows nothing of the text.
     """
     bare = text.removesuffix("\n").removesuffix("\r")
     if bare.isprintable():
         return bare
     if not is_unicode(bare):
-        raise BadValueError("is not valid Unicode", "save it as UTF-8")
+        raise InvalidValueError("is not valid Unicode", "save it as UTF-8")
     if _BOM in bare:
-        raise BadValueError("holds a byte order mark, which is not part of a secret", "save it as UTF-8 without BOM")
+        raise InvalidValueError(
+            "holds a byte order mark, which is not part of a secret", "save it as UTF-8 without BOM"
+        )
     if _LINE_BREAK.search(bare):
-        raise BadValueError("has more than one line, and a secret has one", "leave nothing but the secret in it")
+        raise InvalidValueError("has more than one line, and a secret has one", "leave nothing but the secret in it")
     found = next((character for character in bare if unicodedata.category(character) == "Cc"), None)
     if found is not None:
         message = f"holds a control character (U+{ord(found):04X}), which is not part of a secret"
-        raise BadValueError(message, "leave nothing but the secret in it")
+        raise InvalidValueError(message, "leave nothing but the secret in it")
     return bare
 
 
@@ -155,7 +157,7 @@ def given_secret(name: str, text: str) -> Secret:
     """
     try:
         bare = secret_text(text)
-    except BadValueError as error:
+    except InvalidValueError as error:
         raise SecretError(Problem(kind="bad_secret", message=f"{name} {error.message}", hint=error.hint)) from None
     if not bare:
         raise SecretError(Problem(kind="secret_empty", message=f"{name} is empty", hint="put the secret into it"))
@@ -166,26 +168,26 @@ def secret(value: object) -> Secret | Reference:
     """Reads a secret's literal or reference.
 
     Raises:
-        BadValueError: It is neither.
+        InvalidValueError: It is neither.
     """
     if isinstance(value, str):
         if is_placeholder(value):
-            raise BadValueError(UNFILLED, PLACEHOLDER_HINT)
+            raise InvalidValueError(UNFILLED, PLACEHOLDER_HINT)
         return _literal(value)
     if isinstance(value, int | float):
-        raise BadValueError(f"expected a text or a reference, found {sort_of(value)}", "put it in quotes")
+        raise InvalidValueError(f"expected a text or a reference, found {type_name(value)}", "put it in quotes")
     if not isinstance(value, dict):
-        raise BadValueError(f"expected a reference, found {sort_of(value)}", _HINT)
+        raise InvalidValueError(f"expected a reference, found {type_name(value)}", _HINT)
     return _reference(value)
 
 
 def _literal(text: str) -> Secret:
     try:
         bare = secret_text(text)
-    except BadValueError as error:
-        raise BadValueError(f"the secret {error.message}", error.hint) from None
+    except InvalidValueError as error:
+        raise InvalidValueError(f"the secret {error.message}", error.hint) from None
     if not bare:
-        raise BadValueError("a secret cannot be empty", "write null to clear it, or leave the key out")
+        raise InvalidValueError("a secret cannot be empty", "write null to clear it, or leave the key out")
     return Secret(bare)
 
 
@@ -193,7 +195,7 @@ def _reference(value: dict[str, object]) -> Secret | Reference:
     if value.keys() == {"literal"}:
         if isinstance(target := value["literal"], str):
             return _literal(target)
-        raise BadValueError(f"literal takes a text, found {sort_of(target)}", 'write {literal: "…"}, in quotes')
+        raise InvalidValueError(f"literal takes a text, found {type_name(target)}", 'write {literal: "…"}, in quotes')
     kinds = [kind for kind in _KINDS if kind in value]
     if len(value) != 1 or not kinds:
         # Keys are not shown: {hunter2} is a mapping too.
@@ -201,25 +203,29 @@ def _reference(value: dict[str, object]) -> Secret | Reference:
 
         near = {close for key in value for close in get_close_matches(key, _KINDS, 1)} - set(kinds)
         hint = f"did you mean {' or '.join(sorted(near))}? {_HINT}" if near else _HINT
-        raise BadValueError("a secret's reference has exactly one key: env, file or command", hint)
+        raise InvalidValueError("a secret's reference has exactly one key: env, file or command", hint)
     kind = kinds[0]
     target = value[kind]
     if target is EMPTY:
-        raise BadValueError(f"{kind} has no value", _HINT)
+        raise InvalidValueError(f"{kind} has no value", _HINT)
     if kind == "command":
         return Reference(kind, _arguments(target))
     if not isinstance(target, str) or not target:
-        raise BadValueError(f"{kind} takes a text, found {sort_of(target) if target != '' else 'an empty one'}", _HINT)
+        raise InvalidValueError(
+            f"{kind} takes a text, found {type_name(target) if target != '' else 'an empty one'}", _HINT
+        )
     return Reference(kind, (environment_name(target) if kind == "env" else argument(target),))
 
 
 def _arguments(target: object) -> tuple[str, ...]:
     if not isinstance(target, list) or not target:
         hint = "write {command: [program, argument]}; there is no shell"
-        raise BadValueError(f"command takes a list of a program and its arguments, found {sort_of(target)}", hint)
+        raise InvalidValueError(f"command takes a list of a program and its arguments, found {type_name(target)}", hint)
     for position, part in enumerate(target, 1):
         if not isinstance(part, str):
-            raise BadValueError(f"part {position} of the command is {sort_of(part)}, not a text", "put it in quotes")
+            raise InvalidValueError(
+                f"part {position} of the command is {type_name(part)}, not a text", "put it in quotes"
+            )
     return tuple(argument(part) for part in target)
 
 

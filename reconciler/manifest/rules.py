@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 
     from reconciler.manifest.accounts import Declared
-    from reconciler.manifest.issues import Spot
+    from reconciler.manifest.issues import NodeRef
     from reconciler.model.desired import Globs
 
 
-def broken_rules(accounts: Sequence[Declared], ignore: Globs) -> Iterator[Issue]:
+def check_rules(accounts: Sequence[Declared], ignore: Globs) -> Iterator[Issue]:
     """Everything that the rules find, in no particular order."""
     for account in accounts:
         yield from _within(account)
@@ -28,7 +28,7 @@ def broken_rules(accounts: Sequence[Declared], ignore: Globs) -> Iterator[Issue]
         yield from _ignored(accounts, ignore)
 
 
-def shared_names(accounts: Sequence[Declared]) -> Iterator[Issue]:
+def duplicate_name_warnings(accounts: Sequence[Declared]) -> Iterator[Issue]:
     """Warnings for accounts of one name: the server may or may not allow it."""
     for first, others in _groups(accounts, _name):
         for other in others:
@@ -123,7 +123,7 @@ def _shared_pins(accounts: Sequence[Declared]) -> Iterator[Issue]:
 
 def _several_defaults(accounts: Sequence[Declared]) -> Iterator[Issue]:
     hint = "write default: true at one account alone"
-    found: dict[Spot, list[Declared]] = {}
+    found: dict[NodeRef, list[Declared]] = {}
     for account in accounts:
         if account.desired.account.is_default:
             found.setdefault(account.spot("default"), []).append(account)

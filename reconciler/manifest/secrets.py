@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from reconciler.errors import Problem, SecretError
-from reconciler.manifest.commands import COMMAND_TIMEOUT, CommandError, Commands
+from reconciler.manifest.commands import COMMAND_TIMEOUT, Commands, SecretCommandError
 from reconciler.manifest.places import places_of
 from reconciler.manifest.references import folder_of, path_of, secret_text
 from reconciler.manifest.regular_file import NotRegularError, TooLargeError, read_regular
 from reconciler.manifest.shown import escaped
-from reconciler.manifest.values import BadValueError, is_own
+from reconciler.manifest.values import InvalidValueError, is_own
 from reconciler.model.account import Account
 from reconciler.model.desired import AccessToken, Credentials, DesiredAccount, Login, RefreshToken
 from reconciler.model.secret import Secret, SecretReference
@@ -51,7 +51,7 @@ def resolve_accounts(
     """The accounts with every password reference replaced by the secret.
 
     Args:
-        accounts: From ``read_desired``.
+        accounts: From ``read_manifests``.
         environ: Where ``env`` references look, and what commands get as their environment.
         allow_commands: Whether commands may run.
         command_timeout: Seconds for one command.
@@ -178,7 +178,7 @@ class _Resolver:
             return _Failure("commands_not_allowed", "commands are not allowed to run", hint)
         try:
             output = self._commands.output_of(reference.target, folder_of(reference))
-        except CommandError as error:
+        except SecretCommandError as error:
             return _Failure("secret_command", str(error), "run the command by hand to see what is wrong")
         return _decoded(output, "secret_command", "its output")
 
@@ -207,7 +207,7 @@ def _decoded(data: bytes, kind: str, what: str) -> str | _Failure:
 def _bare(text: str, what: str) -> str | _Failure:
     try:
         return secret_text(text)
-    except BadValueError as error:
+    except InvalidValueError as error:
         return _Failure("bad_secret", f"{what} {error.message}", error.hint)
 
 

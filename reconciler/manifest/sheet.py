@@ -9,7 +9,7 @@ from reconciler.errors import Problem
 from reconciler.manifest.acceptance import DoubtError, accepted_entry, accepted_header
 from reconciler.manifest.events import UnreadableError
 from reconciler.manifest.grouping import IssueLog
-from reconciler.manifest.issues import Spot
+from reconciler.manifest.issues import NodeRef
 from reconciler.manifest.loader import Loaded, load
 from reconciler.manifest.own_documents import is_journal, own_document
 
@@ -44,7 +44,7 @@ class Row:
 
 
 @dataclass(slots=True)
-class Sheet:
+class ParsedFile:
     """A file's content, as far as it could be read, and what is wrong with it.
 
     Attributes:
@@ -66,12 +66,12 @@ class Sheet:
             found = found.get(key) or {}
         return found
 
-    def spot(self, *path: str | int, key: bool = False) -> Spot:
+    def spot(self, *path: str | int, key: bool = False) -> NodeRef:
         """A spot in this file."""
-        return Spot(self.source, path, key=key)
+        return NodeRef(self.source, path, key=key)
 
 
-def read_sheet(source: Source) -> Sheet | Problem | None:
+def parse_file(source: Source) -> ParsedFile | Problem | None:
     """Loads and checks a file.
 
     Returns:
@@ -114,11 +114,11 @@ def _foreign(source: Source) -> Problem:
     return Problem(kind="not_a_manifest", message=message, hint=hint, file=source.name, line=1, column=1)
 
 
-def _checked(source: Source, loaded: Loaded) -> Sheet | Problem:
+def _checked(source: Source, loaded: Loaded) -> ParsedFile | Problem:
     raw = loaded.value
     accounts = raw.get("accounts") if isinstance(raw, dict) else None
     header = {**raw, "accounts": []} if isinstance(raw, dict) and isinstance(accounts, list) else raw
-    sheet = Sheet(source, {}, [], irregular=loaded.irregular)
+    sheet = ParsedFile(source, {}, [], irregular=loaded.irregular)
     try:
         sheet.header = accepted_header(header)
     except DoubtError:
@@ -133,7 +133,7 @@ def _checked(source: Source, loaded: Loaded) -> Sheet | Problem:
     return sheet
 
 
-def _read_rows(sheet: Sheet, accounts: list[object], places: Sequence[Place]) -> None:
+def _read_rows(sheet: ParsedFile, accounts: list[object], places: Sequence[Place]) -> None:
     if len(places) != len(accounts):
         places = ()  # the list came through an alias or a merge
     wrong = 0
@@ -146,7 +146,7 @@ def _read_rows(sheet: Sheet, accounts: list[object], places: Sequence[Place]) ->
             wrong += _read_doubtful(sheet, Row(index, place, {}), raw, explained=wrong < _MOST_EXPLAINED)
 
 
-def _read_doubtful(sheet: Sheet, row: Row, raw: object, *, explained: bool) -> bool:
+def _read_doubtful(sheet: ParsedFile, row: Row, raw: object, *, explained: bool) -> bool:
     """Lets the models judge an entry; returns whether it is wrong."""
     from reconciler.manifest.validation import judged_entry, kinds_in
 

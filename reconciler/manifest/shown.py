@@ -27,10 +27,10 @@ def shown(value: object) -> str:
         return "a text that is not shown here" if _SECRET_WORDS.search(value) else f'"{escaped(value)}"'
     if isinstance(value, bool):
         return "true" if value else "false"
-    return str(value) if isinstance(value, int | float) else sort_of(value)
+    return str(value) if isinstance(value, int | float) else type_name(value)
 
 
-def sort_of(value: object) -> str:
+def type_name(value: object) -> str:
     """What sort of thing a value is, in the words of a YAML author."""
     if value is None:
         return "null"
@@ -42,7 +42,7 @@ def sort_of(value: object) -> str:
     return "a mapping" if isinstance(value, dict) else "a list"
 
 
-def shown_key(key: str) -> str:
+def describe_key(key: str) -> str:
     """A key as a message shows it; of ``password:hunter2`` and ``password=hunter2``, which are keys, the word alone."""
     word = re.match(r"[\w-]*", key) if _SECRET_WORDS.search(key) else None
     return f"{escaped(word[0])}…" if word and word[0] != key else escaped(key)

@@ -16,7 +16,7 @@ from reconciler.errors import Problem
 from reconciler.manifest.events import open_events, place_of
 from reconciler.manifest.issues import Path, Place
 from reconciler.manifest.scalars import resolve
-from reconciler.manifest.shown import is_secret, shown_key
+from reconciler.manifest.shown import describe_key, is_secret
 from reconciler.manifest.values import PLACEHOLDER_HINT, UNFILLED
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ _MOST_PROBLEMS: Final = 1000
 
 
 @dataclass(slots=True)
-class Survey:
+class SourceMap:
     """Positions of the nodes that were asked for, and the irregularities of the whole text.
 
     Attributes:
@@ -68,7 +68,7 @@ class _Frame:
     merging: bool = False
 
 
-def survey(source: Source, wanted: Collection[Path], *, thorough: bool) -> Survey:
+def survey(source: Source, wanted: Collection[Path], *, thorough: bool) -> SourceMap:
     """Goes over a text that ``load`` could read.
 
     Args:
@@ -85,13 +85,13 @@ class _Surveyor:
         self._thorough = thorough
         self._next = open_events(source.data).get_event
         self._wanted = {path[:length] for path in wanted for length in range(len(path) + 1)}
-        self._found = Survey()
+        self._found = SourceMap()
         self._lines: list[str] | None = None
         self._stack: list[_Frame] = []
         self._anchors: dict[str, bool] = {}  # whether the anchored node is complete
         self._mappings: set[str] = set()  # anchors of mappings
 
-    def run(self) -> Survey:
+    def run(self) -> SourceMap:
         self._next()
         self._next()
         self._node(self._next())
@@ -200,7 +200,7 @@ class _Surveyor:
         if not event.style and not isinstance(resolve(key), str):
             self._report(event, "bad_key", "a key has to be a text; this one is not", "put it in quotes")
         if key in keys:
-            name = "a key" if is_secret(frame.path) else f'the key "{shown_key(key)}"'
+            name = "a key" if is_secret(frame.path) else f'the key "{describe_key(key)}"'
             first = f"{self._source.name}:{keys[key].line}:{keys[key].column}"
             message = f"{name} is given twice (first at {first})"
             new = key == "email" and frame.path[:1] == ("accounts",)

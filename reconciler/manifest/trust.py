@@ -6,9 +6,9 @@ import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from reconciler.errors import Problem, SpecError
+from reconciler.errors import ManifestError, Problem
 from reconciler.manifest.events import UnreadableError
-from reconciler.manifest.files import Source, obstacle
+from reconciler.manifest.files import Source, file_problem
 from reconciler.manifest.loader import load
 from reconciler.manifest.places import located
 from reconciler.manifest.regular_file import NotRegularError, TooLargeError, read_regular
@@ -29,15 +29,15 @@ def read_trust(name: str) -> Trust:
     """Reads a trust file.
 
     Raises:
-        SpecError: With everything that is wrong in it, by line and column.
+        ManifestError: With everything that is wrong in it, by line and column.
     """
     source = _source(name)
     if isinstance(source, Problem):
-        raise SpecError(_without_content(source, name))
+        raise ManifestError(_without_content(source, name))
     try:
         loaded = load(source.data)
     except UnreadableError as failure:
-        raise SpecError(unreadable_problem(failure, name)) from None
+        raise ManifestError(unreadable_problem(failure, name)) from None
     return _trust(_document(source, loaded), name)
 
 
@@ -62,13 +62,13 @@ def _source(name: str) -> Source | Problem:
             kind="too_large", message="the trust file is larger than 1 MiB", hint="check the path", file=name
         )
     except (OSError, ValueError) as error:
-        return obstacle(name, error)
+        return file_problem(name, error)
 
 
 def _document(source: Source, loaded: Loaded) -> TrustDocument:
     from pydantic import ValidationError
 
-    from reconciler.manifest.complaints import complaint
+    from reconciler.manifest.complaints import issue_from
     from reconciler.manifest.trust_document import TrustDocument
 
     issues = []
@@ -77,11 +77,11 @@ def _document(source: Source, loaded: Loaded) -> TrustDocument:
         document = TrustDocument.model_validate(loaded.value)
     except ValidationError as failure:
         for error in failure.errors(include_url=False):
-            issue = complaint(error, source, (_ROOT,))
+            issue = issue_from(error, source, (_ROOT,))
             issues.append(replace(issue, spot=replace(issue.spot, path=issue.spot.path[1:])))
     problems = located(issues, [source] if loaded.irregular else [])
     if problems or document is None:
-        raise SpecError(*sorted(problems, key=lambda one: (one.line or 0, one.column or 0)))
+        raise ManifestError(*sorted(problems, key=lambda one: (one.line or 0, one.column or 0)))
     return document
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 from pydantic import AfterValidator, BaseModel, Field
 
 from reconciler.manifest.document import MaxDeletes, Text, Version, _Model
-from reconciler.manifest.values import BadValueError, argument
+from reconciler.manifest.values import InvalidValueError, argument
 from reconciler.model.trust import is_url_pattern
 
 if TYPE_CHECKING:
@@ -24,20 +24,24 @@ def _url(text: str) -> str:
     if is_url_pattern(text):
         return text
     hint = "write scheme, host and port, such as https://*.fw.example.com; * stays within the host, or the port"
-    raise BadValueError("this is not a pattern of a server's URL", hint)
+    raise InvalidValueError("this is not a pattern of a server's URL", hint)
 
 
 def _variable(text: str) -> str:
     if _VARIABLE.fullmatch(text):
         return text
-    raise BadValueError("this is not a pattern of a variable's name", "letters, digits, _, * and ? only, without a $")
+    raise InvalidValueError(
+        "this is not a pattern of a variable's name", "letters, digits, _, * and ? only, without a $"
+    )
 
 
 def _file(text: str) -> str:
     if _DOLLAR.search(text):
-        raise BadValueError("a pattern of files takes no variable but ${name}", "write ${name} for the server's name")
+        raise InvalidValueError(
+            "a pattern of files takes no variable but ${name}", "write ${name} for the server's name"
+        )
     if ".." in text.split("/") or text.startswith("~"):
-        raise BadValueError("a pattern of files takes neither .. nor ~", "write the path from / on")
+        raise InvalidValueError("a pattern of files takes neither .. nor ~", "write the path from / on")
     return argument(text)
 
 
@@ -48,19 +52,19 @@ def _command(text: str) -> str:
         words = []
     if words:
         return argument(text)
-    raise BadValueError("this is not a command line", "write it as for a shell, with every quote closed")
+    raise InvalidValueError("this is not a command line", "write it as for a shell, with every quote closed")
 
 
 def _smtp_server(text: str) -> str:
     if _HOST.fullmatch(text):
         return text
-    raise BadValueError("this is not a pattern of a host", "write it as smtp.example.com, without scheme and path")
+    raise InvalidValueError("this is not a pattern of a host", "write it as smtp.example.com, without scheme and path")
 
 
 def _recipient(text: str) -> str:
     if "@" in text or text == "*":
         return text
-    raise BadValueError("a pattern of addresses has an @-sign", "write it as *@example.com")
+    raise InvalidValueError("a pattern of addresses has an @-sign", "write it as *@example.com")
 
 
 class TrustedServerEntry(_Model):

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from reconciler.manifest.complaints import complaint, means_something
-from reconciler.manifest.document import AccountEntry, Document
+from reconciler.manifest.complaints import issue_from, means_something
+from reconciler.manifest.document import AccountBlock, Document
 from reconciler.manifest.scalars import EMPTY
 from reconciler.manifest.values import is_placeholder
 
@@ -24,7 +24,7 @@ _M = TypeVar("_M", bound=BaseModel)
 _KEYS_LOOKED_AT: Final = 100
 
 _KINDS: Final[dict[tuple[object, ...], str]] = {}
-"""The kinds of errors that ``complaint`` has named, by all that they depend on."""
+"""The kinds of errors that ``issue_from`` has named, by all that they depend on."""
 
 
 def given(model: BaseModel) -> dict[str, Any]:
@@ -48,7 +48,7 @@ def judged_header(raw: object, source: Source) -> tuple[dict[str, Any], frozense
         What can be used, the fields of ``defaults`` that are wrong (``*`` for the whole block), and what is wrong.
     """
     document, errors = _validated(Document, raw)
-    issues = [complaint(error, source, port=port_of(raw)) for error in errors]
+    issues = [issue_from(error, source, port=port_of(raw)) for error in errors]
     if document is None:
         document, _ = _validated(Document, _without(raw, errors))
     return given(document) if document else {}, _bad_below(errors, "defaults"), issues
@@ -68,13 +68,13 @@ def judged_entry(
     Returns:
         What can be used, so that the rules among accounts still see it; the fields that are wrong; and what is wrong.
     """
-    entry, errors = _validated(AccountEntry, raw)
+    entry, errors = _validated(AccountBlock, raw)
     if entry is not None:
         return given(entry), frozenset(), []
     salvaged = _salvaged(raw, errors)
     address = salvaged.email if salvaged else None
     port = raw.get("smtp_port", default_port) if isinstance(raw, dict) else None
-    issues = [complaint(error, source, base, address=address, port=port) for error in errors]
+    issues = [issue_from(error, source, base, address=address, port=port) for error in errors]
     if salvaged is None:
         return None, frozenset(), issues
     return given(salvaged), frozenset(str(error["loc"][0]) for error in errors), issues
@@ -82,7 +82,7 @@ def judged_entry(
 
 def kinds_in(raw: object, source: Source, base: Path) -> list[str]:
     """The kind of each error of an entry; much faster than ``judged_entry``, which finds the words as well."""
-    _, errors = _validated(AccountEntry, raw)
+    _, errors = _validated(AccountBlock, raw)
     return [_kind(error, source, base) for error in errors]
 
 
@@ -90,16 +90,16 @@ def _kind(error: ErrorDetails, source: Source, base: Path) -> str:
     value = error["input"]
     sort = (error["type"], value is None, value is EMPTY, is_placeholder(value))
     if sort not in _KINDS:
-        _KINDS[sort] = complaint(error, source, base).kind
+        _KINDS[sort] = issue_from(error, source, base).kind
     return _KINDS[sort]
 
 
-def _salvaged(raw: object, errors: Sequence[ErrorDetails]) -> AccountEntry | None:
+def _salvaged(raw: object, errors: Sequence[ErrorDetails]) -> AccountBlock | None:
     """The entry without its wrong fields."""
     if not isinstance(raw, dict) or any(error["loc"][:1] in {(), ("email",)} for error in errors):
         return None
     bad = {error["loc"][0] for error in errors}
-    return _validated(AccountEntry, {key: value for key, value in raw.items() if key not in bad})[0]
+    return _validated(AccountBlock, {key: value for key, value in raw.items() if key not in bad})[0]
 
 
 def _validated(model: type[_M], raw: object) -> tuple[_M | None, list[ErrorDetails]]:

@@ -38,7 +38,7 @@ _LIMIT: Final = re.compile(r"([0-9]{1,3})\s?%")
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
-class BadValueError(ValueError):
+class InvalidValueError(ValueError):
     """A value of the right type that does not do.
 
     Attributes:
@@ -62,9 +62,9 @@ def is_placeholder(value: object) -> bool:
 def text(value: str) -> str:
     """A text that is no placeholder."""
     if not value:
-        raise BadValueError("this cannot be empty", "leave the key out, or write a text")
+        raise InvalidValueError("this cannot be empty", "leave the key out, or write a text")
     if is_placeholder(value):
-        raise BadValueError(UNFILLED, PLACEHOLDER_HINT)
+        raise InvalidValueError(UNFILLED, PLACEHOLDER_HINT)
     return value
 
 
@@ -74,7 +74,7 @@ def name(value: str) -> str:
         found = next((one for one in value if unicodedata.category(one) == "Cc"), None)
         if found is not None:
             message = f"a name has no line breaks and no other control characters, such as U+{ord(found):04X}"
-            raise BadValueError(message, "write the name on one line")
+            raise InvalidValueError(message, "write the name on one line")
     return text(value)
 
 
@@ -92,7 +92,7 @@ def address(text: str) -> str:
         reason = str(error).rstrip(".")  # it becomes part of a sentence
     else:
         return stripped
-    raise BadValueError(
+    raise InvalidValueError(
         f"this is not an email address: {reason[:1].lower()}{reason[1:]}", "write it as name@example.com"
     )
 
@@ -101,7 +101,7 @@ def host(text: str) -> str:
     """A host name or IP address, without scheme and port."""
     if hosts.is_name(text) or hosts.is_ip(text):
         return text
-    raise BadValueError(*hosts.fault(text))
+    raise InvalidValueError(*hosts.fault(text))
 
 
 def server_url(text: str) -> str:
@@ -111,17 +111,17 @@ def server_url(text: str) -> str:
         parts = urlsplit(text)
         port, name = parts.port, parts.hostname or ""
     except ValueError:
-        raise BadValueError("this is not a URL", hint) from None
+        raise InvalidValueError("this is not a URL", hint) from None
     if parts.scheme not in _DEFAULT_PORTS:
-        raise BadValueError("the URL has to begin with https:// or http://", hint)
+        raise InvalidValueError("the URL has to begin with https:// or http://", hint)
     if "@" in parts.netloc:
-        raise BadValueError("a URL holds no user name or password", "give them under server.auth")
+        raise InvalidValueError("a URL holds no user name or password", "give them under server.auth")
     extra = "path" if parts.path not in {"", "/"} else "query" if "?" in text else "fragment" if "#" in text else None
     if extra and name:
-        raise BadValueError(f"the URL contains a {extra}", f"end it after host and port: {_origin(parts, port)}")
+        raise InvalidValueError(f"the URL contains a {extra}", f"end it after host and port: {_origin(parts, port)}")
     is_host = hosts.is_ip(name) or hosts.is_name(name.removesuffix("."))
     if not text.isprintable() or " " in text or not is_host or port == 0:
-        raise BadValueError("this is not the URL of a host", hint)
+        raise InvalidValueError("this is not the URL of a host", hint)
     return _origin(parts, port)
 
 
@@ -135,14 +135,14 @@ def version(value: object) -> int:
     """The format's version."""
     if type(value) is int and value == 1:
         return value
-    raise BadValueError("this version of the format is not known", "write version: 1")
+    raise InvalidValueError("this version of the format is not known", "write version: 1")
 
 
 def environment_name(text: str) -> str:
     """The name of an environment variable."""
     if _ENV_NAME.fullmatch(text):
         return text
-    raise BadValueError("env takes the name of a variable", "letters, digits and _ only, without a $")
+    raise InvalidValueError("env takes the name of a variable", "letters, digits and _ only, without a $")
 
 
 def is_own(variable: str) -> bool:
@@ -153,9 +153,9 @@ def is_own(variable: str) -> bool:
 def argument(text: str) -> str:
     """A file name or a command's argument."""
     if "\0" in text or not is_unicode(text):
-        raise BadValueError("a NUL character or half a character cannot stand here")
+        raise InvalidValueError("a NUL character or half a character cannot stand here")
     if is_placeholder(text):
-        raise BadValueError(UNFILLED, PLACEHOLDER_HINT)
+        raise InvalidValueError(UNFILLED, PLACEHOLDER_HINT)
     return text
 
 
@@ -175,4 +175,4 @@ def delete_limit(value: object) -> DeleteLimit:
     match = _LIMIT.fullmatch(value) if isinstance(value, str) else None
     if match and int(match[1]) <= 100:  # noqa: PLR2004 - a percentage
         return DeleteLimit(int(match[1]), percent=True)
-    raise BadValueError("expected a number from 0, or a percentage from 0% to 100%", "write it as 5 or as 30%")
+    raise InvalidValueError("expected a number from 0, or a percentage from 0% to 100%", "write it as 5 or as 30%")

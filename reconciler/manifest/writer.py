@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from reconciler.manifest import values
-from reconciler.manifest.exported import Exported, comment, default_keys, exact_glob, exported, is_name, variable
+from reconciler.manifest.exported import ExportedAccount, comment, default_keys, exact_glob, exported, is_name, variable
 from reconciler.manifest.quoting import quoted
 from reconciler.model.desired import Globs
 
@@ -26,7 +26,7 @@ _HEADER: Final = (
 )
 
 
-def to_yaml(accounts: Sequence[Account], *, server: Server, partial: bool = False) -> str:
+def export_yaml(accounts: Sequence[Account], *, server: Server, partial: bool = False) -> str:
     """A server's accounts as a YAML file.
 
     Planned against the same server, it changes nothing: fields that the server did not show are left out, and so is,
@@ -51,15 +51,19 @@ def to_yaml(accounts: Sequence[Account], *, server: Server, partial: bool = Fals
     return "\n".join(lines) + "\n"
 
 
-def _sorted_out(accounts: Sequence[Account]) -> tuple[list[Exported], list[tuple[Account, str]]]:
-    kept: list[Exported] = []
+def _sorted_out(accounts: Sequence[Account]) -> tuple[list[ExportedAccount], list[tuple[Account, str]]]:
+    kept: list[ExportedAccount] = []
     left_out: list[tuple[Account, str]] = []
     doubled, pins = _doubled(accounts), set[int]()
     for account in accounts:
         outcome = exported(account)
-        if isinstance(outcome, Exported) and account.key in doubled and (account.id is None or account.id in pins):
+        if (
+            isinstance(outcome, ExportedAccount)
+            and account.key in doubled
+            and (account.id is None or account.id in pins)
+        ):
             outcome = "the server holds its address twice, and it has no id of its own"
-        if isinstance(outcome, Exported):
+        if isinstance(outcome, ExportedAccount):
             kept.append(outcome)
             pins.update(() if account.id is None else (account.id,))
         else:
@@ -76,13 +80,13 @@ def _doubled(accounts: Sequence[Account]) -> set[str]:
 def _server(server: Server) -> list[str]:
     try:
         url = values.server_url(server.url)
-    except values.BadValueError:
+    except values.InvalidValueError:
         return ["", comment(f"server is left out: {server.url} is not a URL that this format has")]
     name = [f"  name: {quoted(server.name)}"] if is_name(server.name) else []
     return ["", "server:", *name, f"  url: {url}"]
 
 
-def _policy(left_out: Sequence[tuple[Account, str]], kept: Sequence[Exported], *, partial: bool) -> list[str]:
+def _policy(left_out: Sequence[tuple[Account, str]], kept: Sequence[ExportedAccount], *, partial: bool) -> list[str]:
     """Keeps accounts that are not in the file from being deleted because of that."""
     if partial:
         return [
@@ -105,7 +109,7 @@ def _policy(left_out: Sequence[tuple[Account, str]], kept: Sequence[Exported], *
     return lines
 
 
-def _entry(entry: Exported, taken: set[str], *, pin: bool, default: bool) -> list[str]:
+def _entry(entry: ExportedAccount, taken: set[str], *, pin: bool, default: bool) -> list[str]:
     lines = []
     for name, value in entry.fields.items():
         lines.append(f"{name}: {_scalar(value)}")

@@ -181,7 +181,7 @@ class Account(NamedTuple):
         """Is this (to be) the system's default account."""
         return self.fields.get("default") is True
 
-    def overlaid(self, fields: Fields) -> Account:
+    def with_fields(self, fields: Fields) -> Account:
         """This account with ``fields`` written over it; the rest stays."""
         return Account({**self.fields, **fields}, *self[1:])
 
@@ -189,10 +189,10 @@ class Account(NamedTuple):
         """This account as somebody sees it who declares ``managed``: the declared password itself is not a mask."""
         if self.mask is None or managed.get("password") != self.mask:
             return self
-        return self.overlaid({"password": self.mask})
+        return self.with_fields({"password": self.mask})
 
 
-NEW_ACCOUNT: Final = Account({"default": False, "has_auth": False})
+ACCOUNT_DEFAULTS: Final = Account({"default": False, "has_auth": False})
 """What an account has that exists nowhere yet: the values that the server insists on, where nothing is declared."""
 
 

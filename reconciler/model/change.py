@@ -7,13 +7,13 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from reconciler.model.account import NO_FIELDS
-from reconciler.model.desired import NO_TEST
+from reconciler.model.desired import NO_DELIVERY_TEST
 from reconciler.model.secret import source_of
 
 if TYPE_CHECKING:
     from reconciler.errors import Problem
     from reconciler.model.account import Account, Fields, Value
-    from reconciler.model.desired import Origin, TestSettings
+    from reconciler.model.desired import DeliveryTestSettings, Origin
 
 
 class Action(StrEnum):
@@ -57,7 +57,7 @@ class Change:
     fields: tuple[FieldChange, ...] = ()
     reason: str = ""
     notes: tuple[str, ...] = ()
-    test: TestSettings = NO_TEST
+    test: DeliveryTestSettings = NO_DELIVERY_TEST
     origin: Origin | None = None
 
     @property

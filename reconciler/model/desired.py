@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from reconciler.model.secret import Secret, SecretReference
 
 
-class TestWhen(StrEnum):
+class DeliveryTestWhen(StrEnum):
     """When ``apply`` sends an account's settings through the test endpoint."""
 
     __test__ = False
@@ -29,20 +29,20 @@ class TestWhen(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class TestSettings:
+class DeliveryTestSettings:
     """Whether, when and to whom an account's settings are tried. A field that is ``None`` was not said."""
 
     __test__ = False
 
-    when: TestWhen | None = None
+    when: DeliveryTestWhen | None = None
     to_email: str | None = None
 
-    def over(self, base: TestSettings) -> TestSettings:
+    def over(self, base: DeliveryTestSettings) -> DeliveryTestSettings:
         """These settings, with what they leave open taken from ``base``."""
-        return TestSettings(self.when or base.when, self.to_email or base.to_email)
+        return DeliveryTestSettings(self.when or base.when, self.to_email or base.to_email)
 
 
-NO_TEST = TestSettings()
+NO_DELIVERY_TEST = DeliveryTestSettings()
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,7 @@ class Policy:
     max_deletes: DeleteLimit = DeleteLimit(30, percent=True)
     protect: Globs = Globs()
     ignore: Globs = Globs()
-    test: TestSettings = TestSettings()
+    test: DeliveryTestSettings = DeliveryTestSettings()
 
 
 class Origin(NamedTuple):
@@ -135,7 +135,7 @@ class DesiredAccount(NamedTuple):
     account: Account
     origin: Origin
     renamed_from: str | None = None
-    test: TestSettings = TestSettings()
+    test: DeliveryTestSettings = DeliveryTestSettings()
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +177,7 @@ class ClientCertificate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ServerSpec:
+class ServerConfig:
     """The YAML's ``server:`` block.
 
     Attributes:
@@ -209,6 +209,6 @@ class Desired:
 
     accounts: tuple[DesiredAccount, ...]
     policy: Policy = Policy()
-    server: ServerSpec = ServerSpec()
+    server: ServerConfig = ServerConfig()
     warnings: tuple[Problem, ...] = field(default=())
     settings: Mapping[tuple[str | int, ...], str] = field(default_factory=dict, compare=False)

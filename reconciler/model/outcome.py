@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from reconciler.errors import Problem
     from reconciler.model.account import Account
     from reconciler.model.change import Server
-    from reconciler.model.desired import Origin, TestWhen
+    from reconciler.model.desired import DeliveryTestWhen, Origin
 
 
 IN_PLACE: Final = "was in place already; nothing written"
@@ -43,7 +43,7 @@ class ServerStatus(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class TestOutcome:
+class DeliveryTestResult:
     """What the test endpoint said.
 
     Attributes:
@@ -54,7 +54,7 @@ class TestOutcome:
 
     __test__ = False
 
-    when: TestWhen
+    when: DeliveryTestWhen
     to_email: str
     passed: bool
     error: str | None = None
@@ -96,7 +96,7 @@ class Outcome:
     id: int | None = None
     error: str | None = None
     note: str | None = None
-    test: TestOutcome | None = None
+    test: DeliveryTestResult | None = None
     origin: Origin | None = None
     written: Account | None = field(default=None, repr=False, compare=False)
     changed_since: bool = False

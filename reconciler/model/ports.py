@@ -45,7 +45,7 @@ class AccountWriter(AccountReader, Protocol):
     def delete_account(self, account_id: int) -> None:
         """Deletes an account; one that is not there (any more) counts as deleted."""
 
-    def test_account(self, fields: Fields, to_email: str) -> None:
+    def run_delivery_test(self, fields: Fields, to_email: str) -> None:
         """Has the server send a mail to ``to_email`` with the given settings; returns only where it was sent."""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from reconciler.model.desired import TestWhen
+from reconciler.model.desired import DeliveryTestWhen
 
 if TYPE_CHECKING:
     from reconciler.model.account import Fields
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Trial:
+class DeliveryTest:
     """Settings to be tried.
 
     Attributes:
@@ -26,5 +26,5 @@ class Trial:
     fields: Fields
     to_email: str
     id: int | None = None
-    when: TestWhen = TestWhen.BEFORE
+    when: DeliveryTestWhen = DeliveryTestWhen.BEFORE
     origin: Origin | None = None

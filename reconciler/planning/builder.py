@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from reconciler.errors import Problem
-from reconciler.model.account import NEW_ACCOUNT
+from reconciler.model.account import ACCOUNT_DEFAULTS
 from reconciler.model.change import Action, Change, Counts, Plan
-from reconciler.model.desired import NO_GLOBS, NO_TEST, Globs, TestWhen
+from reconciler.model.desired import NO_DELIVERY_TEST, NO_GLOBS, DeliveryTestWhen, Globs
 from reconciler.model.secret import UNKNOWN
 from reconciler.planning.checks import (
     destination_problems,
@@ -25,11 +25,11 @@ from reconciler.planning.matching import Pair, match
 from reconciler.planning.notices import (
     default_account,
     default_kept,
-    hidden_passwords,
-    nothing_meant,
+    hidden_password_warning,
     password_notes,
-    taken_names,
+    taken_name_warnings,
     uncompared_passwords,
+    unmatched_only_warning,
 )
 from reconciler.planning.order import order
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from reconciler.model.account import Account
     from reconciler.model.change import FieldChange, Server, Step
-    from reconciler.model.desired import DeleteLimit, Desired, DesiredAccount, Policy, TestSettings
+    from reconciler.model.desired import DeleteLimit, DeliveryTestSettings, Desired, DesiredAccount, Policy
     from reconciler.model.trust import Trust
 
 
@@ -58,7 +58,7 @@ class PlanOptions:
     allow_empty: bool = False
     only: Globs = NO_GLOBS
     rotate_passwords: bool = False
-    test: TestSettings = NO_TEST
+    test: DeliveryTestSettings = NO_DELIVERY_TEST
     trust: Trust | None = None
     no_secrets: bool = False
 
@@ -68,7 +68,7 @@ def in_scope(desired: DesiredAccount, only: Globs) -> bool:
     return not only or desired.account.email in only or desired.renamed_from in only
 
 
-def build_plan(desired: Desired, current: Sequence[Account], server: Server, options: PlanOptions) -> Plan:
+def make_plan(desired: Desired, current: Sequence[Account], server: Server, options: PlanOptions) -> Plan:
     """Plans what makes the server match the declaration.
 
     Args:
@@ -116,7 +116,7 @@ class _Builder:
         self._pair(managed)
         uncompared = self._uncompared()
         steps = self._arranged() if self.changes else ()  # most plans change nothing
-        self.warnings += hidden_passwords(self.hidden)
+        self.warnings += hidden_password_warning(self.hidden)
         self.warnings += uncompared_passwords(len(uncompared or ()))
         if self.changes:
             self.warnings += default_account(self.current, self.changes, [*self.unchanged, *self.kept])
@@ -158,7 +158,7 @@ class _Builder:
             note = f"goes through the temporary name {name!r}, because accounts exchange names"
             self.changes[index] = replace(change, notes=(*change.notes, note))
         self.errors.extend(ordered.errors)
-        self.warnings += taken_names(self.changes, self.kept)
+        self.warnings += taken_name_warnings(self.changes, self.kept)
         return ordered.steps
 
     def _pair(self, managed: Sequence[Account]) -> None:
@@ -175,10 +175,10 @@ class _Builder:
                 self._keep(pair.current, "unmanaged")
         for account in matching.undeclared:
             self._plan_undeclared(account)
-        for account in matching.contested:
+        for account in matching.ambiguous:
             self._keep(account, "unmanaged")
         if scope is not None and not scope and not any(one.email in only for one in self.current):
-            self.warnings.append(nothing_meant(only))
+            self.warnings.append(unmatched_only_warning(only))
 
     def _sparing_default(self, pair: Pair) -> Pair:
         """The default account stays the default one, as long as ``--only`` leaves out the one that is to replace it."""
@@ -235,7 +235,7 @@ class _Builder:
         )
 
     def _plan_create(self, desired: DesiredAccount) -> None:
-        account = NEW_ACCOUNT.overlaid(desired.account.fields)
+        account = ACCOUNT_DEFAULTS.with_fields(desired.account.fields)
         self.errors += password_problems(desired, None, account, ())
         self._check_destination(desired, account)
         self._add(
@@ -292,11 +292,11 @@ class _Builder:
         self.kept.append(account)
         self.classes[as_what] += 1
 
-    def _test_of(self, desired: DesiredAccount) -> TestSettings:
+    def _test_of(self, desired: DesiredAccount) -> DeliveryTestSettings:
         return self.options.test.over(desired.test.over(self.policy.test))
 
-    def _need_recipient(self, test: TestSettings, desired: DesiredAccount) -> None:
-        if test.when not in (None, TestWhen.OFF) and not test.to_email:
+    def _need_recipient(self, test: DeliveryTestSettings, desired: DesiredAccount) -> None:
+        if test.when not in (None, DeliveryTestWhen.OFF) and not test.to_email:
             self.unaddressed.append(desired)
 
     def _uncompared(self) -> tuple[Change, ...] | None:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from reconciler.planning.requirements import Gate
 
 
-class Circles:
+class CycleFinder:
     """The circles of a graph.
 
     Nodes that wait for nothing are settled, and with them what waits only for them; what is left waits for a circle.

@@ -44,7 +44,7 @@ def towards(current: Account, managed: Fields) -> Account:
     does not show. A hidden password gives way to the declared one: a write needs it.
     """
     have = current.fields
-    return current.overlaid(
+    return current.with_fields(
         {name: value for name, value in managed.items() if name not in have or not same(name, have[name], value)}
     )
 

@@ -30,11 +30,11 @@ class Pair(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Matching:
-    """Who is who. A declaration with an error has no pair, and the accounts it might mean are contested."""
+    """Who is who. A declaration with an error has no pair, and the accounts it might mean are ambiguous."""
 
     pairs: tuple[Pair, ...]
     undeclared: tuple[Account, ...]
-    contested: tuple[Account, ...]
+    ambiguous: tuple[Account, ...]
     errors: tuple[Problem, ...]
     warnings: tuple[Problem, ...]
 
@@ -47,7 +47,7 @@ def match(desired: Sequence[DesiredAccount], current: Sequence[Account]) -> Matc
         current: The accounts on the server, without the ignored ones; their ids are unique.
 
     Returns:
-        Every declaration as a pair or an error, and every account on the server as claimed, contested or undeclared.
+        Every declaration as a pair or an error, and every account on the server as claimed, ambiguous or undeclared.
     """
     matcher = _Matcher(current)
     rest = desired
@@ -62,8 +62,8 @@ def match(desired: Sequence[DesiredAccount], current: Sequence[Account]) -> Matc
             matcher.warn_of_former(declaration, declaration.renamed_from)
     return Matching(
         tuple(matcher.pairs),
-        tuple(account for account in unclaimed if account.id not in matcher.contested),
-        tuple(account for account in unclaimed if account.id in matcher.contested),
+        tuple(account for account in unclaimed if account.id not in matcher.ambiguous),
+        tuple(account for account in unclaimed if account.id in matcher.ambiguous),
         tuple(matcher.errors),
         tuple(matcher.warnings),
     )
@@ -77,7 +77,7 @@ class _Matcher:
         self.errors: list[Problem] = []
         self.warnings: list[Problem] = []
         self.claimed: set[int | None] = set()
-        self.contested: set[int | None] = set()
+        self.ambiguous: set[int | None] = set()
         self._renamed: dict[int, Account] = {}  # what a declaration with a former address has claimed
         self._renamed_ids: set[int | None] = set()
         self._by_id = {account.id: account for account in current}
@@ -133,7 +133,7 @@ class _Matcher:
 
     def warn_of_former(self, declaration: DesiredAccount, address: str) -> None:
         """Once all claims are settled: the former address may still be there, and not be the account that was found."""
-        holders = [one for one in self._by_address.get(identity(address), ()) if one.id not in self.contested]
+        holders = [one for one in self._by_address.get(identity(address), ()) if one.id not in self.ambiguous]
         both = f"{declaration.account.email} is renamed from {address}, but the server has both"
         if undeclared := [one for one in holders if one.id not in self.claimed]:
             message = f"{both}; {address} (id {_ids(undeclared)}) counts as undeclared"
@@ -167,7 +167,7 @@ class _Matcher:
 
     def _contest(self, declaration: DesiredAccount, address: str, found: Iterable[Account]) -> None:
         found = list(found)
-        self.contested.update(account.id for account in found)
+        self.ambiguous.update(account.id for account in found)
         self._error(
             declaration,
             "ambiguous_address",

@@ -36,7 +36,7 @@ def password_notes(
     return ("the server hides its password; the declared one is sent along",)
 
 
-def nothing_meant(only: Globs) -> Problem:
+def unmatched_only_warning(only: Globs) -> Problem:
     """``--only`` means no account at all, which looks like success."""
     return Problem(
         kind="only_means_nothing",
@@ -45,7 +45,7 @@ def nothing_meant(only: Globs) -> Problem:
     )
 
 
-def hidden_passwords(count: int) -> Iterator[Problem]:
+def hidden_password_warning(count: int) -> Iterator[Problem]:
     """Declared passwords of unchanged accounts that could not be compared."""
     if count:
         yield Problem(
@@ -102,7 +102,7 @@ def default_account(
         )
 
 
-def taken_names(changes: Sequence[Change], kept: Sequence[Account]) -> Iterator[Problem]:
+def taken_name_warnings(changes: Sequence[Change], kept: Sequence[Account]) -> Iterator[Problem]:
     """Accounts that are given a name which another account has, and keeps."""
     holders = {folded(account.name): account for account in reversed(kept) if folded(account.name)}
     for change in changes if holders else ():

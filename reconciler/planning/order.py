@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.errors import Problem
 from reconciler.model.change import Action, Change, Step
-from reconciler.planning.circles import Circles
+from reconciler.planning.circles import CycleFinder
 from reconciler.planning.requirements import Gate, Node, folded, gates_of, nodes_of
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ class Order:
 
     Attributes:
         temporary_names: By index of the change, the name it goes through.
-        errors: Circles that cannot be opened; then ``steps`` is empty.
+        errors: CycleFinder that cannot be opened; then ``steps`` is empty.
     """
 
     steps: tuple[Step, ...]
@@ -45,7 +45,7 @@ def order(changes: Sequence[Change], names: Collection[str]) -> Order:
     used = {*map(folded, names), *(folded(change.after.name) for change in changes if change.after)}
     temporary_names: dict[int, str] = {}
     finals: list[Node] = []
-    circles = Circles(nodes)
+    circles = CycleFinder(nodes)
     while circle := circles.next():
         taker = _name_taker(circle)
         if taker is None:
@@ -127,7 +127,7 @@ def _circle_error(circle: Sequence[Change]) -> Problem:
     if any(change.before and change.before.is_default and not _stays_default(change) for change in circle):
         why = "an address is taken over from the default account, which may only go once its successor is the default"
     return Problem(
-        kind="order_circle",
+        kind="order_cycle",
         message=f"{why}, so that none can go first: {members}",
         hint="move one of them to a free address in an apply of its own",
         address=circle[0].address,

@@ -6,9 +6,9 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from reconciler.errors import PlanError
-from reconciler.model.account import NEW_ACCOUNT, identity, label
-from reconciler.model.desired import TestSettings
-from reconciler.model.trial import Trial
+from reconciler.model.account import ACCOUNT_DEFAULTS, identity, label
+from reconciler.model.desired import DeliveryTestSettings
+from reconciler.model.trial import DeliveryTest
 from reconciler.planning.builder import in_scope
 from reconciler.planning.checks import destination_problems, identity_problems, password_problems, test_problems
 from reconciler.planning.fields import differing, towards
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
     from reconciler.planning.matching import Pair
 
 
-def trials_of(
+def plan_delivery_tests(
     desired: Desired,
     current: Sequence[Account],
     only: Globs,
     *,
     to_email: str | None = None,
     trust: Trust | None = None,
-) -> tuple[Trial, ...]:
+) -> tuple[DeliveryTest, ...]:
     """The declared accounts in scope as they will be, sorted by address.
 
     Args:
@@ -57,7 +57,7 @@ def trials_of(
     trials, unaddressed = [], []
     for one in scope:
         if pair := pairs.get(id(one)):
-            to = TestSettings(None, to_email).over(one.test.over(desired.policy.test)).to_email or ""
+            to = DeliveryTestSettings(None, to_email).over(one.test.over(desired.policy.test)).to_email or ""
             trial, found = _trial(pair, to, ambiguous=addresses[one.account.key] > 1)
             trials.append(trial)
             problems += found
@@ -71,12 +71,14 @@ def trials_of(
     return tuple(trials)
 
 
-def _trial(pair: Pair, to_email: str, *, ambiguous: bool) -> tuple[Trial, list[Problem]]:
+def _trial(pair: Pair, to_email: str, *, ambiguous: bool) -> tuple[DeliveryTest, list[Problem]]:
     declared = pair.desired.account
-    base = pair.current or NEW_ACCOUNT
+    base = pair.current or ACCOUNT_DEFAULTS
     after = towards(base, declared.fields)
     changes = differing(pair.current, declared.fields) if pair.current else ()
     problems = password_problems(pair.desired, pair.current, after, changes)
     address = label(declared.email, base.id, ambiguous=ambiguous)
-    trial = Trial(address=address, fields=after.fields, to_email=to_email, id=base.id, origin=pair.desired.origin)
+    trial = DeliveryTest(
+        address=address, fields=after.fields, to_email=to_email, id=base.id, origin=pair.desired.origin
+    )
     return trial, problems

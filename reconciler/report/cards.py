@@ -40,7 +40,7 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class Card:
+class ChangeCard:
     """One change.
 
     Attributes:
@@ -59,14 +59,14 @@ class Card:
     remarks: Sequence[str]
 
 
-def cards_of(plan: Plan) -> list[Card]:
+def cards_of(plan: Plan) -> list[ChangeCard]:
     """The plan's changes in its order."""
     return [_card(change, words) for change, words in zip(plan.changes, remarks(plan), strict=True)]
 
 
-def _card(change: Change, words: Sequence[str]) -> Card:
+def _card(change: Change, words: Sequence[str]) -> ChangeCard:
     changed = changed_rows(change)
-    return Card(
+    return ChangeCard(
         action=change.action.value,
         sign=SIGNS[change.action][0],
         address=named(change.address),

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from reconciler.model.change import Plan
     from reconciler.model.desired import Origin
     from reconciler.model.outcome import Outcome
-    from reconciler.report.subject import PlanSubject, ResultSubject, ValidationSubject
+    from reconciler.report.subject import PlanInput, ResultSubject, ValidationInput
 
 _HARMLESS = frozenset({Status.SKIPPED, Status.NOT_ATTEMPTED, Status.APPLIED})
 """What was not done because of something else, which is a finding of its own; and what somebody changed since."""
@@ -42,12 +42,12 @@ class Finding:
     line: int = 0
 
 
-def of_validation(subject: ValidationSubject) -> list[Finding]:
+def of_validation(subject: ValidationInput) -> list[Finding]:
     """What is wrong with the YAML."""
     return [*_of_problems(subject.errors, "error"), *_of_problems(subject.warnings, "warning")]
 
 
-def of_plan(subject: PlanSubject) -> list[Finding]:
+def of_plan(subject: PlanInput) -> list[Finding]:
     """Why the plan cannot be applied, or what a reviewer should look at. An account's place is that of its entry."""
     plan = subject.plan
     if plan is None:
@@ -65,11 +65,11 @@ def of_result(subject: ResultSubject) -> list[Finding]:
     report = subject.report
     if report is None:
         return _of_problems(subject.errors, "error")
-    outcomes = [one for one in report.outcomes if is_amiss(one)]
+    outcomes = [one for one in report.outcomes if needs_attention(one)]
     return [*_of_problems((*subject.errors, *report.errors), "error"), *map(_of_outcome, outcomes)]
 
 
-def is_amiss(outcome: Outcome) -> bool:
+def needs_attention(outcome: Outcome) -> bool:
     """Whether a change, or its test, did not come out as planned, or did not last."""
     return not outcome.succeeded or outcome.changed_since
 
@@ -89,7 +89,7 @@ def _failed_part(outcome: Outcome) -> tuple[str, Status]:
 
 def place_of(outcome: Outcome) -> str:
     """The entry in the YAML, safe to show, of an account whose change or test did not come out as planned."""
-    if not is_amiss(outcome) or outcome.origin is None:
+    if not needs_attention(outcome) or outcome.origin is None:
         return ""
     return phrase(f"{outcome.origin.file}:{outcome.origin.line}")
 

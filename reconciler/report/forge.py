@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Forge:
+class CIEnvironment:
     """GitHub Actions, GitLab CI, or neither.
 
     Attributes:
@@ -48,4 +48,4 @@ class Forge:
         return Path(file).as_posix()
 
 
-NO_FORGE = Forge()
+NO_FORGE = CIEnvironment()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from reconciler.report.findings import is_amiss, place_of, why
+from reconciler.report.findings import needs_attention, place_of, why
 from reconciler.report.markup import code, prose
 from reconciler.report.view import named
 
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from reconciler.model.outcome import Outcome
-    from reconciler.report.page import Page
+    from reconciler.report.page import LimitedText
 
 _HEAD: Final = "| Account | Action | Outcome | Test mail | |\n| --- | --- | --- | --- | --- |\n"
 
 
-def add(outcomes: Sequence[Outcome], page: Page, *, reserved: int) -> int:
+def add(outcomes: Sequence[Outcome], page: LimitedText, *, reserved: int) -> int:
     """Adds as many outcomes as there is room for.
 
     Args:
@@ -28,8 +28,8 @@ def add(outcomes: Sequence[Outcome], page: Page, *, reserved: int) -> int:
     Returns:
         How many are left out.
     """
-    amiss = [one for one in outcomes if is_amiss(one)]
-    fine = [one for one in outcomes if not is_amiss(one)]
+    amiss = [one for one in outcomes if needs_attention(one)]
+    fine = [one for one in outcomes if not needs_attention(one)]
     left_out = _add_rows(amiss, page, reserved) if amiss else 0
     if fine and not left_out:
         page.add(f"<details><summary>{len(fine):,} as planned</summary>\n\n")
@@ -40,7 +40,7 @@ def add(outcomes: Sequence[Outcome], page: Page, *, reserved: int) -> int:
     return left_out
 
 
-def _add_rows(outcomes: Sequence[Outcome], page: Page, reserved: int) -> int:
+def _add_rows(outcomes: Sequence[Outcome], page: LimitedText, reserved: int) -> int:
     page.add(_HEAD)
     count = 0
     for one in outcomes:
@@ -55,7 +55,7 @@ def _row(outcome: Outcome) -> str:
     place = place_of(outcome)
     number = "" if outcome.id is None else f" (id {outcome.id})"
     status = outcome.status.replace("_", " ")
-    if is_amiss(outcome):
+    if needs_attention(outcome):
         status = f"**{status}**"
     test = outcome.test
     tested = f"{'sent' if test.passed else f'**{test.status}**'}, {code(named(test.to_email))}" if test else ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-class Page:
+class LimitedText:
     """Collects pieces as long as there is room.
 
     Attributes:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from reconciler.model.account import FIELDS, SENSITIVE
 from reconciler.model.change import Action
-from reconciler.model.desired import TestWhen
+from reconciler.model.desired import DeliveryTestWhen
 from reconciler.model.secret import LITERAL, UNKNOWN, SecretReference
 from reconciler.report.view import named, plain, shown, shown_pair
 
@@ -98,7 +98,7 @@ def remarks(plan: Plan) -> list[tuple[str, ...]]:
 def _tested(change: Change) -> str:
     """When the change is tested, and who receives the mail."""
     test = change.test
-    if test.when in {None, TestWhen.OFF} or change.after is None:
+    if test.when in {None, DeliveryTestWhen.OFF} or change.after is None:
         return ""
     return f"tested {test.when} the write, with a mail to {named(test.to_email or '')}"
 

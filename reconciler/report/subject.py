@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from reconciler.model.outcome import ServerStatus
-from reconciler.report.forge import NO_FORGE, Forge
+from reconciler.report.forge import NO_FORGE, CIEnvironment
 from reconciler.report.style import Style
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ Kind: TypeAlias = Literal["validation", "plan", "result"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PlanSubject:
+class PlanInput:
     """A plan, or why there is none.
 
     Attributes:
@@ -48,7 +48,7 @@ class ResultSubject:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ValidationSubject:
+class ValidationInput:
     """Whether the YAML is valid.
 
     Attributes:
@@ -76,4 +76,4 @@ class Setting:
     finished_at: datetime
     style: Style = field(default_factory=Style)
     verbose: bool = False
-    forge: Forge = NO_FORGE
+    forge: CIEnvironment = NO_FORGE

@@ -15,10 +15,10 @@ from reconciler.report.view import phrase, plain
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from reconciler.report.subject import PlanSubject, ResultSubject, Setting, ValidationSubject
+    from reconciler.report.subject import PlanInput, ResultSubject, Setting, ValidationInput
 
 
-def validation(subject: ValidationSubject, setting: Setting) -> str:
+def validation(subject: ValidationInput, setting: Setting) -> str:
     """An annotation for everything that is wrong with the YAML."""
     count = subject.accounts
     return _commands(
@@ -28,7 +28,7 @@ def validation(subject: ValidationSubject, setting: Setting) -> str:
     )
 
 
-def plan(subject: PlanSubject, setting: Setting) -> str:
+def plan(subject: PlanInput, setting: Setting) -> str:
     """An annotation for every refusal, error and warning; the summary as a notice."""
     found = subject.plan
     summary = f"{phrase(found.server.name)}: {summary_line(found)}" if found else "No plan."

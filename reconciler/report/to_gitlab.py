@@ -15,17 +15,17 @@ from reconciler.report.findings import Finding, of_plan, of_result, of_validatio
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from reconciler.report.subject import PlanSubject, ResultSubject, Setting, ValidationSubject
+    from reconciler.report.subject import PlanInput, ResultSubject, Setting, ValidationInput
 
 _SEVERITIES: Final = {"error": "critical", "warning": "minor", "notice": "info"}
 
 
-def validation(subject: ValidationSubject, setting: Setting) -> str:
+def validation(subject: ValidationInput, setting: Setting) -> str:
     """An issue for everything that is wrong with the YAML."""
     return _report(of_validation(subject), setting)
 
 
-def plan(subject: PlanSubject, setting: Setting) -> str:
+def plan(subject: PlanInput, setting: Setting) -> str:
     """An issue for every refusal, error and warning."""
     return _report(of_plan(subject), setting)
 

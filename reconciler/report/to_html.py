@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from reconciler.errors import Problem
     from reconciler.model.account import Account
     from reconciler.model.change import Plan
-    from reconciler.report.subject import PlanSubject, Setting
+    from reconciler.report.subject import PlanInput, Setting
 
 _FOLDER: Final = Path(__file__).with_name("web")
 _FEW: Final = 50
 """Up to so many changes, their fields are shown at once."""
 
 
-def plan(subject: PlanSubject, setting: Setting) -> str:
+def plan(subject: PlanInput, setting: Setting) -> str:
     """The plan as a page with search, filters by action, and each field's values side by side."""
     found = subject.plan
     moment = setting.started_at

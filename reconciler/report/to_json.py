@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import reconciler
-from reconciler.model.desired import TestWhen
+from reconciler.model.desired import DeliveryTestWhen
 from reconciler.report.tally import CHANGING, STILL, outcome_counts
 from reconciler.report.view import public_fields, sensitive_fields
 
@@ -19,21 +19,21 @@ if TYPE_CHECKING:
     from reconciler.errors import Problem
     from reconciler.model.account import Account
     from reconciler.model.change import Change, Plan, Server
-    from reconciler.model.desired import TestSettings
+    from reconciler.model.desired import DeliveryTestSettings
     from reconciler.model.outcome import Outcome
-    from reconciler.report.subject import PlanSubject, ResultSubject, Setting, ValidationSubject
+    from reconciler.report.subject import PlanInput, ResultSubject, Setting, ValidationInput
 
 FORMAT_VERSION = "1.0"
 
 Document = dict[str, Any]
 
 
-def validation(subject: ValidationSubject, _setting: Setting) -> str:
+def validation(subject: ValidationInput, _setting: Setting) -> str:
     """Whether the YAML is valid."""
     return to_json(validation_document(subject.accounts, subject.warnings, subject.errors))
 
 
-def plan(subject: PlanSubject, setting: Setting) -> str:
+def plan(subject: PlanInput, setting: Setting) -> str:
     """The plan, or why there is none."""
     return to_json(plan_document(subject.plan, created_at=setting.started_at, errors=subject.errors))
 
@@ -164,11 +164,11 @@ def _change(change: Change, server: Server) -> Document:
     return found
 
 
-def said_test(test: TestSettings) -> dict[str, str]:
+def said_test(test: DeliveryTestSettings) -> dict[str, str]:
     """When a delivery test is sent, and to whom; empty if nothing is said about it."""
-    when = test.when or TestWhen.OFF
+    when = test.when or DeliveryTestWhen.OFF
     found = {"when": str(when), "to_email": test.to_email} if test.to_email else {"when": str(when)}
-    return found if test.to_email or when is not TestWhen.OFF else {}
+    return found if test.to_email or when is not DeliveryTestWhen.OFF else {}
 
 
 def _state(account: Account | None) -> Document | None:

@@ -9,7 +9,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from reconciler.model.outcome import Status
-from reconciler.report.findings import is_amiss, place_of, result_of, why
+from reconciler.report.findings import needs_attention, place_of, result_of, why
 from reconciler.report.view import named, phrase, plain
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def result(subject: ResultSubject, setting: Setting) -> str:
 
 def _case(outcome: Outcome, setting: Setting) -> tuple[str, str]:
     opening = _opening(outcome.action, named(outcome.address), outcome.origin, setting)
-    if is_amiss(outcome):
+    if needs_attention(outcome):
         kind = _ELEMENTS[outcome.status]
         message = ": ".join(part for part in (place_of(outcome), result_of(outcome), why(outcome)) if part)
         return kind, _element(opening, kind, message)

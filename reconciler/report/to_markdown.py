@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from reconciler.model.change import Action
 from reconciler.report import outcome_table
 from reconciler.report.markup import code, prose, said
-from reconciler.report.page import Page
+from reconciler.report.page import LimitedText
 from reconciler.report.rows import changed_rows, lost_rows, remarks, sent_rows
 from reconciler.report.style import SIDES, SIGNS
 from reconciler.report.tally import CHANGING, STILL, is_test_run, outcome_counts, result_line
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from reconciler.model.change import Change, Plan, Server
     from reconciler.model.outcome import Report
     from reconciler.report.rows import Row
-    from reconciler.report.subject import PlanSubject, ResultSubject, Setting
+    from reconciler.report.subject import PlanInput, ResultSubject, Setting
 
 LIMIT: Final = 65_536
 """Characters in a comment on GitHub; GitLab takes more."""
@@ -38,14 +38,14 @@ _ORDER: Final = (Action.DELETE, Action.UPDATE, Action.CREATE)
 """What needs the closest look comes first."""
 
 
-def plan(subject: PlanSubject, setting: Setting) -> str:
+def plan(subject: PlanInput, setting: Setting) -> str:
     """The plan: a table of numbers, what keeps it from being applied, warnings, then each change, folded.
 
     The first line is a comment that nobody sees. It tells to which servers the plan belongs, so that the next run can
     replace the comment of this one.
     """
     found = subject.plan
-    page = Page(LIMIT)
+    page = LimitedText(LIMIT)
     page.add(f"{_marker('reconciler', [found.server] if found else [])}\n")
     if found is None:
         page.add(f"### There is no plan\n\n{_alert('CAUTION', 'Planning failed.', subject.errors)}")
@@ -67,7 +67,7 @@ def result(subject: ResultSubject, setting: Setting) -> str:
     Its first line is like that of a plan, but another one, so that the plan stays.
     """
     report = subject.report
-    page = Page(LIMIT)
+    page = LimitedText(LIMIT)
     page.add(f"{_marker('reconciler-result', [report.server] if report else [])}\n")
     if report is None:
         page.add(f"### Nothing was begun\n\n{_alert('CAUTION', '', subject.errors)}")
@@ -110,7 +110,7 @@ def _alert(kind: str, title: str, problems: Sequence[Problem]) -> str:
     """Problems as one of the coloured boxes that forges know; nothing where there are none."""
     if not problems:
         return ""
-    page = Page(_ALERT_LIMIT)
+    page = LimitedText(_ALERT_LIMIT)
     page.add(f"> [!{kind}]\n" + (f"> **{title}**\n>\n" if title else ""))
     for place, problem in enumerate(problems):
         hint = f"<br>hint: {prose(problem.hint)}" if problem.hint else ""
@@ -120,7 +120,7 @@ def _alert(kind: str, title: str, problems: Sequence[Problem]) -> str:
     return f"{page}\n"
 
 
-def _add_changes(plan: Plan, page: Page) -> int:
+def _add_changes(plan: Plan, page: LimitedText) -> int:
     """Adds as many changes as there is room for, by action; returns how many are left out."""
     words = remarks(plan)
     left_out = 0

@@ -19,20 +19,20 @@ if TYPE_CHECKING:
     from reconciler.model.change import Change, Plan
     from reconciler.model.outcome import Outcome, Report
     from reconciler.report.rows import Row
-    from reconciler.report.subject import PlanSubject, ResultSubject, Setting, ValidationSubject
+    from reconciler.report.subject import PlanInput, ResultSubject, Setting, ValidationInput
 
 _INDENT: Final = " " * 6
 _NAME_WIDTH: Final = len("smtp_auth_mechanism")
 _DONE: Final = {"create": "created", "update": "updated", "delete": "deleted"}
 
 
-def validation(subject: ValidationSubject, _setting: Setting) -> str:
+def validation(subject: ValidationInput, _setting: Setting) -> str:
     """That the YAML is valid; what is wrong with it has been said on standard error."""
     count = subject.accounts
     return "" if count is None else f"Valid: {count} account{'' if count == 1 else 's'}.\n"
 
 
-def plan(subject: PlanSubject, setting: Setting) -> str:
+def plan(subject: PlanInput, setting: Setting) -> str:
     """The plan; nothing where there is none."""
     return plan_text(subject.plan, setting.style, verbose=setting.verbose) if subject.plan else ""
 

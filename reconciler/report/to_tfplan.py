@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from reconciler.model.change import Plan
-    from reconciler.report.subject import PlanSubject, Setting
+    from reconciler.report.subject import PlanInput, Setting
 
 FORMAT_VERSION: Final = "1.2"
 TERRAFORM_VERSION: Final = "1.9.0"
@@ -28,7 +28,7 @@ TERRAFORM_VERSION: Final = "1.9.0"
 _PROVIDER: Final = "reconciler/email"
 
 
-def plan(subject: PlanSubject, setting: Setting) -> str:
+def plan(subject: PlanInput, setting: Setting) -> str:
     """The plan, or why there is none, as Terraform would write it: on one line; terraform-compliance relies on that."""
     document = plan_document(subject.plan, created_at=setting.started_at, errors=subject.errors)
     resources = _resources(subject.plan) if subject.plan else []

@@ -8,7 +8,7 @@ from fastapi.responses import JSONResponse, Response
 
 from reconciler.sandbox.parts import Parts
 from reconciler.sandbox.presentation import present
-from reconciler.sandbox.wire import AccountAnswer, AccountBody, ErrorAnswer, TestBody
+from reconciler.sandbox.wire import AccountAnswer, AccountBody, DeliveryTestBody, ErrorAnswer
 
 ACCOUNTS_PATH: Final = "/api/email/accounts"
 
@@ -54,7 +54,7 @@ async def create_account(parts: Sandboxed, body: AccountBody) -> Response:
 
 
 @router.post("/test", response_class=Response, responses=refused(400, 401))
-def test_account(parts: Sandboxed, body: TestBody) -> Response:
+def run_delivery_test(parts: Sandboxed, body: DeliveryTestBody) -> Response:
     """Sends a mail with the settings in the body; the answer says whether it went out."""
     parts.mailer.send(body.settings(), body.to_email)
     return Response()

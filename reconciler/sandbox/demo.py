@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.client.connect import Connection, open_writer
 from reconciler.errors import ExitCode, ReconcilerError
-from reconciler.manifest.desired import read_desired
+from reconciler.manifest.desired import read_manifests
 from reconciler.model.account import Account
 from reconciler.model.desired import RefreshToken
 from reconciler.model.redaction import Redactor
@@ -52,10 +52,10 @@ class Demo:
 
     def tell(self) -> ExitCode:
         """Runs every step; stops with an error at the first that does not come out as it should."""
-        desired = read_desired([self.path])
+        desired = read_manifests([self.path])
         passwords = _throw_away_passwords(desired)
         with Sandbox(SandboxOptions(mailboxes=_mailboxes(desired, passwords))) as sandbox:
-            sandbox.seed(_clicked_together(desired, passwords))
+            sandbox.seed(_initial_accounts(desired, passwords))
             self._introduce(sandbox)
             environ = {
                 **{name: value for name, value in os.environ.items() if not name.startswith("RECONCILER_")},
@@ -85,7 +85,7 @@ class Demo:
         )
         self._run("A second plan: the server matches the YAML.", environ, "plan", path, "--detailed-exitcode")
         self._explain("Somebody clicks in the server's interface:")
-        self.say(f"  {_click(sandbox)}")
+        self.say(f"  {_simulate_drift(sandbox)}")
         self._run(
             "The next plan shows the drift (exit code 2 says so to a script).",
             environ,
@@ -143,7 +143,7 @@ def _mailboxes(desired: Desired, passwords: Mapping[str, str]) -> dict[str, str]
     return None if missing else {email: password for email, password in known.items() if password}
 
 
-def _clicked_together(desired: Desired, passwords: Mapping[str, str]) -> Sequence[dict[str, object]]:
+def _initial_accounts(desired: Desired, passwords: Mapping[str, str]) -> Sequence[dict[str, object]]:
     """What is on the server before: of everything that a plan can show, one."""
     accounts: list[dict[str, object]] = []
     renamed = next((one for one in desired.accounts if one.renamed_from), None)
@@ -163,7 +163,7 @@ def _as_json(account: Account, passwords: Mapping[str, str]) -> dict[str, object
     return {**fields, "default": False, "password": password, "hash_auth": fields["has_auth"] and password is not None}
 
 
-def _click(sandbox: Sandbox) -> str:
+def _simulate_drift(sandbox: Sandbox) -> str:
     """Changes one account by hand, and says what."""
     with open_writer(
         Connection(
@@ -176,5 +176,5 @@ def _click(sandbox: Sandbox) -> str:
         account = server.list_accounts()[0]
         # A port that nobody declares would stay, and may not fit the encryption.
         port = {"smtp_port": 2525} if account.fields.get("smtp_port") else {}
-        server.update_account(account.overlaid({"name": "Clicked by hand", **port}))
+        server.update_account(account.with_fields({"name": "Clicked by hand", **port}))
     return f"{account.email} is now named 'Clicked by hand'{' and uses port 2525' if port else ''}"

@@ -103,7 +103,7 @@ class Sink:
                 if isinstance(smtp.transport, asyncio.WriteTransport):
                     smtp.transport.abort()
 
-    def lets_in(self, user: str, password: str) -> bool:
+    def accepts_password(self, user: str, password: str) -> bool:
         """Whether ``password`` is the right one."""
         if self.mailboxes is None:
             return True
@@ -151,7 +151,7 @@ class Handler:
     ) -> AuthResult:
         """Checks PLAIN and LOGIN."""
         user = data.login.decode(errors="replace")
-        success = self._sink.lets_in(user, data.password.decode(errors="replace"))
+        success = self._sink.accepts_password(user, data.password.decode(errors="replace"))
         return AuthResult(success=success, handled=False, auth_data=Identity(user, mechanism.lower()))
 
     async def auth_CRAM__MD5(self, server: SMTP, _args: list[str]) -> AuthResult:  # noqa: N802 - aiosmtpd's

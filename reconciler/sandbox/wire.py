@@ -66,7 +66,7 @@ class AccountBody(BaseModel):
         )
 
 
-class TestBody(AccountBody):
+class DeliveryTestBody(AccountBody):
     """The settings to try, and who is to get the mail."""
 
     __test__ = False

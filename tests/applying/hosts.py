@@ -65,7 +65,7 @@ class InMemory:
 
     def move(self, account_id: int, smtp_port: int) -> None:
         account = self._server.accounts[account_id]
-        self._server.accounts[account_id] = account.overlaid({"smtp_port": smtp_port})
+        self._server.accounts[account_id] = account.with_fields({"smtp_port": smtp_port})
 
     def remove(self, account_id: int) -> None:
         del self._server.accounts[account_id]
@@ -157,8 +157,8 @@ class Disturbed:
     def delete_account(self, account_id: int) -> None:
         self._serve("delete", account_id, lambda: self.inner.delete_account(account_id))
 
-    def test_account(self, fields: Fields, to_email: str) -> None:
-        self._serve("test", str(fields["email"]), lambda: self.inner.test_account(fields, to_email))
+    def run_delivery_test(self, fields: Fields, to_email: str) -> None:
+        self._serve("test", str(fields["email"]), lambda: self.inner.run_delivery_test(fields, to_email))
 
     def _serve(self, method: str, subject: int | str | None, serve: Callable[[], T]) -> T:
         index = len(self.calls)

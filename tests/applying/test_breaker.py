@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from reconciler.applying.breaker import OUTAGE
-from reconciler.applying.trial import attempt_all
+from reconciler.applying.trial import run_delivery_tests
 from reconciler.errors import ApiError, RejectedError, UnreachableError
-from reconciler.model.desired import TestSettings, TestWhen
-from reconciler.model.trial import Trial
+from reconciler.model.desired import DeliveryTestSettings, DeliveryTestWhen
+from reconciler.model.trial import DeliveryTest
 from tests.applying.runs import carry_out, planned, said
 from tests.applying.test_cycle import BAD_GATEWAY, BUSY, REFUSED, Hurried
 from tests.fake_server import BLANK, FakeServer, Fault
@@ -50,21 +50,21 @@ def test_a_step_that_reaches_the_server_again_starts_the_count_anew() -> None:
 
 def test_tests_before_the_write_count_too() -> None:
     server = updates()
-    test = TestSettings(TestWhen.BEFORE, "ops@x")
+    test = DeliveryTestSettings(DeliveryTestWhen.BEFORE, "ops@x")
     plan = planned(server, *(declare(address, name="N", test=test) for address in ADDRESSES))
     server.script("test", *[Fault(DOWN)] * 8)
     assert [one.split()[2] for one in said(carry_out(plan, server, stop=Hurried()))].count("not_attempted") == 3
 
 
 def test_tests_alone_end_early_and_are_repeated_only_if_nothing_was_sent() -> None:
-    trials = [Trial(address=one, fields={**BLANK, "email": one}, to_email="ops@x") for one in ADDRESSES]
+    trials = [DeliveryTest(address=one, fields={**BLANK, "email": one}, to_email="ops@x") for one in ADDRESSES]
     server = FakeServer()
     server.script("test", *[Fault(DOWN)] * 8)
-    outcomes = attempt_all(server, trials, parallelism=1, stop=Hurried())
+    outcomes = run_delivery_tests(server, trials, parallelism=1, stop=Hurried())
     assert [one.status for one in outcomes] == [*["failed"] * 5, *["not_attempted"] * 3]
     assert {one.error for one in outcomes[5:]} == {OUTAGE}
     server.calls.clear()
     server.script("test", Fault(REFUSED), None, Fault(BUSY), Fault(BAD_GATEWAY))
-    outcomes = attempt_all(server, trials[:3], parallelism=1, stop=Hurried())
+    outcomes = run_delivery_tests(server, trials[:3], parallelism=1, stop=Hurried())
     assert [one.status for one in outcomes] == ["passed", "failed", "unknown"]
     assert server.methods() == ["test u0@x", "test u0@x", "test u1@x", "test u2@x"]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from reconciler.applying.executor import ApplyOptions, execute
 from reconciler.model.change import Action, Plan
 from reconciler.model.outcome import Outcome, Status
-from reconciler.planning.builder import PlanOptions, build_plan
+from reconciler.planning.builder import PlanOptions, make_plan
 from tests.applying.runs import AT_ONCE, Listening
 from tests.applying.truths import Run
 from tests.planning.declarations import NO_LIMIT, SERVER
@@ -24,7 +24,7 @@ OPTIONS = PlanOptions(allow_empty=True, max_deletes=NO_LIMIT)
 
 
 def plan_for(world: World, server: FakeServer) -> Plan:
-    plan = build_plan(world.desired, server.list_accounts(), SERVER, OPTIONS)
+    plan = make_plan(world.desired, server.list_accounts(), SERVER, OPTIONS)
     server.calls.clear()
     return plan
 

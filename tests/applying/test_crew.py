@@ -1,10 +1,10 @@
 from __future__ import annotations
 
-from reconciler.applying.crew import Abort, Crew
+from reconciler.applying.crew import Abort, WorkerPool
 
 
 def test_an_abort_loses_no_result_that_is_there_already() -> None:
-    crew = Crew(2, lambda job: job * 10)
+    crew = WorkerPool(2, lambda job: job * 10)
     jobs = iter(range(5))
     taken: dict[int, int] = {}
     aborted: list[int] = []
@@ -24,4 +24,4 @@ def test_an_abort_loses_no_result_that_is_there_already() -> None:
 
 
 def test_nothing_to_do_ends_at_once() -> None:
-    assert Crew(3, str).drive(lambda: None, lambda _job, _result: None) == frozenset()
+    assert WorkerPool(3, str).drive(lambda: None, lambda _job, _result: None) == frozenset()

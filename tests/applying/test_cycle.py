@@ -10,7 +10,7 @@ import pytest
 from reconciler.applying.executor import OnFailure
 from reconciler.errors import ApiError, NotFoundError, RejectedError, UnreachableError
 from reconciler.model.account import Account
-from reconciler.model.desired import Policy, TestSettings, TestWhen
+from reconciler.model.desired import DeliveryTestSettings, DeliveryTestWhen, Policy
 from reconciler.model.secret import Secret
 from tests.applying.runs import carry_out, planned, said
 from tests.fake_server import FakeServer, Fault, Rules, account, lost
@@ -35,7 +35,7 @@ BUSY = transient(RejectedError.of("429 too many requests"))
 BAD_GATEWAY = transient(lost("502 bad gateway"))
 REFUSED = transient(UnreachableError.of("connection refused"))
 TIMES = Rules(times=True)
-HIDES = Rules(times=True, hidden_passwords=True)
+HIDES = Rules(times=True, hidden_password_warning=True)
 AUTH: Fields = {"email": "a@x", "name": "A", "has_auth": True, "password": Secret("p")}
 
 
@@ -103,7 +103,7 @@ def test_an_update_that_is_found_in_place_counts_as_applied(error: ApiError) -> 
         (HIDES, "before", "applied"),
         (HIDES, "after", "unknown (502 bad gateway; read again, but the server hides the password)"),
         (
-            Rules(hidden_passwords=True),
+            Rules(hidden_password_warning=True),
             "before",
             "unknown (502 bad gateway; read again, but the server hides the password)",
         ),
@@ -120,7 +120,7 @@ def test_a_hidden_password_is_sent_again_only_if_the_times_say_that_it_was_not_s
 
 
 def test_a_hidden_password_that_was_refused_for_the_moment_is_sent_again() -> None:
-    server = FakeServer.holding(AUTH, rules=Rules(hidden_passwords=True))
+    server = FakeServer.holding(AUTH, rules=Rules(hidden_password_warning=True))
     plan = planned(server, declare("a@x", password=Secret("q")), rotate_passwords=True)
     server.script("update", Fault(BUSY), None)
     assert applied(plan, server) == ["update a@x: applied"]
@@ -305,7 +305,7 @@ def test_a_create_may_get_the_id_of_an_account_that_somebody_else_has_deleted(fa
 
 def test_a_rollback_is_not_sent_again_over_what_somebody_else_wrote() -> None:
     server = FakeServer.holding({"email": "a@x", "name": "A"}, rules=TIMES)
-    plan = planned(server, declare("a@x", name="B", test=TestSettings(TestWhen.AFTER, "ops@x")))
+    plan = planned(server, declare("a@x", name="B", test=DeliveryTestSettings(DeliveryTestWhen.AFTER, "ops@x")))
     server.tests_fail = lambda _fields: "535"
     server.script("update", None, Fault(BAD_GATEWAY), None)
 
@@ -325,11 +325,11 @@ def test_a_rollback_is_not_sent_again_over_what_somebody_else_wrote() -> None:
 
 def test_a_rollback_that_the_server_says_and_does_not_do_is_told() -> None:
     server = FakeServer.holding({"email": "a@x", "name": "A"})
-    plan = planned(server, declare("a@x", name="B", test=TestSettings(TestWhen.AFTER, "ops@x")))
+    plan = planned(server, declare("a@x", name="B", test=DeliveryTestSettings(DeliveryTestWhen.AFTER, "ops@x")))
     server.tests_fail = lambda _fields: "535"
 
     def echo(answer: Account) -> Account:
-        server.accounts[1] = server.accounts[1].overlaid({"name": "B"})
+        server.accounts[1] = server.accounts[1].with_fields({"name": "B"})
         return answer
 
     server.answers["update"] = echo

@@ -9,9 +9,9 @@ import pytest
 from reconciler.applying.executor import Abort, ApplyOptions, OnFailure, _Run
 from reconciler.applying.newcomers import Newcomers
 from reconciler.applying.result import StepResult
-from reconciler.applying.write import StepWriter
+from reconciler.applying.write import StepRunner
 from reconciler.errors import RejectedError, UnreachableError
-from reconciler.model.desired import TestSettings, TestWhen
+from reconciler.model.desired import DeliveryTestSettings, DeliveryTestWhen
 from reconciler.model.outcome import Status
 from reconciler.retry import Retry
 from tests.applying.runs import Listening, carry_out, planned, said
@@ -169,7 +169,7 @@ def test_a_delete_that_frees_nothing_is_not_begun_while_anything_is_under_way() 
     plan = planned(server, declare("n@x", name="N"))
     stop = threading.Event()
     newcomers = Newcomers(plan, server, stop, recheck=False, delays=())
-    steps = StepWriter(plan, server, stop, retry=Retry(30, stop), newcomers=newcomers)
+    steps = StepRunner(plan, server, stop, retry=Retry(30, stop), newcomers=newcomers)
     run = _Run(plan, steps, Listening(), stop, ApplyOptions())
     assert (run._next(), run._next()) == (0, None)
     run._take_in(0, StepResult(Status.APPLIED))
@@ -198,7 +198,7 @@ def test_a_failure_stops_the_rest_where_asked(on_failure: OnFailure, expected: l
 
 
 def test_a_test_that_fails_after_the_write_stops_the_rest_where_asked() -> None:
-    server, plan = creates("a@x", "b@x", test=TestSettings(TestWhen.AFTER, "ops@x"))
+    server, plan = creates("a@x", "b@x", test=DeliveryTestSettings(DeliveryTestWhen.AFTER, "ops@x"))
     server.tests_fail = lambda _fields: "no"
     assert said(carry_out(plan, server, on_failure=OnFailure.STOP)) == [
         "create a@x: applied",
@@ -225,7 +225,7 @@ def test_a_stop_lets_writes_in_flight_finish_and_starts_no_other() -> None:
 
 
 def test_a_stop_during_a_test_before_the_write_keeps_the_write_from_starting() -> None:
-    server, plan = creates("a@x", test=TestSettings(TestWhen.BEFORE, "ops@x"))
+    server, plan = creates("a@x", test=DeliveryTestSettings(DeliveryTestWhen.BEFORE, "ops@x"))
     stop = threading.Event()
     server.hooks["test"] = lambda _call: stop.set()
     (outcome,) = carry_out(plan, server, stop=stop)

@@ -152,7 +152,7 @@ def test_what_a_rename_puts_at_a_deleted_address_is_planned() -> None:
 @pytest.mark.parametrize(("field", "value"), [("smtp_port", 99), ("password", Secret("theirs"))])
 def test_what_somebody_changed_after_the_write_stays_applied_with_a_note(field: str, value: Any) -> None:  # noqa: ANN401
     fields = {**BLANK, "email": "a@x", "name": "A", "has_auth": True, "password": Secret("p")}
-    server = FakeServer.holding(fields, rules=Rules(times=True, hidden_passwords=True))
+    server = FakeServer.holding(fields, rules=Rules(times=True, hidden_password_warning=True))
     plan = planned(server, declare("a@x", name="B", password=Secret("p")))
     (outcome,) = checked(plan, server, lambda: server.edit(1, **{field: value})).outcomes
     names = "smtp_port, updated_at" if field == "smtp_port" else "updated_at"

@@ -17,7 +17,7 @@ from reconciler.model.account import Account, Fields, identity
 from reconciler.model.change import Action, Plan
 from reconciler.model.desired import DeleteLimit, Desired, Globs
 from reconciler.model.outcome import Outcome, Status
-from reconciler.planning.builder import PlanOptions, build_plan
+from reconciler.planning.builder import PlanOptions, make_plan
 from tests.applying.hosts import Disturbed, Host, InMemory, OverHttp
 from tests.applying.runs import AT_ONCE, Listening
 from tests.applying.truths import NOT_KEPT, STRANGER, Run
@@ -111,11 +111,11 @@ class Life(RuleBasedStateMachine):
         before = self.host.truth()
         writer = Disturbed(self.host.writer)
         current = list(writer.list_accounts())
-        plan = build_plan(self.desired, current, SERVER, OPTIONS)
+        plan = make_plan(self.desired, current, SERVER, OPTIONS)
         declared = list(self.desired.accounts)
         order.shuffle(current)
         order.shuffle(declared)
-        assert build_plan(replace(self.desired, accounts=tuple(declared)), current, SERVER, OPTIONS) == plan
+        assert make_plan(replace(self.desired, accounts=tuple(declared)), current, SERVER, OPTIONS) == plan
         assert writer.calls == [("list", None)]
         assert self.host.truth() == before
 
@@ -123,7 +123,7 @@ class Life(RuleBasedStateMachine):
     def deletes_stay_within_the_guard(self, amount: int, percent: bool, only: tuple[str, ...]) -> None:
         current = self.host.writer.list_accounts()
         limit = DeleteLimit(amount if percent else amount % 5, percent)
-        plan = build_plan(self.desired, current, SERVER, PlanOptions(max_deletes=limit, only=Globs(only)))
+        plan = make_plan(self.desired, current, SERVER, PlanOptions(max_deletes=limit, only=Globs(only)))
         deleted = [change.address for change in plan.changes if change.action is Action.DELETE]
         managed = [account for account in current if account.email not in self.desired.policy.ignore]
         if plan.applicable:
@@ -174,7 +174,7 @@ class Life(RuleBasedStateMachine):
 
         def run_in_between() -> None:
             theirs.append(self.host.truth())
-            other = build_plan(desired, self.host.writer.list_accounts(), SERVER, OPTIONS)
+            other = make_plan(desired, self.host.writer.list_accounts(), SERVER, OPTIONS)
             if other.applicable:
                 self.apply(other, Disturbed(self.host.writer))
             theirs.append(self.host.truth())
@@ -198,7 +198,7 @@ class Life(RuleBasedStateMachine):
     def run_with_lists_that_miss_an_account(self, hidden: dict[int, int]) -> None:
         before = self.host.truth()
         writer = Disturbed(self.host.writer, hidden=hidden)
-        plan = build_plan(self.desired, writer.list_accounts(), SERVER, OPTIONS)
+        plan = make_plan(self.desired, writer.list_accounts(), SERVER, OPTIONS)
         if not plan.applicable:
             return
         outcomes = self.apply(plan, writer)
@@ -236,7 +236,7 @@ class Life(RuleBasedStateMachine):
         return desired
 
     def plan(self) -> Plan:
-        return build_plan(self.desired, self.host.writer.list_accounts(), SERVER, OPTIONS)
+        return make_plan(self.desired, self.host.writer.list_accounts(), SERVER, OPTIONS)
 
     def apply(self, plan: Plan, writer: Disturbed) -> tuple[Outcome, ...]:
         options = ApplyOptions(parallelism=1, adoption_delays=AT_ONCE)

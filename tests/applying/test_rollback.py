@@ -6,7 +6,7 @@ import pytest
 
 from reconciler.applying.executor import OnFailure
 from reconciler.errors import ApiError, OutcomeUnknownError, Problem, ReconcilerError, RejectedError
-from reconciler.model.desired import Policy, TestSettings, TestWhen
+from reconciler.model.desired import DeliveryTestSettings, DeliveryTestWhen, Policy
 from reconciler.model.secret import UNKNOWN, Secret
 from tests.applying.runs import Listening, carry_out, planned, said
 from tests.fake_server import FakeServer, Fault, Rules, account
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from reconciler.model.change import Change, Plan
     from tests.fake_server import Call
 
-AFTER = TestSettings(TestWhen.AFTER, "ops@x")
-HIDES = Rules(hidden_passwords=True)
+AFTER = DeliveryTestSettings(DeliveryTestWhen.AFTER, "ops@x")
+HIDES = Rules(hidden_password_warning=True)
 AUTH: Fields = {"email": "a@x", "name": "A", "has_auth": True, "password": Secret("p"), "smtp_server": "mx.x"}
 SINGLE = Rules(single_default=True, keep_default=True)
 
@@ -76,7 +76,7 @@ def test_an_account_that_somebody_else_changed_meanwhile_is_left_alone() -> None
     plan = planned(server, declare("a@x", name="B", test=AFTER))
 
     def meddle(_call: Call) -> None:
-        server.accounts[1] = server.accounts[1].overlaid({"smtp_port": 99})
+        server.accounts[1] = server.accounts[1].with_fields({"smtp_port": 99})
 
     server.hooks["test"] = meddle
     assert undone(server, plan) == [
@@ -198,7 +198,9 @@ def test_the_former_default_account_is_the_default_again(rules: Rules, email: st
 
 
 def test_a_former_default_account_that_cannot_be_promoted_again_is_named() -> None:
-    server = FakeServer.holding({**AUTH, "default": True}, rules=Rules(single_default=True, hidden_passwords=True))
+    server = FakeServer.holding(
+        {**AUTH, "default": True}, rules=Rules(single_default=True, hidden_password_warning=True)
+    )
     plan = planned(server, declare("b@x", name="B", default=True, test=AFTER))
     what = "rolled back: the new account was deleted again; a@x was the default account and is not any more"
     assert undone(server, plan)[1] == f"create b@x: {failed(what)}"
@@ -231,7 +233,7 @@ def test_a_password_that_is_hidden_only_since_the_plan_survives_a_rollback() -> 
 def test_a_declared_password_that_looks_like_a_mask_survives_a_rollback() -> None:
     server = FakeServer.holding({**AUTH, "password": Secret("****")})
     server.answers = dict.fromkeys(
-        ("get", "update"), lambda answer: answer.overlaid({"password": UNKNOWN})._replace(mask=Secret("****"))
+        ("get", "update"), lambda answer: answer.with_fields({"password": UNKNOWN})._replace(mask=Secret("****"))
     )
     plan = planned(server, declare("a@x", name="N", password=Secret("****"), test=AFTER))
     assert undone(server, plan) == [f"update a@x: {failed('rolled back: the account has its former settings again')}"]

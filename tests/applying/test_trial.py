@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from reconciler.applying.executor import Abort
-from reconciler.applying.trial import attempt_all
+from reconciler.applying.trial import run_delivery_tests
 from reconciler.errors import RejectedError
-from reconciler.model.desired import TestWhen
-from reconciler.model.outcome import Outcome, Status, TestOutcome
+from reconciler.model.desired import DeliveryTestWhen
+from reconciler.model.outcome import DeliveryTestResult, Outcome, Status
 from reconciler.model.secret import UNKNOWN
-from reconciler.model.trial import Trial
+from reconciler.model.trial import DeliveryTest
 from tests.applying.runs import said
 from tests.fake_server import BLANK, FakeServer, Fault, lost
 
@@ -26,14 +26,14 @@ PATIENCE = 20
 NO_TURN = "the run ended before its turn"
 
 
-def trial(address: str, **fields: Value) -> Trial:
-    return Trial(address=address, fields={**BLANK, "email": address, **fields}, to_email="ops@x", id=7)
+def trial(address: str, **fields: Value) -> DeliveryTest:
+    return DeliveryTest(address=address, fields={**BLANK, "email": address, **fields}, to_email="ops@x", id=7)
 
 
 def tried(
-    server: FakeServer, trials: Sequence[Trial], parallelism: int = 1, stop: threading.Event | None = None
+    server: FakeServer, trials: Sequence[DeliveryTest], parallelism: int = 1, stop: threading.Event | None = None
 ) -> tuple[Outcome, ...]:
-    return attempt_all(server, trials, parallelism=parallelism, stop=stop or threading.Event())
+    return run_delivery_tests(server, trials, parallelism=parallelism, stop=stop or threading.Event())
 
 
 def test_each_account_is_tried_once_and_reported_in_order() -> None:
@@ -41,7 +41,7 @@ def test_each_account_is_tried_once_and_reported_in_order() -> None:
     server.tests_fail = lambda fields: "535 no" if fields["email"] == "b@x" else None
     outcomes = tried(server, [trial("a@x"), trial("b@x")])
     failed = "535 no"
-    passed = TestOutcome(TestWhen.BEFORE, "ops@x", passed=True)
+    passed = DeliveryTestResult(DeliveryTestWhen.BEFORE, "ops@x", passed=True)
     assert outcomes == (
         Outcome(address="a@x", action="test", status=Status.PASSED, id=7, test=passed),
         Outcome(
@@ -50,7 +50,7 @@ def test_each_account_is_tried_once_and_reported_in_order() -> None:
             status=Status.FAILED,
             id=7,
             error=failed,
-            test=TestOutcome(TestWhen.BEFORE, "ops@x", False, failed),
+            test=DeliveryTestResult(DeliveryTestWhen.BEFORE, "ops@x", False, failed),
         ),
     )
     assert server.methods() == ["test a@x", "test b@x"]

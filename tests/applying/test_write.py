@@ -6,7 +6,7 @@ import pytest
 
 from reconciler.errors import ApiError, NotFoundError, OutcomeUnknownError, RejectedError, UnreachableError
 from reconciler.model.account import Account, Fields
-from reconciler.model.desired import TestSettings, TestWhen
+from reconciler.model.desired import DeliveryTestSettings, DeliveryTestWhen
 from reconciler.model.secret import UNKNOWN, Secret
 from tests.applying.runs import Listening, carry_out, planned, reconcile, said
 from tests.fake_server import BLANK, FakeServer, Fault, Rules, account, lost
@@ -21,8 +21,8 @@ NO = RejectedError.of("400 no")
 DOWN = UnreachableError.of("connection refused")
 GONE = NotFoundError.of("404 not found")
 ODD = ApiError.of("no JSON")
-BEFORE = TestSettings(TestWhen.BEFORE, "ops@x")
-AFTER = TestSettings(TestWhen.AFTER, "ops@x")
+BEFORE = DeliveryTestSettings(DeliveryTestWhen.BEFORE, "ops@x")
+AFTER = DeliveryTestSettings(DeliveryTestWhen.AFTER, "ops@x")
 
 
 def meddling(server: FakeServer, account_id: int, **fields: Any) -> Callable[[Call], None]:  # noqa: ANN401 - values
@@ -30,7 +30,7 @@ def meddling(server: FakeServer, account_id: int, **fields: Any) -> Callable[[Ca
 
     def hook(call: Call) -> None:
         if call.subject == account_id and account_id in server.accounts:
-            server.accounts[account_id] = server.accounts[account_id].overlaid(fields)
+            server.accounts[account_id] = server.accounts[account_id].with_fields(fields)
 
     return hook
 
@@ -48,7 +48,7 @@ def test_an_update_reads_again_writes_the_whole_account_and_keeps_what_it_does_n
     server = FakeServer({1: held})
     assert said(reconcile(server, declare("a@x", name="B"))) == ["update a@x: applied"]
     assert server.methods() == ["get 1", "update 1"]
-    assert (server.accounts[1], server.accounts[1].extra) == (held.overlaid({"name": "B"}), {"color": "red"})
+    assert (server.accounts[1], server.accounts[1].extra) == (held.with_fields({"name": "B"}), {"color": "red"})
 
 
 def test_an_update_that_is_in_place_already_is_applied_without_a_write() -> None:
@@ -122,7 +122,7 @@ def test_an_update_names_the_fields_that_the_server_did_not_keep() -> None:
 @pytest.mark.parametrize("method", ["create", "update"])
 def test_a_response_with_former_values_is_checked_by_reading_again(method: Method) -> None:
     server = FakeServer.holding(*([{"email": "a@x", "name": "A"}] if method == "update" else []))
-    server.answers[method] = lambda answer: answer.overlaid({"name": "A"})
+    server.answers[method] = lambda answer: answer.with_fields({"name": "A"})
     assert said(reconcile(server, declare("a@x", name="B"))) == [f"{method} a@x: applied"]
     assert server.methods()[-1] == "get 1"
 
@@ -150,7 +150,7 @@ def test_after_an_answer_about_another_account_the_account_is_read_again(*, stor
 
     def answer(answer: Account) -> Account:
         if not stored:
-            server.accounts[1] = server.accounts[1].overlaid({"name": "A"})
+            server.accounts[1] = server.accounts[1].with_fields({"name": "A"})
         return Account(answer.fields, 77)
 
     server.answers["update"] = answer
@@ -166,7 +166,7 @@ def test_letter_case_that_the_server_changes_is_kept_enough() -> None:
 
 # Hidden passwords
 
-HIDES = Rules(hidden_passwords=True)
+HIDES = Rules(hidden_password_warning=True)
 AUTH: Fields = {"email": "a@x", "name": "A", "has_auth": True, "password": Secret("p")}
 
 
@@ -269,7 +269,7 @@ def test_the_default_of_an_empty_server_is_created_first_so_that_no_other_become
 
 def test_a_create_sends_what_the_server_insists_on_and_nothing_of_it_is_verified_that_is_not_declared() -> None:
     server = FakeServer.holding()
-    server.answers["create"] = lambda answer: answer.overlaid({"default": True, "smtp_port": 25})
+    server.answers["create"] = lambda answer: answer.with_fields({"default": True, "smtp_port": 25})
     assert said(reconcile(server, declare("a@x", name="A"))) == ["create a@x: applied"]
     assert server.calls[0].fields == {"default": False, "has_auth": False, "email": "a@x", "name": "A"}
 
@@ -559,8 +559,8 @@ def test_a_first_step_without_a_clear_answer_may_have_given_the_temporary_name()
 def test_an_exchange_that_is_in_place_already_is_not_undone_for_its_temporary_name() -> None:
     server = FakeServer.holding(*SWAPPED)
     plan = planned(server, *SWAP)
-    server.accounts[1] = server.accounts[1].overlaid({"name": "B"})
-    server.accounts[2] = server.accounts[2].overlaid({"name": "A"})
+    server.accounts[1] = server.accounts[1].with_fields({"name": "B"})
+    server.accounts[2] = server.accounts[2].with_fields({"name": "A"})
     note = "applied (was in place already; nothing written)"
     assert said(carry_out(plan, server)) == [f"update a@x: {note}", f"update b@x: {note}"]
     assert server.writes() == []
@@ -572,7 +572,7 @@ def test_what_somebody_else_has_ended_was_still_begun_by_us() -> None:
     listener = Listening(before=lambda change: meddle() if change.address == "a@x" and server.writes() else None)
 
     def meddle() -> None:
-        server.accounts[1] = server.accounts[1].overlaid({"name": "B"})
+        server.accounts[1] = server.accounts[1].with_fields({"name": "B"})
 
     assert said(carry_out(plan, server, listener=listener)) == ["update a@x: applied", "update b@x: applied"]
 
@@ -684,7 +684,7 @@ def test_a_create_that_the_server_stores_in_another_spelling_is_adopted() -> Non
     server = FakeServer.holding()
     server.script("create", Fault(lost(), "after"))
     server.hooks["list"] = lambda _call: server.accounts.update(
-        {number: one.overlaid({"email": ASCII, "name": "Jose\u0301"}) for number, one in server.accounts.items()}
+        {number: one.with_fields({"email": ASCII, "name": "Jose\u0301"}) for number, one in server.accounts.items()}
     )
     outcomes = reconcile(server, declare(UNICODE, name="Jos\u00e9"))
     assert said(outcomes) == [f"create {UNICODE}: applied (connection reset; found on the server and adopted)"]
@@ -693,7 +693,7 @@ def test_a_create_that_the_server_stores_in_another_spelling_is_adopted() -> Non
 
 def test_a_response_in_another_spelling_shows_what_was_sent() -> None:
     server = FakeServer.holding({"email": UNICODE, "name": "Old", "smtp_server": "mx.b\u00fccher.example"})
-    server.answers["update"] = lambda answer: answer.overlaid(
+    server.answers["update"] = lambda answer: answer.with_fields(
         {"email": ASCII, "smtp_server": "MX.xn--bcher-kva.example"}
     )
     outcomes = reconcile(server, declare(ASCII, name="Jos\u00e9"))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from reconciler.client.auth import GivenToken
+from reconciler.client.auth import FixedToken
 from reconciler.errors import ApiError, Problem, RejectedError, UnreachableError
 from reconciler.model.desired import AccessToken, Login, RefreshToken
 from reconciler.model.redaction import Redactor
@@ -114,7 +114,7 @@ def test_an_expired_token_is_replaced_and_the_request_sent_again_on_the_same_con
         accounts = writer(server.url, credentials=KEY)
         accounts.list_accounts()
         give.accepted = "another"
-        accounts.test_account({"email": "a@example.com"}, "b@example.com")
+        accounts.run_delivery_test({"email": "a@example.com"}, "b@example.com")
     test = "POST /api/email/accounts/test"
     assert server.lines == [V1, LIST, test, V1, test]
     assert server.requests[2].body == server.requests[4].body
@@ -140,7 +140,7 @@ def test_a_new_token_that_others_used_may_expire_as_well(writer: Open, call: str
         if call == "list":
             accounts.list_accounts()
         else:
-            accounts.test_account({"email": "a@example.com"}, "b@example.com")
+            accounts.run_delivery_test({"email": "a@example.com"}, "b@example.com")
 
     def respond(request: Request) -> Step:
         if request.header("Authorization") == "Bearer token-2" and give.given == 2 and not others:
@@ -264,7 +264,7 @@ def test_parallel_requests_share_the_failure_of_an_exchange(writer: Open) -> Non
 
 @pytest.mark.parametrize(
     ("step", "kind", "attempts"),
-    [(Reply(503), "server_error", 4), (Close(), "connection_lost", 4), (Reply(200, b"<html>"), "bad_answer", 1)],
+    [(Reply(503), "server_error", 4), (Close(), "connection_lost", 4), (Reply(200, b"<html>"), "invalid_response", 1)],
 )
 def test_an_exchange_that_fails_is_repeated_where_that_helps_and_then_nothing_happened(
     writer: Open, step: Step, kind: str, attempts: int
@@ -333,5 +333,5 @@ def test_cookies_of_the_exchange_are_not_sent_back(writer: Open) -> None:
 
 def test_no_secret_shows_in_what_the_package_holds() -> None:
     connection = connection_to("http://127.0.0.1:1", credentials=KEY, stop=Clockless())
-    token = GivenToken(Secret("the-token"), Redactor()).bearer()
+    token = FixedToken(Secret("the-token"), Redactor()).bearer()
     assert ["the-" in repr(holder) for holder in (connection, token)] == [False, False]

@@ -17,7 +17,7 @@ import trustme
 
 from reconciler.client.client import Client, Route, WriteAttemptedError
 from reconciler.client.failure import AttemptError, Failure
-from reconciler.client.lane import Lane
+from reconciler.client.lane import Transport
 from reconciler.errors import ApiError, OutcomeUnknownError, Problem, RejectedError, UnreachableError
 from reconciler.model.redaction import Redactor
 from tests.client.conftest import Clockless
@@ -117,7 +117,7 @@ def test_a_compressed_answer_is_unpacked(encoding: str) -> None:
 )
 def test_an_answer_that_cannot_be_taken_is_refused_within_bounds(step: Step, message: str) -> None:
     with ScriptedServer(step) as server:
-        assert kind(exchange(server.url)) == f"bad_answer: {message}"
+        assert kind(exchange(server.url)) == f"invalid_response: {message}"
 
 
 @pytest.mark.parametrize(
@@ -358,7 +358,7 @@ def test_connections_that_other_threads_open_while_the_client_closes_are_closed_
     def get(path: str) -> None:
         client.exchange("GET", path, deadline=time.monotonic() + 10)
 
-    class Interrupted(Lane):
+    class Interrupted(Transport):
         closed = 0
 
         def close(self) -> None:
@@ -368,7 +368,7 @@ def test_connections_that_other_threads_open_while_the_client_closes_are_closed_
                     list(pool.map(get, ["/together"] * 3))
             super().close()
 
-    monkeypatch.setattr("reconciler.client.client.Lane", Interrupted)
+    monkeypatch.setattr("reconciler.client.client.Transport", Interrupted)
     with ScriptedServer(respond=respond) as server:
         client = Client(Route(origin=server.url, context=CONTEXT), Redactor())
         get("/alone")

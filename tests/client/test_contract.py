@@ -118,7 +118,7 @@ def test_settings_are_tried_as_on_the_page(writer: Open) -> None:
     with ScriptedServer(json_reply([ANSWER]), Reply(200, headers={"Content-Type": ""})) as server:
         accounts = writer(server.url)
         accounts.list_accounts()
-        accounts.test_account(FIELDS, "test@test.com")
+        accounts.run_delivery_test(FIELDS, "test@test.com")
     request = server.requests[1]
     sent = {**SENT, "to_email": "test@test.com"}
     assert summary(request) == ("POST /api/email/accounts/test", sent, list(sent))

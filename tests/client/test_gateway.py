@@ -50,7 +50,7 @@ def test_an_update_clears_with_null_and_gives_back_what_is_not_ours(writer: Open
     account = {**BARE, "name": "n", "smtp_port": 25, "zone": [1], "mask": "***", "created_at": "x"}
     with ScriptedServer(json_reply(account)) as server:
         accounts = writer(server.url)
-        accounts.update_account(accounts.get_account(1).overlaid({"smtp_port": None}))
+        accounts.update_account(accounts.get_account(1).with_fields({"smtp_port": None}))
     assert server.requests[1].json == {"name": "n", "email": "a@example.com", "smtp_port": None, "zone": [1]}
 
 
@@ -71,7 +71,7 @@ def test_an_update_has_succeeded_only_if_the_account_comes_back(writer: Open, an
         with pytest.raises(OutcomeUnknownError) as caught:
             accounts.update_account(Account({"email": "a@example.com"}, 1))
     message = f"it is not certain whether the server did it: PUT /api/email/accounts/1: {complaint}"
-    assert caught.value.problems == (Problem(kind="bad_answer", message=message, hint=URL_HINT),)
+    assert caught.value.problems == (Problem(kind="invalid_response", message=message, hint=URL_HINT),)
     assert server.lines == ["PUT /api/email/accounts/1"]
 
 
@@ -88,7 +88,7 @@ NOT_DONE = [
 ]
 WITHOUT_RESULT: dict[str, Callable[[AccountWriter], object]] = {
     "DELETE /api/email/accounts/1": lambda accounts: accounts.delete_account(1),
-    "POST /api/email/accounts/test": lambda accounts: accounts.test_account({"email": "a@x"}, "b@x"),
+    "POST /api/email/accounts/test": lambda accounts: accounts.run_delivery_test({"email": "a@x"}, "b@x"),
 }
 
 
@@ -131,7 +131,7 @@ def test_a_create_whose_answer_does_not_show_the_account_is_unknown(writer: Open
         with pytest.raises(OutcomeUnknownError) as caught:
             accounts.create_account({"email": "a@example.com"})
     message = f"it is not certain whether the server did it: POST /api/email/accounts: {complaint}"
-    assert caught.value.problems == (Problem(kind="bad_answer", message=message, hint=URL_HINT),)
+    assert caught.value.problems == (Problem(kind="invalid_response", message=message, hint=URL_HINT),)
     assert len(server.requests) == 1
 
 
@@ -145,7 +145,7 @@ def test_an_answer_about_another_account_is_refused(writer: Open) -> None:
     message = "GET /api/email/accounts/2: the answer is about account 1, not 2"
     assert (type(read.value), read.value.problems) == (
         ApiError,
-        (Problem(kind="bad_answer", message=message, hint=URL_HINT),),
+        (Problem(kind="invalid_response", message=message, hint=URL_HINT),),
     )
 
 
@@ -158,9 +158,9 @@ def test_a_log_in_page_is_no_list_no_delete_and_no_test(writer: Open) -> None:
         with pytest.raises(OutcomeUnknownError):
             accounts.delete_account(1)
         with pytest.raises(OutcomeUnknownError):
-            accounts.test_account({"email": "a@example.com"}, "b@example.com")
+            accounts.run_delivery_test({"email": "a@example.com"}, "b@example.com")
     message = "GET /api/email/accounts: the answer is not JSON: is this the right URL?"
-    assert listed.value.problems == (Problem(kind="bad_answer", message=message, hint=URL_HINT),)
+    assert listed.value.problems == (Problem(kind="invalid_response", message=message, hint=URL_HINT),)
     assert len(server.requests) == 3
 
 
@@ -200,7 +200,7 @@ def test_what_has_no_value_is_never_sent(writer: Open, value: object) -> None:
         with pytest.raises(TypeError):
             accounts.update_account(Account(fields, 1))  # type: ignore[arg-type]
         with pytest.raises(TypeError):
-            accounts.test_account(fields, "b@example.com")  # type: ignore[arg-type]
+            accounts.run_delivery_test(fields, "b@example.com")  # type: ignore[arg-type]
         with pytest.raises(TypeError, match="without an id"):
             accounts.update_account(Account({"email": "a@example.com"}))
     assert server.requests == []

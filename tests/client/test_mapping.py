@@ -17,7 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 from reconciler.client.answer import Answer
 from reconciler.client.failure import Failure
 from reconciler.client.foreign import shown
-from reconciler.client.mapping import FOREIGN, failure_of_exception, failure_of_status
+from reconciler.client.mapping import TRANSPORT_ERRORS, error_from_exception, error_from_status
 from reconciler.errors import ApiError, NotFoundError, Problem, RejectedError, UnreachableError
 from reconciler.model.redaction import Redactor
 from reconciler.model.secret import Secret
@@ -44,14 +44,14 @@ def exceptions_of(module: ModuleType) -> list[type[BaseException]]:
     "error", exceptions_of(httpx) + exceptions_of(httpcore), ids=lambda e: f"{e.__module__}.{e.__name__}"
 )
 def test_every_exception_of_httpx_and_httpcore_is_mapped(error: type[Exception]) -> None:
-    assert issubclass(error, FOREIGN)
+    assert issubclass(error, TRANSPORT_ERRORS)
 
 
 def test_the_exceptions_of_what_lies_below_are_mapped() -> None:
     below = [ssl.SSLError, socket.gaierror, TimeoutError, UnicodeDecodeError, json.JSONDecodeError, ValidationError]
-    assert [error for error in family(*below) if not issubclass(error, FOREIGN)] == []
+    assert [error for error in family(*below) if not issubclass(error, TRANSPORT_ERRORS)] == []
     # These two are translated where they can occur: h11's by httpcore, zlib's where gzip is unpacked.
-    assert [issubclass(error, FOREIGN) for error in (h11.RemoteProtocolError, zlib.error)] == [False, False]
+    assert [issubclass(error, TRANSPORT_ERRORS) for error in (h11.RemoteProtocolError, zlib.error)] == [False, False]
 
 
 def instance(error: type[Exception]) -> Exception:
@@ -68,7 +68,7 @@ def instance(error: type[Exception]) -> Exception:
 def test_every_exception_becomes_a_failure_that_tells_whether_it_may_have_arrived(
     error: type[Exception], *, touched: bool
 ) -> None:
-    failure = failure_of_exception(instance(error), origin=ORIGIN, touched=touched, redactor=Redactor())
+    failure = error_from_exception(instance(error), origin=ORIGIN, touched=touched, redactor=Redactor())
     arrived = touched
     assert (failure.doubtful, failure.error) == (arrived, ApiError if arrived else UnreachableError)
 
@@ -76,21 +76,21 @@ def test_every_exception_becomes_a_failure_that_tells_whether_it_may_have_arrive
 def test_an_exception_that_was_being_handled_meanwhile_is_no_cause() -> None:
     error = httpx.ConnectError("no route")
     error.__context__ = KeyError("somebody else's")
-    failure = failure_of_exception(error, origin=ORIGIN, touched=False, redactor=Redactor())
+    failure = error_from_exception(error, origin=ORIGIN, touched=False, redactor=Redactor())
     assert failure.problem.message == f"cannot reach {ORIGIN}: no connection (no route)"
 
 
 def test_an_exception_without_words_and_a_validation_error_are_told_without_an_empty_bracket() -> None:
-    failure = failure_of_exception(httpx.ConnectError(""), origin=ORIGIN, touched=False, redactor=Redactor())
+    failure = error_from_exception(httpx.ConnectError(""), origin=ORIGIN, touched=False, redactor=Redactor())
     assert failure.problem.message == f"cannot reach {ORIGIN}: no connection"
     with pytest.raises(ValidationError) as caught:
         TypeAdapter(int).validate_python("x")
-    other = failure_of_exception(caught.value, origin=ORIGIN, touched=False, redactor=Redactor())
+    other = error_from_exception(caught.value, origin=ORIGIN, touched=False, redactor=Redactor())
     assert other.problem.kind == "not_sent"
 
 
 def refusal(status: int, body: bytes, redactor: Redactor | None = None, *, on_account: bool = False) -> Failure:
-    return failure_of_status(Answer(status, httpx.Headers(), body), redactor or Redactor(), on_account=on_account)
+    return error_from_status(Answer(status, httpx.Headers(), body), redactor or Redactor(), on_account=on_account)
 
 
 def vendor(*errors: dict[str, str]) -> bytes:
@@ -154,7 +154,7 @@ def test_of_many_errors_the_first_are_told() -> None:
 
 def test_a_status_that_is_none_of_these_makes_no_sense() -> None:
     message = "the server answers with status 101, which makes no sense here"
-    problem = Problem(kind="bad_answer", message=message, hint=HINT_404)
+    problem = Problem(kind="invalid_response", message=message, hint=HINT_404)
     assert refusal(101, b"") == Failure(problem=problem, error=ApiError, doubtful=True)
 
 

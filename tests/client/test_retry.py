@@ -42,7 +42,7 @@ ONCE: dict[str, Callable[[AccountWriter], object]] = {
     "create": lambda accounts: accounts.create_account({"email": "a@example.com"}),
     "update": lambda accounts: accounts.update_account(Account({"email": "a@example.com"}, 1)),
     "delete": lambda accounts: accounts.delete_account(1),
-    "test": lambda accounts: accounts.test_account({"email": "a@example.com"}, "b@example.com"),
+    "test": lambda accounts: accounts.run_delivery_test({"email": "a@example.com"}, "b@example.com"),
 }
 ALL = READS | ONCE
 DONE: dict[str, Step] = {"list": json_reply([BARE]), "get": GOOD, "create": GOOD, "update": GOOD}
@@ -151,7 +151,7 @@ def test_a_refusal_is_not_repeated(writer: Open, call: str, status: int) -> None
         (Reply(503), "server_error", 4),
         (Close(), "connection_lost", 4),
         (Close(Reply(200, b"[]").raw()[:-1]), "connection_lost", 4),
-        (Reply(200, b"["), "bad_answer", 1),
+        (Reply(200, b"["), "invalid_response", 1),
     ],
 )
 def test_a_read_that_fails_is_an_error_and_not_a_doubt(writer: Open, step: Step, kind: str, attempts: int) -> None:

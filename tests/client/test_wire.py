@@ -184,5 +184,5 @@ def test_times_are_kept_beside_the_fields_and_never_sent(value: object, expected
     body = json.dumps({"id": 1, "email": "a@x", "created_at": value, "updated_at": value}).encode()
     account = to_account(read_one(body))
     assert (account.created_at, account.updated_at, account.extra) == (expected, expected, {})
-    assert account.overlaid({"name": "B"}).updated_at == expected
+    assert account.with_fields({"name": "B"}).updated_at == expected
     assert json.loads(Dialect().updated(account)) == {"email": "a@x"}

@@ -6,11 +6,11 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from reconciler import wiring
+from reconciler import reconcile
 from reconciler.applying.executor import ApplyOptions, execute
 from reconciler.applying.final_check import final_check
 from reconciler.commands.progress import Silence
-from reconciler.credentials import ServerFlags
+from reconciler.credentials import ServerOptions
 from reconciler.errors import ApiError
 from reconciler.model.change import Action
 from reconciler.model.outcome import Outcome, Status
@@ -204,20 +204,20 @@ def run(
 ) -> Run:
     """Plans and, unless ``dry``, applies, like the command, but with short pauses."""
     environ = {"RECONCILER_URL": url, **TOKEN, **SECRETS}
-    surroundings = wiring.Surroundings(Redactor(), environ=environ, stop=Hurried(times_faster))
-    desired: Desired = wiring.load([path], surroundings, wiring.LoadOptions())
-    flags = ServerFlags(timeout=timeout)
-    server, connection = wiring.connect(desired.server, flags, surroundings, parallelism=parallelism)
-    with wiring.opened(connection) as (reader, writer):
+    context = reconcile.RunContext(Redactor(), environ=environ, stop=Hurried(times_faster))
+    desired: Desired = reconcile.load([path], context, reconcile.LoadOptions())
+    flags = ServerOptions(timeout=timeout)
+    server, connection = reconcile.connect(desired.server, flags, context, parallelism=parallelism)
+    with reconcile.opened(connection) as (reader, writer):
         try:
-            plan = wiring.plan(desired, reader, server, PlanOptions())
+            plan = reconcile.plan(desired, reader, server, PlanOptions())
         except ApiError:
             return Run(1)
         assert plan.applicable, plan.errors
         if dry:
             return Run(0, (), len(plan.changes))
         options = ApplyOptions(parallelism=parallelism)
-        written = execute(plan, writer, options, stop=surroundings.stop, listener=Silence())
+        written = execute(plan, writer, options, stop=context.stop, listener=Silence())
         outcomes, problem = final_check(plan, written, writer, pauses=(0.05,))
     complete = problem is None and all(one.succeeded and not one.changed_since for one in outcomes)
     return Run(0 if complete else 3, outcomes, len(plan.changes))

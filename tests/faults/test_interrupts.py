@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from reconciler.applying.crew import PATIENCE, Abort
-from reconciler.commands.interrupts import interruptible
+from reconciler.commands.interrupts import handle_interrupts
 from reconciler.commands.invocation import Invocation
 from tests.faults.case import unlike, writes
 from tests.faults.command import APPLY, begun, finished
@@ -174,7 +174,7 @@ class Shaken(threading.Event):
 
 def test_a_second_signal_in_the_midst_of_the_first_waits_for_it_and_counts() -> None:
     stop = Shaken()
-    with interruptible(stop, Invocation(quiet=True)) as interruption:
+    with handle_interrupts(stop, Invocation(quiet=True)) as interruption:
         interruption.run_ended()
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
@@ -184,7 +184,7 @@ def test_a_second_signal_in_the_midst_of_the_first_waits_for_it_and_counts() -> 
 def test_a_second_signal_while_nothing_is_waited_for_ends_the_next_waiting_and_nothing_else() -> None:
     queue: SimpleQueue[str] = SimpleQueue()
     queue.put("a result")
-    with interruptible(threading.Event(), Invocation(quiet=True)):
+    with handle_interrupts(threading.Event(), Invocation(quiet=True)):
         signal.raise_signal(signal.SIGINT)
         assert PATIENCE.wait(queue) == "a result"
         signal.raise_signal(signal.SIGINT)

@@ -13,18 +13,18 @@ import httpx
 
 from reconciler.client.answer import Answer
 from reconciler.client.failure import UnreadableError
-from reconciler.client.mapping import failure_of_status
+from reconciler.client.mapping import error_from_status
 from reconciler.client.wire import read_list, read_one, read_token, to_account
 from reconciler.errors import ReconcilerError
-from reconciler.manifest.desired import read_desired
-from reconciler.manifest.writer import to_yaml
+from reconciler.manifest.desired import read_manifests
+from reconciler.manifest.writer import export_yaml
 from reconciler.model.change import Server
 from reconciler.model.desired import Desired
 from reconciler.model.redaction import Redactor
 from reconciler.model.secret import Secret
-from reconciler.planning.builder import PlanOptions, build_plan
+from reconciler.planning.builder import PlanOptions, make_plan
 from reconciler.report.formats import PLAN_FORMATS, Format, renderer
-from reconciler.report.subject import PlanSubject, Setting
+from reconciler.report.subject import PlanInput, Setting
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,11 +42,11 @@ def yaml(data: bytes) -> None:
     """The YAML loader: a desired set, or errors that show no literal password."""
     _FILE.write_bytes(data)
     try:
-        desired = read_desired([str(_FILE)])
+        desired = read_manifests([str(_FILE)])
     except ReconcilerError as error:
         problems = error.problems
     else:
-        build_plan(Desired(desired.accounts, desired.policy), (), _SERVER, PlanOptions(allow_empty=True))
+        make_plan(Desired(desired.accounts, desired.policy), (), _SERVER, PlanOptions(allow_empty=True))
         return
     assert problems
     assert all(one.message and one.kind and "\n" not in one.message for one in problems)
@@ -61,12 +61,12 @@ def wire(data: bytes) -> None:
         accounts = tuple(map(to_account, read_list(data)))
     except UnreadableError:
         return
-    _FILE.write_text(to_yaml(accounts, server=_SERVER), encoding="utf-8")
+    _FILE.write_text(export_yaml(accounts, server=_SERVER), encoding="utf-8")
     with suppress(ReconcilerError):  # the server may hold two accounts that the YAML cannot tell apart
-        read_desired([str(_FILE)])
-    plan = build_plan(Desired(()), accounts, _SERVER, PlanOptions(allow_empty=True))
+        read_manifests([str(_FILE)])
+    plan = make_plan(Desired(()), accounts, _SERVER, PlanOptions(allow_empty=True))
     for chosen in PLAN_FORMATS:
-        document = renderer("plan", chosen)(PlanSubject(plan=plan), _SETTING)
+        document = renderer("plan", chosen)(PlanInput(plan=plan), _SETTING)
         document.encode()
         assert chosen is Format.GITHUB or not any(line.lstrip().startswith("::") for line in document.split("\n"))
 
@@ -77,7 +77,7 @@ def refusal(data: bytes) -> None:
     redactor.add(Secret(_CANARY))
     body = data + _CANARY.encode()
     for status in (400, 302, 500):
-        failure = failure_of_status(Answer(status, httpx.Headers({}), body), redactor)
+        failure = error_from_status(Answer(status, httpx.Headers({}), body), redactor)
         assert failure.problem.message.isprintable()
         assert _CANARY not in failure.problem.message
 

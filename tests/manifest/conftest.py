@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import pytest
 
-from reconciler.errors import SpecError
-from reconciler.manifest.desired import read_desired
+from reconciler.errors import ManifestError
+from reconciler.manifest.desired import read_manifests
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,8 +46,8 @@ def complain(write: Write) -> Complain:
 
     def _complain(*texts: str | bytes) -> list[str]:
         names = [write(text, f"{letter}.yaml") for letter, text in zip("abcdef", texts, strict=False)]
-        with pytest.raises(SpecError) as caught:
-            read_desired(names)
+        with pytest.raises(ManifestError) as caught:
+            read_manifests(names)
         return [
             f"{problem.kind} | {problem}" + (f" | {problem.hint}" if problem.hint else "")
             for problem in caught.value.problems

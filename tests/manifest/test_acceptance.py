@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pydantic import AfterValidator, BaseModel, PlainValidator, ValidationError
 
 from reconciler.manifest.acceptance import JUDGES, DoubtError, accepted_entry, accepted_header
-from reconciler.manifest.document import SHAPE, AccountEntry, Document
+from reconciler.manifest.document import SHAPE, AccountBlock, Document
 from reconciler.manifest.scalars import EMPTY
 from reconciler.manifest.validation import given as given_of
 
@@ -94,7 +94,7 @@ def test_what_is_accepted_of_an_entry_is_what_the_models_make_of_it(changed: dic
             found = accepted_entry(raw)
         except DoubtError:
             continue
-        assert found == _by_models(AccountEntry, raw)
+        assert found == _by_models(AccountBlock, raw)
 
 
 @given(st.sampled_from(sorted(_HEADER)), st.data())
@@ -115,7 +115,7 @@ def test_what_is_accepted_of_a_header_is_what_the_models_make_of_it(section: str
 
 
 def test_whatever_is_plainly_right_is_accepted() -> None:
-    assert accepted_entry(_FULL) == _by_models(AccountEntry, _FULL)
+    assert accepted_entry(_FULL) == _by_models(AccountBlock, _FULL)
     assert accepted_header(_HEADER) == _by_models(Document, _HEADER)
 
 

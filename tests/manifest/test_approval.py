@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from reconciler.errors import NotTrustedError, SpecError
+from reconciler.errors import ManifestError, NotTrustedError
 from reconciler.manifest.approval import Request, approve
-from reconciler.manifest.desired import read_desired
+from reconciler.manifest.desired import read_manifests
 from reconciler.manifest.trust import read_trust
 from reconciler.model.desired import DeleteLimit, Globs
 from reconciler.model.trust import Limits, Trust, TrustedServer
@@ -35,7 +35,7 @@ def refused(
     """What must not be used in a file, each as one line; nothing if it may all be used."""
     request = Request(paths=[name], environ=environ or {}, url=URL if trust else None, name="b1", to_email=to_email)
     try:
-        approve(read_desired([name]), trust, request)
+        approve(read_manifests([name]), trust, request)
     except NotTrustedError as error:
         return [str(problem) for problem in error.problems if problem.kind == "not_trusted" and problem.hint]
     return []
@@ -109,8 +109,8 @@ def test_the_folder_of_a_given_file_and_a_given_folder_are_near(folder: Path, ou
     assert refused(str(outside / "a.yaml")) == []
     assert refused(str(outside)) == []
     (folder / "link.yaml").symlink_to(outside / "a.yaml")
-    with pytest.raises(SpecError) as caught:
-        read_desired(["link.yaml"])
+    with pytest.raises(ManifestError) as caught:
+        read_manifests(["link.yaml"])
     assert caught.value.problems[0].kind == "outside_path"
 
 
@@ -253,7 +253,7 @@ def test_a_servers_name_reaches_no_other_servers_files(write: Write, name: str) 
     file = write(account("{file: /run/secrets/b2/x}"))
     request = Request(paths=[file], environ={}, url=URL, name=name)
     with pytest.raises(NotTrustedError):
-        approve(read_desired([file]), EVERYTHING, request)
+        approve(read_manifests([file]), EVERYTHING, request)
 
 
 def test_a_trust_file_is_read(write: Write, folder: Path) -> None:
@@ -302,7 +302,7 @@ def test_everything_that_is_wrong_in_a_trust_file_has_its_place(write: Write) ->
         limits: {max_deletes: 110%, protekt: []}
         """
     )
-    with pytest.raises(SpecError) as caught:
+    with pytest.raises(ManifestError) as caught:
         read_trust(name)
     assert [str(problem).split(",")[0] + f" | {problem.hint}" for problem in caught.value.problems] == [
         "accounts.yaml:1:10: version: this version of the format is not known | write version: 1",
@@ -326,13 +326,13 @@ def test_everything_that_is_wrong_in_a_trust_file_has_its_place(write: Write) ->
 
 @pytest.mark.parametrize("text", ["", "- a\n", "version: 1\nversion: 1\n", "a: [", "\x00"])
 def test_what_is_no_trust_file_is_an_error(write: Write, text: str) -> None:
-    with pytest.raises(SpecError):
+    with pytest.raises(ManifestError):
         read_trust(write(text))
 
 
 def test_a_trust_file_is_a_regular_file(folder: Path) -> None:
     os.mkfifo(folder / "pipe")
-    with pytest.raises(SpecError):
+    with pytest.raises(ManifestError):
         read_trust("pipe")
-    with pytest.raises(SpecError):
+    with pytest.raises(ManifestError):
         read_trust("missing")

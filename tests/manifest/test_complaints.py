@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from reconciler.errors import SpecError
-from reconciler.manifest.desired import read_desired
+from reconciler.errors import ManifestError
+from reconciler.manifest.desired import read_manifests
 
 if TYPE_CHECKING:
     from tests.manifest.conftest import Complain, Write
@@ -242,6 +242,6 @@ def test_without_libyaml_half_a_character_is_an_error_like_others(
 ) -> None:
     text = f"version: 1\naccounts: [{{email: a@example.com, {key}: {value}}}]\n"
     monkeypatch.setattr("reconciler.manifest.events.PURE", True)
-    with pytest.raises(SpecError) as caught:
-        read_desired([write(text)])
+    with pytest.raises(ManifestError) as caught:
+        read_manifests([write(text)])
     "".join(map(str, caught.value.problems)).encode()

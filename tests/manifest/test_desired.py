@@ -7,15 +7,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reconciler.errors import Problem, SpecError
-from reconciler.manifest.desired import read_desired
+from reconciler.errors import ManifestError, Problem
+from reconciler.manifest.desired import read_manifests
 from reconciler.manifest.files import Source
 from reconciler.manifest.places import located
-from reconciler.manifest.sheet import Sheet, read_sheet
+from reconciler.manifest.sheet import ParsedFile, parse_file
 from reconciler.model.account import Account
 from reconciler.model.desired import (
     AccessToken,
     DeleteLimit,
+    DeliveryTestSettings,
+    DeliveryTestWhen,
     Desired,
     DesiredAccount,
     Globs,
@@ -23,9 +25,7 @@ from reconciler.model.desired import (
     Origin,
     Policy,
     RefreshToken,
-    ServerSpec,
-    TestSettings,
-    TestWhen,
+    ServerConfig,
 )
 from reconciler.model.secret import Secret, SecretReference
 
@@ -74,7 +74,7 @@ accounts:
 
 def test_everything_that_the_format_has_is_read(write: Write, folder: Path) -> None:
     name = write(FULL, "team/accounts.yaml")
-    assert read_desired([name]) == Desired(
+    assert read_manifests([name]) == Desired(
         (
             DesiredAccount(
                 Account(
@@ -95,7 +95,7 @@ def test_everything_that_the_format_has_is_read(write: Write, folder: Path) -> N
                 ),
                 Origin(name, 19, 5),
                 None,
-                TestSettings(TestWhen.OFF, "lead@example.com"),
+                DeliveryTestSettings(DeliveryTestWhen.OFF, "lead@example.com"),
             ),
             DesiredAccount(
                 Account(
@@ -114,7 +114,7 @@ def test_everything_that_the_format_has_is_read(write: Write, folder: Path) -> N
                 ),
                 Origin(name, 26, 5),
                 "noc@example.com",
-                TestSettings(TestWhen.AFTER, "lead@example.com"),
+                DeliveryTestSettings(DeliveryTestWhen.AFTER, "lead@example.com"),
             ),
             DesiredAccount(
                 Account(
@@ -131,7 +131,7 @@ def test_everything_that_the_format_has_is_read(write: Write, folder: Path) -> N
                 ),
                 Origin(name, 34, 5),
                 None,
-                TestSettings(TestWhen.OFF, "lead@example.com"),
+                DeliveryTestSettings(DeliveryTestWhen.OFF, "lead@example.com"),
             ),
         ),
         Policy(
@@ -139,9 +139,9 @@ def test_everything_that_the_format_has_is_read(write: Write, folder: Path) -> N
             max_deletes=DeleteLimit(30, percent=True),
             protect=Globs(("certs@*",)),
             ignore=Globs(("legacy-*@example.com",)),
-            test=TestSettings(TestWhen.BEFORE, "ops@example.com"),
+            test=DeliveryTestSettings(DeliveryTestWhen.BEFORE, "ops@example.com"),
         ),
-        ServerSpec(
+        ServerConfig(
             url="https://fw.example.com",
             name="matriz",
             auth=RefreshToken(SecretReference("env", ("FW_KEY",), name, ("server", "auth", "refresh_token"))),
@@ -152,11 +152,11 @@ def test_everything_that_the_format_has_is_read(write: Write, folder: Path) -> N
 
 def test_the_order_of_fields_is_the_models_whatever_the_yaml_says(write: Write) -> None:
     name = write("version: 1\naccounts:\n- {smtp_port: 25, service: gmail, name: A, email: a@example.com}\n")
-    assert list(read_desired([name]).accounts[0].account.fields) == ["email", "name", "service", "smtp_port"]
+    assert list(read_manifests([name]).accounts[0].account.fields) == ["email", "name", "service", "smtp_port"]
 
 
 def test_a_set_may_be_empty(write: Write) -> None:
-    assert read_desired([write("version: 1\naccounts: []\n")]) == Desired(())
+    assert read_manifests([write("version: 1\naccounts: []\n")]) == Desired(())
 
 
 def test_without_a_default_account_the_flag_is_not_managed(write: Write) -> None:
@@ -166,7 +166,7 @@ def test_without_a_default_account_the_flag_is_not_managed(write: Write) -> None
       - {email: a@example.com, name: A, service: gmail}
       - {email: b@example.com, name: B, service: gmail, default: false}
     """
-    assert [dict(entry.account.fields) for entry in read_desired([write(text)]).accounts] == [
+    assert [dict(entry.account.fields) for entry in read_manifests([write(text)]).accounts] == [
         {"email": "a@example.com", "name": "A", "service": "gmail"},
         {"email": "b@example.com", "name": "B", "default": False, "service": "gmail"},
     ]
@@ -175,18 +175,18 @@ def test_without_a_default_account_the_flag_is_not_managed(write: Write) -> None
 def test_a_default_account_in_one_file_settles_the_flag_in_all(write: Write) -> None:
     one = write("version: 1\naccounts: [{email: a@example.com, name: A, service: gmail, default: true}]\n", "a.yaml")
     two = write("version: 1\naccounts: [{email: b@example.com, name: B, service: gmail}]\n", "b.yaml")
-    assert [entry.account.fields["default"] for entry in read_desired([one, two]).accounts] == [True, False]
+    assert [entry.account.fields["default"] for entry in read_manifests([one, two]).accounts] == [True, False]
 
 
 def test_a_single_account_may_be_the_default_by_defaults(write: Write) -> None:
     text = "version: 1\ndefaults: {default: true}\naccounts: [{email: a@example.com, name: A, service: gmail}]\n"
-    assert read_desired([write(text)]).accounts[0].account.is_default
+    assert read_manifests([write(text)]).accounts[0].account.is_default
 
 
 def test_defaults_hold_for_their_own_file(write: Write) -> None:
     one = write("version: 1\ndefaults: {service: gmail}\naccounts: [{email: a@example.com, name: A}]\n", "a.yaml")
     two = write("version: 1\ndefaults: {service: outlook}\naccounts: [{email: b@example.com, name: B}]\n", "b.yaml")
-    assert [entry.account.fields["service"] for entry in read_desired([one, two]).accounts] == ["gmail", "outlook"]
+    assert [entry.account.fields["service"] for entry in read_manifests([one, two]).accounts] == ["gmail", "outlook"]
 
 
 def test_null_overrides_a_default(write: Write) -> None:
@@ -199,7 +199,7 @@ def test_null_overrides_a_default(write: Write) -> None:
     """
     name = write(text)
     reference = SecretReference("env", ("X",), name, ("defaults", "password"))
-    assert [dict(entry.account.fields) for entry in read_desired([name]).accounts] == [
+    assert [dict(entry.account.fields) for entry in read_manifests([name]).accounts] == [
         {
             "email": "a@example.com",
             "name": "A",
@@ -229,7 +229,7 @@ def test_null_overrides_a_default(write: Write) -> None:
 )
 def test_literal_credentials_are_secrets_and_earn_a_warning(write: Write, auth: str, expected: object) -> None:
     name = write(f"version: 1\nserver:\n  url: http://127.0.0.1:8025\n  auth: {auth}\naccounts: []\n")
-    desired = read_desired([name])
+    desired = read_manifests([name])
     assert desired.server.auth == expected
     assert [(warning.kind, warning.line) for warning in desired.warnings] == [("literal_secret", 4)]
     assert "sesame" not in repr(desired)
@@ -245,7 +245,7 @@ def test_literal_passwords_are_secrets_and_earn_warnings(write: Write) -> None:
       - {email: b@example.com, name: B, service: gmail, password: sesame2}
     """
     name = write(text)
-    desired = read_desired([name])
+    desired = read_manifests([name])
     passwords = [entry.account.fields["password"] for entry in desired.accounts]
     assert passwords == [Secret("sesame1"), Secret("sesame2")]
     assert desired.warnings == (
@@ -276,7 +276,7 @@ def test_accounts_of_one_name_earn_a_warning(write: Write) -> None:
       - {email: a@example.com, name: Same, service: gmail}
       - {email: b@example.com, name: Same, service: gmail}
     """
-    assert [f"{warning.kind} {warning}" for warning in read_desired([write(text)]).warnings] == [
+    assert [f"{warning.kind} {warning}" for warning in read_manifests([write(text)]).warnings] == [
         'duplicate_name accounts.yaml:4:34: the name "Same" is used by another account, too '
         "(the other is at accounts.yaml:3:34)"
     ]
@@ -285,8 +285,8 @@ def test_accounts_of_one_name_earn_a_warning(write: Write) -> None:
 def test_credentials_without_a_url_beside_them_are_not_used(write: Write) -> None:
     one = write("version: 1\nserver: {url: https://fw.example.com}\naccounts: []\n", "a.yaml")
     two = write("version: 1\nserver: {auth: {access_token: {env: X}}}\naccounts: []\n", "b.yaml")
-    desired = read_desired([one, two])
-    assert desired.server == ServerSpec(url="https://fw.example.com")
+    desired = read_manifests([one, two])
+    assert desired.server == ServerConfig(url="https://fw.example.com")
     assert [(warning.kind, str(warning)) for warning in desired.warnings] == [
         (
             "auth_without_url",
@@ -303,7 +303,7 @@ def test_accounts_may_come_through_an_alias(write: Write) -> None:
       - &a {<<: *base, email: a@example.com, name: A}
       - {<<: *a, email: b@example.com, name: yes}
     """
-    found = read_desired([write(text)]).accounts
+    found = read_manifests([write(text)]).accounts
     assert [(entry.account.email, entry.account.name, entry.origin.line) for entry in found] == [
         ("a@example.com", "A", 4),
         ("b@example.com", "yes", 5),
@@ -311,8 +311,8 @@ def test_accounts_may_come_through_an_alias(write: Write) -> None:
 
 
 def test_no_path_at_all_is_an_error() -> None:
-    with pytest.raises(SpecError, match="no YAML file is named"):
-        read_desired([])
+    with pytest.raises(ManifestError, match="no YAML file is named"):
+        read_manifests([])
 
 
 _WORDS = st.sampled_from(
@@ -341,8 +341,8 @@ _LINES = st.lists(
 @settings(max_examples=300, deadline=None)
 def test_whatever_the_text_problems_come_out_and_nothing_else(lines: list[tuple[int, str, str, str]]) -> None:
     text = "\n".join("  " * indent + mark + word + end for indent, mark, word, end in lines)
-    sheet = read_sheet(Source("x.yaml", text.encode()))
-    if isinstance(sheet, Sheet):
+    sheet = parse_file(Source("x.yaml", text.encode()))
+    if isinstance(sheet, ParsedFile):
         problems = located(sheet.issues, [sheet.source])
         assert all(1 <= (problem.line or 0) <= text.count("\n") + 2 for problem in problems)
     elif sheet is not None:
@@ -351,5 +351,5 @@ def test_whatever_the_text_problems_come_out_and_nothing_else(lines: list[tuple[
 
 def test_file_names_stay_as_the_user_wrote_them(write: Write) -> None:
     write("version: 1\naccounts: [{email: a@example.com, name: A, service: gmail}]\n", "sub/a.yaml")
-    found = read_desired([os.path.join(".", "sub")]).accounts  # noqa: PTH118 - pathlib would drop the dot
+    found = read_manifests([os.path.join(".", "sub")]).accounts  # noqa: PTH118 - pathlib would drop the dot
     assert [entry.origin.file for entry in found] == ["./sub/a.yaml"]

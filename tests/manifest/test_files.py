@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from reconciler.errors import Problem, SpecError
-from reconciler.manifest.desired import read_desired
+from reconciler.errors import ManifestError, Problem
+from reconciler.manifest.desired import read_manifests
 from reconciler.manifest.files import LARGEST, read_files
 from reconciler.manifest.loader import load
 from reconciler.manifest.regular_file import TooLargeError, read_given
@@ -166,9 +166,9 @@ def test_what_may_not_be_read_is_named(write: Write, folder: Path) -> None:
 
 
 def test_permission_denied_has_a_hint() -> None:
-    from reconciler.manifest.files import obstacle
+    from reconciler.manifest.files import file_problem
 
-    assert obstacle("a.yaml", PermissionError(13, "Permission denied")) == Problem(
+    assert file_problem("a.yaml", PermissionError(13, "Permission denied")) == Problem(
         kind="permission_denied", message="permission denied", hint="let the user that runs this read it", file="a.yaml"
     )
 
@@ -191,7 +191,7 @@ def test_documents_of_our_own_are_skipped_in_folders(write: Write) -> None:
     write(_MANIFEST, "d/accounts.yaml")
     for name, text in _OWN.items():
         write(text, f"d/{name}")
-    assert read_desired(["d"]).warnings == ()
+    assert read_manifests(["d"]).warnings == ()
 
 
 @pytest.mark.parametrize("name", _OWN)
@@ -199,8 +199,8 @@ def test_a_document_of_our_own_is_no_manifest(write: Write, name: str) -> None:
     write(_OWN[name], f"d/{name}")
     write(_MANIFEST, "more/accounts.yaml")
     for path, kind in ((f"d/{name}", "not_a_manifest"), ("d", "no_yaml_files")):
-        with pytest.raises(SpecError) as caught:
-            read_desired([path, "more"])
+        with pytest.raises(ManifestError) as caught:
+            read_manifests([path, "more"])
         assert [problem.kind for problem in caught.value.problems] == [kind]
 
 
@@ -245,7 +245,7 @@ def test_a_link_to_other_files_shows_nothing_of_them(folder: Path, text: str) ->
     (folder / "d/.env").write_text(text)
     (folder / "d/accounts.yaml").symlink_to(".env")
     for path in ("d/accounts.yaml", "d"):
-        with pytest.raises(SpecError) as caught:
-            read_desired([path])
+        with pytest.raises(ManifestError) as caught:
+            read_manifests([path])
         assert "canary" not in "".join(f"{one.message} {one.hint}" for one in caught.value.problems)
         assert all(one.file == "d/accounts.yaml" for one in caught.value.problems)

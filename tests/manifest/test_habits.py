@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from reconciler.errors import SpecError
-from reconciler.manifest.desired import read_desired
+from reconciler.errors import ManifestError
+from reconciler.manifest.desired import read_manifests
 from reconciler.model.secret import Secret
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def test_an_empty_item_is_an_error_and_version_too(complain: Complain) -> None:
 
 @pytest.mark.parametrize("null", ["null", "~", "Null"])
 def test_an_explicit_null_clears(write: Write, null: str) -> None:
-    (account,) = read_desired([write(_ENTRY + f"  password: {null}\n  smtp_port: {null}\n")]).accounts
+    (account,) = read_manifests([write(_ENTRY + f"  password: {null}\n  smtp_port: {null}\n")]).accounts
     assert (account.account.fields["password"], account.account.fields["smtp_port"]) == (None, None)
 
 
@@ -99,7 +99,7 @@ def test_a_placeholder_is_an_error_but_no_literal(complain: Complain, write: Wri
     assert "{env: NAME}" in told
     assert "{literal: " in told
     assert value.strip() not in told
-    (account,) = read_desired([write(_ENTRY + f"  password: {{literal: '{value}'}}\n")]).accounts
+    (account,) = read_manifests([write(_ENTRY + f"  password: {{literal: '{value}'}}\n")]).accounts
     assert account.account.fields["password"] == Secret(value)
 
 
@@ -132,7 +132,7 @@ def test_so_it_is_inside_a_reference(complain: Complain, password: str) -> None:
 
 @pytest.mark.parametrize("value", ["$name", "a${X}", "${X}b", "$1", "pa$$WORD", "ENC", "<<", "{{", "$", "$Tr0ub"])
 def test_what_only_looks_a_little_like_one_is_a_value(write: Write, value: str) -> None:
-    (account,) = read_desired(
+    (account,) = read_manifests(
         [write(_ENTRY.replace("name: A", f"name: '{value}'") + f"  password: '{value}'\n")]
     ).accounts
     assert (account.account.name, account.account.fields["password"]) == (value, Secret(value))
@@ -250,14 +250,14 @@ def test_a_name_has_no_control_characters(complain: Complain, text: str, charact
     ["root@nas", "jörg@firma.local", "root@localhost", "a@nas1", "x@fritz.box", "a@b.home.arpa", "j@büro.local"],
 )
 def test_local_names_are_addresses(write: Write, address: str) -> None:
-    (account,) = read_desired([write(_ENTRY.replace("a@example.com", address))]).accounts
+    (account,) = read_manifests([write(_ENTRY.replace("a@example.com", address))]).accounts
     assert account.account.email == address
 
 
 @pytest.mark.parametrize("address", ["root", "@nas", "a@", "a b@nas", "a@-nas", "a@nas..local", "a@b@nas"])
 def test_other_texts_are_not(write: Write, address: str) -> None:
-    with pytest.raises(SpecError):
-        read_desired([write(_ENTRY.replace("a@example.com", f"'{address}'"))])
+    with pytest.raises(ManifestError):
+        read_manifests([write(_ENTRY.replace("a@example.com", f"'{address}'"))])
 
 
 @pytest.mark.parametrize(
@@ -299,14 +299,14 @@ def test_a_password_cut_off_by_a_comment_earns_a_warning(write: Write, value: st
     text = _ENTRY + f"  password: {value}\n"
     if flow:
         text = f"version: 1\naccounts:\n- {{email: a@example.com, name: A, service: gmail, password: {value}\n  }}\n"
-    warnings = [one for one in read_desired([write(text)]).warnings if one.kind == "cut_off"]
+    warnings = [one for one in read_manifests([write(text)]).warnings if one.kind == "cut_off"]
     assert [(one.line, one.column) for one in warnings] == [(3, 61) if flow else (6, 13)]
     assert "hunter" not in warnings[0].message + warnings[0].hint
 
 
 def test_so_does_a_name_but_no_ordinary_comment(write: Write) -> None:
     text = _ENTRY.replace("name: A", "name: Sales #1") + "  smtp_port: 587 #x\n  password: 'a' # x\n"
-    found = read_desired([write(text + "- {email: b@example.com, name: B, service: gmail} # x\n")]).warnings
+    found = read_manifests([write(text + "- {email: b@example.com, name: B, service: gmail} # x\n")]).warnings
     assert [(one.line, one.column) for one in found if one.kind == "cut_off"] == [(4, 9)]
 
 
@@ -328,14 +328,14 @@ def test_a_port_with_an_odd_encryption_earns_a_warning(write: Write, port: int, 
         _ENTRY + f"  smtp_port: {port}\n  smtp_crypt: {crypt}\n",
         f"defaults: {{smtp_port: {port}, smtp_crypt: {crypt}}}\n" + _ENTRY,
     ):
-        found = read_desired([write(text)]).warnings
+        found = read_manifests([write(text)]).warnings
         assert [one.kind for one in found] == (["port_mismatch"] if usual else [])
         assert not usual or f"servers expect {usual} there" in found[0].message
 
 
 def test_a_password_beside_has_auth_false_earns_a_warning(write: Write) -> None:
     for key in ("has_auth", "hash_auth"):
-        found = read_desired([write(_ENTRY + f"  password: {{env: X}}\n  {key}: false\n")]).warnings
+        found = read_manifests([write(_ENTRY + f"  password: {{env: X}}\n  {key}: false\n")]).warnings
         assert [one.kind for one in found] == ["password_unused"]
 
 

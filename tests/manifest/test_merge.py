@@ -5,8 +5,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from reconciler.manifest.desired import read_desired
-from reconciler.model.desired import DeleteLimit, Globs, Passwords, Policy, ServerSpec, TestSettings, TestWhen
+from reconciler.manifest.desired import read_manifests
+from reconciler.model.desired import (
+    DeleteLimit,
+    DeliveryTestSettings,
+    DeliveryTestWhen,
+    Globs,
+    Passwords,
+    Policy,
+    ServerConfig,
+)
 
 if TYPE_CHECKING:
     from tests.manifest.conftest import Complain, Write
@@ -19,14 +27,14 @@ def test_files_that_agree_or_are_silent_are_merged(write: Write) -> None:
     two = "server: {url: https://X:443/, name: fw, auth: {access_token: {env: A}}}\npolicy: {protect: [b, a], prune: false, passwords: hidden}\n"
     three = "policy: {max_deletes: 3, test: {to_email: ops@example.com}}\n"
     names = [write(HEAD + text, f"{index}.yaml") for index, text in enumerate((one, two, three))]
-    desired = read_desired(names)
+    desired = read_manifests(names)
     assert desired.policy == Policy(
         prune=False,
         max_deletes=DeleteLimit(3, percent=False),
         protect=Globs(("a", "b")),
-        test=TestSettings(TestWhen.BEFORE, "ops@example.com"),
+        test=DeliveryTestSettings(DeliveryTestWhen.BEFORE, "ops@example.com"),
     )
-    assert desired.server == ServerSpec(
+    assert desired.server == ServerConfig(
         url="https://x", name="fw", auth=desired.server.auth, passwords=Passwords.HIDDEN
     )
 

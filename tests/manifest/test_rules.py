@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from reconciler.manifest.desired import read_desired
+from reconciler.manifest.desired import read_manifests
 
 if TYPE_CHECKING:
     from tests.manifest.conftest import Complain, Write
@@ -83,12 +83,12 @@ def test_one_address_may_have_several_pins(write: Write) -> None:
       - {email: a@example.com, name: A, service: gmail, id: 1}
       - {email: a@example.com, name: B, service: gmail, id: 2}
     """
-    assert [entry.account.id for entry in read_desired([write(text)]).accounts] == [1, 2]
+    assert [entry.account.id for entry in read_manifests([write(text)]).accounts] == [1, 2]
 
 
 def test_authentication_needs_no_password_in_the_file(write: Write) -> None:
     text = "version: 1\naccounts: [{email: a@example.com, name: A, service: gmail, has_auth: true}]\n"
-    assert read_desired([write(text)]).accounts[0].account.fields["has_auth"] is True
+    assert read_manifests([write(text)]).accounts[0].account.fields["has_auth"] is True
 
 
 def test_a_default_by_defaults_makes_several_default_accounts(complain: Complain) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
-from reconciler.manifest.desired import read_desired
+from reconciler.manifest.desired import read_manifests
 from reconciler.manifest.loader import load
 from reconciler.manifest.schema import schema_text, spec_schema
 
@@ -25,7 +25,8 @@ def test_the_shipped_schema_is_the_generated_one() -> None:
 
 
 def test_the_schema_is_printed_without_loading_pydantic() -> None:
-    script = "import sys; from reconciler.manifest.schema import schema_text; schema_text(); print('pydantic' in sys.modules)"
+    use = "from reconciler.manifest.schema import schema_text; schema_text()"
+    script = f"import sys; {use}; print('pydantic' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
     assert done.stdout == b"False\n"
 
@@ -112,7 +113,7 @@ def test_the_schema_refuses_what_is_wrong(text: str) -> None:
 def test_the_example_is_right_without_a_warning_and_shows_everything() -> None:
     value = load(EXAMPLE.read_bytes()).value
     assert [error.message for error in VALIDATOR.iter_errors(value)] == []
-    desired = read_desired([str(EXAMPLE)])
+    desired = read_manifests([str(EXAMPLE)])
     fields = [entry.account.fields for entry in desired.accounts]
     assert desired.warnings == ()
     assert {field["service"] for field in fields} == {"gmail", "outlook", "other"}

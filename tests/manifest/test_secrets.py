@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from reconciler.errors import SecretError
-from reconciler.manifest.commands import CommandError, Commands
-from reconciler.manifest.desired import read_desired
+from reconciler.manifest.commands import Commands, SecretCommandError
+from reconciler.manifest.desired import read_manifests
 from reconciler.manifest.secrets import resolve_accounts, resolve_credentials
 from reconciler.model.desired import AccessToken, Login, RefreshToken
 from reconciler.model.secret import Secret, SecretReference
@@ -32,7 +32,7 @@ def _yaml(*passwords: str) -> str:
 
 def _resolved(name: str, environ: dict[str, str], *, allow_commands: bool = True, timeout: float = 30) -> list[object]:
     found = resolve_accounts(
-        read_desired([name]).accounts, environ=environ, allow_commands=allow_commands, command_timeout=timeout
+        read_manifests([name]).accounts, environ=environ, allow_commands=allow_commands, command_timeout=timeout
     )
     return [entry.account.fields.get("password") for entry in found]
 
@@ -62,7 +62,7 @@ def test_each_kind_of_reference_is_resolved(write: Write, folder: Path) -> None:
 
 
 def test_an_account_without_a_password_stays_as_it_is(write: Write) -> None:
-    accounts = read_desired(
+    accounts = read_manifests(
         [write("version: 1\naccounts: [{email: a@example.com, name: A, service: gmail}]\n")]
     ).accounts
     assert resolve_accounts(accounts, environ={}, allow_commands=False) == accounts
@@ -156,7 +156,7 @@ def test_a_command_that_hangs_is_killed_with_all_that_it_started(write: Write) -
 def test_a_command_that_starts_after_the_end_does_not_live_long(folder: Path) -> None:
     commands = Commands(ENVIRON, timeout=60)
     commands.end()
-    with pytest.raises(CommandError, match="the command ended with exit code -9"):
+    with pytest.raises(SecretCommandError, match="the command ended with exit code -9"):
         commands.output_of(["tail", "-f", "/dev/null"], str(folder))
 
 
@@ -178,7 +178,7 @@ def test_a_reference_in_the_defaults_is_found_there(write: Write) -> None:
 @pytest.mark.parametrize("now", [None, "a: [", "x" * 10])
 def test_a_file_that_changed_meanwhile_still_gives_a_line(write: Write, folder: Path, now: str | None) -> None:
     name = write(_yaml("{env: X}"))
-    accounts = read_desired([name]).accounts
+    accounts = read_manifests([name]).accounts
     (folder / name).unlink()
     if now is not None:
         write(now)

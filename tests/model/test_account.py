@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.model.account import (
-    NEW_ACCOUNT,
+    ACCOUNT_DEFAULTS,
     Account,
     Value,
     identity,
@@ -37,7 +37,7 @@ def test_an_account_may_have_no_name() -> None:
 
 
 def test_only_true_makes_a_default_account() -> None:
-    assert (HELD.is_default, HELD.overlaid({"default": None}).is_default, NEW_ACCOUNT.is_default) == (
+    assert (HELD.is_default, HELD.with_fields({"default": None}).is_default, ACCOUNT_DEFAULTS.is_default) == (
         True,
         False,
         False,
@@ -45,7 +45,7 @@ def test_only_true_makes_a_default_account() -> None:
 
 
 def test_writing_over_an_account_keeps_its_id_and_what_is_unknown_to_us() -> None:
-    after = HELD.overlaid({"name": "B", "smtp_port": 25})
+    after = HELD.with_fields({"name": "B", "smtp_port": 25})
     assert after == Account({"email": "A@x", "name": "B", "default": True, "smtp_port": 25}, 7, {"color": "red"})
 
 

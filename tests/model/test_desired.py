@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from reconciler.model.desired import NO_GLOBS, DeleteLimit, Globs, Origin, TestSettings, TestWhen
+from reconciler.model.desired import NO_GLOBS, DeleteLimit, DeliveryTestSettings, DeliveryTestWhen, Globs, Origin
 
 
 @pytest.mark.parametrize(
@@ -42,10 +42,10 @@ def test_what_is_no_address_matches_nothing() -> None:
 
 
 def test_settings_take_what_they_leave_open_from_those_below() -> None:
-    base = TestSettings(TestWhen.AFTER, "ops@x")
-    assert TestSettings().over(base) == base
-    assert TestSettings(TestWhen.OFF).over(base) == TestSettings(TestWhen.OFF, "ops@x")
-    assert TestSettings(None, "me@x").over(base) == TestSettings(TestWhen.AFTER, "me@x")
+    base = DeliveryTestSettings(DeliveryTestWhen.AFTER, "ops@x")
+    assert DeliveryTestSettings().over(base) == base
+    assert DeliveryTestSettings(DeliveryTestWhen.OFF).over(base) == DeliveryTestSettings(DeliveryTestWhen.OFF, "ops@x")
+    assert DeliveryTestSettings(None, "me@x").over(base) == DeliveryTestSettings(DeliveryTestWhen.AFTER, "me@x")
 
 
 def test_a_limit_and_an_origin_show_as_they_are_written() -> None:

@@ -7,8 +7,8 @@ import pytest
 
 from reconciler.errors import Problem
 from reconciler.model.change import Action, Change, Plan, Server
-from reconciler.model.desired import TestWhen
-from reconciler.model.outcome import Outcome, Report, Status, TestOutcome
+from reconciler.model.desired import DeliveryTestWhen
+from reconciler.model.outcome import DeliveryTestResult, Outcome, Report, Status
 from tests.fake_server import account
 
 SERVER = Server("s", "https://s")
@@ -16,12 +16,12 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 PROBLEM = Problem(kind="k", message="m")
 
 
-def outcome(status: Status = Status.APPLIED, test: TestOutcome | None = None) -> Outcome:
+def outcome(status: Status = Status.APPLIED, test: DeliveryTestResult | None = None) -> Outcome:
     return Outcome(address="a@x", action="create", status=status, test=test)
 
 
-def tried(*, passed: bool) -> TestOutcome:
-    return TestOutcome(TestWhen.AFTER, "ops@x", passed)
+def tried(*, passed: bool) -> DeliveryTestResult:
+    return DeliveryTestResult(DeliveryTestWhen.AFTER, "ops@x", passed)
 
 
 @pytest.mark.parametrize(

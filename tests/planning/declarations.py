@@ -6,8 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 from reconciler.model.account import Account
 from reconciler.model.change import Plan, Server
-from reconciler.model.desired import NO_TEST, Desired, DesiredAccount, Globs, Origin, Policy, TestSettings
-from reconciler.planning.builder import PlanOptions, build_plan
+from reconciler.model.desired import (
+    NO_DELIVERY_TEST,
+    DeliveryTestSettings,
+    Desired,
+    DesiredAccount,
+    Globs,
+    Origin,
+    Policy,
+)
+from reconciler.planning.builder import PlanOptions, make_plan
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,7 +31,11 @@ ORIGIN = Origin("accounts.yaml", 7, 5)
 
 
 def declare(
-    email: str, pin: int | None = None, renamed_from: str | None = None, test: TestSettings = NO_TEST, **fields: Value
+    email: str,
+    pin: int | None = None,
+    renamed_from: str | None = None,
+    test: DeliveryTestSettings = NO_DELIVERY_TEST,
+    **fields: Value,
 ) -> DesiredAccount:
     """A declaration of ``email`` with the given fields alone."""
     return DesiredAccount(Account({"email": email, **fields}, pin), ORIGIN, renamed_from, test)
@@ -37,7 +49,7 @@ def plan_of(
 ) -> Plan:
     """The plan for a declared set; deleting everything is allowed unless said otherwise."""
     options = {"allow_empty": True, "max_deletes": NO_LIMIT, **options}
-    return build_plan(Desired(tuple(desired), policy or Policy()), current, SERVER, PlanOptions(**options))
+    return make_plan(Desired(tuple(desired), policy or Policy()), current, SERVER, PlanOptions(**options))
 
 
 def globs(*patterns: str) -> Globs:

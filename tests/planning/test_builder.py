@@ -8,15 +8,23 @@ from hypothesis import strategies as st
 
 from reconciler.errors import Problem
 from reconciler.model.change import Action, Counts, Plan
-from reconciler.model.desired import NO_TEST, DeleteLimit, Desired, Globs, Policy, TestSettings, TestWhen
+from reconciler.model.desired import (
+    NO_DELIVERY_TEST,
+    DeleteLimit,
+    DeliveryTestSettings,
+    DeliveryTestWhen,
+    Desired,
+    Globs,
+    Policy,
+)
 from reconciler.model.secret import UNKNOWN, Secret
-from reconciler.planning.builder import PlanOptions, build_plan
+from reconciler.planning.builder import PlanOptions, make_plan
 from tests.fake_server import account
 from tests.planning.declarations import ORIGIN, SERVER, declare, globs, plan_of, said
 from tests.worlds import BOUNDED, World, worlds
 
-AFTER_ME = TestSettings(TestWhen.AFTER, "me@x")
-BEFORE = TestSettings(TestWhen.BEFORE, "ops@x")
+AFTER_ME = DeliveryTestSettings(DeliveryTestWhen.AFTER, "me@x")
+BEFORE = DeliveryTestSettings(DeliveryTestWhen.BEFORE, "ops@x")
 
 
 def shown(plan: Plan) -> list[str]:
@@ -55,7 +63,7 @@ def test_an_update_shows_what_changes_and_keeps_the_rest() -> None:
     assert (change.address, change.before, change.after) == (
         "A@X",
         held,
-        held.overlaid({"name": "New", "smtp_port": None}),
+        held.with_fields({"name": "New", "smtp_port": None}),
     )
     assert [(one.field, one.before, one.after) for one in change.fields] == [
         ("name", "a@x", "New"),
@@ -109,8 +117,8 @@ def test_the_command_line_wins_over_the_policy_about_the_guard() -> None:
     strict = PlanOptions(max_deletes=None)
     loose = PlanOptions(max_deletes=DeleteLimit(3, percent=False))
     desired = Desired((declare("a@x"),))
-    assert [one.kind for one in build_plan(desired, held, SERVER, strict).refusals] == ["guard_max_deletes"]
-    assert build_plan(desired, held, SERVER, loose).applicable
+    assert [one.kind for one in make_plan(desired, held, SERVER, strict).refusals] == ["guard_max_deletes"]
+    assert make_plan(desired, held, SERVER, loose).applicable
 
 
 def test_a_refused_plan_shows_its_deletes_and_cannot_be_applied() -> None:
@@ -230,7 +238,7 @@ def test_handing_the_default_over_is_no_warning() -> None:
 
 def test_warnings_of_the_declaration_come_along() -> None:
     warning = Problem(kind="literal_secret", message="m")
-    plan = build_plan(Desired((), warnings=(warning,)), (), SERVER, PlanOptions())
+    plan = make_plan(Desired((), warnings=(warning,)), (), SERVER, PlanOptions())
     assert plan.warnings == (warning,)
 
 
@@ -267,7 +275,7 @@ def test_rotation_sends_what_is_declared_where_the_password_is_hidden_and_there_
     desired = [declare(email, password=Secret("p")) for email in ("a@x", "b@x")]
     plan = plan_of(desired, held, rotate_passwords=True)
     assert (shown(plan), plan.warnings) == (["update a@x password"], ())
-    assert plan.changes[0].after == HIDDEN.overlaid({"password": Secret("p")})
+    assert plan.changes[0].after == HIDDEN.with_fields({"password": Secret("p")})
 
 
 def test_rotation_comes_with_other_changes() -> None:
@@ -279,7 +287,7 @@ def test_an_update_sends_the_declared_password_along_where_it_is_hidden() -> Non
     plan = plan_of([declare("a@x", password=Secret("p"), name="N")], [HIDDEN])
     assert shown(plan) == ["update a@x name"]
     assert plan.changes[0].notes == ("the server hides its password; the declared one is sent along",)
-    assert plan.changes[0].after == HIDDEN.overlaid({"password": Secret("p"), "name": "N"})
+    assert plan.changes[0].after == HIDDEN.with_fields({"password": Secret("p"), "name": "N"})
 
 
 @pytest.mark.parametrize(
@@ -302,21 +310,39 @@ def test_an_update_that_ends_authentication_says_what_becomes_of_a_hidden_passwo
 @pytest.mark.parametrize(
     ("option", "own", "policy", "expected"),
     [
-        (NO_TEST, NO_TEST, NO_TEST, NO_TEST),
-        (NO_TEST, NO_TEST, BEFORE, BEFORE),
-        (NO_TEST, TestSettings(TestWhen.AFTER), BEFORE, TestSettings(TestWhen.AFTER, "ops@x")),
-        (NO_TEST, TestSettings(TestWhen.OFF), BEFORE, TestSettings(TestWhen.OFF, "ops@x")),
-        (TestSettings(TestWhen.OFF), TestSettings(TestWhen.AFTER), BEFORE, TestSettings(TestWhen.OFF, "ops@x")),
+        (NO_DELIVERY_TEST, NO_DELIVERY_TEST, NO_DELIVERY_TEST, NO_DELIVERY_TEST),
+        (NO_DELIVERY_TEST, NO_DELIVERY_TEST, BEFORE, BEFORE),
+        (
+            NO_DELIVERY_TEST,
+            DeliveryTestSettings(DeliveryTestWhen.AFTER),
+            BEFORE,
+            DeliveryTestSettings(DeliveryTestWhen.AFTER, "ops@x"),
+        ),
+        (
+            NO_DELIVERY_TEST,
+            DeliveryTestSettings(DeliveryTestWhen.OFF),
+            BEFORE,
+            DeliveryTestSettings(DeliveryTestWhen.OFF, "ops@x"),
+        ),
+        (
+            DeliveryTestSettings(DeliveryTestWhen.OFF),
+            DeliveryTestSettings(DeliveryTestWhen.AFTER),
+            BEFORE,
+            DeliveryTestSettings(DeliveryTestWhen.OFF, "ops@x"),
+        ),
         (
             AFTER_ME,
-            TestSettings(TestWhen.OFF),
+            DeliveryTestSettings(DeliveryTestWhen.OFF),
             BEFORE,
             AFTER_ME,
         ),
     ],
 )
 def test_test_settings_come_from_the_command_line_then_the_account_then_the_policy(
-    option: TestSettings, own: TestSettings, policy: TestSettings, expected: TestSettings
+    option: DeliveryTestSettings,
+    own: DeliveryTestSettings,
+    policy: DeliveryTestSettings,
+    expected: DeliveryTestSettings,
 ) -> None:
     plan = plan_of([declare("a@x", test=own)], [], Policy(test=policy), test=option)
     assert (plan.changes[0].test, plan.errors) == (expected, ())
@@ -324,11 +350,11 @@ def test_test_settings_come_from_the_command_line_then_the_account_then_the_poli
 
 def test_a_test_without_an_address_to_send_to_is_an_error_for_what_changes_alone() -> None:
     held = [account("b@x", 1), account("c@x", 2)]
-    plan = plan_of([declare("a@x"), declare("b@x")], held, Policy(test=TestSettings(TestWhen.BEFORE)))
+    plan = plan_of([declare("a@x"), declare("b@x")], held, Policy(test=DeliveryTestSettings(DeliveryTestWhen.BEFORE)))
     assert said(plan.errors) == [
         "test_without_address: a@x is to be tested, but there is no address to send to",
     ]
-    assert [one.test for one in plan.changes if one.action is Action.DELETE] == [NO_TEST]
+    assert [one.test for one in plan.changes if one.action is Action.DELETE] == [NO_DELIVERY_TEST]
 
 
 @given(worlds(), st.randoms(use_true_random=False))

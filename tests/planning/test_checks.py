@@ -12,7 +12,7 @@ from reconciler.model.desired import DeleteLimit, Desired, DesiredAccount, Globs
 from reconciler.model.secret import UNKNOWN, Secret
 from reconciler.model.trust import Limits, Trust
 from reconciler.planning.checks import taken_addresses
-from reconciler.planning.trials import trials_of
+from reconciler.planning.trials import plan_delivery_tests
 from tests.fake_server import account
 from tests.planning.declarations import ORIGIN, declare, plan_of
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from reconciler.model.account import Fields
 
 KNOWN = account("a@x", 1, has_auth=True, password=Secret("p"), smtp_server="mx.x", smtp_port=25, smtp_crypt="none")
-CRAM = KNOWN.overlaid({"smtp_auth_mechanism": "cram-md5"})
-HIDDEN = KNOWN.overlaid({"password": UNKNOWN})
-UNUSED = KNOWN.overlaid({"password": UNKNOWN, "has_auth": False})
+CRAM = KNOWN.with_fields({"smtp_auth_mechanism": "cram-md5"})
+HIDDEN = KNOWN.with_fields({"password": UNKNOWN})
+UNUSED = KNOWN.with_fields({"password": UNKNOWN, "has_auth": False})
 OPEN = account("a@x", 1, smtp_server="mx.x")
 NEW = Secret("new")
 
@@ -48,19 +48,19 @@ NEW = Secret("new")
         (CRAM, {"smtp_auth_mechanism": "plain", "password": NEW}, []),
         (CRAM, {"smtp_auth_mechanism": "cram-md5", "name": "N"}, []),
         (
-            CRAM.overlaid({"password": UNKNOWN}),
+            CRAM.with_fields({"password": UNKNOWN}),
             {"smtp_auth_mechanism": "plain", "has_auth": False},
             ["secret_destination"],
         ),
         (
-            CRAM.overlaid({"smtp_auth_mechanism": "scram-sha-256"}),
+            CRAM.with_fields({"smtp_auth_mechanism": "scram-sha-256"}),
             {"smtp_auth_mechanism": "cram-md5"},
             ["secret_destination"],
         ),
-        (KNOWN.overlaid({"smtp_auth_mechanism": "plain"}), {"smtp_auth_mechanism": "cram-md5"}, []),
-        (KNOWN.overlaid({"smtp_auth_mechanism": "plain"}), {"smtp_auth_mechanism": "login"}, []),
-        (KNOWN.overlaid({"smtp_auth_mechanism": None}), {"smtp_auth_mechanism": "plain"}, []),
-        (OPEN.overlaid({"smtp_auth_mechanism": "cram-md5"}), {"smtp_auth_mechanism": "plain"}, []),
+        (KNOWN.with_fields({"smtp_auth_mechanism": "plain"}), {"smtp_auth_mechanism": "cram-md5"}, []),
+        (KNOWN.with_fields({"smtp_auth_mechanism": "plain"}), {"smtp_auth_mechanism": "login"}, []),
+        (KNOWN.with_fields({"smtp_auth_mechanism": None}), {"smtp_auth_mechanism": "plain"}, []),
+        (OPEN.with_fields({"smtp_auth_mechanism": "cram-md5"}), {"smtp_auth_mechanism": "plain"}, []),
         # Nobody can send what nobody knows.
         (HIDDEN, {"name": "N"}, ["password_unknown"]),
         (HIDDEN, {"name": "N", "password": NEW}, []),
@@ -113,12 +113,12 @@ TRUST = Trust(smtp_servers=("mx.x", "*.ok.x"), file="t.yaml")
         (None, {"service": "gmail", "password": NEW}, False),
         (None, {"service": "gmail", "smtp_server": "mx.x", "password": NEW}, False),
         # What the YAML leaves out is as the server has it.
-        (OPEN.overlaid({"smtp_server": "evil.x"}), {"password": NEW}, False),
-        (OPEN.overlaid({"smtp_server": "evil.x"}), {"name": "N"}, True),
-        (KNOWN.overlaid({"smtp_server": "evil.x"}), {"name": "N"}, False),
-        (KNOWN.overlaid({"smtp_server": "evil.x"}), {}, False),
-        (HIDDEN.overlaid({"smtp_server": "evil.x"}), {}, False),
-        (KNOWN.overlaid({"smtp_server": "evil.x"}), {"password": None, "has_auth": False}, True),
+        (OPEN.with_fields({"smtp_server": "evil.x"}), {"password": NEW}, False),
+        (OPEN.with_fields({"smtp_server": "evil.x"}), {"name": "N"}, True),
+        (KNOWN.with_fields({"smtp_server": "evil.x"}), {"name": "N"}, False),
+        (KNOWN.with_fields({"smtp_server": "evil.x"}), {}, False),
+        (HIDDEN.with_fields({"smtp_server": "evil.x"}), {}, False),
+        (KNOWN.with_fields({"smtp_server": "evil.x"}), {"password": None, "has_auth": False}, True),
         (KNOWN, {"name": "N"}, True),
     ],
 )
@@ -126,11 +126,11 @@ def test_an_account_with_a_password_logs_in_at_a_trusted_server_only(
     held: Account | None, fields: Fields, trusted: bool
 ) -> None:
     declaration = DesiredAccount(Account({"email": "a@x", "name": "A", "service": "other", **fields}), ORIGIN)
-    current = [held.overlaid({"name": "A"})] if held else []
+    current = [held.with_fields({"name": "A"})] if held else []
     plan = plan_of([declaration], current, trust=TRUST)
     assert {one.kind for one in plan.errors} == (set() if trusted else {"not_trusted"})
     assert all((one.file, one.line, one.address) == ("accounts.yaml", 7, "a@x") for one in plan.errors)
-    trials = partial(trials_of, Desired((declaration,)), current, Globs(()), to_email="ops@x", trust=TRUST)
+    trials = partial(plan_delivery_tests, Desired((declaration,)), current, Globs(()), to_email="ops@x", trust=TRUST)
     if trusted:
         assert len(trials()) == 1
     else:
@@ -164,7 +164,7 @@ def test_what_the_limits_protect_is_not_deleted() -> None:
 
 
 def test_no_message_holds_a_password() -> None:
-    held = KNOWN.overlaid({"password": Secret("canary")})
+    held = KNOWN.with_fields({"password": Secret("canary")})
     plan = plan_of([declare("a@x", smtp_server="evil.x", name="N")], [held])
     assert "canary" not in repr(plan)
 

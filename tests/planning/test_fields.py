@@ -62,7 +62,7 @@ def test_a_field_that_the_server_does_not_show_counts_as_empty() -> None:
 
 
 def test_a_hidden_password_counts_as_unchanged_also_beside_another_difference() -> None:
-    held = HELD.overlaid({"password": UNKNOWN})
+    held = HELD.with_fields({"password": UNKNOWN})
     assert differing(held, {"password": Secret("q")}) == ()
     assert differing(held, {"password": Secret("q"), "name": "B"}) == (FieldChange("name", "A", "B"),)
 
@@ -82,25 +82,25 @@ def test_deepdiff_never_sees_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
         return found
 
     monkeypatch.setattr(deepdiff, "DeepDiff", watching)
-    held = HELD.overlaid({"password": Secret("canary-before")})
+    held = HELD.with_fields({"password": Secret("canary-before")})
     assert differing(held, {"password": Secret("canary-after")})
     assert len(seen) == 1
     assert "canary" not in seen[0]
 
 
 def test_a_password_that_is_not_utf8_is_compared_like_any_other() -> None:
-    held = HELD.overlaid({"password": Secret("\udcff")})
+    held = HELD.with_fields({"password": Secret("\udcff")})
     assert differing(held, {"password": Secret("\udcff")}) == ()
     assert [one.field for one in differing(held, {"password": Secret("\udcfe")})] == ["password"]
 
 
 def test_a_write_keeps_the_servers_spelling_of_what_counts_as_the_same() -> None:
     after = towards(HELD, {"email": "A@X", "smtp_server": "mail.x", "smtp_crypt": "", "name": "B"})
-    assert after == HELD.overlaid({"name": "B"})
+    assert after == HELD.with_fields({"name": "B"})
 
 
 def test_a_write_takes_the_declared_password_where_the_server_hides_it() -> None:
-    held = HELD.overlaid({"password": UNKNOWN})
+    held = HELD.with_fields({"password": UNKNOWN})
     assert towards(held, {"password": Secret("q")}).fields["password"] == Secret("q")
     assert towards(held, {}).fields["password"] is UNKNOWN
 

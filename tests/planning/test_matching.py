@@ -106,13 +106,13 @@ def test_a_doubled_address_without_a_pin_is_an_error_that_lists_the_ids_and_none
         "pin the one that you mean in the YAML, for example `id: 1`; every other one is then undeclared, and is"
         " deleted if pruning is on"
     )
-    assert (matching.undeclared, matching.contested) == (TWICE[2:], TWICE[:2])
+    assert (matching.undeclared, matching.ambiguous) == (TWICE[2:], TWICE[:2])
 
 
 def test_a_doubled_former_address_is_an_error_too_and_no_warning_calls_it_undeclared() -> None:
     matching = match([declare("n@x", renamed_from="a@x")], TWICE)
     assert said(matching.errors) == ["ambiguous_address: the server has a@x 2 times (id 1: a@x, id 2: A@x)"]
-    assert (matching.pairs, matching.warnings, matching.contested) == ((), (), TWICE[:2])
+    assert (matching.pairs, matching.warnings, matching.ambiguous) == ((), (), TWICE[:2])
 
 
 def test_two_spellings_of_one_mailbox_are_a_doubled_address() -> None:

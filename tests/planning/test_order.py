@@ -21,7 +21,7 @@ def rename(place: int, before: str, after: str, *, emails: tuple[str, str] | Non
     former, email = emails or (f"u{place}@x", f"u{place}@x")
     held = account(former, place + 1, name=before)
     return Change(
-        action=Action.UPDATE, address=email, before=held, after=held.overlaid({"name": after, "email": email})
+        action=Action.UPDATE, address=email, before=held, after=held.with_fields({"name": after, "email": email})
     )
 
 
@@ -136,7 +136,7 @@ def test_a_circle_of_addresses_is_refused() -> None:
     held = (account("a@x", 1), account("b@x", 2))
     plan = plan_of([declare("b@x", 1), declare("a@x", 2)], held)
     assert said(plan.errors) == [
-        "order_circle: these accounts take each other's addresses, so that none can go first: a@x → b@x → a@x"
+        "order_cycle: these accounts take each other's addresses, so that none can go first: a@x → b@x → a@x"
     ]
     assert plan.steps == ()
 
@@ -145,7 +145,7 @@ def test_an_address_taken_from_the_default_account_that_waits_for_its_successor_
     held = (account("a@x", 1, default=True), account("c@x", 2))
     plan = plan_of([declare("b@x", 1, default=False), declare("a@x", 2, default=True)], held)
     assert said(plan.errors) == [
-        "order_circle: an address is taken over from the default account, which may only go once its successor is the"
+        "order_cycle: an address is taken over from the default account, which may only go once its successor is the"
         " default, so that none can go first: a@x → b@x → a@x"
     ]
 
@@ -275,11 +275,11 @@ def test_a_shared_address_that_is_handed_on_is_needed_once_by_all() -> None:
 def test_a_default_that_thousands_have_is_handed_on_in_proportion() -> None:
     held = [account(f"a{n}@x", n + 1, default=True) for n in range(1_000)]
     changes = [
-        Change(action=Action.UPDATE, address=one.email, before=one, after=one.overlaid({"default": False}))
+        Change(action=Action.UPDATE, address=one.email, before=one, after=one.with_fields({"default": False}))
         for one in held
     ]
     new = account("new@x", 5_000)
-    changes.append(Change(action=Action.UPDATE, address="new@x", before=new, after=new.overlaid({"default": True})))
+    changes.append(Change(action=Action.UPDATE, address="new@x", before=new, after=new.with_fields({"default": True})))
     ordered = order(changes, [])
     assert ordered.steps[0].change == 1_000
     assert sum(len(step.requires) for step in ordered.steps) == 1_000

@@ -5,27 +5,29 @@ from typing import Any
 import pytest
 
 from reconciler.errors import PlanError
-from reconciler.model.account import NEW_ACCOUNT
-from reconciler.model.desired import NO_GLOBS, Desired, Policy, TestSettings
+from reconciler.model.account import ACCOUNT_DEFAULTS
+from reconciler.model.desired import NO_GLOBS, DeliveryTestSettings, Desired, Policy
 from reconciler.model.secret import UNKNOWN, Secret
-from reconciler.model.trial import Trial
-from reconciler.planning.trials import trials_of
+from reconciler.model.trial import DeliveryTest
+from reconciler.planning.trials import plan_delivery_tests
 from tests.fake_server import account
 from tests.planning.declarations import ORIGIN, declare, globs, said
 
-POLICY = Policy(test=TestSettings(None, "ops@x"), ignore=globs("i-*"))
+POLICY = Policy(test=DeliveryTestSettings(None, "ops@x"), ignore=globs("i-*"))
 HELD = [account("b@x", 2, smtp_port=25), account("a@x", 1), account("i-1@x", 3)]
 
 
 def tried(*desired: Any, only: Any = NO_GLOBS, to: str | None = None, held: Any = HELD, policy: Policy = POLICY) -> Any:  # noqa: ANN401 - brevity
-    return trials_of(Desired(desired, policy), held, only=only, to_email=to)
+    return plan_delivery_tests(Desired(desired, policy), held, only=only, to_email=to)
 
 
 def test_declared_accounts_are_tried_as_they_will_be_sorted_by_address() -> None:
-    new = NEW_ACCOUNT.overlaid({"email": "n@x", "name": "N"})
+    new = ACCOUNT_DEFAULTS.with_fields({"email": "n@x", "name": "N"})
     assert tried(declare("n@x", name="N"), declare("B@x", smtp_port=587)) == (
-        Trial(address="B@x", fields=HELD[0].overlaid({"smtp_port": 587}).fields, to_email="ops@x", id=2, origin=ORIGIN),
-        Trial(
+        DeliveryTest(
+            address="B@x", fields=HELD[0].with_fields({"smtp_port": 587}).fields, to_email="ops@x", id=2, origin=ORIGIN
+        ),
+        DeliveryTest(
             address="n@x",
             fields=new.fields,
             to_email="ops@x",
@@ -38,7 +40,7 @@ def test_declared_accounts_are_tried_as_they_will_be_sorted_by_address() -> None
     ("option", "own", "expected"), [(None, None, "ops@x"), (None, "own@x", "own@x"), ("me@x", "own@x", "me@x")]
 )
 def test_the_mail_goes_where_the_nearest_says(option: str | None, own: str | None, expected: str) -> None:
-    (trial,) = tried(declare("a@x", test=TestSettings(None, own)), to=option)
+    (trial,) = tried(declare("a@x", test=DeliveryTestSettings(None, own)), to=option)
     assert trial.to_email == expected
 
 

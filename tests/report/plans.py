@@ -10,16 +10,16 @@ from reconciler.model.account import Account, Fields, Value
 from reconciler.model.change import Server
 from reconciler.model.desired import (
     DeleteLimit,
+    DeliveryTestWhen,
     Desired,
     DesiredAccount,
     Globs,
     Origin,
     Policy,
-    TestWhen,
 )
-from reconciler.model.outcome import IN_PLACE, Outcome, Report, Status, TestOutcome
+from reconciler.model.outcome import IN_PLACE, DeliveryTestResult, Outcome, Report, Status
 from reconciler.model.secret import UNKNOWN, Secret
-from reconciler.planning.builder import PlanOptions, build_plan
+from reconciler.planning.builder import PlanOptions, make_plan
 from reconciler.report.subject import Setting
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def account(email: str, account_id: int | None = None, **fields: Value) -> Accou
 
 
 def declared(line: int, email: str, renamed_from: str | None = None, **fields: Value) -> DesiredAccount:
-    wanted = account(email).overlaid({"password": Secret(DECLARED_SECRET), **fields})
+    wanted = account(email).with_fields({"password": Secret(DECLARED_SECRET), **fields})
     return DesiredAccount(wanted, Origin("accounts.yaml", line, 5), renamed_from)
 
 
@@ -93,7 +93,7 @@ def plan_of(
     declared_accounts: list[DesiredAccount], current: list[Account], policy: Policy, warnings: tuple[Problem, ...] = ()
 ) -> Plan:
     desired = Desired(tuple(declared_accounts), policy, warnings=warnings)
-    return build_plan(desired, current, SERVER, PlanOptions())
+    return make_plan(desired, current, SERVER, PlanOptions())
 
 
 def no_change() -> Plan:
@@ -182,8 +182,8 @@ def outcome(address: str, action: str, status: Status, line: int = 0, **more: ob
 
 def result() -> Report:
     """One outcome of each kind, with hostile words of the server in two of them."""
-    sent = TestOutcome(TestWhen.BEFORE, "ops@example.com", passed=True)
-    refused = TestOutcome(TestWhen.AFTER, "ops@example.com", passed=False, error="535 no | such `login`")
+    sent = DeliveryTestResult(DeliveryTestWhen.BEFORE, "ops@example.com", passed=True)
+    refused = DeliveryTestResult(DeliveryTestWhen.AFTER, "ops@example.com", passed=False, error="535 no | such `login`")
     outcomes = (
         outcome("alerts@example.com", "update", Status.APPLIED, 20, id=2, test=sent),
         outcome("certs@example.com", "update", Status.FAILED, 10, id=1, error="changed since the plan: smtp_port"),
@@ -210,7 +210,9 @@ def run_of_tests() -> Report:
     """What ``test`` reports: one outcome of each kind."""
 
     def tested(address: str, line: int, account_id: int, error: str | None = None, *, unclear: bool = False) -> Outcome:
-        test = TestOutcome(TestWhen.BEFORE, "ops@example.com", passed=error is None, error=error, unclear=unclear)
+        test = DeliveryTestResult(
+            DeliveryTestWhen.BEFORE, "ops@example.com", passed=error is None, error=error, unclear=unclear
+        )
         note = "its mail may have been sent" if unclear else None
         return outcome(address, "test", test.status, line, id=account_id, error=error, note=note, test=test)
 

@@ -10,7 +10,7 @@ from typing import Literal
 import pytest
 
 from reconciler.report.formats import PLAN_FORMATS, RESULT_FORMATS, VALIDATION_FORMATS, Format, renderer
-from reconciler.report.subject import PlanSubject, ResultSubject, ValidationSubject
+from reconciler.report.subject import PlanInput, ResultSubject, ValidationInput
 from tests.report.plans import CURRENT_SECRET, DECLARED_SECRET, PLANS, SETTING, result
 
 VERBOSE = replace(SETTING, verbose=True)
@@ -22,7 +22,7 @@ def test_no_plan_holds_a_secret(name: str, chosen: Format) -> None:
     plan = PLANS[name]()
     passwords = {repr(account.fields.get("password")) for one in plan.changes for account in (one.after,) if account}
     assert passwords <= {"Secret(***)", "None", "UNKNOWN"}
-    text = renderer("plan", chosen)(PlanSubject(plan=plan), VERBOSE)
+    text = renderer("plan", chosen)(PlanInput(plan=plan), VERBOSE)
     assert CURRENT_SECRET not in text
     assert DECLARED_SECRET not in text
     assert "Secret(" not in text
@@ -35,7 +35,7 @@ DOCUMENTS = [("plan", one) for one in PLAN_FORMATS] + [("result", one) for one i
 def test_every_document_is_whole_characters_and_ends_its_last_line(
     kind: Literal["plan", "result"], chosen: Format
 ) -> None:
-    subjects = {"plan": PlanSubject(plan=PLANS["hostile"]()), "result": ResultSubject(report=result())}
+    subjects = {"plan": PlanInput(plan=PLANS["hostile"]()), "result": ResultSubject(report=result())}
     text = renderer(kind, chosen)(subjects[kind], VERBOSE)
     assert text.encode().endswith(b"\n")
     assert not set(text) & set("\x00\x07\x1b\x7f\r\u202e\u2028\u2029\ufeff\U000e0041")
@@ -43,7 +43,7 @@ def test_every_document_is_whole_characters_and_ends_its_last_line(
 
 @pytest.mark.parametrize("chosen", VALIDATION_FORMATS)
 def test_every_validation_has_a_document(chosen: Format) -> None:
-    assert renderer("validation", chosen)(ValidationSubject(accounts=3), SETTING).endswith("\n")
+    assert renderer("validation", chosen)(ValidationInput(accounts=3), SETTING).endswith("\n")
 
 
 @pytest.mark.parametrize("chosen", [one for one in PLAN_FORMATS if one is not Format.HTML])

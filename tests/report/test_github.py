@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from reconciler.errors import Problem
-from reconciler.report.forge import NO_FORGE, Forge
+from reconciler.report.forge import NO_FORGE, CIEnvironment
 from reconciler.report.formats import Format, renderer
-from reconciler.report.subject import PlanSubject, ResultSubject, ValidationSubject
+from reconciler.report.subject import PlanInput, ResultSubject, ValidationInput
 from tests.report.plans import SETTING, mixed
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ ODD = Problem(kind="unknown_key", message="100% wrong:\r\n::error::x, y", hint="
 
 
 def test_values_are_escaped_as_github_does_it() -> None:
-    subject = ValidationSubject(accounts=None, errors=(ODD,))
+    subject = ValidationInput(accounts=None, errors=(ODD,))
     assert renderer("validation", Format.GITHUB)(subject, SETTING) == (
         "::error file=a%2Cb%3Ac.yaml,line=3,title=reconciler%3A unknown_key"
         "::100%25 wrong:\\u000d\\u000a::error::x, y%0Ahint: 50%25\n"
@@ -28,7 +28,7 @@ def test_values_are_escaped_as_github_does_it() -> None:
 
 def test_a_valid_file_with_a_warning() -> None:
     warning = Problem(kind="literal_secret", message="a secret is in the file", file="a.yaml")
-    subject = ValidationSubject(accounts=1, warnings=(warning,))
+    subject = ValidationInput(accounts=1, warnings=(warning,))
     assert renderer("validation", Format.GITHUB)(subject, SETTING) == (
         "::warning file=a.yaml,title=reconciler%3A literal_secret::a secret is in the file\n"
         "::notice title=reconciler::Valid: 1 account.\n"
@@ -38,7 +38,7 @@ def test_a_valid_file_with_a_warning() -> None:
 def test_a_problem_of_an_account_is_shown_at_its_entry() -> None:
     problem = Problem(kind="password_missing", message="no password", address="certs@example.com")
     plan = replace(mixed(), errors=(problem,), warnings=(), changes=mixed().changes[1:2])
-    assert renderer("plan", Format.GITHUB)(PlanSubject(plan=plan), SETTING) == (
+    assert renderer("plan", Format.GITHUB)(PlanInput(plan=plan), SETTING) == (
         "::error file=accounts.yaml,line=10,title=reconciler%3A password_missing::no password\n"
         "::notice file=accounts.yaml,line=10,title=reconciler%3A password_source::"
         "certs@example.com: password  (sent along, from a literal)\n"
@@ -48,7 +48,7 @@ def test_a_problem_of_an_account_is_shown_at_its_entry() -> None:
 
 def test_a_failure_is_an_error() -> None:
     problem = Problem(kind="unreachable", message="nobody answers")
-    assert renderer("plan", Format.GITHUB)(PlanSubject(plan=None, errors=(problem,)), SETTING) == (
+    assert renderer("plan", Format.GITHUB)(PlanInput(plan=None, errors=(problem,)), SETTING) == (
         "::error title=reconciler%3A unreachable::nobody answers\n::notice title=reconciler::No plan.\n"
     )
     assert renderer("result", Format.GITHUB)(ResultSubject(report=None, errors=(problem,)), SETTING) == (
@@ -59,7 +59,7 @@ def test_a_failure_is_an_error() -> None:
 def test_files_are_relative_to_the_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "mail").mkdir()
     monkeypatch.chdir(tmp_path / "mail")
-    forge = Forge(root=str(tmp_path))
+    forge = CIEnvironment(root=str(tmp_path))
     assert forge.path("a.yaml") == "mail/a.yaml"
     assert forge.path("../b.yaml") == "b.yaml"
     assert forge.path(str(tmp_path / "mail" / "c.yaml")) == "mail/c.yaml"
@@ -79,13 +79,13 @@ def test_files_are_relative_to_the_repository(tmp_path: Path, monkeypatch: pytes
                 "GITHUB_WORKSPACE": "/w",
                 "GITHUB_STEP_SUMMARY": "/s",
             },
-            Forge(root="/w", run_url="https://github.com/o/r/actions/runs/7", summary_file="/s"),
+            CIEnvironment(root="/w", run_url="https://github.com/o/r/actions/runs/7", summary_file="/s"),
         ),
         (
             {"CI_PROJECT_DIR": "/p", "CI_JOB_URL": "https://gitlab.example/j/1"},
-            Forge(root="/p", run_url="https://gitlab.example/j/1"),
+            CIEnvironment(root="/p", run_url="https://gitlab.example/j/1"),
         ),
     ],
 )
-def test_the_forge_is_read_from_its_variables(environ: dict[str, str], forge: Forge) -> None:
-    assert Forge.from_environ(environ) == forge
+def test_the_forge_is_read_from_its_variables(environ: dict[str, str], forge: CIEnvironment) -> None:
+    assert CIEnvironment.from_environ(environ) == forge

@@ -6,12 +6,12 @@ from typing import Any
 
 from reconciler.errors import Problem
 from reconciler.report.formats import Format, renderer
-from reconciler.report.subject import PlanSubject, ResultSubject, ValidationSubject
+from reconciler.report.subject import PlanInput, ResultSubject, ValidationInput
 from tests.report.plans import SETTING, result
 
 
 def issues(*errors: Problem) -> list[dict[str, Any]]:
-    subject = ValidationSubject(accounts=None, errors=errors)
+    subject = ValidationInput(accounts=None, errors=errors)
     found: list[dict[str, Any]] = json.loads(renderer("validation", Format.GITLAB)(subject, SETTING))
     return found
 
@@ -47,7 +47,7 @@ def test_what_went_well_is_no_issue() -> None:
 
 
 def test_a_plan_that_failed_is_an_issue() -> None:
-    subject = PlanSubject(plan=None, errors=(Problem(kind="x", message="nobody answers"),))
+    subject = PlanInput(plan=None, errors=(Problem(kind="x", message="nobody answers"),))
     assert [one["description"] for one in json.loads(renderer("plan", Format.GITLAB)(subject, SETTING))] == [
         "nobody answers"
     ]

@@ -9,7 +9,7 @@ import pytest
 
 import reconciler
 from reconciler.report.formats import PLAN_FORMATS, RESULT_FORMATS, Format, renderer
-from reconciler.report.subject import PlanSubject, ResultSubject
+from reconciler.report.subject import PlanInput, ResultSubject
 from tests.report.plans import PLANS, SETTING, result, run_of_tests
 
 GOLDEN = Path(__file__).with_name("golden")
@@ -38,7 +38,7 @@ def compare(name: str, chosen: Format, text: str) -> None:
 @pytest.mark.parametrize("chosen", PLAN_FORMATS)
 @pytest.mark.parametrize("name", PLANS)
 def test_a_plan_is_written_as_before(name: str, chosen: Format) -> None:
-    compare(name, chosen, renderer("plan", chosen)(PlanSubject(plan=PLANS[name]()), SETTING))
+    compare(name, chosen, renderer("plan", chosen)(PlanInput(plan=PLANS[name]()), SETTING))
 
 
 @pytest.mark.parametrize("chosen", RESULT_FORMATS)

@@ -10,7 +10,7 @@ import pytest
 
 from reconciler.errors import Problem
 from reconciler.report.formats import Format, renderer
-from reconciler.report.subject import PlanSubject
+from reconciler.report.subject import PlanInput
 from tests.report.plans import PLANS, SETTING, mixed
 
 
@@ -39,7 +39,7 @@ class Reader(HTMLParser):
 
 
 def page(name: str) -> str:
-    return renderer("plan", Format.HTML)(PlanSubject(plan=PLANS[name]()), SETTING)
+    return renderer("plan", Format.HTML)(PlanInput(plan=PLANS[name]()), SETTING)
 
 
 def test_the_policy_allows_its_own_style_and_script_alone() -> None:
@@ -73,7 +73,7 @@ def test_hostile_text_adds_no_element() -> None:
 
 
 def test_a_plan_that_failed_says_why() -> None:
-    subject = PlanSubject(plan=None, errors=(Problem(kind="x", message="nobody <answers>", hint="look"),))
+    subject = PlanInput(plan=None, errors=(Problem(kind="x", message="nobody <answers>", hint="look"),))
     text = renderer("plan", Format.HTML)(subject, SETTING)
     assert '<li>nobody &lt;answers&gt;<span class="hint">look</span></li>' in text
     assert "<title>There is no plan</title>" in text
@@ -87,7 +87,7 @@ def test_only_what_differs_in_a_value_is_marked() -> None:
 
 
 def test_verbose_lists_what_stays() -> None:
-    text = renderer("plan", Format.HTML)(PlanSubject(plan=mixed()), replace(SETTING, verbose=True))
+    text = renderer("plan", Format.HTML)(PlanInput(plan=mixed()), replace(SETTING, verbose=True))
     assert re.findall(r"<li>(\S+@\S+ \(id \d+\))</li>", text) == [
         "ci@example.com (id 5)",
         "twin@example.com (id 10)",

@@ -10,7 +10,7 @@ from reconciler.errors import Problem
 from reconciler.model.outcome import ServerStatus
 from reconciler.report.formats import RESULT_FORMATS, Format, renderer
 from reconciler.report.schemas import schema_text
-from reconciler.report.subject import PlanSubject, ResultSubject, ValidationSubject
+from reconciler.report.subject import PlanInput, ResultSubject, ValidationInput
 from tests.report.plans import PLANS, SERVER, SETTING, mixed, result, run_of_tests
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def validator(document: Literal["plan", "result"]) -> Draft202012Validator:
     return Draft202012Validator(schema)
 
 
-def plan_json(subject: PlanSubject) -> Document:
+def plan_json(subject: PlanInput) -> Document:
     document: Document = json.loads(renderer("plan", Format.JSON)(subject, SETTING))
     return document
 
@@ -40,11 +40,11 @@ def result_json(subject: ResultSubject) -> Document:
 
 @pytest.mark.parametrize("name", PLANS)
 def test_every_plan_fits_its_schema(name: str) -> None:
-    validator("plan").validate(plan_json(PlanSubject(plan=PLANS[name]())))
+    validator("plan").validate(plan_json(PlanInput(plan=PLANS[name]())))
 
 
 def test_a_plan_that_failed_fits_its_schema() -> None:
-    document = plan_json(PlanSubject(plan=None, errors=(FAILURE,)))
+    document = plan_json(PlanInput(plan=None, errors=(FAILURE,)))
     validator("plan").validate(document)
     assert document["errors"] == [
         {"kind": "unreachable", "message": "nobody answers", "hint": "look", "file": "a.yaml", "line": 1, "column": 2}
@@ -71,9 +71,7 @@ def places(node: object, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]
 @pytest.mark.parametrize("document", ["plan", "result"])
 def test_the_schemas_refuse_an_unknown_member_wherever_it_is(document: Literal["plan", "result"]) -> None:
     def fresh() -> Document:
-        return (
-            plan_json(PlanSubject(plan=mixed())) if document == "plan" else result_json(ResultSubject(report=result()))
-        )
+        return plan_json(PlanInput(plan=mixed())) if document == "plan" else result_json(ResultSubject(report=result()))
 
     check = validator(document)
     for path in places(fresh()):
@@ -101,7 +99,7 @@ def test_the_schemas_refuse_an_unknown_member_wherever_it_is(document: Literal["
     ],
 )
 def test_the_plan_schema_refuses_what_the_contract_rules_out(path: tuple[Any, ...], value: Any) -> None:  # noqa: ANN401
-    document = plan_json(PlanSubject(plan=mixed()))
+    document = plan_json(PlanInput(plan=mixed()))
     node: Any = document
     for step in path[:-1]:
         node = node[step]
@@ -110,19 +108,19 @@ def test_the_plan_schema_refuses_what_the_contract_rules_out(path: tuple[Any, ..
 
 
 def test_the_same_input_gives_the_same_bytes() -> None:
-    first, second = (renderer("plan", Format.JSON)(PlanSubject(plan=mixed()), SETTING) for _ in range(2))
+    first, second = (renderer("plan", Format.JSON)(PlanInput(plan=mixed()), SETTING) for _ in range(2))
     assert first == second
 
 
 def test_no_document_holds_what_a_build_server_takes_for_a_command() -> None:
-    text = renderer("plan", Format.JSON)(PlanSubject(plan=PLANS["hostile"]()), SETTING)
+    text = renderer("plan", Format.JSON)(PlanInput(plan=PLANS["hostile"]()), SETTING)
     assert "##" not in text
     assert "##[error]forged" in json.loads(text)["resource_changes"][2]["name"]
 
 
 def test_a_validation_says_what_is_wrong() -> None:
     document = json.loads(
-        renderer("validation", Format.JSON)(ValidationSubject(accounts=None, errors=(FAILURE,)), SETTING)
+        renderer("validation", Format.JSON)(ValidationInput(accounts=None, errors=(FAILURE,)), SETTING)
     )
     assert (document["valid"], document["accounts"], len(document["errors"])) == (False, None, 1)
 

@@ -9,15 +9,15 @@ from cmarkgfm.cmark import Options  # type: ignore[import-untyped]
 
 from reconciler.errors import Problem
 from reconciler.model.change import Plan, Server
-from reconciler.report.forge import Forge
+from reconciler.report.forge import CIEnvironment
 from reconciler.report.formats import Format, renderer
 from reconciler.report.markup import code, prose
-from reconciler.report.subject import PlanSubject, ResultSubject
+from reconciler.report.subject import PlanInput, ResultSubject
 from reconciler.report.to_markdown import LIMIT
 from reconciler.report.view import shown
 from tests.report.plans import HOSTILE, PLANS, SERVER, SETTING, hostile, many, mixed, no_change, result
 
-ON_GITHUB = replace(SETTING, forge=Forge(run_url="https://github.com/o/r/actions/runs/1"))
+ON_GITHUB = replace(SETTING, forge=CIEnvironment(run_url="https://github.com/o/r/actions/runs/1"))
 OURS = {"h3", "table", "thead", "tbody", "tr", "th", "td", "blockquote", "p", "ul", "li", "br", "strong", "details"}
 OURS |= {"summary", "b", "code", "wbr"}
 
@@ -29,7 +29,7 @@ def rendered(markdown: str) -> str:
 
 
 def of_plan(plan: Plan | None, *errors: Problem) -> str:
-    return renderer("plan", Format.MARKDOWN)(PlanSubject(plan=plan, errors=errors), SETTING)
+    return renderer("plan", Format.MARKDOWN)(PlanInput(plan=plan, errors=errors), SETTING)
 
 
 @pytest.mark.parametrize("text", HOSTILE)
@@ -79,7 +79,7 @@ def test_it_is_never_longer_than_a_comment_may_be(name: str) -> None:
 
 
 def test_it_is_cut_on_a_whole_change_and_says_how_many_are_left_out() -> None:
-    text = renderer("plan", Format.MARKDOWN)(PlanSubject(plan=many()), ON_GITHUB)
+    text = renderer("plan", Format.MARKDOWN)(PlanInput(plan=many()), ON_GITHUB)
     whole = text.count("<b>-</b>") + text.count("<b>~</b>") + text.count("<b>+</b>")
     assert whole == text.count("- on the server, but") + text.count("- differs from") + text.count("- declared (")
     assert text.endswith(

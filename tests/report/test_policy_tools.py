@@ -16,7 +16,7 @@ import pytest
 from reconciler.model.change import Plan
 from reconciler.model.desired import Globs, Policy
 from reconciler.report.formats import Format, renderer
-from reconciler.report.subject import PlanSubject
+from reconciler.report.subject import PlanInput
 from tests.report.plans import PLANS, SERVER, SETTING, account, declared, mixed, plan_of
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ ABSENT = "the extra `compliance` is not installed"
 
 
 def tfplan(plan: Plan | None) -> str:
-    return renderer("plan", Format.TFPLAN)(PlanSubject(plan=plan), SETTING)
+    return renderer("plan", Format.TFPLAN)(PlanInput(plan=plan), SETTING)
 
 
 def needs(installed: bool) -> None:
@@ -120,7 +120,7 @@ def test_every_account_is_there_as_it_will_be() -> None:
 
 
 def test_the_rest_is_the_plan_document() -> None:
-    subject = PlanSubject(plan=mixed())
+    subject = PlanInput(plan=mixed())
     document, terraform = (json.loads(renderer("plan", one)(subject, SETTING)) for one in (Format.JSON, Format.TFPLAN))
     ours = {name: value for name, value in terraform.items() if name in document}
     assert ours == {**document, "format_version": "1.2"}

@@ -45,7 +45,7 @@ def test_of_a_secret_only_what_happens_to_it_is_said(before: Value, after: Value
 )  # fmt: skip
 def test_where_a_password_that_is_sent_comes_from_is_always_shown(before: Value, declared: Value, words: str) -> None:
     change = update(FieldChange("name", "A", "B"))
-    change = replace(change, before=EMPTY.overlaid({"password": before}), managed={"password": declared})
+    change = replace(change, before=EMPTY.with_fields({"password": before}), managed={"password": declared})
     assert sent_rows(change) == [Row("password", words=words, changed=False)]
 
 

@@ -11,7 +11,7 @@ from reconciler.model.change import Plan
 from reconciler.model.outcome import Report
 from reconciler.report.formats import Format, renderer
 from reconciler.report.style import Style
-from reconciler.report.subject import PlanSubject, ResultSubject, ValidationSubject
+from reconciler.report.subject import PlanInput, ResultSubject, ValidationInput
 from reconciler.report.to_text import plan_text, problems_text, report_text
 from reconciler.report.wrapping import columns
 from tests.report.plans import PLANS, SERVER, SETTING, mixed, no_change, result, run_of_tests
@@ -66,7 +66,7 @@ def test_actions_have_their_colours() -> None:
 
 @pytest.mark.parametrize("encoding", ["cp1252", "cp437", "ascii"])
 def test_arrows_of_our_own_are_ascii_where_the_code_page_has_none(encoding: str) -> None:
-    plan = replace(no_change(), warnings=(Problem(kind="order_circle", message="a → b → a"),))
+    plan = replace(no_change(), warnings=(Problem(kind="order_cycle", message="a → b → a"),))
     text = plan_text(plan, Style(arrow="->"))
     assert text.encode(encoding).decode(encoding) == text
     assert "warning: a -> b -> a\n" in text
@@ -164,16 +164,16 @@ def test_a_run_of_tests_counts_tests() -> None:
 
 def test_a_failure_leaves_standard_output_empty() -> None:
     subjects = {
-        "plan": PlanSubject(plan=None),
+        "plan": PlanInput(plan=None),
         "result": ResultSubject(report=None),
-        "validation": ValidationSubject(accounts=None),
+        "validation": ValidationInput(accounts=None),
     }
     assert [renderer(kind, Format.TEXT)(one, SETTING) for kind, one in subjects.items()] == ["", "", ""]  # type: ignore[arg-type]
 
 
 def test_a_valid_file_is_called_so() -> None:
-    assert renderer("validation", Format.TEXT)(ValidationSubject(accounts=1), SETTING) == "Valid: 1 account.\n"
-    assert renderer("validation", Format.TEXT)(ValidationSubject(accounts=2), SETTING) == "Valid: 2 accounts.\n"
+    assert renderer("validation", Format.TEXT)(ValidationInput(accounts=1), SETTING) == "Valid: 1 account.\n"
+    assert renderer("validation", Format.TEXT)(ValidationInput(accounts=2), SETTING) == "Valid: 2 accounts.\n"
 
 
 def test_ten_thousand_changes_take_no_time_to_speak_of() -> None:

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from reconciler import wiring
+from reconciler import reconcile
 from reconciler.applying import trial
-from reconciler.applying.write import StepWriter
+from reconciler.applying.write import StepRunner
 from reconciler.report.formats import PLAN_FORMATS, VALIDATION_FORMATS
 from tests.http_server import Hang, Request, ScriptedServer, Step
 from tests.safety.canaries import TOKEN, Canaries
@@ -145,7 +145,7 @@ def test_a_crash_leaves_a_log_without_secrets(
         except KeyError as error:
             raise TypeError(f"{list(map(canaries.values.get, gossip.known))}") from error
 
-    monkeypatch.setattr(wiring, "plan", crash)
+    monkeypatch.setattr(reconcile, "plan", crash)
     traces = run(desk, gossip, ("plan", "--allow-commands", "-v", "-f", chosen))
     logs = [text for name, text in traces.texts.items() if name.startswith("reconciler-crash-")]
     assert traces.code == 1
@@ -157,7 +157,7 @@ def test_a_crash_leaves_a_log_without_secrets(
 
 
 @pytest.mark.parametrize(
-    ("command", "owner", "name"), [(APPLY, StepWriter, "run"), (TRY, trial, "attempt")], ids=["apply", "test"]
+    ("command", "owner", "name"), [(APPLY, StepRunner, "run"), (TRY, trial, "attempt")], ids=["apply", "test"]
 )
 def test_a_bug_in_a_worker_leaves_a_log_without_secrets_and_the_report_of_the_others(
     desk: Desk,

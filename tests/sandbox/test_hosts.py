@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 PATHS = [ACCOUNTS, f"{ACCOUNTS}/1", "/api/v1/oauth2/token", "/sandbox/mails", "/openapi.json", "/nowhere", "/"]
 GRANT = {"grant_type": "refresh_token", "refresh_token": "sandbox-refresh-token"}
-FOREIGN = [
+TRANSPORT_ERRORS = [
     "evil.example",
     "localhost.evil.example",
     "127.0.0.1.evil.example",
@@ -67,7 +67,7 @@ def test_every_path_refuses_a_foreign_host(sandbox: Sandbox, method: str, path: 
     assert "set-cookie" not in response.headers
 
 
-@pytest.mark.parametrize("host", FOREIGN)
+@pytest.mark.parametrize("host", TRANSPORT_ERRORS)
 def test_a_host_that_is_not_loopback_is_refused(sandbox: Sandbox, host: str) -> None:
     assert httpx.get(f"{sandbox.url}/sandbox/mails", headers={"Host": host}).status_code == 421
 

@@ -30,12 +30,12 @@ PASSWORD = "correct horse"
 MAILBOXES = {"certs@itflex.com.br": PASSWORD}
 
 
-def test_account(client: httpx.Client, **settings: Any) -> httpx.Response:  # noqa: ANN401 - whatever JSON holds
+def run_delivery_test(client: httpx.Client, **settings: Any) -> httpx.Response:  # noqa: ANN401 - whatever JSON holds
     body = {**ACCOUNT, "password": PASSWORD, "to_email": TO, **settings}
     return client.post(f"{ACCOUNTS}/test", json={key: value for key, value in body.items() if value is not ...})
 
 
-test_account.__test__ = False  # type: ignore[attr-defined]
+run_delivery_test.__test__ = False  # type: ignore[attr-defined]
 
 
 def settings(**changes: Any) -> Settings:  # noqa: ANN401 - Settings has their types
@@ -96,7 +96,7 @@ def test_every_mechanism_delivers_over_every_encryption(
     make_sandbox: MakeSandbox, connect: Connect, mechanism: str, crypt: str
 ) -> None:
     sandbox = make_sandbox(mailboxes=MAILBOXES)
-    answer = test_account(connect(sandbox), smtp_crypt=crypt, smtp_auth_mechanism=mechanism)
+    answer = run_delivery_test(connect(sandbox), smtp_crypt=crypt, smtp_auth_mechanism=mechanism)
     assert (answer.status_code, answer.text, answer.headers.get("content-type")) == (200, "", None)
     assert sandbox.mails() == [
         Mail(
@@ -117,7 +117,7 @@ def test_a_wrong_password_is_refused_in_the_mail_servers_words_without_the_passw
     make_sandbox: MakeSandbox, connect: Connect, mechanism: str, crypt: str, email: str
 ) -> None:
     sandbox = make_sandbox(mailboxes=MAILBOXES)
-    answer = test_account(
+    answer = run_delivery_test(
         connect(sandbox), smtp_crypt=crypt, smtp_auth_mechanism=mechanism, email=email, password="hunter2"
     )
     assert fault(answer) == (400, "password", "rule", "535 5.7.8 Authentication credentials invalid")
@@ -129,7 +129,7 @@ def test_a_wrong_password_is_refused_in_the_mail_servers_words_without_the_passw
 def test_without_mailboxes_any_login_is_accepted_with_any_letters(
     sandbox: Sandbox, client: httpx.Client, mechanism: str
 ) -> None:
-    assert test_account(client, smtp_auth_mechanism=mechanism, password="olá, çedilha €").status_code == 200
+    assert run_delivery_test(client, smtp_auth_mechanism=mechanism, password="olá, çedilha €").status_code == 200
     assert [mail.user for mail in sandbox.mails()] == ["certs@itflex.com.br"]
 
 
@@ -139,19 +139,19 @@ def test_a_password_beyond_ascii_is_the_right_one_in_every_mechanism(
     sandbox = make_sandbox(mailboxes={"certs@itflex.com.br": "coração"})
     client = connect(sandbox)
     for mechanism in ("plain", "login", "cram-md5"):
-        assert test_account(client, smtp_auth_mechanism=mechanism, password="coração").status_code == 200
-        assert test_account(client, smtp_auth_mechanism=mechanism, password="coracao").status_code == 400
+        assert run_delivery_test(client, smtp_auth_mechanism=mechanism, password="coração").status_code == 200
+        assert run_delivery_test(client, smtp_auth_mechanism=mechanism, password="coracao").status_code == 400
     assert [mail.mechanism for mail in sandbox.mails()] == ["plain", "login", "cram-md5"]
 
 
 def test_without_authentication_nobody_logs_in(make_sandbox: MakeSandbox, connect: Connect) -> None:
     sandbox = make_sandbox(mailboxes=MAILBOXES)
-    assert test_account(connect(sandbox), hash_auth=False, password=None).status_code == 200
+    assert run_delivery_test(connect(sandbox), hash_auth=False, password=None).status_code == 200
     assert [(mail.user, mail.mechanism, mail.tls) for mail in sandbox.mails()] == [(None, None, True)]
 
 
 def test_the_mails_are_listed_as_json_without_a_token(sandbox: Sandbox, client: httpx.Client) -> None:
-    test_account(client, name="Alertas çã\r\nBcc: victim@example.com", email="ünï@exämple.com", to_email="é@b.c")
+    run_delivery_test(client, name="Alertas çã\r\nBcc: victim@example.com", email="ünï@exämple.com", to_email="é@b.c")
     answer = httpx.get(f"{sandbox.url}/sandbox/mails")
     assert answer.json() == [
         {
@@ -167,12 +167,12 @@ def test_the_mails_are_listed_as_json_without_a_token(sandbox: Sandbox, client: 
 
 @pytest.mark.parametrize("crypt", ["none", "starttls", "ssl-tls"])
 def test_a_dead_port_is_refused(client: httpx.Client, dead_port: int, crypt: str) -> None:
-    answer = test_account(client, smtp_port=dead_port, smtp_crypt=crypt)
+    answer = run_delivery_test(client, smtp_port=dead_port, smtp_crypt=crypt)
     assert fault(answer) == (400, "smtp_server", "rule", "[Errno 111] Connection refused")
 
 
 def test_tls_spoken_to_a_port_without_it_is_an_error_of_encryption(sandbox: Sandbox, client: httpx.Client) -> None:
-    status, field, kind, msg = fault(test_account(client, smtp_port=sandbox.smtp_port, smtp_crypt="ssl-tls"))
+    status, field, kind, msg = fault(run_delivery_test(client, smtp_port=sandbox.smtp_port, smtp_crypt="ssl-tls"))
     assert (status, field, kind) == (400, "smtp_crypt", "rule")
     assert "WRONG_VERSION_NUMBER" in msg or "wrong version number" in msg
 
@@ -180,14 +180,14 @@ def test_tls_spoken_to_a_port_without_it_is_an_error_of_encryption(sandbox: Sand
 def test_starttls_asked_of_a_server_without_it_is_an_error_of_encryption(literal: httpx.Client) -> None:
     with ExitStack() as stack:
         server = ScriptedServer(stack, ("220 hello", "250 hello"))
-        answer = test_account(literal, **server.here, smtp_crypt="starttls")
+        answer = run_delivery_test(literal, **server.here, smtp_crypt="starttls")
     assert fault(answer) == (400, "smtp_crypt", "rule", "STARTTLS extension not supported by server.")
 
 
 def test_a_mechanism_that_the_server_does_not_offer_is_not_tried(literal: httpx.Client) -> None:
     with ExitStack() as stack:
         server = ScriptedServer(stack, ("220 hello", "250-hello\r\n250 AUTH LOGIN"))
-        answer = test_account(literal, **server.here, smtp_crypt="none", smtp_auth_mechanism="plain")
+        answer = run_delivery_test(literal, **server.here, smtp_crypt="none", smtp_auth_mechanism="plain")
     assert fault(answer) == (400, "smtp_auth_mechanism", "rule", "The server does not offer AUTH PLAIN")
 
 
@@ -195,21 +195,21 @@ def test_a_mechanism_that_the_server_does_not_offer_is_not_tried(literal: httpx.
 def test_a_server_that_breaks_the_login_off_is_quoted(literal: httpx.Client, mechanism: str) -> None:
     with ExitStack() as stack:
         server = ScriptedServer(stack, ("220 hello", f"250-hello\r\n250 AUTH {mechanism}", "504 not now", "221 bye"))
-        answer = test_account(literal, **server.here, smtp_crypt="none", smtp_auth_mechanism=mechanism)
+        answer = run_delivery_test(literal, **server.here, smtp_crypt="none", smtp_auth_mechanism=mechanism)
     assert fault(answer) == (400, "password", "rule", "504 not now")
 
 
 def test_a_challenge_that_is_no_base64_is_a_fault_of_the_server(literal: httpx.Client) -> None:
     with ExitStack() as stack:
         server = ScriptedServer(stack, ("220 hello", "250-hello\r\n250 AUTH CRAM-MD5", "334 !!!", "221 bye"))
-        answer = test_account(literal, **server.here, smtp_crypt="none", smtp_auth_mechanism="cram-md5")
+        answer = run_delivery_test(literal, **server.here, smtp_crypt="none", smtp_auth_mechanism="cram-md5")
     assert fault(answer)[:3] == (400, "smtp_server", "rule")
 
 
 def test_a_password_that_the_mail_server_repeats_is_masked(literal: httpx.Client) -> None:
     with ExitStack() as stack:
         server = ScriptedServer(stack, ("220 hello", "250-hello\r\n250 AUTH PLAIN", "535 not 'hunter2'!", "221 bye"))
-        answer = test_account(literal, **server.here, smtp_crypt="none", password="hunter2")
+        answer = run_delivery_test(literal, **server.here, smtp_crypt="none", password="hunter2")
     assert fault(answer) == (400, "password", "rule", "535 not '***'!")
 
 
@@ -227,7 +227,7 @@ def test_what_the_mail_server_refuses_is_named(
 ) -> None:
     with ExitStack() as stack:
         server = ScriptedServer(stack, ("220 hello", "250 hello", *lines, "221 bye"))
-        answer = test_account(literal, **server.here, smtp_crypt="none", hash_auth=False)
+        answer = run_delivery_test(literal, **server.here, smtp_crypt="none", hash_auth=False)
     assert fault(answer) == (400, error[0], "rule", error[1])
 
 
@@ -268,7 +268,7 @@ def test_a_certificate_that_is_not_the_sinks_is_refused(sandbox: Sandbox) -> Non
 def test_settings_that_cannot_work_are_refused_before_they_are_tried(
     sandbox: Sandbox, client: httpx.Client, changes: dict[str, Any], field: str
 ) -> None:
-    assert fault(test_account(client, **changes)) == (400, field, "required", "Campo obrigatório")
+    assert fault(run_delivery_test(client, **changes)) == (400, field, "required", "Campo obrigatório")
     assert sandbox.mails() == []
 
 
@@ -301,14 +301,14 @@ def test_every_host_on_every_usual_port_is_the_sink(
     sandbox: Sandbox, client: httpx.Client, ports: list[int | None], crypt: str
 ) -> None:
     for port in ports:
-        answer = test_account(client, smtp_server="no.such.host.invalid", smtp_port=port, smtp_crypt=crypt)
+        answer = run_delivery_test(client, smtp_server="no.such.host.invalid", smtp_port=port, smtp_crypt=crypt)
         assert answer.status_code == 200
     assert [mail.tls for mail in sandbox.mails()] == [crypt != "none"] * len(ports)
 
 
 @pytest.mark.parametrize("port", [25, 587, 1025, 2525, 2587])
 def test_tls_from_the_start_fails_at_a_port_that_begins_plain(client: httpx.Client, port: int) -> None:
-    status, field, kind, msg = fault(test_account(client, smtp_port=port, smtp_crypt="ssl-tls"))
+    status, field, kind, msg = fault(run_delivery_test(client, smtp_port=port, smtp_crypt="ssl-tls"))
     assert (status, field, kind) == (400, "smtp_crypt", "rule")
     assert "wrong version number" in msg.casefold().replace("_", " ")
 
@@ -326,7 +326,7 @@ def test_the_test_endpoint_reaches_nothing_but_the_sink(client: httpx.Client) ->
     with socket.create_server(("127.0.0.1", 0)) as bystander:
         bystander.settimeout(0.1)
         for crypt in ("none", "starttls", "ssl-tls"):
-            answer = test_account(client, smtp_port=bystander.getsockname()[1], smtp_crypt=crypt)
+            answer = run_delivery_test(client, smtp_port=bystander.getsockname()[1], smtp_crypt=crypt)
             assert fault(answer) == (400, "smtp_server", "rule", "[Errno 111] Connection refused")
         with pytest.raises(TimeoutError):
             bystander.accept()
@@ -336,8 +336,8 @@ def test_with_real_smtp_the_settings_are_taken_literally(make_sandbox: MakeSandb
     sandbox = make_sandbox(real_smtp=True)
     client = connect(sandbox)
     here = {"smtp_server": "127.0.0.1", "smtp_port": sandbox.smtp_port}
-    assert test_account(client, **here, smtp_crypt="none").status_code == 200
+    assert run_delivery_test(client, **here, smtp_crypt="none").status_code == 200
     assert len(sandbox.mails()) == 1
-    assert "CERTIFICATE_VERIFY_FAILED" in fault(test_account(client, **here, smtp_crypt="starttls"))[3]
-    assert fault(test_account(client, smtp_server="a\0b", smtp_crypt="none"))[:3] == (400, "smtp_server", "rule")
+    assert "CERTIFICATE_VERIFY_FAILED" in fault(run_delivery_test(client, **here, smtp_crypt="starttls"))[3]
+    assert fault(run_delivery_test(client, smtp_server="a\0b", smtp_crypt="none"))[:3] == (400, "smtp_server", "rule")
     assert len(sandbox.mails()) == 1

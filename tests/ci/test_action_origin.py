@@ -1,0 +1,367 @@
+"""The action's programs, run as the runner runs them, on every kind of event and on what an attacker can prepare.
+
+``test_action.py`` runs the action as a whole, with act; here a program that writes down what it is given is in
+reconciler's place.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.ci.conftest import HEAD, ROOT, pull_request
+from tests.ci.forge import REPOSITORY
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+RECORDER = """\
+#!{python}
+import json, os, sys
+with open({record!r}, "a") as file:
+    file.write(json.dumps([sys.argv[1:], dict(os.environ)]) + "\\n")
+arguments = sys.argv[1:]
+if "--save" in arguments:
+    with open(arguments[arguments.index("--save") + 1], "w") as file:
+        json.dump({{"summary": {{"create": 1, "update": 0, "delete": 0}}}}, file)
+"""
+HERE: dict[str, Any] = {"full_name": REPOSITORY, "id": 1}
+PUSH: dict[str, Any] = {"ref": "refs/heads/main", "after": HEAD, "repository": HERE}
+QUEUE = "refs/heads/gh-readonly-queue/main/pr-7-abc"
+COMMENT: dict[str, Any] = {"comment": {"body": "/apply"}, "issue": {"number": 7, "pull_request": {}}}
+SECRETS = {"RECONCILER_REFRESH_TOKEN": "token-canary", "CERTS_PASSWORD": "password-canary"}
+
+
+@dataclass
+class Job:
+    """A step of a job that uses the action.
+
+    Attributes:
+        event: The name of the event that started the workflow.
+        payload: The bytes of the event's file; ``None`` if it is not there.
+    """
+
+    folder: Path
+    event: str = "push"
+    payload: bytes | None = json.dumps(PUSH).encode()
+    environ: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def checkout(self) -> Path:
+        return self.folder / "checkout"
+
+    @property
+    def temp(self) -> Path:
+        return self.folder / "temp"
+
+    def on(self, event: str, payload: object) -> Job:
+        self.event, self.payload = event, json.dumps(payload).encode()
+        return self
+
+    def run(self, command: str = "plan", *, program: str = "run", **inputs: str) -> Ran:
+        """Runs a program of the action with inputs, as ``action.yml`` does."""
+        for made in (self.checkout, self.temp):
+            made.mkdir(exist_ok=True)
+        event, recorder, record = (self.folder / name for name in ("event.json", "recorder", "record"))
+        if self.payload is not None:
+            event.write_bytes(self.payload)
+        recorder.write_text(RECORDER.format(python=sys.executable, record=str(record)))
+        recorder.chmod(0o700)
+        for file in ("output", "summary", "record"):
+            (self.folder / file).write_text("")
+        done = subprocess.run(
+            [sys.executable, "-E", "-s", ROOT / ".github" / "action" / f"{program}.py"],
+            cwd=self.checkout,
+            env={
+                "PATH": os.environ["PATH"],
+                "GITHUB_ACTION_PATH": str(ROOT),
+                "GITHUB_EVENT_NAME": self.event,
+                "GITHUB_EVENT_PATH": str(event),
+                "GITHUB_REPOSITORY": REPOSITORY,
+                "GITHUB_WORKSPACE": str(self.checkout),
+                "GITHUB_OUTPUT": str(self.folder / "output"),
+                "GITHUB_STEP_SUMMARY": str(self.folder / "summary"),
+                "RUNNER_TEMP": str(self.temp),
+                "RECONCILER_EXECUTABLE": str(recorder),
+                "INPUT_COMMAND": command,
+                "INPUT_PATHS": "accounts",
+                "INPUT_URL": "https://fw.example.com",
+                **SECRETS,
+                **{f"INPUT_{name.upper()}": value for name, value in inputs.items()},
+                **self.environ,
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+        assert "Traceback" not in done.stdout + done.stderr
+        calls = [json.loads(line) for line in record.read_text().splitlines()]
+        return Ran(done.returncode, done.stdout + done.stderr, calls, (self.folder / "output").read_text())
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What came of it.
+
+    Attributes:
+        calls: Arguments and environment of each call of reconciler.
+    """
+
+    code: int
+    log: str
+    calls: list[tuple[list[str], dict[str, str]]]
+    outputs: str
+
+    @property
+    def commands(self) -> list[str]:
+        return [arguments[0] for arguments, _environ in self.calls]
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Job:
+    return Job(tmp_path)
+
+
+def head(repository: object, *, base: object = HERE) -> dict[str, Any]:
+    return {"pull_request": {"number": 7, "head": {"repo": repository}, "base": {"repo": base}}, "repository": HERE}
+
+
+OURS: dict[str, tuple[str, object]] = {
+    "push": ("push", PUSH),
+    "push of a tag": ("push", {**PUSH, "ref": "refs/tags/v1"}),
+    "push, in other letters": ("push", {**PUSH, "repository": {"full_name": REPOSITORY.upper()}}),
+    "workflow_dispatch": ("workflow_dispatch", {"ref": "refs/heads/main", "repository": HERE, "inputs": None}),
+    "repository_dispatch": ("repository_dispatch", {"action": "x", "repository": HERE}),
+    "schedule": ("schedule", {"schedule": "17 3 * * *", "repository": HERE}),
+    "schedule, silent": ("schedule", {}),
+    "pull_request": ("pull_request", pull_request()),
+    "pull_request_target": ("pull_request_target", head(HERE)),
+}
+FORKS: dict[str, tuple[str, object]] = {
+    "pull_request": ("pull_request", pull_request(repository="stranger/accounts")),
+    "pull_request_target": ("pull_request_target", head({"full_name": "stranger/accounts", "id": 2})),
+    "deleted fork": ("pull_request_target", head(None)),
+    "fork of the same name": ("pull_request_target", head({"full_name": "stranger/" + REPOSITORY, "id": 2})),
+    "merge_group": ("merge_group", {"action": "checks_requested", "repository": HERE}),
+    "push of a merge queue": ("push", {**PUSH, "ref": QUEUE}),
+}
+UNKNOWN: dict[str, tuple[str, object]] = {
+    "issue_comment": ("issue_comment", {**COMMENT, "repository": HERE}),
+    "workflow_run": ("workflow_run", {"workflow_run": {"head_sha": HEAD}, "repository": HERE}),
+    "pull_request_review_comment": ("pull_request_review_comment", pull_request()),
+    "an event that nobody knows": ("surprise", PUSH),
+    "no event": ("", PUSH),
+    "push that is a pull request": ("push", {**PUSH, **pull_request(repository="stranger/accounts")}),
+    "push that is a comment": ("push", {**PUSH, **COMMENT}),
+    "push that is a run": ("push", {**PUSH, "workflow_run": {}}),
+    "push to another repository": ("push", {**PUSH, "repository": {"full_name": "stranger/accounts"}}),
+    "push of a pull request's ref": ("push", {**PUSH, "ref": "refs/pull/7/merge"}),
+    "push of nothing": ("push", {"repository": HERE}),
+    "empty push": ("push", {}),
+    "schedule elsewhere": ("schedule", {"repository": {"full_name": "stranger/accounts"}}),
+    "schedule that is a pull request": ("schedule", pull_request()),
+    "dispatch without a repository": ("workflow_dispatch", {"ref": "refs/heads/main"}),
+    "dispatch of a pull request": ("workflow_dispatch", {**PUSH, "ref": "refs/pull/7/head"}),
+    "pull request without a pull request": ("pull_request", {"repository": HERE}),
+    "pull request without a head": ("pull_request", {**pull_request(), "pull_request": {"base": {"repo": HERE}}}),
+    "pull request elsewhere": ("pull_request", head(HERE, base={"full_name": "stranger/accounts"})),
+    "pull request of a repository with two ids": ("pull_request", head({**HERE, "id": 2})),
+    "pull request in words": ("pull_request", {"pull_request": "yes", "repository": REPOSITORY}),
+}
+
+
+@pytest.mark.parametrize("command", ["plan", "apply", "test"])
+@pytest.mark.parametrize("event", OURS)
+def test_events_of_writers_run_with_secrets(job: Job, event: str, command: str) -> None:
+    ran = job.on(*OURS[event]).run(command)
+    assert (ran.code, ran.commands) == (0, [command])
+    assert ran.calls[0][1].items() >= {**SECRETS, "RECONCILER_URL": "https://fw.example.com"}.items()
+
+
+@pytest.mark.parametrize("command", ["plan", "apply", "test"])
+@pytest.mark.parametrize("event", FORKS)
+def test_forks_are_validated_without_secrets(job: Job, event: str, command: str) -> None:
+    ran = job.on(*FORKS[event]).run(command, args="--allow-commands")
+    assert (ran.code, ran.commands) == (0, ["validate"])
+    assert "canary" not in json.dumps(ran.calls)
+    assert "--allow-commands" not in ran.calls[0][0]
+
+
+@pytest.mark.parametrize("command", ["plan", "apply", "test"])
+@pytest.mark.parametrize("event", UNKNOWN)
+def test_events_that_prove_no_author_are_refused(job: Job, event: str, command: str) -> None:
+    ran = job.on(*UNKNOWN[event]).run(command)
+    assert (ran.code, ran.calls) == (1, [])
+    assert ran.log.startswith(f"::error title=reconciler::{command} refused: ")
+    assert "runs only on push, schedule, workflow_dispatch" in ran.log
+
+
+@pytest.mark.parametrize(
+    "payload", [None, b"", b"{", b"\xff\xfe", b"[]", b"null", b'"push"', b"[" * 100_000, b"{}"], ids=repr
+)
+@pytest.mark.parametrize("event", ["push", "pull_request", "workflow_dispatch"])
+def test_an_event_file_that_says_nothing_is_refused(job: Job, event: str, payload: bytes | None) -> None:
+    job.event, job.payload = event, payload
+    ran = job.run("apply")
+    assert (ran.code, ran.calls) == (1, [])
+    assert "apply refused: the file of the event" in ran.log
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {"GITHUB_REPOSITORY": ""},
+        {"GITHUB_REPOSITORY": "stranger/accounts"},
+        {"GITHUB_REF": "refs/pull/7/merge"},
+        {"GITHUB_HEAD_REF": "change"},
+        {"GITHUB_EVENT_PATH": ""},
+        {"GITHUB_EVENT_PATH": "/dev/zero"},
+        {"GITHUB_EVENT_NAME": "pull_request"},
+    ],
+    ids=str,
+)
+def test_an_event_file_that_contradicts_the_job_is_refused(job: Job, environ: dict[str, str]) -> None:
+    job.environ = environ
+    assert (job.run().code, job.run("apply").calls) == (1, [])
+
+
+@pytest.mark.parametrize("event", [*FORKS, *UNKNOWN])
+def test_validate_runs_on_every_event_without_secrets(job: Job, event: str) -> None:
+    ran = job.on(*{**FORKS, **UNKNOWN}[event]).run("validate", trust="/nowhere/trust.yaml")
+    assert (ran.code, ran.commands) == (0, ["validate"])
+    assert "canary" not in json.dumps(ran.calls)
+    assert "--trust" not in ran.calls[0][0]
+
+
+@pytest.mark.parametrize("event", ["pull_request_target", "merge_group"])
+def test_only_a_trusted_pull_request_gets_a_comment(job: Job, event: str) -> None:
+    job.environ = {"MARKDOWN": str(job.folder / "absent"), "GITHUB_API_URL": "http://127.0.0.1:1"}
+    assert (job.on(*FORKS[event]).run(program="comment").code, job.run(program="comment").log) == (0, "")
+
+
+def test_the_tokens_of_the_forge_are_not_passed_on(job: Job) -> None:
+    names = ("GITHUB_TOKEN", "ACTIONS_RUNTIME_TOKEN", "ACTIONS_ID_TOKEN_REQUEST_TOKEN", "GITHUB_ENV", "GITHUB_PATH")
+    job.environ = dict.fromkeys(names, "forge-canary")
+    ((_arguments, environ),) = job.run().calls
+    assert set(names).isdisjoint(environ)
+    assert "GITHUB_OUTPUT" not in environ
+
+
+@pytest.mark.parametrize("command", ["plan", "apply"])
+@pytest.mark.parametrize("planted", ["plan.json", "plans"])
+def test_a_committed_link_is_neither_replaced_nor_followed(job: Job, planted: str, command: str) -> None:
+    job.checkout.mkdir()
+    victim = job.folder / "victim"
+    victim.mkdir()
+    (victim / "plan.json").write_text("precious")
+    (job.checkout / planted).symlink_to(victim / "plan.json" if planted == "plan.json" else victim)
+    for name in (planted, str(job.checkout / planted)):
+        ran = job.run(command, plan_file=name if planted == "plan.json" else f"{name}/plan.json")
+        assert (ran.code, ran.calls) == (64, [])
+        assert f"{planted} is a link, and what it leads to is not touched" in ran.log
+    assert (victim / "plan.json").read_text() == "precious"
+    assert (job.checkout / planted).is_symlink()
+
+
+def test_a_committed_plan_is_not_taken_for_a_new_one(job: Job) -> None:
+    job.checkout.mkdir()
+    (job.checkout / "plan.json").write_text("committed")
+    ran = job.run(plan_file="plan.json")
+    assert json.loads((job.checkout / "plan.json").read_text())["summary"]["create"] == 1
+    assert f"\n{job.checkout}/plan.json\n" in ran.outputs
+
+
+def test_files_of_a_run_are_outside_the_checkout(job: Job) -> None:
+    # With RUNNER_TEMP in the checkout a pull request could prepare what is found there.
+    for temp, inside in ((str(job.temp), True), ("", False), (str(job.checkout), False)):
+        job.environ = {"RUNNER_TEMP": temp}
+        arguments = job.run().calls[0][0]
+        saved = arguments[arguments.index("--save") + 1]
+        assert saved.startswith(str(job.temp)) is inside
+        assert not saved.startswith(str(job.checkout))
+
+
+@pytest.mark.parametrize(
+    ("inputs", "complaint"),
+    [
+        ({"paths": 'a "b'}, "`paths` is not quoted as in a shell"),
+        ({"args": "--only 'x"}, "`args` is not quoted as in a shell"),
+        ({"no_secrets": "yes"}, '`no-secrets: yes` is neither "true" nor "false"'),
+        ({"command": "apply", "no_secrets": "true"}, "`no-secrets` is for plan"),
+        ({"paths": "a\n::error::x"}, None),
+    ],
+)
+def test_odd_inputs_are_errors_and_no_commands(job: Job, inputs: dict[str, str], complaint: str | None) -> None:
+    ran = job.run(**inputs)
+    assert (ran.code, complaint or "") == (
+        64 if complaint else 0,
+        complaint if complaint and complaint in ran.log else "",
+    )
+    assert not any(line.startswith("::error::") for line in ran.log.splitlines())
+
+
+def test_trust_and_no_secrets_reach_the_command(job: Job) -> None:
+    job.temp.mkdir()
+    trust = str(job.temp / "trust.yaml")
+    assert job.run(trust=trust, no_secrets="true").calls[0][0][5:] == [
+        "--trust",
+        trust,
+        "--no-secrets",
+        "--",
+        "accounts",
+    ]
+    assert job.run("apply", trust=trust).calls[0][0][-4:] == ["--trust", trust, "--", "accounts"]
+    assert job.run("test", trust=trust).calls[0][0][-4:] == ["--trust", trust, "--", "accounts"]
+
+
+@pytest.mark.parametrize(
+    ("trust", "clones", "accepted"),
+    [
+        ("trust.yaml", ["."], False),
+        ("accounts/trust.yaml", ["."], False),
+        ("trust.yaml", [], False),
+        ("other/trust.yaml", ["."], False),
+        ("other/trust.yaml", [".", "other"], True),
+        ("../temp/trust.yaml", ["."], True),
+    ],
+)
+def test_a_trust_file_next_to_the_yaml_is_refused(job: Job, trust: str, clones: list[str], accepted: bool) -> None:
+    for clone in clones:
+        (job.checkout / clone / ".git").mkdir(parents=True)
+    ran = job.run("apply", trust=trust)
+    assert (ran.code, ran.commands) == ((0, ["apply"]) if accepted else (64, []))
+    assert accepted or "is in the checkout, where a pull request can change it" in ran.log
+
+
+def test_a_trust_file_in_a_submodule_is_refused(job: Job) -> None:
+    (job.checkout / ".git").mkdir(parents=True)
+    (job.checkout / "other").mkdir()
+    (job.checkout / "other" / ".git").write_text("gitdir: ../.git/modules/other\n")
+    assert job.run("apply", trust="other/trust.yaml").code == 64
+
+
+@pytest.mark.parametrize("version", [".", "./reconciler", "file:///somewhere", "git+file:///somewhere", "installed"])
+def test_code_in_a_checkout_of_a_fork_is_not_run(job: Job, version: str) -> None:
+    job.checkout.mkdir()
+    planted = job.checkout / "reconciler"
+    planted.write_text("#!/bin/sh\n")
+    planted.chmod(0o700)
+    job.environ = {"PATH": f".:{os.environ['PATH']}"}
+    ran = job.on(*FORKS["pull_request_target"]).run(program="install", version=version)
+    assert ran.code == 64
+    assert "is in the checkout, whose author may be anybody" in ran.log
+
+
+def test_modules_in_the_checkout_are_not_imported(job: Job) -> None:
+    job.checkout.mkdir()
+    for name in ("workflow", "origin", "json", "shlex", "sitecustomize"):
+        (job.checkout / f"{name}.py").write_text("raise SystemExit('imported from the checkout')")
+    job.environ = {"PYTHONPATH": "."}
+    assert job.run("apply").commands == ["apply"]

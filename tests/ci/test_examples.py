@@ -1,0 +1,132 @@
+"""The example workflows, run by act one after the other as a team would; ``conftest.py`` says what is replaced."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.ci.conftest import (
+    ACCOUNTS,
+    HEAD,
+    Ran,
+    Workbench,
+    addresses,
+    by_hand,
+    example,
+    pull_request,
+)
+from tests.ci.forge import BOT
+from tests.commands.conftest import on_server
+
+if TYPE_CHECKING:
+    from reconciler.sandbox.server import Sandbox
+
+pytestmark = [pytest.mark.act, pytest.mark.timeout(240)]
+
+AFTER_MERGE = ["alerts@example.com", "certs@example.com"]
+PUSH = {"ref": "refs/heads/main", "repository": {"full_name": "example-org/accounts", "default_branch": "main"}}
+
+
+def drifted(workbench: Workbench, sandbox: Sandbox) -> None:
+    sandbox.seed([on_server("alerts@example.com", name="Old"), on_server("gone@example.com")])
+    workbench.write("accounts/accounts.yaml", ACCOUNTS)
+
+
+def apply(workbench: Workbench, sandbox: Sandbox, event: str = "push") -> Ran:
+    return workbench.run(example("apply.yml", sandbox), event, PUSH, run_id=12)
+
+
+def test_what_was_reviewed_in_the_pull_request_is_applied_after_the_merge(
+    workbench: Workbench, sandbox: Sandbox
+) -> None:
+    drifted(workbench, sandbox)
+    planned = workbench.run(example("plan.yml", sandbox), "pull_request", pull_request(), run_id=11)
+    assert planned.succeeded, planned.log
+    assert len(workbench.forge.comments) == 1
+    assert [one.name for one in workbench.forge.artifacts.glob("*/*")] == ["plan.json"]
+    workbench.forge.merged.append(HEAD)
+    applied = apply(workbench, sandbox)
+    assert applied.succeeded, applied.log
+    assert addresses(sandbox) == AFTER_MERGE
+    assert (workbench.forge.artifacts / f"reconciler-plan-{HEAD}.run").read_text() == "11\n"
+    assert not (workbench.forge.artifacts / "reconciler-plan.run").exists()
+    assert "canary" not in planned.log + planned.summary + applied.log + applied.summary
+
+
+def test_a_server_that_changed_since_the_review_is_left_alone_until_somebody_plans_anew(
+    workbench: Workbench, sandbox: Sandbox
+) -> None:
+    drifted(workbench, sandbox)
+    assert workbench.run(example("plan.yml", sandbox), "pull_request", pull_request(), run_id=11).succeeded
+    workbench.forge.merged.append(HEAD)
+    by_hand(sandbox, "PUT", "/1", on_server("alerts@example.com", name="Changed meanwhile"))
+    stale = apply(workbench, sandbox)
+    assert not stale.succeeded
+    assert "the plan is not the reviewed one" in stale.log
+    assert addresses(sandbox) == ["alerts@example.com", "gone@example.com"]
+    by_hand_started = apply(workbench, sandbox, "workflow_dispatch")
+    assert by_hand_started.succeeded, by_hand_started.log
+    assert addresses(sandbox) == AFTER_MERGE
+
+
+def test_an_artifact_that_a_fork_stored_is_no_review(workbench: Workbench, sandbox: Sandbox) -> None:
+    drifted(workbench, sandbox)
+    assert workbench.run(example("plan.yml", sandbox), "pull_request", pull_request(), run_id=11).succeeded
+    workbench.forge.merged.append(HEAD)
+    workbench.forge.artifact_repository = 666
+    ran = apply(workbench, sandbox)
+    assert ran.succeeded, ran.log
+    assert "No reviewed plan was found" in ran.log
+    assert (workbench.forge.artifacts / "reconciler-plan.run").read_text() == "12\n"
+
+
+def test_a_merged_pull_request_sends_no_password_to_an_outsider(workbench: Workbench, sandbox: Sandbox) -> None:
+    workbench.write("accounts/accounts.yaml", ACCOUNTS.replace("smtp.example.com", "smtp.evil.example", 1))
+    ran = apply(workbench, sandbox, "workflow_dispatch")
+    assert not ran.succeeded
+    assert "not_trusted" in ran.log
+    assert "smtp.evil.example" in ran.log
+    assert addresses(sandbox) == []
+
+
+def test_apply_needs_the_trust_file_of_the_environment(workbench: Workbench, sandbox: Sandbox) -> None:
+    drifted(workbench, sandbox)
+    del workbench.secrets["RECONCILER_TRUST_FILE"]
+    ran = apply(workbench, sandbox, "workflow_dispatch")
+    assert not ran.succeeded
+    assert "the environment production has no secret RECONCILER_TRUST_FILE" in ran.log
+    assert addresses(sandbox) == ["alerts@example.com", "gone@example.com"]
+
+
+def test_drift_opens_one_issue_and_closes_it_when_it_is_gone(workbench: Workbench, sandbox: Sandbox) -> None:
+    workbench.write("accounts/accounts.yaml", ACCOUNTS)
+    drift = example("drift.yml", sandbox)
+    issues = workbench.forge.issues
+
+    assert workbench.run(drift, "schedule", {}).succeeded
+    assert [(one["number"], one["title"], one["state"]) for one in issues] == [
+        (50, "Email accounts have drifted: 2 to create, 0 to update, 0 to delete", "open")
+    ]
+    marker = issues[0]["body"].splitlines()[0]
+    issues.append({"number": 60, "state": "open", "user": {"type": "User"}, "body": marker, "title": "Forged"})
+    issues.append({"number": 61, "state": "open", "user": BOT, "body": marker, "pull_request": {}, "title": "A pull"})
+
+    # The password is not compared, so only the name is a change.
+    by_hand(sandbox, "POST", body=on_server("certs@example.com", name="Former", hash_auth=True, password="x"))
+    assert workbench.run(drift, "schedule", {}).succeeded
+    assert issues[0]["title"] == "Email accounts have drifted: 1 to create, 1 to update, 0 to delete"
+
+    workbench.write("accounts/accounts.yaml", "version: 1\naccounts: 7\n")
+    assert not workbench.run(drift, "schedule", {}).succeeded
+    assert issues[0]["state"] == "open"
+
+    workbench.write(
+        "accounts/accounts.yaml",
+        "version: 1\ndefaults: {service: other, smtp_server: smtp.example.com}\n"
+        "accounts: [{email: certs@example.com, name: Former}]\n",
+    )
+    gone = workbench.run(drift, "schedule", {})
+    assert gone.succeeded, gone.log
+    assert [(one["number"], one["state"]) for one in issues] == [(50, "closed"), (60, "open"), (61, "open")]
+    assert "No drift any more" in workbench.forge.comments[-1]["body"]

@@ -1,0 +1,117 @@
+"""What linters that nobody here wrote say of the action, the workflows and the examples."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from tests.ci.conftest import ROOT, tool
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+WORKFLOWS = sorted([*ROOT.glob(".github/workflows/*.yml"), *ROOT.glob("examples/github/*.yml")])
+ACTION = ROOT / "action.yml"
+GITLAB = ROOT / "examples" / "gitlab" / ".gitlab-ci.yml"
+
+
+def lint(*command: str | Path) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+    return "" if done.returncode == 0 else done.stdout + done.stderr
+
+
+def test_there_is_something_to_lint() -> None:
+    assert [one.name for one in WORKFLOWS if one.parent.name == "github"] == ["apply.yml", "drift.yml", "plan.yml"]
+    assert ACTION.exists()
+    assert GITLAB.exists()
+
+
+def test_actionlint_has_nothing_to_say() -> None:
+    assert lint(tool("actionlint"), "-no-color", *WORKFLOWS) == ""
+
+
+def test_zizmor_has_nothing_to_say() -> None:
+    command = [tool("zizmor"), "--offline", "--no-progress", "--strict-collection"]
+    assert lint(*command, ACTION, *WORKFLOWS) == ""
+
+
+@pytest.mark.parametrize(
+    ("schema", "files"),
+    [
+        ("vendor.github-workflows", WORKFLOWS),
+        ("vendor.github-actions", [ACTION]),
+        ("vendor.gitlab-ci", [GITLAB]),
+    ],
+)
+def test_the_schemas_fit(schema: str, files: list[Path]) -> None:
+    assert lint(tool("check-jsonschema"), "--builtin-schema", schema, *files) == ""
+
+
+@pytest.mark.parametrize("file", [*WORKFLOWS, ACTION], ids=lambda file: str(file.relative_to(ROOT)))
+def test_every_action_is_pinned_to_a_commit(file: Path) -> None:
+    used = re.findall(r"uses: *(\S+)", file.read_text(encoding="utf-8"))
+    assert [one for one in used if not re.fullmatch(r"[\w./-]+@[0-9a-f]{40}", one)] == []
+
+
+@pytest.mark.parametrize("file", WORKFLOWS, ids=lambda file: str(file.relative_to(ROOT)))
+def test_every_workflow_starts_with_no_rights(file: Path) -> None:
+    assert "\npermissions: {}\n" in file.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("file", [ACTION, *WORKFLOWS], ids=lambda file: str(file.relative_to(ROOT)))
+def test_no_expression_reaches_a_shell(file: Path) -> None:
+    assert [script for script in scripts(yaml.safe_load(file.read_text(encoding="utf-8"))) if "${{" in script] == []
+
+
+def uses(name: str) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    """Each use of reconciler in an example workflow, with its job."""
+    workflow = yaml.safe_load((ROOT / "examples" / "github" / name).read_text(encoding="utf-8"))
+    return [
+        (job, step)
+        for job in workflow["jobs"].values()
+        for step in job["steps"]
+        if str(step.get("uses")).startswith("example-org/reconciler@")
+    ]
+
+
+@pytest.mark.parametrize("name", ["apply.yml", "drift.yml", "plan.yml"])
+def test_example_workflows_give_passwords_to_the_environment_alone(name: str) -> None:
+    for job, step in uses(name):
+        given = step["with"]
+        # With a URL from here, no URL in the YAML gets the key.
+        assert given["url"] == "https://fw.example.com"
+        if given["command"] == "apply":
+            assert job["environment"] == "production"
+            assert given["trust"] == "${{ runner.temp }}/trust.yaml"
+            assert given["plan-file"].startswith("${{ runner.temp }}/")
+        else:
+            assert "environment" not in job
+            assert (given["command"], given["no-secrets"]) == ("plan", "true")
+            assert list(step["env"]) == ["RECONCILER_REFRESH_TOKEN"]
+
+
+def test_the_gitlab_example_plans_without_passwords_and_applies_with_a_trust_file() -> None:
+    jobs = yaml.safe_load(GITLAB.read_text(encoding="utf-8"))
+    plans = [line for job in ("plan", "drift") for line in jobs[job]["script"]]
+    assert plans
+    assert [line for line in plans if "--no-secrets" not in line] == []
+    assert jobs["apply"]["environment"] == "production"
+    assert jobs["apply"]["script"][0].startswith('test -s "$RECONCILER_TRUST" || ')
+    foreign = "$CI_MERGE_REQUEST_SOURCE_PROJECT_ID && $CI_MERGE_REQUEST_SOURCE_PROJECT_ID != $CI_PROJECT_ID"
+    assert {"if": foreign, "when": "never"} in jobs["plan"]["rules"]
+
+
+def scripts(value: object) -> Iterator[str]:
+    if isinstance(value, dict):
+        if isinstance(value.get("run"), str):
+            yield value["run"]
+        for one in value.values():
+            yield from scripts(one)
+    elif isinstance(value, list):
+        for one in value:
+            yield from scripts(one)

@@ -1,0 +1,167 @@
+"""``apply --journal``, by the installed command."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.commands.appliance import Appliance
+from tests.commands.conftest import RECONCILER, User, lead_to, on_server
+from tests.http_server import Reply, ScriptedServer
+
+if TYPE_CHECKING:
+    from reconciler.sandbox.server import Sandbox
+    from tests.conftest import MakeSandbox
+
+FILE = """\
+version: 1
+accounts:
+  - {email: a@example.com, name: A, service: other, smtp_server: smtp.example.com, password: {env: PW}}
+  - {email: b@example.com, name: B, service: other, smtp_server: smtp.example.com}
+"""
+
+
+def entries(user: User) -> list[dict[str, object]]:
+    lines = (user.folder / "journal").read_text(encoding="utf-8").splitlines()
+    return [{name: value for name, value in json.loads(line).items() if name not in ("at", "server")} for line in lines]
+
+
+def prepared(user: User, sandbox: Sandbox) -> User:
+    sandbox.seed([on_server("b@example.com", name="Old"), on_server("c@example.com")])
+    user.environ["PW"] = "canary-password"
+    user.write("a.yaml", FILE)
+    return user
+
+
+def test_each_write_has_its_intent_and_its_outcome(at_sandbox: User, sandbox: Sandbox) -> None:
+    user = prepared(at_sandbox, sandbox)
+    assert user.run("apply", "a.yaml", "--auto-approve", "--parallelism", "1", "--journal", "journal").code == 0
+    assert "canary" not in (user.folder / "journal").read_text(encoding="utf-8")
+    create = ["email", "name", "default", "service", "has_auth", "password", "smtp_server"]
+    assert entries(user) == [
+        {"event": "intent", "address": "a@example.com", "action": "create", "id": None, "fields": create},
+        {"event": "outcome", "address": "a@example.com", "action": "create", "id": 3, "status": "applied"},
+        {"event": "intent", "address": "b@example.com", "action": "update", "id": 1, "fields": ["name"]},
+        {"event": "outcome", "address": "b@example.com", "action": "update", "id": 1, "status": "applied"},
+        {"event": "intent", "address": "c@example.com", "action": "delete", "id": 2, "fields": []},
+        {"event": "outcome", "address": "c@example.com", "action": "delete", "id": 2, "status": "applied"},
+    ]
+
+
+def test_a_write_that_takes_another_one_back_has_its_own_lines(user: User, make_sandbox: MakeSandbox) -> None:
+    sandbox = make_sandbox(mailboxes={"a@example.com": "right"})
+    lead_to(user, sandbox).environ["PW"] = "wrong"
+    user.write("a.yaml", FILE.partition("  - {email: b@")[0])
+    options = ("--test", "after", "--to-email", "ops@example.com", "--on-failure", "rollback")
+    assert user.run("apply", "a.yaml", "--auto-approve", *options, "--journal", "journal").code == 3
+    told = [(one["event"], one["action"], one.get("status"), one.get("rollback")) for one in entries(user)]
+    assert told == [
+        ("intent", "create", None, None),
+        ("intent", "delete", None, True),
+        ("outcome", "delete", "applied", True),
+        ("outcome", "create", "failed", None),
+    ]
+
+
+def test_intents_without_outcome_are_looked_at_again_once(at_sandbox: User, sandbox: Sandbox) -> None:
+    user = prepared(at_sandbox, sandbox)
+    user.run("apply", "a.yaml", "--auto-approve", "--parallelism", "1", "--journal", "journal")
+    journal = user.folder / "journal"
+    lines = journal.read_text(encoding="utf-8").splitlines(keepends=True)
+    journal.write_text("".join(line for line in lines if "outcome" not in line) + '{"at": "torn', encoding="utf-8")
+    done = user.run("apply", "a.yaml", "--auto-approve", "--journal", "journal")
+    assert done.code == 0
+    said = [line for line in done.err.splitlines() if line.startswith("looked again")]
+    assert [(line.split()[4], line.rpartition("; ")[2]) for line in said] == [
+        ("a@example.com", "it is in place"),
+        ("b@example.com", "it is in place"),
+        ("c@example.com", "it is gone"),
+    ]
+    for _ in range(2):
+        done = user.run("apply", "a.yaml", "--auto-approve", "--journal", "journal")
+        assert done.code == 0
+        assert "looked again" not in done.err
+
+
+def test_what_the_final_check_finds_is_in_the_journal_too(user: User) -> None:
+    appliance = Appliance({"email": "c@example.com", "name": "C"})
+    appliance.lies["DELETE 1"] = lambda _request, _count: Reply(200)
+    user.write("a.yaml", "version: 1\naccounts: []\n")
+    with ScriptedServer(respond=appliance) as server:
+        user.environ |= {"RECONCILER_URL": server.url, "RECONCILER_TOKEN": "token"}
+        done = user.run("apply", "a.yaml", "--auto-approve", "--allow-empty", "--journal", "journal")
+    assert done.code == 3
+    assert [(one["event"], one.get("status")) for one in entries(user)] == [
+        ("intent", None),
+        ("outcome", "applied"),
+        ("check", "failed"),
+    ]
+
+
+def test_a_file_that_is_no_journal_is_refused_and_left_alone(at_sandbox: User, sandbox: Sandbox) -> None:
+    user = prepared(at_sandbox, sandbox)
+    before = "version: 1\naccounts: []\n"
+    user.write("other.yaml", before)
+    done = user.run("apply", "a.yaml", "--auto-approve", "--journal", "other.yaml")
+    assert done.code == 1
+    assert done.err.splitlines()[-2:] == [
+        "error: other.yaml:1: this is not a journal line",
+        "  hint: use a new journal file",
+    ]
+    assert (user.folder / "other.yaml").read_text(encoding="utf-8") == before
+    assert len(user.run("export").out.split("- email")) == 3
+
+
+def test_a_text_without_a_line_end_is_refused_and_left_alone(at_sandbox: User, sandbox: Sandbox) -> None:
+    user = prepared(at_sandbox, sandbox)
+    user.write("notes", "not a journal")
+    done = user.run("apply", "a.yaml", "--auto-approve", "--journal", "notes")
+    assert done.code == 1
+    assert (user.folder / "notes").read_text(encoding="utf-8") == "not a journal"
+
+
+def test_half_a_journal_line_is_none(at_sandbox: User, sandbox: Sandbox) -> None:
+    user = prepared(at_sandbox, sandbox)
+    command = ["bash", "-c", 'ulimit -f 1; trap "" XFSZ; exec "$@"', "-", str(RECONCILER)]
+    user.write("journal", "\n" * 1000)
+    arguments = ["apply", "a.yaml", "--auto-approve", "--journal", "journal", "-f", "json", "-q"]
+    done = subprocess.run(
+        [*command, *arguments], cwd=user.folder, env=user.environment(), capture_output=True, check=False
+    )
+    assert done.returncode == 3
+    assert {one["status"] for one in json.loads(done.stdout)["results"]} == {"failed"}
+    assert user.run("plan", "a.yaml", "-f", "json").out.count('"actions"') == 3
+
+
+def test_without_a_journal_line_nothing_is_written(at_sandbox: User, sandbox: Sandbox) -> None:
+    user = prepared(at_sandbox, sandbox)
+    done = user.run("apply", "a.yaml", "--auto-approve", "--journal", "/dev/full", "-f", "json", "-q")
+    results = json.loads(done.out)["results"]
+    assert done.code == 3
+    assert {one["status"] for one in results} == {"failed"}
+    assert "No space left on device" in results[0]["error"]
+    assert user.run("plan", "a.yaml", "-f", "json").out.count('"actions"') == 3
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"\xff\xfe\n",
+        b"[]\n",
+        b"null\n",
+        b"[" * 100_000 + b"\n",
+        b'{"address": [], "action": "create", "id": 1, "at": "x", "event": "intent", "server": "x"}\n',
+        b'{"address": "a@x", "action": {}, "id": 1, "at": "x", "event": "intent", "server": "x"}\n',
+    ],
+)
+def test_an_odd_line_is_an_error_with_its_place(at_sandbox: User, sandbox: Sandbox, line: bytes) -> None:
+    user = prepared(at_sandbox, sandbox)
+    (user.folder / "odd").write_bytes(line)
+    done = user.run("apply", "a.yaml", "--auto-approve", "--journal", "odd")
+    assert done.code == 1
+    assert "error: odd:1: this is not a journal line\n" in done.err
+    assert "bug" not in done.err
+    assert (user.folder / "odd").read_bytes() == line

@@ -1,0 +1,176 @@
+"""Servers that take each refresh token once: the run keeps up, and so does the file that the token came from."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.commands.conftest import RECONCILER, on_server
+
+if TYPE_CHECKING:
+    from reconciler.sandbox.server import Sandbox
+    from tests.commands.conftest import User
+    from tests.conftest import MakeSandbox
+
+YAML = "version: 1\naccounts:\n" + "".join(
+    f"  - {{email: a{n}@example.com, name: A{n}, service: other, smtp_server: smtp.example.com}}\n" for n in range(6)
+)
+COMMANDS = [
+    ("plan", "accounts.yaml"),
+    ("apply", "accounts.yaml", "--auto-approve"),
+    ("test", "accounts.yaml", "--to-email", "ops@example.com"),
+    ("export",),
+]
+
+
+@pytest.fixture
+def rotating(make_sandbox: MakeSandbox) -> Sandbox:
+    """A server where each access token has expired when it arrives half of the time, and each key works once."""
+    sandbox = make_sandbox(rotate_refresh_tokens=True, token_lifetime=900)
+    sandbox.seed([on_server("a0@example.com")])
+    return sandbox
+
+
+@pytest.fixture
+def holder(user: User, rotating: Sandbox) -> User:
+    """Somebody with a key in a file that ends with a line break."""
+    user.environ["RECONCILER_URL"] = rotating.url
+    user.write("accounts.yaml", YAML)
+    user.write("fw.key", f"{rotating.refresh_token}\n").chmod(0o640)
+    return user
+
+
+def key(user: User) -> str:
+    return (user.folder / "fw.key").read_text()
+
+
+def test_one_key_lasts_for_every_command(holder: User) -> None:
+    keys = [key(holder)]
+    for command in COMMANDS:
+        done = holder.run(*command, "--refresh-token-file", "fw.key")
+        assert done.code == 0, done.err
+        assert "wrote fw.key" in done.err
+        assert key(holder).strip() not in done.out + done.err
+        keys.append(key(holder))
+    assert len(set(keys)) == 5
+    assert all(one.endswith("\n") and one.count("\n") == 1 for one in keys)
+    assert (holder.folder / "fw.key").stat().st_mode & 0o777 == 0o640
+    assert sorted(path.name for path in holder.folder.iterdir()) == ["accounts.yaml", "fw.key"]
+
+
+def test_tokens_that_expire_in_the_middle_of_a_run_are_replaced(holder: User, rotating: Sandbox) -> None:
+    refused = rotating._tokens
+    accepts, count = refused.accepts, 0
+
+    def forgetful(token: str) -> bool:
+        nonlocal count
+        count += 1
+        if count in {3, 6, 9}:
+            refused.expire()
+        return accepts(token)
+
+    refused.accepts = forgetful  # type: ignore[method-assign]  # the sandbox forgets its tokens, as a restart would
+    done = holder.run(
+        "apply", "accounts.yaml", "--auto-approve", "--refresh-token-file", "fw.key", "--parallelism", "1"
+    )
+    assert done.code == 0, done.out
+    assert done.err.count("wrote fw.key") == 4
+    assert key(holder).strip() == refused.refresh_token
+
+
+def test_planning_and_applying_share_one_token(holder: User, rotating: Sandbox) -> None:
+    exchanged = rotating._tokens.refresh_token
+    done = holder.run("apply", "accounts.yaml", "--auto-approve", "--refresh-token-file", "fw.key")
+    assert (done.code, done.err.count("wrote fw.key")) == (0, 1)
+    assert exchanged != rotating._tokens.refresh_token
+
+
+def test_a_link_to_the_key_stays_a_link(holder: User) -> None:
+    (holder.folder / "keys").mkdir()
+    (holder.folder / "fw.key").rename(holder.folder / "keys/real.key")
+    (holder.folder / "fw.key").symlink_to("keys/real.key")
+    assert holder.run("plan", "accounts.yaml", "--refresh-token-file", "fw.key").code == 0
+    assert holder.run("plan", "accounts.yaml", "--refresh-token-file", "fw.key").code == 0
+    assert (holder.folder / "fw.key").is_symlink()
+    assert (holder.folder / "keys/real.key").stat().st_mode & 0o777 == 0o640
+
+
+def test_another_name_of_the_key_has_the_new_one_too(holder: User) -> None:
+    (holder.folder / "same.key").hardlink_to(holder.folder / "fw.key")
+    assert holder.run("plan", "accounts.yaml", "--refresh-token-file", "fw.key").code == 0
+    assert (holder.folder / "same.key").read_text() == key(holder)
+
+
+@pytest.mark.parametrize("where", ["environment", "yaml", "pipe"])
+def test_a_key_from_elsewhere_is_warned_about_without_showing_it(holder: User, rotating: Sandbox, where: str) -> None:
+    environ = {"KEY": rotating.refresh_token}
+    command = [str(RECONCILER), "plan", "accounts.yaml"]
+    if where == "environment":
+        environ["RECONCILER_REFRESH_TOKEN"] = rotating.refresh_token
+        origin = "refresh_token_replaced"
+    elif where == "yaml":
+        server = f"server: {{url: '{rotating.url}', auth: {{refresh_token: {{env: KEY}}}}}}\n"
+        holder.write("accounts.yaml", server + YAML)
+        origin = "refresh_token_replaced"
+    else:
+        command = ["bash", "-c", f'{RECONCILER} plan accounts.yaml --refresh-token-file <(printf %s "$KEY")']
+        origin = "refresh_token_lost"
+    done = subprocess.run(
+        command, cwd=holder.folder, env=holder.environment(environ), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    said = {
+        "refresh_token_replaced": "warning: the server replaced the refresh token; the one from",
+        "refresh_token_lost": "warning: the server replaced the refresh token, and /dev/fd/",
+    }
+    assert done.stderr.count(said[origin]) == 1
+    assert rotating._tokens.refresh_token not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("lost", ["folder", "file", "replaced"])
+def test_a_key_that_cannot_be_written_back_is_warned_about(holder: User, rotating: Sandbox, lost: str) -> None:
+    keys = holder.folder / "keys"
+    keys.mkdir()
+    (holder.folder / "fw.key").rename(keys / "fw.key")
+    tokens = rotating._tokens
+    redeem = tokens.redeem
+
+    def redeems(refresh_token: str) -> bool:
+        (keys / "fw.key").unlink(missing_ok=True)  # somebody takes it away while the tokens are exchanged
+        if lost == "folder":
+            keys.rmdir()
+        elif lost == "replaced":
+            (keys / "fw.key").mkdir()
+        return redeem(refresh_token)
+
+    tokens.redeem = redeems  # type: ignore[method-assign]
+    done = holder.run("plan", "accounts.yaml", "--refresh-token-file", "keys/fw.key")
+    reason = "it is not a file that can be written" if lost == "replaced" else "No such file or directory"
+    warning = f"warning: the server replaced the refresh token, and keys/fw.key cannot be written: {reason}"
+    assert (done.code, done.err.count(warning), "Plan: 5 to create" in done.out) == (0, 1, True), done.err
+    assert tokens.refresh_token not in done.out + done.err
+
+
+def test_a_file_with_more_than_a_token_is_refused(holder: User) -> None:
+    (holder.folder / "fw.key").unlink()
+    (holder.folder / "fw.key").symlink_to("/proc/self/environ")
+    holder.starts_python = True
+    holder.environ = {name: value for name, value in holder.environ.items() if name == "RECONCILER_URL"}
+    done = holder.run("plan", "accounts.yaml", "--refresh-token-file", "fw.key")
+    assert done.code == 1
+    assert "fw.key holds a control character" in done.err
+
+
+def test_runs_side_by_side_take_turns_with_the_key(holder: User, rotating: Sandbox) -> None:
+    command = [str(RECONCILER), "plan", "accounts.yaml", "--refresh-token-file", "fw.key", "-q"]
+    runs = [
+        subprocess.Popen(
+            command, cwd=holder.folder, env=holder.environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        )
+        for _ in range(4)
+    ]
+    ends = [(run.communicate(timeout=60)[0].decode()[-300:], run.returncode) for run in runs]
+    assert [code for _, code in ends] == [0] * 4, ends
+    assert key(holder).strip() == rotating._tokens.refresh_token

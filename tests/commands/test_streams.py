@@ -1,0 +1,305 @@
+"""The document goes to standard output or a file, everything else to standard error."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.commands.conftest import RECONCILER, User, on_server
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import IO
+
+    from reconciler.sandbox.server import Sandbox
+
+FULL_DISK = Path("/dev/full")
+
+FILE = """\
+version: 1
+accounts:
+  - {email: a@example.com, name: A, service: other, smtp_server: smtp.example.com, password: hunter2-literal}
+"""
+
+
+def test_json_stands_alone_on_standard_output(at_sandbox: User, sandbox: Sandbox) -> None:
+    sandbox.seed([on_server("b@example.com"), on_server("c@example.com")])
+    at_sandbox.write("a.yaml", FILE)
+    plan = at_sandbox.run("plan", "a.yaml", "-f", "json", "--no-prune")
+    assert json.loads(plan.out)["summary"]["create"] == 1
+    applied = at_sandbox.run("apply", "a.yaml", "-f", "json", "--no-prune", "--auto-approve")
+    assert json.loads(applied.out)["summary"]["applied"] == 1
+    assert "Plan: 1 to create, 0 to update, 0 to delete." in applied.err
+    for done in (plan, applied):
+        assert "hunter2" not in done.out + done.err
+
+
+def test_quiet_leaves_the_document_alone(at_sandbox: User) -> None:
+    at_sandbox.write("a.yaml", FILE)
+    done = at_sandbox.run("apply", "a.yaml", "-f", "json", "-q", "--auto-approve")
+    assert (done.code, done.err) == (0, "")
+
+
+def test_the_document_goes_to_a_file(at_sandbox: User) -> None:
+    at_sandbox.write("a.yaml", FILE)
+    done = at_sandbox.run("plan", "a.yaml", "-f", "json", "-o", "plan.json")
+    assert (done.code, done.out) == (0, "")
+    assert json.loads((at_sandbox.folder / "plan.json").read_text())["applyable"] is True
+    assert sorted(path.name for path in at_sandbox.folder.iterdir()) == ["a.yaml", "plan.json"]
+
+
+def test_a_json_document_is_printed_on_failure_too(user: User) -> None:
+    user.write("a.yaml", "version: 1\naccounts:\n  - {email: a@example.com, name: A, service: gmail, smtp_sever: s}\n")
+    user.environ["RECONCILER_URL"] = "http://127.0.0.1:9"
+    for command, key in (
+        ("plan", "resource_changes"),
+        ("apply", "results"),
+        ("test", "results"),
+        ("validate", "valid"),
+    ):
+        done = user.run(command, "a.yaml", "-f", "json")
+        document = json.loads(done.out)
+        assert done.code == 1
+        assert not document[key]
+        first = document["errors"][0]
+        assert (first["kind"], first["file"], first["line"]) == ("unknown_key", "a.yaml", 3)
+        assert "smtp_server" in first["message"] + first.get("hint", "")
+
+
+def test_a_file_keeps_its_permissions_and_a_planted_link_is_not_followed(at_sandbox: User) -> None:
+    at_sandbox.write("a.yaml", FILE)
+    plan = at_sandbox.write("plan.txt", "former")
+    plan.chmod(0o600)
+    assert at_sandbox.run("plan", "a.yaml", "-o", "plan.txt").code == 0
+    assert plan.stat().st_mode & 0o777 == 0o600
+    assert plan.read_text().endswith("Plan: 1 to create, 0 to update, 0 to delete.\n")
+    assert sorted(path.name for path in at_sandbox.folder.iterdir()) == ["a.yaml", "plan.txt"]
+
+
+def test_a_file_that_cannot_be_written_is_a_clear_error(at_sandbox: User) -> None:
+    at_sandbox.write("a.yaml", FILE)
+    done = at_sandbox.run("plan", "a.yaml", "-o", "nowhere/plan.txt")
+    assert done.code == 1
+    assert "error: cannot write nowhere/plan.txt: No such file or directory\n" in done.err
+
+
+@pytest.mark.parametrize("asked", [["--help"], ["--version"], ["plan", "--help"], []])
+def test_help_that_does_not_fit_on_the_disk_is_a_clear_error(user: User, asked: list[str]) -> None:
+    completion = {} if asked else {"_RECONCILER_COMPLETE": "bash_source"}
+    with FULL_DISK.open("w") as disk:
+        done = finished(user, *asked, stdout=disk, stderr=subprocess.PIPE, environ=completion)
+    assert done == (1, None, "error: cannot write to standard output: No space left on device\n")
+
+
+@pytest.mark.parametrize("wrong", [["plan", "--bad"], ["plan"], ["nonsense"], []])
+def test_wrong_usage_is_wrong_usage_where_nobody_can_be_told(user: User, wrong: list[str]) -> None:
+    with FULL_DISK.open("w") as disk:
+        assert finished(user, *wrong, stdout=subprocess.PIPE, stderr=disk) == (64, "", None)
+
+
+def finished(
+    user: User, *arguments: str, stdout: int | IO[str], stderr: int | IO[str], environ: Mapping[str, str] | None = None
+) -> tuple[int, str | None, str | None]:
+    """The exit code of a run, and what came through its pipes."""
+    done = subprocess.run(
+        [RECONCILER, *arguments],
+        cwd=user.folder,
+        env=user.environment(environ),
+        stdout=stdout,
+        stderr=stderr,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_other_code_pages_get_the_same_words(at_sandbox: User, sandbox: Sandbox) -> None:
+    sandbox.seed([on_server("a@example.com", name="Ação")])
+    at_sandbox.write("a.yaml", FILE)
+    environ = {"PYTHONUTF8": "0", "PYTHONIOENCODING": "cp1252:strict", "LC_ALL": "C"}
+    raw = at_sandbox.run("plan", "a.yaml", environ=environ | {"PYTHONIOENCODING": "ascii:strict"})
+    assert raw.code == 0
+    assert '"A\\xe7\\xe3o" -> "A"' in raw.out
+
+
+@pytest.mark.parametrize("document", ["json", "markdown", "html", "tfplan"])
+def test_documents_for_programs_are_utf_8_in_any_code_page(at_sandbox: User, sandbox: Sandbox, document: str) -> None:
+    sandbox.seed([on_server("a@example.com", name="Ação")])
+    at_sandbox.write("a.yaml", FILE)
+    code_page = {"PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii", "LC_ALL": "C"}
+    done = at_sandbox.run("plan", "a.yaml", "-f", document, environ=code_page)
+    assert (done.code, "\\xe7" in done.out) == (0, False)
+    assert any(form in done.out for form in ("Ação", "A\\u00e7\\u00e3o"))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["plan", "a.yaml", "-f", "json", "--nope"],
+        ["plan", "--nope", "-f", "json", "a.yaml"],
+        ["plan", "--nope", "--format=json", "a.yaml"],
+        ["apply", "a.yaml", "-x", "-fjson"],
+        ["apply", "a.yaml", "--nope=1", "-qfjson"],
+        ["test", "-f", "text", "--format", "json"],
+        ["validate", "--format=json"],
+        ["plan", "a.yaml", "-f", "json", "--save"],
+        ["plan", "a.yaml", "--parallelism", "-f", "json"],
+        ["plan", "a.yaml", "--max-deletes", "many", "-f", "json"],
+        ["apply", "a.yaml", "--on-failure=hope", "-f", "json"],
+        ["plan", "a.yaml", "--allow-empty=yes", "-f", "json"],
+        ["--nope", "plan", "a.yaml", "-f", "json"],
+    ],
+)
+def test_incorrect_usage_prints_the_document_that_was_asked_for(user: User, arguments: list[str]) -> None:
+    done = user.run(*arguments)
+    (error,) = json.loads(done.out)["errors"]
+    assert (done.code, error["kind"]) == (64, "usage")
+    assert error["message"] in done.err
+
+
+def test_incorrect_usage_without_a_format_prints_no_document(user: User) -> None:
+    for arguments in (["--nope"], ["--nope", "--", "-f", "json"], ["-f", "nonsense"], ["--save", "-f", "json", "-x"]):
+        done = user.run("plan", "a.yaml", *arguments)
+        assert (done.code, done.out) == (64, "")
+
+
+def test_incorrect_usage_is_written_to_the_file_that_was_asked_for(user: User) -> None:
+    done = user.run("plan", "a.yaml", "--nope", "-f", "json", "-oplan.json")
+    assert (done.code, done.out) == (64, "")
+    assert json.loads((user.folder / "plan.json").read_text(encoding="utf-8"))["errors"][0]["kind"] == "usage"
+    assert "wrote plan.json\n" in done.err
+
+
+@pytest.mark.parametrize("wrong", [["--nope"], ["--parallelism", "none"], ["--save"]])
+def test_incorrect_usage_replaces_no_file_that_is_read(user: User, wrong: list[str]) -> None:
+    user.write("set/a.yaml", FILE)
+    user.write("key", "token")
+    for output, read in (("set/a.yaml", "set"), ("set/a.yaml", "set/a.yaml"), ("key", "--refresh-token-file=key")):
+        done = user.run("plan", read, "-f", "json", "-o", output, *wrong)
+        assert (done.code, json.loads(done.out)["errors"][0]["kind"]) == (64, "usage")
+    assert (user.folder / "set/a.yaml").read_text(encoding="utf-8") == FILE
+    assert (user.folder / "key").read_text(encoding="utf-8") == "token"
+
+
+@pytest.mark.parametrize("command", ["validate", "plan", "apply", "test"])
+def test_a_deleted_working_directory_is_no_bug(user: User, command: str) -> None:
+    gone = user.folder / "gone"
+    gone.mkdir()
+    script = 'rmdir "$PWD" && exec "$@"'
+    done = subprocess.run(
+        ["sh", "-c", script, "sh", RECONCILER, command, "a.yaml"],
+        cwd=gone,
+        env=user.environment({"RECONCILER_URL": "http://127.0.0.1:9", "RECONCILER_TOKEN": "x"}),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (
+        1,
+        "error: the working directory does not exist any more\n  hint: change to a folder that exists\n",
+    )
+
+
+@pytest.mark.parametrize("redirection", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-", ">/dev/full", "2>/dev/full"])
+@pytest.mark.parametrize("command", ["apply a.yaml", "plan a.yaml -f json", "export", "test a.yaml --to-email o@x.io"])
+def test_a_closed_or_full_stream_is_no_bug(at_sandbox: User, command: str, redirection: str) -> None:
+    at_sandbox.write("a.yaml", FILE)
+    script = f"exec {RECONCILER} {command} {redirection}"
+    (at_sandbox.folder / "tmp").mkdir()
+    done = subprocess.run(
+        ["sh", "-c", script],
+        cwd=at_sandbox.folder,
+        env=at_sandbox.environment({"TMPDIR": "tmp"}),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert "this is a bug" not in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    assert list((at_sandbox.folder / "tmp").iterdir()) == []  # no crash log
+
+
+ODD = ["x" * 300, "d/" * 2500 + "a", "a\nb", "a.yaml/b"]
+NOT_ASCII = ["\udcff\udcfe", "nowhere/é"]
+"""Names for which it matters how Python encodes them."""
+CODE_PAGES = [{"PYTHONUTF8": "0", "LC_ALL": "C", "PYTHONIOENCODING": one} for one in ("utf-8", "ascii:strict")]
+
+
+@pytest.mark.parametrize(("name", "code_page"), [*product(ODD, [{}]), *product(NOT_ASCII, CODE_PAGES)])
+def test_an_odd_name_of_a_file_is_no_bug(at_sandbox: User, name: str, code_page: dict[str, str]) -> None:
+    at_sandbox.write("a.yaml", FILE)
+    for arguments in (
+        ["validate", name],
+        ["plan", "a.yaml", "--save", name],
+        ["apply", "a.yaml", "--plan", name],
+        ["apply", "a.yaml", "--auto-approve", "--journal", name],
+        ["export", "-o", name],
+        ["plan", "a.yaml", "--ca-file", name],
+        ["plan", "a.yaml", "--trust", name],
+    ):
+        done = at_sandbox.run(*arguments, environ=code_page)
+        assert "this is a bug" not in done.err, arguments
+        assert "Traceback" not in done.err, arguments
+        assert done.code in (0, 1, 64), arguments
+
+
+def test_whatever_writes_a_file_says_so(at_sandbox: User) -> None:
+    at_sandbox.write("a.yaml", FILE)
+    for arguments, files in (
+        (["plan", "a.yaml", "--save", "plan.json", "-o", "plan.html", "-f", "html"], ["plan.json", "plan.html"]),
+        (["validate", "a.yaml", "-o", "out.json", "-f", "json"], ["out.json"]),
+        (["schema", "plan", "-o", "schema.json"], ["schema.json"]),
+        (["apply", "a.yaml", "--auto-approve", "--journal", "j", "-o", "report.txt"], ["j", "report.txt"]),
+        (["apply", "a.yaml", "--auto-approve", "--journal", "j", "-o", "report.txt"], ["report.txt"]),
+        (["export", "-o", "export.yaml"], ["export.yaml"]),
+        (["plan", "a.yaml", "-o", "/dev/null"], []),
+    ):
+        done = at_sandbox.run(*arguments)
+        said = [line.removeprefix("wrote ") for line in done.err.splitlines() if line.startswith("wrote ")]
+        assert (done.code, said) == (0, files), arguments
+        assert not any(line.startswith("wrote ") for line in at_sandbox.run(*arguments, "-q").err.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("command", "option"),
+    [
+        ("plan", "-o"),
+        ("plan", "--save"),
+        ("apply", "-o"),
+        ("apply", "--journal"),
+        ("validate", "-o"),
+        ("test", "-o"),
+        ("export", "-o"),
+    ],
+)
+@pytest.mark.parametrize("target", ["precious.txt", "absent.txt"])
+def test_a_link_is_never_written_through(at_sandbox: User, command: str, option: str, target: str) -> None:
+    at_sandbox.write("a.yaml", FILE)
+    precious = at_sandbox.write("precious.txt", "precious")
+    link = at_sandbox.folder / "link"
+    link.symlink_to(target)
+    paths = [] if command == "export" else ["a.yaml"]
+    done = at_sandbox.run(command, *paths, option, "link")
+    assert done.code == 64
+    assert "link is a link. Name the file that it leads to, or remove the link.\n" in done.err
+    assert (precious.read_text(), link.is_symlink(), (at_sandbox.folder / "absent.txt").exists()) == (
+        "precious",
+        True,
+        False,
+    )
+
+
+def test_the_links_of_the_system_can_be_written_to(at_sandbox: User) -> None:
+    at_sandbox.write("a.yaml", FILE)
+    assert "Plan: 1 to create" in at_sandbox.run("plan", "a.yaml", "-o", "/dev/stdout").out
+    with (at_sandbox.folder / "redirected").open("w") as file:
+        assert finished(at_sandbox, "plan", "a.yaml", "-o", "/dev/stdout", stdout=file, stderr=subprocess.PIPE)[0] == 0
+    assert "Plan: 1 to create" in (at_sandbox.folder / "redirected").read_text()

@@ -1,0 +1,130 @@
+"""What a person at a terminal sees: a question, a progress bar, colours."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import signal
+import subprocess
+import termios
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.commands.conftest import RECONCILER, User, on_server
+
+if TYPE_CHECKING:
+    from reconciler.sandbox.server import Sandbox
+
+FILE = """\
+version: 1
+accounts:
+  - {email: a@example.com, name: A, service: other, smtp_server: smtp.example.com}
+"""
+
+
+def _take_terminal() -> None:
+    """Makes Ctrl-C reach the new process, as it would from a shell; pytest's workers ignore it."""
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def at_terminal(user: User, *arguments: str, answer: str) -> tuple[int, str]:
+    """Runs the command on a terminal and types ``answer`` when it is asked."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [RECONCILER, *arguments],
+        cwd=user.folder,
+        env=user.environment({"TERM": "xterm", "COLUMNS": "120"}),
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+        preexec_fn=_take_terminal,  # noqa: PLW1509 - no other thread forks here
+    )
+    os.close(theirs)
+    seen = ""
+    typed = False
+    while True:
+        try:
+            chunk = os.read(ours, 65536)
+        except OSError:
+            break
+        seen += chunk.decode("utf-8", "replace")
+        if not typed and "Only 'yes' applies them" in seen:
+            os.write(ours, answer.encode())
+            typed = True
+    os.close(ours)
+    return process.wait(timeout=30), seen
+
+
+def test_yes_applies(at_sandbox: User) -> None:
+    at_sandbox.write("a.yaml", FILE)
+    code, seen = at_terminal(at_sandbox, "apply", "a.yaml", answer="yes\n")
+    assert code == 0
+    assert "\x1b[32m+ create\x1b[0m" in seen
+    assert "Done: 1 applied." in seen
+    assert at_sandbox.run("plan", "a.yaml", "--detailed-exitcode").code == 0
+
+
+@pytest.mark.parametrize(("answer", "code"), [("no\n", 1), ("y\n", 1), ("\n", 1), ("\x03", 130), ("\x04", 1)])
+def test_anything_else_does_not(at_sandbox: User, answer: str, code: int) -> None:
+    at_sandbox.write("a.yaml", FILE)
+    found, seen = at_terminal(at_sandbox, "apply", "a.yaml", answer=answer)
+    assert found == code
+    assert "nothing was written" in seen
+    assert at_sandbox.run("plan", "a.yaml", "--detailed-exitcode").code == 2
+
+
+def test_nobody_is_asked_where_nothing_changes(at_sandbox: User, sandbox: Sandbox) -> None:
+    sandbox.seed([on_server("a@example.com", name="A")])
+    at_sandbox.write("a.yaml", FILE)
+    code, seen = at_terminal(at_sandbox, "apply", "a.yaml", answer="")
+    assert code == 0
+    assert "Only 'yes'" not in seen
+
+
+@pytest.mark.parametrize(
+    ("environ", "arguments", "coloured"),
+    [
+        ({}, [], False),
+        ({"FORCE_COLOR": "1"}, [], True),
+        ({"FORCE_COLOR": "1", "NO_COLOR": "1"}, [], False),
+        ({"FORCE_COLOR": "1"}, ["--no-color"], False),
+    ],
+)
+def test_colour_in_a_pipe(at_sandbox: User, environ: dict[str, str], arguments: list[str], *, coloured: bool) -> None:
+    at_sandbox.write("a.yaml", FILE)
+    done = at_sandbox.run("plan", "a.yaml", *arguments, environ=environ)
+    assert ("\x1b[" in done.out) is coloured
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["plan"], ["apply"], ["plan", "-f", "json"], ["apply", "-f", "json"], ["plan", "-f", "markdown"]],
+)
+def test_a_refusal_is_said_once(at_sandbox: User, sandbox: Sandbox, arguments: list[str]) -> None:
+    sandbox.seed([on_server("b@example.com"), on_server("c@example.com")])
+    at_sandbox.write("a.yaml", FILE)
+    code, seen = at_terminal(at_sandbox, arguments[0], "a.yaml", *arguments[1:], answer="")
+    assert code == 5
+    said = [line for line in seen.splitlines() if "deletes every account under management" in line]
+    # A result's document lists its errors by server too.
+    assert len(said) - (2 if arguments == ["apply", "-f", "json"] else 0) == 1
+
+
+def test_an_error_is_said_once(user: User) -> None:
+    user.write("a.yaml", FILE.replace("name: A", "nme: A"))
+    for arguments in (["plan"], ["plan", "-f", "json"], ["apply", "-f", "github"], ["validate", "-f", "json"]):
+        code, seen = at_terminal(user, arguments[0], "a.yaml", *arguments[1:], answer="")
+        assert (code, seen.count("unknown key")) == (1, 1), arguments
+
+
+def test_a_refusal_is_said_on_standard_error_beside_a_pipe(at_sandbox: User, sandbox: Sandbox) -> None:
+    sandbox.seed([on_server("b@example.com"), on_server("c@example.com")])
+    at_sandbox.write("a.yaml", FILE)
+    for arguments in (["plan", "a.yaml"], ["apply", "a.yaml"], ["plan", "a.yaml", "-f", "json"]):
+        done = at_sandbox.run(*arguments)
+        words = "deletes every account under management"
+        assert (done.code, done.out.count(words), done.err.count(words)) == (5, 1, 1), arguments

@@ -1,0 +1,303 @@
+"""Whatever a server says, and whoever else writes to it: nothing of theirs is lost, and the report is true."""
+
+from __future__ import annotations
+
+import json
+import time
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.commands.appliance import Appliance, Row
+from tests.http_server import Reply, Request, ScriptedServer, Step, json_reply
+
+if TYPE_CHECKING:
+    from tests.commands.conftest import User
+
+HEAD = "version: 1\npolicy: {max_deletes: 100%}\ndefaults: {service: other, smtp_server: mx.example.com}\naccounts:\n"
+KEEP = "  - {email: keep@example.com, name: Keep}\n"
+RENAMED = "  - {email: keep@example.com, name: Renamed}\n"
+NEW = KEEP + "  - {email: new@example.com, name: New}\n"
+KEPT: Row = {"email": "keep@example.com", "name": "Keep"}
+GONE: Row = {"email": "gone@example.com", "name": "Gone"}
+SOON = {"Retry-After": "1"}
+
+
+def earlier(status: int) -> str:
+    """What the report says about a write without a clear response."""
+    phrase = f"{status} {HTTPStatus(status).phrase}"
+    return f" (an earlier attempt: it is not certain whether the server did it: {phrase})"
+
+
+class Report:
+    """A run of a command and what it printed."""
+
+    def __init__(self, user: User, appliance: Appliance, accounts: str, *command: str) -> None:
+        user.write("accounts.yaml", HEAD + accounts)
+        with ScriptedServer(respond=appliance) as server:
+            user.environ |= {"RECONCILER_URL": server.url, "RECONCILER_TOKEN": "token"}
+            done = user.run(*(command or ("apply", "accounts.yaml", "--auto-approve", "--allow-empty")), "-f", "json")
+        assert "Traceback" not in done.err
+        self.code = done.code
+        self.document: dict[str, Any] = json.loads(done.out)
+        self.results = {one["address"]: one for one in self.document.get("results", ())}
+
+    def of(self, address: str) -> tuple[int, str, str]:
+        """The exit code, the status of a change, and the words for it."""
+        result = self.results[address]
+        return self.code, result["status"], "; ".join(result[part] for part in ("error", "note") if part in result)
+
+
+def test_a_delete_is_not_repeated_for_the_account_that_got_the_freed_id(user: User) -> None:
+    appliance = Appliance(KEPT, GONE)
+
+    def lie(_request: Request, count: int) -> Step | None:
+        if count > 1:
+            return None
+        del appliance.accounts[2]
+        appliance.add(account_id=2, email="theirs@example.com")
+        return Reply(502, headers=SOON)
+
+    appliance.lies["DELETE 2"] = lie
+    report = Report(user, appliance, KEEP)
+    assert (appliance.accounts[2]["email"], appliance.requests.count("DELETE 2")) == ("theirs@example.com", 1)
+    what = f"changed since the plan: id 2 is now that of another account, which is left alone{earlier(502)}"
+    assert report.of("gone@example.com") == (3, "failed", what)
+
+
+@pytest.mark.parametrize("hides", [False, True])
+@pytest.mark.parametrize("status", [429, 502, 503, 504])
+def test_an_update_is_not_repeated_over_an_administrators_change(user: User, *, status: int, hides: bool) -> None:
+    appliance = Appliance({**KEPT, "password": "former", "hash_auth": True}, hides=hides)
+    theirs = {"password": "theirs"} if hides else {"smtp_port": 2525, "password": "theirs"}
+
+    def lie(_request: Request, count: int) -> Step | None:
+        if count > 1:
+            return None
+        appliance.edit(1, **theirs)
+        return Reply(status, headers=SOON)
+
+    appliance.lies["PUT 1"] = lie
+    user.environ["SMTP_PASSWORD"] = "former"
+    declared = "  - {email: keep@example.com, name: Renamed, password: {env: SMTP_PASSWORD}}\n"
+    report = Report(user, appliance, declared)
+    assert appliance.requests == ["GET list", "GET 1", "PUT 1", "GET 1"]
+    assert {name: appliance.accounts[1][name] for name in ("name", *theirs)} == {"name": "Keep", **theirs}
+    names = "updated_at" if hides else "smtp_port, password, updated_at"
+    before = "" if status == HTTPStatus.TOO_MANY_REQUESTS else earlier(status)
+    assert report.of("keep@example.com") == (3, "failed", f"changed since the plan: {names}; left alone{before}")
+
+
+def test_a_create_that_is_done_and_refused_with_429_is_made_once(user: User) -> None:
+    appliance = Appliance(KEPT)
+
+    def lie(request: Request, _count: int) -> Step | None:
+        appliance.serve(request)
+        return Reply(429)
+
+    appliance.lies["POST"] = lie
+    report = Report(user, appliance, NEW)
+    assert [row["email"] for row in appliance.accounts.values()] == ["keep@example.com", "new@example.com"]
+    assert appliance.requests == ["GET list", "GET list", "POST", "GET list", "GET list"]
+    note = "429 Too Many Requests; found on the server and adopted"
+    assert report.of("new@example.com") == (0, "applied", note)
+
+
+FALSE = {
+    "404": json_reply({"errors": [{"field": "id", "type": "not_found", "msg": "no"}]}, 404),
+    "false": json_reply(value=False),
+    "no success": json_reply({"success": False}),
+    "errors": json_reply({"errors": [{"field": "id", "type": "in_use", "msg": "no"}]}),
+    "202": Reply(202),
+    "206": Reply(206),
+    "an object": json_reply({}),
+    "a page": Reply(200, b"<html>Log in</html>", {"Content-Type": "text/html"}),
+}
+
+
+@pytest.mark.parametrize("answer", FALSE)
+def test_a_delete_that_is_said_and_not_done_is_not_applied(user: User, answer: str) -> None:
+    appliance = Appliance(KEPT, GONE)
+    appliance.lies["DELETE 2"] = lambda _request, _count: FALSE[answer]
+    report = Report(user, appliance, KEEP)
+    expected = "failed" if answer in {"404", "false", "no success", "errors"} else "unknown"
+    assert report.of("gone@example.com")[:2] == (3, expected)
+    assert appliance.requests == ["GET list", "GET 2", "DELETE 2", "GET 2"]
+
+
+@pytest.mark.parametrize("answer", FALSE)
+def test_a_delete_that_is_done_is_applied_whatever_is_said(user: User, answer: str) -> None:
+    appliance = Appliance(KEPT, GONE)
+
+    def lie(request: Request, _count: int) -> Step | None:
+        appliance.serve(request)
+        return FALSE[answer]
+
+    appliance.lies["DELETE 2"] = lie
+    assert Report(user, appliance, KEEP).of("gone@example.com")[:2] == (0, "applied")
+
+
+def test_a_delete_that_is_said_and_not_done_is_found_in_the_end(user: User) -> None:
+    appliance = Appliance(KEPT, GONE)
+    appliance.lies["DELETE 2"] = lambda _request, _count: Reply(200)
+    what = "the account is still on the server at the end of the run"
+    assert Report(user, appliance, KEEP).of("gone@example.com") == (3, "failed", what)
+
+
+@pytest.mark.parametrize("answer", [one for one in FALSE if one != "404"])
+def test_a_test_mail_that_is_not_sent_has_not_passed(user: User, answer: str) -> None:
+    appliance = Appliance(KEPT)
+    appliance.lies["POST test"] = lambda _request, _count: FALSE[answer]
+    report = Report(user, appliance, KEEP, "test", "accounts.yaml", "--to-email", "ops@example.com")
+    expected = "failed" if answer in {"false", "no success", "errors"} else "unknown"
+    assert report.of("keep@example.com")[:2] == (3, expected)
+    assert appliance.requests.count("POST test") == 1
+
+
+@pytest.mark.parametrize(("kind", "accounts", "address"), [("PUT 1", RENAMED, "keep"), ("POST", NEW, "new")])
+def test_a_write_that_is_echoed_and_not_stored_has_failed(user: User, kind: str, accounts: str, address: str) -> None:
+    appliance = Appliance(KEPT)
+    appliance.lies[kind] = lambda request, _count: json_reply({"id": 7, **appliance.echo(request)})
+    report = Report(user, appliance, accounts)
+    what = {
+        "keep": 'at the end of the run the server has other values: name (it has "Keep")',
+        "new": "the account is not on the server at the end of the run",
+    }
+    assert report.of(f"{address}@example.com") == (3, "failed", what[address])
+    assert report.document["verified"] is True
+
+
+NOT_DONE = {
+    "refused@example.com": json_reply({"success": False}),
+    "wrong@example.com": json_reply({"errors": [{"type": "invalid", "field": "name", "msg": "no"}]}),
+    "later@example.com": Reply(202),
+    "empty@example.com": Reply(204, headers={"Content-Length": ""}),
+    "old@example.com": json_reply({**KEPT, "id": 1}, 201),
+    "strange@example.com": json_reply({"email": "other@example.com", "id": 9}, 201),
+}
+
+
+def test_a_create_is_not_done_by_any_other_answer(user: User) -> None:
+    appliance = Appliance(KEPT)
+    created: list[str] = []
+
+    def lie(request: Request, _count: int) -> Step:
+        created.append(json.loads(request.body)["email"])
+        return NOT_DONE[created[-1]]
+
+    appliance.lies["POST"] = lie
+    # All in one run, which looks for the accounts side by side for some seconds.
+    report = Report(user, appliance, KEEP + "".join(f"  - {{email: {one}, name: {one}}}\n" for one in NOT_DONE))
+    assert {address: report.of(address)[:2] for address in NOT_DONE} == dict.fromkeys(NOT_DONE, (3, "unknown"))
+    assert sorted(created) == sorted(NOT_DONE)
+
+
+def test_two_accounts_at_one_address_are_found_and_can_be_told_apart(user: User) -> None:
+    appliance = Appliance(KEPT)
+
+    def lie(request: Request, _count: int) -> Step | None:
+        appliance.add(email="new@example.com", name="Theirs")
+        return appliance.serve(request)
+
+    appliance.lies["POST"] = lie
+    what = (
+        "the server has this address more than once at the end of the run (ids 3, 2): choose one with `id: 3` in the"
+        " YAML; the other is then undeclared, and is deleted if pruning is on"
+    )
+    assert Report(user, appliance, NEW).of("new@example.com") == (3, "failed", what)
+    plan = Report(user, appliance, NEW, "plan", "accounts.yaml")
+    (error,) = plan.document["errors"]
+    words = f"{error['message']} {error['hint']}"
+    assert (plan.code, error["kind"]) == (1, "ambiguous_address")
+    assert all(part in words for part in ("2, 3", "`id: 2`", "undeclared", "deleted"))
+    chosen = KEEP + "  - {email: new@example.com, name: New, id: 3}\n"
+    assert Report(user, appliance, chosen).code == 0
+    assert sorted(appliance.accounts) == [1, 3]
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_an_account_that_is_created_again_while_it_is_deleted_is_told(user: User, moment: str) -> None:
+    appliance = Appliance(KEPT, GONE)
+
+    def renew(*_: object) -> None:
+        del appliance.accounts[2]
+        appliance.add(account_id=5, **GONE)
+
+    def lie(_request: Request, _count: int) -> Step | None:
+        renew()
+        return Reply(200) if moment == "after" else None
+
+    appliance.lies["GET 2" if moment == "before" else "DELETE 2"] = lie
+    code, status, words = Report(user, appliance, KEEP).of("gone@example.com")
+    assert (code, status) == (3, "failed")
+    assert words.startswith("an account with this address exists again at the end of the run (id 5)")
+    assert 5 in appliance.accounts
+
+
+def test_what_somebody_changes_after_the_write_is_told(user: User) -> None:
+    appliance = Appliance({**KEPT, "password": "former", "hash_auth": True}, hides=True)
+
+    def lie(request: Request, _count: int) -> Step | None:
+        answer = appliance.serve(request)
+        appliance.edit(1, password="theirs")
+        return answer
+
+    appliance.lies["PUT 1"] = lie
+    user.environ["SMTP_PASSWORD"] = "former"
+    declared = "  - {email: keep@example.com, name: Renamed, password: {env: SMTP_PASSWORD}}\n"
+    note = "somebody changed it after this run's write: updated_at"
+    assert Report(user, appliance, declared).of("keep@example.com") == (3, "applied", note)
+
+
+def test_a_run_that_cannot_be_verified_says_so(user: User) -> None:
+    appliance = Appliance(KEPT)
+    appliance.lies["GET list"] = lambda _request, count: Reply(500) if count > 1 else None
+    report = Report(user, appliance, RENAMED)
+    assert (report.code, report.document["verified"]) == (3, False)
+    assert [error["kind"] for error in report.document["errors"]] == ["not_verified"]
+    assert report.of("keep@example.com")[1] == "applied"
+
+
+def test_the_journal_says_how_often_a_write_was_sent(user: User) -> None:
+    appliance = Appliance(KEPT)
+    appliance.lies["PUT 1"] = lambda _request, count: Reply(503) if count == 1 else None
+    command = ("apply", "accounts.yaml", "--auto-approve", "--journal", "journal.jsonl")
+    assert Report(user, appliance, RENAMED, *command).code == 0
+    lines = [json.loads(line) for line in (user.folder / "journal.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [(one["event"], one.get("attempts")) for one in lines] == [("intent", None), ("outcome", 2)]
+
+
+def test_a_run_costs_one_more_list_and_one_without_changes_none(user: User) -> None:
+    appliance = Appliance(KEPT, GONE)
+    assert Report(user, appliance, RENAMED).code == 0
+    assert sorted(appliance.requests) == ["DELETE 2", "GET 1", "GET 2", "GET list", "GET list", "PUT 1"]
+    appliance.requests.clear()
+    assert Report(user, appliance, RENAMED).code == 0
+    assert appliance.requests == ["GET list"]
+
+
+def test_a_server_that_dies_in_the_middle_ends_the_run(user: User) -> None:
+    appliance = Appliance(KEPT)
+    servers: list[ScriptedServer] = []
+
+    def die(request: Request, count: int) -> Step | None:
+        if count == 20:
+            servers[0].die()
+        return appliance.serve(request)
+
+    appliance.lies["POST"] = die
+    many = "".join(f"  - {{email: a{index}@example.com, name: A{index}}}\n" for index in range(120))
+    user.write("accounts.yaml", HEAD + KEEP + many)
+    with ScriptedServer(respond=appliance) as server:
+        servers.append(server)
+        user.environ |= {"RECONCILER_URL": server.url, "RECONCILER_TOKEN": "token"}
+        begun = time.monotonic()
+        done = user.run("apply", "accounts.yaml", "--auto-approve", "-f", "json")
+        seconds = time.monotonic() - begun
+    document = json.loads(done.out)
+    statuses = document["summary"]
+    assert (done.code, document["verified"], seconds < 30) == (3, False, True)
+    assert statuses["not_attempted"] >= 80
+    reasons = {one["error"] for one in document["results"] if one["status"] == "not_attempted"}
+    assert reasons == {"not started: 5 steps in a row did not reach the server"}

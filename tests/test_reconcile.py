@@ -1,0 +1,138 @@
+"""Which server a run is for: flags, environment and YAML spell its URL under one rule."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from reconciler.credentials import ServerOptions
+from reconciler.errors import ApiError, Problem, SecretError
+from reconciler.model.desired import ServerConfig
+from reconciler.model.redaction import Redactor
+from reconciler.reconcile import RunContext, connect
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+USER_INFO = Problem(
+    kind="bad_url",
+    message="the server's URL holds a user name or password",
+    hint="use RECONCILER_USERNAME and RECONCILER_PASSWORD, or a token",
+)
+
+
+def normalized(url: str) -> str:
+    context = RunContext(Redactor(), {"RECONCILER_URL": url, "RECONCILER_TOKEN": "t"})
+    return connect(ServerConfig(), ServerOptions(), context)[0].url
+
+
+def refusal(url: str) -> Problem:
+    with pytest.raises(ApiError) as caught:
+        normalized(url)
+    (problem,) = caught.value.problems
+    assert caught.value.__suppress_context__
+    return problem
+
+
+@pytest.mark.parametrize(
+    ("url", "spelling"),
+    [
+        (" https://FW.example.com/\n", "https://fw.example.com"),
+        ("HTTPS://fw.example.com:443", "https://fw.example.com"),
+        ("http://127.0.0.1:8025", "http://127.0.0.1:8025"),
+        ("http://[::1]:80/", "http://[::1]"),
+    ],
+)
+def test_a_server_has_one_spelling(url: str, spelling: str) -> None:
+    assert normalized(url) == spelling
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("fw.example.com", "the URL has to begin with https:// or http://"),
+        ("ftp://fw.example.com", "the URL has to begin with https:// or http://"),
+        ("https://", "this is not the URL of a host"),
+        ("https://fw.example.com:0", "this is not the URL of a host"),
+        ("https://fw.example.com:65536", "this is not a URL"),
+        ("https://fw example.com", "this is not the URL of a host"),
+        ("https://-.example.com", "this is not the URL of a host"),
+        ("https://[::1", "this is not a URL"),
+    ],
+)
+def test_what_is_no_url_of_a_server_is_refused(url: str, reason: str) -> None:
+    hint = "write it as https://fw.example.com"
+    assert refusal(url) == Problem(kind="bad_url", message=f"{url!r} is not a server's URL: {reason}", hint=hint)
+
+
+@pytest.mark.parametrize(
+    ("url", "extra", "shown"),
+    [
+        ("https://fw.example.com:8443/api", "path", "https://fw.example.com:8443/api"),
+        ("https://fw.example.com/api?x=1", "path", "https://fw.example.com/api"),
+        ("https://fw.example.com//", "path", "https://fw.example.com//"),
+        ("https://fw.example.com?key=hunter2", "query", "https://fw.example.com"),
+        ("https://fw.example.com/#hunter2", "fragment", "https://fw.example.com/"),
+    ],
+)
+def test_what_follows_the_host_in_a_url_is_named_as_the_reason(url: str, extra: str, shown: str) -> None:
+    problem = refusal(url)
+    assert problem.message == f"{shown!r} is not a server's URL: the URL contains a {extra}"
+    assert problem.hint.startswith("end it after host and port: https://fw.example.com")
+    assert "hunter2" not in str(problem) + problem.hint
+
+
+@pytest.mark.parametrize(
+    "url", ["https://admin:hunter2@fw.example.com", "HTTP://hunter2@fw.example.com", "https://hunter2@x:0/y"]
+)
+def test_a_url_with_a_password_is_refused_without_showing_it(url: str) -> None:
+    assert refusal(url) == USER_INFO
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "ftp://admin:hunter2@fw.example.com",
+        "https://admin:hunter2/@fw.example.com",
+        "ht\ttps://admin:hunter2@fw.example.com",
+        "fw.example.com?token=hunter2",
+        "https://fw.example.com#hunter2",
+    ],
+)
+def test_what_may_be_a_secret_is_left_out_of_a_url_that_is_none(url: str) -> None:
+    problem = refusal(url)
+    assert problem.message.startswith(("'fw.example.com' is not a server's URL", "'https://fw.example.com' is not a"))
+    assert "hunter2" not in problem.message + problem.hint
+
+
+@pytest.mark.parametrize("half", ["RECONCILER_USERNAME", "RECONCILER_PASSWORD"])
+def test_half_a_login_is_said_to_be_half(half: str) -> None:
+    context = RunContext(Redactor(), {half: "hunter2"})
+    with pytest.raises(ApiError) as caught:
+        connect(ServerConfig(), ServerOptions(url="https://fw.example.com"), context)
+    (problem,) = caught.value.problems
+    assert problem.message == (
+        f"no credentials for https://fw.example.com; {half} is set alone, and the other half of the login is missing"
+    )
+
+
+@pytest.mark.parametrize("flag", ["token_file", "refresh_token_file"])
+def test_a_file_with_more_than_a_token_is_named(tmp_path: Path, flag: str) -> None:
+    file = tmp_path / "accounts.yaml"
+    file.write_text("version: 1\npassword: hunter2\n")
+    with pytest.raises(SecretError) as caught:
+        connect(ServerConfig(), ServerOptions("https://x.example", **{flag: str(file)}), RunContext(Redactor(), {}))  # type: ignore[arg-type]
+    (problem,) = caught.value.problems
+    assert problem.message == f"{file} has more than one line, and a secret has one"
+
+
+def test_the_rule_costs_no_third_party() -> None:
+    script = (
+        "import sys; import reconciler.manifest.values; print({'yaml', 'pydantic', 'email_validator'} & {*sys.modules})"
+    )
+    assert (
+        subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout == "set()\n"
+    )
