@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import click
 
-from reconciler import __version__
+from reconciler.version import VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -78,7 +78,7 @@ Start here:
   reconciler plan accounts.yaml
   reconciler apply accounts.yaml""",
 )
-@click.version_option(__version__, prog_name="reconciler", message="%(prog)s %(version)s")
+@click.version_option(VERSION, prog_name="reconciler", message="%(prog)s %(version)s")
 def cli() -> None:
     """Keep a server's email accounts in Git: declare them in YAML, review the plan, apply it safely."""
 
@@ -136,7 +136,7 @@ def _run(invocation: Callable[[], Invocation], arguments: Sequence[str] | None) 
 
 def _explain(invocation: Invocation, error: BaseException, arguments: Sequence[str]) -> int:
     from reconciler.commands.invocation import unwritten
-    from reconciler.errors import ExitCode, Problem, ReconcilerError
+    from reconciler.errors import ExitCode, Kind, Problem, ReconcilerError
 
     if isinstance(error, click.ClickException):
         return _refuse(invocation, error, arguments)
@@ -146,10 +146,10 @@ def _explain(invocation: Invocation, error: BaseException, arguments: Sequence[s
         return _fail(invocation, unwritten(error))
     if isinstance(error, FileNotFoundError) and not _has_working_directory():
         message, hint = "the working directory does not exist any more", "change to a folder that exists"
-        return _fail(invocation, ReconcilerError(Problem(kind="no_working_directory", message=message, hint=hint)))
+        return _fail(invocation, ReconcilerError(Problem(kind=Kind.NO_WORKING_DIRECTORY, message=message, hint=hint)))
     if isinstance(error, KeyboardInterrupt | click.Abort):
         what = "the run had ended, but its report may not be complete" if invocation.acted else "nothing was written"
-        problem = Problem(kind="interrupted", message=f"interrupted; {what}")
+        problem = Problem(kind=Kind.INTERRUPTED, message=f"interrupted; {what}")
         if not invocation.acted:
             _document(invocation, [problem], error)
         invocation.problems([problem])
@@ -160,13 +160,13 @@ def _explain(invocation: Invocation, error: BaseException, arguments: Sequence[s
 def _refuse(invocation: Invocation, error: click.ClickException, arguments: Sequence[str]) -> int:
     """Says what is wrong with the command line; in a document too, for a program that expects one."""
     from reconciler.commands.usage import note_output_options
-    from reconciler.errors import ExitCode, Problem
+    from reconciler.errors import ExitCode, Kind, Problem
 
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         _show(error)
         return ExitCode.USAGE
     note_output_options(invocation, cli, arguments)
-    problem = Problem(kind="usage", message=error.format_message())
+    problem = Problem(kind=Kind.USAGE, message=error.format_message())
     _document(invocation, [problem], error)
     if not invocation.has_shown(problem):
         _show(error)
@@ -224,11 +224,11 @@ def _document(invocation: Invocation, problems: Sequence[Problem], cause: BaseEx
 
 def _report_bug(invocation: Invocation, bug: BaseException) -> int:
     from reconciler.commands.crash import write_crash_log
-    from reconciler.errors import ExitCode, Problem
+    from reconciler.errors import ExitCode, Kind, Problem
 
     where = write_crash_log(bug, invocation.redactor)
     problem = Problem(
-        kind="bug",
+        kind=Kind.BUG,
         message=f"this is a bug in reconciler, sorry ({type(bug).__name__})",
         hint=f"please report it with {where}, after looking through it",
     )

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeVar
 from urllib.parse import urlsplit
 
-from reconciler.errors import ApiError, Problem
+from reconciler.errors import ApiError, Kind, Position, Problem
 from reconciler.model.change import Server
 from reconciler.model.desired import (
     AccessToken,
@@ -144,15 +144,17 @@ class _Scope:
         if flag is not None and not self.outside:
             message = f"{option} is for a URL, or credentials, that are not the YAML's; here both are"
             hint = f"write `server.{key}` in the YAML, or set RECONCILER_URL"
-            raise ApiError(Problem(kind="tls_setting_not_used", message=message, hint=hint))
+            raise ApiError(Problem(kind=Kind.TLS_SETTING_NOT_USED, message=message, hint=hint))
         if outside is not None and self.outside:
             return outside
         if outside is not None:
             message = f"{variable} is not used: URL and credentials are the YAML's"
-            self.warn(Problem(kind="tls_setting_not_used", message=message, hint=f"write `server.{key}` in the YAML"))
+            self.warn(
+                Problem(kind=Kind.TLS_SETTING_NOT_USED, message=message, hint=f"write `server.{key}` in the YAML")
+            )
         if own is not None and not self.own:
             message = f"`server.{key}` is not used: URL or credentials do not come from the YAML"
-            self.warn(Problem(kind="tls_setting_not_used", message=message, hint=f"give {option} or {variable}"))
+            self.warn(Problem(kind=Kind.TLS_SETTING_NOT_USED, message=message, hint=f"give {option} or {variable}"))
         return own if self.own else None
 
 
@@ -174,7 +176,7 @@ def _normalized(url: str) -> str:
     if not url.strip():
         message = "no server is named"
         hint = "set `server.url` in the YAML, RECONCILER_URL, or --url"
-        raise ApiError(Problem(kind="no_server", message=message, hint=hint))
+        raise ApiError(Problem(kind=Kind.NO_SERVER, message=message, hint=hint))
     from reconciler.manifest.values import InvalidValueError, server_url
 
     try:
@@ -187,11 +189,11 @@ def _bad_url(url: str, reason: str, hint: str) -> Problem:
     if _USER_INFO.match(url):
         message = "the server's URL holds a user name or password"
         hint = "use RECONCILER_USERNAME and RECONCILER_PASSWORD, or a token"
-        return Problem(kind="bad_url", message=message, hint=hint)
+        return Problem(kind=Kind.BAD_URL, message=message, hint=hint)
     shown = re.split("[?#]", url.rpartition("@")[2])[0]
     if "@" in url:
         hint = "write it as https://fw.example.com"  # the reason's own may repeat what could be a secret
-    return Problem(kind="bad_url", message=f"{shown!r} is not a server's URL: {reason}", hint=hint)
+    return Problem(kind=Kind.BAD_URL, message=f"{shown!r} is not a server's URL: {reason}", hint=hint)
 
 
 def _outside_credentials(sources: Sources, url: str, *, approved: bool) -> tuple[Credentials | None, TokenKeeper]:
@@ -244,7 +246,7 @@ def _no_credentials(url: str, sources: Sources, *, approved: bool) -> ApiError:
     given = [name for name in _LOGIN if environ.get(name)]
     if given and _environment_credentials(environ) is None:
         message = f"{message}; {given[0]} is set alone, and the other half of the login is missing"
-    return ApiError(Problem(kind="no_credentials", message=message, hint=hint))
+    return ApiError(Problem(kind=Kind.NO_CREDENTIALS, message=message, hint=hint))
 
 
 def _variable(environ: Mapping[str, str]) -> str:
@@ -261,8 +263,8 @@ def _not_approved(what: str, url: str, config: ServerConfig) -> ApiError:
         " or list the URL in a trust file (--trust)"
     )
     place = places_of(config.file, {_URL}).get(_URL) if config.file is not None else None
-    line, column = (place.line, place.column) if place else (None, None)
-    problem = Problem(kind="url_not_approved", message=message, hint=hint, file=config.file, line=line, column=column)
+    position = Position(config.file, *(place or ())) if config.file is not None else None
+    problem = Problem(kind=Kind.URL_NOT_APPROVED, message=message, hint=hint, position=position)
     return ApiError(problem)
 
 

@@ -20,8 +20,8 @@ ReconcilerError                 1   something is wrong and nothing (more) was do
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import IntEnum
-from typing import Self
+from enum import IntEnum, StrEnum, auto
+from typing import NamedTuple, Self
 
 
 class ExitCode(IntEnum):
@@ -37,6 +37,154 @@ class ExitCode(IntEnum):
     INTERRUPTED = 130
 
 
+class Kind(StrEnum):
+    """Every kind of error and warning, in alphabetical order; docs/errors.md explains each.
+
+    A rejection may have another kind: the server's own name for the error, which is a plain string.
+    """
+
+    ADDRESS_TAKEN = auto()
+    ALIAS_BOMB = auto()
+    ALIAS_LOOP = auto()
+    AMBIGUOUS_ADDRESS = auto()
+    AUTH_WITHOUT_URL = auto()
+    BAD_IDENTITY = auto()
+    BAD_KEY = auto()
+    BAD_MERGE = auto()
+    BAD_PLAN_FILE = auto()
+    BAD_SECRET = auto()
+    BAD_URL = auto()
+    BINARY_FILE = auto()
+    BUG = auto()
+    CA_FILE = auto()
+    CLIENT_CERT = auto()
+    COMMANDS_NOT_ALLOWED = auto()
+    CONFLICT = auto()
+    CONNECT_TIMEOUT = auto()
+    CONNECTION_FAILED = auto()
+    CONNECTION_LOST = auto()
+    CONNECTION_REFUSED = auto()
+    CONTROL_CHARACTER = auto()
+    CUT_OFF = auto()
+    DEFAULT_OUTSIDE_ONLY = auto()
+    DEMO = auto()
+    DNS = auto()
+    DUPLICATE_ACCOUNT = auto()
+    DUPLICATE_ID = auto()
+    DUPLICATE_KEY = auto()
+    DUPLICATE_NAME = auto()
+    DUPLICATE_RENAMED_FROM = auto()
+    EMPTY_FILE = auto()
+    EMPTY_VALUE = auto()
+    ENCODING = auto()
+    FORBIDDEN = auto()
+    GUARD_EMPTY = auto()
+    GUARD_MAX_DELETES = auto()
+    IGNORED_ACCOUNT = auto()
+    INCOMPLETE_LIST = auto()
+    INSECURE_HTTP = auto()
+    INTERRUPTED = auto()
+    INVALID_RESPONSE = auto()
+    JOURNAL = auto()
+    LITERAL_SECRET = auto()
+    LOCKED = auto()
+    MISSING_KEY = auto()
+    MISSING_SMTP_SERVER = auto()
+    NO_CREDENTIALS = auto()
+    NO_DEFAULT = auto()
+    NO_LOCK = auto()
+    NO_SERVER = auto()
+    NO_SUCH_FILE = auto()
+    NO_WORKING_DIRECTORY = auto()
+    NO_YAML_FILES = auto()
+    NOT_A_MANIFEST = auto()
+    NOT_APPROVED = auto()
+    NOT_FOUND = auto()
+    NOT_SENT = auto()
+    NOT_TRUSTED = auto()
+    NOT_VERIFIED = auto()
+    ONLY_MEANS_NOTHING = auto()
+    ORDER_CYCLE = auto()
+    OUTPUT = auto()
+    OUTPUT_EXISTS = auto()
+    OUTSIDE_PATH = auto()
+    PASSWORD_HIDDEN = auto()
+    PASSWORD_MISSING = auto()
+    PASSWORD_NEEDED = auto()
+    PASSWORD_UNKNOWN = auto()
+    PASSWORD_UNUSED = auto()
+    PASSWORDS_NOT_COMPARED = auto()
+    PERMISSION_DENIED = auto()
+    PIN_NOT_FOUND = auto()
+    PLACEHOLDER = auto()
+    PORT_MISMATCH = auto()
+    PROTECTED = auto()
+    PROXY = auto()
+    REDIRECT = auto()
+    REFRESH_TOKEN_LOST = auto()
+    REFRESH_TOKEN_REPLACED = auto()
+    REJECTED = auto()
+    RENAME_SOURCE_MISSING = auto()
+    RENAME_SOURCE_TAKEN = auto()
+    RENAMED_BOTH_EXIST = auto()
+    RENAMED_TO_ITSELF = auto()
+    SANDBOX_DATABASE = auto()
+    SANDBOX_FILE = auto()
+    SANDBOX_PORT = auto()
+    SANDBOX_SEED = auto()
+    SECRET_COMMAND = auto()
+    SECRET_DESTINATION = auto()
+    SECRET_EMPTY = auto()
+    SECRET_FILE = auto()
+    SECRET_UNSET = auto()
+    SERVER_ERROR = auto()
+    SEVERAL_DEFAULTS = auto()
+    SEVERAL_DOCUMENTS = auto()
+    SEVERAL_SERVERS = auto()
+    SKIPPED_FILE = auto()
+    STALE_PLAN = auto()
+    SYNTAX = auto()
+    TAG = auto()
+    TEST_WITHOUT_ADDRESS = auto()
+    TIMEOUT = auto()
+    TLS = auto()
+    TLS_SETTING_NOT_USED = auto()
+    TOO_DEEP = auto()
+    TOO_LARGE = auto()
+    TOO_MANY_REQUESTS = auto()
+    UNAUTHORIZED = auto()
+    UNKNOWN_ALIAS = auto()
+    UNKNOWN_KEY = auto()
+    UNREADABLE = auto()
+    URL_NOT_APPROVED = auto()
+    USAGE = auto()
+    WRONG_AUTH = auto()
+    WRONG_TYPE = auto()
+    WRONG_VALUE = auto()
+
+
+class Position(NamedTuple):
+    """A place in a file.
+
+    Attributes:
+        file: The file, as the user named it.
+        line: Counted from 1; ``None`` for the file as a whole.
+        column: Counted from 1; likewise.
+    """
+
+    file: str
+    line: int | None = None
+    column: int | None = None
+
+    @property
+    def full(self) -> str:
+        """As compilers write it: ``accounts.yaml:7:5``."""
+        return ":".join(str(part) for part in self if part is not None)
+
+    def __str__(self) -> str:
+        return self.file if self.line is None else f"{self.file}:{self.line}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
     """One thing that is wrong, in words for people and in parts for programs.
@@ -46,29 +194,29 @@ class Problem:
         message: What is wrong, including the value found where it is not a secret.
         hint: What to do about it; empty where the message says it.
         address: The email account concerned.
-        file: The YAML file, as the user named it.
-        line: Line in ``file``, counted from 1.
-        column: Column in ``file``, counted from 1.
+        position: Where it is; ``None`` if it is in no file.
     """
 
     kind: str
     message: str
     hint: str = ""
     address: str | None = None
-    file: str | None = None
-    line: int | None = None
-    column: int | None = None
+    position: Position | None = None
 
     def __str__(self) -> str:
-        place = ":".join(str(part) for part in (self.file, self.line, self.column) if part is not None)
-        return f"{place}: {self.message}" if place else self.message
+        return f"{self.position.full}: {self.message}" if self.position else self.message
+
+
+def file_order(problem: Problem) -> tuple[str, int, int]:
+    """Sorts problems by file, line and column."""
+    file, line, column = problem.position or ("", None, None)
+    return (file, line or 0, column or 0)
 
 
 class ReconcilerError(Exception):
     """The base of all errors that are the user's business; anything else is a bug of ours."""
 
     exit_code: ExitCode = ExitCode.ERROR
-    kind = "error"
 
     def __init__(self, *problems: Problem) -> None:
         """Takes at least one problem."""
@@ -76,27 +224,21 @@ class ReconcilerError(Exception):
         self.problems = problems
 
     @classmethod
-    def of(cls, message: str, *, kind: str = "", hint: str = "", address: str | None = None) -> Self:
+    def of(cls, message: str, *, kind: str, hint: str = "", address: str | None = None) -> Self:
         """Makes the error of a single problem."""
-        return cls(Problem(kind=kind or cls.kind, message=message, hint=hint, address=address))
+        return cls(Problem(kind=kind, message=message, hint=hint, address=address))
 
 
 class ManifestError(ReconcilerError):
     """The YAML is wrong."""
 
-    kind = "spec"
-
 
 class NotTrustedError(ReconcilerError):
     """The YAML uses something that it must not use. Nothing was resolved, run or sent."""
 
-    kind = "not_trusted"
-
 
 class SecretError(ReconcilerError):
     """A secret reference cannot be resolved."""
-
-    kind = "secret"
 
 
 class ApiError(ReconcilerError):
@@ -107,7 +249,6 @@ class ApiError(ReconcilerError):
         retry_after: Seconds that the server asks to wait before the next attempt.
     """
 
-    kind = "api"
     transient = False
     retry_after: float | None = None
 
@@ -115,50 +256,35 @@ class ApiError(ReconcilerError):
 class UnreachableError(ApiError):
     """The request never arrived: nothing happened on the server."""
 
-    kind = "unreachable"
-
 
 class RejectedError(ApiError):
     """The server said no (4XX): nothing happened on the server."""
-
-    kind = "rejected"
 
 
 class NotFoundError(RejectedError):
     """The account is not on the server."""
 
-    kind = "not_found"
-
 
 class OutcomeUnknownError(ApiError):
     """The request may or may not have taken effect: time-out, reset, 5XX, or an answer that makes no sense."""
-
-    kind = "outcome_unknown"
 
 
 class PlanError(ReconcilerError):
     """No safe plan exists for this YAML and this server."""
 
-    kind = "plan"
-
 
 class LockedError(ReconcilerError):
     """Another run holds the lock of the server."""
-
-    kind = "locked"
 
 
 class StalePlanError(ReconcilerError):
     """The saved plan no longer matches what would be done now."""
 
     exit_code = ExitCode.STALE_PLAN
-    kind = "stale_plan"
 
 
 class OutputError(ReconcilerError):
     """The document cannot be written where it should go."""
-
-    kind = "output"
 
 
 class ReaderGoneError(OutputError):
@@ -169,4 +295,3 @@ class GuardError(ReconcilerError):
     """A guard refused: too many deletes, or an empty set."""
 
     exit_code = ExitCode.GUARD
-    kind = "guard"

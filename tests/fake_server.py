@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Literal, NoReturn, TypeVar
 
-from reconciler.errors import ApiError, NotFoundError, OutcomeUnknownError, RejectedError
+from reconciler.errors import ApiError, Kind, NotFoundError, OutcomeUnknownError, RejectedError
 from reconciler.model.account import Account, Fields, Value
 from reconciler.model.secret import UNKNOWN, Secret, SecretReference
 
@@ -62,7 +62,7 @@ class Fault:
 
 def lost(message: str = "connection reset") -> OutcomeUnknownError:
     """An error that says nothing about what happened."""
-    return OutcomeUnknownError.of(message)
+    return OutcomeUnknownError.of(message, kind=Kind.TIMEOUT)
 
 
 @dataclass(eq=False)
@@ -160,7 +160,7 @@ class FakeServer:
 
     def _get(self, account_id: int) -> Account:
         if account_id not in self.accounts:
-            raise NotFoundError.of("404 not found")
+            raise NotFoundError.of("404 not found", kind=Kind.NOT_FOUND)
         return self.accounts[account_id]
 
     def _create(self, fields: Fields) -> Account:
@@ -173,19 +173,19 @@ class FakeServer:
         assert account.id is not None
         former = self._get(account.id)
         if self.rules.keep_default and former.is_default and not account.is_default:
-            raise RejectedError.of("400 rule: the default account stays the default")
+            raise RejectedError.of("400 rule: the default account stays the default", kind=Kind.REJECTED)
         updated = self._checked(account)._replace(created_at=former.created_at)
         return self._answer("update", self._store(updated))
 
     def _delete(self, account_id: int) -> None:
         if self._get(account_id).is_default and self.rules.keep_default:
-            raise RejectedError.of("400 rule: the default account stays")
+            raise RejectedError.of("400 rule: the default account stays", kind=Kind.REJECTED)
         del self.accounts[account_id]
 
     def _test(self, fields: Fields, to_email: str) -> None:
         _refuse_unsendable(fields.values())
         if reason := self.tests_fail(fields):
-            raise RejectedError.of(reason)
+            raise RejectedError.of(reason, kind=Kind.REJECTED)
         self.mails.append(to_email)
 
     def _checked(self, account: Account) -> Account:
@@ -200,9 +200,9 @@ class FakeServer:
         account = Account(fields, account.id, account.extra)
         others = [one for one in self.accounts.values() if one.id != account.id]
         if self.rules.unique_names and account.name in [one.name for one in others]:
-            raise RejectedError.of(f"409 duplicated: name: {account.name}")
+            raise RejectedError.of(f"409 duplicated: name: {account.name}", kind=Kind.REJECTED)
         if self.rules.unique_addresses and account.key in [one.key for one in others]:
-            raise RejectedError.of(f"409 duplicated: email: {account.email}")
+            raise RejectedError.of(f"409 duplicated: email: {account.email}", kind=Kind.REJECTED)
         return account
 
     def _store(self, account: Account) -> Account:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from reconciler.errors import ApiError, OutcomeUnknownError, RejectedError, UnreachableError
+from reconciler.errors import ApiError, Kind, OutcomeUnknownError, Position, RejectedError, UnreachableError
 from reconciler.model.account import Account, Fields
-from reconciler.model.desired import Desired, DesiredAccount, Globs, Origin, Policy
+from reconciler.model.desired import Desired, DesiredAccount, Globs, Policy
 from reconciler.model.secret import Secret
 from tests.fake_server import BLANK, FakeServer, Fault, Rules
 
@@ -97,10 +97,14 @@ def worlds(draw: DrawFn, *, unique: bool = False, stubborn: bool = False) -> Wor
 
 def faults() -> SearchStrategy[Fault]:
     """What one call may run into: a clear no, or an answer that says nothing, before or after the deed."""
-    certain = st.sampled_from([RejectedError, UnreachableError]).map(lambda kind: Fault(kind.of("no"), "before"))
+    certain = st.sampled_from([RejectedError, UnreachableError]).map(
+        lambda kind: Fault(kind.of("no", kind=Kind.SERVER_ERROR), "before")
+    )
     kinds: list[type[ApiError]] = [OutcomeUnknownError, ApiError]
     unclear = st.builds(
-        lambda kind, when: Fault(kind.of("lost"), when), st.sampled_from(kinds), st.sampled_from(["before", "after"])
+        lambda kind, when: Fault(kind.of("lost", kind=Kind.SERVER_ERROR), when),
+        st.sampled_from(kinds),
+        st.sampled_from(["before", "after"]),
     )
     return certain | unclear
 
@@ -154,5 +158,5 @@ def declarations(draw: DrawFn, held: tuple[Account, ...]) -> Desired:
             fields["default"] = index == default
         pin = source.id if source and how == "pin" else None
         former = draw(spellings(source.email)) if source and how == "rename" else None
-        declared.append(DesiredAccount(Account(fields, pin), Origin("a.yaml", index + 1, 1), former))
+        declared.append(DesiredAccount(Account(fields, pin), Position("a.yaml", index + 1, 1), former))
     return Desired(tuple(declared), KEPT)

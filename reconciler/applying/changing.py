@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from reconciler.applying.comparison import is_another, same_moment, sends_unseen_password
 from reconciler.applying.cycle import Cycle, Written
 from reconciler.applying.result import NO_TURN, StepResult, is_outage, words
-from reconciler.errors import ApiError, NotFoundError, OutcomeUnknownError, RejectedError, UnreachableError
+from reconciler.errors import ApiError, Kind, NotFoundError, OutcomeUnknownError, RejectedError, UnreachableError
 from reconciler.model.account import Account, Fields, known
 from reconciler.model.outcome import IN_PLACE, Status
 from reconciler.planning.checks import loses_password
@@ -153,7 +153,9 @@ class Update(_OnAccount):
         sent = known(towards(fresh, self._goal).fields)
         answer = self.server.update_account(Account(sent, self.id, fresh.extra))
         if answer.id != self.id:
-            raise OutcomeUnknownError.of(f"the server answered with another account (id {answer.id})")
+            raise OutcomeUnknownError.of(
+                f"the server answered with another account (id {answer.id})", kind=Kind.INVALID_RESPONSE
+            )
         if fresh.updated_at is not None and same_moment(answer.updated_at, fresh.updated_at):
             # The response has the time of the last write but one, so the time of this one is not known.
             answer = answer._replace(updated_at=None)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from reconciler.applying.comparison import lost, shown, shows
 from reconciler.applying.cycle import Cycle, Written
 from reconciler.applying.result import NO_TURN, StepResult, is_outage, words
-from reconciler.errors import ApiError, OutcomeUnknownError, RejectedError, UnreachableError
+from reconciler.errors import ApiError, Kind, OutcomeUnknownError, RejectedError, UnreachableError
 from reconciler.model.outcome import IN_PLACE, Status
 from reconciler.planning.fields import differs
 
@@ -63,7 +63,8 @@ class Create(Cycle):
             raise OutcomeUnknownError(*error.problems) from None
         if answer.key != self._key or not self._newcomers.welcome(answer):
             self._doubt = OutcomeUnknownError.of(
-                f"the server answered with another account ({answer.email}, id {answer.id})"
+                f"the server answered with another account ({answer.email}, id {answer.id})",
+                kind=Kind.INVALID_RESPONSE,
             )
             raise self._doubt
         return Written(answer, self._sent)

@@ -253,5 +253,5 @@ def _outcome(change: Change, results: list[StepResult]) -> Outcome:
         error=final.error,
         note=note,
         test=final.test or results[0].test,
-        origin=change.origin,
+        position=change.position,
     )

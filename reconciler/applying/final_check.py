@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from reconciler.applying.comparison import TIMES, is_another, lost, moved, shown
 from reconciler.applying.crew import WorkerPool
 from reconciler.applying.result import words
-from reconciler.errors import ApiError, Problem
+from reconciler.errors import ApiError, Kind, Problem
 from reconciler.model.change import Action
 from reconciler.model.outcome import Outcome, Status
 
@@ -63,7 +63,7 @@ def final_check(
 
 def _not_verified(reason: str) -> Problem:
     return Problem(
-        kind="not_verified",
+        kind=Kind.NOT_VERIFIED,
         message=f"the writes were not verified: the list at the end of the run could not be read: {reason}",
         hint="`reconciler plan` shows what is on the server now",
     )

@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from reconciler.errors import Problem, ReconcilerError
+from reconciler.errors import Kind, Problem, ReconcilerError
 from reconciler.model.account import label_key
 from reconciler.model.change import Action
 
@@ -120,7 +120,7 @@ class Journal:
     def _trouble(self, error: OSError) -> ReconcilerError:
         message = f"the journal {self._path} cannot be used: {error.strerror}"
         return ReconcilerError(
-            Problem(kind="journal", message=message, hint="nothing is written without a journal line")
+            Problem(kind=Kind.JOURNAL, message=message, hint="nothing is written without a journal line")
         )
 
 
@@ -165,7 +165,7 @@ def _unfinished(path: Path, server: str) -> tuple[Intent, ...]:
             if number == len(lines) and _is_torn(line):
                 continue
             message = f"{path}:{number}: this is not a journal line"
-            raise ReconcilerError(Problem(kind="journal", message=message, hint="use a new journal file")) from error
+            raise ReconcilerError(Problem(kind=Kind.JOURNAL, message=message, hint="use a new journal file")) from error
         if where != server:
             continue
         if event == "intent":

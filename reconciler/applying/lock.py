@@ -12,7 +12,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from reconciler.errors import LockedError, Problem
+from reconciler.errors import Kind, LockedError, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -149,11 +149,11 @@ def _holder(descriptor: int) -> str:
 def _locked(descriptor: int, url: str, timeout: float) -> LockedError:
     message = f"another run is applying to {url}: {_holder(descriptor)}; nothing was written"
     hint = f"wait for it to end, or give more time than --lock-timeout {timeout:g}s"
-    return LockedError(Problem(kind="locked", message=message, hint=hint))
+    return LockedError(Problem(kind=Kind.LOCKED, message=message, hint=hint))
 
 
 def _unlocked(error: OSError | _ImpossibleError) -> Problem:
     reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
     message = f"no lock keeps other runs on this machine from applying at the same time: {reason}"
     hint = "set XDG_STATE_HOME to a folder of this user that can be written, and run one apply at a time"
-    return Problem(kind="no_lock", message=message, hint=hint)
+    return Problem(kind=Kind.NO_LOCK, message=message, hint=hint)

@@ -115,5 +115,5 @@ def _outcome(
         id=trial.id,
         error=error,
         test=tested,
-        origin=trial.origin,
+        position=trial.position,
     )

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from reconciler.client.failure import AttemptError, Failure, UnreadableError
 from reconciler.client.mapping import UNAUTHORIZED_HINT, error_from_status, invalid_response
 from reconciler.client.wire import read_token
-from reconciler.errors import Problem, RejectedError, UnreachableError
+from reconciler.errors import Kind, Problem, RejectedError, UnreachableError
 from reconciler.model.desired import AccessToken, Login, RefreshToken
 from reconciler.model.secret import Secret
 
@@ -205,7 +205,7 @@ class Exchange:
 
 
 def _refused(message: str) -> Failure:
-    problem = Problem(kind="unauthorized", message=message, hint=UNAUTHORIZED_HINT)
+    problem = Problem(kind=Kind.UNAUTHORIZED, message=message, hint=UNAUTHORIZED_HINT)
     return Failure(problem=problem, error=RejectedError, doubtful=False)
 
 

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Final
 
 import httpx
 
-from reconciler import __version__
 from reconciler.client.answer import BODY_LIMIT, Answer, receive
 from reconciler.client.failure import AttemptError
 from reconciler.client.lane import Transport
 from reconciler.client.mapping import TRANSPORT_ERRORS, error_from_exception
 from reconciler.client.proxies import without_login
+from reconciler.version import VERSION
 
 if TYPE_CHECKING:
     import ssl
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _ACCEPT: Final = (b"Accept", b"application/json")
 _OTHERS: Final = (
     (b"Accept-Encoding", b"gzip"),
-    (b"User-Agent", f"reconciler/{__version__}".encode()),
+    (b"User-Agent", f"reconciler/{VERSION}".encode()),
 )
 _JSON: Final = (b"Content-Type", b"application/json")
 

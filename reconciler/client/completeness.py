@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from reconciler.client.failure import AttemptError, Failure
 from reconciler.client.foreign import shown
-from reconciler.errors import ApiError, Problem
+from reconciler.errors import ApiError, Kind, Problem
 
 if TYPE_CHECKING:
     from reconciler.client.answer import Answer
@@ -88,5 +88,5 @@ def _relations(quoted: str | None, token: str | None) -> list[str]:
 def _incomplete(seen: str, redactor: Redactor) -> AttemptError:
     message = f"the response to the list call may be incomplete: {shown(seen, redactor)}"
     hint = "A plan needs every account: ask the server's vendor for the whole list, or check the proxy in between."
-    problem = Problem(kind="incomplete_list", message=message, hint=hint)
+    problem = Problem(kind=Kind.INCOMPLETE_LIST, message=message, hint=hint)
     return AttemptError(Failure(problem=problem, error=ApiError, doubtful=True))

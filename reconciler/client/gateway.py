@@ -12,7 +12,7 @@ from reconciler.client.failure import AttemptError, Failure, UnreadableError
 from reconciler.client.mapping import described
 from reconciler.client.session import Call
 from reconciler.client.wire import read_list, read_one, says_no, to_account
-from reconciler.errors import Problem, RejectedError
+from reconciler.errors import Kind, Problem, RejectedError
 from reconciler.model.desired import Passwords
 from reconciler.model.secret import Secret
 
@@ -149,6 +149,6 @@ class WriteGateway(ReadGateway):
             return
         words = described(answer, self._redactor)
         if says_no(answer.body):
-            problem = Problem(kind="rejected", message=f"the server says no: {words}")
+            problem = Problem(kind=Kind.REJECTED, message=f"the server says no: {words}")
             raise AttemptError(Failure(problem=problem, error=RejectedError, doubtful=False))
         raise UnreadableError(f"the server's answer does not say that it was done: {words}")

@@ -17,7 +17,7 @@ import httpx
 from reconciler.client.failure import Failure, UnreadableError
 from reconciler.client.foreign import shown
 from reconciler.client.wire import VendorError, read_errors
-from reconciler.errors import ApiError, NotFoundError, Problem, RejectedError, UnreachableError
+from reconciler.errors import ApiError, Kind, NotFoundError, Problem, RejectedError, UnreachableError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,14 +53,17 @@ class _Case(NamedTuple):
 _URL_HINT = "Check the URL, and whether this machine can reach the server."
 _TLS_HINT = "For a private CA, name its certificate in ca_file or --ca-file; check also that this port speaks https."
 _UNSENT: Final[tuple[tuple[type[Exception], _Case], ...]] = (
-    (ssl.SSLCertVerificationError, _Case("tls", "the server's certificate is not trusted", _TLS_HINT, transient=False)),
-    (ssl.SSLEOFError, _Case("tls", "the TLS connection broke off", _TLS_HINT)),
-    (ssl.SSLError, _Case("tls", "no TLS connection", _TLS_HINT, transient=False)),
-    (socket.gaierror, _Case("dns", "the host name cannot be resolved", _URL_HINT)),
-    (UnicodeError, _Case("dns", "the host name is not valid", _URL_HINT, transient=False)),
-    (ConnectionRefusedError, _Case("connection_refused", "connection refused", _URL_HINT)),
-    (httpx.TimeoutException, _Case("connect_timeout", "no connection in time", _URL_HINT)),
-    (httpx.NetworkError, _Case("connection_failed", "no connection", _URL_HINT)),
+    (
+        ssl.SSLCertVerificationError,
+        _Case(Kind.TLS, "the server's certificate is not trusted", _TLS_HINT, transient=False),
+    ),
+    (ssl.SSLEOFError, _Case(Kind.TLS, "the TLS connection broke off", _TLS_HINT)),
+    (ssl.SSLError, _Case(Kind.TLS, "no TLS connection", _TLS_HINT, transient=False)),
+    (socket.gaierror, _Case(Kind.DNS, "the host name cannot be resolved", _URL_HINT)),
+    (UnicodeError, _Case(Kind.DNS, "the host name is not valid", _URL_HINT, transient=False)),
+    (ConnectionRefusedError, _Case(Kind.CONNECTION_REFUSED, "connection refused", _URL_HINT)),
+    (httpx.TimeoutException, _Case(Kind.CONNECT_TIMEOUT, "no connection in time", _URL_HINT)),
+    (httpx.NetworkError, _Case(Kind.CONNECTION_FAILED, "no connection", _URL_HINT)),
 )
 _CERTIFICATE_HINT: Final = (
     "Name one that the server accepts: server.client_cert in the YAML, or --client-cert or RECONCILER_CLIENT_CERT."
@@ -68,20 +71,20 @@ _CERTIFICATE_HINT: Final = (
 _ALERTS: Final = (
     (
         re.compile("ALERT_(CERTIFICATE_|BAD_CERTIFICATE|UNSUPPORTED_CERTIFICATE|UNKNOWN_CA|ACCESS_DENIED)"),
-        _Case("tls", "the server asks for a client certificate, and takes none or not this one", _CERTIFICATE_HINT),
+        _Case(Kind.TLS, "the server asks for a client certificate, and takes none or not this one", _CERTIFICATE_HINT),
     ),
     (
         re.compile("ALERT_HANDSHAKE_FAILURE"),
-        _Case("tls", "the server ends the TLS handshake, and may ask for a client certificate", _CERTIFICATE_HINT),
+        _Case(Kind.TLS, "the server ends the TLS handshake, and may ask for a client certificate", _CERTIFICATE_HINT),
     ),
 )
 """What the server may say against our certificate: RFC 8446, section 6.2. It may do so only after the handshake."""
 _PROXY_HINT: Final = "Check HTTPS_PROXY, or name the server in NO_PROXY."
-_PROXY_BROKE = _Case("proxy", "it gave no valid response", _PROXY_HINT)
+_PROXY_BROKE = _Case(Kind.PROXY, "it gave no valid response", _PROXY_HINT)
 _PROXY_LOGIN: Final = (
     "Put a user name and password into HTTPS_PROXY, as in http://USER:PASSWORD@proxy.example.com:3128."
 )
-_ANY_UNSENT = _Case("not_sent", "the request could not be sent", _URL_HINT, transient=False)
+_ANY_UNSENT = _Case(Kind.NOT_SENT, "the request could not be sent", _URL_HINT, transient=False)
 
 
 def error_from_exception(
@@ -112,11 +115,11 @@ def error_from_exception(
         return invalid_response(detail)
     if isinstance(error, httpx.TimeoutException):
         problem = Problem(
-            kind="timeout", message=f"{origin} gave no complete answer in time", hint="A longer --timeout may help."
+            kind=Kind.TIMEOUT, message=f"{origin} gave no complete answer in time", hint="A longer --timeout may help."
         )
     else:
         problem = Problem(
-            kind="connection_lost",
+            kind=Kind.CONNECTION_LOST,
             message=f"the connection to {origin} broke before its answer ended ({detail})",
             hint="Is the server restarting, or a proxy between impatient?",
         )
@@ -138,14 +141,14 @@ def _failure_of_proxy(chain: Sequence[BaseException], detail: str, origin: str, 
         case = next((case for kind, case in _UNSENT if any(isinstance(link, kind) for link in chain)), _PROXY_BROKE)
         message = f"cannot reach the proxy {proxy}: {case.message}" + (f" ({detail})" if detail else "")
         hint, transient = _PROXY_HINT, case.transient
-    problem = Problem(kind="proxy", message=message, hint=hint)
+    problem = Problem(kind=Kind.PROXY, message=message, hint=hint)
     return Failure(problem=problem, error=UnreachableError, doubtful=False, transient=transient)
 
 
 def invalid_response(message: str) -> Failure:
     """An answer that came, and makes no sense."""
     hint = "Is this the URL of the server's API, without a path?"
-    problem = Problem(kind="invalid_response", message=message, hint=hint)
+    problem = Problem(kind=Kind.INVALID_RESPONSE, message=message, hint=hint)
     return Failure(problem=problem, error=ApiError, doubtful=True)
 
 
@@ -162,12 +165,12 @@ def error_from_status(answer: Answer, redactor: Redactor, *, on_account: bool = 
     """What an answer other than 2XX means; ``on_account`` where the request named an account."""
     status = answer.status
     if status >= 500:  # noqa: PLR2004 - 5XX
-        problem = Problem(kind="server_error", message=described(answer, redactor), hint=_patience(answer))
+        problem = Problem(kind=Kind.SERVER_ERROR, message=described(answer, redactor), hint=_patience(answer))
         transient = status in {502, 503, 504}
         return Failure(problem=problem, error=ApiError, doubtful=True, transient=transient, after=retry_after(answer))
     if status == HTTPStatus.TOO_MANY_REQUESTS:
         hint = f"{_patience(answer)} A lower --parallelism may help.".strip()
-        problem = Problem(kind="too_many_requests", message=described(answer, redactor), hint=hint)
+        problem = Problem(kind=Kind.TOO_MANY_REQUESTS, message=described(answer, redactor), hint=hint)
         return Failure(problem=problem, error=RejectedError, doubtful=False, transient=True, after=retry_after(answer))
     if status >= 400:  # noqa: PLR2004 - 4XX
         return _refusal(answer, redactor, on_account=on_account)
@@ -181,10 +184,10 @@ UNAUTHORIZED_HINT: Final = (
 )
 _REFUSALS: Final = {
     HTTPStatus.UNAUTHORIZED: (
-        "unauthorized",
+        Kind.UNAUTHORIZED,
         UNAUTHORIZED_HINT,
     ),
-    HTTPStatus.FORBIDDEN: ("forbidden", "The key may not do this: check its permissions on the server."),
+    HTTPStatus.FORBIDDEN: (Kind.FORBIDDEN, "The key may not do this: check its permissions on the server."),
 }
 
 
@@ -193,7 +196,7 @@ def _refusal(answer: Answer, redactor: Redactor, *, on_account: bool) -> Failure
     if answer.status in _REFUSALS:
         kind, hint = _REFUSALS[HTTPStatus(answer.status)]
     elif answer.status == HTTPStatus.NOT_FOUND:
-        kind = "not_found"
+        kind = Kind.NOT_FOUND
         if on_account:
             error = NotFoundError
         else:
@@ -208,7 +211,7 @@ def _kind(answer: Answer, redactor: Redactor) -> str:
         kind = redactor.redact(errors[0].type)
         if re.fullmatch(r"[a-z][a-z0-9_]*", kind):
             return kind
-    return RejectedError.kind
+    return Kind.REJECTED
 
 
 def _redirect(answer: Answer, redactor: Redactor) -> Failure:
@@ -218,7 +221,7 @@ def _redirect(answer: Answer, redactor: Redactor) -> Failure:
     hint = "Redirects are not followed, so that the token stays with the server it is for: give the final URL."
     # Redirects of 301 to 303 may be sent after the work is done; 307 and 308 ask to send the request elsewhere.
     doubtful = answer.status not in {HTTPStatus.TEMPORARY_REDIRECT, HTTPStatus.PERMANENT_REDIRECT}
-    problem = Problem(kind="redirect", message=message, hint=hint)
+    problem = Problem(kind=Kind.REDIRECT, message=message, hint=hint)
     return Failure(problem=problem, error=RejectedError, doubtful=doubtful)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import httpx
 
 from reconciler.client.proxies import is_loopback
-from reconciler.errors import ApiError
+from reconciler.errors import ApiError, Kind
 from reconciler.model.paths import shown_path
 
 if TYPE_CHECKING:
@@ -30,22 +30,22 @@ def checked(url: str, *, insecure_http: bool) -> httpx.URL:
     try:
         parsed = httpx.URL(url)
     except (httpx.InvalidURL, ValueError):
-        raise ApiError.of("the server's URL cannot be read", kind="bad_url", hint=_FORM) from None
+        raise ApiError.of("the server's URL cannot be read", kind=Kind.BAD_URL, hint=_FORM) from None
     if parsed.port is not None and not 0 < parsed.port <= _LAST_PORT:
-        raise ApiError.of("the server's URL has a port that does not exist", kind="bad_url", hint=_FORM)
+        raise ApiError.of("the server's URL has a port that does not exist", kind=Kind.BAD_URL, hint=_FORM)
     if parsed.userinfo:
         hint = "Name them under server.auth, as references."
-        raise ApiError.of("the server's URL holds credentials", kind="bad_url", hint=hint)
+        raise ApiError.of("the server's URL holds credentials", kind=Kind.BAD_URL, hint=hint)
     if (
         parsed.scheme not in {"http", "https"}
         or not parsed.host
         or parsed.raw_path not in {b"/", b""}
         or parsed.fragment
     ):
-        raise ApiError.of("the server's URL is not just a scheme, a host and a port", kind="bad_url", hint=_FORM)
+        raise ApiError.of("the server's URL is not just a scheme, a host and a port", kind=Kind.BAD_URL, hint=_FORM)
     if parsed.scheme == "http" and not insecure_http and not is_loopback(parsed.host):
         message = f"plain http to {parsed.host} would show the token and the passwords to the network"
-        raise ApiError.of(message, kind="insecure_http", hint="Use https, or accept the risk with --insecure-http.")
+        raise ApiError.of(message, kind=Kind.INSECURE_HTTP, hint="Use https, or accept the risk with --insecure-http.")
     return parsed
 
 
@@ -79,7 +79,7 @@ def _verifying(ca_file: str | None) -> ssl.SSLContext:
     except (OSError, ValueError) as error:
         reason = "it holds no certificate in PEM form" if isinstance(error, ssl.SSLError) else _reason(error)
         message = f"the CA file {shown_path(ca_file) if ca_file else 'of SSL_CERT_FILE'} cannot be used: {reason}"
-        raise ApiError.of(message, kind="ca_file", hint="It is a file of certificates in PEM form.") from None
+        raise ApiError.of(message, kind=Kind.CA_FILE, hint="It is a file of certificates in PEM form.") from None
 
 
 class _EncryptedError(Exception):
@@ -107,7 +107,7 @@ def _show(certificate: ClientCertificate, context: ssl.SSLContext) -> None:
     else:
         return
     names = " with the key ".join(map(shown_path, filter(None, (certificate.cert, certificate.key))))
-    raise ApiError.of(f"the client certificate {names} cannot be used: {reason}", kind="client_cert", hint=hint)
+    raise ApiError.of(f"the client certificate {names} cannot be used: {reason}", kind=Kind.CLIENT_CERT, hint=hint)
 
 
 def _check_regular(name: str) -> None:

@@ -9,7 +9,7 @@ from urllib.request import getproxies
 
 import httpx
 
-from reconciler.errors import ApiError
+from reconciler.errors import ApiError, Kind
 from reconciler.model.secret import Secret
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def proxy_for(origin: httpx.URL) -> str | None:
     if not supported:
         message = "the proxy in HTTPS_PROXY or ALL_PROXY is not an http proxy"
         hint = "write it like http://proxy.example.com:3128, or name the server in NO_PROXY"
-        raise ApiError.of(message, kind="proxy", hint=hint)
+        raise ApiError.of(message, kind=Kind.PROXY, hint=hint)
     return url
 
 

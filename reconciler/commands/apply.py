@@ -28,7 +28,7 @@ from reconciler.commands.options import (
 )
 from reconciler.commands.outputs import files_of, refuse_overwriting_inputs
 from reconciler.commands.progress import progress
-from reconciler.errors import ExitCode, GuardError, PlanError, Problem, ReconcilerError
+from reconciler.errors import ExitCode, GuardError, Kind, PlanError, Problem, ReconcilerError
 from reconciler.model.outcome import Outcome, Report
 from reconciler.report.formats import RESULT_FORMATS, Format
 from reconciler.report.view import phrase
@@ -145,14 +145,14 @@ def _ask(plan: Plan) -> None:
     if not sys.stdin.isatty():
         message = "there are changes to approve, but no terminal to ask on; nothing was written"
         raise ReconcilerError(
-            Problem(kind="not_approved", message=message, hint="`--auto-approve` applies without asking")
+            Problem(kind=Kind.NOT_APPROVED, message=message, hint="`--auto-approve` applies without asking")
         )
     click.echo(f"Apply these changes to {phrase(plan.server.name)}? Only 'yes' applies them: ", nl=False, err=True)
     # A signal that comes just before a read begins would not end it, and wait for the next key.
     while not select.select([sys.stdin], [], [], 0.5)[0]:
         pass
     if sys.stdin.readline().strip() != "yes":
-        raise ReconcilerError(Problem(kind="not_approved", message="not approved; nothing was written"))
+        raise ReconcilerError(Problem(kind=Kind.NOT_APPROVED, message="not approved; nothing was written"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,9 @@ import threading
 import traceback
 from typing import TYPE_CHECKING, Final
 
-from reconciler import __version__
 from reconciler.applying.result import internal_error
 from reconciler.model.redaction import without_labelled
+from reconciler.version import VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,7 +47,7 @@ def write_crash_log(bug: BaseException, redactor: Redactor) -> str:
         The file's path, or words that say that none could be written.
     """
     frames = "\n".join(_told(bug))
-    text = f"reconciler {__version__}, Python {platform.python_version()}, {platform.platform()}\n\n{frames}"
+    text = f"reconciler {VERSION}, Python {platform.python_version()}, {platform.platform()}\n\n{frames}"
     try:
         handle, path = tempfile.mkstemp(prefix="reconciler-crash-", suffix=".log")
         with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from reconciler.commands.outputs import may_be_replaced
 from reconciler.errors import (
     GuardError,
+    Kind,
     OutputError,
     ReaderGoneError,
     ReconcilerError,
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from reconciler.model.desired import Desired
     from reconciler.model.outcome import Outcome, Report
     from reconciler.model.redaction import Redactor
-from reconciler.report.subject import Kind
+from reconciler.report.subject import DocumentKind
 
 
 def show_plan(invocation: Invocation, plan: Plan) -> None:
@@ -80,7 +81,7 @@ def show_failure(invocation: Invocation, problems: Sequence[Problem], cause: Bas
         invocation.tell(f"{plain(invocation.output)} was left as it is: it is no document of reconciler\n")
         invocation.output = None
     errors = invocation.redacted(problems)
-    subjects: dict[Kind, Any] = {
+    subjects: dict[DocumentKind, Any] = {
         "validation": ValidationInput(accounts=None, errors=errors),
         "plan": PlanInput(plan=None, errors=errors),
         "result": ResultSubject(
@@ -99,7 +100,7 @@ def _status(cause: BaseException, *, acted: bool) -> ServerStatus:
         return ServerStatus.UNREACHABLE
     if isinstance(cause, GuardError | StalePlanError):
         return ServerStatus.REFUSED
-    declined = isinstance(cause, ReconcilerError) and cause.problems[0].kind == "not_approved"
+    declined = isinstance(cause, ReconcilerError) and cause.problems[0].kind == Kind.NOT_APPROVED
     stopped = declined or not isinstance(cause, Exception)
     return ServerStatus.NOT_ATTEMPTED if stopped else ServerStatus.FAILED
 
@@ -113,7 +114,7 @@ def _redacted(outcome: Outcome, redactor: Redactor) -> Outcome:
     return replace(outcome, error=error, note=note, test=test) if error or note or test else outcome
 
 
-def _show(invocation: Invocation, kind: Kind, subject: Any, finished_at: datetime) -> None:  # noqa: ANN401 - by kind
+def _show(invocation: Invocation, kind: DocumentKind, subject: Any, finished_at: datetime) -> None:  # noqa: ANN401 - by kind
     setting = _setting(invocation, finished_at, invocation.document_style())
     text = renderer(kind, invocation.format)(subject, setting)
     invocation.emit(text, for_people=invocation.format is Format.TEXT)

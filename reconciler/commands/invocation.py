@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, TextIO, TypeAlias
 
-from reconciler.errors import OutputError, Problem, ReaderGoneError
+from reconciler.errors import Kind, OutputError, Problem, ReaderGoneError
 from reconciler.model.redaction import Redactor
 from reconciler.report.formats import Format
 from reconciler.report.style import Style
@@ -179,11 +179,11 @@ def _columns() -> int:
 
 def file_exists(path: str) -> OutputError:
     """The error of a file that is there already and must not be overwritten."""
-    return OutputError(Problem(kind="output_exists", message=f"{path} exists already", hint="`--force` replaces it"))
+    return OutputError(Problem(kind=Kind.OUTPUT_EXISTS, message=f"{path} exists already", hint="`--force` replaces it"))
 
 
 def _unwritable(path: str, error: OSError) -> Problem:
-    return Problem(kind="output", message=f"cannot write {path}: {error.strerror}", hint=_OUTPUT_HINT)
+    return Problem(kind=Kind.OUTPUT, message=f"cannot write {path}: {error.strerror}", hint=_OUTPUT_HINT)
 
 
 def _store(target: Path, text: str, *, overwrite: bool) -> None:
@@ -217,7 +217,7 @@ def _umask() -> int:
 def unwritten(error: OSError) -> OutputError:
     """The error of a standard output that cannot be written, and is given up."""
     silence(sys.stdout)
-    problem = Problem(kind="output", message=f"cannot write to standard output: {error.strerror}")
+    problem = Problem(kind=Kind.OUTPUT, message=f"cannot write to standard output: {error.strerror}")
     return (ReaderGoneError if isinstance(error, BrokenPipeError) else OutputError)(problem)
 
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from reconciler.errors import Kind
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
@@ -111,4 +113,4 @@ def _may_be_ours(name: str) -> bool:
     if not name.lower().endswith(".json"):
         return False
     found = read_file(name, os.path.dirname(name))  # noqa: PTH120 - as above
-    return parse_file(found) is None if isinstance(found, Source) else found.kind == "no_such_file"
+    return parse_file(found) is None if isinstance(found, Source) else found.kind == Kind.NO_SUCH_FILE

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from reconciler.commands.types import DURATION, FILE_NAME
-from reconciler.errors import ReconcilerError
+from reconciler.errors import Kind, ReconcilerError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -151,4 +151,6 @@ def _read_json(path: Path) -> object:
 
 
 def _unfit(path: Path, expected: str) -> ReconcilerError:
-    return ReconcilerError.of(f"{path} is not {expected}", kind="sandbox_file", hint="see `reconciler sandbox --help`")
+    return ReconcilerError.of(
+        f"{path} is not {expected}", kind=Kind.SANDBOX_FILE, hint="see `reconciler sandbox --help`"
+    )

@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from reconciler.errors import Problem, ReconcilerError, StalePlanError
+from reconciler.errors import Kind, Problem, ReconcilerError, StalePlanError
 from reconciler.model.account import SENSITIVE, Account
 from reconciler.model.change import Action, Change
 from reconciler.model.desired import DeliveryTestSettings, DeliveryTestWhen
@@ -98,7 +98,7 @@ def check(saved: SavedPlan, plan: Plan, invocation: Invocation, test: DeliveryTe
     """
     if saved.url != plan.server.url:
         message = f"{saved.path} is a plan for {saved.url}, not for {plan.server.url}; nothing was written"
-        raise StalePlanError(Problem(kind="stale_plan", message=message, hint="plan and review again"))
+        raise StalePlanError(Problem(kind=Kind.STALE_PLAN, message=message, hint="plan and review again"))
     fresh = plan_document(plan, created_at=invocation.started_at)["resource_changes"]
     reviewed, uncompared = (
         None if some is None else [_with_test(one, test) for one in some] for some in (saved.changes, saved.uncompared)
@@ -111,7 +111,7 @@ def check(saved: SavedPlan, plan: Plan, invocation: Invocation, test: DeliveryTe
             f"the plan is not the reviewed one: {count} account{'s differ' if count > 1 else ' differs'};"
             " nothing was written"
         )
-        summary = Problem(kind="stale_plan", message=message, hint="plan and review again")
+        summary = Problem(kind=Kind.STALE_PLAN, message=message, hint="plan and review again")
         raise StalePlanError(summary, *([] if invocation.format is Format.TEXT else map(_in_words, found.differences)))
     return tuple(_done(one, plan) for one in found.done)
 
@@ -143,7 +143,7 @@ def _with_test(change: dict[str, Any], given: DeliveryTestSettings) -> dict[str,
 
 def _in_words(difference: Difference) -> Problem:
     """A difference for a document, which has no place for a table."""
-    return Problem(kind="stale_plan", message=comparison_words(difference), address=difference.address)
+    return Problem(kind=Kind.STALE_PLAN, message=comparison_words(difference), address=difference.address)
 
 
 def _is_change(entry: dict[str, Any]) -> bool:
@@ -169,7 +169,7 @@ def _is_test(test: dict[str, Any]) -> bool:
 def _unusable(path: str, what: str) -> ReconcilerError:
     return ReconcilerError(
         Problem(
-            kind="bad_plan_file",
+            kind=Kind.BAD_PLAN_FILE,
             message=f"{path or repr(path)} {what}",
             hint="make a new one with `reconciler plan --save`",
         )

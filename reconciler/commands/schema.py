@@ -17,18 +17,18 @@ if TYPE_CHECKING:
 @click.command(
     epilog="""\b
 Examples:
-  reconciler schema spec -o manifest.schema.json
+  reconciler schema manifest -o manifest.schema.json
   reconciler schema plan > plan.schema.json"""
 )
-@click.argument("document", type=click.Choice(["spec", "plan", "result"]))
+@click.argument("document", type=click.Choice(["manifest", "plan", "result"]))
 @output_options([Format.TEXT])
 @click.pass_obj
-def schema(invocation: Invocation, *, document: Literal["spec", "plan", "result"]) -> ExitCode:
+def schema(invocation: Invocation, *, document: Literal["manifest", "plan", "result"]) -> ExitCode:
     """Print the JSON Schema of a document.
 
-    `spec` is the YAML, `plan` what `plan --format json` prints, `result` what `apply` and `test` print with it.
+    `manifest` is the YAML, `plan` what `plan --format json` prints, `result` what `apply` and `test` print with it.
     """
-    if document == "spec":
+    if document == "manifest":
         from reconciler.manifest.schema import schema_text
 
         invocation.emit(schema_text())

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from reconciler.errors import Kind, Position
 from reconciler.manifest.issues import Issue, NodeRef, Place
 from reconciler.manifest.references import Reference
 from reconciler.model.account import FIELDS, Account, Value
-from reconciler.model.desired import DeliveryTestSettings, DeliveryTestWhen, DesiredAccount, Origin
+from reconciler.model.desired import DeliveryTestSettings, DeliveryTestWhen, DesiredAccount
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -85,7 +86,7 @@ class AccountBuilder:
         test = given.get("test")
         desired = DesiredAccount(
             Account(fields, given.get("id")),
-            Origin(self._sheet.source.name, place.line, place.column),
+            Position(self._sheet.source.name, *place),
             given.get("renamed_from"),
             self._test if test is None else test_settings(test).over(self._test),
         )
@@ -105,5 +106,5 @@ class AccountBuilder:
         message = "has_auth and hash_auth are two spellings of one field, and have different values"
         one, other = self._sheet.spot(*path, "hash_auth", key=True), self._sheet.spot(*path, "has_auth", key=True)
         self._sheet.issues.append(
-            Issue(kind="conflict", message=message, hint="keep has_auth alone", spot=one, other=other)
+            Issue(kind=Kind.CONFLICT, message=message, hint="keep has_auth alone", spot=one, other=other)
         )

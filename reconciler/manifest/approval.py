@@ -12,7 +12,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from reconciler.errors import NotTrustedError, Problem
+from reconciler.errors import Kind, NotTrustedError, Position, Problem, file_order
 from reconciler.manifest.files import Locations, file_identity, is_below, system_folder
 from reconciler.manifest.issues import Path, Place
 from reconciler.manifest.places import places_of
@@ -223,7 +223,7 @@ def _destinations(desired: Desired, trust: Trust, request: Request) -> Iterator[
         yield _refused_recipient(to, trust, desired.settings.get(test), test)
     for account in desired.accounts:
         if (to := account.test.to_email) and not trust.lists_recipient(to):
-            refusal = _refused_recipient(to, trust, account.origin.file, ("test", "to_email"))
+            refusal = _refused_recipient(to, trust, account.position.file, ("test", "to_email"))
             yield refusal._replace(holder=account, in_entry=True)
         fields = account.account.fields
         if fields.get("password"):
@@ -231,7 +231,7 @@ def _destinations(desired: Desired, trust: Trust, request: Request) -> Iterator[
                 if not trust.lists_smtp_server(host):
                     reason = f"{trust.file} does not list the SMTP server, and the account has a password"
                     subject = f"{field} {escaped(host)}"
-                    yield _Refusal(subject, reason, _LIST_IT, account.origin.file, (field,), account, in_entry=True)
+                    yield _Refusal(subject, reason, _LIST_IT, account.position.file, (field,), account, in_entry=True)
 
 
 def _server(desired: Desired, trust: Trust, request: Request) -> Iterator[_Refusal]:
@@ -268,7 +268,7 @@ def _problems(refusals: Sequence[_Refusal]) -> list[Problem]:
             by_file[first.file].append(first)
     places = {id(one): place for file, some in by_file.items() for one, place in _placed(file, some)}
     problems = [_problem(first, count, places.get(id(first))) for first, count in firsts]
-    return sorted(problems, key=lambda one: (one.file or "", one.line or 0, one.column or 0))
+    return sorted(problems, key=file_order)
 
 
 def _placed(file: str, refusals: Sequence[_Refusal]) -> Iterator[tuple[_Refusal, Place | None]]:
@@ -279,18 +279,17 @@ def _placed(file: str, refusals: Sequence[_Refusal]) -> Iterator[tuple[_Refusal,
 
 
 def _origin(refusal: _Refusal) -> Place | None:
-    return Place(refusal.holder.origin.line, refusal.holder.origin.column) if refusal.holder else None
+    place = refusal.holder.position if refusal.holder else None
+    return Place(place.line or 1, place.column or 1) if place else None
 
 
 def _problem(refusal: _Refusal, count: int, place: Place | None) -> Problem:
     holder = refusal.holder
     many = f" ({count} accounts have it)" if holder and count > 1 else ""
     return Problem(
-        kind="not_trusted",
+        kind=Kind.NOT_TRUSTED,
         message=f"{refusal.subject}: {refusal.reason}{many}",
         hint=refusal.hint,
         address=holder.account.email if holder else None,
-        file=refusal.file,
-        line=place.line if place else None,
-        column=place.column if place else None,
+        position=Position(refusal.file, *(place or ())) if refusal.file else None,
     )

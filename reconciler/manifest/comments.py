@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
+from reconciler.errors import Kind
 from reconciler.manifest.issues import Issue, NodeRef, Path
 from reconciler.model.secret import Secret
 
@@ -31,7 +32,7 @@ def cut_off(sheets: Sequence[ParsedFile]) -> Iterator[Issue]:
             if comment and (path[-1] != "name" or comment[1:2].strip()):
                 message = f"the {path[-1]} ends before the #: what was cut off there is a comment"
                 hint = "put the value in quotes if the # belongs to it"
-                yield Issue(kind="cut_off", message=message, hint=hint, spot=NodeRef(sheet.source, path))
+                yield Issue(kind=Kind.CUT_OFF, message=message, hint=hint, spot=NodeRef(sheet.source, path))
 
 
 def _paths(sheet: ParsedFile) -> Iterator[Path]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, TypeAlias, get_args
 
+from reconciler.errors import Kind
 from reconciler.manifest.document import SHAPE
 from reconciler.manifest.hosts import is_ip
 from reconciler.manifest.issues import Issue, NodeRef, Path
@@ -70,7 +71,7 @@ def issue_from(
     kind, message, hint = _words(error, path)
     if path[-1:] == ("smtp_crypt",) and kind == "wrong_value":
         hint = encryption_hint(error["input"], port) or hint
-    spot = NodeRef(source, path, key=error["type"] == "extra_forbidden" or kind == "empty_value")
+    spot = NodeRef(source, path, key=error["type"] == "extra_forbidden" or kind == Kind.EMPTY_VALUE)
     return Issue(kind=kind, message=message, hint=hint, spot=spot, address=address)
 
 
@@ -79,19 +80,19 @@ def _words(error: ErrorDetails, path: Path) -> Words:
         if error["input"] is EMPTY:
             return _no_value(path)
         if is_placeholder(error["input"]):
-            return "placeholder", f"{label_of(path)}: {UNFILLED}", PLACEHOLDER_HINT
+            return Kind.PLACEHOLDER, f"{label_of(path)}: {UNFILLED}", PLACEHOLDER_HINT
     return _WORDS.get(error["type"], _other)(error, path)
 
 
 def _no_value(path: Path) -> Words:
     hint = "a # begins a comment and a & an anchor: put a value that begins with one of them in quotes"
     if isinstance(path[-1], int):
-        return "empty_value", f"{label_of(path)} is empty", f"remove the dash, or write something after it; {hint}"
+        return Kind.EMPTY_VALUE, f"{label_of(path)} is empty", f"remove the dash, or write something after it; {hint}"
     field = _model_at(_names(path[:-1])).model_fields[path[-1]]
     otherwise = "write null to clear it" if type(None) in get_args(field.annotation) else "leave the key out"
     if path == ("accounts",):
         otherwise = "write accounts: [] for a set without accounts"
-    return "empty_value", f"{label_of(path)} has no value", f"{hint}; {otherwise}"
+    return Kind.EMPTY_VALUE, f"{label_of(path)} has no value", f"{hint}; {otherwise}"
 
 
 def label_of(path: Path) -> str:
@@ -110,13 +111,13 @@ def _unknown_key(_error: ErrorDetails, path: Path) -> Words:
     key = str(path[-1])
     place = _names(path[:-1])
     if place == ("defaults",) and key in _ACCOUNT_ONLY:
-        return "unknown_key", f'"{key}" has no default: it belongs to a single account', "move it into the account"
+        return Kind.UNKNOWN_KEY, f'"{key}" has no default: it belongs to a single account', "move it into the account"
     known = list(_model_at(place).model_fields)
     name = "unknown key" if is_secret(place) else f'unknown key "{describe_key(key)}"'
     homes = {one[-1] if one else "": model.model_fields for one, model in _HOMES.items()} if place in SHAPE else {}
     block = place[-1] if place else ""
     homes[block] = _model_at(place).model_fields
-    return "unknown_key", name, key_hint(key, block, homes) or f"known here: {', '.join(known)}"
+    return Kind.UNKNOWN_KEY, name, key_hint(key, block, homes) or f"known here: {', '.join(known)}"
 
 
 def _model_at(place: tuple[str, ...]) -> type[BaseModel]:
@@ -129,18 +130,18 @@ def _model_at(place: tuple[str, ...]) -> type[BaseModel]:
 
 def _missing_key(_error: ErrorDetails, path: Path) -> Words:
     hints = {"version": "write version: 1", "accounts": "write accounts: [] for a set without accounts"}
-    return "missing_key", f'"{path[-1]}" is missing', hints.get(str(path[-1]), "")
+    return Kind.MISSING_KEY, f'"{path[-1]}" is missing', hints.get(str(path[-1]), "")
 
 
 def _wrong_type(error: ErrorDetails, path: Path) -> Words:
     value, expected = error["input"], _EXPECTED[error["type"]]
     if value is None:
-        return "wrong_type", f"{label_of(path)} cannot be null: expected {expected}", _null_hint(path)
+        return Kind.WRONG_TYPE, f"{label_of(path)} cannot be null: expected {expected}", _null_hint(path)
     # A container's place is where a misindented line, password and all, ends up: its text is not shown.
     hidden = is_secret(path) or error["type"] in _CONTAINERS
     found = type_name(value) if hidden else shown(value)
     hint = _form_hint(path, value) if error["type"] in _CONTAINERS else _type_hint(error["type"], value)
-    return "wrong_type", f"{label_of(path)}: expected {expected}, found {found}", hint
+    return Kind.WRONG_TYPE, f"{label_of(path)}: expected {expected}, found {found}", hint
 
 
 def _null_hint(path: Path) -> str:
@@ -191,11 +192,11 @@ def _wrong_choice(error: ErrorDetails, path: Path) -> Words:
     value, allowed = error["input"], list(_allowed(path))
     listed = ", ".join(allowed)
     if value is None:
-        return "wrong_type", f"{label_of(path)} cannot be null; allowed: {listed}", _null_hint(path)
+        return Kind.WRONG_TYPE, f"{label_of(path)} cannot be null; allowed: {listed}", _null_hint(path)
     message = f"{label_of(path)}: {shown(value)} is not allowed; allowed: {listed}"
     if value is False and "off" in allowed:
-        return "wrong_value", message, "write off"
-    return "wrong_value", message, suggestion(value, allowed) if isinstance(value, str) else "put it in quotes"
+        return Kind.WRONG_VALUE, message, "write off"
+    return Kind.WRONG_VALUE, message, suggestion(value, allowed) if isinstance(value, str) else "put it in quotes"
 
 
 def _allowed(path: Path) -> tuple[str, ...]:
@@ -208,12 +209,12 @@ def _empty(_error: ErrorDetails, path: Path) -> Words:
     hint = "leave the key out, or write a text"
     if path[-1] in _REQUIRED and path[0] in {"accounts", "defaults"}:
         hint = f"every account has {_REQUIRED[path[-1]]}"
-    return "wrong_value", f"{label_of(path)} cannot be empty", hint
+    return Kind.WRONG_VALUE, f"{label_of(path)} cannot be empty", hint
 
 
 def _out_of_range(error: ErrorDetails, path: Path) -> Words:
     allowed = "from 1 to 65535" if path[-1] == "smtp_port" else "from 0"
-    return "wrong_value", f"{label_of(path)}: {shown(error['input'])} is out of range; allowed: {allowed}", ""
+    return Kind.WRONG_VALUE, f"{label_of(path)}: {shown(error['input'])} is out of range; allowed: {allowed}", ""
 
 
 def _bad_value(error: ErrorDetails, path: Path) -> Words:
@@ -226,11 +227,11 @@ def _bad_value(error: ErrorDetails, path: Path) -> Words:
     is_place = path[-1] in _PLACES or "://" in str(value)
     hidden = is_secret(path) or (is_place and "@" in str(value))
     found = "" if hidden else f", found {shown(value)}"
-    return "wrong_value", f"{label_of(path)}: {message}{found}", reason.hint
+    return Kind.WRONG_VALUE, f"{label_of(path)}: {message}{found}", reason.hint
 
 
 def _other(_error: ErrorDetails, path: Path) -> Words:
-    return "wrong_value", f"{label_of(path)}: this value is not allowed", ""
+    return Kind.WRONG_VALUE, f"{label_of(path)}: this value is not allowed", ""
 
 
 _WORDS: Final[dict[str, Callable[[ErrorDetails, Path], Words]]] = {

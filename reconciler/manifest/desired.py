@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from reconciler.errors import ManifestError, Problem
+from reconciler.errors import Kind, ManifestError, Problem
 from reconciler.manifest import merge
 from reconciler.manifest.accounts import AccountBuilder, Declared, declares_default
 from reconciler.manifest.collection import paused_collection
@@ -36,7 +36,7 @@ def read_manifests(paths: Sequence[str]) -> Desired:
         ManifestError: With every problem of all files, sorted by file, line and column.
     """
     if not paths:
-        raise ManifestError.of("no YAML file is named", kind="no_yaml_files", hint="name files or folders")
+        raise ManifestError.of("no YAML file is named", kind=Kind.NO_YAML_FILES, hint="name files or folders")
     sources, problems, warnings = read_files(paths)
     with paused_collection():
         outcomes = [parse_file(source) for source in sources]
@@ -64,7 +64,7 @@ def _combined(sheets: Sequence[ParsedFile], problems: list[Problem], warnings: S
         log.add_all(sheet.issues)
     log.extend(filter(None, map(merge.auth_error, sheets)))
     log.extend(conflicts)
-    if not any(issue.kind == "several_servers" for issue in conflicts):
+    if not any(issue.kind == Kind.SEVERAL_SERVERS for issue in conflicts):
         log.extend(check_rules(accounts, policy.ignore))
     irregular = [sheet.source for sheet in sheets if sheet.irregular]
     if problems or log or irregular:
@@ -94,7 +94,7 @@ def _warnings(
 
 def _literal(account: Declared) -> Issue:
     message, address = _LITERAL.format("password"), account.desired.account.email
-    return Issue(kind="literal_secret", message=message, hint=_REFERENCES, spot=account.spot(), address=address)
+    return Issue(kind=Kind.LITERAL_SECRET, message=message, hint=_REFERENCES, spot=account.spot(), address=address)
 
 
 _LITERAL = "the {} of this entry is written into the file itself"
@@ -113,4 +113,4 @@ def _header_warnings(sheet: ParsedFile) -> Iterator[Issue]:
         for name, value in values.items():
             if isinstance(value, Secret) and name != "username":
                 spot = sheet.spot(*path, name, key=True)
-                yield Issue(kind="literal_secret", message=_LITERAL.format(name), hint=_REFERENCES, spot=spot)
+                yield Issue(kind=Kind.LITERAL_SECRET, message=_LITERAL.format(name), hint=_REFERENCES, spot=spot)

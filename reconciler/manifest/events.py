@@ -9,6 +9,7 @@ from yaml import SafeLoader, YAMLError
 from yaml.error import MarkedYAMLError
 from yaml.reader import ReaderError
 
+from reconciler.errors import Kind
 from reconciler.manifest.causes import likely_cause
 from reconciler.manifest.issues import Place
 from reconciler.manifest.shown import escaped
@@ -72,7 +73,7 @@ class UnreadableError(Exception):
     def too_deep(place: Place | None) -> UnreadableError:
         """The failure of a text that is nested more than ``DEEPEST`` levels deep."""
         return UnreadableError(
-            "too_deep", f"nested more than {DEEPEST} levels deep", "accounts need five levels at most", place
+            Kind.TOO_DEEP, f"nested more than {DEEPEST} levels deep", "accounts need five levels at most", place
         )
 
     @classmethod
@@ -98,7 +99,7 @@ def open_events(data: bytes, *, pure: bool | None = None) -> Events:
         UnreadableError: The bytes are not UTF-8.
     """
     if data.startswith(_UTF_16):
-        raise UnreadableError("encoding", "the file is UTF-16", "save it as UTF-8")
+        raise UnreadableError(Kind.ENCODING, "the file is UTF-16", "save it as UTF-8")
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -129,8 +130,8 @@ def unreadable(error: YAMLError, data: bytes) -> UnreadableError:
         parts = (_without_quotes(part) for part in (error.problem, error.context) if part)
         message = ": ".join(("this is not YAML", ", ".join(parts)))
     if cause := likely_cause(lines, place):
-        return UnreadableError("syntax", f"this is not YAML: {cause.message}", cause.hint, cause.place)
-    return UnreadableError("syntax", message, _hint(message, data, place), place)
+        return UnreadableError(Kind.SYNTAX, f"this is not YAML: {cause.message}", cause.hint, cause.place)
+    return UnreadableError(Kind.SYNTAX, message, _hint(message, data, place), place)
 
 
 def _without_quotes(text: str) -> str:
@@ -150,9 +151,9 @@ def _not_utf_8(data: bytes, offset: int) -> UnreadableError:
     place = Place(before.count(b"\n") + 1, len(before[line_start:].decode("utf-8", "replace")) + 1)
     if b"\0" in data:
         message = f"this is a binary file (byte {offset} is not UTF-8)"
-        return UnreadableError("binary_file", message, "name a YAML file", place)
+        return UnreadableError(Kind.BINARY_FILE, message, "name a YAML file", place)
     return UnreadableError(
-        "encoding", f"byte {offset} (0x{data[offset]:02x}) is not UTF-8", "save the file as UTF-8", place
+        Kind.ENCODING, f"byte {offset} (0x{data[offset]:02x}) is not UTF-8", "save the file as UTF-8", place
     )
 
 
@@ -160,12 +161,16 @@ def _unprintable(data: bytes) -> UnreadableError:
     text = data.decode("utf-8-sig")
     match = re.search(_UNPRINTABLE, text)
     if match is None:
-        return UnreadableError("control_character", "the file holds a character that YAML does not allow", "remove it")
+        return UnreadableError(
+            Kind.CONTROL_CHARACTER, "the file holds a character that YAML does not allow", "remove it"
+        )
     before = text[: match.start()]
     place = Place(before.count("\n") + 1, len(before) - before.rfind("\n"))
     code = f"\\u{ord(match[0]):04x}"
     if match[0] == "\0":
         message = f"this is a binary file (byte {len(before.encode())} is NUL)"
-        return UnreadableError("binary_file", message, "name a YAML file", place)
+        return UnreadableError(Kind.BINARY_FILE, message, "name a YAML file", place)
     message = f"the character {code} is not allowed in YAML"
-    return UnreadableError("control_character", message, f'remove it, or write it in double quotes as "{code}"', place)
+    return UnreadableError(
+        Kind.CONTROL_CHARACTER, message, f'remove it, or write it in double quotes as "{code}"', place
+    )

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from reconciler.errors import Problem
+from reconciler.errors import Kind, Position, Problem
 from reconciler.manifest.regular_file import NotRegularError, TooLargeError, read_regular
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ class Locations:
             hint = "name that path itself, or replace the link with what it leads to"
         else:
             return None
-        return Problem(kind="outside_path", message=message, hint=hint, file=name)
+        return Problem(kind=Kind.OUTSIDE_PATH, message=message, hint=hint, position=Position(name))
 
 
 class _Search:
@@ -147,7 +147,7 @@ class _Search:
         names = sorted(name for identity, name in self._skipped.items() if identity not in self._seen)
         message = "this file is skipped: its name does not end in .yaml, .yml or .json"
         hint = "rename it if it is a manifest"
-        return [Problem(kind="skipped_file", message=message, hint=hint, file=name) for name in names]
+        return [Problem(kind=Kind.SKIPPED_FILE, message=message, hint=hint, position=Position(name)) for name in names]
 
     def _walk(self, folder: str) -> tuple[list[str], list[str]]:
         """The files of a folder, and those that only links lead to; folders that are links come last."""
@@ -217,7 +217,12 @@ def read_file(name: str, given: str | None = None) -> Source | Problem:
     try:
         data = read_regular(name, LARGEST)
     except NotRegularError:
-        return Problem(kind="unreadable", message="this is not a regular file", hint="name a regular file", file=name)
+        return Problem(
+            kind=Kind.UNREADABLE,
+            message="this is not a regular file",
+            hint="name a regular file",
+            position=Position(name),
+        )
     except TooLargeError:
         return _too_large(name)
     except (OSError, ValueError) as error:
@@ -237,20 +242,29 @@ def no_manifests(folder: str) -> Problem:
     """The problem of a folder in which nothing declares accounts."""
     message = "this folder has no YAML file"
     hint = "name a folder with *.yaml, *.yml or *.json files; hidden ones and reconciler's own documents do not count"
-    return Problem(kind="no_yaml_files", message=message, hint=hint, file=folder)
+    return Problem(kind=Kind.NO_YAML_FILES, message=message, hint=hint, position=Position(folder))
 
 
 def _too_large(name: str) -> Problem:
     message = f"the file is larger than {LARGEST // 1024 // 1024} MiB"
-    return Problem(kind="too_large", message=message, hint="split it into several files of one folder", file=name)
+    return Problem(
+        kind=Kind.TOO_LARGE, message=message, hint="split it into several files of one folder", position=Position(name)
+    )
 
 
 def file_problem(name: str, error: OSError | ValueError) -> Problem:
     """Why a file or folder cannot be read."""
     if isinstance(error, FileNotFoundError):
-        return Problem(kind="no_such_file", message="there is no such file or folder", hint="check the path", file=name)
+        return Problem(
+            kind=Kind.NO_SUCH_FILE,
+            message="there is no such file or folder",
+            hint="check the path",
+            position=Position(name),
+        )
     if isinstance(error, PermissionError):
         hint = "let the user that runs this read it"
-        return Problem(kind="permission_denied", message="permission denied", hint=hint, file=name)
+        return Problem(kind=Kind.PERMISSION_DENIED, message="permission denied", hint=hint, position=Position(name))
     reason = error.strerror if isinstance(error, OSError) and error.strerror else "the name is not a valid path"
-    return Problem(kind="unreadable", message=f"it cannot be read: {reason}", hint="check the path", file=name)
+    return Problem(
+        kind=Kind.UNREADABLE, message=f"it cannot be read: {reason}", hint="check the path", position=Position(name)
+    )

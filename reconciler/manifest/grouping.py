@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from reconciler.errors import Problem
+from reconciler.errors import Problem, file_order
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -100,4 +100,4 @@ def shortened(problems: Iterable[tuple[Problem, int]], uncounted: Mapping[str, i
 
 def place_key(problem: Problem) -> tuple[str, int, int, str]:
     """Sorts problems by file, line and column."""
-    return (problem.file or "", problem.line or 0, problem.column or 0, problem.message)
+    return (*file_order(problem), problem.message)

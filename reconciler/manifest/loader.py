@@ -23,6 +23,7 @@ from yaml import (
 )
 from yaml.events import CollectionEndEvent, NodeEvent
 
+from reconciler.errors import Kind
 from reconciler.manifest.anchors import Anchors
 from reconciler.manifest.events import DEEPEST, UnreadableError, open_events, place_of, unreadable
 from reconciler.manifest.scalars import EMPTY, SUSPECTS, resolve
@@ -226,7 +227,7 @@ class _Builder:
             return self._anchors.expand(name)
         except OverflowError:
             hint = "write the values out, or split the file"
-            failure = UnreadableError.at(event, "alias_bomb", "the aliases expand to too many values", hint)
+            failure = UnreadableError.at(event, Kind.ALIAS_BOMB, "the aliases expand to too many values", hint)
         raise failure
 
     def _merge(self, target: dict[str, object], merged: object) -> None:
@@ -246,8 +247,10 @@ def _step(event: Event) -> int:
 
 def _second_document(event: Event) -> UnreadableError:
     message = "a second document begins here, and the first one is empty"
-    return UnreadableError.at(event, "several_documents", message, "remove this line; a file holds one document")
+    return UnreadableError.at(event, Kind.SEVERAL_DOCUMENTS, message, "remove this line; a file holds one document")
 
 
 def _empty() -> UnreadableError:
-    return UnreadableError("empty_file", "the file is empty", "a set without accounts has version: 1 and accounts: []")
+    return UnreadableError(
+        Kind.EMPTY_FILE, "the file is empty", "a set without accounts has version: 1 and accounts: []"
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+from reconciler.errors import Kind
 from reconciler.manifest.issues import Issue, Path
 from reconciler.manifest.references import Reference
 from reconciler.model.account import glob_forms
@@ -62,7 +63,7 @@ def unused_auth_warning(sheet: ParsedFile) -> Issue | None:
         return None
     message = "server.auth is not used: credentials travel only to the server.url beside them"
     hint = "write server.url, or give the credentials in the environment"
-    return Issue(kind="auth_without_url", message=message, hint=hint, spot=sheet.spot(*_AUTH, key=True))
+    return Issue(kind=Kind.AUTH_WITHOUT_URL, message=message, hint=hint, spot=sheet.spot(*_AUTH, key=True))
 
 
 def auth_error(sheet: ParsedFile) -> Issue | None:
@@ -74,7 +75,7 @@ def auth_error(sheet: ParsedFile) -> Issue | None:
     if said in ({"access_token"}, {"refresh_token"}, {"username", "password"}):
         return None
     message = "server.auth takes exactly one of access_token, refresh_token, or username with password"
-    return Issue(kind="wrong_auth", message=message, hint="keep one of them", spot=sheet.spot(*_AUTH, key=True))
+    return Issue(kind=Kind.WRONG_AUTH, message=message, hint="keep one of them", spot=sheet.spot(*_AUTH, key=True))
 
 
 def policy(settings: Settings) -> Policy:
@@ -166,7 +167,7 @@ def _conflict(path: Path, sheet: ParsedFile, first: ParsedFile) -> Issue:
     name = ".".join(map(str, path))
     if path == _URL:
         message = "these files name different servers: fleets are not supported yet"
-        hint, kind = "run one server at a time", "several_servers"
+        hint, kind = "run one server at a time", Kind.SEVERAL_SERVERS
     else:
-        message, hint, kind = f"{name} is not the same in all files", "say it in one file alone", "conflict"
+        message, hint, kind = f"{name} is not the same in all files", "say it in one file alone", Kind.CONFLICT
     return Issue(kind=kind, message=message, hint=hint, spot=sheet.spot(*path), other=first.spot(*path))

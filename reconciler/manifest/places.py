@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from reconciler.errors import Problem
+from reconciler.errors import Position, Problem
 from reconciler.manifest.events import UnreadableError
 from reconciler.manifest.files import Source, read_file
 from reconciler.manifest.grouping import IssueLog
@@ -43,10 +43,10 @@ def counted(log: IssueLog, irregular: Iterable[Source]) -> list[tuple[Problem, i
     for found in surveys.values():
         log.uncounted.update(found.uncounted)
     irregularities = [(problem, 1) for found in surveys.values() for problem in found.problems]
-    known = {(problem.file, problem.line, problem.column) for problem, _ in irregularities}
+    known = {problem.position for problem, _ in irregularities}
     problems = [(_problem(issue, surveys), issue.count) for issue in issues]
     # A value that is irregular is often wrong as well; the irregularity is the cause.
-    kept = [one for one in problems if (one[0].file, one[0].line, one[0].column) not in known]
+    kept = [one for one in problems if one[0].position not in known]
     return irregularities + kept
 
 
@@ -95,9 +95,7 @@ def _problem(issue: Issue, surveys: dict[Source, SourceMap]) -> Problem:
         message=message,
         hint=issue.hint,
         address=issue.address,
-        file=issue.spot.source.name,
-        line=place.line,
-        column=place.column,
+        position=Position(issue.spot.source.name, *place),
     )
 
 

@@ -8,7 +8,7 @@ import unicodedata
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
-from reconciler.errors import Problem, SecretError
+from reconciler.errors import Kind, Problem, SecretError
 from reconciler.manifest.scalars import EMPTY
 from reconciler.manifest.shown import type_name
 from reconciler.manifest.values import (
@@ -22,9 +22,9 @@ from reconciler.manifest.values import (
 )
 from reconciler.model.secret import Secret, SecretReference
 
-Kind: TypeAlias = Literal["env", "file", "command"]
+SecretSource: TypeAlias = Literal["env", "file", "command"]
 
-_KINDS: Final[tuple[Kind, ...]] = ("env", "file", "command")
+_KINDS: Final[tuple[SecretSource, ...]] = ("env", "file", "command")
 _HINT: Final = "write {env: NAME}, {file: path} or {command: [program, argument]}"
 
 _BOM: Final = "\ufeff"
@@ -112,7 +112,7 @@ SECRET_SCHEMA: Final[dict[str, object]] = {
 class Reference:
     """A reference that does not know yet in which file it stands."""
 
-    kind: Kind
+    kind: SecretSource
     target: tuple[str, ...]
 
     def within(self, file: str, path: tuple[str | int, ...]) -> SecretReference:
@@ -158,9 +158,9 @@ def given_secret(name: str, text: str) -> Secret:
     try:
         bare = secret_text(text)
     except InvalidValueError as error:
-        raise SecretError(Problem(kind="bad_secret", message=f"{name} {error.message}", hint=error.hint)) from None
+        raise SecretError(Problem(kind=Kind.BAD_SECRET, message=f"{name} {error.message}", hint=error.hint)) from None
     if not bare:
-        raise SecretError(Problem(kind="secret_empty", message=f"{name} is empty", hint="put the secret into it"))
+        raise SecretError(Problem(kind=Kind.SECRET_EMPTY, message=f"{name} is empty", hint="put the secret into it"))
     return Secret(bare)
 
 

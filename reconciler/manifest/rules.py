@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from reconciler.errors import Kind
 from reconciler.manifest.issues import Issue
 from reconciler.manifest.shown import escaped
 from reconciler.model.account import identity, nfc
@@ -34,7 +35,7 @@ def duplicate_name_warnings(accounts: Sequence[Declared]) -> Iterator[Issue]:
         for other in others:
             yield _issue(
                 other,
-                "duplicate_name",
+                Kind.DUPLICATE_NAME,
                 f'the name "{escaped(other.desired.account.name or "")}" is used by another account, too',
                 "the server may not allow it; give each account its own name",
                 first=first,
@@ -52,11 +53,11 @@ def unusual(accounts: Sequence[Declared]) -> Iterator[Issue]:
             message = f"port {port} with smtp_crypt: {crypt} is unusual: servers expect {usual} there"
             field = "smtp_crypt" if "smtp_crypt" in account.row.given else "smtp_port"
             hint = f"write smtp_crypt: {usual}, or the port that goes with {crypt}"
-            yield _issue(account, "port_mismatch", message, hint, field=field)
+            yield _issue(account, Kind.PORT_MISMATCH, message, hint, field=field)
         if fields.get("has_auth") is False and fields.get("password") is not None:
             message = "has_auth: false: the password beside it is not used to log in"
             hint = "remove the password, or write has_auth: true"
-            yield _issue(account, "password_unused", message, hint, field="has_auth")
+            yield _issue(account, Kind.PASSWORD_UNUSED, message, hint, field="has_auth")
 
 
 _USUAL: Final[Mapping[object, str]] = {
@@ -75,18 +76,18 @@ def _within(account: Declared) -> Iterator[Issue]:
     for field in ("name", "service"):
         if field not in fields and field not in bad:
             hint = "every account has one, of its own or from the defaults"
-            yield _issue(account, "missing_key", f'"{field}" is missing', hint)
+            yield _issue(account, Kind.MISSING_KEY, f'"{field}" is missing', hint)
     if fields.get("service") == "other" and fields.get("smtp_server") is None and "smtp_server" not in bad:
-        yield _issue(account, "missing_smtp_server", "service: other needs smtp_server", "declare smtp_server")
+        yield _issue(account, Kind.MISSING_SMTP_SERVER, "service: other needs smtp_server", "declare smtp_server")
     if fields.get("has_auth") is True and "password" in fields and fields["password"] is None:
         message = "has_auth: true needs a password, and password: null clears it"
         hint = "declare the password, leave the key out to keep the server's, or write has_auth: false"
-        yield _issue(account, "password_needed", message, hint, field="password")
+        yield _issue(account, Kind.PASSWORD_NEEDED, message, hint, field="password")
     former = _former(account)
     if former is not None and former == account.desired.account.key:
         yield _issue(
             account,
-            "renamed_to_itself",
+            Kind.RENAMED_TO_ITSELF,
             "renamed_from is the account's own address",
             "write the former address, or remove renamed_from",
             field="renamed_from",
@@ -100,7 +101,7 @@ def _twice(accounts: Sequence[Declared]) -> Iterator[Issue]:
         for other in others:
             yield _issue(
                 other,
-                "duplicate_account",
+                Kind.DUPLICATE_ACCOUNT,
                 "this account is declared twice" + _other_spelling(first, other),
                 "keep one of the two; if the server holds the address twice, pin each with its id",
                 first=first,
@@ -118,7 +119,7 @@ def _shared_pins(accounts: Sequence[Declared]) -> Iterator[Issue]:
         for other in others:
             message = f"the id {other.desired.account.id} is pinned twice"
             hint = "an id belongs to one account"
-            yield _issue(other, "duplicate_id", message, hint, first=first, field="id")
+            yield _issue(other, Kind.DUPLICATE_ID, message, hint, first=first, field="id")
 
 
 def _several_defaults(accounts: Sequence[Declared]) -> Iterator[Issue]:
@@ -130,11 +131,11 @@ def _several_defaults(accounts: Sequence[Declared]) -> Iterator[Issue]:
     said = [*found.values()]
     for other in said[1:]:
         message = "there can be one default account"
-        yield _issue(other[0], "several_defaults", message, hint, first=said[0][0], field="default")
+        yield _issue(other[0], Kind.SEVERAL_DEFAULTS, message, hint, first=said[0][0], field="default")
     for same in said:
         if len(same) > 1:
             message = f"the defaults make {len(same)} accounts the default one, and there can be one"
-            yield _issue(same[0], "several_defaults", message, hint, field="default")
+            yield _issue(same[0], Kind.SEVERAL_DEFAULTS, message, hint, field="default")
 
 
 def _same_origin(accounts: Sequence[Declared]) -> Iterator[Issue]:
@@ -142,7 +143,7 @@ def _same_origin(accounts: Sequence[Declared]) -> Iterator[Issue]:
         for other in others:
             message = "two accounts cannot have the same renamed_from"
             hint = "only one of them can be the renamed account"
-            yield _issue(other, "duplicate_renamed_from", message, hint, first=first, field="renamed_from")
+            yield _issue(other, Kind.DUPLICATE_RENAMED_FROM, message, hint, first=first, field="renamed_from")
 
 
 def _ignored(accounts: Sequence[Declared], ignore: Globs) -> Iterator[Issue]:
@@ -152,7 +153,7 @@ def _ignored(accounts: Sequence[Declared], ignore: Globs) -> Iterator[Issue]:
             if address is not None and (pattern := ignore.match(address)) is not None:
                 message = f'{escaped(address)} matches "{escaped(pattern)}" of policy.ignore: it is not ours'
                 hint = "remove the account, or narrow the pattern"
-                yield _issue(account, "ignored_account", message, hint, field=field)
+                yield _issue(account, Kind.IGNORED_ACCOUNT, message, hint, field=field)
 
 
 def _name(account: Declared) -> str | None:

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from reconciler.errors import Problem, SecretError
+from reconciler.errors import Kind, Position, Problem, SecretError, file_order
 from reconciler.manifest.commands import COMMAND_TIMEOUT, Commands, SecretCommandError
 from reconciler.manifest.places import places_of
 from reconciler.manifest.references import folder_of, path_of, secret_text
@@ -94,7 +94,7 @@ def resolve_credentials(
 def without_secrets(accounts: Sequence[DesiredAccount]) -> tuple[DesiredAccount, ...]:
     """The accounts with references alone as passwords, for a plan that does not compare them."""
     return tuple(
-        _with_password(entry, SecretReference("literal", (), entry.origin.file, ()))
+        _with_password(entry, SecretReference("literal", (), entry.position.file, ()))
         if isinstance(entry.account.fields.get("password"), Secret)
         else entry
         for entry in accounts
@@ -104,7 +104,7 @@ def without_secrets(accounts: Sequence[DesiredAccount]) -> tuple[DesiredAccount,
 def _with_password(entry: DesiredAccount, password: Secret | SecretReference) -> DesiredAccount:
     account = entry.account
     fields = {**account.fields, "password": password}
-    return DesiredAccount(Account(fields, account.id, account.extra), entry.origin, entry.renamed_from, entry.test)
+    return DesiredAccount(Account(fields, account.id, account.extra), entry.position, entry.renamed_from, entry.test)
 
 
 class _Resolver:
@@ -164,23 +164,25 @@ class _Resolver:
             found = self._output(reference)
         if isinstance(found, _Failure):
             return found
-        return Secret(found, reference.source) if found else _Failure("secret_empty", "it is empty", "give it a value")
+        return (
+            Secret(found, reference.source) if found else _Failure(Kind.SECRET_EMPTY, "it is empty", "give it a value")
+        )
 
     def _variable(self, reference: SecretReference) -> str | _Failure:
         name = reference.target[0]
         if name not in self._environ:
-            return _Failure("secret_unset", "the variable is not set", f"set {escaped(name)} in the environment")
+            return _Failure(Kind.SECRET_UNSET, "the variable is not set", f"set {escaped(name)} in the environment")
         return _bare(self._environ[name], "the variable")
 
     def _output(self, reference: SecretReference) -> str | _Failure:
         if not self._allow_commands:
             hint = "pass --allow-commands where the YAML is trusted: whoever may change it may run any command"
-            return _Failure("commands_not_allowed", "commands are not allowed to run", hint)
+            return _Failure(Kind.COMMANDS_NOT_ALLOWED, "commands are not allowed to run", hint)
         try:
             output = self._commands.output_of(reference.target, folder_of(reference))
         except SecretCommandError as error:
-            return _Failure("secret_command", str(error), "run the command by hand to see what is wrong")
-        return _decoded(output, "secret_command", "its output")
+            return _Failure(Kind.SECRET_COMMAND, str(error), "run the command by hand to see what is wrong")
+        return _decoded(output, Kind.SECRET_COMMAND, "its output")
 
 
 def _content(reference: SecretReference) -> str | _Failure:
@@ -188,13 +190,13 @@ def _content(reference: SecretReference) -> str | _Failure:
     try:
         data = read_regular(path, _LARGEST_FILE)
     except NotRegularError:
-        return _Failure("secret_file", "this is not a regular file", "name a file; a pipe or a device may never end")
+        return _Failure(Kind.SECRET_FILE, "this is not a regular file", "name a file; a pipe or a device may never end")
     except TooLargeError:
-        return _Failure("secret_file", "the file is larger than 64 KiB", "is this the file you mean?")
+        return _Failure(Kind.SECRET_FILE, "the file is larger than 64 KiB", "is this the file you mean?")
     except OSError as error:
         hint = "the path is relative to the YAML file; check it and its permissions"
-        return _Failure("secret_file", f"the file cannot be read: {error.strerror}", hint)
-    return _decoded(data, "secret_file", "the file")
+        return _Failure(Kind.SECRET_FILE, f"the file cannot be read: {error.strerror}", hint)
+    return _decoded(data, Kind.SECRET_FILE, "the file")
 
 
 def _decoded(data: bytes, kind: str, what: str) -> str | _Failure:
@@ -208,7 +210,7 @@ def _bare(text: str, what: str) -> str | _Failure:
     try:
         return secret_text(text)
     except InvalidValueError as error:
-        return _Failure("bad_secret", f"{what} {error.message}", error.hint)
+        return _Failure(Kind.BAD_SECRET, f"{what} {error.message}", error.hint)
 
 
 def _identity(reference: SecretReference) -> tuple[object, ...]:
@@ -224,19 +226,19 @@ def _problems(failed: Iterable[tuple[_Use, _Failure]]) -> list[Problem]:
     for file, uses in sorted(by_file.items()):
         places = places_of(file, {use.reference.path for use, _ in uses})
         problems += [_problem(use, failure, places.get(use.reference.path)) for use, failure in uses]
-    return sorted(problems, key=lambda problem: (problem.file or "", problem.line or 0, problem.column or 0))
+    return sorted(problems, key=file_order)
 
 
 def _problem(use: _Use, failure: _Failure, place: Place | None) -> Problem:
     holder = use.holder
-    where = place or (holder.origin if holder else None)
+    where = (
+        Position(use.reference.file, *place) if place else holder.position if holder else Position(use.reference.file)
+    )
     many = f" ({use.needed} accounts need it)" if holder and use.needed > 1 else ""
     return Problem(
         kind=failure.kind,
         message=f"{escaped(str(use.reference), 200)}: {failure.reason}{many}",
         hint=failure.hint,
         address=holder.account.email if holder else None,
-        file=use.reference.file,
-        line=where.line if where else None,
-        column=where.column if where else None,
+        position=where,
     )

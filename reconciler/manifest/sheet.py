@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from reconciler.errors import Problem
+from reconciler.errors import Kind, Position, Problem
 from reconciler.manifest.acceptance import DoubtError, accepted_entry, accepted_header
 from reconciler.manifest.events import UnreadableError
 from reconciler.manifest.grouping import IssueLog
@@ -91,7 +91,7 @@ def _not_a_manifest(source: Source, what: str) -> Problem | None:
     if source.given is not None:
         return None
     message, hint = f"this is {what} of reconciler, and declares no accounts", "name the YAML with the accounts"
-    return Problem(kind="not_a_manifest", message=message, hint=hint, file=source.name)
+    return Problem(kind=Kind.NOT_A_MANIFEST, message=message, hint=hint, position=Position(source.name))
 
 
 def unreadable_problem(failure: UnreadableError, file: str) -> Problem:
@@ -101,9 +101,7 @@ def unreadable_problem(failure: UnreadableError, file: str) -> Problem:
         kind=failure.kind,
         message=failure.message,
         hint=failure.hint,
-        file=file,
-        line=place.line if place else None,
-        column=place.column if place else None,
+        position=Position(file, *place) if place else Position(file),
     )
 
 
@@ -111,7 +109,7 @@ def _foreign(source: Source) -> Problem:
     """The problem of a file of somebody else, maybe reached through a committed link: its keys are not shown."""
     message = "this is no file of accounts: none of its keys is one of those that such a file has"
     hint = "name the YAML with the accounts; it begins with version: 1"
-    return Problem(kind="not_a_manifest", message=message, hint=hint, file=source.name, line=1, column=1)
+    return Problem(kind=Kind.NOT_A_MANIFEST, message=message, hint=hint, position=Position(source.name, 1, 1))
 
 
 def _checked(source: Source, loaded: Loaded) -> ParsedFile | Problem:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from yaml import AliasEvent, DocumentStartEvent, MappingStartEvent, ScalarEvent
 from yaml.events import CollectionEndEvent, CollectionStartEvent, NodeEvent
 
-from reconciler.errors import Problem
+from reconciler.errors import Kind, Position, Problem
 from reconciler.manifest.events import open_events, place_of
 from reconciler.manifest.issues import Path, Place
 from reconciler.manifest.scalars import resolve
@@ -114,7 +114,7 @@ class _Surveyor:
                 hint = "remove this line: --- begins a document, and does not end one"
             else:
                 hint = "keep the first one here, and move the others to files of their own"
-            self._report(event, "several_documents", "a second document begins here; a file holds one", hint)
+            self._report(event, Kind.SEVERAL_DOCUMENTS, "a second document begins here; a file holds one", hint)
         return self._found
 
     def _path(self) -> Path:
@@ -155,7 +155,7 @@ class _Surveyor:
             return False
         alias_of_none = isinstance(event, AliasEvent) and event.anchor in self._anchors.keys() - self._mappings
         if isinstance(event, ScalarEvent) or alias_of_none:
-            self._report(event, "bad_merge", "<< merges a mapping, or a list of mappings", "write <<: *anchor")
+            self._report(event, Kind.BAD_MERGE, "<< merges a mapping, or a list of mappings", "write <<: *anchor")
         return not frame.merging
 
     def _properties(self, event: Event) -> None:
@@ -164,7 +164,7 @@ class _Surveyor:
         elif isinstance(event, NodeEvent):
             if event.tag is not None:  # type: ignore[attr-defined]
                 hint = "remove it, or put the text in quotes"
-                self._report(event, "tag", "a YAML tag (!…) is not allowed here", hint)
+                self._report(event, Kind.TAG, "a YAML tag (!…) is not allowed here", hint)
             if event.anchor:
                 self._anchors[event.anchor] = not isinstance(event, CollectionStartEvent)
                 (self._mappings.add if isinstance(event, MappingStartEvent) else self._mappings.discard)(event.anchor)
@@ -173,10 +173,10 @@ class _Surveyor:
         # The name is not shown: an unquoted password that begins with * looks like an alias.
         if event.anchor not in self._anchors:
             hint = "define it above with &, or put a text that begins with * in quotes"
-            self._report(event, "unknown_alias", "this alias (*…) refers to no anchor (&…) above it", hint)
+            self._report(event, Kind.UNKNOWN_ALIAS, "this alias (*…) refers to no anchor (&…) above it", hint)
         elif not self._anchors[event.anchor]:
             hint = "a value cannot contain itself"
-            self._report(event, "alias_loop", "this alias (*…) lies inside the value that it refers to", hint)
+            self._report(event, Kind.ALIAS_LOOP, "this alias (*…) lies inside the value that it refers to", hint)
 
     def _close(self) -> None:
         frame = self._stack.pop()
@@ -189,23 +189,23 @@ class _Surveyor:
             if isinstance(event, MappingStartEvent) and place_of(event) == frame.start._replace(
                 column=frame.start.column + 1
             ):
-                self._report_at(frame.start, "placeholder", UNFILLED, PLACEHOLDER_HINT)
+                self._report_at(frame.start, Kind.PLACEHOLDER, UNFILLED, PLACEHOLDER_HINT)
             else:
-                self._report(event, "bad_key", "a key has to be a text", "write it as key: value")
+                self._report(event, Kind.BAD_KEY, "a key has to be a text", "write it as key: value")
             self._skip(event)
             self._skip(self._next())
             return
         key, place = event.value, place_of(event)
         frame.key = key
         if not event.style and not isinstance(resolve(key), str):
-            self._report(event, "bad_key", "a key has to be a text; this one is not", "put it in quotes")
+            self._report(event, Kind.BAD_KEY, "a key has to be a text; this one is not", "put it in quotes")
         if key in keys:
             name = "a key" if is_secret(frame.path) else f'the key "{describe_key(key)}"'
             first = f"{self._source.name}:{keys[key].line}:{keys[key].column}"
             message = f"{name} is given twice (first at {first})"
             new = key == "email" and frame.path[:1] == ("accounts",)
             hint = "begin a new account with a dash: - email: …; otherwise keep one of the two"
-            self._report(event, "duplicate_key", message, hint if new else "keep one of the two")
+            self._report(event, Kind.DUPLICATE_KEY, message, hint if new else "keep one of the two")
             return
         keys[key] = place
         path = (*frame.path, key)
@@ -228,5 +228,6 @@ class _Surveyor:
         if len(self._found.problems) >= _MOST_PROBLEMS:
             self._found.uncounted[kind] += 1
             return
-        file, line, column = self._source.name, place.line, place.column
-        self._found.problems.append(Problem(kind=kind, message=message, hint=hint, file=file, line=line, column=column))
+        self._found.problems.append(
+            Problem(kind=kind, message=message, hint=hint, position=Position(self._source.name, *place))
+        )

@@ -6,7 +6,7 @@ import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from reconciler.errors import ManifestError, Problem
+from reconciler.errors import Kind, ManifestError, Position, Problem, file_order
 from reconciler.manifest.events import UnreadableError
 from reconciler.manifest.files import Source, file_problem
 from reconciler.manifest.loader import load
@@ -48,7 +48,7 @@ def _without_content(problem: Problem, name: str) -> Problem:
         return problem
     message = f"the trust file {shown}: {problem.message}"
     hint = "--trust and RECONCILER_TRUST take the path of a file, not its content"
-    return replace(problem, message=message, hint=hint, file=None)
+    return replace(problem, message=message, hint=hint, position=None)
 
 
 def _source(name: str) -> Source | Problem:
@@ -56,10 +56,15 @@ def _source(name: str) -> Source | Problem:
         return Source(name, read_regular(name, _LARGEST))
     except NotRegularError:
         hint = "name a file; a pipe or a device may never end"
-        return Problem(kind="unreadable", message="the trust file is not a regular file", hint=hint, file=name)
+        return Problem(
+            kind=Kind.UNREADABLE, message="the trust file is not a regular file", hint=hint, position=Position(name)
+        )
     except TooLargeError:
         return Problem(
-            kind="too_large", message="the trust file is larger than 1 MiB", hint="check the path", file=name
+            kind=Kind.TOO_LARGE,
+            message="the trust file is larger than 1 MiB",
+            hint="check the path",
+            position=Position(name),
         )
     except (OSError, ValueError) as error:
         return file_problem(name, error)
@@ -81,7 +86,7 @@ def _document(source: Source, loaded: Loaded) -> TrustDocument:
             issues.append(replace(issue, spot=replace(issue.spot, path=issue.spot.path[1:])))
     problems = located(issues, [source] if loaded.irregular else [])
     if problems or document is None:
-        raise ManifestError(*sorted(problems, key=lambda one: (one.line or 0, one.column or 0)))
+        raise ManifestError(*sorted(problems, key=file_order))
     return document
 
 

@@ -19,7 +19,7 @@ SCHEMA_URL: Final = "manifest.schema.json"
 
 _HEADER: Final = (
     f"# yaml-language-server: $schema={SCHEMA_URL}",
-    "# `reconciler schema spec` prints the schema that the line above refers to.",
+    "# `reconciler schema manifest` prints the schema that the line above refers to.",
     "# Passwords are not exported. Put each into the environment variable that is named here, or say where else it is:",
     "# {file: path} or {command: [program, argument]}.",
     "version: 1",

@@ -11,9 +11,9 @@ from reconciler.model.desired import NO_DELIVERY_TEST
 from reconciler.model.secret import source_of
 
 if TYPE_CHECKING:
-    from reconciler.errors import Problem
+    from reconciler.errors import Position, Problem
     from reconciler.model.account import Account, Fields, Value
-    from reconciler.model.desired import DeliveryTestSettings, Origin
+    from reconciler.model.desired import DeliveryTestSettings
 
 
 class Action(StrEnum):
@@ -46,7 +46,7 @@ class Change:
         reason: Why, in words for people.
         notes: What else the reviewer should know: passwords that cannot be compared, temporary names.
         test: Whether and how the settings are tried around the write.
-        origin: Where the account is declared; ``None`` for a delete.
+        position: Where the account is declared; ``None`` for a delete.
     """
 
     action: Action
@@ -58,7 +58,7 @@ class Change:
     reason: str = ""
     notes: tuple[str, ...] = ()
     test: DeliveryTestSettings = NO_DELIVERY_TEST
-    origin: Origin | None = None
+    position: Position | None = None
 
     @property
     def id(self) -> int | None:

@@ -13,7 +13,7 @@ from reconciler.model.account import glob_forms, identity, readable
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from reconciler.errors import Problem
+    from reconciler.errors import Position, Problem
     from reconciler.model.account import Account
     from reconciler.model.secret import Secret, SecretReference
 
@@ -118,22 +118,11 @@ class Policy:
     test: DeliveryTestSettings = DeliveryTestSettings()
 
 
-class Origin(NamedTuple):
-    """Where in the YAML an account is declared; line and column count from 1."""
-
-    file: str
-    line: int
-    column: int
-
-    def __str__(self) -> str:
-        return f"{self.file}:{self.line}"
-
-
 class DesiredAccount(NamedTuple):
     """One entry of ``accounts:``, with its file's defaults merged in."""
 
     account: Account
-    origin: Origin
+    position: Position
     renamed_from: str | None = None
     test: DeliveryTestSettings = DeliveryTestSettings()
 

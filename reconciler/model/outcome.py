@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from reconciler.errors import Problem
+    from reconciler.errors import Position, Problem
     from reconciler.model.account import Account
     from reconciler.model.change import Server
-    from reconciler.model.desired import DeliveryTestWhen, Origin
+    from reconciler.model.desired import DeliveryTestWhen
 
 
 IN_PLACE: Final = "was in place already; nothing written"
@@ -85,7 +85,7 @@ class Outcome:
         action: ``create``, ``update``, ``delete``, or ``test`` for an account that was tested alone.
         error: Why it did not come out as planned; ``None`` where it did.
         note: What else happened: already in place, adopted, rolled back.
-        origin: Where the account is declared; ``None`` for a delete.
+        position: Where the account is declared; ``None`` for a delete.
         written: The account as the run left it; for the check at its end, not for reports.
         changed_since: Whether somebody has changed the account after this run's write.
     """
@@ -97,7 +97,7 @@ class Outcome:
     error: str | None = None
     note: str | None = None
     test: DeliveryTestResult | None = None
-    origin: Origin | None = None
+    position: Position | None = None
     written: Account | None = field(default=None, repr=False, compare=False)
     changed_since: bool = False
 

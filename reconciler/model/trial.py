@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from reconciler.model.desired import DeliveryTestWhen
 
 if TYPE_CHECKING:
+    from reconciler.errors import Position
     from reconciler.model.account import Fields
-    from reconciler.model.desired import Origin
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,7 +19,7 @@ class DeliveryTest:
     Attributes:
         fields: The whole account as declared, over what the server has.
         when: What the report says about the occasion; a trial of its own is ``before`` any write.
-        origin: Where the account is declared.
+        position: Where the account is declared.
     """
 
     address: str
@@ -27,4 +27,4 @@ class DeliveryTest:
     to_email: str
     id: int | None = None
     when: DeliveryTestWhen = DeliveryTestWhen.BEFORE
-    origin: Origin | None = None
+    position: Position | None = None

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from reconciler.errors import Problem
+from reconciler.errors import Kind, Problem
 from reconciler.model.account import ACCOUNT_DEFAULTS
 from reconciler.model.change import Action, Change, Counts, Plan
 from reconciler.model.desired import NO_DELIVERY_TEST, NO_GLOBS, DeliveryTestWhen, Globs
@@ -228,10 +228,10 @@ class _Builder:
             after=after,
             managed=desired.account.fields,
             fields=found,
-            reason=f"{reason} ({desired.origin})",
+            reason=f"{reason} ({desired.position})",
             notes=password_notes(current, after, desired.account.fields, found),
             test=self._test_of(desired),
-            origin=desired.origin,
+            position=desired.position,
         )
 
     def _plan_create(self, desired: DesiredAccount) -> None:
@@ -248,9 +248,9 @@ class _Builder:
                 fields=changes_of(
                     None, account.fields, [name for name, value in account.fields.items() if value is not None]
                 ),
-                reason=f"declared ({desired.origin}), not on the server",
+                reason=f"declared ({desired.position}), not on the server",
                 test=self._test_of(desired),
-                origin=desired.origin,
+                position=desired.position,
             )
         )
         self._need_recipient(self.changes[-1].test, desired)
@@ -266,7 +266,7 @@ class _Builder:
             self._keep(account, "protected")
             self.warnings.append(
                 Problem(
-                    kind="protected",
+                    kind=Kind.PROTECTED,
                     message=f"{account.email} (id {account.id}) is not declared; protected by {glob!r}, it stays",
                     address=account.email,
                 )

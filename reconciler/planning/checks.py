@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from reconciler.errors import Problem
+from reconciler.errors import Kind, Position, Problem
 from reconciler.model.account import DESTINATION
 from reconciler.model.secret import UNKNOWN
 from reconciler.model.trust import smtp_servers_of
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from reconciler.model.account import Account, Fields
     from reconciler.model.change import Change, FieldChange
-    from reconciler.model.desired import DesiredAccount, Origin
+    from reconciler.model.desired import DesiredAccount
     from reconciler.model.trust import Trust
 
 
@@ -43,7 +43,7 @@ def password_problems(
         found.append(
             problem_at(
                 desired,
-                "password_missing",
+                Kind.PASSWORD_MISSING,
                 f"{after.email} authenticates, but there is no password: none is declared, and the server shows none",
                 "declare `password`, or `has_auth: false`",
             )
@@ -55,7 +55,7 @@ def password_problems(
         found.append(
             problem_at(
                 desired,
-                "secret_destination",
+                Kind.SECRET_DESTINATION,
                 f"{after.email}: {', '.join(moved)} changes while the password is not declared; the stored password"
                 " would be sent to a place that its owner never approved",
                 "declare `password` too (or `password: null` to remove it)",
@@ -68,7 +68,7 @@ def password_problems(
         found.append(
             problem_at(
                 desired,
-                "password_unknown",
+                Kind.PASSWORD_UNKNOWN,
                 f"{after.email} has to be written as a whole, but the server hides its password and none is declared",
                 hint,
             )
@@ -95,7 +95,7 @@ def destination_problems(desired: DesiredAccount, after: Fields, trust: Trust) -
     return [
         problem_at(
             desired,
-            "not_trusted",
+            Kind.NOT_TRUSTED,
             f"{desired.account.email} has a password and would log in at {host!r} ({field}), which is not listed in"
             f" {trust.file}",
             "list the SMTP server in the trust file if this is meant, or declare another one",
@@ -122,7 +122,7 @@ def test_problems(unaddressed: Sequence[DesiredAccount]) -> list[Problem]:
     who = f"{first.account.email} is" if not others else f"{first.account.email} and {len(others)} more are"
     message = f"{who} to be tested, but there is no address to send to"
     hint = "set `policy.test.to_email`, the account's `test.to_email`, or `--to-email`"
-    return [problem_at(first, "test_without_address", message, hint)]
+    return [problem_at(first, Kind.TEST_WITHOUT_ADDRESS, message, hint)]
 
 
 def identity_problems(current: Sequence[Account]) -> tuple[Problem, ...]:
@@ -134,7 +134,7 @@ def identity_problems(current: Sequence[Account]) -> tuple[Problem, ...]:
             what = "no id" if account.id is None else f"the id of another account ({account.id})"
             message = f"the server lists {account.email} with {what}: nobody can say which account a write would hit"
             hint = "report it to the server's vendor; nothing can be planned on such a list"
-            found.append(Problem(kind="bad_identity", message=message, hint=hint, address=account.email))
+            found.append(Problem(kind=Kind.BAD_IDENTITY, message=message, hint=hint, address=account.email))
         holders.setdefault(account.id, account)
     return tuple(found)
 
@@ -149,24 +149,14 @@ def taken_addresses(changes: Sequence[Change], kept: Sequence[Account]) -> list[
         if holder := holders.get(change.after.key):
             message = f"{change.after.email} is the address of an account that stays as it is (id {holder.id})"
             hint = "declare that account too, or choose another address"
-            found.append(_problem(change.address, change.origin, "address_taken", message, hint))
+            found.append(_problem(change.address, change.position, Kind.ADDRESS_TAKEN, message, hint))
     return found
 
 
 def problem_at(desired: DesiredAccount, kind: str, message: str, hint: str) -> Problem:
     """A problem with a declaration, with its place in the YAML."""
-    return _problem(desired.account.email, desired.origin, kind, message, hint)
+    return _problem(desired.account.email, desired.position, kind, message, hint)
 
 
-def _problem(address: str, origin: Origin | None, kind: str, message: str, hint: str) -> Problem:
-    if origin is None:
-        return Problem(kind=kind, message=message, hint=hint, address=address)
-    return Problem(
-        kind=kind,
-        message=message,
-        hint=hint,
-        address=address,
-        file=origin.file,
-        line=origin.line,
-        column=origin.column,
-    )
+def _problem(address: str, position: Position | None, kind: str, message: str, hint: str) -> Problem:
+    return Problem(kind=kind, message=message, hint=hint, address=address, position=position)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from reconciler.errors import Problem
+from reconciler.errors import Kind, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +25,7 @@ def refusals(*, deletes: int, managed: int, limits: Sequence[DeleteLimit], allow
     if deletes and deletes == managed and not allow_empty:
         found.append(
             Problem(
-                kind="guard_empty",
+                kind=Kind.GUARD_EMPTY,
                 message=f"the plan deletes every account under management ({deletes} of {managed})",
                 hint="check that the right files and the right server are meant; `--allow-empty` permits it",
             )
@@ -34,7 +34,7 @@ def refusals(*, deletes: int, managed: int, limits: Sequence[DeleteLimit], allow
     if limit:
         found.append(
             Problem(
-                kind="guard_max_deletes",
+                kind=Kind.GUARD_MAX_DELETES,
                 message=f"the plan deletes {deletes} of {managed} accounts; the limit is {limit}",
                 hint=f"check that nothing is missing from the files; `--max-deletes {deletes}` permits it for this run",
             )

@@ -10,6 +10,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+from reconciler.errors import Kind
 from reconciler.model.account import identity
 from reconciler.planning.checks import problem_at
 
@@ -93,7 +94,7 @@ class _Matcher:
         if account is None:
             self._error(
                 declaration,
-                "pin_not_found",
+                Kind.PIN_NOT_FOUND,
                 f"{declaration.account.email} is pinned to id {pin}, which the server does not have, or is ignored",
                 "remove `id` to match by address or to create the account anew",
             )
@@ -123,7 +124,7 @@ class _Matcher:
         if holders := self._by_address.get(key):
             self._error(
                 declaration,
-                "rename_source_taken",
+                Kind.RENAME_SOURCE_TAKEN,
                 f"{declaration.account.email} is renamed from {declaration.renamed_from}, but that account"
                 f" (id {_ids(holders)}) is claimed by another declaration",
                 "say which account is which with `id` pins, or rename in two applies",
@@ -137,11 +138,11 @@ class _Matcher:
         both = f"{declaration.account.email} is renamed from {address}, but the server has both"
         if undeclared := [one for one in holders if one.id not in self.claimed]:
             message = f"{both}; {address} (id {_ids(undeclared)}) counts as undeclared"
-            self._warn(declaration, "renamed_both_exist", message, "remove `renamed_from` if the renaming is done")
+            self._warn(declaration, Kind.RENAMED_BOTH_EXIST, message, "remove `renamed_from` if the renaming is done")
         elif self._exchanged(declaration, holders):
             message = f"{both}, and {address} is to be renamed as well: nothing is renamed"
             hint = "to exchange addresses, move one of them to a free address in an apply of its own"
-            self._warn(declaration, "renamed_both_exist", message, hint)
+            self._warn(declaration, Kind.RENAMED_BOTH_EXIST, message, hint)
 
     def _exchanged(self, declaration: DesiredAccount, holders: Sequence[Account]) -> bool:
         """Whether the accounts at the former address belong to declarations that are to be renamed themselves."""
@@ -153,7 +154,7 @@ class _Matcher:
         if declaration.renamed_from and not self._by_address.get(identity(declaration.renamed_from)):
             email, former = declaration.account.email, declaration.renamed_from
             message = f"{email} is renamed from {former}, but the server has neither: it is created"
-            self._warn(declaration, "rename_source_missing", message, "check the spelling of `renamed_from`")
+            self._warn(declaration, Kind.RENAME_SOURCE_MISSING, message, "check the spelling of `renamed_from`")
 
     def _free(self, key: str) -> list[Account]:
         return [account for account in self._by_address.get(key, ()) if account.id not in self.claimed]
@@ -170,7 +171,7 @@ class _Matcher:
         self.ambiguous.update(account.id for account in found)
         self._error(
             declaration,
-            "ambiguous_address",
+            Kind.AMBIGUOUS_ADDRESS,
             f"the server has {address} {len(found)} times ({_told_apart(found)})",
             f"pin the one that you mean in the YAML, for example `id: {found[0].id}`; every other one is then"
             " undeclared, and is deleted if pruning is on",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from reconciler.errors import Problem
+from reconciler.errors import Kind, Problem
 from reconciler.model.secret import UNKNOWN
 from reconciler.planning.fields import withheld
 from reconciler.planning.requirements import folded
@@ -39,7 +39,7 @@ def password_notes(
 def unmatched_only_warning(only: Globs) -> Problem:
     """``--only`` means no account at all, which looks like success."""
     return Problem(
-        kind="only_means_nothing",
+        kind=Kind.ONLY_MEANS_NOTHING,
         message=f"--only {' --only '.join(only.patterns)}: no account has such an address",
         hint="check the spelling; quote `*`, so that the shell leaves it alone",
     )
@@ -49,7 +49,7 @@ def hidden_password_warning(count: int) -> Iterator[Problem]:
     """Declared passwords of unchanged accounts that could not be compared."""
     if count:
         yield Problem(
-            kind="password_hidden",
+            kind=Kind.PASSWORD_HIDDEN,
             message=f"the server hides {count} declared password{'s' if count > 1 else ''}: counted as unchanged",
             hint="`--rotate-passwords` sends what is declared",
         )
@@ -59,7 +59,7 @@ def uncompared_passwords(count: int) -> Iterator[Problem]:
     """Declared passwords of accounts that are unchanged otherwise, and that may differ all the same."""
     if count:
         yield Problem(
-            kind="passwords_not_compared",
+            kind=Kind.PASSWORDS_NOT_COMPARED,
             message=f"{count} declared password{'s' if count > 1 else ''} of unchanged accounts: not compared",
             hint="`apply` sends the passwords that differ; a plan without --no-secrets shows which",
         )
@@ -68,7 +68,7 @@ def uncompared_passwords(count: int) -> Iterator[Problem]:
 def default_kept(desired: DesiredAccount, successor: str) -> Problem:
     """The old default account is in the scope of ``--only``, and the new one is not."""
     return Problem(
-        kind="default_outside_only",
+        kind=Kind.DEFAULT_OUTSIDE_ONLY,
         message=f"{desired.account.email} stays the default account, as --only leaves out {successor}",
         hint=f"name {successor} with `--only` too",
         address=desired.account.email,
@@ -90,13 +90,13 @@ def default_account(
     will = sorted(account.email for account in (*after, *others) if account.is_default)
     if was and not will:
         yield Problem(
-            kind="no_default",
+            kind=Kind.NO_DEFAULT,
             message=f"no account will be the default one; now it is {', '.join(was)}",
             hint="declare one account with `default: true`",
         )
     elif len(will) > 1 and len(will) > len(was):
         yield Problem(
-            kind="several_defaults",
+            kind=Kind.SEVERAL_DEFAULTS,
             message=f"more than one account will be the default one: {', '.join(will)}",
             hint="what is ignored, protected, unmanaged or outside `--only` is left alone",
         )
@@ -111,7 +111,7 @@ def taken_name_warnings(changes: Sequence[Change], kept: Sequence[Account]) -> I
             continue
         if change.after and (holder := holders.get(after)):
             yield Problem(
-                kind="duplicate_name",
+                kind=Kind.DUPLICATE_NAME,
                 message=f"the name {change.after.name!r} of {change.address} is that of {holder.email}, too",
                 hint="the server may not allow it; give each account its own name",
                 address=change.address,

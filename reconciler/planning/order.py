@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING
 
-from reconciler.errors import Problem
+from reconciler.errors import Kind, Problem
 from reconciler.model.change import Action, Change, Step
 from reconciler.planning.circles import CycleFinder
 from reconciler.planning.requirements import Gate, Node, folded, gates_of, nodes_of
@@ -127,7 +127,7 @@ def _circle_error(circle: Sequence[Change]) -> Problem:
     if any(change.before and change.before.is_default and not _stays_default(change) for change in circle):
         why = "an address is taken over from the default account, which may only go once its successor is the default"
     return Problem(
-        kind="order_cycle",
+        kind=Kind.ORDER_CYCLE,
         message=f"{why}, so that none can go first: {members}",
         hint="move one of them to a free address in an apply of its own",
         address=circle[0].address,

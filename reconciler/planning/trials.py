@@ -79,6 +79,6 @@ def _trial(pair: Pair, to_email: str, *, ambiguous: bool) -> tuple[DeliveryTest,
     problems = password_problems(pair.desired, pair.current, after, changes)
     address = label(declared.email, base.id, ambiguous=ambiguous)
     trial = DeliveryTest(
-        address=address, fields=after.fields, to_email=to_email, id=base.id, origin=pair.desired.origin
+        address=address, fields=after.fields, to_email=to_email, id=base.id, position=pair.desired.position
     )
     return trial, problems

@@ -12,9 +12,8 @@ from reconciler.report.view import named, phrase
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from reconciler.errors import Problem
+    from reconciler.errors import Position, Problem
     from reconciler.model.change import Plan
-    from reconciler.model.desired import Origin
     from reconciler.model.outcome import Outcome
     from reconciler.report.subject import PlanInput, ResultSubject, ValidationInput
 
@@ -30,16 +29,14 @@ class Finding:
         kind: A stable identifier, such as ``unknown_key`` or ``update_failed``.
         message: What is the matter, safe to show.
         hint: What to do about it, safe to show; may be empty.
-        file: The YAML file, as the user named it; empty where the matter is in no file.
-        line: Counted from 1; 0 where there is none.
+        position: Where in the YAML it is, if it is there.
     """
 
     level: Literal["error", "warning", "notice"]
     kind: str
     message: str
     hint: str = ""
-    file: str = ""
-    line: int = 0
+    position: Position | None = None
 
 
 def of_validation(subject: ValidationInput) -> list[Finding]:
@@ -52,10 +49,10 @@ def of_plan(subject: PlanInput) -> list[Finding]:
     plan = subject.plan
     if plan is None:
         return _of_problems(subject.errors, "error")
-    origins = {change.address: change.origin for change in plan.changes if change.origin}
+    positions = {change.address: change.position for change in plan.changes if change.position}
     return [
-        *_of_problems((*plan.refusals, *plan.errors), "error", origins),
-        *_of_problems(plan.warnings, "warning", origins),
+        *_of_problems((*plan.refusals, *plan.errors), "error", positions),
+        *_of_problems(plan.warnings, "warning", positions),
         *_of_passwords(plan),
     ]
 
@@ -89,9 +86,9 @@ def _failed_part(outcome: Outcome) -> tuple[str, Status]:
 
 def place_of(outcome: Outcome) -> str:
     """The entry in the YAML, safe to show, of an account whose change or test did not come out as planned."""
-    if not needs_attention(outcome) or outcome.origin is None:
+    if not needs_attention(outcome) or outcome.position is None:
         return ""
-    return phrase(f"{outcome.origin.file}:{outcome.origin.line}")
+    return phrase(str(outcome.position))
 
 
 def why(outcome: Outcome) -> str:
@@ -102,15 +99,13 @@ def why(outcome: Outcome) -> str:
 
 
 def _of_problems(
-    problems: Iterable[Problem], level: Literal["error", "warning"], origins: Mapping[str, Origin] | None = None
+    problems: Iterable[Problem], level: Literal["error", "warning"], positions: Mapping[str, Position] | None = None
 ) -> list[Finding]:
     found = []
     for one in problems:
-        origin = (origins or {}).get(one.address or "")
-        at_entry = origin is not None and one.file is None
-        file, line = (origin.file, origin.line) if origin and at_entry else (one.file, one.line)
+        position = one.position or (positions or {}).get(one.address or "")
         message, hint = phrase(one.message), phrase(one.hint)
-        found.append(Finding(level=level, kind=one.kind, message=message, hint=hint, file=file or "", line=line or 0))
+        found.append(Finding(level=level, kind=one.kind, message=message, hint=hint, position=position))
     return found
 
 
@@ -121,8 +116,7 @@ def _of_passwords(plan: Plan) -> list[Finding]:
             level="notice",
             kind="password_source",
             message=f"{named(change.address)}: password  {words}",
-            file=change.origin.file if change.origin else "",
-            line=change.origin.line if change.origin else 0,
+            position=change.position,
         )
         for change in plan.changes
         if (words := password_words(change))
@@ -132,12 +126,10 @@ def _of_passwords(plan: Plan) -> list[Finding]:
 def _of_outcome(outcome: Outcome) -> Finding:
     words = result_of(outcome)
     action, status = _failed_part(outcome)
-    origin = outcome.origin
     reason = why(outcome)
     return Finding(
         level="warning" if status in _HARMLESS else "error",
         kind=f"{action}_{status}",
         message=f"{named(outcome.address)}: {words}" + (f": {reason}" if reason else ""),
-        file=origin.file if origin else "",
-        line=origin.line if origin else 0,
+        position=outcome.position,
     )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from reconciler.report.subject import Kind, Setting
+    from reconciler.report.subject import DocumentKind, Setting
 
 
 class Format(StrEnum):
@@ -25,7 +25,7 @@ class Format(StrEnum):
     TFPLAN = "tfplan"
 
 
-_RENDERERS: Final[Mapping[Kind, Mapping[Format, str]]] = {
+_RENDERERS: Final[Mapping[DocumentKind, Mapping[Format, str]]] = {
     "validation": {
         Format.TEXT: "to_text:validation",
         Format.JSON: "to_json:validation",
@@ -57,7 +57,7 @@ PLAN_FORMATS: Final = tuple(_RENDERERS["plan"])
 RESULT_FORMATS: Final = tuple(_RENDERERS["result"])
 
 
-def renderer(kind: Kind, chosen: Format) -> Callable[[Any, Setting], str]:
+def renderer(kind: DocumentKind, chosen: Format) -> Callable[[Any, Setting], str]:
     """The function that writes a document of this kind.
 
     Args:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from reconciler.model.change import Plan, Server
     from reconciler.model.outcome import Report
 
-Kind: TypeAlias = Literal["validation", "plan", "result"]
+DocumentKind: TypeAlias = Literal["validation", "plan", "result"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

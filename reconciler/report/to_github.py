@@ -49,10 +49,10 @@ def _commands(findings: Iterable[Finding], summary: str, setting: Setting) -> st
 
 def _command(finding: Finding, setting: Setting) -> str:
     properties = {}
-    if finding.file:
-        properties["file"] = setting.forge.path(finding.file)
-        if finding.line:
-            properties["line"] = str(finding.line)
+    if finding.position:
+        properties["file"] = setting.forge.path(finding.position.file)
+        if finding.position.line:
+            properties["line"] = str(finding.position.line)
     properties["title"] = f"reconciler: {finding.kind}"
     words = f"{finding.message}\nhint: {finding.hint}" if finding.hint else finding.message
     listed = ",".join(f"{name}={_property(plain(value))}" for name, value in properties.items())

@@ -37,11 +37,11 @@ def result(subject: ResultSubject, setting: Setting) -> str:
 
 def _report(findings: Sequence[Finding], setting: Setting) -> str:
     # A place is mandatory; what is in no file, such as an account that is deleted, is shown at the first file named.
-    elsewhere = next((one.file for one in findings if one.file), ".")
+    elsewhere = next((one.position.file for one in findings if one.position), ".")
     seen: Counter[str] = Counter()
     issues = []
     for one in findings:
-        path = setting.forge.path(one.file or elsewhere)
+        path = setting.forge.path(one.position.file if one.position else elsewhere)
         # Without the line, so that an issue is the same one after an edit further up in the file.
         identity = json.dumps([one.kind, one.message, path])
         seen[identity] += 1
@@ -51,7 +51,7 @@ def _report(findings: Sequence[Finding], setting: Setting) -> str:
                 "check_name": f"reconciler:{one.kind}",
                 "fingerprint": hashlib.sha256(f"{identity}{seen[identity]}".encode()).hexdigest(),
                 "severity": _SEVERITIES[one.level],
-                "location": {"path": path, "lines": {"begin": one.line or 1}},
+                "location": {"path": path, "lines": {"begin": (one.position and one.position.line) or 1}},
             }
         )
     return json.dumps(issues, indent=2) + "\n"

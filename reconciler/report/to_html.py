@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Final
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-import reconciler
 from reconciler.report.cards import cards_of
 from reconciler.report.tally import CHANGING, STILL, summary_line
 from reconciler.report.view import by_address, named, phrase
+from reconciler.version import VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -42,7 +42,7 @@ def plan(subject: PlanInput, setting: Setting) -> str:
         script=Markup(script),  # noqa: S704
         moment=moment.isoformat(timespec="seconds"),
         moment_words=f"{moment:%Y-%m-%d %H:%M} UTC",
-        footer=f"Made by reconciler {reconciler.__version__}. Secrets are not part of this page.",
+        footer=f"Made by reconciler {VERSION}. Secrets are not part of this page.",
         **(_contents(found, setting) if found else _no_contents(subject.errors)),
     )
 

@@ -7,10 +7,10 @@ import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-import reconciler
 from reconciler.model.desired import DeliveryTestWhen
 from reconciler.report.tally import CHANGING, STILL, outcome_counts
 from reconciler.report.view import public_fields, sensitive_fields
+from reconciler.version import VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -199,11 +199,21 @@ def _outcome(outcome: Outcome, server: Server) -> Document:
 
 
 def _problem(problem: Problem) -> Document:
-    return {name: value for name, value in asdict(problem).items() if value not in (None, "")}
+    file, line, column = problem.position or (None, None, None)
+    parts = {
+        "kind": problem.kind,
+        "message": problem.message,
+        "hint": problem.hint,
+        "address": problem.address,
+        "file": file,
+        "line": line,
+        "column": column,
+    }
+    return {name: value for name, value in parts.items() if value not in (None, "")}
 
 
 def _tool() -> dict[str, str]:
-    return {"name": "reconciler", "version": reconciler.__version__}
+    return {"name": "reconciler", "version": VERSION}
 
 
 def _time(moment: datetime) -> str:

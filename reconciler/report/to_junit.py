@@ -13,7 +13,7 @@ from reconciler.report.findings import needs_attention, place_of, result_of, why
 from reconciler.report.view import named, phrase, plain
 
 if TYPE_CHECKING:
-    from reconciler.model.desired import Origin
+    from reconciler.errors import Position
     from reconciler.model.outcome import Outcome
     from reconciler.report.subject import ResultSubject, Setting
 
@@ -60,7 +60,7 @@ def result(subject: ResultSubject, setting: Setting) -> str:
 
 
 def _case(outcome: Outcome, setting: Setting) -> tuple[str, str]:
-    opening = _opening(outcome.action, named(outcome.address), outcome.origin, setting)
+    opening = _opening(outcome.action, named(outcome.address), outcome.position, setting)
     if needs_attention(outcome):
         kind = _ELEMENTS[outcome.status]
         message = ": ".join(part for part in (place_of(outcome), result_of(outcome), why(outcome)) if part)
@@ -72,8 +72,8 @@ def _element(opening: str, kind: str, message: str) -> str:
     return f'    {opening}>\n      <{kind} message="{escape(message)}"/>\n    </testcase>'
 
 
-def _opening(group: str, name: str, origin: Origin | None, setting: Setting) -> str:
-    place = f' file="{escape(plain(setting.forge.path(origin.file)))}" line="{origin.line}"' if origin else ""
+def _opening(group: str, name: str, position: Position | None, setting: Setting) -> str:
+    place = f' file="{escape(plain(setting.forge.path(position.file)))}" line="{position.line}"' if position else ""
     return f'<testcase classname="reconciler.{escape(group)}" name="{escape(name)}"{place}'
 
 

@@ -13,13 +13,13 @@ from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
-from reconciler import __version__
 from reconciler.sandbox import accounts, oauth
 from reconciler.sandbox.faults import refusal_of_request, refusal_of_status
 from reconciler.sandbox.gate import Gate
 from reconciler.sandbox.hosts import HostCheck
 from reconciler.sandbox.openapi import describe
 from reconciler.sandbox.refusal import Refusal
+from reconciler.version import VERSION
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -35,7 +35,7 @@ def build_app(parts: Parts) -> FastAPI:
     app = FastAPI(
         title="Reconciler sandbox",
         summary="A stand-in for the email accounts API of an iTFLEX appliance",
-        version=__version__,
+        version=VERSION,
         docs_url=None,
         redoc_url=None,
         openapi_url=None,

@@ -15,7 +15,7 @@ from threading import Event
 from typing import TYPE_CHECKING
 
 from reconciler.client.connect import Connection, open_writer
-from reconciler.errors import ExitCode, ReconcilerError
+from reconciler.errors import ExitCode, Kind, ReconcilerError
 from reconciler.manifest.desired import read_manifests
 from reconciler.model.account import Account
 from reconciler.model.desired import RefreshToken
@@ -104,7 +104,7 @@ class Demo:
         if code != expected:
             message = f"`reconciler {' '.join(arguments)}` ended with {code}, not with {int(expected)}"
             hint = "what it printed above says why"
-            raise ReconcilerError.of(message, kind="demo", hint=hint)
+            raise ReconcilerError.of(message, kind=Kind.DEMO, hint=hint)
 
     def _explain(self, text: str) -> None:
         self.say("")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from reconciler.errors import Problem, ReconcilerError
+from reconciler.errors import Kind, Problem, ReconcilerError
 from reconciler.sandbox.wire import AccountBody
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def refused(refusal: Refusal) -> ReconcilerError:
     """What a rule of the server has against the accounts."""
     return ReconcilerError.of(
         f"the accounts cannot be on this server together: {refusal}",
-        kind="sandbox_seed",
+        kind=Kind.SANDBOX_SEED,
         hint="Change the account that it names, or leave out the option that makes the rule.",
     )
 
@@ -49,7 +49,7 @@ def refused(refusal: Refusal) -> ReconcilerError:
 def _problem(index: int, location: tuple[int | str, ...], message: str) -> Problem:
     path = "".join(f".{part}" for part in location)
     return Problem(
-        kind="sandbox_seed",
+        kind=Kind.SANDBOX_SEED,
         message=f"account [{index}]{path}: {message}",
         hint="The accounts are a JSON list, each as the API's POST takes it.",
     )

@@ -10,7 +10,7 @@ from ipaddress import ip_address
 from threading import Thread
 from typing import TYPE_CHECKING, Self
 
-from reconciler.errors import ReconcilerError
+from reconciler.errors import Kind, ReconcilerError
 from reconciler.sandbox.app import build_app
 from reconciler.sandbox.certificate import client_context
 from reconciler.sandbox.http import HttpServer
@@ -147,7 +147,7 @@ def _listen(host: str, port: int) -> socket.socket:
             listener.close()
         raise ReconcilerError.of(
             f"The sandbox cannot listen on {host}, port {port}: {getattr(error, 'strerror', None) or error}",
-            kind="sandbox_port",
+            kind=Kind.SANDBOX_PORT,
             hint="Name another --port, or leave it out to take a free one.",
         ) from error
     return listener

@@ -11,7 +11,7 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
 
-from reconciler.errors import ReconcilerError
+from reconciler.errors import Kind, ReconcilerError
 from reconciler.sandbox.refusal import default_kept, duplicated, no_such_account
 from reconciler.sandbox.settings import Settings, StoredAccount
 
@@ -210,6 +210,6 @@ def _make_private(file: Path) -> None:
 def _unusable(database: str, error: sqlite3.Error | OSError) -> ReconcilerError:
     return ReconcilerError.of(
         f"{database} cannot be used as the sandbox's database: {getattr(error, 'strerror', None) or error}",
-        kind="sandbox_database",
+        kind=Kind.SANDBOX_DATABASE,
         hint="Name a new file, or one that a sandbox has written.",
     )

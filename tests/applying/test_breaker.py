@@ -6,7 +6,7 @@ import pytest
 
 from reconciler.applying.breaker import OUTAGE
 from reconciler.applying.trial import run_delivery_tests
-from reconciler.errors import ApiError, RejectedError, UnreachableError
+from reconciler.errors import ApiError, Kind, RejectedError, UnreachableError
 from reconciler.model.desired import DeliveryTestSettings, DeliveryTestWhen
 from reconciler.model.trial import DeliveryTest
 from tests.applying.runs import carry_out, planned, said
@@ -14,7 +14,7 @@ from tests.applying.test_cycle import BAD_GATEWAY, BUSY, REFUSED, Hurried
 from tests.fake_server import BLANK, FakeServer, Fault
 from tests.planning.declarations import declare
 
-DOWN = UnreachableError.of("connection refused")
+DOWN = UnreachableError.of("connection refused", kind=Kind.CONNECTION_FAILED)
 ADDRESSES = [f"u{place}@x" for place in range(8)]
 
 
@@ -32,7 +32,9 @@ def test_five_steps_in_a_row_that_do_not_reach_the_server_end_the_run(error: Api
     assert outcomes[6:] == [f"update u{place}@x: not_attempted ({OUTAGE})" for place in (6, 7)]
 
 
-@pytest.mark.parametrize("error", [RejectedError.of("400 no"), BUSY, ApiError.of("500 odd")])
+@pytest.mark.parametrize(
+    "error", [RejectedError.of("400 no", kind=Kind.REJECTED), BUSY, ApiError.of("500 odd", kind=Kind.SERVER_ERROR)]
+)
 def test_a_server_that_says_no_is_reached(error: ApiError) -> None:
     server = updates()
     plan = planned(server, *(declare(address, name="N") for address in ADDRESSES))

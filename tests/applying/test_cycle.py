@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from reconciler.applying.executor import OnFailure
-from reconciler.errors import ApiError, NotFoundError, RejectedError, UnreachableError
+from reconciler.errors import ApiError, Kind, NotFoundError, RejectedError, UnreachableError
 from reconciler.model.account import Account
 from reconciler.model.desired import DeliveryTestSettings, DeliveryTestWhen, Policy
 from reconciler.model.secret import Secret
@@ -31,9 +31,9 @@ def transient(error: ApiError) -> ApiError:
     return error
 
 
-BUSY = transient(RejectedError.of("429 too many requests"))
+BUSY = transient(RejectedError.of("429 too many requests", kind=Kind.REJECTED))
 BAD_GATEWAY = transient(lost("502 bad gateway"))
-REFUSED = transient(UnreachableError.of("connection refused"))
+REFUSED = transient(UnreachableError.of("connection refused", kind=Kind.CONNECTION_FAILED))
 TIMES = Rules(times=True)
 HIDES = Rules(times=True, hidden_password_warning=True)
 AUTH: Fields = {"email": "a@x", "name": "A", "has_auth": True, "password": Secret("p")}
@@ -216,7 +216,7 @@ def test_a_delete_is_not_sent_again_after_somebody_changed_the_account() -> None
 def test_a_delete_that_finds_nothing_is_checked_by_another_read(when: When, expected: str) -> None:
     server = FakeServer.holding({"email": "a@x"})
     plan = planned(server)
-    server.script("delete", Fault(NotFoundError.of("404 not found"), when))
+    server.script("delete", Fault(NotFoundError.of("404 not found", kind=Kind.NOT_FOUND), when))
     assert applied(plan, server) == [f"delete a@x: {expected}"]
     assert server.methods() == ["get 1", "delete 1", "get 1"]
 

@@ -10,7 +10,7 @@ from reconciler.applying.executor import Abort, ApplyOptions, OnFailure, _Run
 from reconciler.applying.newcomers import Newcomers
 from reconciler.applying.result import StepResult
 from reconciler.applying.write import StepRunner
-from reconciler.errors import RejectedError, UnreachableError
+from reconciler.errors import Kind, RejectedError, UnreachableError
 from reconciler.model.desired import DeliveryTestSettings, DeliveryTestWhen
 from reconciler.model.outcome import Status
 from reconciler.retry import Retry
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from reconciler.model.change import Change, Plan
     from tests.fake_server import Call
 
-NO = Fault(RejectedError.of("no"))
+NO = Fault(RejectedError.of("no", kind=Kind.REJECTED))
 PATIENCE = 20
 """Seconds after which a test that waits for something is given up."""
 NO_TURN = "the run ended before its turn"
@@ -301,7 +301,7 @@ def test_a_bug_in_one_step_does_not_lose_the_others() -> None:
 @pytest.mark.parametrize(
     ("error", "words"),
     [
-        (UnreachableError.of("the disk is full"), "the disk is full"),
+        (UnreachableError.of("the disk is full", kind=Kind.CONNECTION_FAILED), "the disk is full"),
         (ZeroDivisionError(), "internal error (ZeroDivisionError)"),
     ],
 )
@@ -326,7 +326,7 @@ def test_what_the_listener_cannot_note_before_is_not_written_and_afterwards_stay
 
 def test_a_note_that_was_there_stays_beside_what_the_listener_says() -> None:
     def fail(_change: Change) -> None:
-        raise UnreachableError.of("the disk is full")
+        raise UnreachableError.of("the disk is full", kind=Kind.CONNECTION_FAILED)
 
     server = FakeServer.holding({"email": "a@x"})
     plan = planned(server)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from reconciler.applying.final_check import Checked, final_check
-from reconciler.errors import Problem, UnreachableError
+from reconciler.errors import Kind, Problem, UnreachableError
 from reconciler.model.account import Account
 from reconciler.model.desired import Policy
 from reconciler.model.outcome import Status
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from reconciler.model.change import Plan
     from tests.fake_server import Call
 
-DOWN = UnreachableError.of("connection refused")
+DOWN = UnreachableError.of("connection refused", kind=Kind.CONNECTION_FAILED)
 TIMES = Rules(times=True)
 AT_ONCE = (0.0, 0.0)
 

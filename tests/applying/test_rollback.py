@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from reconciler.applying.executor import OnFailure
-from reconciler.errors import ApiError, OutcomeUnknownError, Problem, ReconcilerError, RejectedError
+from reconciler.errors import ApiError, Kind, OutcomeUnknownError, Problem, ReconcilerError, RejectedError
 from reconciler.model.desired import DeliveryTestSettings, DeliveryTestWhen, Policy
 from reconciler.model.secret import UNKNOWN, Secret
 from tests.applying.runs import Listening, carry_out, planned, said
@@ -116,7 +116,7 @@ def test_every_write_that_takes_something_back_is_told_before_and_after() -> Non
     ]
     server = FakeServer.holding({"email": "b@x", "name": "B"}, {"email": "c@x", "name": "C"})
     plan = planned(server, declare("b@x", name="N", smtp_port=25, test=AFTER), policy=Policy(prune=False))
-    server.script("update", None, Fault(RejectedError.of("400 no")))
+    server.script("update", None, Fault(RejectedError.of("400 no", kind=Kind.REJECTED)))
     listener = Listening()
     undone(server, plan, listener=listener)
     assert listener.heard == [
@@ -160,12 +160,15 @@ def test_the_new_password_never_goes_to_the_former_server_nor_is_one_invented(fi
 @pytest.mark.parametrize(
     ("error", "words"),
     [
-        (RejectedError.of("400 no"), "not rolled back: 400 no"),
+        (RejectedError.of("400 no", kind=Kind.REJECTED), "not rolled back: 400 no"),
         (
-            OutcomeUnknownError.of("reset"),
+            OutcomeUnknownError.of("reset", kind=Kind.TIMEOUT),
             "whether it was rolled back is unknown: reset; read again, not in place so far",
         ),
-        (ApiError.of("odd"), "whether it was rolled back is unknown: odd; read again, not in place so far"),
+        (
+            ApiError.of("odd", kind=Kind.SERVER_ERROR),
+            "whether it was rolled back is unknown: odd; read again, not in place so far",
+        ),
     ],
 )
 def test_a_rollback_that_goes_wrong_says_what_is_certain(error: ApiError, words: str) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from reconciler.applying.executor import Abort
 from reconciler.applying.trial import run_delivery_tests
-from reconciler.errors import RejectedError
+from reconciler.errors import Kind, RejectedError
 from reconciler.model.desired import DeliveryTestWhen
 from reconciler.model.outcome import DeliveryTestResult, Outcome, Status
 from reconciler.model.secret import UNKNOWN
@@ -85,7 +85,7 @@ def test_a_hidden_password_without_authentication_is_left_out() -> None:
 @pytest.mark.parametrize(
     ("fault", "outcome", "failure"),
     [
-        (Fault(RejectedError.of("400 no")), "failed (400 no)", "the test failed: 400 no"),
+        (Fault(RejectedError.of("400 no", kind=Kind.REJECTED)), "failed (400 no)", "the test failed: 400 no"),
         (
             Fault(lost(), "after"),
             "unknown (connection reset) (its mail may have been sent)",

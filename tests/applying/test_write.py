@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from reconciler.errors import ApiError, NotFoundError, OutcomeUnknownError, RejectedError, UnreachableError
+from reconciler.errors import ApiError, Kind, NotFoundError, OutcomeUnknownError, RejectedError, UnreachableError
 from reconciler.model.account import Account, Fields
 from reconciler.model.desired import DeliveryTestSettings, DeliveryTestWhen
 from reconciler.model.secret import UNKNOWN, Secret
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
     from tests.fake_server import Call, Method
 
-NO = RejectedError.of("400 no")
-DOWN = UnreachableError.of("connection refused")
-GONE = NotFoundError.of("404 not found")
-ODD = ApiError.of("no JSON")
+NO = RejectedError.of("400 no", kind=Kind.REJECTED)
+DOWN = UnreachableError.of("connection refused", kind=Kind.CONNECTION_FAILED)
+GONE = NotFoundError.of("404 not found", kind=Kind.NOT_FOUND)
+ODD = ApiError.of("no JSON", kind=Kind.SERVER_ERROR)
 BEFORE = DeliveryTestSettings(DeliveryTestWhen.BEFORE, "ops@x")
 AFTER = DeliveryTestSettings(DeliveryTestWhen.AFTER, "ops@x")
 
@@ -76,7 +76,7 @@ def test_an_update_of_an_account_that_is_gone_fails() -> None:
     assert said(carry_out(plan, server)) == ["update a@x: failed (the account is gone: deleted since the plan)"]
 
 
-@pytest.mark.parametrize("error", [NO, DOWN, ODD, OutcomeUnknownError.of("time-out")])
+@pytest.mark.parametrize("error", [NO, DOWN, ODD, OutcomeUnknownError.of("time-out", kind=Kind.TIMEOUT)])
 def test_an_update_whose_account_cannot_be_read_first_fails_and_nothing_is_written(error: ApiError) -> None:
     server = FakeServer.holding({"email": "a@x", "name": "A"})
     plan = planned(server, declare("a@x", name="B"))

@@ -64,7 +64,7 @@ def complete(folder: Path, words: str) -> list[str]:
         ("reconciler plan --det", ["plain,--detailed-exitcode"]),
         ("reconciler plan --format j", ["plain,json"]),
         ("reconciler apply --on-failure ", ["plain,continue", "plain,stop", "plain,rollback"]),
-        ("reconciler schema ", ["plain,spec", "plain,plan", "plain,result"]),
+        ("reconciler schema ", ["plain,manifest", "plain,plan", "plain,result"]),
         ("reconciler plan acc", ["file,acc"]),
         ("reconciler plan a.yaml --save pl", ["file,pl"]),
         ("reconciler apply --plan pl", ["file,pl"]),

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from reconciler import __version__
 from reconciler.model.account import Account
 from reconciler.model.secret import Secret
+from reconciler.version import VERSION
 from tests.client.conftest import TOKEN
 from tests.http_server import Reply, Request, ScriptedServer, json_reply
 
@@ -51,7 +51,7 @@ def headers(server: ScriptedServer, body: bytes = b"") -> tuple[tuple[str, str],
         ("Accept", "application/json"),
         ("Authorization", f"Bearer {TOKEN}"),
         ("Accept-Encoding", "gzip"),
-        ("User-Agent", f"reconciler/{__version__}"),
+        ("User-Agent", f"reconciler/{VERSION}"),
     )
     return (*sent, ("Content-Type", "application/json"), ("Content-Length", str(len(body)))) if body else sent
 

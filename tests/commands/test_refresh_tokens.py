@@ -109,14 +109,14 @@ def test_a_key_from_elsewhere_is_warned_about_without_showing_it(holder: User, r
     command = [str(RECONCILER), "plan", "accounts.yaml"]
     if where == "environment":
         environ["RECONCILER_REFRESH_TOKEN"] = rotating.refresh_token
-        origin = "refresh_token_replaced"
+        position = "refresh_token_replaced"
     elif where == "yaml":
         server = f"server: {{url: '{rotating.url}', auth: {{refresh_token: {{env: KEY}}}}}}\n"
         holder.write("accounts.yaml", server + YAML)
-        origin = "refresh_token_replaced"
+        position = "refresh_token_replaced"
     else:
         command = ["bash", "-c", f'{RECONCILER} plan accounts.yaml --refresh-token-file <(printf %s "$KEY")']
-        origin = "refresh_token_lost"
+        position = "refresh_token_lost"
     done = subprocess.run(
         command, cwd=holder.folder, env=holder.environment(environ), capture_output=True, text=True, check=False
     )
@@ -125,7 +125,7 @@ def test_a_key_from_elsewhere_is_warned_about_without_showing_it(holder: User, r
         "refresh_token_replaced": "warning: the server replaced the refresh token; the one from",
         "refresh_token_lost": "warning: the server replaced the refresh token, and /dev/fd/",
     }
-    assert done.stderr.count(said[origin]) == 1
+    assert done.stderr.count(said[position]) == 1
     assert rotating._tokens.refresh_token not in done.stdout + done.stderr
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reconciler.errors import ManifestError, Problem
+from reconciler.errors import ManifestError, Position, Problem, file_order
 from reconciler.manifest.desired import read_manifests
 from reconciler.manifest.files import Source
 from reconciler.manifest.places import located
@@ -22,7 +22,6 @@ from reconciler.model.desired import (
     DesiredAccount,
     Globs,
     Login,
-    Origin,
     Policy,
     RefreshToken,
     ServerConfig,
@@ -93,7 +92,7 @@ def test_everything_that_the_format_has_is_read(write: Write, folder: Path) -> N
                         "smtp_auth_mechanism": "plain",
                     }
                 ),
-                Origin(name, 19, 5),
+                Position(name, 19, 5),
                 None,
                 DeliveryTestSettings(DeliveryTestWhen.OFF, "lead@example.com"),
             ),
@@ -112,7 +111,7 @@ def test_everything_that_the_format_has_is_read(write: Write, folder: Path) -> N
                     },
                     12,
                 ),
-                Origin(name, 26, 5),
+                Position(name, 26, 5),
                 "noc@example.com",
                 DeliveryTestSettings(DeliveryTestWhen.AFTER, "lead@example.com"),
             ),
@@ -129,7 +128,7 @@ def test_everything_that_the_format_has_is_read(write: Write, folder: Path) -> N
                         "smtp_crypt": "starttls",
                     }
                 ),
-                Origin(name, 34, 5),
+                Position(name, 34, 5),
                 None,
                 DeliveryTestSettings(DeliveryTestWhen.OFF, "lead@example.com"),
             ),
@@ -231,7 +230,7 @@ def test_literal_credentials_are_secrets_and_earn_a_warning(write: Write, auth: 
     name = write(f"version: 1\nserver:\n  url: http://127.0.0.1:8025\n  auth: {auth}\naccounts: []\n")
     desired = read_manifests([name])
     assert desired.server.auth == expected
-    assert [(warning.kind, warning.line) for warning in desired.warnings] == [("literal_secret", 4)]
+    assert [(warning.kind, file_order(warning)[1]) for warning in desired.warnings] == [("literal_secret", 4)]
     assert "sesame" not in repr(desired)
 
 
@@ -253,18 +252,14 @@ def test_literal_passwords_are_secrets_and_earn_warnings(write: Write) -> None:
             kind="literal_secret",
             message="the password of this entry is written into the file itself",
             hint="refer to it with {env: NAME}, {file: path} or {command: [program, argument]}",
-            file=name,
-            line=3,
-            column=3,
+            position=Position(name, 3, 3),
         ),
         Problem(
             kind="literal_secret",
             message="the password of this entry is written into the file itself",
             hint="refer to it with {env: NAME}, {file: path} or {command: [program, argument]}",
             address="b@example.com",
-            file=name,
-            line=6,
-            column=5,
+            position=Position(name, 6, 5),
         ),
     )
 
@@ -304,7 +299,7 @@ def test_accounts_may_come_through_an_alias(write: Write) -> None:
       - {<<: *a, email: b@example.com, name: yes}
     """
     found = read_manifests([write(text)]).accounts
-    assert [(entry.account.email, entry.account.name, entry.origin.line) for entry in found] == [
+    assert [(entry.account.email, entry.account.name, entry.position.line) for entry in found] == [
         ("a@example.com", "A", 4),
         ("b@example.com", "yes", 5),
     ]
@@ -344,12 +339,13 @@ def test_whatever_the_text_problems_come_out_and_nothing_else(lines: list[tuple[
     sheet = parse_file(Source("x.yaml", text.encode()))
     if isinstance(sheet, ParsedFile):
         problems = located(sheet.issues, [sheet.source])
-        assert all(1 <= (problem.line or 0) <= text.count("\n") + 2 for problem in problems)
+        assert all(1 <= file_order(problem)[1] <= text.count("\n") + 2 for problem in problems)
     elif sheet is not None:
-        assert sheet.file == "x.yaml"
+        assert sheet.position is not None
+        assert sheet.position.file == "x.yaml"
 
 
 def test_file_names_stay_as_the_user_wrote_them(write: Write) -> None:
     write("version: 1\naccounts: [{email: a@example.com, name: A, service: gmail}]\n", "sub/a.yaml")
     found = read_manifests([os.path.join(".", "sub")]).accounts  # noqa: PTH118 - pathlib would drop the dot
-    assert [entry.origin.file for entry in found] == ["./sub/a.yaml"]
+    assert [entry.position.file for entry in found] == ["./sub/a.yaml"]

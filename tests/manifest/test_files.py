@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from reconciler.errors import ManifestError, Problem
+from reconciler.errors import ManifestError, Position, Problem, file_order
 from reconciler.manifest.desired import read_manifests
 from reconciler.manifest.files import LARGEST, read_files
 from reconciler.manifest.loader import load
@@ -140,7 +140,7 @@ def test_other_files_are_reported_once_and_hidden_ones_are_not(write: Write, fol
         write("x", name)
     (folder / "d/again").symlink_to("sub")
     warnings = read_files(["d", "d/sub", "d", "d/named.txt"]).warnings
-    assert [(one.kind, one.file) for one in warnings] == [
+    assert [(one.kind, file_order(one)[0]) for one in warnings] == [
         ("skipped_file", "d/notes.txt"),
         ("skipped_file", "d/sub/accounts.yaml.bak"),
     ]
@@ -169,7 +169,10 @@ def test_permission_denied_has_a_hint() -> None:
     from reconciler.manifest.files import file_problem
 
     assert file_problem("a.yaml", PermissionError(13, "Permission denied")) == Problem(
-        kind="permission_denied", message="permission denied", hint="let the user that runs this read it", file="a.yaml"
+        kind="permission_denied",
+        message="permission denied",
+        hint="let the user that runs this read it",
+        position=Position("a.yaml"),
     )
 
 
@@ -248,4 +251,4 @@ def test_a_link_to_other_files_shows_nothing_of_them(folder: Path, text: str) ->
         with pytest.raises(ManifestError) as caught:
             read_manifests([path])
         assert "canary" not in "".join(f"{one.message} {one.hint}" for one in caught.value.problems)
-        assert all(one.file == "d/accounts.yaml" for one in caught.value.problems)
+        assert all(file_order(one)[0] == "d/accounts.yaml" for one in caught.value.problems)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 HEAD = """\
 # yaml-language-server: $schema=manifest.schema.json
-# `reconciler schema spec` prints the schema that the line above refers to.
+# `reconciler schema manifest` prints the schema that the line above refers to.
 # Passwords are not exported. Put each into the environment variable that is named here, or say where else it is:
 # {file: path} or {command: [program, argument]}.
 version: 1

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from reconciler.model.desired import NO_GLOBS, DeleteLimit, DeliveryTestSettings, DeliveryTestWhen, Globs, Origin
+from reconciler.errors import Position
+from reconciler.model.desired import NO_GLOBS, DeleteLimit, DeliveryTestSettings, DeliveryTestWhen, Globs
 
 
 @pytest.mark.parametrize(
@@ -49,5 +50,5 @@ def test_settings_take_what_they_leave_open_from_those_below() -> None:
 
 
 def test_a_limit_and_an_origin_show_as_they_are_written() -> None:
-    shown = (str(DeleteLimit(30, percent=True)), str(DeleteLimit(3, percent=False)), str(Origin("a.yaml", 7, 5)))
+    shown = (str(DeleteLimit(30, percent=True)), str(DeleteLimit(3, percent=False)), str(Position("a.yaml", 7, 5)))
     assert shown == ("30%", "3", "a.yaml:7")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from reconciler.errors import Position
 from reconciler.model.account import Account
 from reconciler.model.change import Plan, Server
 from reconciler.model.desired import (
@@ -12,7 +13,6 @@ from reconciler.model.desired import (
     Desired,
     DesiredAccount,
     Globs,
-    Origin,
     Policy,
 )
 from reconciler.planning.builder import PlanOptions, make_plan
@@ -27,7 +27,7 @@ from reconciler.model.desired import DeleteLimit
 
 NO_LIMIT = DeleteLimit(100, percent=True)
 SERVER = Server("matriz", "https://fw.example.com")
-ORIGIN = Origin("accounts.yaml", 7, 5)
+POSITION = Position("accounts.yaml", 7, 5)
 
 
 def declare(
@@ -38,7 +38,7 @@ def declare(
     **fields: Value,
 ) -> DesiredAccount:
     """A declaration of ``email`` with the given fields alone."""
-    return DesiredAccount(Account({"email": email, **fields}, pin), ORIGIN, renamed_from, test)
+    return DesiredAccount(Account({"email": email, **fields}, pin), POSITION, renamed_from, test)
 
 
 def plan_of(

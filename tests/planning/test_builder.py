@@ -20,7 +20,7 @@ from reconciler.model.desired import (
 from reconciler.model.secret import UNKNOWN, Secret
 from reconciler.planning.builder import PlanOptions, make_plan
 from tests.fake_server import account
-from tests.planning.declarations import ORIGIN, SERVER, declare, globs, plan_of, said
+from tests.planning.declarations import POSITION, SERVER, declare, globs, plan_of, said
 from tests.worlds import BOUNDED, World, worlds
 
 AFTER_ME = DeliveryTestSettings(DeliveryTestWhen.AFTER, "me@x")
@@ -69,7 +69,7 @@ def test_an_update_shows_what_changes_and_keeps_the_rest() -> None:
         ("name", "a@x", "New"),
         ("smtp_port", 25, None),
     ]
-    assert (change.reason, change.origin) == (f"differs from the declaration ({ORIGIN})", ORIGIN)
+    assert (change.reason, change.position) == (f"differs from the declaration ({POSITION})", POSITION)
 
 
 def test_a_create_shows_what_is_sent() -> None:
@@ -80,15 +80,15 @@ def test_a_create_shows_what_is_sent() -> None:
         ("default", False),
         ("has_auth", False),
     ]
-    assert change.reason == f"declared ({ORIGIN}), not on the server"
+    assert change.reason == f"declared ({POSITION}), not on the server"
 
 
 @pytest.mark.parametrize(
     ("declaration", "reason"),
     [
-        (declare("n@x", renamed_from="a@x"), f"renamed from a@x ({ORIGIN})"),
-        (declare("n@x", 1), f"renamed from a@x ({ORIGIN})"),
-        (declare("A@x", name="B"), f"differs from the declaration ({ORIGIN})"),
+        (declare("n@x", renamed_from="a@x"), f"renamed from a@x ({POSITION})"),
+        (declare("n@x", 1), f"renamed from a@x ({POSITION})"),
+        (declare("A@x", name="B"), f"differs from the declaration ({POSITION})"),
     ],
 )
 def test_an_update_says_why(declaration: Any, reason: str) -> None:  # noqa: ANN401 - a declaration
@@ -200,7 +200,7 @@ def test_an_address_that_is_handed_over_is_not_ambiguous() -> None:
 def test_an_address_that_another_account_keeps_is_an_error(held: str, policy: Policy) -> None:
     plan = plan_of([declare(held, 1)], [account("a@x", 1), account(held, 2)], policy)
     assert said(plan.errors) == [f"address_taken: {held} is the address of an account that stays as it is (id 2)"]
-    assert plan.errors[0].line == ORIGIN.line
+    assert plan.errors[0].position == POSITION
 
 
 def test_an_address_that_is_only_freed_outside_the_scope_is_an_error() -> None:

@@ -14,7 +14,7 @@ from reconciler.model.trust import Limits, Trust
 from reconciler.planning.checks import taken_addresses
 from reconciler.planning.trials import plan_delivery_tests
 from tests.fake_server import account
-from tests.planning.declarations import ORIGIN, declare, plan_of
+from tests.planning.declarations import POSITION, declare, plan_of
 
 if TYPE_CHECKING:
     from reconciler.model.account import Fields
@@ -84,10 +84,10 @@ NEW = Secret("new")
 def test_a_plan_is_refused_where_a_password_would_be_lost_missing_or_sent_elsewhere(
     held: Account | None, fields: Fields, kinds: list[str]
 ) -> None:
-    declaration = DesiredAccount(Account({"email": "a@x", **fields}), ORIGIN)
+    declaration = DesiredAccount(Account({"email": "a@x", **fields}), POSITION)
     plan = plan_of([declaration], [held] if held else [])
     assert [one.kind for one in plan.errors] == kinds
-    assert all((one.address, one.file, one.line, one.column) == ("a@x", "accounts.yaml", 7, 5) for one in plan.errors)
+    assert all((one.address, one.position) == ("a@x", POSITION) for one in plan.errors)
     assert all(one.hint for one in plan.errors)
 
 
@@ -125,11 +125,11 @@ TRUST = Trust(smtp_servers=("mx.x", "*.ok.x"), file="t.yaml")
 def test_an_account_with_a_password_logs_in_at_a_trusted_server_only(
     held: Account | None, fields: Fields, trusted: bool
 ) -> None:
-    declaration = DesiredAccount(Account({"email": "a@x", "name": "A", "service": "other", **fields}), ORIGIN)
+    declaration = DesiredAccount(Account({"email": "a@x", "name": "A", "service": "other", **fields}), POSITION)
     current = [held.with_fields({"name": "A"})] if held else []
     plan = plan_of([declaration], current, trust=TRUST)
     assert {one.kind for one in plan.errors} == (set() if trusted else {"not_trusted"})
-    assert all((one.file, one.line, one.address) == ("accounts.yaml", 7, "a@x") for one in plan.errors)
+    assert all((one.address, one.position) == ("a@x", POSITION) for one in plan.errors)
     trials = partial(plan_delivery_tests, Desired((declaration,)), current, Globs(()), to_email="ops@x", trust=TRUST)
     if trusted:
         assert len(trials()) == 1
@@ -172,4 +172,4 @@ def test_no_message_holds_a_password() -> None:
 def test_a_taken_address_is_told_also_where_its_declaration_has_no_place() -> None:
     change = Change(action=Action.CREATE, address="a@x", before=None, after=OPEN)
     (problem,) = taken_addresses([change], [KNOWN])
-    assert (problem.kind, problem.address, problem.file, problem.line) == ("address_taken", "a@x", None, None)
+    assert (problem.kind, problem.address, problem.position) == ("address_taken", "a@x", None)

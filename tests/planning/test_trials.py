@@ -11,7 +11,7 @@ from reconciler.model.secret import UNKNOWN, Secret
 from reconciler.model.trial import DeliveryTest
 from reconciler.planning.trials import plan_delivery_tests
 from tests.fake_server import account
-from tests.planning.declarations import ORIGIN, declare, globs, said
+from tests.planning.declarations import POSITION, declare, globs, said
 
 POLICY = Policy(test=DeliveryTestSettings(None, "ops@x"), ignore=globs("i-*"))
 HELD = [account("b@x", 2, smtp_port=25), account("a@x", 1), account("i-1@x", 3)]
@@ -25,13 +25,17 @@ def test_declared_accounts_are_tried_as_they_will_be_sorted_by_address() -> None
     new = ACCOUNT_DEFAULTS.with_fields({"email": "n@x", "name": "N"})
     assert tried(declare("n@x", name="N"), declare("B@x", smtp_port=587)) == (
         DeliveryTest(
-            address="B@x", fields=HELD[0].with_fields({"smtp_port": 587}).fields, to_email="ops@x", id=2, origin=ORIGIN
+            address="B@x",
+            fields=HELD[0].with_fields({"smtp_port": 587}).fields,
+            to_email="ops@x",
+            id=2,
+            position=POSITION,
         ),
         DeliveryTest(
             address="n@x",
             fields=new.fields,
             to_email="ops@x",
-            origin=ORIGIN,
+            position=POSITION,
         ),
     )
 

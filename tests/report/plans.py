@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from reconciler.errors import Problem
+from reconciler.errors import Position, Problem
 from reconciler.model.account import Account, Fields, Value
 from reconciler.model.change import Server
 from reconciler.model.desired import (
@@ -14,7 +14,6 @@ from reconciler.model.desired import (
     Desired,
     DesiredAccount,
     Globs,
-    Origin,
     Policy,
 )
 from reconciler.model.outcome import IN_PLACE, DeliveryTestResult, Outcome, Report, Status
@@ -86,7 +85,7 @@ def account(email: str, account_id: int | None = None, **fields: Value) -> Accou
 
 def declared(line: int, email: str, renamed_from: str | None = None, **fields: Value) -> DesiredAccount:
     wanted = account(email).with_fields({"password": Secret(DECLARED_SECRET), **fields})
-    return DesiredAccount(wanted, Origin("accounts.yaml", line, 5), renamed_from)
+    return DesiredAccount(wanted, Position("accounts.yaml", line, 5), renamed_from)
 
 
 def plan_of(
@@ -117,7 +116,7 @@ def mixed() -> Plan:
     ]
     twins = [declared(80, "twin@example.com", smtp_port=2525), declared(90, "twin@example.com", password=None)]
     pinned = [
-        DesiredAccount(Account({**one.account.fields, "has_auth": number == 9}, number), one.origin)
+        DesiredAccount(Account({**one.account.fields, "has_auth": number == 9}, number), one.position)
         for number, one in zip((9, 10), twins, strict=True)
     ]
     wanted = [
@@ -136,9 +135,7 @@ def mixed() -> Plan:
         kind="literal_secret",
         message="a secret is written in the file",
         hint="use {env: NAME}",
-        file="accounts.yaml",
-        line=12,
-        column=15,
+        position=Position("accounts.yaml", 12, 15),
     )
     return plan_of(wanted, current, policy, (literal,))
 
@@ -150,7 +147,7 @@ def many() -> Plan:
 
     current = [bare(number, f"User {number}") for number in range(200)]
     wanted = [
-        DesiredAccount(Account(bare(number, f"Person {number}").fields), Origin("users.yaml", 3 + number, 5))
+        DesiredAccount(Account(bare(number, f"Person {number}").fields), Position("users.yaml", 3 + number, 5))
         for number in range(100, 300)
     ]
     return plan_of(wanted, current, Policy(max_deletes=DeleteLimit(100, percent=False)))
@@ -176,8 +173,8 @@ PLANS: Final[Mapping[str, Callable[[], Plan]]] = {
 
 
 def outcome(address: str, action: str, status: Status, line: int = 0, **more: object) -> Outcome:
-    origin = Origin("accounts.yaml", line, 5) if line else None
-    return Outcome(address=address, action=action, status=status, origin=origin, **more)  # type: ignore[arg-type]
+    position = Position("accounts.yaml", line, 5) if line else None
+    return Outcome(address=address, action=action, status=status, position=position, **more)  # type: ignore[arg-type]
 
 
 def result() -> Report:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from reconciler.errors import Problem
+from reconciler.errors import Position, Problem
 from reconciler.report.forge import NO_FORGE, CIEnvironment
 from reconciler.report.formats import Format, renderer
 from reconciler.report.subject import PlanInput, ResultSubject, ValidationInput
@@ -14,7 +14,9 @@ from tests.report.plans import SETTING, mixed
 if TYPE_CHECKING:
     from pathlib import Path
 
-ODD = Problem(kind="unknown_key", message="100% wrong:\r\n::error::x, y", hint="50%", file="a,b:c.yaml", line=3)
+ODD = Problem(
+    kind="unknown_key", message="100% wrong:\r\n::error::x, y", hint="50%", position=Position("a,b:c.yaml", 3)
+)
 
 
 def test_values_are_escaped_as_github_does_it() -> None:
@@ -27,7 +29,7 @@ def test_values_are_escaped_as_github_does_it() -> None:
 
 
 def test_a_valid_file_with_a_warning() -> None:
-    warning = Problem(kind="literal_secret", message="a secret is in the file", file="a.yaml")
+    warning = Problem(kind="literal_secret", message="a secret is in the file", position=Position("a.yaml"))
     subject = ValidationInput(accounts=1, warnings=(warning,))
     assert renderer("validation", Format.GITHUB)(subject, SETTING) == (
         "::warning file=a.yaml,title=reconciler%3A literal_secret::a secret is in the file\n"

@@ -4,7 +4,7 @@ import json
 from dataclasses import replace
 from typing import Any
 
-from reconciler.errors import Problem
+from reconciler.errors import Position, Problem
 from reconciler.report.formats import Format, renderer
 from reconciler.report.subject import PlanInput, ResultSubject, ValidationInput
 from tests.report.plans import SETTING, result
@@ -17,7 +17,9 @@ def issues(*errors: Problem) -> list[dict[str, Any]]:
 
 
 def test_an_issue_has_what_gitlab_asks_for() -> None:
-    (issue,) = issues(Problem(kind="unknown_key", message="no such key", hint="drop it", file="./a.yaml", line=3))
+    (issue,) = issues(
+        Problem(kind="unknown_key", message="no such key", hint="drop it", position=Position("./a.yaml", 3))
+    )
     assert issue.pop("fingerprint").isalnum()
     assert issue == {
         "description": "no such key (drop it)",
@@ -28,9 +30,9 @@ def test_an_issue_has_what_gitlab_asks_for() -> None:
 
 
 def test_a_fingerprint_is_unique_and_survives_an_edit_above() -> None:
-    one = Problem(kind="x", message="m", file="a.yaml", line=3)
-    first, second = issues(one, replace(one, line=9))
-    (moved,) = issues(replace(one, line=4))
+    one = Problem(kind="x", message="m", position=Position("a.yaml", 3))
+    first, second = issues(one, replace(one, position=Position("a.yaml", 9)))
+    (moved,) = issues(replace(one, position=Position("a.yaml", 4)))
     assert first["fingerprint"] != second["fingerprint"]
     assert first["fingerprint"] == moved["fingerprint"]
 
@@ -38,7 +40,9 @@ def test_a_fingerprint_is_unique_and_survives_an_edit_above() -> None:
 def test_what_is_in_no_file_is_shown_at_the_first_file_named() -> None:
     nowhere = Problem(kind="x", message="m")
     assert issues(nowhere)[0]["location"] == {"path": ".", "lines": {"begin": 1}}
-    assert issues(nowhere, Problem(kind="y", message="n", file="a.yaml"))[0]["location"]["path"] == "a.yaml"
+    assert (
+        issues(nowhere, Problem(kind="y", message="n", position=Position("a.yaml")))[0]["location"]["path"] == "a.yaml"
+    )
 
 
 def test_what_went_well_is_no_issue() -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-import reconciler
 from reconciler.report.formats import PLAN_FORMATS, RESULT_FORMATS, Format, renderer
 from reconciler.report.subject import PlanInput, ResultSubject
+from reconciler.version import VERSION
 from tests.report.plans import PLANS, SETTING, result, run_of_tests
 
 GOLDEN = Path(__file__).with_name("golden")
@@ -28,7 +28,7 @@ SUFFIXES = {
 def compare(name: str, chosen: Format, text: str) -> None:
     """Holds ``text``, but for the version, against a file."""
     for words in ('"version": "{}"', "reconciler {}"):
-        text = text.replace(words.format(reconciler.__version__), words.format("VERSION"))
+        text = text.replace(words.format(VERSION), words.format("VERSION"))
     file = GOLDEN / f"{name}.{SUFFIXES[chosen]}"
     if os.environ.get("UPDATE_GOLDEN"):
         file.write_text(text, encoding="utf-8", newline="")

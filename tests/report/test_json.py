@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import pytest
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
-from reconciler.errors import Problem
+from reconciler.errors import Position, Problem
 from reconciler.model.outcome import ServerStatus
 from reconciler.report.formats import RESULT_FORMATS, Format, renderer
 from reconciler.report.schemas import schema_text
@@ -16,7 +16,7 @@ from tests.report.plans import PLANS, SERVER, SETTING, mixed, result, run_of_tes
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-FAILURE = Problem(kind="unreachable", message="nobody answers", hint="look", file="a.yaml", line=1, column=2)
+FAILURE = Problem(kind="unreachable", message="nobody answers", hint="look", position=Position("a.yaml", 1, 2))
 
 
 Document = dict[str, Any]
