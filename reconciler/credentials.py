@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from urllib.parse import urlsplit
 
 from reconciler.errors import ApiError, Kind, Position, Problem
-from reconciler.model.change import Server
-from reconciler.model.desired import (
+from reconciler.model.secret import Secret
+from reconciler.model.server import (
     AccessToken,
     ClientCertificate,
     Credentials,
     Login,
     RefreshToken,
+    Server,
     ServerConfig,
 )
-from reconciler.model.secret import Secret
 from reconciler.token_file import TokenElsewhere, TokenFile
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from reconciler.model.desired import NO_GLOBS
+from reconciler.model.account import NO_GLOBS
 from reconciler.model.secret import Secret
 from reconciler.token_file import Voice
 
@@ -19,10 +19,12 @@ if TYPE_CHECKING:
     from reconciler.client.connect import Connection
     from reconciler.credentials import ServerOptions
     from reconciler.manifest.approval import Request
-    from reconciler.model.change import Plan, Server
-    from reconciler.model.desired import Credentials, Desired, DesiredAccount, Globs, ServerConfig
+    from reconciler.model.account import Globs
+    from reconciler.model.desired import Desired, DesiredAccount
+    from reconciler.model.plan import Plan
     from reconciler.model.ports import AccountReader, AccountWriter
     from reconciler.model.redaction import Redactor
+    from reconciler.model.server import Credentials, Server, ServerConfig
     from reconciler.model.trust import Trust
     from reconciler.planning.builder import PlanOptions
 

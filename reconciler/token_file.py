@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from reconciler.errors import Problem, SecretError
-from reconciler.model.paths import shown_path
+from reconciler.model.display import display_path
 from reconciler.model.secret import Secret
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ def _token(path: str) -> str:
     from reconciler.manifest.references import given_secret
     from reconciler.manifest.regular_file import read_given
 
-    name = shown_path(path)
+    name = display_path(path)
     try:
         text = read_given(path, _LARGEST).decode()
     except (OSError, ValueError) as error:

@@ -9,8 +9,8 @@ import pytest
 
 from reconciler.credentials import Access, ServerOptions, Sources, access_to_server
 from reconciler.errors import ApiError, Problem
-from reconciler.model.desired import ClientCertificate, Credentials, Login, RefreshToken, ServerConfig
 from reconciler.model.secret import Secret
+from reconciler.model.server import ClientCertificate, Credentials, Login, RefreshToken, ServerConfig
 from reconciler.token_file import Voice
 from tests.commands.conftest import User
 from tests.http_server import ScriptedServer, json_reply

@@ -10,8 +10,8 @@ import pytest
 
 from reconciler.credentials import ServerOptions
 from reconciler.errors import ApiError, Problem, SecretError
-from reconciler.model.desired import ServerConfig
 from reconciler.model.redaction import Redactor
+from reconciler.model.server import ServerConfig
 from reconciler.reconcile import RunContext, connect
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from reconciler.errors import ApiError, Kind, OutcomeUnknownError, Position, RejectedError, UnreachableError
-from reconciler.model.account import Account, Fields
-from reconciler.model.desired import Desired, DesiredAccount, Globs, Policy
+from reconciler.model.account import Account, Fields, Globs
+from reconciler.model.desired import Desired, DesiredAccount, Policy
 from reconciler.model.secret import Secret
 from tests.fake_server import BLANK, FakeServer, Fault, Rules
 

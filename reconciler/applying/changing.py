@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from reconciler.applying.ledger import SentWrites
-    from reconciler.model.change import Change
+    from reconciler.model.plan import Change
     from reconciler.model.ports import AccountWriter
 
 GONE: Final = "was gone already; nothing written"

@@ -13,7 +13,7 @@ from reconciler.model.secret import UNKNOWN
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from reconciler.model.change import Change
+    from reconciler.model.plan import Change
 
 TIMES: Final = ("created_at", "updated_at")
 _LONGEST: Final = 80

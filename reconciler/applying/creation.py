@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from reconciler.applying.newcomers import Newcomers
     from reconciler.model.account import Account, Fields
-    from reconciler.model.change import Change
+    from reconciler.model.plan import Change
     from reconciler.model.ports import AccountWriter
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import threading
     from collections.abc import Callable, Iterator, Sequence
 
-    from reconciler.model.change import Change, Plan, Step
+    from reconciler.model.plan import Change, Plan, Step
     from reconciler.model.ports import AccountWriter
 
 __all__ = ["Abort", "ApplyOptions", "Listener", "OnFailure", "execute"]

@@ -11,14 +11,14 @@ from reconciler.applying.comparison import TIMES, is_another, lost, moved, shown
 from reconciler.applying.crew import WorkerPool
 from reconciler.applying.result import words
 from reconciler.errors import ApiError, Kind, Problem
-from reconciler.model.change import Action
 from reconciler.model.outcome import Outcome, Status
+from reconciler.model.plan import Action
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from reconciler.model.account import Account
-    from reconciler.model.change import Change, Plan
+    from reconciler.model.plan import Change, Plan
     from reconciler.model.ports import AccountReader
 
 PAUSES: Final = (0.2, 0.6, 1.2)

@@ -20,14 +20,14 @@ from typing import IO, TYPE_CHECKING, Any
 
 from reconciler.errors import Kind, Problem, ReconcilerError
 from reconciler.model.account import label_key
-from reconciler.model.change import Action
+from reconciler.model.plan import Action
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from reconciler.applying.result import StepResult
-    from reconciler.model.change import Change, Plan, Step
     from reconciler.model.outcome import Status
+    from reconciler.model.plan import Change, Plan, Step
 
 _BEGINNING = b'{"at": "'
 """How each line begins."""

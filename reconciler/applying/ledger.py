@@ -9,7 +9,7 @@ from reconciler.applying.comparison import TIMES, moved
 
 if TYPE_CHECKING:
     from reconciler.model.account import Account
-    from reconciler.model.change import Change
+    from reconciler.model.plan import Change
 
 
 class SentWrites:

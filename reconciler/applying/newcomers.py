@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from reconciler.model.account import Account
-    from reconciler.model.change import Plan
+    from reconciler.model.plan import Plan
     from reconciler.model.ports import AccountReader
 
 ADOPTION_DELAYS = (0.1, 0.4, 1.0, 2.0)

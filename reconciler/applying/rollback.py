@@ -11,8 +11,8 @@ from reconciler.applying.cycle import NOT_KEPT, Cycle, carry_out
 from reconciler.applying.result import StepResult, words
 from reconciler.errors import ApiError, NotFoundError, ReconcilerError
 from reconciler.model.account import DESTINATION, Account, known
-from reconciler.model.change import Action, Change, Plan
 from reconciler.model.outcome import Status
+from reconciler.model.plan import Action, Change, Plan
 from reconciler.model.secret import UNKNOWN
 from reconciler.planning.fields import changes_of
 

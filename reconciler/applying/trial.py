@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     import threading
     from collections.abc import Callable, Sequence
 
+    from reconciler.model.plan import DeliveryTest
     from reconciler.model.ports import AccountWriter
-    from reconciler.model.trial import DeliveryTest
 
 
 def attempt(server: AccountWriter, trial: DeliveryTest, retry: Retry) -> DeliveryTestResult:

@@ -12,10 +12,9 @@ from reconciler.applying.ledger import SentWrites
 from reconciler.applying.result import NO_TURN, StepResult
 from reconciler.applying.rollback import Rollback
 from reconciler.applying.trial import attempt
-from reconciler.model.change import Action, Change, Plan, Step
 from reconciler.model.desired import DeliveryTestWhen
 from reconciler.model.outcome import DeliveryTestResult, Status
-from reconciler.model.trial import DeliveryTest
+from reconciler.model.plan import Action, Change, DeliveryTest, Plan, Step
 
 if TYPE_CHECKING:
     import threading

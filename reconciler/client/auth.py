@@ -15,8 +15,8 @@ from reconciler.client.failure import AttemptError, Failure, UnreadableError
 from reconciler.client.mapping import UNAUTHORIZED_HINT, error_from_status, invalid_response
 from reconciler.client.wire import read_token
 from reconciler.errors import Kind, Problem, RejectedError, UnreachableError
-from reconciler.model.desired import AccessToken, Login, RefreshToken
 from reconciler.model.secret import Secret
+from reconciler.model.server import AccessToken, Login, RefreshToken
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
     from reconciler.client.answer import Answer
     from reconciler.client.forms import WireToken
-    from reconciler.model.desired import Credentials
     from reconciler.model.ports import TokenKeeper
     from reconciler.model.redaction import Redactor
     from reconciler.model.secret import SecretReference
+    from reconciler.model.server import Credentials
     from reconciler.retry import Retry
 
 TOKEN_PATHS: Final = ("/api/v1/oauth2/token", "/api/oauth2/token")

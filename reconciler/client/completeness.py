@@ -7,8 +7,8 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
 from reconciler.client.failure import AttemptError, Failure
-from reconciler.client.foreign import shown
 from reconciler.errors import ApiError, Kind, Problem
+from reconciler.model.display import sanitize
 
 if TYPE_CHECKING:
     from reconciler.client.answer import Answer
@@ -86,7 +86,7 @@ def _relations(quoted: str | None, token: str | None) -> list[str]:
 
 
 def _incomplete(seen: str, redactor: Redactor) -> AttemptError:
-    message = f"the response to the list call may be incomplete: {shown(seen, redactor)}"
+    message = f"the response to the list call may be incomplete: {sanitize(seen, redactor)}"
     hint = "A plan needs every account: ask the server's vendor for the whole list, or check the proxy in between."
     problem = Problem(kind=Kind.INCOMPLETE_LIST, message=message, hint=hint)
     return AttemptError(Failure(problem=problem, error=ApiError, doubtful=True))

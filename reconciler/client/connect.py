@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from reconciler.model.desired import Passwords
+from reconciler.model.server import Passwords
 
 if TYPE_CHECKING:
     import threading
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
     from reconciler.client.answer import Answer
     from reconciler.client.client import Client
-    from reconciler.model.desired import ClientCertificate, Credentials
     from reconciler.model.ports import AccountReader, AccountWriter, TokenKeeper
     from reconciler.model.redaction import Redactor
+    from reconciler.model.server import ClientCertificate, Credentials
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

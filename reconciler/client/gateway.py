@@ -13,8 +13,8 @@ from reconciler.client.mapping import described
 from reconciler.client.session import Call
 from reconciler.client.wire import read_list, read_one, says_no, to_account
 from reconciler.errors import Kind, Problem, RejectedError
-from reconciler.model.desired import Passwords
 from reconciler.model.secret import Secret
+from reconciler.model.server import Passwords
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -15,9 +15,9 @@ import httpcore
 import httpx
 
 from reconciler.client.failure import Failure, UnreadableError
-from reconciler.client.foreign import shown
 from reconciler.client.wire import VendorError, read_errors
 from reconciler.errors import ApiError, Kind, NotFoundError, Problem, RejectedError, UnreachableError
+from reconciler.model.display import sanitize
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -100,7 +100,7 @@ def error_from_exception(
         proxy: The proxy, without its credentials, where it was still the other end; then it is what failed.
     """
     chain = _chain(error)
-    detail = shown(str(chain[-1]), redactor)
+    detail = sanitize(str(chain[-1]), redactor)
     if proxy is not None:
         return _failure_of_proxy(chain, detail, origin, proxy)
     if (case := _refusal_of_certificate(chain[-1])) is not None:
@@ -217,7 +217,7 @@ def _kind(answer: Answer, redactor: Redactor) -> str:
 def _redirect(answer: Answer, redactor: Redactor) -> Failure:
     # Redacted as a whole: a host name in lower case, or cut out of a longer text, may hide what it is made of.
     target = _location_host(redactor.redact(answer.headers.get("location", "")))
-    message = f"{_status(answer.status)}: the server redirects to {shown(target, redactor) or 'nowhere'}"
+    message = f"{_status(answer.status)}: the server redirects to {sanitize(target, redactor) or 'nowhere'}"
     hint = "Redirects are not followed, so that the token stays with the server it is for: give the final URL."
     # Redirects of 301 to 303 may be sent after the work is done; 307 and 308 ask to send the request elsewhere.
     doubtful = answer.status not in {HTTPStatus.TEMPORARY_REDIRECT, HTTPStatus.PERMANENT_REDIRECT}
@@ -254,12 +254,12 @@ def described(answer: Answer, redactor: Redactor) -> str:
         entries = "; ".join(_entry(error, redactor) for error in errors[:_ENTRIES])
         more = f"; and {len(errors) - _ENTRIES} more" if len(errors) > _ENTRIES else ""
         return f"{answer.status} {entries}{more}"
-    text = shown(body.decode("utf-8", "replace"), redactor)
+    text = sanitize(body.decode("utf-8", "replace"), redactor)
     return f"{_status(answer.status)}: {text}" if text else _status(answer.status)
 
 
 def _entry(error: VendorError, redactor: Redactor) -> str:
-    return ": ".join(shown(part, redactor, limit=500) for part in (error.type, error.field, error.msg) if part)
+    return ": ".join(sanitize(part, redactor, limit=500) for part in (error.type, error.field, error.msg) if part)
 
 
 _LONGEST_WAIT: Final = 1e9

@@ -12,10 +12,10 @@ import httpx
 
 from reconciler.client.proxies import is_loopback
 from reconciler.errors import ApiError, Kind
-from reconciler.model.paths import shown_path
+from reconciler.model.display import display_path
 
 if TYPE_CHECKING:
-    from reconciler.model.desired import ClientCertificate
+    from reconciler.model.server import ClientCertificate
 
 _LAST_PORT: Final = 65535
 _FORM: Final = "It is written https://HOST or https://HOST:PORT."
@@ -78,7 +78,7 @@ def _verifying(ca_file: str | None) -> ssl.SSLContext:
         return ssl.create_default_context(cafile=ca_file) if ca_file else httpx.create_ssl_context()
     except (OSError, ValueError) as error:
         reason = "it holds no certificate in PEM form" if isinstance(error, ssl.SSLError) else _reason(error)
-        message = f"the CA file {shown_path(ca_file) if ca_file else 'of SSL_CERT_FILE'} cannot be used: {reason}"
+        message = f"the CA file {display_path(ca_file) if ca_file else 'of SSL_CERT_FILE'} cannot be used: {reason}"
         raise ApiError.of(message, kind=Kind.CA_FILE, hint="It is a file of certificates in PEM form.") from None
 
 
@@ -106,7 +106,7 @@ def _show(certificate: ClientCertificate, context: ssl.SSLContext) -> None:
             reason = "its key is another one's" if mismatch else "it lacks a certificate or a key in PEM form"
     else:
         return
-    names = " with the key ".join(map(shown_path, filter(None, (certificate.cert, certificate.key))))
+    names = " with the key ".join(map(display_path, filter(None, (certificate.cert, certificate.key))))
     raise ApiError.of(f"the client certificate {names} cannot be used: {reason}", kind=Kind.CLIENT_CERT, hint=hint)
 
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from reconciler.client.failure import UnreadableError
 from reconciler.model.account import FIELDS, NO_EXTRA, Account
-from reconciler.model.desired import Passwords
 from reconciler.model.secret import UNKNOWN, Secret, looks_masked
+from reconciler.model.server import Passwords
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

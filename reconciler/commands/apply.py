@@ -29,9 +29,9 @@ from reconciler.commands.options import (
 from reconciler.commands.outputs import files_of, refuse_overwriting_inputs
 from reconciler.commands.progress import progress
 from reconciler.errors import ExitCode, GuardError, Kind, PlanError, Problem, ReconcilerError
+from reconciler.model.display import display_sentence
 from reconciler.model.outcome import Outcome, Report
 from reconciler.report.formats import RESULT_FORMATS, Format
-from reconciler.report.view import phrase
 
 if TYPE_CHECKING:
     import threading
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from reconciler.client.connect import Connection
     from reconciler.commands.invocation import Invocation
     from reconciler.credentials import ServerOptions
-    from reconciler.model.change import Plan
+    from reconciler.model.plan import Plan
     from reconciler.model.ports import AccountWriter
 
 
@@ -147,7 +147,9 @@ def _ask(plan: Plan) -> None:
         raise ReconcilerError(
             Problem(kind=Kind.NOT_APPROVED, message=message, hint="`--auto-approve` applies without asking")
         )
-    click.echo(f"Apply these changes to {phrase(plan.server.name)}? Only 'yes' applies them: ", nl=False, err=True)
+    click.echo(
+        f"Apply these changes to {display_sentence(plan.server.name)}? Only 'yes' applies them: ", nl=False, err=True
+    )
     # A signal that comes just before a read begins would not end it, and wait for the next key.
     while not select.select([sys.stdin], [], [], 0.5)[0]:
         pass

@@ -17,21 +17,21 @@ from reconciler.errors import (
     StalePlanError,
     UnreachableError,
 )
+from reconciler.model.display import escape
 from reconciler.model.outcome import ServerStatus
 from reconciler.report.forge import CIEnvironment
 from reconciler.report.formats import Format, renderer
 from reconciler.report.style import Style
 from reconciler.report.subject import PlanInput, ResultSubject, Setting, ValidationInput
-from reconciler.report.view import plain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from reconciler.commands.invocation import Invocation
     from reconciler.errors import Problem
-    from reconciler.model.change import Plan
     from reconciler.model.desired import Desired
     from reconciler.model.outcome import Outcome, Report
+    from reconciler.model.plan import Plan
     from reconciler.model.redaction import Redactor
 from reconciler.report.subject import DocumentKind
 
@@ -78,7 +78,7 @@ def show_failure(invocation: Invocation, problems: Sequence[Problem], cause: Bas
         return
     if invocation.output is not None and not may_be_replaced(invocation.output):
         # Nobody knows yet which files the YAML names, and this one may hold a secret that it reads.
-        invocation.tell(f"{plain(invocation.output)} was left as it is: it is no document of reconciler\n")
+        invocation.tell(f"{escape(invocation.output)} was left as it is: it is no document of reconciler\n")
         invocation.output = None
     errors = invocation.redacted(problems)
     subjects: dict[DocumentKind, Any] = {

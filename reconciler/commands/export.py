@@ -12,7 +12,8 @@ from reconciler.commands.invocation import file_exists
 from reconciler.commands.options import only_option, output_options, server_options
 from reconciler.commands.outputs import files_of, refuse_overwriting_inputs
 from reconciler.errors import ExitCode
-from reconciler.model.desired import Globs, ServerConfig
+from reconciler.model.account import Globs
+from reconciler.model.server import ServerConfig
 from reconciler.report.formats import Format
 
 if TYPE_CHECKING:

@@ -10,17 +10,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, TextIO, TypeAlias
 
 from reconciler.errors import Kind, OutputError, Problem, ReaderGoneError
+from reconciler.model.display import escape
 from reconciler.model.redaction import Redactor
 from reconciler.report.formats import Format
 from reconciler.report.style import Style
 from reconciler.report.to_text import problems_text
-from reconciler.report.view import plain
 from reconciler.token_file import Voice
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from reconciler.model.change import Server
+    from reconciler.model.server import Server
 
 _OUTPUT_HINT: Final = "check the folder, its permissions, and the free space"
 
@@ -108,7 +108,7 @@ class Invocation:
     def wrote(self, path: str) -> None:
         """Says that a file was written. A device or a pipe is no file that is there afterwards."""
         if Path(path).is_file():
-            self.note(f"wrote {plain(path)}")
+            self.note(f"wrote {escape(path)}")
 
     def note(self, text: str) -> None:
         """Says something on the side, unless told to be quiet."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reconciler.commands.progress import Silence
-from reconciler.report.view import plain
+from reconciler.model.display import escape
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from reconciler.applying.executor import Listener
     from reconciler.applying.result import StepResult
     from reconciler.commands.invocation import Invocation
-    from reconciler.model.change import Change, Plan, Step
     from reconciler.model.outcome import Status
+    from reconciler.model.plan import Change, Plan, Step
 
 
 @contextmanager
@@ -35,7 +35,7 @@ def recording(path: str | None, plan: Plan, invocation: Invocation) -> Iterator[
     try:
         for intent, found in findings(journal.unfinished, plan):
             words = f"{intent.action} of {intent.address} was begun at {intent.at} and has no outcome in the journal"
-            invocation.note(plain(f"looked again: {words}; {found}"))
+            invocation.note(escape(f"looked again: {words}; {found}"))
             journal.looked_at(intent, found)
         yield journal
     finally:

@@ -12,7 +12,8 @@ import click
 from reconciler.commands.invocation import DocumentKind, Invocation
 from reconciler.commands.types import ADDRESS, DELETE_LIMIT, DURATION, FILE_NAME, OUTPUT_FILE, WAIT, OutputFile
 from reconciler.credentials import ServerOptions
-from reconciler.model.desired import DeleteLimit, DeliveryTestSettings, DeliveryTestWhen, Globs
+from reconciler.model.account import Globs
+from reconciler.model.desired import DeleteLimit, DeliveryTestSettings, DeliveryTestWhen
 from reconciler.reconcile import LoadOptions
 from reconciler.report.formats import Format
 

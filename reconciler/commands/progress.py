@@ -8,7 +8,7 @@ import threading
 from contextlib import contextmanager, suppress
 from typing import IO, TYPE_CHECKING, Any, cast
 
-from reconciler.report.view import plain
+from reconciler.model.display import escape
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from reconciler.applying.executor import Listener
     from reconciler.applying.result import StepResult
     from reconciler.commands.invocation import Invocation
-    from reconciler.model.change import Change, Step
     from reconciler.model.outcome import Status
+    from reconciler.model.plan import Change, Step
 
 
 @contextmanager
@@ -67,7 +67,7 @@ class _Lines(Silence):
         with self._lock:
             self._count += 1
             self._invocation.note(
-                f"[{self._count}/{self._total}] {change.action} {plain(change.address)}: {result.status}"
+                f"[{self._count}/{self._total}] {change.action} {escape(change.address)}: {result.status}"
             )
 
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from reconciler.errors import Kind, Problem, ReconcilerError, StalePlanError
 from reconciler.model.account import SENSITIVE, Account
-from reconciler.model.change import Action, Change
 from reconciler.model.desired import DeliveryTestSettings, DeliveryTestWhen
 from reconciler.model.outcome import IN_PLACE, Outcome, Status
+from reconciler.model.plan import Action, Change
 from reconciler.planning.saved import account_in_place, compare
 from reconciler.report.formats import Format
 from reconciler.report.to_comparison import comparison_text, comparison_words
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from reconciler.commands.invocation import Invocation
-    from reconciler.model.change import Plan
+    from reconciler.model.plan import Plan
     from reconciler.planning.saved import Difference
 
 _LARGEST = 256 * 1024 * 1024

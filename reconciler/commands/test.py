@@ -24,7 +24,7 @@ from reconciler.commands.options import (
 )
 from reconciler.commands.outputs import files_of, refuse_overwriting_inputs
 from reconciler.errors import ExitCode
-from reconciler.model.desired import Globs
+from reconciler.model.account import Globs
 from reconciler.model.outcome import Report
 from reconciler.report.formats import RESULT_FORMATS
 

@@ -17,16 +17,17 @@ from reconciler.manifest.files import Locations, file_identity, is_below, system
 from reconciler.manifest.issues import Path, Place
 from reconciler.manifest.places import places_of
 from reconciler.manifest.references import path_of
-from reconciler.manifest.shown import escaped
 from reconciler.manifest.values import is_own
-from reconciler.model.desired import Login
+from reconciler.model.display import shorten
 from reconciler.model.secret import SecretReference
+from reconciler.model.server import Login
 from reconciler.model.trust import escaped_pattern, path_matches, smtp_servers_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from reconciler.model.desired import Credentials, Desired, DesiredAccount
+    from reconciler.model.desired import Desired, DesiredAccount
+    from reconciler.model.server import Credentials
     from reconciler.model.trust import Trust
 
 _LIST_IT: Final = "list it in the trust file if this is meant, or change the YAML"
@@ -120,7 +121,7 @@ def _references(desired: Desired, trust: Trust | None, request: Request) -> Iter
         if key not in reasons:
             reasons[key] = judge.refusal(reference, used=used)
         if reason := reasons[key]:
-            yield _Refusal(escaped(str(reference), 200), *reason, reference.file, reference.path, holder)
+            yield _Refusal(shorten(str(reference), 200), *reason, reference.file, reference.path, holder)
 
 
 class _Judge:
@@ -214,7 +215,7 @@ def _destinations(desired: Desired, trust: Trust, request: Request) -> Iterator[
     yield from _server(desired, trust, request)
     yield from _limits(desired, trust)
     if request.to_email and not trust.lists_recipient(request.to_email):
-        subject = f"--to-email {escaped(request.to_email)}"
+        subject = f"--to-email {shorten(request.to_email, 60)}"
         yield _Refusal(
             subject, f"{trust.file} does not list the recipient", "list it in the trust file if this is meant"
         )
@@ -230,7 +231,7 @@ def _destinations(desired: Desired, trust: Trust, request: Request) -> Iterator[
             for field, host in smtp_servers_of(fields):
                 if not trust.lists_smtp_server(host):
                     reason = f"{trust.file} does not list the SMTP server, and the account has a password"
-                    subject = f"{field} {escaped(host)}"
+                    subject = f"{field} {shorten(host, 60)}"
                     yield _Refusal(subject, reason, _LIST_IT, account.position.file, (field,), account, in_entry=True)
 
 
@@ -240,7 +241,7 @@ def _server(desired: Desired, trust: Trust, request: Request) -> Iterator[_Refus
     path = ("server", "url")
     file = desired.settings.get(path) if desired.server.url == request.url else None
     hint = "list it under `servers` of the trust file if credentials and passwords may go there"
-    yield _Refusal(f"the server {escaped(request.url)}", f"{trust.file} does not list it", hint, file, path)
+    yield _Refusal(f"the server {shorten(request.url, 60)}", f"{trust.file} does not list it", hint, file, path)
 
 
 def _limits(desired: Desired, trust: Trust) -> Iterator[_Refusal]:
@@ -254,7 +255,7 @@ def _limits(desired: Desired, trust: Trust) -> Iterator[_Refusal]:
 
 def _refused_recipient(to: str, trust: Trust, file: str | None, path: Path) -> _Refusal:
     reason = f"{trust.file} does not list the recipient of test mails"
-    return _Refusal(f"to_email {escaped(to)}", reason, _LIST_IT, file, path)
+    return _Refusal(f"to_email {shorten(to, 60)}", reason, _LIST_IT, file, path)
 
 
 def _problems(refusals: Sequence[_Refusal]) -> list[Problem]:

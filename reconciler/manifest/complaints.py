@@ -9,9 +9,10 @@ from reconciler.manifest.document import SHAPE
 from reconciler.manifest.hosts import is_ip
 from reconciler.manifest.issues import Issue, NodeRef, Path
 from reconciler.manifest.scalars import EMPTY
-from reconciler.manifest.shown import describe_key, escaped, is_secret, shown, type_name
+from reconciler.manifest.shown import describe_key, is_secret, shown, type_name
 from reconciler.manifest.suggestions import encryption_hint, key_hint, suggestion
 from reconciler.manifest.values import PLACEHOLDER_HINT, UNFILLED, InvalidValueError, is_placeholder
+from reconciler.model.display import shorten
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -221,7 +222,7 @@ def _bad_value(error: ErrorDetails, path: Path) -> Words:
     reason = error["ctx"]["error"]
     if not isinstance(reason, InvalidValueError):
         return _other(error, path)
-    message = escaped(reason.message, 200)
+    message = shorten(reason.message, 200)
     value = error["input"]
     # A URL or a host with an @ holds a password more often than not.
     is_place = path[-1] in _PLACES or "://" in str(value)

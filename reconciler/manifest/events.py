@@ -12,7 +12,7 @@ from yaml.reader import ReaderError
 from reconciler.errors import Kind
 from reconciler.manifest.causes import likely_cause
 from reconciler.manifest.issues import Place
-from reconciler.manifest.shown import escaped
+from reconciler.model.display import shorten
 
 try:
     from yaml._yaml import CParser
@@ -135,7 +135,7 @@ def unreadable(error: YAMLError, data: bytes) -> UnreadableError:
 
 
 def _without_quotes(text: str) -> str:
-    return escaped(re.sub(_QUOTES, "", text), 100).strip()
+    return shorten(re.sub(_QUOTES, "", text), 100).strip()
 
 
 def _hint(message: str, data: bytes, place: Place | None) -> str:

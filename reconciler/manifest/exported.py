@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 from reconciler.manifest import values
 from reconciler.manifest.quoting import is_expressible
-from reconciler.manifest.shown import escaped
 from reconciler.model.account import identity
+from reconciler.model.display import shorten
 from reconciler.model.secret import UNKNOWN, Secret
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def exact_glob(address: str) -> str:
 
 def comment(text: str) -> str:
     """A comment that stays one line whatever the server put into its texts."""
-    return "# " + escaped(text, 200)
+    return "# " + shorten(text, 200)
 
 
 def _has_password(account: Account) -> bool:

@@ -8,22 +8,18 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from reconciler.errors import Kind
 from reconciler.manifest.issues import Issue, Path
 from reconciler.manifest.references import Reference
-from reconciler.model.account import glob_forms
-from reconciler.model.desired import (
+from reconciler.model.account import Globs, glob_forms
+from reconciler.model.desired import DeleteLimit, DeliveryTestSettings, DeliveryTestWhen, Policy
+from reconciler.model.secret import Secret, SecretReference
+from reconciler.model.server import (
     AccessToken,
     ClientCertificate,
     Credentials,
-    DeleteLimit,
-    DeliveryTestSettings,
-    DeliveryTestWhen,
-    Globs,
     Login,
     Passwords,
-    Policy,
     RefreshToken,
     ServerConfig,
 )
-from reconciler.model.secret import Secret, SecretReference
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

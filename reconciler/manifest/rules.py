@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Final
 
 from reconciler.errors import Kind
 from reconciler.manifest.issues import Issue
-from reconciler.manifest.shown import escaped
 from reconciler.model.account import identity, nfc
+from reconciler.model.display import shorten
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 
     from reconciler.manifest.accounts import Declared
     from reconciler.manifest.issues import NodeRef
-    from reconciler.model.desired import Globs
+    from reconciler.model.account import Globs
 
 
 def check_rules(accounts: Sequence[Declared], ignore: Globs) -> Iterator[Issue]:
@@ -36,7 +36,7 @@ def duplicate_name_warnings(accounts: Sequence[Declared]) -> Iterator[Issue]:
             yield _issue(
                 other,
                 Kind.DUPLICATE_NAME,
-                f'the name "{escaped(other.desired.account.name or "")}" is used by another account, too',
+                f'the name "{shorten(other.desired.account.name or "", 60)}" is used by another account, too',
                 "the server may not allow it; give each account its own name",
                 first=first,
                 field="name",
@@ -111,7 +111,7 @@ def _twice(accounts: Sequence[Declared]) -> Iterator[Issue]:
 
 def _other_spelling(first: Declared, other: Declared) -> str:
     one, two = first.desired.account.email, other.desired.account.email
-    return "" if one == two else f", also as {escaped(one)}"
+    return "" if one == two else f", also as {shorten(one, 60)}"
 
 
 def _shared_pins(accounts: Sequence[Declared]) -> Iterator[Issue]:
@@ -151,7 +151,7 @@ def _ignored(accounts: Sequence[Declared], ignore: Globs) -> Iterator[Issue]:
         desired = account.desired
         for field, address in (("email", desired.account.email), ("renamed_from", desired.renamed_from)):
             if address is not None and (pattern := ignore.match(address)) is not None:
-                message = f'{escaped(address)} matches "{escaped(pattern)}" of policy.ignore: it is not ours'
+                message = f'{shorten(address, 60)} matches "{shorten(pattern, 60)}" of policy.ignore: it is not ours'
                 hint = "remove the account, or narrow the pattern"
                 yield _issue(account, Kind.IGNORED_ACCOUNT, message, hint, field=field)
 

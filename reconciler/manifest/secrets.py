@@ -11,11 +11,12 @@ from reconciler.manifest.commands import COMMAND_TIMEOUT, Commands, SecretComman
 from reconciler.manifest.places import places_of
 from reconciler.manifest.references import folder_of, path_of, secret_text
 from reconciler.manifest.regular_file import NotRegularError, TooLargeError, read_regular
-from reconciler.manifest.shown import escaped
 from reconciler.manifest.values import InvalidValueError, is_own
 from reconciler.model.account import Account
-from reconciler.model.desired import AccessToken, Credentials, DesiredAccount, Login, RefreshToken
+from reconciler.model.desired import DesiredAccount
+from reconciler.model.display import shorten
 from reconciler.model.secret import Secret, SecretReference
+from reconciler.model.server import AccessToken, Credentials, Login, RefreshToken
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -171,7 +172,7 @@ class _Resolver:
     def _variable(self, reference: SecretReference) -> str | _Failure:
         name = reference.target[0]
         if name not in self._environ:
-            return _Failure(Kind.SECRET_UNSET, "the variable is not set", f"set {escaped(name)} in the environment")
+            return _Failure(Kind.SECRET_UNSET, "the variable is not set", f"set {shorten(name, 60)} in the environment")
         return _bare(self._environ[name], "the variable")
 
     def _output(self, reference: SecretReference) -> str | _Failure:
@@ -237,7 +238,7 @@ def _problem(use: _Use, failure: _Failure, place: Place | None) -> Problem:
     many = f" ({use.needed} accounts need it)" if holder and use.needed > 1 else ""
     return Problem(
         kind=failure.kind,
-        message=f"{escaped(str(use.reference), 200)}: {failure.reason}{many}",
+        message=f"{shorten(str(use.reference), 200)}: {failure.reason}{many}",
         hint=failure.hint,
         address=holder.account.email if holder else None,
         position=where,

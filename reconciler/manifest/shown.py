@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from typing import TYPE_CHECKING, Final
 
 from reconciler.manifest.scalars import EMPTY
+from reconciler.model.display import shorten
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _LONGEST: Final = 60
-_RIGHT_TO_LEFT: Final = frozenset({"R", "AL", "AN", "RLE", "RLO", "RLI", "LRE", "LRO", "LRI", "PDF", "PDI", "FSI"})
 _SECRET_KEYS: Final = frozenset({"password", "auth", "access_token", "refresh_token", "token"})
 _SECRET_WORDS: Final = re.compile(r"passw|pasw|senha|token|secret|auth\s*:", re.IGNORECASE)
 
@@ -24,7 +23,7 @@ def shown(value: object) -> str:
     ``password:`` line after it: such text is not shown.
     """
     if isinstance(value, str):
-        return "a text that is not shown here" if _SECRET_WORDS.search(value) else f'"{escaped(value)}"'
+        return "a text that is not shown here" if _SECRET_WORDS.search(value) else f'"{shorten(value, _LONGEST)}"'
     if isinstance(value, bool):
         return "true" if value else "false"
     return str(value) if isinstance(value, int | float) else type_name(value)
@@ -45,22 +44,7 @@ def type_name(value: object) -> str:
 def describe_key(key: str) -> str:
     """A key as a message shows it; of ``password:hunter2`` and ``password=hunter2``, which are keys, the word alone."""
     word = re.match(r"[\w-]*", key) if _SECRET_WORDS.search(key) else None
-    return f"{escaped(word[0])}…" if word and word[0] != key else escaped(key)
-
-
-def escaped(text: str, longest: int = _LONGEST) -> str:
-    """``text`` cut to ``longest`` characters, with control and right-to-left characters by their codes."""
-    cut = text if len(text) <= longest else text[: longest - 1] + "…"
-    if cut.isascii() and cut.isprintable():
-        return cut
-    return "".join(_character(character) for character in cut)
-
-
-def _character(character: str) -> str:
-    if character.isprintable() and unicodedata.bidirectional(character) not in _RIGHT_TO_LEFT:
-        return character
-    code = ord(character)
-    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"  # noqa: PLR2004 - the plane that \u reaches
+    return f"{shorten(word[0], _LONGEST)}…" if word and word[0] != key else shorten(key, _LONGEST)
 
 
 def is_secret(path: Sequence[str | int]) -> bool:

@@ -13,8 +13,8 @@ from reconciler.manifest.loader import load
 from reconciler.manifest.places import located
 from reconciler.manifest.regular_file import NotRegularError, TooLargeError, read_regular
 from reconciler.manifest.sheet import unreadable_problem
-from reconciler.model.desired import Globs
-from reconciler.model.paths import shown_path
+from reconciler.model.account import Globs
+from reconciler.model.display import display_path
 from reconciler.model.trust import Limits, Trust, TrustedServer
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def read_trust(name: str) -> Trust:
 
 def _without_content(problem: Problem, name: str) -> Problem:
     """The problem of a file that cannot be read, if need be without what was given in place of its name."""
-    shown = shown_path(name)
+    shown = display_path(name)
     if shown == name:
         return problem
     message = f"the trust file {shown}: {problem.message}"

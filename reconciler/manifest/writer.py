@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Final
 from reconciler.manifest import values
 from reconciler.manifest.exported import ExportedAccount, comment, default_keys, exact_glob, exported, is_name, variable
 from reconciler.manifest.quoting import quoted
-from reconciler.model.desired import Globs
+from reconciler.model.account import Globs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from reconciler.model.account import Account
-    from reconciler.model.change import Server
+    from reconciler.model.server import Server
 
 SCHEMA_URL: Final = "manifest.schema.json"
 

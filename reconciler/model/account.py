@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Final, NamedTuple, TypeAlias
@@ -225,3 +227,36 @@ def label_key(account_label: str) -> tuple[str, str]:
     """The identity that a ``label`` names, and the id in it; empty if there is none."""
     address, mark, account_id = account_label.rpartition("#")
     return (identity(address), account_id) if mark and account_id.isdecimal() else (identity(account_label), "")
+
+
+@dataclass(frozen=True, slots=True)
+class Globs:
+    """Address patterns (``*``, ``?``, ``[…]``); it does not matter how pattern or address are spelled."""
+
+    patterns: tuple[str, ...] = ()
+
+    def __contains__(self, address: object) -> bool:
+        return isinstance(address, str) and self.match(address) is not None
+
+    def __bool__(self) -> bool:
+        return bool(self.patterns)
+
+    def match(self, address: str) -> str | None:
+        """The first pattern that ``address`` matches."""
+        key = identity(address)
+        shown = readable(key)
+        return next((pattern for pattern in self.patterns if _matches(key, shown, pattern)), None)
+
+
+def _matches(key: str, shown: str, pattern: str) -> bool:
+    for_key, for_shown = _glob_forms(pattern)
+    if fnmatchcase(key, for_key):
+        return True
+    # Most addresses and patterns have one form.
+    return (shown != key or for_shown != for_key) and fnmatchcase(shown, for_shown)
+
+
+_glob_forms = lru_cache(maxsize=1024)(glob_forms)
+
+
+NO_GLOBS = Globs()

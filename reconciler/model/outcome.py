@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 
     from reconciler.errors import Position, Problem
     from reconciler.model.account import Account
-    from reconciler.model.change import Server
     from reconciler.model.desired import DeliveryTestWhen
+    from reconciler.model.server import Server
 
 
 IN_PLACE: Final = "was in place already; nothing written"

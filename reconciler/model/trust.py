@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Final
 
-from reconciler.model.account import compressed, glob_forms, identity, readable
-from reconciler.model.desired import NO_GLOBS, DeleteLimit, Globs
+from reconciler.model.account import NO_GLOBS, Globs, compressed, glob_forms, identity, readable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from reconciler.model.account import Fields
+    from reconciler.model.desired import DeleteLimit
 
 PROVIDERS: Final = {"gmail": "smtp.gmail.com", "outlook": "smtp.office365.com"}
 """Where accounts of a service other than ``other`` log in."""

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from reconciler.errors import Kind, Problem
-from reconciler.model.account import ACCOUNT_DEFAULTS
-from reconciler.model.change import Action, Change, Counts, Plan
-from reconciler.model.desired import NO_DELIVERY_TEST, NO_GLOBS, DeliveryTestWhen, Globs
+from reconciler.model.account import ACCOUNT_DEFAULTS, NO_GLOBS, Globs
+from reconciler.model.desired import NO_DELIVERY_TEST, DeliveryTestWhen
+from reconciler.model.plan import Action, Change, Counts, Plan
 from reconciler.model.secret import UNKNOWN
 from reconciler.planning.checks import (
     destination_problems,
@@ -37,8 +37,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from reconciler.model.account import Account
-    from reconciler.model.change import FieldChange, Server, Step
     from reconciler.model.desired import DeleteLimit, DeliveryTestSettings, Desired, DesiredAccount, Policy
+    from reconciler.model.plan import FieldChange, Step
+    from reconciler.model.server import Server
     from reconciler.model.trust import Trust
 
 

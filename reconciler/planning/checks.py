@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from reconciler.model.account import Account, Fields
-    from reconciler.model.change import Change, FieldChange
     from reconciler.model.desired import DesiredAccount
+    from reconciler.model.plan import Change, FieldChange
     from reconciler.model.trust import Trust
 
 

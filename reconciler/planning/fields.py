@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING, Final
 
 from reconciler.model.account import FIELDS, Account, Fields, Value, comparable, same
-from reconciler.model.change import FieldChange
+from reconciler.model.plan import FieldChange
 from reconciler.model.secret import UNKNOWN, Secret, SecretReference
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from reconciler.model.account import Account
-    from reconciler.model.change import Change
+    from reconciler.model.plan import Change
 
 
 def labelled(changes: Sequence[Change], others: Sequence[Account]) -> list[Change]:

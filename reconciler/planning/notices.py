@@ -12,9 +12,9 @@ from reconciler.planning.requirements import folded
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from reconciler.model.account import Account, Fields
-    from reconciler.model.change import Change, FieldChange
-    from reconciler.model.desired import DesiredAccount, Globs
+    from reconciler.model.account import Account, Fields, Globs
+    from reconciler.model.desired import DesiredAccount
+    from reconciler.model.plan import Change, FieldChange
 
 
 def password_notes(

@@ -12,7 +12,7 @@ from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING
 
 from reconciler.errors import Kind, Problem
-from reconciler.model.change import Action, Change, Step
+from reconciler.model.plan import Action, Change, Step
 from reconciler.planning.circles import CycleFinder
 from reconciler.planning.requirements import Gate, Node, folded, gates_of, nodes_of
 

@@ -14,13 +14,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from reconciler.model.account import nfc
-from reconciler.model.change import Action
+from reconciler.model.plan import Action
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from reconciler.model.account import Account
-    from reconciler.model.change import Change
+    from reconciler.model.plan import Change
 
 
 @dataclass(slots=True, eq=False)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from reconciler.model.account import Account
-    from reconciler.model.change import Plan
+    from reconciler.model.plan import Plan
 
 ResourceChange = dict[str, Any]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from reconciler.errors import PlanError
 from reconciler.model.account import ACCOUNT_DEFAULTS, identity, label
 from reconciler.model.desired import DeliveryTestSettings
-from reconciler.model.trial import DeliveryTest
+from reconciler.model.plan import DeliveryTest
 from reconciler.planning.builder import in_scope
 from reconciler.planning.checks import destination_problems, identity_problems, password_problems, test_problems
 from reconciler.planning.fields import differing, towards
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from reconciler.errors import Problem
-    from reconciler.model.account import Account
-    from reconciler.model.desired import Desired, Globs
+    from reconciler.model.account import Account, Globs
+    from reconciler.model.desired import Desired
     from reconciler.model.trust import Trust
     from reconciler.planning.matching import Pair
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from reconciler.model.change import Action
+from reconciler.model.display import common_prefix, display_address, display_sentence
+from reconciler.model.plan import Action
 from reconciler.report.rows import changed_rows, lost_rows, remarks, sent_rows
 from reconciler.report.style import SIDES, SIGNS
-from reconciler.report.view import alike, named, phrase
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from reconciler.model.change import Change, Plan
+    from reconciler.model.plan import Change, Plan
     from reconciler.report.rows import Row
 
 _ALIKE: Final = 3
@@ -69,12 +69,12 @@ def _card(change: Change, words: Sequence[str]) -> ChangeCard:
     return ChangeCard(
         action=change.action.value,
         sign=SIGNS[change.action][0],
-        address=named(change.address),
+        address=display_address(change.address),
         number="" if change.id is None else str(change.id),
         names=", ".join(row.field for row in changed) if change.action is Action.UPDATE else "",
         sides=SIDES[change.action],
         rows=[_line(row) for row in (*changed, *sent_rows(change), *lost_rows(change))],
-        remarks=[phrase(one) for one in words],
+        remarks=[display_sentence(one) for one in words],
     )
 
 
@@ -87,8 +87,8 @@ def _line(row: Row) -> Line:
 
 def _marked(before: str, after: str) -> tuple[Value, Value]:
     """Both values with what differs in the middle; unmarked where they have too little in common."""
-    start = alike(before, after)
-    end = alike(before[start:][::-1], after[start:][::-1])
+    start = common_prefix(before, after)
+    end = common_prefix(before[start:][::-1], after[start:][::-1])
     if not before.startswith('"') or (start + end - 2) * _ALIKE < max(len(before), len(after)):
         return Value(before), Value(after)
     first, second = (

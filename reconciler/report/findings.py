@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from reconciler.model.display import display_address, display_sentence
 from reconciler.model.outcome import Status
 from reconciler.report.rows import password_words
-from reconciler.report.view import named, phrase
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from reconciler.errors import Position, Problem
-    from reconciler.model.change import Plan
     from reconciler.model.outcome import Outcome
+    from reconciler.model.plan import Plan
     from reconciler.report.subject import PlanInput, ResultSubject, ValidationInput
 
 _HARMLESS = frozenset({Status.SKIPPED, Status.NOT_ATTEMPTED, Status.APPLIED})
@@ -88,14 +88,14 @@ def place_of(outcome: Outcome) -> str:
     """The entry in the YAML, safe to show, of an account whose change or test did not come out as planned."""
     if not needs_attention(outcome) or outcome.position is None:
         return ""
-    return phrase(str(outcome.position))
+    return display_sentence(str(outcome.position))
 
 
 def why(outcome: Outcome) -> str:
     """Why it did not come out as planned, safe to show."""
     test = outcome.test.error if outcome.test else None
     words = [outcome.error, None if test and test in (outcome.error or "") else test, outcome.note]
-    return "; ".join(phrase(one) for one in words if one)
+    return "; ".join(display_sentence(one) for one in words if one)
 
 
 def _of_problems(
@@ -104,7 +104,7 @@ def _of_problems(
     found = []
     for one in problems:
         position = one.position or (positions or {}).get(one.address or "")
-        message, hint = phrase(one.message), phrase(one.hint)
+        message, hint = display_sentence(one.message), display_sentence(one.hint)
         found.append(Finding(level=level, kind=one.kind, message=message, hint=hint, position=position))
     return found
 
@@ -115,7 +115,7 @@ def _of_passwords(plan: Plan) -> list[Finding]:
         Finding(
             level="notice",
             kind="password_source",
-            message=f"{named(change.address)}: password  {words}",
+            message=f"{display_address(change.address)}: password  {words}",
             position=change.position,
         )
         for change in plan.changes
@@ -130,6 +130,6 @@ def _of_outcome(outcome: Outcome) -> Finding:
     return Finding(
         level="warning" if status in _HARMLESS else "error",
         kind=f"{action}_{status}",
-        message=f"{named(outcome.address)}: {words}" + (f": {reason}" if reason else ""),
+        message=f"{display_address(outcome.address)}: {words}" + (f": {reason}" if reason else ""),
         position=outcome.position,
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from reconciler.report.view import phrase
+from reconciler.model.display import display_sentence
 
 _WORD = re.compile(r"\(?[^\W\d_]+(?:'[^\W\d_]+)?[).,;:!?]*")
 _NUMBER = re.compile(r"\(?\d{1,6}%?[).,;]*|[–—→]")  # noqa: RUF001 - dashes are meant
@@ -35,7 +35,7 @@ def code(text: str) -> str:
 
 def prose(text: str) -> str:
     """A sentence that may hold foreign words, each of which becomes code of its own."""
-    pieces = _QUOTED.split(phrase(text.strip()))
+    pieces = _QUOTED.split(display_sentence(text.strip()))
     return "".join(code(piece) if place % 2 else _words(piece) for place, piece in enumerate(pieces))
 
 

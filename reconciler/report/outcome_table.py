@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from reconciler.model.display import display_address
 from reconciler.report.findings import needs_attention, place_of, why
 from reconciler.report.markup import code, prose
-from reconciler.report.view import named
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,7 +58,9 @@ def _row(outcome: Outcome) -> str:
     if needs_attention(outcome):
         status = f"**{status}**"
     test = outcome.test
-    tested = f"{'sent' if test.passed else f'**{test.status}**'}, {code(named(test.to_email))}" if test else ""
+    tested = (
+        f"{'sent' if test.passed else f'**{test.status}**'}, {code(display_address(test.to_email))}" if test else ""
+    )
     words = ": ".join(part for part in (place and code(place), prose(why(outcome))) if part)
-    cells = (f"{code(named(outcome.address))}{number}", outcome.action, status, tested, words)
+    cells = (f"{code(display_address(outcome.address))}{number}", outcome.action, status, tested, words)
     return f"| {' | '.join(cells)} |\n"

@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from reconciler.model.account import FIELDS, SENSITIVE
-from reconciler.model.change import Action
 from reconciler.model.desired import DeliveryTestWhen
+from reconciler.model.display import display_address, display_pair, display_value, escape
+from reconciler.model.plan import Action
 from reconciler.model.secret import LITERAL, UNKNOWN, SecretReference
-from reconciler.report.view import named, plain, shown, shown_pair
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from reconciler.model.change import Change, FieldChange, Plan
+    from reconciler.model.plan import Change, FieldChange, Plan
 
 _MOST_NAMED: Final = 3
 """Addresses in a note about order; of more only the number is told."""
@@ -56,7 +56,7 @@ def sent_rows(change: Change) -> list[Row]:
         words = "not compared"
     elif change.before and change.before.fields.get("password") is UNKNOWN:
         words = "sent along"
-    return [Row("password", words=f"({words}, from {plain(source)})", changed=False)]
+    return [Row("password", words=f"({words}, from {escape(source)})", changed=False)]
 
 
 def kept_rows(change: Change) -> list[Row]:
@@ -68,7 +68,7 @@ def kept_rows(change: Change) -> list[Row]:
     return [
         Row(name, words="unchanged", changed=False)
         if name in SENSITIVE
-        else Row(name, shown(fields[name]), shown(fields[name]), changed=False)
+        else Row(name, display_value(fields[name]), display_value(fields[name]), changed=False)
         for name in FIELDS
         if name in fields and name not in changed
     ]
@@ -80,7 +80,7 @@ def lost_rows(change: Change) -> list[Row]:
         return []
     fields = change.before.fields
     return [
-        Row(name, words="(deleted)") if name in SENSITIVE else Row(name, before=shown(fields[name]))
+        Row(name, words="(deleted)") if name in SENSITIVE else Row(name, before=display_value(fields[name]))
         for name in FIELDS
         if name != "email" and fields.get(name) not in (None, "")
     ]
@@ -100,7 +100,7 @@ def _tested(change: Change) -> str:
     test = change.test
     if test.when in {None, DeliveryTestWhen.OFF} or change.after is None:
         return ""
-    return f"tested {test.when} the write, with a mail to {named(test.to_email or '')}"
+    return f"tested {test.when} the write, with a mail to {display_address(test.to_email or '')}"
 
 
 def password_words(change: Change) -> str:
@@ -115,22 +115,22 @@ def _sensitive_words(change: FieldChange, source: str | None) -> str:
         return "removed"
     source = source or LITERAL
     if change.before is UNKNOWN:
-        return f"(sent again, from {plain(source)}; the server hides the current one)"
+        return f"(sent again, from {escape(source)}; the server hides the current one)"
     words = "changed" if change.before else "set"
     ending = "; not compared" if isinstance(change.after, SecretReference) else ""
-    return f"({words}, from {plain(source)}{ending})"
+    return f"({words}, from {escape(source)}{ending})"
 
 
 def _created(change: FieldChange, source: str | None) -> Row:
     if change.field in SENSITIVE:
         return Row(change.field, words=_sensitive_words(change, source))
-    return Row(change.field, after=shown(change.after))
+    return Row(change.field, after=display_value(change.after))
 
 
 def _updated(change: FieldChange, source: str | None) -> Row:
     if change.field in SENSITIVE:
         return Row(change.field, words=_sensitive_words(change, source))
-    return Row(change.field, *shown_pair(change.before, change.after))
+    return Row(change.field, *display_pair(change.before, change.after))
 
 
 def _waits(plan: Plan) -> Iterator[tuple[int, str]]:
@@ -155,7 +155,7 @@ def _waits(plan: Plan) -> Iterator[tuple[int, str]]:
 
 
 def _after(plan: Plan, earlier: Sequence[int], count: int) -> str:
-    names = [named(plan.changes[index].address) for index in earlier[:_MOST_NAMED]]
+    names = [display_address(plan.changes[index].address) for index in earlier[:_MOST_NAMED]]
     if more := count - len(names):
         names.append(f"{more:,} more")
     return f"after {', '.join(names)}"

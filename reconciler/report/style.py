@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from reconciler.model.change import Action
 from reconciler.model.outcome import Status
+from reconciler.model.plan import Action
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

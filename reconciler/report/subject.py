@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from reconciler.errors import Problem
-    from reconciler.model.change import Plan, Server
     from reconciler.model.outcome import Report
+    from reconciler.model.plan import Plan
+    from reconciler.model.server import Server
 
 DocumentKind: TypeAlias = Literal["validation", "plan", "result"]
 

@@ -10,8 +10,8 @@ from reconciler.model.outcome import Status
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from reconciler.model.change import Plan
     from reconciler.model.outcome import Outcome, Report
+    from reconciler.model.plan import Plan
 
 CHANGING: Final = ("create", "update", "delete")
 STILL: Final = ("unchanged", "ignored", "protected", "unmanaged")

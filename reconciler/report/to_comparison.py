@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from reconciler.model.account import FIELDS, SENSITIVE
+from reconciler.model.display import display_value, escape
 from reconciler.report.style import Style
-from reconciler.report.view import plain, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -27,13 +27,13 @@ def comparison_words(difference: Difference) -> str:
         ", ".join(text if name == "action" else f"{name} {text}" for name, text in _cells(change, Style()).items())
         for change in (difference.reviewed, difference.fresh)
     ]
-    return f"{plain(difference.address)}: reviewed: {sides[0]}; now: {sides[1]}"
+    return f"{escape(difference.address)}: reviewed: {sides[0]}; now: {sides[1]}"
 
 
 def _block(difference: Difference, style: Style) -> Iterator[str]:
     reviewed, fresh = _cells(difference.reviewed, style), _cells(difference.fresh, style)
     width = max(len("reviewed"), *map(len, reviewed.values())) + 2
-    title = f"  {plain(difference.address)}"
+    title = f"  {escape(difference.address)}"
     yield style.paint(title, "bold")
     yield f"      {'':<{_NAME_WIDTH}}{'reviewed':<{width}}now"
     for name in ("action", *FIELDS, "password_from", "test"):
@@ -54,11 +54,11 @@ def _cells(change: Mapping[str, Any] | None, style: Style) -> dict[str, str]:
         if name in SENSITIVE:
             cells[name] = "changes"
         elif what["before"] is None:
-            cells[name] = shown(after.get(name))
+            cells[name] = display_value(after.get(name))
         else:
-            cells[name] = f"{shown(before.get(name))} {style.arrow} {shown(after.get(name))}"
+            cells[name] = f"{display_value(before.get(name))} {style.arrow} {display_value(after.get(name))}"
     if source := change.get("password_from"):
-        cells["password_from"] = plain(source)
+        cells["password_from"] = escape(source)
     if test := change.get("test"):
-        cells["test"] = ", ".join(plain(str(test[part])) for part in ("when", "to_email") if part in test)
+        cells["test"] = ", ".join(escape(str(test[part])) for part in ("when", "to_email") if part in test)
     return cells

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from reconciler.model.display import display_sentence, escape
 from reconciler.report.findings import Finding, of_plan, of_result, of_validation
 from reconciler.report.tally import result_line, summary_line
-from reconciler.report.view import phrase, plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -31,14 +31,14 @@ def validation(subject: ValidationInput, setting: Setting) -> str:
 def plan(subject: PlanInput, setting: Setting) -> str:
     """An annotation for every refusal, error and warning; the summary as a notice."""
     found = subject.plan
-    summary = f"{phrase(found.server.name)}: {summary_line(found)}" if found else "No plan."
+    summary = f"{display_sentence(found.server.name)}: {summary_line(found)}" if found else "No plan."
     return _commands(of_plan(subject), summary, setting)
 
 
 def result(subject: ResultSubject, setting: Setting) -> str:
     """An annotation for everything that did not come out as planned; the summary as a notice."""
     report = subject.report
-    summary = f"{phrase(report.server.name)}: {result_line(report)}" if report else "Nothing was begun."
+    summary = f"{display_sentence(report.server.name)}: {result_line(report)}" if report else "Nothing was begun."
     return _commands(of_result(subject), summary, setting)
 
 
@@ -55,7 +55,7 @@ def _command(finding: Finding, setting: Setting) -> str:
             properties["line"] = str(finding.position.line)
     properties["title"] = f"reconciler: {finding.kind}"
     words = f"{finding.message}\nhint: {finding.hint}" if finding.hint else finding.message
-    listed = ",".join(f"{name}={_property(plain(value))}" for name, value in properties.items())
+    listed = ",".join(f"{name}={_property(escape(value))}" for name, value in properties.items())
     return f"::{finding.level} {listed}::{_data(words)}"
 
 

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, Final
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from reconciler.model.display import display_address, display_sentence
 from reconciler.report.cards import cards_of
 from reconciler.report.tally import CHANGING, STILL, summary_line
-from reconciler.report.view import by_address, named, phrase
+from reconciler.report.view import by_address
 from reconciler.version import VERSION
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from reconciler.errors import Problem
     from reconciler.model.account import Account
-    from reconciler.model.change import Plan
+    from reconciler.model.plan import Plan
     from reconciler.report.subject import PlanInput, Setting
 
 _FOLDER: Final = Path(__file__).with_name("web")
@@ -48,11 +49,11 @@ def plan(subject: PlanInput, setting: Setting) -> str:
 
 
 def _contents(plan: Plan, setting: Setting) -> dict[str, Any]:
-    name = phrase(plan.server.name)
+    name = display_sentence(plan.server.name)
     return {
         "title": f"{summary_line(plan)} {name}",
         "heading": name,
-        "url": phrase(plan.server.url),
+        "url": display_sentence(plan.server.url),
         "verdict": "Nothing can be applied",
         "errors": list(_problems((*plan.refusals, *plan.errors))),
         "warnings": list(_problems(plan.warnings)),
@@ -108,7 +109,7 @@ def _hash(text: str) -> str:
 
 def _problems(problems: Iterable[Problem]) -> Iterator[dict[str, str]]:
     for one in problems:
-        yield {"message": phrase(str(one)), "hint": phrase(one.hint)}
+        yield {"message": display_sentence(str(one)), "hint": display_sentence(one.hint)}
 
 
 def _tile(kind: str, count: int) -> dict[str, object]:
@@ -122,4 +123,4 @@ def _groups(plan: Plan) -> Iterator[dict[str, object]]:
 
 
 def _labelled(account: Account) -> str:
-    return f"{named(account.email)} (id {account.id})"
+    return f"{display_address(account.email)} (id {account.id})"

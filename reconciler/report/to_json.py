@@ -18,9 +18,10 @@ if TYPE_CHECKING:
 
     from reconciler.errors import Problem
     from reconciler.model.account import Account
-    from reconciler.model.change import Change, Plan, Server
     from reconciler.model.desired import DeliveryTestSettings
     from reconciler.model.outcome import Outcome
+    from reconciler.model.plan import Change, Plan
+    from reconciler.model.server import Server
     from reconciler.report.subject import PlanInput, ResultSubject, Setting, ValidationInput
 
 FORMAT_VERSION = "1.0"

@@ -5,12 +5,12 @@ The parts used are those that GitLab, Jenkins and Azure read alike: https://gith
 
 from __future__ import annotations
 
-from html import escape
+from html import escape as xml_escape
 from typing import TYPE_CHECKING
 
+from reconciler.model.display import display_address, display_sentence, escape
 from reconciler.model.outcome import Status
 from reconciler.report.findings import needs_attention, place_of, result_of, why
-from reconciler.report.view import named, phrase, plain
 
 if TYPE_CHECKING:
     from reconciler.errors import Position
@@ -40,7 +40,9 @@ def result(subject: ResultSubject, setting: Setting) -> str:
         cases = [_case(one, setting) for one in report.outcomes]
     for one in errors:
         opening = _opening("run", one.kind, None, setting)
-        cases.append(("error", _element(opening, "error", _joined(phrase(str(one)), phrase(one.hint)))))
+        cases.append(
+            ("error", _element(opening, "error", _joined(display_sentence(str(one)), display_sentence(one.hint))))
+        )
     moment = started_at.isoformat(timespec="seconds")
     kinds = [kind for kind, _ in cases]
     numbers = (
@@ -51,7 +53,7 @@ def result(subject: ResultSubject, setting: Setting) -> str:
         (
             '<?xml version="1.0" encoding="UTF-8"?>',
             f'<testsuites name="reconciler" {numbers}>',
-            f'  <testsuite name="{escape(phrase(server))}" timestamp="{moment}" {numbers}>',
+            f'  <testsuite name="{xml_escape(display_sentence(server))}" timestamp="{moment}" {numbers}>',
             *(text for _, text in cases),
             "  </testsuite>",
             "</testsuites>\n",
@@ -60,7 +62,7 @@ def result(subject: ResultSubject, setting: Setting) -> str:
 
 
 def _case(outcome: Outcome, setting: Setting) -> tuple[str, str]:
-    opening = _opening(outcome.action, named(outcome.address), outcome.position, setting)
+    opening = _opening(outcome.action, display_address(outcome.address), outcome.position, setting)
     if needs_attention(outcome):
         kind = _ELEMENTS[outcome.status]
         message = ": ".join(part for part in (place_of(outcome), result_of(outcome), why(outcome)) if part)
@@ -69,12 +71,14 @@ def _case(outcome: Outcome, setting: Setting) -> tuple[str, str]:
 
 
 def _element(opening: str, kind: str, message: str) -> str:
-    return f'    {opening}>\n      <{kind} message="{escape(message)}"/>\n    </testcase>'
+    return f'    {opening}>\n      <{kind} message="{xml_escape(message)}"/>\n    </testcase>'
 
 
 def _opening(group: str, name: str, position: Position | None, setting: Setting) -> str:
-    place = f' file="{escape(plain(setting.forge.path(position.file)))}" line="{position.line}"' if position else ""
-    return f'<testcase classname="reconciler.{escape(group)}" name="{escape(name)}"{place}'
+    place = (
+        f' file="{xml_escape(escape(setting.forge.path(position.file)))}" line="{position.line}"' if position else ""
+    )
+    return f'<testcase classname="reconciler.{xml_escape(group)}" name="{xml_escape(name)}"{place}'
 
 
 def _joined(message: str, hint: str) -> str:

@@ -6,21 +6,22 @@ import hashlib
 from html import escape
 from typing import TYPE_CHECKING, Final
 
-from reconciler.model.change import Action
+from reconciler.model.display import display_address, display_sentence
+from reconciler.model.plan import Action
 from reconciler.report import outcome_table
 from reconciler.report.markup import code, prose, said
 from reconciler.report.page import LimitedText
 from reconciler.report.rows import changed_rows, lost_rows, remarks, sent_rows
 from reconciler.report.style import SIDES, SIGNS
 from reconciler.report.tally import CHANGING, STILL, is_test_run, outcome_counts, result_line
-from reconciler.report.view import named, phrase
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from reconciler.errors import Problem
-    from reconciler.model.change import Change, Plan, Server
     from reconciler.model.outcome import Report
+    from reconciler.model.plan import Change, Plan
+    from reconciler.model.server import Server
     from reconciler.report.rows import Row
     from reconciler.report.subject import PlanInput, ResultSubject, Setting
 
@@ -50,7 +51,7 @@ def plan(subject: PlanInput, setting: Setting) -> str:
     if found is None:
         page.add(f"### There is no plan\n\n{_alert('CAUTION', 'Planning failed.', subject.errors)}")
         return str(page)
-    page.add(f"### Plan for {code(phrase(found.server.name))}\n\n{_plan_numbers(found)}\n")
+    page.add(f"### Plan for {code(display_sentence(found.server.name))}\n\n{_plan_numbers(found)}\n")
     page.add(_alert("CAUTION", "Nothing can be applied.", (*found.refusals, *found.errors)))
     page.add(_alert("WARNING", "", found.warnings))
     if not found.changes:
@@ -72,7 +73,7 @@ def result(subject: ResultSubject, setting: Setting) -> str:
     if report is None:
         page.add(f"### Nothing was begun\n\n{_alert('CAUTION', '', subject.errors)}")
         return str(page)
-    page.add(f"### {result_line(report)}\n\nOn {code(phrase(report.server.name))}:\n\n")
+    page.add(f"### {result_line(report)}\n\nOn {code(display_sentence(report.server.name))}:\n\n")
     page.add(_result_numbers(report) + "\n")
     page.add(_alert("CAUTION", "", (*subject.errors, *report.errors)))
     left_out = outcome_table.add(report.outcomes, page, reserved=_RESERVED)
@@ -146,7 +147,7 @@ def _change(change: Change, words: Sequence[str]) -> str:
     number = "" if change.id is None else f" (id {change.id})"
     changed = changed_rows(change)
     fields = ", ".join(row.field for row in changed) if change.action is Action.UPDATE else ""
-    title = f"<b>{sign}</b> {code(named(change.address))}{number}" + (f": {fields}" if fields else "")
+    title = f"<b>{sign}</b> {code(display_address(change.address))}{number}" + (f": {fields}" if fields else "")
     lines = "".join(f"- {prose(one)}\n" for one in words)
     table = _table([*changed, *sent_rows(change), *lost_rows(change)], SIDES[change.action])
     return f"<details><summary>{title}</summary>\n\n{table}{lines}\n</details>\n\n"

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from reconciler.model.display import display_address, display_sentence
 from reconciler.model.outcome import Status
 from reconciler.report.findings import place_of, result_of
 from reconciler.report.rows import changed_rows, kept_rows, lost_rows, remarks, sent_rows
 from reconciler.report.style import SIGNS, STATUS_COLOURS, Style
 from reconciler.report.tally import STILL, result_line, summary_line
-from reconciler.report.view import by_address, named, phrase
+from reconciler.report.view import by_address
 from reconciler.report.wrapping import wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from reconciler.errors import Problem
-    from reconciler.model.change import Change, Plan
     from reconciler.model.outcome import Outcome, Report
+    from reconciler.model.plan import Change, Plan
     from reconciler.report.rows import Row
     from reconciler.report.subject import PlanInput, ResultSubject, Setting, ValidationInput
 
@@ -56,9 +57,9 @@ def plan_text(plan: Plan, style: Style, *, verbose: bool = False) -> str:
 def problems_text(problems: Sequence[Problem], word: str, style: Style, colour: str) -> Iterator[str]:
     """Problems as lines: what and where, then what to do."""
     for problem in problems:
-        yield from _hanging(phrase(str(problem)), style, first=f"{word}: ", rest="  ", colour=colour)
+        yield from _hanging(display_sentence(str(problem)), style, first=f"{word}: ", rest="  ", colour=colour)
         if problem.hint:
-            yield from _hanging(phrase(problem.hint), style, first="  hint: ", rest=" " * 8)
+            yield from _hanging(display_sentence(problem.hint), style, first="  hint: ", rest=" " * 8)
 
 
 def report_text(report: Report, style: Style) -> str:
@@ -69,7 +70,7 @@ def report_text(report: Report, style: Style) -> str:
 
 
 def _plan_lines(plan: Plan, style: Style, *, verbose: bool) -> Iterator[str]:
-    yield style.paint(f"{phrase(plan.server.name)} ({phrase(plan.server.url)})", "bold")
+    yield style.paint(f"{display_sentence(plan.server.name)} ({display_sentence(plan.server.url)})", "bold")
     yield ""
     if plan.refusals or plan.errors:
         yield from problems_text(plan.refusals, "refused", style, "red")
@@ -90,7 +91,8 @@ def _plan_lines(plan: Plan, style: Style, *, verbose: bool) -> Iterator[str]:
 def _change_lines(change: Change, words: Sequence[str], style: Style, *, verbose: bool) -> Iterator[str]:
     sign, colour = SIGNS[change.action]
     number = "" if change.id is None else f"  (id {change.id})"
-    yield f"  {style.paint(f'{sign} {change.action}', colour)}  {style.paint(named(change.address), 'bold')}{number}"
+    name = style.paint(display_address(change.address), "bold")
+    yield f"  {style.paint(f'{sign} {change.action}', colour)}  {name}{number}"
     for row in changed_rows(change):
         yield from _row_lines(row, style)
     for row in sent_rows(change):
@@ -100,7 +102,7 @@ def _change_lines(change: Change, words: Sequence[str], style: Style, *, verbose
     for row in (*kept_rows(change), *lost_rows(change)) if verbose else ():
         yield from (style.paint(line, "dim") for line in _row_lines(row, style))
     for remark in words:
-        for line in wrapped(_arrows(phrase(remark), style), _room(style, len(_INDENT) + 2)):
+        for line in wrapped(_arrows(display_sentence(remark), style), _room(style, len(_INDENT) + 2)):
             yield style.paint(f"{_INDENT}# {line}", "dim")
 
 
@@ -131,7 +133,7 @@ def _still_lines(plan: Plan, style: Style) -> Iterator[str]:
     """The accounts that stay as they are, and how many of each class there are."""
     for accounts, words in ((plan.unchanged, "is as declared"), (plan.kept, "is left alone")):
         for account in by_address(accounts):
-            yield style.paint(f"    {named(account.email)}  (id {account.id}) {words}", "dim")
+            yield style.paint(f"    {display_address(account.email)}  (id {account.id}) {words}", "dim")
     counts = [f"{getattr(plan.counts, name)} {name}" for name in STILL if getattr(plan.counts, name)]
     if counts:
         yield style.paint(f"    In all: {', '.join(counts)}.", "dim")
@@ -141,8 +143,8 @@ def _still_lines(plan: Plan, style: Style) -> Iterator[str]:
 def _outcome_lines(outcome: Outcome, style: Style) -> Iterator[str]:
     place = f" ({place_of(outcome)})" if place_of(outcome) else ""
     words = _outcome_words(outcome)
-    parts = [phrase(part) for part in _outcome_parts(outcome)]
-    start, mark = f"{named(outcome.address)}{place}: ", ":" if outcome.error else ";"
+    parts = [display_sentence(part) for part in _outcome_parts(outcome)]
+    start, mark = f"{display_address(outcome.address)}{place}: ", ":" if outcome.error else ";"
     head = f"{words}{mark}" if parts else words
     lines = wrapped(" ".join((f"{start}{head}", "; ".join(parts))).rstrip(), _room(style, 0))
     if len(lines) > 1:
@@ -166,7 +168,7 @@ def _outcome_parts(outcome: Outcome) -> Iterator[str]:
     if outcome.error:
         yield outcome.error
     if test and test.passed:
-        yield f"test mail sent to {named(test.to_email)}"
+        yield f"test mail sent to {display_address(test.to_email)}"
     elif test and (test.error or "") not in (outcome.error or ""):
         yield test.failure
     if outcome.note:

@@ -18,7 +18,7 @@ from reconciler.report.view import public_fields, sensitive_fields
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from reconciler.model.change import Plan
+    from reconciler.model.plan import Plan
     from reconciler.report.subject import PlanInput, Setting
 
 FORMAT_VERSION: Final = "1.2"

@@ -18,9 +18,9 @@ from reconciler.client.connect import Connection, open_writer
 from reconciler.errors import ExitCode, Kind, ReconcilerError
 from reconciler.manifest.desired import read_manifests
 from reconciler.model.account import Account
-from reconciler.model.desired import RefreshToken
 from reconciler.model.redaction import Redactor
 from reconciler.model.secret import Secret, SecretReference
+from reconciler.model.server import RefreshToken
 from reconciler.sandbox.server import Sandbox, SandboxOptions
 
 if TYPE_CHECKING:

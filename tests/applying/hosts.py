@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from reconciler.client.connect import Connection, open_writer
 from reconciler.model.account import FIELDS, Account, Fields
-from reconciler.model.desired import RefreshToken
 from reconciler.model.redaction import Redactor
 from reconciler.model.secret import Secret
+from reconciler.model.server import RefreshToken
 from reconciler.sandbox.options import REFRESH_TOKEN
 from tests.fake_server import BLANK
 from tests.faults.scenario import Hurried

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from reconciler.applying.result import StepResult
-    from reconciler.model.change import Change, Plan, Step
     from reconciler.model.desired import DesiredAccount, Policy
     from reconciler.model.outcome import Outcome, Status
+    from reconciler.model.plan import Change, Plan, Step
     from tests.fake_server import FakeServer
 
 AT_ONCE = (0.0, 0.0)

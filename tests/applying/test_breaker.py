@@ -8,7 +8,7 @@ from reconciler.applying.breaker import OUTAGE
 from reconciler.applying.trial import run_delivery_tests
 from reconciler.errors import ApiError, Kind, RejectedError, UnreachableError
 from reconciler.model.desired import DeliveryTestSettings, DeliveryTestWhen
-from reconciler.model.trial import DeliveryTest
+from reconciler.model.plan import DeliveryTest
 from tests.applying.runs import carry_out, planned, said
 from tests.applying.test_cycle import BAD_GATEWAY, BUSY, REFUSED, Hurried
 from tests.fake_server import BLANK, FakeServer, Fault

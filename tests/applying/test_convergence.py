@@ -9,8 +9,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from reconciler.applying.executor import ApplyOptions, execute
-from reconciler.model.change import Action, Plan
 from reconciler.model.outcome import Outcome, Status
+from reconciler.model.plan import Action, Plan
 from reconciler.planning.builder import PlanOptions, make_plan
 from tests.applying.runs import AT_ONCE, Listening
 from tests.applying.truths import Run

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from reconciler.model.account import Fields, Value
-    from reconciler.model.change import Plan
     from reconciler.model.desired import DesiredAccount
+    from reconciler.model.plan import Plan
     from tests.fake_server import Call, Method, When
 
 

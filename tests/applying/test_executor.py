@@ -21,7 +21,7 @@ from tests.planning.declarations import declare
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from reconciler.model.change import Change, Plan
+    from reconciler.model.plan import Change, Plan
     from tests.fake_server import Call
 
 NO = Fault(RejectedError.of("no", kind=Kind.REJECTED))

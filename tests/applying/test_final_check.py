@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from reconciler.model.account import Fields
-    from reconciler.model.change import Plan
+    from reconciler.model.plan import Plan
     from tests.fake_server import Call
 
 DOWN = UnreachableError.of("connection refused", kind=Kind.CONNECTION_FAILED)

@@ -13,10 +13,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 
 from reconciler.applying.executor import ApplyOptions, execute
 from reconciler.applying.final_check import final_check
-from reconciler.model.account import Account, Fields, identity
-from reconciler.model.change import Action, Plan
-from reconciler.model.desired import DeleteLimit, Desired, Globs
+from reconciler.model.account import Account, Fields, Globs, identity
+from reconciler.model.desired import DeleteLimit, Desired
 from reconciler.model.outcome import Outcome, Status
+from reconciler.model.plan import Action, Plan
 from reconciler.planning.builder import PlanOptions, make_plan
 from tests.applying.hosts import Disturbed, Host, InMemory, OverHttp
 from tests.applying.runs import AT_ONCE, Listening

@@ -14,7 +14,7 @@ from tests.planning.declarations import declare, globs
 
 if TYPE_CHECKING:
     from reconciler.model.account import Fields
-    from reconciler.model.change import Change, Plan
+    from reconciler.model.plan import Change, Plan
     from tests.fake_server import Call
 
 AFTER = DeliveryTestSettings(DeliveryTestWhen.AFTER, "ops@x")

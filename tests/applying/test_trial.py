@@ -11,8 +11,8 @@ from reconciler.applying.trial import run_delivery_tests
 from reconciler.errors import Kind, RejectedError
 from reconciler.model.desired import DeliveryTestWhen
 from reconciler.model.outcome import DeliveryTestResult, Outcome, Status
+from reconciler.model.plan import DeliveryTest
 from reconciler.model.secret import UNKNOWN
-from reconciler.model.trial import DeliveryTest
 from tests.applying.runs import said
 from tests.fake_server import BLANK, FakeServer, Fault, lost
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from reconciler.model.account import Account, Fields, identity
-from reconciler.model.change import Action, Change, Plan
 from reconciler.model.outcome import Outcome, Status
+from reconciler.model.plan import Action, Change, Plan
 from reconciler.planning.fields import differing
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pytest
 
 from reconciler.client.connect import Connection, open_reader, open_writer
-from reconciler.model.desired import AccessToken
 from reconciler.model.redaction import Redactor
 from reconciler.model.secret import Secret
+from reconciler.model.server import AccessToken
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,17 +9,17 @@ import pytest
 
 from reconciler.client.auth import FixedToken
 from reconciler.errors import ApiError, Problem, RejectedError, UnreachableError
-from reconciler.model.desired import AccessToken, Login, RefreshToken
 from reconciler.model.redaction import Redactor
 from reconciler.model.secret import Secret, SecretReference
+from reconciler.model.server import AccessToken, Login, RefreshToken
 from tests.client.conftest import Clockless, connection_to
 from tests.http_server import Close, Reply, Request, ScriptedServer, Step, json_reply
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from reconciler.model.desired import Credentials
     from reconciler.model.ports import AccountWriter
+    from reconciler.model.server import Credentials
     from tests.client.conftest import Open
 
 KEY = RefreshToken(Secret("the-key"))

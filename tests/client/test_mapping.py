@@ -16,9 +16,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from reconciler.client.answer import Answer
 from reconciler.client.failure import Failure
-from reconciler.client.foreign import shown
 from reconciler.client.mapping import TRANSPORT_ERRORS, error_from_exception, error_from_status
 from reconciler.errors import ApiError, NotFoundError, Problem, RejectedError, UnreachableError
+from reconciler.model.display import sanitize
 from reconciler.model.redaction import Redactor
 from reconciler.model.secret import Secret
 
@@ -136,7 +136,7 @@ HINT_404 = "Is this the URL of the server's API, without a path?"
             ),
         ),
         (404, b"<h1>no</h1>", Problem(kind="not_found", message="404 Not Found: <h1>no</h1>", hint=HINT_404)),
-        (400, b"\xff\x00\x1b[2J", Problem(kind="rejected", message="400 Bad Request: \ufffd\\x00\\x1b[2J")),
+        (400, b"\xff\x00\x1b[2J", Problem(kind="rejected", message="400 Bad Request: \ufffd\\u0000\\u001b[2J")),
         (400, b"a" * 300, Problem(kind="rejected", message=f"400 Bad Request: {'a' * 199}…")),
         (400, b"a" * 70_000, Problem(kind="rejected", message="400 Bad Request (with 70000 bytes of explanation)")),
     ],
@@ -172,9 +172,9 @@ def test_a_secret_that_the_server_echoes_is_masked(body: bytes) -> None:
 def test_a_secret_that_the_cut_would_split_is_masked_whole() -> None:
     redactor = Redactor()
     redactor.add(Secret("s" * 50))
-    assert shown("a" * 180 + "s" * 50 + "z" * 50, redactor) == "a" * 180 + "***" + "z" * 16 + "…"
+    assert sanitize("a" * 180 + "s" * 50 + "z" * 50, redactor) == "a" * 180 + "***" + "z" * 16 + "…"
 
 
 def test_a_foreign_text_cannot_forge_a_line_or_turn_it_around() -> None:
     text = "one\r\ntwo\ttabs \x1b[31m\u202eright\u200b \x85 ação"
-    assert shown(text, Redactor()) == "one two tabs \\x1b[31m\\u202eright\\u200b ação"
+    assert sanitize(text, Redactor()) == "one two tabs \\u001b[31m\\u202eright\\u200b ação"

@@ -10,8 +10,8 @@ import pytest
 
 from reconciler.errors import ApiError, OutcomeUnknownError, RejectedError, UnreachableError
 from reconciler.model.account import Account
-from reconciler.model.desired import RefreshToken
 from reconciler.model.secret import Secret
+from reconciler.model.server import RefreshToken
 from reconciler.retry import Retry
 from tests.client.conftest import Clockless
 from tests.http_server import Close, Hang, Reply, Request, Reset, ScriptedServer, Step, json_reply

@@ -12,7 +12,7 @@ import trustme
 
 from reconciler.client.origin import tls_context
 from reconciler.errors import ApiError
-from reconciler.model.desired import ClientCertificate
+from reconciler.model.server import ClientCertificate
 from tests.http_server import ScriptedServer, json_reply
 
 if TYPE_CHECKING:

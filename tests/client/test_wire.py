@@ -8,8 +8,8 @@ import pytest
 from reconciler.client.dialect import Dialect
 from reconciler.client.failure import UnreadableError
 from reconciler.client.wire import VendorError, read_errors, read_list, read_one, read_token, to_account
-from reconciler.model.desired import Passwords
 from reconciler.model.secret import UNKNOWN, Secret
+from reconciler.model.server import Passwords
 
 if TYPE_CHECKING:
     from reconciler.model.account import Account

@@ -12,8 +12,8 @@ from reconciler.applying.final_check import final_check
 from reconciler.commands.progress import Silence
 from reconciler.credentials import ServerOptions
 from reconciler.errors import ApiError
-from reconciler.model.change import Action
 from reconciler.model.outcome import Outcome, Status
+from reconciler.model.plan import Action
 from reconciler.model.redaction import Redactor
 from reconciler.planning.builder import PlanOptions
 

@@ -18,10 +18,10 @@ from reconciler.client.wire import read_list, read_one, read_token, to_account
 from reconciler.errors import ReconcilerError
 from reconciler.manifest.desired import read_manifests
 from reconciler.manifest.writer import export_yaml
-from reconciler.model.change import Server
 from reconciler.model.desired import Desired
 from reconciler.model.redaction import Redactor
 from reconciler.model.secret import Secret
+from reconciler.model.server import Server
 from reconciler.planning.builder import PlanOptions, make_plan
 from reconciler.report.formats import PLAN_FORMATS, Format, renderer
 from reconciler.report.subject import PlanInput, Setting

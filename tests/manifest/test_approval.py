@@ -11,7 +11,8 @@ from reconciler.errors import ManifestError, NotTrustedError
 from reconciler.manifest.approval import Request, approve
 from reconciler.manifest.desired import read_manifests
 from reconciler.manifest.trust import read_trust
-from reconciler.model.desired import DeleteLimit, Globs
+from reconciler.model.account import Globs
+from reconciler.model.desired import DeleteLimit
 from reconciler.model.trust import Limits, Trust, TrustedServer
 
 if TYPE_CHECKING:

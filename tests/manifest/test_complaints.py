@@ -112,7 +112,7 @@ def test_a_wrong_document_is_explained(complain: Complain, text: str, problem: s
         ("name: A, has_auth: true, hash_auth: false", "conflict | a.yaml:3:29: has_auth and hash_auth are two spellings of "
          "one field, and have different values (the other is at a.yaml:3:13) | keep has_auth alone"),
         ('name: A, smtp_crypt: "tls\\u202e\\u05d0\\n"', "wrong_value | a.yaml:3:25: smtp_crypt: "
-         '"tls\\u202e\\u05d0\\u000a" is not allowed; allowed: none, ssl-tls, starttls'),
+         '"tls\\u202e\u05d0\\u000a" is not allowed; allowed: none, ssl-tls, starttls'),
         (f"name: A, smtp_crypt: {'x' * 100}", f'wrong_value | a.yaml:3:25: smtp_crypt: "{"x" * 59}…" is not allowed; '
          "allowed: none, ssl-tls, starttls"),
     ],

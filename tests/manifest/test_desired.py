@@ -12,21 +12,17 @@ from reconciler.manifest.desired import read_manifests
 from reconciler.manifest.files import Source
 from reconciler.manifest.places import located
 from reconciler.manifest.sheet import ParsedFile, parse_file
-from reconciler.model.account import Account
+from reconciler.model.account import Account, Globs
 from reconciler.model.desired import (
-    AccessToken,
     DeleteLimit,
     DeliveryTestSettings,
     DeliveryTestWhen,
     Desired,
     DesiredAccount,
-    Globs,
-    Login,
     Policy,
-    RefreshToken,
-    ServerConfig,
 )
 from reconciler.model.secret import Secret, SecretReference
+from reconciler.model.server import AccessToken, Login, RefreshToken, ServerConfig
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,15 +6,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from reconciler.manifest.desired import read_manifests
-from reconciler.model.desired import (
-    DeleteLimit,
-    DeliveryTestSettings,
-    DeliveryTestWhen,
-    Globs,
-    Passwords,
-    Policy,
-    ServerConfig,
-)
+from reconciler.model.account import Globs
+from reconciler.model.desired import DeleteLimit, DeliveryTestSettings, DeliveryTestWhen, Policy
+from reconciler.model.server import Passwords, ServerConfig
 
 if TYPE_CHECKING:
     from tests.manifest.conftest import Complain, Write

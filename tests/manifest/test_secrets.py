@@ -11,8 +11,8 @@ from reconciler.errors import SecretError, file_order
 from reconciler.manifest.commands import Commands, SecretCommandError
 from reconciler.manifest.desired import read_manifests
 from reconciler.manifest.secrets import resolve_accounts, resolve_credentials
-from reconciler.model.desired import AccessToken, Login, RefreshToken
 from reconciler.model.secret import Secret, SecretReference
+from reconciler.model.server import AccessToken, Login, RefreshToken
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,8 +12,8 @@ from reconciler.manifest.quoting import quoted
 from reconciler.manifest.scalars import resolve
 from reconciler.manifest.writer import export_yaml
 from reconciler.model.account import Account, Value, same
-from reconciler.model.change import Server
 from reconciler.model.secret import UNKNOWN, Secret, SecretReference
+from reconciler.model.server import Server
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 
 from reconciler.errors import Position
-from reconciler.model.desired import NO_GLOBS, DeleteLimit, DeliveryTestSettings, DeliveryTestWhen, Globs
+from reconciler.model.account import NO_GLOBS, Globs
+from reconciler.model.desired import DeleteLimit, DeliveryTestSettings, DeliveryTestWhen
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 
 from reconciler.errors import Problem
-from reconciler.model.change import Action, Change, Plan, Server
 from reconciler.model.desired import DeliveryTestWhen
 from reconciler.model.outcome import DeliveryTestResult, Outcome, Report, Status
+from reconciler.model.plan import Action, Change, Plan
+from reconciler.model.server import Server
 from tests.fake_server import account
 
 SERVER = Server("s", "https://s")

@@ -4,7 +4,7 @@ import shlex
 
 import pytest
 
-from reconciler.model.desired import Globs
+from reconciler.model.account import Globs
 from reconciler.model.trust import Trust, TrustedServer, escaped_pattern, is_url_pattern, path_matches
 
 TRUST = Trust(

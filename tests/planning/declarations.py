@@ -5,16 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from reconciler.errors import Position
-from reconciler.model.account import Account
-from reconciler.model.change import Plan, Server
-from reconciler.model.desired import (
-    NO_DELIVERY_TEST,
-    DeliveryTestSettings,
-    Desired,
-    DesiredAccount,
-    Globs,
-    Policy,
-)
+from reconciler.model.account import Account, Globs
+from reconciler.model.desired import NO_DELIVERY_TEST, DeliveryTestSettings, Desired, DesiredAccount, Policy
+from reconciler.model.server import Server
 from reconciler.planning.builder import PlanOptions, make_plan
 
 if TYPE_CHECKING:
@@ -22,6 +15,7 @@ if TYPE_CHECKING:
 
     from reconciler.errors import Problem
     from reconciler.model.account import Value
+    from reconciler.model.plan import Plan
 
 from reconciler.model.desired import DeleteLimit
 

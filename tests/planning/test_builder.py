@@ -7,16 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.errors import Problem
-from reconciler.model.change import Action, Counts, Plan
+from reconciler.model.account import Globs
 from reconciler.model.desired import (
     NO_DELIVERY_TEST,
     DeleteLimit,
     DeliveryTestSettings,
     DeliveryTestWhen,
     Desired,
-    Globs,
     Policy,
 )
+from reconciler.model.plan import Action, Counts, Plan
 from reconciler.model.secret import UNKNOWN, Secret
 from reconciler.planning.builder import PlanOptions, make_plan
 from tests.fake_server import account

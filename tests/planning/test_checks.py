@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from reconciler.errors import PlanError
-from reconciler.model.account import Account
-from reconciler.model.change import Action, Change
-from reconciler.model.desired import DeleteLimit, Desired, DesiredAccount, Globs
+from reconciler.model.account import Account, Globs
+from reconciler.model.desired import DeleteLimit, Desired, DesiredAccount
+from reconciler.model.plan import Action, Change
 from reconciler.model.secret import UNKNOWN, Secret
 from reconciler.model.trust import Limits, Trust
 from reconciler.planning.checks import taken_addresses

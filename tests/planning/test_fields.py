@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import deepdiff
 import pytest
 
-from reconciler.model.change import FieldChange
+from reconciler.model.plan import FieldChange
 from reconciler.model.secret import UNKNOWN, Secret
 from reconciler.planning.fields import changes_of, differing, towards
 from tests.fake_server import account

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from reconciler.model.account import Account
-from reconciler.model.change import Action, Change
+from reconciler.model.plan import Action, Change
 from reconciler.planning.order import order
 from tests.fake_server import account
 from tests.planning.declarations import declare, plan_of, said, writes

@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 
 from reconciler.errors import PlanError
-from reconciler.model.account import ACCOUNT_DEFAULTS
-from reconciler.model.desired import NO_GLOBS, DeliveryTestSettings, Desired, Policy
+from reconciler.model.account import ACCOUNT_DEFAULTS, NO_GLOBS
+from reconciler.model.desired import DeliveryTestSettings, Desired, Policy
+from reconciler.model.plan import DeliveryTest
 from reconciler.model.secret import UNKNOWN, Secret
-from reconciler.model.trial import DeliveryTest
 from reconciler.planning.trials import plan_delivery_tests
 from tests.fake_server import account
 from tests.planning.declarations import POSITION, declare, globs, said

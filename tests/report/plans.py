@@ -6,25 +6,18 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from reconciler.errors import Position, Problem
-from reconciler.model.account import Account, Fields, Value
-from reconciler.model.change import Server
-from reconciler.model.desired import (
-    DeleteLimit,
-    DeliveryTestWhen,
-    Desired,
-    DesiredAccount,
-    Globs,
-    Policy,
-)
+from reconciler.model.account import Account, Fields, Globs, Value
+from reconciler.model.desired import DeleteLimit, DeliveryTestWhen, Desired, DesiredAccount, Policy
 from reconciler.model.outcome import IN_PLACE, DeliveryTestResult, Outcome, Report, Status
 from reconciler.model.secret import UNKNOWN, Secret
+from reconciler.model.server import Server
 from reconciler.planning.builder import PlanOptions, make_plan
 from reconciler.report.subject import Setting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from reconciler.model.change import Plan
+    from reconciler.model.plan import Plan
 
 SERVER: Final = Server("matriz", "https://fw.example.com")
 SETTING: Final = Setting(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from reconciler.model.change import Counts, Plan
+from reconciler.model.plan import Counts, Plan
 from reconciler.report.formats import Format, renderer
 from reconciler.report.subject import PlanInput
 from tests.report.plans import PLANS, SETTING, many

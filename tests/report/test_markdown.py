@@ -2,20 +2,24 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import cmarkgfm  # type: ignore[import-untyped]
 import pytest
 from cmarkgfm.cmark import Options  # type: ignore[import-untyped]
 
 from reconciler.errors import Problem
-from reconciler.model.change import Plan, Server
+from reconciler.model.display import display_value
+from reconciler.model.server import Server
 from reconciler.report.forge import CIEnvironment
 from reconciler.report.formats import Format, renderer
 from reconciler.report.markup import code, prose
 from reconciler.report.subject import PlanInput, ResultSubject
 from reconciler.report.to_markdown import LIMIT
-from reconciler.report.view import shown
 from tests.report.plans import HOSTILE, PLANS, SERVER, SETTING, hostile, many, mixed, no_change, result
+
+if TYPE_CHECKING:
+    from reconciler.model.plan import Plan
 
 ON_GITHUB = replace(SETTING, forge=CIEnvironment(run_url="https://github.com/o/r/actions/runs/1"))
 OURS = {"h3", "table", "thead", "tbody", "tr", "th", "td", "blockquote", "p", "ul", "li", "br", "strong", "details"}
@@ -34,7 +38,7 @@ def of_plan(plan: Plan | None, *errors: Problem) -> str:
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_hostile_text_stays_text_on_github(text: str) -> None:
-    value = shown(text)
+    value = display_value(text)
     cells = f"| a | b |\n| --- | --- |\n| {code(value)} | {prose(text)} |\n\n- {prose(text)}\n\n> - {prose(text)}\n"
     html = rendered(cells)
     assert set(re.findall(r"</?([a-z0-9]+)", html)) <= OURS

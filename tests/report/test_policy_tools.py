@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from reconciler.model.change import Plan
-from reconciler.model.desired import Globs, Policy
+from reconciler.model.account import Globs
+from reconciler.model.desired import Policy
+from reconciler.model.plan import Plan
 from reconciler.report.formats import Format, renderer
 from reconciler.report.subject import PlanInput
 from tests.report.plans import PLANS, SERVER, SETTING, account, declared, mixed, plan_of

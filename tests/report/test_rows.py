@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from reconciler.model.account import Account, Value
-from reconciler.model.change import Action, Change, FieldChange, Plan, Step
+from reconciler.model.plan import Action, Change, FieldChange, Plan, Step
 from reconciler.model.secret import UNKNOWN, Secret, SecretReference
 from reconciler.report.rows import Row, changed_rows, kept_rows, lost_rows, remarks, sent_rows
 from tests.report.plans import SERVER, account, mixed

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from reconciler.errors import Problem
-from reconciler.model.change import Plan
 from reconciler.model.outcome import Report
+from reconciler.model.plan import Plan
 from reconciler.report.formats import Format, renderer
 from reconciler.report.style import Style
 from reconciler.report.subject import PlanInput, ResultSubject, ValidationInput

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from reconciler.report.view import named, phrase, plain, shown, shown_pair
+from reconciler.model.display import display_address, display_pair, display_sentence, display_value, escape
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,7 @@ from reconciler.report.view import named, phrase, plain, shown, shown_pair
     ],
 )
 def test_what_could_forge_a_line_is_escaped(text: str, expected: str) -> None:
-    assert plain(text) == expected
+    assert escape(text) == expected
 
 
 @pytest.mark.parametrize(
@@ -38,28 +38,28 @@ def test_what_could_forge_a_line_is_escaped(text: str, expected: str) -> None:
     ],
 )
 def test_an_address_that_could_pass_for_something_else_is_in_quotes(address: str, expected: str) -> None:
-    assert named(address) == expected
+    assert display_address(address) == expected
 
 
 def test_a_long_sentence_is_cut_and_says_so() -> None:
-    assert phrase("x" * 5_000) == "x" * 1_000 + "... (5,000 characters)"
+    assert display_sentence("x" * 5_000) == "x" * 1_000 + "... (5,000 characters)"
 
 
 def test_a_long_value_is_cut_and_says_so() -> None:
-    assert shown("x" * 10_000) == f'"{"x" * 200}"... (10,000 characters)'
+    assert display_value("x" * 10_000) == f'"{"x" * 200}"... (10,000 characters)'
 
 
 @pytest.mark.parametrize(("value", "expected"), [(True, "true"), (None, "null"), (25, "25"), ('a"b', '"a\\"b"')])
 def test_values_are_written_as_in_yaml(value: bool | int | str | None, expected: str) -> None:
-    assert shown(value) == expected
+    assert display_value(value) == expected
 
 
 def test_of_two_long_values_the_part_that_differs_is_shown() -> None:
-    before, after = shown_pair("x" * 1_000 + "before" + "y" * 1_000, "x" * 1_000 + "after")
+    before, after = display_pair("x" * 1_000 + "before" + "y" * 1_000, "x" * 1_000 + "after")
     assert before == f'..."{"x" * 50}before{"y" * 144}"... (2,006 characters)'
     assert after == f'..."{"x" * 50}after" (1,005 characters)'
 
 
 def test_a_long_value_beside_a_short_one_is_shown_from_its_start() -> None:
-    assert shown_pair("z", "x" * 201) == ('"z"', f'"{"x" * 200}"... (201 characters)')
-    assert shown_pair(None, "x" * 201) == ("null", f'"{"x" * 200}"... (201 characters)')
+    assert display_pair("z", "x" * 201) == ('"z"', f'"{"x" * 200}"... (201 characters)')
+    assert display_pair(None, "x" * 201) == ("null", f'"{"x" * 200}"... (201 characters)')

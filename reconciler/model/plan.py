@@ -7,13 +7,14 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from reconciler.model.account import NO_FIELDS
-from reconciler.model.desired import NO_DELIVERY_TEST
+from reconciler.model.desired import NO_DELIVERY_TEST, DeliveryTestWhen
 from reconciler.model.secret import source_of
 
 if TYPE_CHECKING:
     from reconciler.errors import Position, Problem
     from reconciler.model.account import Account, Fields, Value
     from reconciler.model.desired import DeliveryTestSettings
+    from reconciler.model.server import Server
 
 
 class Action(StrEnum):
@@ -103,12 +104,22 @@ class Step:
         return index in self.requires or any(index in steps for steps in self.shared)
 
 
-@dataclass(frozen=True, slots=True)
-class Server:
-    """A server as reports name it."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryTest:
+    """Settings to be tried.
 
-    name: str
-    url: str
+    Attributes:
+        fields: The whole account as declared, over what the server has.
+        when: What the report says about the occasion; a trial of its own is ``before`` any write.
+        position: Where the account is declared.
+    """
+
+    address: str
+    fields: Fields
+    to_email: str
+    id: int | None = None
+    when: DeliveryTestWhen = DeliveryTestWhen.BEFORE
+    position: Position | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from reconciler.model.change import Action, Change, Plan, Server
+from reconciler.model.plan import Action, Change, Plan
+from reconciler.model.server import Server
 from tests.fake_server import account
 
 
