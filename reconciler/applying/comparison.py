@@ -7,7 +7,8 @@ import re
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
-from reconciler.model.account import SENSITIVE, Account, Fields, Value, same
+from reconciler.model.account import Account, Fields, Value, same
+from reconciler.model.fields import SECRET_FIELDS
 from reconciler.model.secret import UNKNOWN
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def lost(sent: Fields, answer: Account) -> list[str]:
     return [
         name
         for name, value in sent.items()
-        if not (name in SENSITIVE and answer.fields.get(name, UNKNOWN) is UNKNOWN)
+        if not (name in SECRET_FIELDS and answer.fields.get(name, UNKNOWN) is UNKNOWN)
         and not same(name, value, answer.fields.get(name))
     ]
 
@@ -75,7 +76,7 @@ def lost(sent: Fields, answer: Account) -> list[str]:
 def shown(names: Iterable[str], account: Account) -> str:
     """Fields with what the account has in them, for a report; a secret is only named."""
     return ", ".join(
-        name if name in SENSITIVE else f"{name} (it has {_shortened(account.fields.get(name))})" for name in names
+        name if name in SECRET_FIELDS else f"{name} (it has {_shortened(account.fields.get(name))})" for name in names
     )
 
 

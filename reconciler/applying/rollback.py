@@ -10,7 +10,8 @@ from reconciler.applying.comparison import lost, shown
 from reconciler.applying.cycle import NOT_KEPT, Cycle, carry_out
 from reconciler.applying.result import StepResult, words
 from reconciler.errors import ApiError, NotFoundError, ReconcilerError
-from reconciler.model.account import DESTINATION, Account, known
+from reconciler.model.account import Account, known
+from reconciler.model.fields import DESTINATION_FIELDS
 from reconciler.model.outcome import Status
 from reconciler.model.plan import Action, Change, Plan
 from reconciler.model.secret import UNKNOWN
@@ -180,7 +181,7 @@ def _former(change: Change) -> Fields | None:
         return former
     # The new password stays, as nobody knows the former one; it must not travel to the former server.
     former.pop("password", None)
-    if any(name in former for name in DESTINATION) or not change.managed.get("password"):
+    if any(name in former for name in DESTINATION_FIELDS) or not change.managed.get("password"):
         return None
     return {**former, "password": change.managed["password"]}
 

@@ -11,7 +11,8 @@ import re
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from reconciler.client.failure import UnreadableError
-from reconciler.model.account import FIELDS, NO_EXTRA, Account
+from reconciler.model.account import NO_EXTRA, Account
+from reconciler.model.fields import FIELDS
 from reconciler.model.secret import UNKNOWN, Secret, looks_masked
 from reconciler.model.server import Passwords
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from reconciler.errors import Kind, Problem, ReconcilerError, StalePlanError
-from reconciler.model.account import SENSITIVE, Account
+from reconciler.model.account import Account
 from reconciler.model.desired import DeliveryTestSettings, DeliveryTestWhen
+from reconciler.model.fields import SECRET_FIELDS
 from reconciler.model.outcome import IN_PLACE, Outcome, Status
 from reconciler.model.plan import Action, Change
 from reconciler.planning.saved import account_in_place, compare
@@ -124,7 +125,7 @@ def _done(reviewed: dict[str, Any], plan: Plan) -> Done:
         change = Change(action=action, address=address, before=gone, after=None)
     else:
         there = account_in_place(reviewed, plan)
-        values = {name: what["after"][name] for name in reviewed["fields"] if name not in SENSITIVE}
+        values = {name: what["after"][name] for name in reviewed["fields"] if name not in SECRET_FIELDS}
         change = Change(action=action, address=address, before=there, after=there, managed=values)
         account_id = there.id if there else account_id
     return Done(change, Outcome(address=address, action=action, status=Status.APPLIED, id=account_id, note=IN_PLACE))

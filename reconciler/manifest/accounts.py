@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, Final
 from reconciler.errors import Kind, Position
 from reconciler.manifest.issues import Issue, NodeRef, Place
 from reconciler.manifest.references import Reference
-from reconciler.model.account import FIELDS, Account, Value
+from reconciler.model.account import Account, Value
 from reconciler.model.desired import DeliveryTestSettings, DeliveryTestWhen, DesiredAccount
+from reconciler.model.fields import FIELDS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

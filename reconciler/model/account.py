@@ -10,6 +10,7 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import Final, NamedTuple, TypeAlias
 
+from reconciler.model.fields import CASELESS_FIELDS
 from reconciler.model.secret import UNKNOWN, Secret, SecretReference, Unknown
 
 Value: TypeAlias = str | int | bool | Secret | SecretReference | Unknown | None
@@ -17,27 +18,6 @@ Value: TypeAlias = str | int | bool | Secret | SecretReference | Unknown | None
 current one only."""
 
 Fields: TypeAlias = Mapping[str, Value]
-
-FIELDS: Final = (
-    "email",
-    "name",
-    "default",
-    "service",
-    "has_auth",
-    "password",
-    "smtp_server",
-    "smtp_port",
-    "smtp_crypt",
-    "smtp_auth_mechanism",
-)
-"""Every field there is, in the order in which reports show them."""
-
-SENSITIVE: Final = frozenset({"password"})
-_IDENTITIES: Final = frozenset({"email", "smtp_server"})
-"""Fields in which two spellings of one identity are not a difference."""
-
-DESTINATION: Final = ("service", "smtp_server", "smtp_port", "smtp_crypt")
-"""Fields that decide where, and how well protected, the stored password travels."""
 
 NO_FIELDS: Final[Fields] = MappingProxyType({})
 NO_EXTRA: Final[Mapping[str, object]] = MappingProxyType({})
@@ -207,7 +187,7 @@ def comparable(field_name: str, value: Value) -> Value:
     """The value that stands for all values of a field that mean the same. An empty string means the same as none."""
     if not isinstance(value, str):
         return value
-    if field_name in _IDENTITIES:
+    if field_name in CASELESS_FIELDS:
         return identity(value) or None
     return (nfc(value) if field_name == "name" else value) or None
 

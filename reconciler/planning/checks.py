@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from reconciler.errors import Kind, Position, Problem
-from reconciler.model.account import DESTINATION
+from reconciler.model.fields import DESTINATION_FIELDS
 from reconciler.model.secret import UNKNOWN
 from reconciler.model.trust import smtp_servers_of
 
@@ -50,7 +50,7 @@ def password_problems(
         )
     if current is None or declared:
         return found
-    moved = [change.field for change in changes if change.field in DESTINATION or _weakens(change)]
+    moved = [change.field for change in changes if change.field in DESTINATION_FIELDS or _weakens(change)]
     if moved and password:
         found.append(
             problem_at(

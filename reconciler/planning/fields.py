@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Final
 
-from reconciler.model.account import FIELDS, Account, Fields, Value, comparable, same
+from reconciler.model.account import Account, Fields, Value, comparable, same
+from reconciler.model.fields import FIELDS
 from reconciler.model.plan import FieldChange
 from reconciler.model.secret import UNKNOWN, Secret, SecretReference
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from reconciler.model.account import FIELDS, SENSITIVE
 from reconciler.model.desired import DeliveryTestWhen
 from reconciler.model.display import display_address, display_pair, display_value, escape
+from reconciler.model.fields import FIELDS, SECRET_FIELDS
 from reconciler.model.plan import Action
 from reconciler.model.secret import LITERAL, UNKNOWN, SecretReference
 
@@ -49,7 +49,7 @@ def changed_rows(change: Change) -> list[Row]:
 def sent_rows(change: Change) -> list[Row]:
     """A declared password that an update sends although it does not change, or nobody knows whether it does."""
     source, password = change.password_from, change.managed.get("password")
-    if change.action is not Action.UPDATE or source is None or any(one.field in SENSITIVE for one in change.fields):
+    if change.action is not Action.UPDATE or source is None or any(one.field in SECRET_FIELDS for one in change.fields):
         return []
     words = "unchanged"
     if isinstance(password, SecretReference):
@@ -67,7 +67,7 @@ def kept_rows(change: Change) -> list[Row]:
     fields = change.after.fields
     return [
         Row(name, words="unchanged", changed=False)
-        if name in SENSITIVE
+        if name in SECRET_FIELDS
         else Row(name, display_value(fields[name]), display_value(fields[name]), changed=False)
         for name in FIELDS
         if name in fields and name not in changed
@@ -80,7 +80,7 @@ def lost_rows(change: Change) -> list[Row]:
         return []
     fields = change.before.fields
     return [
-        Row(name, words="(deleted)") if name in SENSITIVE else Row(name, before=display_value(fields[name]))
+        Row(name, words="(deleted)") if name in SECRET_FIELDS else Row(name, before=display_value(fields[name]))
         for name in FIELDS
         if name != "email" and fields.get(name) not in (None, "")
     ]
@@ -105,7 +105,7 @@ def _tested(change: Change) -> str:
 
 def password_words(change: Change) -> str:
     """What may be said about the declared password of a create or an update; empty if none is declared."""
-    rows = [row for row in (*changed_rows(change), *sent_rows(change)) if row.field in SENSITIVE]
+    rows = [row for row in (*changed_rows(change), *sent_rows(change)) if row.field in SECRET_FIELDS]
     return rows[0].words if rows and change.password_from else ""
 
 
@@ -122,13 +122,13 @@ def _sensitive_words(change: FieldChange, source: str | None) -> str:
 
 
 def _created(change: FieldChange, source: str | None) -> Row:
-    if change.field in SENSITIVE:
+    if change.field in SECRET_FIELDS:
         return Row(change.field, words=_sensitive_words(change, source))
     return Row(change.field, after=display_value(change.after))
 
 
 def _updated(change: FieldChange, source: str | None) -> Row:
-    if change.field in SENSITIVE:
+    if change.field in SECRET_FIELDS:
         return Row(change.field, words=_sensitive_words(change, source))
     return Row(change.field, *display_pair(change.before, change.after))
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from reconciler.model.account import FIELDS, SENSITIVE
 from reconciler.model.display import display_value, escape
+from reconciler.model.fields import FIELDS, SECRET_FIELDS
 from reconciler.report.style import Style
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def _cells(change: Mapping[str, Any] | None, style: Style) -> dict[str, str]:
     cells = {"action": f"{what['actions'][0]}{number}"}
     before, after = what["before"] or {}, what["after"] or {}
     for name in change["fields"]:
-        if name in SENSITIVE:
+        if name in SECRET_FIELDS:
             cells[name] = "changes"
         elif what["before"] is None:
             cells[name] = display_value(after.get(name))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from reconciler.model.account import FIELDS, SENSITIVE
+from reconciler.model.fields import FIELDS, SECRET_FIELDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 def public_fields(account: Account) -> dict[str, object]:
     """The account's fields in their order, a secret as ``None``."""
     fields = account.fields
-    return {name: None if name in SENSITIVE else fields[name] for name in FIELDS if name in fields}
+    return {name: None if name in SECRET_FIELDS else fields[name] for name in FIELDS if name in fields}
 
 
 def sensitive_fields(account: Account) -> dict[str, bool]:
     """Which of the account's fields are secrets, as Terraform says it."""
-    return {name: True for name in sorted(SENSITIVE) if name in account.fields}
+    return {name: True for name in sorted(SECRET_FIELDS) if name in account.fields}
 
 
 def by_address(accounts: Iterable[Account]) -> list[Account]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from reconciler.client.connect import Connection, open_writer
-from reconciler.model.account import FIELDS, Account, Fields
+from reconciler.model.fields import FIELDS
 from reconciler.model.redaction import Redactor
 from reconciler.model.secret import Secret
 from reconciler.model.server import RefreshToken
@@ -19,6 +19,7 @@ from tests.faults.scenario import Hurried
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from reconciler.model.account import Account, Fields
     from reconciler.model.ports import AccountWriter
     from tests.fake_server import Fault
     from tests.faults.control import Remote

@@ -8,17 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.model.account import (
-    ACCOUNT_DEFAULTS,
-    Account,
-    Value,
-    identity,
-    known,
-    label,
-    label_key,
-    readable,
-    same,
-)
+from reconciler.model.account import ACCOUNT_DEFAULTS, Account, Value, identity, known, label, label_key, readable, same
 from reconciler.model.secret import UNKNOWN, Secret
 
 HELD = Account({"email": "A@x", "name": "A", "default": True}, 7, {"color": "red"})

@@ -1,0 +1,64 @@
+"""The one table of an account's fields: everything that differs from field to field is said here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field of an account.
+
+    Attributes:
+        type: The type of its value, in the manifest and in the server's JSON.
+        choices: All allowed values; empty if any value of the type will do.
+        smallest: The smallest allowed number.
+        largest: The largest allowed number.
+        optional: Whether it may be null, which clears it.
+        spellings: Its names in the server's JSON, the vendor's examples first; empty if it has its own name there.
+        secret: Whether its value is never shown, nor written to a file.
+        caseless: Whether two spellings of one address or host are the same value.
+        destination: Whether it decides where the stored password is sent, and how well it is protected on the way.
+        exported: Whether an export writes its value. A default account and a password are exported in another way.
+    """
+
+    type: type[str | int | bool] = str
+    choices: tuple[str, ...] = ()
+    smallest: int = 0
+    largest: int = 0
+    optional: bool = False
+    spellings: tuple[str, ...] = ()
+    secret: bool = False
+    caseless: bool = False
+    destination: bool = False
+    exported: bool = True
+
+
+FIELDS: Final[Mapping[str, Field]] = MappingProxyType(
+    {
+        "email": Field(caseless=True),
+        "name": Field(),
+        "default": Field(bool, exported=False),
+        "service": Field(choices=("gmail", "outlook", "other"), destination=True),
+        "has_auth": Field(bool, spellings=("hash_auth", "has_auth")),
+        "password": Field(optional=True, secret=True, exported=False),
+        "smtp_server": Field(optional=True, caseless=True, destination=True),
+        "smtp_port": Field(int, smallest=1, largest=65535, optional=True, destination=True),
+        "smtp_crypt": Field(choices=("none", "ssl-tls", "starttls"), optional=True, destination=True),
+        "smtp_auth_mechanism": Field(choices=("plain", "login", "cram-md5"), optional=True),
+    }
+)
+"""Every field by its name, in the order in which reports show them. Source: the vendor's page on email accounts."""
+
+SECRET_FIELDS: Final = frozenset(name for name, field in FIELDS.items() if field.secret)
+CASELESS_FIELDS: Final = frozenset(name for name, field in FIELDS.items() if field.caseless)
+DESTINATION_FIELDS: Final = tuple(name for name, field in FIELDS.items() if field.destination)
+SPELLINGS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+    {name: field.spellings or (name,) for name, field in FIELDS.items()}
+)
+"""The names of each field in the server's JSON. Which of several a server uses is learned from its responses."""
