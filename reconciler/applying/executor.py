@@ -138,16 +138,16 @@ class _Run:
         """What became of each change."""
         reason = OUTAGE if self.breaker.tripped else NO_TURN
         not_attempted = StepResult(Status.NOT_ATTEMPTED, error=reason)
-        steps: defaultdict[int, list[int]] = defaultdict(list)
+        steps: defaultdict[tuple[str, int], list[int]] = defaultdict(list)
         for index, step in enumerate(self.plan.steps):
-            steps[step.change].append(index)
-        for position, change in enumerate(self.plan.changes):
-            results = [self.results.get(index, not_attempted) for index in steps[position]]
-            yield replace(_outcome(change, results), written=self.writer.written(position))
+            steps[step.change.key].append(index)
+        for change in self.plan.changes:
+            results = [self.results.get(index, not_attempted) for index in steps[change.key]]
+            yield replace(_outcome(change, results), written=self.writer.written(change))
 
     def _carry_out(self, index: int) -> StepResult:
         step = self.plan.steps[index]
-        change = self.plan.changes[step.change]
+        change = step.change
         try:
             self.listener.before(change, step)
         except Exception as error:  # noqa: BLE001 - what the listener cannot note down is not written
@@ -193,7 +193,7 @@ class _Run:
         """Notes a result. What it makes impossible is skipped; what it makes possible is ready."""
         self.results[index] = result
         self.failed = self.failed or not result.ok
-        address = self.plan.changes[self.plan.steps[index].change].address
+        address = self.plan.steps[index].change.address
         for dependent in (*self.dependents[index], *self.sharing.settle(index, ok=result.ok)):
             if dependent in self.results:
                 continue

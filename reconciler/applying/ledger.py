@@ -17,31 +17,31 @@ class SentWrites:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._written: dict[int, Account] = {}
-        self._sent: set[int] = set()
+        self._written: dict[tuple[str, int], Account] = {}
+        self._sent: set[tuple[str, int]] = set()
         self._promoted = False
 
-    def send(self, index: int) -> None:
-        """Notes that a write of change ``index`` is about to leave."""
+    def send(self, change: Change) -> None:
+        """Notes that a write of the change is about to leave."""
         with self._lock:
-            self._sent.add(index)
+            self._sent.add(change.key)
 
-    def sent(self, index: int) -> bool:
+    def sent(self, change: Change) -> bool:
         """Whether this run has sent a write of the change; where not, there is nothing of ours to take back."""
         with self._lock:
-            return index in self._sent
+            return change.key in self._sent
 
-    def settle(self, index: int, change: Change, account: Account) -> None:
-        """Notes that the account is as a step of change ``index`` wants it."""
+    def settle(self, change: Change, account: Account) -> None:
+        """Notes that the account is as a step of the change wants it."""
         was = change.before is not None and change.before.is_default
         with self._lock:
-            self._written[index] = account
+            self._written[change.key] = account
             self._promoted = self._promoted or (account.is_default and not was)
 
-    def written(self, index: int) -> Account | None:
+    def written(self, change: Change) -> Account | None:
         """The account as an earlier step of the change has left it."""
         with self._lock:
-            return self._written.get(index)
+            return self._written.get(change.key)
 
     def conflicts(self, expected: Account, fresh: Account, *, ours: bool) -> list[str]:
         """The fields and times that somebody else changed since. What our own promotion cleared is none of them.

@@ -48,53 +48,54 @@ class StepRunner:
         newcomers: Newcomers,
         witness: Witness | None = None,
     ) -> None:
-        self._plan = plan
         self._server = server
         self._stop = stop
         self._retry = retry
         self._ledger = SentWrites()
         self._rollback = Rollback(plan, server, self._ledger, retry, witness) if witness else None
         self._newcomers = newcomers
-        self._final = {step.change: index for index, step in enumerate(plan.steps)}
+        self._final = {step.change.key: step for step in plan.steps}
 
     def run(self, step: Step) -> StepResult:
         """Carries out one step; every way it can go is in the result."""
-        change = self._plan.changes[step.change]
+        change = step.change
         tested = None
-        if change.test.when is DeliveryTestWhen.BEFORE and change.after and not self._ledger.written(step.change):
+        if change.test.when is DeliveryTestWhen.BEFORE and change.after and not self._ledger.written(change):
             tested = self._try(change, change.after)
             if not tested.passed:
                 error = f"not written, because {tested.failure}"
                 return StepResult(Status.FAILED, change.id, error, test=tested, unreached=tested.unreached)
             if self._stop.is_set():
                 return StepResult(Status.NOT_ATTEMPTED, change.id, NO_TURN, test=tested)
-        result = self._write(step, change)
-        final = self._plan.steps[self._final[step.change]] is step
+        result = self._write(step)
+        final = self._final[change.key] is step
         if final and result.status is Status.APPLIED and change.test.when is DeliveryTestWhen.AFTER:
-            return self._try_after(step.change, change, result)
+            return self._try_after(change, result)
         return replace(result, test=tested)
 
-    def written(self, index: int) -> Account | None:
-        """The account as change ``index`` has left it; ``None`` if it was not written, or is gone."""
-        return self._ledger.written(index)
+    def written(self, change: Change) -> Account | None:
+        """The account as the change has left it; ``None`` if it was not written, or is gone."""
+        return self._ledger.written(change)
 
-    def _write(self, step: Step, change: Change) -> StepResult:
-        cycle = self._cycle(step, change)
+    def _write(self, step: Step) -> StepResult:
+        change = step.change
+        cycle = self._cycle(step)
         cycle.stop = self._stop
         result, account = carry_out(cycle, self._server, self._retry)
         if cycle.attempts:
-            self._ledger.send(step.change)
+            self._ledger.send(change)
         if change.action is Action.DELETE and result.status is Status.APPLIED:
             self._newcomers.forget(change.id)
         if account:
-            self._ledger.settle(step.change, change, account)
+            self._ledger.settle(change, account)
         return result
 
-    def _cycle(self, step: Step, change: Change) -> Cycle:
+    def _cycle(self, step: Step) -> Cycle:
+        change = step.change
         if change.action is Action.DELETE:
             assert change.before is not None  # noqa: S101 - a delete has an account
             return Delete(self._server, self._ledger, change.before, ours=False)
-        written = self._ledger.written(step.change)
+        written = self._ledger.written(change)
         if expected := written or change.before:
             goal = {**change.managed, **step.fields}
             return Update(self._server, self._ledger, change, goal, expected=expected, ours=written is not None)
@@ -106,13 +107,13 @@ class StepRunner:
         trial = DeliveryTest(address=change.address, fields=target.fields, to_email=to_email, when=when)
         return attempt(self._server, trial, self._retry)
 
-    def _try_after(self, index: int, change: Change, result: StepResult) -> StepResult:
-        written = self._ledger.written(index)
+    def _try_after(self, change: Change, result: StepResult) -> StepResult:
+        written = self._ledger.written(change)
         assert written is not None  # noqa: S101 - it was applied
         target = written.with_fields({name: value for name, value in change.managed.items() if name == "password"})
         tested = self._try(change, target)
         result = replace(result, unreached=tested.unreached)
-        if tested.passed or self._rollback is None or not self._ledger.sent(index):
+        if tested.passed or self._rollback is None or not self._ledger.sent(change):
             return replace(result, test=tested)
         note = self._rollback.undo(change, written)
         return replace(result, status=Status.FAILED, error=tested.failure, note=note, test=tested)

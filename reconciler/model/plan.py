@@ -83,7 +83,7 @@ class Step:
     """One write. A change is one step, or two where its name has to go through a temporary one.
 
     Attributes:
-        change: Index of the change in ``Plan.changes``.
+        change: One of ``Plan.changes``.
         fields: Field values that this step writes instead of the change's own: the temporary name, or nothing.
         requires: Indexes of the steps that must have succeeded before.
         last: A delete that nothing waits for: it runs when every other step is done.
@@ -92,7 +92,7 @@ class Step:
             steps may wait for thousands, so these sets are never copied.
     """
 
-    change: int
+    change: Change
     fields: Fields
     requires: frozenset[int] = frozenset()
     last: bool = False

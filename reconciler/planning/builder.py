@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from reconciler.errors import Kind, Problem
@@ -154,10 +154,7 @@ class _Builder:
         self.errors += test_problems(self.unaddressed)
         self.errors += taken_addresses(self.changes, self.kept)
         ordered = order(self.changes, [account.name or "" for account in self.current])
-        for index, name in ordered.temporary_names.items():
-            change = self.changes[index]
-            note = f"goes through the temporary name {name!r}, because accounts exchange names"
-            self.changes[index] = replace(change, notes=(*change.notes, note))
+        self.changes = list(ordered.changes)
         self.errors.extend(ordered.errors)
         self.warnings += taken_name_warnings(self.changes, self.kept)
         return ordered.steps

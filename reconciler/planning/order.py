@@ -7,7 +7,7 @@ opened safely and is an error.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING
 
@@ -25,12 +25,12 @@ class Order:
     """The steps of a plan, each after those it requires.
 
     Attributes:
-        temporary_names: By index of the change, the name it goes through.
-        errors: CycleFinder that cannot be opened; then ``steps`` is empty.
+        changes: The changes, those that go through a temporary name with a note of it.
+        errors: Cycles that cannot be broken; then ``steps`` is empty.
     """
 
+    changes: tuple[Change, ...]
     steps: tuple[Step, ...]
-    temporary_names: dict[int, str]
     errors: tuple[Problem, ...] = ()
 
 
@@ -43,18 +43,20 @@ def order(changes: Sequence[Change], names: Collection[str]) -> Order:
     """
     nodes = nodes_of(changes, empty=not names)
     used = {*map(folded, names), *(folded(change.after.name) for change in changes if change.after)}
-    temporary_names: dict[int, str] = {}
+    changes = list(changes)
     finals: list[Node] = []
     circles = CycleFinder(nodes)
     while circle := circles.next():
         taker = _name_taker(circle)
         if taker is None:
-            return Order((), {}, (_circle_error([changes[node.change] for node in circle]),))
-        name = _temporary_name(changes[taker.change], used)
-        temporary_names[taker.change] = name
+            return Order(tuple(changes), (), (_circle_error([changes[node.change] for node in circle]),))
+        change = changes[taker.change]
+        name = _temporary_name(change, used)
+        note = f"goes through the temporary name {name!r}, because accounts exchange names"
+        changes[taker.change] = replace(change, notes=(*change.notes, note))
         finals.append(taker.open(name))
         circles.opened(taker)
-    return Order(_steps([*nodes, *finals], changes), temporary_names)
+    return Order(tuple(changes), _steps([*nodes, *finals], changes))
 
 
 def _name_taker(circle: Sequence[Node]) -> Node | None:
@@ -75,7 +77,7 @@ def _steps(nodes: Sequence[Node], changes: Sequence[Change]) -> tuple[Step, ...]
     for node in _sorted(nodes, gates, key):
         position[node] = len(position)
     shared = {gate: frozenset(position[node] for node in gate.requires) for gate in gates}
-    return tuple(_step(node, position, shared, last=node in last) for node in position)
+    return tuple(_step(node, changes[node.change], position, shared, last=node in last) for node in position)
 
 
 def _sorted(nodes: Sequence[Node], gates: Sequence[Gate], key: Mapping[Node, tuple[bool, int, int]]) -> Iterator[Node]:
@@ -102,13 +104,15 @@ def _sorted(nodes: Sequence[Node], gates: Sequence[Gate], key: Mapping[Node, tup
                     done.append(other)
 
 
-def _step(node: Node, position: dict[Node, int], shared: Mapping[Gate, frozenset[int]], *, last: bool) -> Step:
+def _step(
+    node: Node, change: Change, position: dict[Node, int], shared: Mapping[Gate, frozenset[int]], *, last: bool
+) -> Step:
     def places(nodes: Iterable[Node]) -> frozenset[int]:
         return frozenset(position[one] for one in nodes)
 
     fields = {} if node.temporary is None else {"name": node.temporary}
     gates = tuple(shared[gate] for gate in node.gates)
-    return Step(node.change, fields, places(node.requires), last, places(node.after), gates)
+    return Step(change, fields, places(node.requires), last, places(node.after), gates)
 
 
 def _temporary_name(change: Change, used: set[str]) -> str:

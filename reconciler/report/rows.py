@@ -134,19 +134,21 @@ def _updated(change: FieldChange, source: str | None) -> Row:
 
 
 def _waits(plan: Plan) -> Iterator[tuple[int, str]]:
+    index_of = {change.key: index for index, change in enumerate(plan.changes)}
+    indexes = [index_of[step.change.key] for step in plan.steps]
     found: dict[int, set[int]] = {}
     shared: dict[int, dict[frozenset[int], None]] = {}
-    for step in plan.steps:
-        if earlier := {plan.steps[place].change for place in step.requires} - {step.change}:
-            found.setdefault(step.change, set()).update(earlier)
+    for index, step in zip(indexes, plan.steps, strict=True):
+        if earlier := {indexes[place] for place in step.requires} - {index}:
+            found.setdefault(index, set()).update(earlier)
         if step.shared:
-            shared.setdefault(step.change, {}).update(dict.fromkeys(step.shared))
+            shared.setdefault(index, {}).update(dict.fromkeys(step.shared))
     # Thousands of changes may wait for the same thousands: those are put together once.
     together: dict[tuple[frozenset[int], ...], tuple[set[int], list[int]]] = {}
     for index in {**found, **shared}:
         sets = tuple(shared.get(index, ()))
         if sets not in together:
-            changes = {plan.steps[place].change for places in sets for place in places}
+            changes = {indexes[place] for places in sets for place in places}
             together[sets] = changes, sorted(changes)[: _MOST_NAMED + 1]
         changes, first = together[sets]
         own = found.get(index, set()) - changes

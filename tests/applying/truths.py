@@ -66,13 +66,13 @@ class Run:
         return [key for key, count in counted.items() if count > 1]
 
     def check_report(self, outcomes: Sequence[Outcome]) -> None:
-        steps = [step.change for step in self.plan.steps]
-        for index, (change, outcome) in enumerate(zip(self.plan.changes, outcomes, strict=True)):
+        steps = [step.change.key for step in self.plan.steps]
+        for change, outcome in zip(self.plan.changes, outcomes, strict=True):
             if {change.id, outcome.id} & set(self.edited):
                 continue
             if outcome.status is Status.APPLIED:
                 self._check_done(change, outcome)
-            elif outcome.status in UNTOUCHED and steps.count(index) == 1 and not was_written(outcome):
+            elif outcome.status in UNTOUCHED and steps.count(change.key) == 1 and not was_written(outcome):
                 self._check_untouched(change)
 
     def check_kept(self) -> None:

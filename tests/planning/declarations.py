@@ -62,10 +62,7 @@ def actions(plan: Plan) -> list[str]:
 
 def writes(plan: Plan) -> list[str]:
     """Steps in short, in their order: action, address, and the temporary name."""
-    return [
-        " ".join([plan.changes[step.change].action, plan.changes[step.change].address, *map(str, step.fields.values())])
-        for step in plan.steps
-    ]
+    return [" ".join([step.change.action, step.change.address, *map(str, step.fields.values())]) for step in plan.steps]
 
 
 def _changed(fields: Sequence[Any]) -> list[str]:

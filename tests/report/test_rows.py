@@ -58,9 +58,12 @@ def test_a_create_shows_no_address_and_a_delete_what_goes() -> None:
 
 
 def test_a_change_says_what_it_waits_for() -> None:
-    changes = tuple(replace(update(), address=f"{name}@example.com", reason="why") for name in "abcdef")
-    steps = [Step(index, {}) for index in range(5)]
-    steps += [Step(5, {"name": "x (moving)"}), Step(5, {}, requires=frozenset(range(6)))]
+    changes = tuple(
+        replace(update(), address=f"{name}@example.com", after=account(f"{name}@example.com", 1), reason="why")
+        for name in "abcdef"
+    )
+    steps = [Step(change, {}) for change in changes[:5]]
+    steps += [Step(changes[5], {"name": "x (moving)"}), Step(changes[5], {}, requires=frozenset(range(6)))]
     found = remarks(Plan(server=SERVER, changes=changes, steps=tuple(steps)))
     assert found == [("why",)] * 5 + [("why", "after a@example.com, b@example.com, c@example.com, 2 more")]
 
