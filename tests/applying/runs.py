@@ -6,7 +6,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from reconciler.applying.executor import ApplyOptions, execute
-from tests.planning.declarations import plan_of
+from tests.support.declarations import plan_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from reconciler.model.desired import DesiredAccount, Policy
     from reconciler.model.outcome import Outcome, Status
     from reconciler.model.plan import Change, Plan, Step
-    from tests.fake_server import FakeServer
+    from tests.support.fake_server import FakeServer
 
 AT_ONCE = (0.0, 0.0)
 """Looks for a lost create without waiting."""

@@ -11,8 +11,8 @@ from reconciler.model.desired import DeliveryTestSettings, DeliveryTestWhen
 from reconciler.model.plan import DeliveryTest
 from tests.applying.runs import carry_out, planned, said
 from tests.applying.test_cycle import BAD_GATEWAY, BUSY, REFUSED, Hurried
-from tests.fake_server import BLANK, FakeServer, Fault
-from tests.planning.declarations import declare
+from tests.support.declarations import declare
+from tests.support.fake_server import BLANK, FakeServer, Fault
 
 DOWN = UnreachableError.of("connection refused", kind=Kind.CONNECTION_FAILED)
 ADDRESSES = [f"u{place}@x" for place in range(8)]

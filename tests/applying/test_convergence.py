@@ -13,12 +13,12 @@ from reconciler.model.outcome import Outcome, Status
 from reconciler.model.plan import Action, Plan
 from reconciler.planning.builder import PlanOptions, make_plan
 from tests.applying.runs import AT_ONCE, Listening
-from tests.applying.truths import Run
-from tests.planning.declarations import NO_LIMIT, SERVER
-from tests.worlds import BOUNDED, World, faults, worlds
+from tests.support.declarations import NO_LIMIT, SERVER
+from tests.support.invariants import Run
+from tests.support.strategies import BOUNDED, World, faults, worlds
 
 if TYPE_CHECKING:
-    from tests.fake_server import FakeServer, Fault
+    from tests.support.fake_server import FakeServer, Fault
 
 OPTIONS = PlanOptions(allow_empty=True, max_deletes=NO_LIMIT)
 

@@ -13,8 +13,8 @@ from reconciler.model.account import Account
 from reconciler.model.desired import DeliveryTestSettings, DeliveryTestWhen, Policy
 from reconciler.model.secret import Secret
 from tests.applying.runs import carry_out, planned, said
-from tests.fake_server import FakeServer, Fault, Rules, account, lost
-from tests.planning.declarations import declare
+from tests.support.declarations import declare
+from tests.support.fake_server import FakeServer, Fault, Rules, account, lost
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from reconciler.model.account import Fields, Value
     from reconciler.model.desired import DesiredAccount
     from reconciler.model.plan import Plan
-    from tests.fake_server import Call, Method, When
+    from tests.support.fake_server import Call, Method, When
 
 
 def transient(error: ApiError) -> ApiError:

@@ -15,14 +15,14 @@ from reconciler.model.desired import DeliveryTestSettings, DeliveryTestWhen
 from reconciler.model.outcome import Status
 from reconciler.retry import Retry
 from tests.applying.runs import Listening, carry_out, planned, said
-from tests.fake_server import FakeServer, Fault, Rules
-from tests.planning.declarations import declare
+from tests.support.declarations import declare
+from tests.support.fake_server import FakeServer, Fault, Rules
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from reconciler.model.plan import Change, Plan
-    from tests.fake_server import Call
+    from tests.support.fake_server import Call
 
 NO = Fault(RejectedError.of("no", kind=Kind.REJECTED))
 PATIENCE = 20

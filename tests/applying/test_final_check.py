@@ -13,15 +13,15 @@ from reconciler.model.desired import Policy
 from reconciler.model.outcome import Status
 from reconciler.model.secret import Secret
 from tests.applying.runs import carry_out, planned, said
-from tests.fake_server import BLANK, FakeServer, Fault, Rules, account
-from tests.planning.declarations import declare
+from tests.support.declarations import declare
+from tests.support.fake_server import BLANK, FakeServer, Fault, Rules, account
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from reconciler.model.account import Fields
     from reconciler.model.plan import Plan
-    from tests.fake_server import Call
+    from tests.support.fake_server import Call
 
 DOWN = UnreachableError.of("connection refused", kind=Kind.CONNECTION_FAILED)
 TIMES = Rules(times=True)

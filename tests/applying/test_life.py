@@ -18,13 +18,13 @@ from reconciler.model.desired import DeleteLimit, Desired
 from reconciler.model.outcome import Outcome, Status
 from reconciler.model.plan import Action, Plan
 from reconciler.planning.builder import PlanOptions, make_plan
-from tests.applying.hosts import Disturbed, Host, InMemory, OverHttp
 from tests.applying.runs import AT_ONCE, Listening
-from tests.applying.truths import NOT_KEPT, STRANGER, Run
-from tests.faults.control import Remote
-from tests.faults.scenario import Hurried
-from tests.planning.declarations import NO_LIMIT, SERVER
-from tests.worlds import ADDRESSES, BOUNDED, World, declarations, faults, mailbox, spellings, worlds
+from tests.support.backends import Disturbed, Host, InMemory, OverHttp
+from tests.support.declarations import NO_LIMIT, SERVER
+from tests.support.fault_control import Remote
+from tests.support.invariants import NOT_KEPT, STRANGER, Run
+from tests.support.scenarios import Hurried
+from tests.support.strategies import ADDRESSES, BOUNDED, World, declarations, faults, mailbox, spellings, worlds
 
 if TYPE_CHECKING:
     import random
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from hypothesis.strategies import DataObject
 
-    from tests.fake_server import Fault
+    from tests.support.fake_server import Fault
 
 OPTIONS = PlanOptions(allow_empty=True, max_deletes=NO_LIMIT)
 MASKS = [

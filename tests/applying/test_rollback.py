@@ -9,13 +9,13 @@ from reconciler.errors import ApiError, Kind, OutcomeUnknownError, Problem, Reco
 from reconciler.model.desired import DeliveryTestSettings, DeliveryTestWhen, Policy
 from reconciler.model.secret import UNKNOWN, Secret
 from tests.applying.runs import Listening, carry_out, planned, said
-from tests.fake_server import FakeServer, Fault, Rules, account
-from tests.planning.declarations import declare, globs
+from tests.support.declarations import declare, globs
+from tests.support.fake_server import FakeServer, Fault, Rules, account
 
 if TYPE_CHECKING:
     from reconciler.model.account import Fields
     from reconciler.model.plan import Change, Plan
-    from tests.fake_server import Call
+    from tests.support.fake_server import Call
 
 AFTER = DeliveryTestSettings(DeliveryTestWhen.AFTER, "ops@x")
 HIDES = Rules(hidden_password_warning=True)

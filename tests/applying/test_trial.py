@@ -14,13 +14,13 @@ from reconciler.model.outcome import DeliveryTestResult, Outcome, Status
 from reconciler.model.plan import DeliveryTest
 from reconciler.model.secret import UNKNOWN
 from tests.applying.runs import said
-from tests.fake_server import BLANK, FakeServer, Fault, lost
+from tests.support.fake_server import BLANK, FakeServer, Fault, lost
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from reconciler.model.account import Value
-    from tests.fake_server import Call
+    from tests.support.fake_server import Call
 
 PATIENCE = 20
 NO_TURN = "the run ended before its turn"

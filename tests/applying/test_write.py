@@ -9,13 +9,13 @@ from reconciler.model.account import Account, Fields
 from reconciler.model.desired import DeliveryTestSettings, DeliveryTestWhen
 from reconciler.model.secret import UNKNOWN, Secret
 from tests.applying.runs import Listening, carry_out, planned, reconcile, said
-from tests.fake_server import BLANK, FakeServer, Fault, Rules, account, lost
-from tests.planning.declarations import declare
+from tests.support.declarations import declare
+from tests.support.fake_server import BLANK, FakeServer, Fault, Rules, account, lost
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.fake_server import Call, Method
+    from tests.support.fake_server import Call, Method
 
 NO = RejectedError.of("400 no", kind=Kind.REJECTED)
 DOWN = UnreachableError.of("connection refused", kind=Kind.CONNECTION_FAILED)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from tests.faults.scenario import NONE_TOUCHED, Touched, disagreements, losses, run
+from tests.support.scenarios import NONE_TOUCHED, Touched, disagreements, losses, run
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from tests.faults.control import Remote
-    from tests.faults.scenario import Row, Run, Scenario
+    from tests.support.fault_control import Remote
+    from tests.support.scenarios import Row, Run, Scenario
 
 ACCOUNTS = "/api/email/accounts"
 

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
-from tests.faults.scenario import SECRETS, TOKEN
+from tests.support.scenarios import SECRETS, TOKEN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.faults.control import Remote
+from tests.support.fault_control import Remote
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

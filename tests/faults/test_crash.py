@@ -9,9 +9,9 @@ import pytest
 
 from tests.faults.case import converges
 from tests.faults.command import APPLY, begun, finished
-from tests.faults.control import Remote, fault
 from tests.faults.kinds import HELD
-from tests.faults.scenario import PLAIN, losses
+from tests.support.fault_control import Remote, fault
+from tests.support.scenarios import PLAIN, losses
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.faults.administrator import DEEDS
 from tests.faults.case import tried
-from tests.faults.control import Remote, fault
 from tests.faults.kinds import KINDS, LATE, REFUSALS
-from tests.faults.scenario import PLAIN
 from tests.faults.test_matrix import SCENARIOS, requests_of
+from tests.support.administrator import DEEDS
+from tests.support.fault_control import Remote, fault
+from tests.support.scenarios import PLAIN
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

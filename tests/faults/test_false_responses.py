@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.faults.case import converges, unlike, writes
-from tests.faults.false_responses import CALLS, SUCCESS, Response, documented, false_responses
-from tests.faults.scenario import WATCHED, disagreements, losses, run
+from tests.support.false_responses import CALLS, SUCCESS, Response, documented, false_responses
+from tests.support.scenarios import WATCHED, disagreements, losses, run
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from reconciler.model.outcome import Outcome
-    from tests.faults.control import Remote
-    from tests.faults.scenario import Run
     from tests.faults.tally import Note
+    from tests.support.fault_control import Remote
+    from tests.support.scenarios import Run
 
 TIMES_FASTER = 100
 """Nothing here depends on how long a pause is."""

@@ -21,9 +21,9 @@ from reconciler.commands.interrupts import handle_interrupts
 from reconciler.commands.invocation import Invocation
 from tests.faults.case import unlike, writes
 from tests.faults.command import APPLY, begun, finished
-from tests.faults.control import Remote, fault
-from tests.faults.scenario import PLAIN
 from tests.http_server import Request, ScriptedServer, Step, json_reply
+from tests.support.fault_control import Remote, fault
+from tests.support.scenarios import PLAIN
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,9 +11,9 @@ import pytest
 from reconciler.model.outcome import Outcome, Status
 from tests.faults.case import converges, tried
 from tests.faults.command import APPLY, begun, finished
-from tests.faults.control import Remote, fault
 from tests.faults.kinds import KINDS
-from tests.faults.scenario import PLAIN, TANGLED, Scenario, disagreements, losses, run
+from tests.support.fault_control import Remote, fault
+from tests.support.scenarios import PLAIN, TANGLED, Scenario, disagreements, losses, run
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.faults.case import tried
-from tests.faults.control import Remote, fault
 from tests.faults.kinds import KINDS
-from tests.faults.scenario import PLAIN, TANGLED
+from tests.support.fault_control import Remote, fault
+from tests.support.scenarios import PLAIN, TANGLED
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from reconciler.model.redaction import Redactor, without_labelled
 from reconciler.model.secret import Secret
-from tests.worlds import BOUNDED
+from tests.support.strategies import BOUNDED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

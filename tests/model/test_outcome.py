@@ -10,7 +10,7 @@ from reconciler.model.desired import DeliveryTestWhen
 from reconciler.model.outcome import DeliveryTestResult, Outcome, Report, Status
 from reconciler.model.plan import Action, Change, Plan
 from reconciler.model.server import Server
-from tests.fake_server import account
+from tests.support.fake_server import account
 
 SERVER = Server("s", "https://s")
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from reconciler.model.plan import Action, Change, Plan
 from reconciler.model.server import Server
-from tests.fake_server import account
+from tests.support.fake_server import account
 
 
 def test_a_plan_knows_every_account_on_the_server() -> None:

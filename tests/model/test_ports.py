@@ -5,7 +5,7 @@ import inspect
 import pytest
 
 from reconciler.model.ports import AccountReader, AccountWriter
-from tests.fake_server import FakeServer
+from tests.support.fake_server import FakeServer
 
 
 @pytest.mark.parametrize("port", [AccountReader, AccountWriter])

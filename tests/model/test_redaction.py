@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from reconciler.model.redaction import Redactor
 from reconciler.model.secret import Secret
-from tests.worlds import BOUNDED
+from tests.support.strategies import BOUNDED
 
 HARD = 'pä ss/"w\\ord&+ÿ~?'
 

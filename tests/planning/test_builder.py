@@ -19,9 +19,9 @@ from reconciler.model.desired import (
 from reconciler.model.plan import Action, Counts, Plan
 from reconciler.model.secret import UNKNOWN, Secret
 from reconciler.planning.builder import PlanOptions, make_plan
-from tests.fake_server import account
-from tests.planning.declarations import POSITION, SERVER, declare, globs, plan_of, said
-from tests.worlds import BOUNDED, World, worlds
+from tests.support.declarations import POSITION, SERVER, declare, globs, plan_of, said
+from tests.support.fake_server import account
+from tests.support.strategies import BOUNDED, World, worlds
 
 AFTER_ME = DeliveryTestSettings(DeliveryTestWhen.AFTER, "me@x")
 BEFORE = DeliveryTestSettings(DeliveryTestWhen.BEFORE, "ops@x")

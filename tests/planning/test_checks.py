@@ -13,8 +13,8 @@ from reconciler.model.secret import UNKNOWN, Secret
 from reconciler.model.trust import Limits, Trust
 from reconciler.planning.checks import taken_addresses
 from reconciler.planning.trials import plan_delivery_tests
-from tests.fake_server import account
-from tests.planning.declarations import POSITION, declare, plan_of
+from tests.support.declarations import POSITION, declare, plan_of
+from tests.support.fake_server import account
 
 if TYPE_CHECKING:
     from reconciler.model.account import Fields

@@ -8,7 +8,7 @@ import pytest
 from reconciler.model.plan import FieldChange
 from reconciler.model.secret import UNKNOWN, Secret
 from reconciler.planning.fields import changes_of, differing, towards
-from tests.fake_server import account
+from tests.support.fake_server import account
 
 if TYPE_CHECKING:
     from reconciler.model.account import Value

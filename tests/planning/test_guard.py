@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from reconciler.model.desired import DeleteLimit
 from reconciler.planning.guard import refusals
-from tests.worlds import BOUNDED
+from tests.support.strategies import BOUNDED
 
 PERCENT = DeleteLimit(30, percent=True)
 

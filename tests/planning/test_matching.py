@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from reconciler.planning.matching import match
-from tests.fake_server import account
-from tests.planning.declarations import declare, said
+from tests.support.declarations import declare, said
+from tests.support.fake_server import account
 
 HELD = (account("a@x", 1), account("b@x", 2), account("c@x", 3))
 

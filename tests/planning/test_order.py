@@ -9,8 +9,8 @@ import pytest
 from reconciler.model.account import Account
 from reconciler.model.plan import Action, Change
 from reconciler.planning.order import order
-from tests.fake_server import account
-from tests.planning.declarations import declare, plan_of, said, writes
+from tests.support.declarations import declare, plan_of, said, writes
+from tests.support.fake_server import account
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

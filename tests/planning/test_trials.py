@@ -10,8 +10,8 @@ from reconciler.model.desired import DeliveryTestSettings, Desired, Policy
 from reconciler.model.plan import DeliveryTest
 from reconciler.model.secret import UNKNOWN, Secret
 from reconciler.planning.trials import plan_delivery_tests
-from tests.fake_server import account
-from tests.planning.declarations import POSITION, declare, globs, said
+from tests.support.declarations import POSITION, declare, globs, said
+from tests.support.fake_server import account
 
 POLICY = Policy(test=DeliveryTestSettings(None, "ops@x"), ignore=globs("i-*"))
 HELD = [account("b@x", 2, smtp_port=25), account("a@x", 1), account("i-1@x", 3)]

@@ -1,7 +1,7 @@
-"""The sandbox's API in a process of its own, behind an HTTP server that does at chosen requests what it should not.
+"""The sandbox's API in a process of its own, behind an HTTP server that misbehaves at chosen requests.
 
-Run as ``python -m tests.faults.server``. Commands come in on standard input, a JSON object a line; each is answered
-by one line on standard output.
+Run as ``python -m tests.support.fault_server``. It reads commands from standard input, one JSON object per line, and
+writes one line to standard output for each.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 from reconciler.sandbox.options import REFRESH_TOKEN
 from reconciler.sandbox.settings import Settings
-from tests.faults.administrator import row_of
-from tests.faults.application import Answer, Application, Request, received
 from tests.faults.kinds import AFTER, FALSE, HELD, LATE, REFUSALS
+from tests.support.administrator import row_of
+from tests.support.fault_api import Answer, Application, Request, received
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine

@@ -13,7 +13,7 @@ from reconciler.errors import ApiError, Kind, OutcomeUnknownError, Position, Rej
 from reconciler.model.account import Account, Fields, Globs
 from reconciler.model.desired import Desired, DesiredAccount, Policy
 from reconciler.model.secret import Secret
-from tests.fake_server import BLANK, FakeServer, Fault, Rules
+from tests.support.fake_server import BLANK, FakeServer, Fault, Rules
 
 if TYPE_CHECKING:
     from hypothesis.strategies import DrawFn, SearchStrategy

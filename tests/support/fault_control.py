@@ -24,7 +24,7 @@ class Remote:
     def __enter__(self) -> Self:
         environ = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.faults.server"],
+            [sys.executable, "-m", "tests.support.fault_server"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

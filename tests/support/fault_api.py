@@ -17,8 +17,8 @@ from reconciler.sandbox.parts import Parts
 from reconciler.sandbox.seed import read_accounts
 from reconciler.sandbox.sink import Sink
 from reconciler.sandbox.tokens import Tokens
-from tests.faults.administrator import Administrator, SharedStore, row_of
-from tests.faults.false_responses import ACCOUNTS, body_of
+from tests.support.administrator import Administrator, SharedStore, row_of
+from tests.support.false_responses import ACCOUNTS, body_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

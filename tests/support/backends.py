@@ -13,17 +13,17 @@ from reconciler.model.redaction import Redactor
 from reconciler.model.secret import Secret
 from reconciler.model.server import RefreshToken
 from reconciler.sandbox.options import REFRESH_TOKEN
-from tests.fake_server import BLANK
-from tests.faults.scenario import Hurried
+from tests.support.fake_server import BLANK
+from tests.support.scenarios import Hurried
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from reconciler.model.account import Account, Fields
     from reconciler.model.ports import AccountWriter
-    from tests.fake_server import Fault
-    from tests.faults.control import Remote
-    from tests.worlds import World
+    from tests.support.fake_server import Fault
+    from tests.support.fault_control import Remote
+    from tests.support.strategies import World
 
 T = TypeVar("T")
 
