@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeVar
 from urllib.parse import urlsplit
 
-from reconciler.errors import ApiError, Kind, Position, Problem
+from reconciler.errors import ApiError, InvalidValueError, Kind, Position, Problem
 from reconciler.model.secret import Secret
 from reconciler.model.server import (
     AccessToken,
@@ -22,6 +22,7 @@ from reconciler.model.server import (
     RefreshToken,
     Server,
     ServerConfig,
+    normal_url,
 )
 from reconciler.token_file import TokenElsewhere, TokenFile
 
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _KEY_LENGTH: Final = 8
-_USER_INFO: Final = re.compile("https?://[^/?#]*@", re.IGNORECASE)
 _URL: Final = ("server", "url")
 _LOGIN: Final = ("RECONCILER_USERNAME", "RECONCILER_PASSWORD")
 
@@ -177,23 +177,19 @@ def _normalized(url: str) -> str:
         message = "no server is named"
         hint = "set `server.url` in the YAML, RECONCILER_URL, or --url"
         raise ApiError(Problem(kind=Kind.NO_SERVER, message=message, hint=hint))
-    from reconciler.manifest.values import InvalidValueError, server_url
-
     try:
-        return server_url(url.strip())
+        return normal_url(url.strip())
     except InvalidValueError as error:
         raise ApiError(_bad_url(url.strip(), error.message, error.hint)) from None
 
 
 def _bad_url(url: str, reason: str, hint: str) -> Problem:
-    if _USER_INFO.match(url):
-        message = "the server's URL holds a user name or password"
-        hint = "use RECONCILER_USERNAME and RECONCILER_PASSWORD, or a token"
-        return Problem(kind=Kind.BAD_URL, message=message, hint=hint)
-    shown = re.split("[?#]", url.rpartition("@")[2])[0]
     if "@" in url:
-        hint = "write it as https://fw.example.com"  # the reason's own may repeat what could be a secret
-    return Problem(kind=Kind.BAD_URL, message=f"{shown!r} is not a server's URL: {reason}", hint=hint)
+        message = "the server's URL contains a user name or password"
+        hint = "use RECONCILER_USERNAME and RECONCILER_PASSWORD, or a token"
+    else:
+        message = f"{re.split('[?#]', url)[0]!r} is not a server's URL: {reason}"
+    return Problem(kind=Kind.BAD_URL, message=message, hint=hint)
 
 
 def _outside_credentials(sources: Sources, url: str, *, approved: bool) -> tuple[Credentials | None, TokenKeeper]:

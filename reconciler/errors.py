@@ -213,6 +213,20 @@ def file_order(problem: Problem) -> tuple[str, int, int]:
     return (file, line or 0, column or 0)
 
 
+class InvalidValueError(ValueError):
+    """A value has the right type, and is not allowed.
+
+    Attributes:
+        message: What is wrong, without the value.
+        hint: What to write instead.
+    """
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
 class ReconcilerError(Exception):
     """The base of all errors that are the user's business; anything else is a bug of ours."""
 

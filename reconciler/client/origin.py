@@ -6,19 +6,16 @@ import errno
 import os
 import ssl
 import stat
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import httpx
 
-from reconciler.client.proxies import is_loopback
-from reconciler.errors import ApiError, Kind
+from reconciler.errors import ApiError, InvalidValueError, Kind
 from reconciler.model.display import display_path
+from reconciler.model.server import is_loopback, normal_url
 
 if TYPE_CHECKING:
     from reconciler.model.server import ClientCertificate
-
-_LAST_PORT: Final = 65535
-_FORM: Final = "It is written https://HOST or https://HOST:PORT."
 
 
 def checked(url: str, *, insecure_http: bool) -> httpx.URL:
@@ -28,23 +25,13 @@ def checked(url: str, *, insecure_http: bool) -> httpx.URL:
         ApiError: It is no origin (``bad_url``), or plain http to another machine (``insecure_http``).
     """
     try:
-        parsed = httpx.URL(url)
-    except (httpx.InvalidURL, ValueError):
-        raise ApiError.of("the server's URL cannot be read", kind=Kind.BAD_URL, hint=_FORM) from None
-    if parsed.port is not None and not 0 < parsed.port <= _LAST_PORT:
-        raise ApiError.of("the server's URL has a port that does not exist", kind=Kind.BAD_URL, hint=_FORM)
-    if parsed.userinfo:
-        hint = "Name them under server.auth, as references."
-        raise ApiError.of("the server's URL holds credentials", kind=Kind.BAD_URL, hint=hint)
-    if (
-        parsed.scheme not in {"http", "https"}
-        or not parsed.host
-        or parsed.raw_path not in {b"/", b""}
-        or parsed.fragment
-    ):
-        raise ApiError.of("the server's URL is not just a scheme, a host and a port", kind=Kind.BAD_URL, hint=_FORM)
-    if parsed.scheme == "http" and not insecure_http and not is_loopback(parsed.host):
-        message = f"plain http to {parsed.host} would show the token and the passwords to the network"
+        parsed = httpx.URL(normal_url(url))
+    except InvalidValueError as error:
+        message = f"the server's URL is invalid: {error.message}"
+        raise ApiError.of(message, kind=Kind.BAD_URL, hint=error.hint) from None
+    host = parsed.raw_host.decode("ascii")  # not `host`, which fails for an A-label that decodes to nothing
+    if parsed.scheme == "http" and not insecure_http and not is_loopback(host):
+        message = f"plain http to {host} would show the token and the passwords to the network"
         raise ApiError.of(message, kind=Kind.INSECURE_HTTP, hint="Use https, or accept the risk with --insecure-http.")
     return parsed
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from ipaddress import ip_network
 from typing import TYPE_CHECKING, Final
 from urllib.request import getproxies
 
 import httpx
 
 from reconciler.errors import ApiError, Kind
+from reconciler.model.account import readable
 from reconciler.model.secret import Secret
+from reconciler.model.server import is_loopback, parse_ip
 
 if TYPE_CHECKING:
     from reconciler.model.redaction import Redactor
@@ -18,12 +20,6 @@ if TYPE_CHECKING:
 _HTTPS_PORT: Final = 443
 _LAST_PORT: Final = 65535
 _BRACKETS: Final = re.compile(r"\[([^\]]*)\](/\d+)?(?::(\d+))?")
-
-
-def is_loopback(host: str) -> bool:
-    """Whether ``host`` is this machine: ``localhost``, 127.0.0.0/8 or ::1."""
-    address = _address(host)
-    return host == "localhost" or (address is not None and address.is_loopback)
 
 
 def proxy_for(origin: httpx.URL) -> str | None:
@@ -37,10 +33,10 @@ def proxy_for(origin: httpx.URL) -> str | None:
     """
     proxies = getproxies()
     proxy = proxies.get("https") or proxies.get("all")
-    if not proxy or origin.scheme == "http" or is_loopback(origin.host):
+    host = origin.raw_host.decode("ascii")
+    if not proxy or origin.scheme == "http" or is_loopback(host):
         return None
-    hosts = {origin.host, origin.raw_host.decode("ascii")}
-    if any(exempts(proxies.get("no", ""), host, origin.port or _HTTPS_PORT) for host in hosts):
+    if any(exempts(proxies.get("no", ""), name, origin.port or _HTTPS_PORT) for name in {host, readable(host)}):
         return None
     url = proxy if "://" in proxy else f"http://{proxy}"
     try:
@@ -67,7 +63,7 @@ def _names(entry: str, host: str, port: int) -> bool:
         return False
     if name == "*":
         return True
-    if (address := _address(host)) is not None:
+    if (address := parse_ip(host)) is not None:
         try:
             return address in ip_network(name, strict=False)
         except ValueError:
@@ -84,14 +80,6 @@ def _parts(entry: str) -> tuple[str, int | None]:
     if colon and ":" not in name and port.isdecimal():
         return name, int(port)
     return entry, None
-
-
-def _address(host: str) -> IPv4Address | IPv6Address | None:
-    try:
-        address = ip_address(host)
-    except ValueError:
-        return None
-    return getattr(address, "ipv4_mapped", None) or address
 
 
 def without_login(proxy: str) -> str:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from reconciler.manifest import values
 from reconciler.manifest.references import secret
+from reconciler.model.server import normal_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -31,7 +32,7 @@ JUDGES: Final[Mapping[str, Check]] = {
     **dict.fromkeys(("ca_file", "cert", "key", "protect", "ignore"), values.text),
     "name": values.name,
     "smtp_server": values.host,
-    "url": values.server_url,
+    "url": normal_url,
     "max_deletes": values.delete_limit,
     "version": values.version,
 }

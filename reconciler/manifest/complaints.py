@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, TypeAlias, get_args
 
-from reconciler.errors import Kind
+from reconciler.errors import InvalidValueError, Kind
 from reconciler.manifest.document import SHAPE
-from reconciler.manifest.hosts import is_ip
 from reconciler.manifest.issues import Issue, NodeRef, Path
 from reconciler.manifest.scalars import EMPTY
 from reconciler.manifest.shown import describe_key, is_secret, shown, type_name
 from reconciler.manifest.suggestions import encryption_hint, key_hint, suggestion
-from reconciler.manifest.values import PLACEHOLDER_HINT, UNFILLED, InvalidValueError, is_placeholder
+from reconciler.manifest.values import PLACEHOLDER_HINT, UNFILLED, is_placeholder
 from reconciler.model.display import shorten
+from reconciler.model.server import parse_ip
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -173,7 +173,7 @@ def _test_hint(value: str | bool) -> str:  # noqa: FBT001 - a value, not a switc
 
 
 def _type_hint(kind: str, value: object) -> str:
-    if kind == "string_type" and isinstance(value, list) and len(value) == 1 and is_ip(str(value[0])):
+    if kind == "string_type" and isinstance(value, list) and len(value) == 1 and parse_ip(str(value[0])):
         return f"an IPv6 address has no brackets here: write it as {value[0]}"
     if kind == "string_type" and isinstance(value, int | float):
         return "put it in quotes"

@@ -10,6 +10,7 @@ from reconciler.manifest import values
 from reconciler.manifest.references import SECRET_SCHEMA, Reference, secret
 from reconciler.model.desired import DeleteLimit
 from reconciler.model.secret import Secret
+from reconciler.model.server import normal_url
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -138,7 +139,7 @@ class ServerBlock(_Model):
     name: Name = Field(
         "", title="Name", description="Label in reports; the URL's host where omitted.", examples=["headquarters"]
     )
-    url: Annotated[str, AfterValidator(values.server_url)] = Field(
+    url: Annotated[str, AfterValidator(normal_url)] = Field(
         "", title="URL", description="Scheme, host and port.", examples=["https://fw.example.com"]
     )
     auth: Auth = Field(Auth(), title="Credentials", description="Only ever sent to the URL beside it.")

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from reconciler.errors import InvalidValueError
 from reconciler.manifest import values
 from reconciler.manifest.quoting import is_expressible
 from reconciler.model.account import identity
@@ -112,14 +113,14 @@ def _is_address(value: object) -> bool:
         return False
     try:
         return values.address(value) == value
-    except values.InvalidValueError:
+    except InvalidValueError:
         return False
 
 
 def _is_host(value: object) -> bool:
     try:
         return isinstance(value, str) and is_expressible(value) and values.host(value) == value
-    except values.InvalidValueError:
+    except InvalidValueError:
         return False
 
 
@@ -127,7 +128,7 @@ def is_name(value: object) -> bool:
     """Whether this format has the display name."""
     try:
         return isinstance(value, str) and is_expressible(value) and values.name(value) == value
-    except values.InvalidValueError:
+    except InvalidValueError:
         return False
 
 

@@ -1,34 +1,16 @@
-"""Host names and IP addresses: what is one, and what is wrong with one that is not."""
+"""What is wrong with a string that is neither a host name nor an IP address."""
 
 from __future__ import annotations
 
-import ipaddress
-import re
 from typing import TYPE_CHECKING, Final
 
 from reconciler.model.account import identity
+from reconciler.model.server import is_host_name, parse_ip
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     Fault = Callable[[str], tuple[str, str] | None]
-
-_LABEL: Final = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
-_HOST: Final = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*")
-
-
-def is_name(text: str) -> bool:
-    """Whether this is a host name in ASCII, without a dot at its end."""
-    return _HOST.fullmatch(text) is not None
-
-
-def is_ip(text: str) -> bool:
-    """Whether this is an IP address, without brackets."""
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
 
 
 def fault(text: str) -> tuple[str, str]:
@@ -64,13 +46,13 @@ def _brackets(text: str) -> tuple[str, str] | None:
     if not text.startswith("["):
         return None
     bare, _, port = text[1:].partition("]")
-    hint = f"write it as {bare}" if is_ip(bare) and bare.isascii() else "leave out the brackets"
+    hint = f"write it as {bare}" if parse_ip(bare) and bare.isascii() else "leave out the brackets"
     return "an IPv6 address has no brackets here", hint + ("; put the port into smtp_port" if port else "")
 
 
 def _port(text: str) -> tuple[str, str] | None:
     name, colon, port = text.rpartition(":")
-    wrong = colon and port.isdecimal() and is_name(identity(name))
+    wrong = colon and port.isdecimal() and is_host_name(identity(name))
     return ("a host name has no port", "put the port into smtp_port") if wrong else None
 
 
@@ -79,12 +61,12 @@ def _spaces(text: str) -> tuple[str, str] | None:
 
 
 def _dot(text: str) -> tuple[str, str] | None:
-    wrong = text.endswith(".") and is_name(text[:-1])
+    wrong = text.endswith(".") and is_host_name(text[:-1])
     return ("a host name has no dot at its end here", f"write it as {text[:-1]}") if wrong else None
 
 
 def _international(text: str) -> tuple[str, str] | None:
-    if text.isascii() or not is_name(a_labels := identity(text)):
+    if text.isascii() or not is_host_name(a_labels := identity(text)):
         return None
     return "an internationalised name is written in its ASCII form, of A-labels", f"write it as {a_labels}"
 

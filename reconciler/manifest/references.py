@@ -8,13 +8,12 @@ import unicodedata
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
-from reconciler.errors import Kind, Problem, SecretError
+from reconciler.errors import InvalidValueError, Kind, Problem, SecretError
 from reconciler.manifest.scalars import EMPTY
 from reconciler.manifest.shown import type_name
 from reconciler.manifest.values import (
     PLACEHOLDER_HINT,
     UNFILLED,
-    InvalidValueError,
     argument,
     environment_name,
     is_placeholder,

@@ -6,12 +6,12 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from reconciler.errors import Kind, Position, Problem, SecretError, file_order
+from reconciler.errors import InvalidValueError, Kind, Position, Problem, SecretError, file_order
 from reconciler.manifest.commands import COMMAND_TIMEOUT, Commands, SecretCommandError
 from reconciler.manifest.places import places_of
 from reconciler.manifest.references import folder_of, path_of, secret_text
 from reconciler.manifest.regular_file import NotRegularError, TooLargeError, read_regular
-from reconciler.manifest.values import InvalidValueError, is_own
+from reconciler.manifest.values import is_own
 from reconciler.model.account import Account
 from reconciler.model.desired import DesiredAccount
 from reconciler.model.display import shorten

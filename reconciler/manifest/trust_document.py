@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 from pydantic import AfterValidator, BaseModel, Field
 
+from reconciler.errors import InvalidValueError
 from reconciler.manifest.document import MaxDeletes, Text, Version, _Model
-from reconciler.manifest.values import InvalidValueError, argument
+from reconciler.manifest.values import argument
 from reconciler.model.trust import is_url_pattern
 
 if TYPE_CHECKING:

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from typing import TYPE_CHECKING, Final
-from urllib.parse import urlsplit
+from typing import Final
 
+from reconciler.errors import InvalidValueError
 from reconciler.manifest import hosts
-from reconciler.model.account import compressed
 from reconciler.model.desired import DeleteLimit
-
-if TYPE_CHECKING:
-    from urllib.parse import SplitResult
+from reconciler.model.server import is_host_name, parse_ip
 
 _PLAIN_ADDRESS: Final = re.compile(
     r"(?=.{3,254}\Z)(?=[^@]{1,64}@)[A-Za-z0-9_+-]+(?:\.[A-Za-z0-9_+-]+)*"
@@ -35,21 +32,6 @@ PLACEHOLDER_HINT: Final = (
 
 _ENV_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _LIMIT: Final = re.compile(r"([0-9]{1,3})\s?%")
-_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
-
-
-class InvalidValueError(ValueError):
-    """A value of the right type that does not do.
-
-    Attributes:
-        message: What is wrong, without the value.
-        hint: What to write instead.
-    """
-
-    def __init__(self, message: str, hint: str = "") -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
 
 
 def is_placeholder(value: object) -> bool:
@@ -99,36 +81,9 @@ def address(text: str) -> str:
 
 def host(text: str) -> str:
     """A host name or IP address, without scheme and port."""
-    if hosts.is_name(text) or hosts.is_ip(text):
+    if is_host_name(text) or parse_ip(text) is not None:
         return text
     raise InvalidValueError(*hosts.fault(text))
-
-
-def server_url(text: str) -> str:
-    """A server's URL in one spelling: lower case, without the scheme's own port and without a trailing slash."""
-    hint = "write it as https://fw.example.com"
-    try:
-        parts = urlsplit(text)
-        port, name = parts.port, parts.hostname or ""
-    except ValueError:
-        raise InvalidValueError("this is not a URL", hint) from None
-    if parts.scheme not in _DEFAULT_PORTS:
-        raise InvalidValueError("the URL has to begin with https:// or http://", hint)
-    if "@" in parts.netloc:
-        raise InvalidValueError("a URL holds no user name or password", "give them under server.auth")
-    extra = "path" if parts.path not in {"", "/"} else "query" if "?" in text else "fragment" if "#" in text else None
-    if extra and name:
-        raise InvalidValueError(f"the URL contains a {extra}", f"end it after host and port: {_origin(parts, port)}")
-    is_host = hosts.is_ip(name) or hosts.is_name(name.removesuffix("."))
-    if not text.isprintable() or " " in text or not is_host or port == 0:
-        raise InvalidValueError("this is not the URL of a host", hint)
-    return _origin(parts, port)
-
-
-def _origin(parts: SplitResult, port: int | None) -> str:
-    name = parts.hostname or ""
-    shown_host = f"[{compressed(name)}]" if ":" in name else name
-    return f"{parts.scheme}://{shown_host}" + ("" if port in {None, _DEFAULT_PORTS[parts.scheme]} else f":{port}")
 
 
 def version(value: object) -> int:

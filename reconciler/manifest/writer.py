@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from reconciler.manifest import values
+from reconciler.errors import InvalidValueError
 from reconciler.manifest.exported import ExportedAccount, comment, default_keys, exact_glob, exported, is_name, variable
 from reconciler.manifest.quoting import quoted
 from reconciler.model.account import Globs
+from reconciler.model.server import normal_url
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -79,8 +80,8 @@ def _doubled(accounts: Sequence[Account]) -> set[str]:
 
 def _server(server: Server) -> list[str]:
     try:
-        url = values.server_url(server.url)
-    except values.InvalidValueError:
+        url = normal_url(server.url)
+    except InvalidValueError:
         return ["", comment(f"server is left out: {server.url} is not a URL that this format has")]
     name = [f"  name: {quoted(server.name)}"] if is_name(server.name) else []
     return ["", "server:", *name, f"  url: {url}"]

@@ -63,16 +63,6 @@ def readable(address_identity: str) -> str:
     return f"{local}{at}{'.'.join(map(_u_label, domain.split('.')))}"
 
 
-def compressed(address: str) -> str:
-    """The one spelling of an IPv6 address; anything else as it is."""
-    from ipaddress import IPv6Address
-
-    try:
-        return str(IPv6Address(address))
-    except ValueError:
-        return address
-
-
 _WILDCARD: Final = re.compile(r"[*?\[\]]")
 
 

@@ -2,12 +2,79 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, TypeAlias
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import TYPE_CHECKING, Final, TypeAlias
+from urllib.parse import urlsplit
+
+from reconciler.errors import InvalidValueError
 
 if TYPE_CHECKING:
     from reconciler.model.secret import Secret, SecretReference
+
+
+DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+
+_LABEL: Final = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+_HOST: Final = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*")
+
+
+def normal_url(text: str) -> str:
+    """The normal form of a server's URL: lower case, without the scheme's own port and without a trailing slash.
+
+    Raises:
+        InvalidValueError: It is not the URL of a server. Neither message nor hint shows what may be a secret.
+    """
+    hint = "write it as https://fw.example.com"
+    if "@" in text:
+        raise InvalidValueError("a server's URL contains no user name or password", "give them under server.auth")
+    try:
+        parts = urlsplit(text)
+        port, host = parts.port, parts.hostname or ""
+    except ValueError:
+        raise InvalidValueError("this is not a URL", hint) from None
+    if parts.scheme not in DEFAULT_PORTS:
+        raise InvalidValueError("the URL must begin with https:// or http://", hint)
+    origin = f"{parts.scheme}://{f'[{compressed(host)}]' if ':' in host else host}"
+    if port not in {None, DEFAULT_PORTS[parts.scheme]}:
+        origin += f":{port}"
+    extra = "path" if parts.path not in {"", "/"} else "query" if "?" in text else "fragment" if "#" in text else None
+    if extra and host:
+        raise InvalidValueError(f"the URL contains a {extra}", f"end it after host and port: {origin}")
+    is_host = is_host_name(host.removesuffix(".")) or parse_ip(host) is not None
+    if not text.isprintable() or " " in text or not is_host or port == 0:
+        raise InvalidValueError("this is not the URL of a host", hint)
+    return origin
+
+
+def is_host_name(text: str) -> bool:
+    """Whether this is a host name in ASCII, without a dot at its end."""
+    return _HOST.fullmatch(text) is not None
+
+
+def parse_ip(text: str) -> IPv4Address | IPv6Address | None:
+    """An IP address without brackets; ``None`` if this is none. ``::ffff:192.0.2.1`` is 192.0.2.1."""
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return None
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+def is_loopback(host: str) -> bool:
+    """Whether ``host`` is this machine: ``localhost``, 127.0.0.0/8 or ::1."""
+    address = parse_ip(host)
+    return host == "localhost" or (address is not None and address.is_loopback)
+
+
+def compressed(host: str) -> str:
+    """The normal form of an IPv6 address; anything else as it is."""
+    try:
+        return str(IPv6Address(host))
+    except ValueError:
+        return host
 
 
 @dataclass(frozen=True, slots=True)

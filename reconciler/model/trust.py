@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Final
 
-from reconciler.model.account import NO_GLOBS, Globs, compressed, glob_forms, identity, readable
+from reconciler.model.account import NO_GLOBS, Globs, glob_forms, identity, readable
+from reconciler.model.server import DEFAULT_PORTS, compressed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -26,7 +27,6 @@ PROVIDERS: Final = {"gmail": "smtp.gmail.com", "outlook": "smtp.office365.com"}
 
 _HOST: Final = r"\[[0-9a-f:.*?]+\]|[a-z0-9_.*?-]+"
 _URL: Final = re.compile(rf"(https?)://({_HOST})(?::([0-9*]+))?/?")
-_DEFAULT_PORTS: Final = {"http": "80", "https": "443"}
 _TOKEN: Final = re.compile(r"\[([*?\[])\]|\*\*/|\*\*|\*|\?")
 _NAME: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
 _CLIMBING: Final = re.compile(r"\.\.(?:/|$)")
@@ -162,7 +162,7 @@ def _is_at(pattern: str, url: str) -> bool:
     if not wanted or not found or "*" in url or "?" in url:
         return False
     scheme, host, port = wanted.groups()
-    own = _DEFAULT_PORTS[scheme]
+    own = str(DEFAULT_PORTS[scheme])
     return (
         scheme == found[1] and _matches(_spelled(host), _spelled(found[2])) and _matches(port or own, found[3] or own)
     )

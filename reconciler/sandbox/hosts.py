@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import re
 from http import HTTPStatus
-from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import TYPE_CHECKING, Final
 
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 
+from reconciler.model.server import parse_ip
 from reconciler.sandbox.refusal import Fault, Refusal
 
 if TYPE_CHECKING:
@@ -57,21 +57,12 @@ class HostCheck:
         return None
 
     def _is_ours(self, name: str, scope: Scope) -> bool:
-        address = _address(name)
+        address = parse_ip(name)
         if address is None or name in self._names:
             return name in self._names
         connected_to, _port = scope.get("server") or ("", None)
-        return address.is_loopback or address == _address(connected_to)
+        return address.is_loopback or address == parse_ip(connected_to)
 
 
 def _normalized(name: str) -> str:
     return name.strip("[]").lower().removesuffix(".")
-
-
-def _address(text: str) -> IPv4Address | IPv6Address | None:
-    try:
-        address = ip_address(text)
-    except ValueError:
-        return None
-    # A socket that takes IPv6 and IPv4 shows IPv4 addresses as ::ffff:192.0.2.1.
-    return getattr(address, "ipv4_mapped", None) or address

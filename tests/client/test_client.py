@@ -224,13 +224,6 @@ def test_a_name_that_cannot_be_resolved_is_an_error(writer: Open, call: str, mon
     assert (end, len(stop.waits)) == ((UnreachableError, Problem(kind="dns", message=message, hint=URL_HINT)), waits)
 
 
-def test_a_name_that_can_be_no_name_is_an_error(writer: Open) -> None:
-    stop = Clockless()
-    accounts = writer(f"https://{'a' * 64}.example.com", stop=stop)
-    end = failing(accounts.list_accounts)
-    assert (end[0], end[1].kind, stop.waits) == (UnreachableError, "dns", [])
-
-
 def test_a_server_that_takes_no_connection_in_time_is_an_error(writer: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     def slow(*_: object, **__: object) -> None:
         raise TimeoutError("timed out")

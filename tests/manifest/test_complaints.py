@@ -184,9 +184,9 @@ def test_no_part_of_a_secret_is_shown_however_it_went_wrong(complain: Complain, 
 @pytest.mark.parametrize(
     ("server", "problems"),
     [
-        ("{url: ftp://x}", ['wrong_value | a.yaml:3:15: url: the URL has to begin with https:// or http://, found "ftp://x" '
+        ("{url: ftp://x}", ['wrong_value | a.yaml:3:15: url: the URL must begin with https:// or http://, found "ftp://x" '
          "| write it as https://fw.example.com"]),
-        ("{url: 'https://u:hunter2@x'}", ["wrong_value | a.yaml:3:15: url: a URL holds no user name or password "
+        ("{url: 'https://u:hunter2@x'}", ["wrong_value | a.yaml:3:15: url: a server's URL contains no user name or password "
          "| give them under server.auth"]),
         ("{url: https://x/api}", ['wrong_value | a.yaml:3:15: url: the URL contains a path, found "https://x/api" '
          "| end it after host and port: https://x"]),
