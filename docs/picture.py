@@ -12,7 +12,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from reconciler.sandbox.server import Sandbox
+from reconciler.sandbox import Sandbox
 
 FILE = """\
 version: 1

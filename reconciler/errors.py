@@ -14,6 +14,7 @@ ReconcilerError                 1   something is wrong and nothing (more) was do
 ├── StalePlanError              4   the saved plan no longer matches
 ├── OutputError                 1   the document cannot be written where it should go
 │   └── ReaderGoneError             whoever read it has gone; the process ends as SIGPIPE would end it
+├── MissingExtraError           1   an optional part of this program is not installed
 └── GuardError                  5   a guard refused
 """
 
@@ -88,6 +89,7 @@ class Kind(StrEnum):
     JOURNAL = auto()
     LITERAL_SECRET = auto()
     LOCKED = auto()
+    MISSING_EXTRA = auto()
     MISSING_KEY = auto()
     MISSING_SMTP_SERVER = auto()
     NO_CREDENTIALS = auto()
@@ -303,6 +305,10 @@ class OutputError(ReconcilerError):
 
 class ReaderGoneError(OutputError):
     """Whoever read standard output has gone, as ``head`` does once it has its lines."""
+
+
+class MissingExtraError(ReconcilerError, ImportError):
+    """An optional part of this program is not installed."""
 
 
 class GuardError(ReconcilerError):

@@ -16,7 +16,7 @@ from tests.faults.tally import pytest_terminal_summary  # noqa: F401 - a hook, f
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from reconciler.sandbox.server import Sandbox
+    from reconciler.sandbox import Sandbox
 
 
 STATE = pytest.StashKey[tempfile.TemporaryDirectory[str]]()
@@ -54,7 +54,7 @@ class MakeSandbox(Protocol):
 @pytest.fixture
 def make_sandbox() -> Iterator[MakeSandbox]:
     # Imported here, so that tests which need no server do not pay for FastAPI.
-    from reconciler.sandbox.server import Sandbox, SandboxOptions
+    from reconciler.sandbox import Sandbox, SandboxOptions
 
     with ExitStack() as stack:
 

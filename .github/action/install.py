@@ -14,6 +14,8 @@ import origin
 import workflow
 
 _USAGE = 64
+_ANOTHER_PROJECT = re.compile(r"reconciler\s*($|[^\w\s./\\-])", re.IGNORECASE)
+"""A requirement of PyPI's project ``reconciler``: its name, perhaps with extras, a version, a URL or a marker."""
 
 
 def main() -> int:
@@ -47,6 +49,11 @@ def _complaint(wanted: str, found: str | None) -> str:
             f"`version: {wanted}` is nothing that pip can install: leave it out to get the version of the action,"
             " or give a path or a URL such as git+https://host/reconciler@COMMIT"
         )
+    if _ANOTHER_PROJECT.match(wanted):
+        return (
+            f"`version: {wanted}` would install another project: on PyPI, `reconciler` is a pandas tool. This one is"
+            " named `email-account-reconciler`; leave `version` out to get the version of the action"
+        )
     return ""
 
 
@@ -69,6 +76,9 @@ def _install(requirement: str) -> tuple[Path, int]:
         if code:
             workflow.say("error", f"installing {requirement} failed; pip says why above")
             return executable, code
+    if not executable.exists():
+        workflow.say("error", f"{requirement} has no command `reconciler`: it is another project")
+        return executable, _USAGE
     return executable, 0
 
 

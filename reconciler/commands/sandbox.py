@@ -17,7 +17,7 @@ from reconciler.errors import Kind, ReconcilerError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from reconciler.sandbox.server import Sandbox
+    from reconciler.sandbox import Sandbox
 
 _EXPOSED = (
     "warning: other machines can reach this sandbox at {host}. Its key is public, so whoever can connect can read and"
@@ -94,7 +94,7 @@ def sandbox(
     Test mails go to a built-in SMTP server, whatever host the settings name, and are listed at /sandbox/mails. Ctrl-C
     ends it.
     """
-    from reconciler.sandbox.server import Sandbox, SandboxOptions
+    from reconciler.sandbox import Sandbox, SandboxOptions
 
     logins = _read_mailboxes(mailboxes) if mailboxes else None
     accounts = _read_seed(seed) if seed else []

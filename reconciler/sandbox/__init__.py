@@ -1,1 +1,97 @@
-"""A local server with the appliance's API, for trying and for tests."""
+"""A local server with the appliance's API, for trying things out and for tests.
+
+``SandboxOptions`` is always there; ``Sandbox`` and ``Mail`` need the extra ``sandbox``:
+
+    from reconciler.sandbox import Sandbox
+
+    with Sandbox() as sandbox:
+        print(sandbox.url, sandbox.refresh_token)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from reconciler.sandbox.server import Mail, Sandbox
+
+__all__ = ["Mail", "Sandbox", "SandboxOptions"]
+
+_EXTRA: Final = frozenset({"aiosmtpd", "fastapi", "starlette", "trustme", "uvicorn"})
+"""What the extra ``sandbox`` installs. A plain install, as in a CI job that applies, has no web server."""
+
+AuthField: TypeAlias = Literal["hash_auth", "has_auth", "both"]
+Passwords: TypeAlias = Literal["shown", "absent", "null", "empty", "mask"]
+
+REFRESH_TOKEN: Final = "sandbox-refresh-token"  # noqa: S105 - public on purpose: it opens nothing but a sandbox
+USERNAME: Final = "admin"
+PASSWORD: Final = "sandbox"  # noqa: S105 - public on purpose, as above
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SandboxOptions:
+    """What kind of server to play.
+
+    Attributes:
+        host: Address that the API listens on. The SMTP sink listens on loopback, always.
+        port: The API's port; 0 takes a free one.
+        allowed_hosts: Names in the ``Host`` header that are accepted too, besides ``host`` and loopback's names.
+        database: Path of the SQLite file, or ``:memory:``.
+        auth_field: Which spelling the answers use; requests may use either.
+        passwords: How the answers show passwords.
+        unique_names: Whether two accounts may not have the same name.
+        unique_emails: Whether two accounts may not have the same address; letter case does not count.
+        single_default: Whether setting ``default`` on one account clears it on the others.
+        keep_default: Whether a default account can neither be deleted nor have its flag cleared by a request.
+        latency: Seconds added to every answer of the API.
+        token_lifetime: Seconds that an access token is good for.
+        rotate_refresh_tokens: Whether each refresh token can be exchanged once, for an access token and the next one.
+        mailboxes: The right password of each address at the SMTP sink; ``None`` lets anybody in.
+        created_status: Status of the answer to a create.
+        deleted_status: Status of the answer to a delete; 204 goes without ``deleted_body``.
+        deleted_body: JSON text in the answer to a delete. The vendor's page shows none.
+        real_smtp: Whether the SMTP settings are taken literally. Otherwise every host name leads to the
+            sink, and nothing else is reached.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    allowed_hosts: tuple[str, ...] = ()
+    database: str = ":memory:"
+    auth_field: AuthField = "hash_auth"
+    passwords: Passwords = "shown"
+    unique_names: bool = False
+    unique_emails: bool = False
+    single_default: bool = False
+    keep_default: bool = False
+    latency: float = 0.0
+    token_lifetime: int = 900
+    rotate_refresh_tokens: bool = False
+    mailboxes: Mapping[str, str] | None = None
+    created_status: int = 200
+    deleted_status: int = 200
+    deleted_body: str = ""
+    real_smtp: bool = False
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever the module has under that name
+    """Imports ``Sandbox`` and ``Mail`` on first use.
+
+    Raises:
+        MissingExtraError: The extra ``sandbox`` is not installed.
+    """
+    if name not in ("Mail", "Sandbox"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        from reconciler.sandbox import server
+    except ModuleNotFoundError as error:
+        if error.name not in _EXTRA:
+            raise
+        from reconciler.errors import Kind, MissingExtraError
+
+        message = "the sandbox is not installed: run `pip install 'email-account-reconciler[sandbox]'`"
+        raise MissingExtraError.of(message, kind=Kind.MISSING_EXTRA) from None
+    return getattr(server, name)

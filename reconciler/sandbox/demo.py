@@ -21,7 +21,7 @@ from reconciler.model.account import Account
 from reconciler.model.redaction import Redactor
 from reconciler.model.secret import Secret, SecretReference
 from reconciler.model.server import RefreshToken
-from reconciler.sandbox.server import Sandbox, SandboxOptions
+from reconciler.sandbox import Sandbox, SandboxOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from pydantic_core import ErrorDetails
 
-    from reconciler.sandbox.options import SandboxOptions
+    from reconciler.sandbox import SandboxOptions
 
 _GRANTS: Final = frozenset({"refresh_token", "password"})
 _MESSAGES: Final = {

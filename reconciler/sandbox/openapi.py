@@ -14,7 +14,7 @@ from reconciler.sandbox.presentation import hidden_fields
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
-    from reconciler.sandbox.options import SandboxOptions
+    from reconciler.sandbox import SandboxOptions
 
 _SECURITY: Final = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "The access token of the token exchange"},

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from reconciler.sandbox.options import SandboxOptions
+    from reconciler.sandbox import SandboxOptions
     from reconciler.sandbox.settings import StoredAccount
 
 MASK: Final = "********"

@@ -11,11 +11,11 @@ from threading import Thread
 from typing import TYPE_CHECKING, Self
 
 from reconciler.errors import Kind, ReconcilerError
+from reconciler.sandbox import REFRESH_TOKEN, SandboxOptions
 from reconciler.sandbox.app import build_app
 from reconciler.sandbox.certificate import client_context
 from reconciler.sandbox.http import HttpServer
 from reconciler.sandbox.mailer import Mailer
-from reconciler.sandbox.options import REFRESH_TOKEN, SandboxOptions
 from reconciler.sandbox.parts import Parts
 from reconciler.sandbox.refusal import Refusal
 from reconciler.sandbox.seed import read_accounts, refused

@@ -18,7 +18,7 @@ from reconciler.sandbox.settings import Settings, StoredAccount
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from reconciler.sandbox.options import SandboxOptions
+    from reconciler.sandbox import SandboxOptions
 
 _LARGEST_ID: Final = 2**63 - 1
 _COLUMNS: Final = tuple(f'"{field.name}"' for field in fields(Settings))

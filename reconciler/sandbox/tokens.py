@@ -7,7 +7,7 @@ import time
 from hmac import compare_digest
 from threading import Lock
 
-from reconciler.sandbox.options import PASSWORD, REFRESH_TOKEN, USERNAME
+from reconciler.sandbox import PASSWORD, REFRESH_TOKEN, USERNAME
 
 
 class Tokens:

@@ -32,7 +32,7 @@ from tests.sandbox.conftest import access_token
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from reconciler.sandbox.server import Sandbox
+    from reconciler.sandbox import Sandbox
 
 ROOT = Path(__file__).parents[2]
 TOOLS = Path(sys.executable).parent

@@ -12,7 +12,7 @@ from tests.ci.forge import BOT
 from tests.commands.conftest import on_server
 
 if TYPE_CHECKING:
-    from reconciler.sandbox.server import Sandbox
+    from reconciler.sandbox import Sandbox
 
 pytestmark = pytest.mark.act
 

@@ -359,6 +359,25 @@ def test_code_in_a_checkout_of_a_fork_is_not_run(job: Job, version: str) -> None
     assert "is in the checkout, whose author may be anybody" in ran.log
 
 
+@pytest.mark.parametrize(
+    "version",
+    [
+        "reconciler",
+        "Reconciler",
+        "reconciler==0.2.2",
+        "reconciler>0",
+        "reconciler[sandbox]",
+        "reconciler @ https://host/reconciler.whl",
+        "reconciler; python_version > '3'",
+    ],
+)
+def test_the_project_that_has_the_bare_name_on_pypi_is_refused(job: Job, version: str) -> None:
+    ran = job.run(program="install", version=version)
+    assert (ran.code, list(job.temp.iterdir())) == (64, [])
+    assert "would install another project: on PyPI, `reconciler` is a pandas tool" in ran.log
+    assert "`email-account-reconciler`" in ran.log
+
+
 def test_modules_in_the_checkout_are_not_imported(job: Job) -> None:
     job.checkout.mkdir()
     for name in ("workflow", "origin", "json", "shlex", "sitecustomize"):

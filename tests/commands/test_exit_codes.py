@@ -14,7 +14,7 @@ import pytest
 from tests.commands.conftest import RECONCILER, User, lead_to, on_server
 
 if TYPE_CHECKING:
-    from reconciler.sandbox.server import Sandbox
+    from reconciler.sandbox import Sandbox
     from tests.conftest import MakeSandbox
 
 ONE = """\

@@ -13,7 +13,7 @@ from tests.commands.conftest import User, lead_to, on_server
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from reconciler.sandbox.server import Sandbox
+    from reconciler.sandbox import Sandbox
     from tests.conftest import MakeSandbox
 
 ACCOUNTS = [

@@ -14,7 +14,7 @@ from tests.commands import fork_server
 from tests.commands.conftest import User, on_server
 
 if TYPE_CHECKING:
-    from reconciler.sandbox.server import Sandbox
+    from reconciler.sandbox import Sandbox
 
 FILE = """\
 version: 1

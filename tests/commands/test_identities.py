@@ -10,7 +10,7 @@ import pytest
 from tests.commands.conftest import User, lead_to, on_server
 
 if TYPE_CHECKING:
-    from reconciler.sandbox.server import Sandbox
+    from reconciler.sandbox import Sandbox
     from tests.conftest import MakeSandbox
 
 UNICODE, ASCII = "info@b\u00fccher.example", "info@xn--bcher-kva.example"

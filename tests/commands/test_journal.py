@@ -13,7 +13,7 @@ from tests.commands.conftest import RECONCILER, User, lead_to, on_server
 from tests.http_server import Reply, ScriptedServer
 
 if TYPE_CHECKING:
-    from reconciler.sandbox.server import Sandbox
+    from reconciler.sandbox import Sandbox
     from tests.conftest import MakeSandbox
 
 FILE = """\

@@ -14,7 +14,7 @@ from reconciler.errors import ExitCode
 from tests.commands.conftest import User, on_server
 
 if TYPE_CHECKING:
-    from reconciler.sandbox.server import Sandbox
+    from reconciler.sandbox import Sandbox
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

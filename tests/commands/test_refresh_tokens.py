@@ -10,7 +10,7 @@ import pytest
 from tests.commands.conftest import RECONCILER, on_server
 
 if TYPE_CHECKING:
-    from reconciler.sandbox.server import Sandbox
+    from reconciler.sandbox import Sandbox
     from tests.commands.conftest import User
     from tests.conftest import MakeSandbox
 

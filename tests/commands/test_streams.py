@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import IO
 
-    from reconciler.sandbox.server import Sandbox
+    from reconciler.sandbox import Sandbox
 
 FULL_DISK = Path("/dev/full")
 

@@ -15,7 +15,7 @@ import pytest
 from tests.commands.conftest import RECONCILER, User, on_server
 
 if TYPE_CHECKING:
-    from reconciler.sandbox.server import Sandbox
+    from reconciler.sandbox import Sandbox
 
 FILE = """\
 version: 1

@@ -15,7 +15,7 @@ from reconciler.report.formats import PLAN_FORMATS, RESULT_FORMATS, VALIDATION_F
 from tests.commands.conftest import RECONCILER, User, on_server
 
 if TYPE_CHECKING:
-    from reconciler.sandbox.server import Sandbox
+    from reconciler.sandbox import Sandbox
 
 CANARY = "canary-2b7e"
 ENTRY = "{{email: a@example.com, name: A, service: other, smtp_server: smtp.example.com, password: {}}}"

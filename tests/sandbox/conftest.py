@@ -11,7 +11,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from reconciler.sandbox.server import Sandbox
+    from reconciler.sandbox import Sandbox
 
 ACCOUNT: dict[str, Any] = {
     "default": True,

@@ -18,7 +18,7 @@ from tests.sandbox.conftest import ACCOUNTS, access_token
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
 
-    from reconciler.sandbox.server import Sandbox
+    from reconciler.sandbox import Sandbox
     from tests.conftest import MakeSandbox
 
 PATHS = [ACCOUNTS, f"{ACCOUNTS}/1", "/api/v1/oauth2/token", "/sandbox/mails", "/openapi.json", "/nowhere", "/"]

@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
+from reconciler.sandbox import Mail
 from reconciler.sandbox.certificate import client_context
 from reconciler.sandbox.mailer import Destination, Mailer, destination_of
 from reconciler.sandbox.refusal import Refusal
-from reconciler.sandbox.server import Mail
 from reconciler.sandbox.settings import Settings
 from tests.sandbox.conftest import ACCOUNT, ACCOUNTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from reconciler.sandbox.server import Sandbox
+    from reconciler.sandbox import Sandbox
     from tests.conftest import MakeSandbox
     from tests.sandbox.conftest import Connect
 

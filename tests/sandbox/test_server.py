@@ -18,7 +18,7 @@ import pytest
 import uvicorn
 
 from reconciler.errors import Problem, ReconcilerError
-from reconciler.sandbox.server import Sandbox, SandboxOptions
+from reconciler.sandbox import Sandbox, SandboxOptions
 from tests.sandbox.conftest import ACCOUNT, ACCOUNTS, access_token
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from reconciler.sandbox.server import Sandbox
+from reconciler.sandbox import Sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,7 +11,7 @@ import pytest
 from tests.sandbox.conftest import ACCOUNT, ACCOUNTS, access_token
 
 if TYPE_CHECKING:
-    from reconciler.sandbox.server import Sandbox
+    from reconciler.sandbox import Sandbox
     from tests.conftest import MakeSandbox
     from tests.sandbox.conftest import Connect
 

@@ -19,7 +19,7 @@ from tests.sandbox.conftest import ACCOUNT, ACCOUNTS
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from reconciler.sandbox.server import Sandbox
+    from reconciler.sandbox import Sandbox
     from tests.sandbox.conftest import Connect
 
 

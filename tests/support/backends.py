@@ -12,7 +12,7 @@ from reconciler.model.fields import FIELDS
 from reconciler.model.redaction import Redactor
 from reconciler.model.secret import Secret
 from reconciler.model.server import RefreshToken
-from reconciler.sandbox.options import REFRESH_TOKEN
+from reconciler.sandbox import REFRESH_TOKEN
 from tests.support.fake_server import BLANK
 from tests.support.scenarios import Hurried
 

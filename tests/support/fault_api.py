@@ -10,9 +10,9 @@ from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
+from reconciler.sandbox import REFRESH_TOKEN, SandboxOptions
 from reconciler.sandbox.app import build_app
 from reconciler.sandbox.mailer import Mailer
-from reconciler.sandbox.options import REFRESH_TOKEN, SandboxOptions
 from reconciler.sandbox.parts import Parts
 from reconciler.sandbox.seed import read_accounts
 from reconciler.sandbox.sink import Sink

@@ -15,7 +15,7 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from reconciler.sandbox.options import REFRESH_TOKEN
+from reconciler.sandbox import REFRESH_TOKEN
 from reconciler.sandbox.settings import Settings
 from tests.faults.kinds import AFTER, FALSE, HELD, LATE, REFUSALS
 from tests.support.administrator import row_of
