@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeVar
 from urllib.parse import urlsplit
 
-from reconciler.errors import ApiError, InvalidValueError, Kind, Position, Problem
+from reconciler.errors import ApiError, InvalidValueError, Kind, Problem
 from reconciler.model.secret import Secret
 from reconciler.model.server import (
     AccessToken,
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _KEY_LENGTH: Final = 8
-_URL: Final = ("server", "url")
 _LOGIN: Final = ("RECONCILER_USERNAME", "RECONCILER_PASSWORD")
 
 
@@ -251,16 +250,12 @@ def _variable(environ: Mapping[str, str]) -> str:
 
 
 def _not_approved(what: str, url: str, config: ServerConfig) -> ApiError:
-    from reconciler.manifest.places import places_of
-
     message = f"{what} may not be sent to {url}: only the YAML names this server"
     hint = (
         f"set RECONCILER_URL={url} (or --url), give this server a `server.auth` of its own in the YAML,"
         " or list the URL in a trust file (--trust)"
     )
-    place = places_of(config.file, {_URL}).get(_URL) if config.file is not None else None
-    position = Position(config.file, *(place or ())) if config.file is not None else None
-    problem = Problem(kind=Kind.URL_NOT_APPROVED, message=message, hint=hint, position=position)
+    problem = Problem(kind=Kind.URL_NOT_APPROVED, message=message, hint=hint, position=config.position)
     return ApiError(problem)
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from reconciler.errors import Kind, Position
-from reconciler.manifest.issues import Issue, NodeRef, Place
+from reconciler.errors import Kind
+from reconciler.manifest.issues import Issue, NodeRef
 from reconciler.manifest.references import Reference
 from reconciler.model.account import Account, Value
 from reconciler.model.desired import DeliveryTestSettings, DeliveryTestWhen, DesiredAccount
@@ -15,10 +15,10 @@ from reconciler.model.fields import FIELDS
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from reconciler.errors import Position
     from reconciler.manifest.sheet import ParsedFile, Row
 
 _UNSAID: Final = DeliveryTestSettings()
-_TOP: Final = Place(1, 1)
 
 
 @dataclass(slots=True)
@@ -67,8 +67,9 @@ class AccountBuilder:
         defaults = dict(sheet.block("defaults"))
         self._test = test_settings(defaults.pop("test")) if "test" in defaults else _UNSAID
         self._base: dict[str, Any] = dict(defaults)
-        self._settle(self._base, defaults, "defaults")
+        self._settle(self._base, defaults, sheet.positions["defaults",], "defaults")
         self._defaulted = frozenset(self._base)
+        self._positions = {**sheet.positions["defaults",], **sheet.positions["defaults", "test"]}
         if one_is_default:
             self._base.setdefault("default", False)
 
@@ -79,29 +80,31 @@ class AccountBuilder:
     def _account(self, row: Row) -> Declared:
         given = row.given
         merged = {**self._base, **given}
-        self._settle(merged, given, "accounts", row.index)
+        self._settle(merged, given, row.positions, "accounts", row.index)
         if "has_auth" not in merged and merged.get("password") is not None:
             merged["has_auth"] = True
         fields: dict[str, Value] = {name: merged[name] for name in FIELDS if name in merged}
-        place = row.place or _TOP
         test = given.get("test")
         desired = DesiredAccount(
             Account(fields, given.get("id")),
-            Position(self._sheet.source.name, *place),
+            row.position,
             given.get("renamed_from"),
             self._test if test is None else test_settings(test).over(self._test),
+            {**self._positions, **row.positions} if self._positions else row.positions,
         )
         bad = row.bad | self._sheet.bad_defaults if row.bad or self._sheet.bad_defaults else row.bad
         return Declared(desired, self._sheet, row, bad, self._defaulted)
 
-    def _settle(self, fields: dict[str, Any], given: Mapping[str, Any], *path: str | int) -> None:
+    def _settle(
+        self, fields: dict[str, Any], given: Mapping[str, Any], positions: Mapping[str, Position], *path: str | int
+    ) -> None:
         """Brings what was given, at ``path``, under one spelling of ``has_auth``; its reference learns its place."""
         if "hash_auth" in given:
             fields["has_auth"] = given.get("has_auth", given["hash_auth"])
             if fields["has_auth"] is not given["hash_auth"]:
                 self._contradiction(path)
         if isinstance(password := given.get("password"), Reference):
-            fields["password"] = password.within(self._sheet.source.name, (*path, "password"))
+            fields["password"] = password.at(positions["password"])
 
     def _contradiction(self, path: tuple[str | int, ...]) -> None:
         message = "has_auth and hash_auth are two spellings of one field, and have different values"

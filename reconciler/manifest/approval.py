@@ -12,10 +12,8 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from reconciler.errors import Kind, NotTrustedError, Position, Problem, file_order
+from reconciler.errors import Kind, NotTrustedError, Problem, file_order
 from reconciler.manifest.files import Locations, file_identity, is_below, system_folder
-from reconciler.manifest.issues import Path, Place
-from reconciler.manifest.places import places_of
 from reconciler.manifest.references import path_of
 from reconciler.manifest.values import is_own
 from reconciler.model.display import shorten
@@ -26,6 +24,7 @@ from reconciler.model.trust import escaped_pattern, path_matches, smtp_servers_o
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from reconciler.errors import Position
     from reconciler.model.desired import Desired, DesiredAccount
     from reconciler.model.server import Credentials
     from reconciler.model.trust import Trust
@@ -60,17 +59,14 @@ class _Refusal(NamedTuple):
 
     Attributes:
         subject: What it is; equal ones are reported together.
-        path: Where in ``file`` it stands.
-        in_entry: ``path`` starts from the account's entry, or from the defaults if the entry does not say it.
+        position: Where it is written; ``None`` if an option names it.
     """
 
     subject: str
     reason: str
     hint: str
-    file: str | None = None
-    path: Path = ()
+    position: Position | None = None
     holder: DesiredAccount | None = None
-    in_entry: bool = False
 
 
 def approve(desired: Desired, trust: Trust | None, request: Request) -> None:
@@ -117,11 +113,11 @@ def _references(desired: Desired, trust: Trust | None, request: Request) -> Iter
     for reference, holder in references_of(desired):
         # The YAML's credentials are not used if another server is meant.
         used = holder is not None or request.url in {None, desired.server.url}
-        key = (used, reference.kind, reference.target, os.path.dirname(reference.file))  # noqa: PTH120 - as path_of
+        key = (used, reference.kind, reference.target, os.path.dirname(reference.position.file))  # noqa: PTH120 - as path_of
         if key not in reasons:
             reasons[key] = judge.refusal(reference, used=used)
         if reason := reasons[key]:
-            yield _Refusal(shorten(str(reference), 200), *reason, reference.file, reference.path, holder)
+            yield _Refusal(shorten(str(reference), 200), *reason, reference.position, holder)
 
 
 class _Judge:
@@ -221,27 +217,26 @@ def _destinations(desired: Desired, trust: Trust, request: Request) -> Iterator[
         )
     test = ("policy", "test", "to_email")
     if (to := desired.policy.test.to_email) and not trust.lists_recipient(to):
-        yield _refused_recipient(to, trust, desired.settings.get(test), test)
+        yield _refused_recipient(to, trust, desired.settings.get(test))
     for account in desired.accounts:
         if (to := account.test.to_email) and not trust.lists_recipient(to):
-            refusal = _refused_recipient(to, trust, account.position.file, ("test", "to_email"))
-            yield refusal._replace(holder=account, in_entry=True)
+            yield _refused_recipient(to, trust, account.position_of("to_email"), account)
         fields = account.account.fields
         if fields.get("password"):
             for field, host in smtp_servers_of(fields):
                 if not trust.lists_smtp_server(host):
                     reason = f"{trust.file} does not list the SMTP server, and the account has a password"
                     subject = f"{field} {shorten(host, 60)}"
-                    yield _Refusal(subject, reason, _LIST_IT, account.position.file, (field,), account, in_entry=True)
+                    yield _Refusal(subject, reason, _LIST_IT, account.position_of(field), account)
 
 
 def _server(desired: Desired, trust: Trust, request: Request) -> Iterator[_Refusal]:
     if request.url is None or trust.lists_url(request.url):
         return
     path = ("server", "url")
-    file = desired.settings.get(path) if desired.server.url == request.url else None
+    position = desired.settings.get(path) if desired.server.url == request.url else None
     hint = "list it under `servers` of the trust file if credentials and passwords may go there"
-    yield _Refusal(f"the server {shorten(request.url, 60)}", f"{trust.file} does not list it", hint, file, path)
+    yield _Refusal(f"the server {shorten(request.url, 60)}", f"{trust.file} does not list it", hint, position)
 
 
 def _limits(desired: Desired, trust: Trust) -> Iterator[_Refusal]:
@@ -250,41 +245,24 @@ def _limits(desired: Desired, trust: Trust) -> Iterator[_Refusal]:
     if limit and path in desired.settings and declared.exceeds(limit):
         reason = f"it exceeds the limit of {trust.file}, {limit}"
         hint = f"write {limit} or less, or raise the limit in the trust file"
-        yield _Refusal(f"max_deletes: {declared}", reason, hint, desired.settings[path], path)
+        yield _Refusal(f"max_deletes: {declared}", reason, hint, desired.settings[path])
 
 
-def _refused_recipient(to: str, trust: Trust, file: str | None, path: Path) -> _Refusal:
+def _refused_recipient(
+    to: str, trust: Trust, position: Position | None, holder: DesiredAccount | None = None
+) -> _Refusal:
     reason = f"{trust.file} does not list the recipient of test mails"
-    return _Refusal(f"to_email {shorten(to, 60)}", reason, _LIST_IT, file, path)
+    return _Refusal(f"to_email {shorten(to, 60)}", reason, _LIST_IT, position, holder)
 
 
 def _problems(refusals: Sequence[_Refusal]) -> list[Problem]:
     grouped: dict[tuple[str, str, str | None], list[_Refusal]] = defaultdict(list)
     for refusal in refusals:
-        grouped[refusal.subject, refusal.reason, refusal.file].append(refusal)
-    firsts = [(group[0], len(group)) for group in grouped.values()]
-    by_file: dict[str, list[_Refusal]] = defaultdict(list)
-    for first, _ in firsts:
-        if first.file:
-            by_file[first.file].append(first)
-    places = {id(one): place for file, some in by_file.items() for one, place in _placed(file, some)}
-    problems = [_problem(first, count, places.get(id(first))) for first, count in firsts]
-    return sorted(problems, key=file_order)
+        grouped[refusal.subject, refusal.reason, refusal.position and refusal.position.file].append(refusal)
+    return sorted((_problem(group[0], len(group)) for group in grouped.values()), key=file_order)
 
 
-def _placed(file: str, refusals: Sequence[_Refusal]) -> Iterator[tuple[_Refusal, Place | None]]:
-    in_entries = [(_origin(one), one.path) for one in refusals if one.in_entry]
-    found = places_of(file, {one.path for one in refusals if not one.in_entry}, in_entries)
-    for one in refusals:
-        yield one, found.get((_origin(one), one.path) if one.in_entry else one.path, _origin(one))
-
-
-def _origin(refusal: _Refusal) -> Place | None:
-    place = refusal.holder.position if refusal.holder else None
-    return Place(place.line or 1, place.column or 1) if place else None
-
-
-def _problem(refusal: _Refusal, count: int, place: Place | None) -> Problem:
+def _problem(refusal: _Refusal, count: int) -> Problem:
     holder = refusal.holder
     many = f" ({count} accounts have it)" if holder and count > 1 else ""
     return Problem(
@@ -292,5 +270,5 @@ def _problem(refusal: _Refusal, count: int, place: Place | None) -> Problem:
         message=f"{refusal.subject}: {refusal.reason}{many}",
         hint=refusal.hint,
         address=holder.account.email if holder else None,
-        position=Position(refusal.file, *(place or ())) if refusal.file else None,
+        position=refusal.position,
     )

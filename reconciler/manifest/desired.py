@@ -70,13 +70,13 @@ def _combined(sheets: Sequence[ParsedFile], problems: list[Problem], warnings: S
     if problems or log or irregular:
         found = [*((problem, 1) for problem in problems), *counted(log, irregular)]
         raise ManifestError(*shortened(found, log.uncounted))
-    files = merge.files_of(sheets)
+    positions = merge.positions_of(sheets)
     return Desired(
         tuple(account.desired for account in accounts),
         policy,
-        merge.server(settings, files),
+        merge.server(settings, positions),
         tuple(_warnings(sheets, accounts, warnings)),
-        files,
+        positions,
     )
 
 

@@ -23,7 +23,7 @@ from yaml import (
 )
 from yaml.events import CollectionEndEvent, NodeEvent
 
-from reconciler.errors import Kind
+from reconciler.errors import Kind, Position
 from reconciler.manifest.anchors import Anchors
 from reconciler.manifest.events import DEEPEST, UnreadableError, open_events, place_of, unreadable
 from reconciler.manifest.scalars import EMPTY, SUSPECTS, resolve
@@ -33,9 +33,22 @@ if TYPE_CHECKING:
 
     from yaml import Event
 
-    from reconciler.manifest.issues import Place
-
 _Container: TypeAlias = dict[str, object] | list[object]
+
+MARKED: Final = frozenset(
+    [
+        "password",
+        "access_token",
+        "refresh_token",
+        "username",
+        "url",
+        "service",
+        "smtp_server",
+        "to_email",
+        "max_deletes",
+    ]
+)
+"""Keys of values that may be refused once the file is known to be right: errors about them need a position."""
 
 _MERGE: Final[Any] = object()
 """The key under which a plain ``<<`` waits until its mapping ends; no text is equal to it, however it is escaped."""
@@ -48,22 +61,28 @@ class Loaded:
     Attributes:
         value: Dictionaries with string keys, lists, and scalars of the core schema.
         items: For each list right under the root, by its key: where its items start.
+        positions: For each mapping, by its ``id``: where the values of the ``MARKED`` keys are.
         irregular: Something was passed over that ``survey`` has to report.
     """
 
     value: object
-    items: Mapping[str, Sequence[Place]]
+    items: Mapping[str, Sequence[Position]]
+    positions: Mapping[int, Mapping[str, Position]]
     irregular: bool
 
 
-def load(data: bytes) -> Loaded:
+def load(data: bytes, name: str = "") -> Loaded:
     """Loads the first document of a YAML text.
+
+    Args:
+        data: The text.
+        name: The file, for positions.
 
     Raises:
         UnreadableError: This is not YAML, or not YAML that is safe to read.
     """
     try:
-        return _Builder(data).build()
+        return _Builder(data, name).build()
     except YAMLError as error:
         failure = unreadable(error, data)
     raise failure
@@ -72,12 +91,15 @@ def load(data: bytes) -> Loaded:
 class _Builder:
     """Puts the containers together; the open ones lie on a stack, so that depth costs no recursion."""
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes, name: str) -> None:
+        self._name = name
         self._next = open_events(data).get_event
         self._root: list[object] = []
         self._stack: list[_Container] = [self._root]
-        self._places: list[Place] | None = None  # of the items of the list right under the root that is open
-        self._items: dict[str, list[Place]] = {}
+        self._places: list[Position] | None = None  # of the items of the list right under the root that is open
+        self._items: dict[str, list[Position]] = {}
+        self._positions: dict[int, dict[str, Position]] = {}
+        self._merged: list[object] = []  # keeps alive what _positions knows by its id
         self._anchors = Anchors(len(data))
         self._anchored: list[tuple[int, str]] = []  # the open containers with an anchor: how deep, and its name
         self._plain_keys: dict[str, str] = {}  # one text for a key, however many mappings have it
@@ -102,9 +124,9 @@ class _Builder:
             raise _empty() if isinstance(following, StreamEndEvent) else _second_document(following)
         if not isinstance(following, StreamEndEvent):
             self._irregular = True
-        return Loaded(self._root[0], self._items, self._irregular)
+        return Loaded(self._root[0], self._items, self._positions, self._irregular)
 
-    def _entries(self, target: Any) -> None:  # noqa: ANN401 - a check or a call would cost more than an entry
+    def _entries(self, target: Any) -> None:  # noqa: ANN401, C901 - a check or a call would cost more than an entry
         """Reads on in a mapping and those inside, until it ends or a list opens inside. This is the hot loop."""
         next_event, stack, plain_keys, suspects, marked = (
             self._next,
@@ -128,6 +150,8 @@ class _Builder:
             if key in target:
                 self._irregular = True
             event = next_event()
+            if key in MARKED:
+                self._mark(event, target, key)
             if event.__class__ is ScalarEvent and not (marked and (event.anchor or event.tag)):
                 value = event.value
                 target[key] = resolve(value) if value[:1] in suspects and event.implicit[0] else value
@@ -143,7 +167,7 @@ class _Builder:
                 self._close()
                 return
             if places is not None:
-                places.append(place_of(event))
+                places.append(Position(self._name, *place_of(event)))
             if self._open(event, target, None):
                 return
 
@@ -168,6 +192,12 @@ class _Builder:
         else:
             target[key] = value
         return kind is MappingStartEvent or kind is SequenceStartEvent
+
+    def _mark(self, event: Event, target: object, key: str) -> None:
+        found = self._positions.get(id(target))
+        if found is None:
+            found = self._positions[id(target)] = {}
+        found[key] = Position(self._name, *place_of(event))
 
     def _push(self, event: NodeEvent, container: _Container, key: str | None) -> None:
         depth = len(self._stack)
@@ -231,10 +261,13 @@ class _Builder:
         raise failure
 
     def _merge(self, target: dict[str, object], merged: object) -> None:
+        self._merged.append(merged)
         for source in merged if isinstance(merged, list) else [merged]:
             if isinstance(source, dict):
                 for key, value in source.items():
                     target.setdefault(key, value)
+                if id(source) in self._positions:
+                    self._positions[id(target)] = self._positions[id(source)] | self._positions.get(id(target), {})
             else:
                 self._irregular = True
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from reconciler.errors import Kind
+from reconciler.errors import Kind, Position
 from reconciler.manifest.issues import Issue, Path
 from reconciler.manifest.references import Reference
 from reconciler.model.account import Globs, glob_forms
-from reconciler.model.desired import DeleteLimit, DeliveryTestSettings, DeliveryTestWhen, Policy
+from reconciler.model.desired import NO_POSITIONS, DeleteLimit, DeliveryTestSettings, DeliveryTestWhen, Policy
 from reconciler.model.secret import Secret, SecretReference
 from reconciler.model.server import (
     AccessToken,
@@ -47,9 +47,14 @@ def merged(sheets: Sequence[ParsedFile]) -> tuple[Settings, list[Issue]]:
     return {path: value for path, (_, value) in said.items()}, several or issues
 
 
-def files_of(sheets: Sequence[ParsedFile]) -> dict[Path, str]:
-    """In which file each setting stands; the first one, if several say it."""
-    return {path: sheet.source.name for sheet in reversed(sheets) for path in _settings(sheet)}
+def positions_of(sheets: Sequence[ParsedFile]) -> dict[Path, Position]:
+    """Where each setting is written: in the first file, if several have it."""
+    return {path: _position(path, sheet) for sheet in reversed(sheets) for path in _settings(sheet)}
+
+
+def _position(path: Path, sheet: ParsedFile) -> Position:
+    key = str(path[-1])
+    return sheet.positions.get(path[:-1], NO_POSITIONS).get(key, Position(sheet.source.name))
 
 
 def unused_auth_warning(sheet: ParsedFile) -> Issue | None:
@@ -90,8 +95,8 @@ def policy(settings: Settings) -> Policy:
     )
 
 
-def server(settings: Settings, files: Mapping[Path, str]) -> ServerConfig:
-    """The merged server; ``files`` says where each setting stands."""
+def server(settings: Settings, positions: Mapping[Path, Position]) -> ServerConfig:
+    """The merged server; ``positions`` has where each setting is written."""
     return ServerConfig(
         url=settings.get(_URL),
         name=settings.get(("server", "name")),
@@ -99,7 +104,7 @@ def server(settings: Settings, files: Mapping[Path, str]) -> ServerConfig:
         ca_file=settings.get(("server", "ca_file")),
         client_cert=settings.get(("server", "client_cert")),
         passwords=Passwords(settings.get(("policy", "passwords"), Passwords.AUTO)),
-        file=files.get(_URL),
+        position=positions.get(_URL),
     )
 
 
@@ -131,7 +136,7 @@ def _flat(block: Mapping[str, Any], path: Path) -> Iterator[tuple[Path, Any]]:
 
 def _credentials(said: Mapping[str, Any], sheet: ParsedFile) -> Credentials:
     found: dict[str, Secret | SecretReference] = {
-        name: value.within(sheet.source.name, (*_AUTH, name)) if isinstance(value, Reference) else value
+        name: value.at(sheet.positions[_AUTH][name]) if isinstance(value, Reference) else value
         for name, value in said.items()
         if value is not None
     }

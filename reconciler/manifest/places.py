@@ -5,14 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from reconciler.errors import Position, Problem
-from reconciler.manifest.events import UnreadableError
-from reconciler.manifest.files import Source, read_file
 from reconciler.manifest.grouping import IssueLog
-from reconciler.manifest.loader import load
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Iterable
 
+    from reconciler.manifest.files import Source
     from reconciler.manifest.issues import Issue, NodeRef, Path, Place
     from reconciler.manifest.survey import SourceMap
 
@@ -48,38 +46,6 @@ def counted(log: IssueLog, irregular: Iterable[Source]) -> list[tuple[Problem, i
     # A value that is irregular is often wrong as well; the irregularity is the cause.
     kept = [one for one in problems if one[0].position not in known]
     return irregularities + kept
-
-
-def places_of(
-    file: str, paths: Collection[Path], in_entries: Collection[tuple[Place | None, Path]] = ()
-) -> dict[Path | tuple[Place | None, Path], Place]:
-    """Where nodes are in a file that was read before; empty if it can no longer be read.
-
-    Args:
-        file: The YAML file.
-        paths: Nodes, from the document on.
-        in_entries: Nodes of entries of ``accounts``: where the entry starts, and the way from there. What the entry
-            does not say is looked for in the defaults.
-    """
-    from reconciler.manifest.survey import survey
-
-    outcome = read_file(file)
-    if not isinstance(outcome, Source):
-        return {}
-    try:
-        items = load(outcome.data).items.get("accounts", ())
-        index = {place: number for number, place in enumerate(items)} if in_entries else {}
-        own = {one: ("accounts", index[one[0]], *one[1]) for one in in_entries if one[0] in index}
-        defaults = {("defaults", *path) for _, path in in_entries}
-        found = survey(outcome, {*paths, *own.values(), *defaults}, thorough=False)
-    except UnreadableError:
-        return {}
-    places: dict[Path | tuple[Place | None, Path], Place] = {path: found.place(path) for path in paths}
-    for one in in_entries:
-        said = next((path for path in (own.get(one, ()), ("defaults", *one[1])) if path in found.values), None)
-        if said:
-            places[one] = found.values[said]
-    return places
 
 
 def _problem(issue: Issue, surveys: dict[Source, SourceMap]) -> Problem:

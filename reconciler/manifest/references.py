@@ -6,7 +6,7 @@ import os
 import re
 import unicodedata
 from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from reconciler.errors import InvalidValueError, Kind, Problem, SecretError
 from reconciler.manifest.scalars import EMPTY
@@ -20,6 +20,9 @@ from reconciler.manifest.values import (
     is_unicode,
 )
 from reconciler.model.secret import Secret, SecretReference
+
+if TYPE_CHECKING:
+    from reconciler.errors import Position
 
 SecretSource: TypeAlias = Literal["env", "file", "command"]
 
@@ -114,9 +117,9 @@ class Reference:
     kind: SecretSource
     target: tuple[str, ...]
 
-    def within(self, file: str, path: tuple[str | int, ...]) -> SecretReference:
-        """The reference as found at ``path`` of ``file``."""
-        return SecretReference(self.kind, self.target, file, path)
+    def at(self, position: Position) -> SecretReference:
+        """The reference as written at ``position``."""
+        return SecretReference(self.kind, self.target, position)
 
 
 def secret_text(text: str) -> str:
@@ -235,4 +238,4 @@ def path_of(reference: SecretReference) -> str:
 
 def folder_of(reference: SecretReference) -> str:
     """The folder of the YAML file that holds a reference; commands run in it."""
-    return os.path.dirname(os.path.abspath(reference.file))  # noqa: PTH100, PTH120 - names stay as the user wrote them
+    return os.path.dirname(os.path.abspath(reference.position.file))  # noqa: PTH100, PTH120 - names stay as the user wrote them

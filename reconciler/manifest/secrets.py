@@ -6,9 +6,8 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from reconciler.errors import InvalidValueError, Kind, Position, Problem, SecretError, file_order
+from reconciler.errors import InvalidValueError, Kind, Problem, SecretError, file_order
 from reconciler.manifest.commands import COMMAND_TIMEOUT, Commands, SecretCommandError
-from reconciler.manifest.places import places_of
 from reconciler.manifest.references import folder_of, path_of, secret_text
 from reconciler.manifest.regular_file import NotRegularError, TooLargeError, read_regular
 from reconciler.manifest.values import is_own
@@ -19,9 +18,7 @@ from reconciler.model.secret import Secret, SecretReference
 from reconciler.model.server import AccessToken, Credentials, Login, RefreshToken
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-
-    from reconciler.manifest.issues import Place
+    from collections.abc import Mapping, Sequence
 
 _LARGEST_FILE: Final = 64 * 1024
 _WORKERS: Final = 8
@@ -95,7 +92,7 @@ def resolve_credentials(
 def without_secrets(accounts: Sequence[DesiredAccount]) -> tuple[DesiredAccount, ...]:
     """The accounts with references alone as passwords, for a plan that does not compare them."""
     return tuple(
-        _with_password(entry, SecretReference("literal", (), entry.position.file, ()))
+        _with_password(entry, SecretReference("literal", (), entry.position))
         if isinstance(entry.account.fields.get("password"), Secret)
         else entry
         for entry in accounts
@@ -141,7 +138,7 @@ class _Resolver:
         if failures:
             counts = Counter(firsts)
             uses = [_Use(references[index], counts[index], *holders[index : index + 1]) for index in failures]
-            raise SecretError(*_problems(zip(uses, failures.values(), strict=True)))
+            raise SecretError(*sorted(map(_problem, uses, failures.values()), key=file_order))
         known = {index: value for index, value in found.items() if isinstance(value, Secret)}
         return [known[index] for index in firsts]
 
@@ -219,27 +216,13 @@ def _identity(reference: SecretReference) -> tuple[object, ...]:
     return reference.kind, reference.target, where
 
 
-def _problems(failed: Iterable[tuple[_Use, _Failure]]) -> list[Problem]:
-    by_file: dict[str, list[tuple[_Use, _Failure]]] = {}
-    for use, failure in failed:
-        by_file.setdefault(use.reference.file, []).append((use, failure))
-    problems = []
-    for file, uses in sorted(by_file.items()):
-        places = places_of(file, {use.reference.path for use, _ in uses})
-        problems += [_problem(use, failure, places.get(use.reference.path)) for use, failure in uses]
-    return sorted(problems, key=file_order)
-
-
-def _problem(use: _Use, failure: _Failure, place: Place | None) -> Problem:
+def _problem(use: _Use, failure: _Failure) -> Problem:
     holder = use.holder
-    where = (
-        Position(use.reference.file, *place) if place else holder.position if holder else Position(use.reference.file)
-    )
     many = f" ({use.needed} accounts need it)" if holder and use.needed > 1 else ""
     return Problem(
         kind=failure.kind,
         message=f"{shorten(str(use.reference), 200)}: {failure.reason}{many}",
         hint=failure.hint,
         address=holder.account.email if holder else None,
-        position=where,
+        position=use.reference.position,
     )

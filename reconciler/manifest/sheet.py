@@ -12,12 +12,13 @@ from reconciler.manifest.grouping import IssueLog
 from reconciler.manifest.issues import NodeRef
 from reconciler.manifest.loader import Loaded, load
 from reconciler.manifest.own_documents import is_journal, own_document
+from reconciler.model.desired import NO_POSITIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping
 
     from reconciler.manifest.files import Source
-    from reconciler.manifest.issues import Place
+    from reconciler.manifest.issues import Path
 
 _NONE: Final[frozenset[str]] = frozenset()
 
@@ -32,13 +33,15 @@ class Row:
 
     Attributes:
         index: Which entry.
-        place: Where it starts.
+        position: Where it starts.
+        positions: Where the values of the ``MARKED`` keys are, those of ``test`` among them.
         given: The fields that the entry has, by name.
         bad: The fields that it has, with errors; they are not in ``given``.
     """
 
     index: int
-    place: Place | None
+    position: Position
+    positions: Mapping[str, Position]
     given: dict[str, Any]
     bad: frozenset[str] = _NONE
 
@@ -49,6 +52,7 @@ class ParsedFile:
 
     Attributes:
         header: The blocks that the file has, apart from ``accounts``; only what is given is in them.
+        positions: Where the values of the ``MARKED`` keys are, by the path of their block.
         bad_defaults: The fields of ``defaults`` with errors; ``*`` where the block itself is wrong.
     """
 
@@ -56,6 +60,7 @@ class ParsedFile:
     header: dict[str, Any]
     rows: list[Row]
     issues: IssueLog = field(default_factory=IssueLog)
+    positions: Mapping[Path, Mapping[str, Position]] = field(default_factory=dict)
     bad_defaults: frozenset[str] = _NONE
     irregular: bool = False
 
@@ -80,7 +85,7 @@ def parse_file(source: Source) -> ParsedFile | Problem | None:
     if is_journal(source.data):
         return _not_a_manifest(source, "a journal")
     try:
-        loaded = load(source.data)
+        loaded = load(source.data, source.name)
     except UnreadableError as failure:
         return unreadable_problem(failure, source.name)
     kind = own_document(loaded.value)
@@ -116,7 +121,7 @@ def _checked(source: Source, loaded: Loaded) -> ParsedFile | Problem:
     raw = loaded.value
     accounts = raw.get("accounts") if isinstance(raw, dict) else None
     header = {**raw, "accounts": []} if isinstance(raw, dict) and isinstance(accounts, list) else raw
-    sheet = ParsedFile(source, {}, [], irregular=loaded.irregular)
+    sheet = ParsedFile(source, {}, [], positions=_header_positions(loaded), irregular=loaded.irregular)
     try:
         sheet.header = accepted_header(header)
     except DoubtError:
@@ -127,21 +132,50 @@ def _checked(source: Source, loaded: Loaded) -> ParsedFile | Problem:
         sheet.header, sheet.bad_defaults, issues = judged_header(header, source)
         sheet.issues.extend(issues)
     if isinstance(accounts, list):
-        _read_rows(sheet, accounts, loaded.items.get("accounts", ()))
+        _read_rows(sheet, accounts, loaded)
     return sheet
 
 
-def _read_rows(sheet: ParsedFile, accounts: list[object], places: Sequence[Place]) -> None:
-    if len(places) != len(accounts):
-        places = ()  # the list came through an alias or a merge
+def _header_positions(loaded: Loaded) -> dict[Path, Mapping[str, Position]]:
+    found = {}
+    for path in _MARKED_BLOCKS:
+        block = loaded.value
+        for key in path:
+            block = block.get(key) if isinstance(block, dict) else None
+        found[path] = loaded.positions.get(id(block), NO_POSITIONS)
+    return found
+
+
+_MARKED_BLOCKS: Final[tuple[Path, ...]] = (
+    ("server",),
+    ("server", "auth"),
+    ("policy",),
+    ("policy", "test"),
+    ("defaults",),
+    ("defaults", "test"),
+)
+
+
+def _read_rows(sheet: ParsedFile, accounts: list[object], loaded: Loaded) -> None:
+    starts = loaded.items.get("accounts", ())
+    if len(starts) != len(accounts):
+        starts = [Position(sheet.source.name, 1, 1)] * len(accounts)  # the list came through an alias or a merge
     wrong = 0
     for index, raw in enumerate(accounts):
-        place = places[index] if places else None
-        accounts[index] = None  # not needed twice in memory
+        row = Row(index, starts[index], _row_positions(raw, loaded), {})
         try:
-            sheet.rows.append(Row(index, place, accepted_entry(raw)))
+            row.given = accepted_entry(raw)
         except DoubtError:
-            wrong += _read_doubtful(sheet, Row(index, place, {}), raw, explained=wrong < _MOST_EXPLAINED)
+            wrong += _read_doubtful(sheet, row, raw, explained=wrong < _MOST_EXPLAINED)
+        else:
+            sheet.rows.append(row)
+
+
+def _row_positions(raw: object, loaded: Loaded) -> Mapping[str, Position]:
+    found = loaded.positions.get(id(raw), NO_POSITIONS)
+    if isinstance(raw, dict) and "test" in raw:
+        return {**found, **loaded.positions.get(id(raw["test"]), NO_POSITIONS)}
+    return found
 
 
 def _read_doubtful(sheet: ParsedFile, row: Row, raw: object, *, explained: bool) -> bool:
@@ -156,5 +190,6 @@ def _read_doubtful(sheet: ParsedFile, row: Row, raw: object, *, explained: bool)
     said, bad, issues = judged_entry(raw, sheet.source, base, sheet.block("defaults").get("smtp_port"))
     sheet.issues.extend(issues)
     if said is not None:
-        sheet.rows.append(Row(row.index, row.place, said, bad))
+        row.given, row.bad = said, bad
+        sheet.rows.append(row)
     return bool(issues)

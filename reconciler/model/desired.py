@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, NamedTuple
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from reconciler.model.account import NO_GLOBS, Globs
 from reconciler.model.server import ServerConfig
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
 
     from reconciler.errors import Position, Problem
     from reconciler.model.account import Account
+
+
+NO_POSITIONS: Final[Mapping[str, Position]] = MappingProxyType({})
 
 
 class DeliveryTestWhen(StrEnum):
@@ -76,12 +80,22 @@ class Policy:
 
 
 class DesiredAccount(NamedTuple):
-    """One entry of ``accounts:``, with its file's defaults merged in."""
+    """One entry of ``accounts:``, with its file's defaults merged in.
+
+    Attributes:
+        position: Where the entry starts.
+        positions: Where the values that decide where a password goes are written, by their keys.
+    """
 
     account: Account
     position: Position
     renamed_from: str | None = None
     test: DeliveryTestSettings = DeliveryTestSettings()
+    positions: Mapping[str, Position] = NO_POSITIONS
+
+    def position_of(self, key: str) -> Position:
+        """Where the value of a key is written, or at least where the entry starts."""
+        return self.positions.get(key, self.position)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +103,11 @@ class Desired:
     """The whole declared set for one server.
 
     Attributes:
-        settings: In which file each setting of ``server`` and ``policy`` stands, by its path.
+        settings: Where each setting of ``server`` and ``policy`` is written, by its path.
     """
 
     accounts: tuple[DesiredAccount, ...]
     policy: Policy = Policy()
     server: ServerConfig = field(default_factory=ServerConfig)
     warnings: tuple[Problem, ...] = field(default=())
-    settings: Mapping[tuple[str | int, ...], str] = field(default_factory=dict, compare=False)
+    settings: Mapping[tuple[str | int, ...], Position] = field(default_factory=dict, compare=False)

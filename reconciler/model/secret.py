@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from reconciler.errors import Position
+
 
 @cache
 def _compare_digest() -> Callable[[bytes, bytes], bool]:
@@ -114,14 +116,12 @@ class SecretReference(NamedTuple):
         kind: ``env`` (variable name), ``file`` (path relative to the YAML file) or ``command`` (arguments); ``literal``
             is a secret that the YAML holds itself and that is kept out of a plan.
         target: One string for ``env`` and ``file``; the argument list for ``command``.
-        file: The YAML file that holds the reference.
-        path: Keys and indexes that lead to the reference inside the YAML, for finding its line.
+        position: Where the reference is written.
     """
 
     kind: Literal["env", "file", "command", "literal"]
     target: tuple[str, ...]
-    file: str
-    path: tuple[str | int, ...]
+    position: Position
 
     def __str__(self) -> str:
         return f"{{{self.kind}: {' '.join(self.target)}}}"
@@ -132,7 +132,7 @@ class SecretReference(NamedTuple):
 
         Paths start from where the names of the YAML files do.
         """
-        folder = os.path.dirname(self.file)  # noqa: PTH120 - names stay as the user wrote them
+        folder = os.path.dirname(self.position.file)  # noqa: PTH120 - names stay as the user wrote them
         if self.kind == "file":
             return f"file {os.path.normpath(os.path.join(folder, self.target[0]))}"  # noqa: PTH118 - as above
         if self.kind == "command":

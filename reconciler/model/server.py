@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from reconciler.errors import InvalidValueError
 
 if TYPE_CHECKING:
+    from reconciler.errors import Position
     from reconciler.model.secret import Secret, SecretReference
 
 
@@ -142,7 +143,7 @@ class ServerConfig:
         ca_file: Path of the private CA, made absolute against the YAML file's folder.
         client_cert: Certificate for servers that ask for one; its paths likewise.
         passwords: Whether the server shows passwords, as ``policy.passwords`` has it.
-        file: The YAML file that names the URL, for messages.
+        position: Where the URL is written; ``None`` if no file names it.
     """
 
     url: str | None = None
@@ -151,4 +152,4 @@ class ServerConfig:
     ca_file: str | None = None
     client_cert: ClientCertificate | None = None
     passwords: Passwords = Passwords.AUTO
-    file: str | None = field(default=None, compare=False)
+    position: Position | None = field(default=None, compare=False)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from reconciler.client.auth import FixedToken
-from reconciler.errors import ApiError, Problem, RejectedError, UnreachableError
+from reconciler.errors import ApiError, Position, Problem, RejectedError, UnreachableError
 from reconciler.model.redaction import Redactor
 from reconciler.model.secret import Secret, SecretReference
 from reconciler.model.server import AccessToken, Login, RefreshToken
@@ -315,7 +315,7 @@ def test_a_token_from_the_server_that_cannot_be_one_is_refused(writer: Open) -> 
 
 
 def test_unresolved_credentials_are_a_mistake_of_the_caller(writer: Open) -> None:
-    reference = SecretReference("env", ("X",), "f.yaml", ())
+    reference = SecretReference("env", ("X",), Position("f.yaml"))
     for credentials in (AccessToken(reference), RefreshToken(reference), Login(Secret("u"), reference)):
         with pytest.raises(TypeError, match="credentials must be resolved"):
             writer("http://127.0.0.1:1", credentials=credentials)

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from reconciler.errors import ApiError, NotFoundError, OutcomeUnknownError, Problem, RejectedError
+from reconciler.errors import ApiError, NotFoundError, OutcomeUnknownError, Position, Problem, RejectedError
 from reconciler.model.account import Account
 from reconciler.model.redaction import Redactor
 from reconciler.model.secret import UNKNOWN, Secret, SecretReference
@@ -190,7 +190,7 @@ def test_a_list_or_a_create_that_is_not_found_is_no_missing_account(writer: Open
     assert ends == [(RejectedError, (problem,))] * 2
 
 
-@pytest.mark.parametrize("value", [UNKNOWN, SecretReference("env", ("X",), "f.yaml", ("a",))])
+@pytest.mark.parametrize("value", [UNKNOWN, SecretReference("env", ("X",), Position("f.yaml"))])
 def test_what_has_no_value_is_never_sent(writer: Open, value: object) -> None:
     fields = {"email": "a@example.com", "password": value}
     with ScriptedServer(json_reply(BARE)) as server:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -69,7 +70,14 @@ accounts:
 
 def test_everything_that_the_format_has_is_read(write: Write, folder: Path) -> None:
     name = write(FULL, "team/accounts.yaml")
-    assert read_manifests([name]) == Desired(
+    desired = read_manifests([name])
+    assert [(e.position_of("service"), e.position_of("smtp_server")) for e in desired.accounts] == [
+        (Position(name, 14, 12), Position(name, 24, 18)),
+        (Position(name, 14, 12), Position(name, 31, 18)),
+        (Position(name, 34, 54), Position(name, 34, 5)),
+    ]
+    accounts = tuple(entry._replace(positions={}) for entry in desired.accounts)
+    assert replace(desired, accounts=accounts) == Desired(
         (
             DesiredAccount(
                 Account(
@@ -79,9 +87,7 @@ def test_everything_that_the_format_has_is_read(write: Write, folder: Path) -> N
                         "default": True,
                         "service": "other",
                         "has_auth": True,
-                        "password": SecretReference(
-                            "command", ("sops", "-d", "secrets.yaml"), name, ("accounts", 0, "password")
-                        ),
+                        "password": SecretReference("command", ("sops", "-d", "secrets.yaml"), Position(name, 21, 15)),
                         "smtp_server": "smtp.example.com",
                         "smtp_port": 587,
                         "smtp_crypt": "starttls",
@@ -100,7 +106,7 @@ def test_everything_that_the_format_has_is_read(write: Write, folder: Path) -> N
                         "default": False,
                         "service": "other",
                         "has_auth": True,
-                        "password": SecretReference("file", ("secrets/alerts",), name, ("accounts", 1, "password")),
+                        "password": SecretReference("file", ("secrets/alerts",), Position(name, 29, 15)),
                         "smtp_server": "2001:db8::25",
                         "smtp_port": None,
                         "smtp_crypt": "starttls",
@@ -139,7 +145,7 @@ def test_everything_that_the_format_has_is_read(write: Write, folder: Path) -> N
         ServerConfig(
             url="https://fw.example.com",
             name="matriz",
-            auth=RefreshToken(SecretReference("env", ("FW_KEY",), name, ("server", "auth", "refresh_token"))),
+            auth=RefreshToken(SecretReference("env", ("FW_KEY",), Position(name, 5, 25))),
             ca_file=str(folder / "team/certs/private-ca.pem"),
         ),
     )
@@ -193,7 +199,7 @@ def test_null_overrides_a_default(write: Write) -> None:
       - {email: b@example.com, name: B}
     """
     name = write(text)
-    reference = SecretReference("env", ("X",), name, ("defaults", "password"))
+    reference = SecretReference("env", ("X",), Position(name, 2, 38))
     assert [dict(entry.account.fields) for entry in read_manifests([name]).accounts] == [
         {
             "email": "a@example.com",

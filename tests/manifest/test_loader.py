@@ -11,6 +11,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from reconciler.errors import Position
 from reconciler.manifest.collection import paused_collection
 from reconciler.manifest.events import UnreadableError, open_events
 from reconciler.manifest.issues import Place
@@ -27,7 +28,9 @@ accounts:
     "12": 'on'
   - plain
 """
-    assert load(text) == Loaded(
+    loaded = load(text, "a.yaml")
+    starts = {"accounts": [Position("a.yaml", line, 5) for line in (3, 5, 7)]}
+    assert loaded == Loaded(
         {
             "version": 1,
             "accounts": [
@@ -36,7 +39,8 @@ accounts:
                 "plain",
             ],
         },
-        {"accounts": [Place(3, 5), Place(5, 5), Place(7, 5)]},
+        starts,
+        {},
         irregular=False,
     )
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from reconciler.errors import Position
 from reconciler.model.secret import UNKNOWN, Secret, SecretReference, looks_masked
 
 CANARY = Secret("canary")
@@ -50,7 +51,7 @@ def test_the_unknown_password_says_so() -> None:
 
 
 def test_a_reference_shows_where_to_look() -> None:
-    reference = SecretReference("command", ("sops", "-d", "secrets.yaml"), "a.yaml", ("accounts", 0, "password"))
+    reference = SecretReference("command", ("sops", "-d", "secrets.yaml"), Position("a.yaml"))
     assert str(reference) == "{command: sops -d secrets.yaml}"
 
 

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from reconciler.errors import Position
 from reconciler.model.account import Account, Value
 from reconciler.model.plan import Action, Change, FieldChange, Plan, Step
 from reconciler.model.secret import UNKNOWN, Secret, SecretReference
@@ -22,7 +23,7 @@ def update(*fields: FieldChange) -> Change:
     [
         (Secret("a"), Secret("b"), "(changed, from a literal)"),
         (None, Secret("b", "env PW"), "(set, from env PW)"),
-        (None, SecretReference("env", ("PW",), "a.yaml", ()), "(set, from env PW; not compared)"),
+        (None, SecretReference("env", ("PW",), Position("a.yaml")), "(set, from env PW; not compared)"),
         (Secret("a"), None, "removed"),
         (UNKNOWN, Secret("b"), "(sent again, from a literal; the server hides the current one)"),
         (UNKNOWN, None, "removed"),
@@ -38,8 +39,8 @@ def test_of_a_secret_only_what_happens_to_it_is_said(before: Value, after: Value
     [
         (Secret("a"), Secret("a", "file secrets/a"), "(unchanged, from file secrets/a)"),
         (UNKNOWN, Secret("a", "env PW"), "(sent along, from env PW)"),
-        (None, SecretReference("command", ("x", "a b"), "t/a", ()), "(not compared, from command x 'a b' in t)"),
-        (Secret("a"), SecretReference("literal", (), "a.yaml", ()), "(not compared, from a literal)"),
+        (None, SecretReference("command", ("x", "a b"), Position("t/a")), "(not compared, from command x 'a b' in t)"),
+        (Secret("a"), SecretReference("literal", (), Position("a.yaml")), "(not compared, from a literal)"),
         (Secret("a"), Secret("b", "env A\nB"), "(unchanged, from env A\\u000aB)"),
     ],
 )  # fmt: skip
