@@ -23,7 +23,7 @@ help: ## List the targets
 setup: $(READY) ## Make the environment (.venv)
 
 .PHONY: demo
-demo: $(READY) ## See the whole story, in a sandbox on this machine
+demo: $(READY) ## See the whole workflow, in a sandbox on this machine
 	@$(BIN)/reconciler demo
 
 .PHONY: test

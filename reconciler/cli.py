@@ -28,7 +28,7 @@ COMMANDS: Final = {
     "trust": "Print a trust file that allows exactly what the YAML uses now.",
     "schema": "Print the JSON Schema of a document.",
     "sandbox": "Run a local server with the API, for trying and for tests.",
-    "demo": "See the whole story, in a sandbox on this machine.",
+    "demo": "See the whole workflow, in a sandbox on this machine.",
 }
 """What ``--help`` says about each command, here again so that it need not import them all."""
 
@@ -73,7 +73,7 @@ class _Commands(click.Group):
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 80},
     epilog="""\b
 Start here:
-  reconciler demo                  see the whole story in a sandbox
+  reconciler demo                  see the whole workflow in a sandbox
   reconciler export -o accounts.yaml
   reconciler plan accounts.yaml
   reconciler apply accounts.yaml""",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from reconciler.sandbox import SandboxOptions
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 MASK: Final = "********"
 
 
-def present(account: StoredAccount, options: SandboxOptions) -> dict[str, object]:
+def present(account: StoredAccount, options: SandboxOptions) -> dict[str, Any]:
     """The account as the answer's JSON has it."""
     settings = account.settings
     return {

@@ -6,9 +6,10 @@ import asyncio
 import socket
 from concurrent.futures import Future
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from ipaddress import ip_address
 from threading import Thread
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from reconciler.errors import Kind, ReconcilerError
 from reconciler.sandbox import REFRESH_TOKEN, SandboxOptions
@@ -17,6 +18,7 @@ from reconciler.sandbox.certificate import client_context
 from reconciler.sandbox.http import HttpServer
 from reconciler.sandbox.mailer import Mailer
 from reconciler.sandbox.parts import Parts
+from reconciler.sandbox.presentation import present
 from reconciler.sandbox.refusal import Refusal
 from reconciler.sandbox.seed import read_accounts, refused
 from reconciler.sandbox.sink import Mail, Sink
@@ -101,6 +103,15 @@ class Sandbox:
     def mails(self) -> list[Mail]:
         """The mails that have arrived, oldest first."""
         return list(self._sink.mails)
+
+    def accounts(self) -> list[dict[str, Any]]:
+        """The accounts, as the API's responses show them."""
+        return [present(account, self.options) for account in self._store.list()]
+
+    def change_account(self, account_id: int, **fields: Any) -> None:  # noqa: ANN401 - the fields' own types
+        """Changes some fields of an account, as somebody does in the server's own interface."""
+        settings = replace(self._store.get(account_id).settings, **fields)
+        self._store.replace(account_id, settings)
 
     def expire_tokens(self) -> None:
         """Lets every access token given out so far expire now, as time would."""

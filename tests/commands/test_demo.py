@@ -18,7 +18,7 @@ def test_the_demo_tells_the_whole_story(user: User) -> None:
     commands = re.findall(r"^\$ reconciler (\w+)", done.out, re.MULTILINE)
     assert commands == ["validate", "plan", "apply", "plan", "plan", "apply", "plan"]
     assert done.out.count("\nNo changes.\n") == 2
-    assert '      name                 "Clicked by hand" → "Alerts"\n' in done.out
+    assert '      name                 "Edited by hand" → "Alerts"\n' in done.out
     assert "backup@example.com → ops@example.com  (TLS, cram-md5)" in done.out
 
 
