@@ -80,7 +80,9 @@ class Demo:
         plan = ("plan", self.path, "--detailed-exitcode")
         apply = ("apply", self.path, "--auto-approve", "--test", "before", "--to-email", "ops@example.com")
         self.say("In this demo, the server is a sandbox: a process on this machine with the same API and its own mail")
-        self.say("server. It already has a few accounts that were created by hand. The commands below connect to it with:")
+        self.say(
+            "server. It already has a few accounts that were created by hand. The commands below connect to it with:"
+        )
         self.say("")
         self.say(f"  export RECONCILER_URL={sandbox.url} RECONCILER_REFRESH_TOKEN={sandbox.refresh_token}")
         self._run("Check the YAML. This needs no server and no secrets.", "validate", self.path)

@@ -13,10 +13,10 @@ from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
-from reconciler.sandbox import accounts, oauth
+from reconciler.sandbox import api, oauth
 from reconciler.sandbox.faults import refusal_of_request, refusal_of_status
 from reconciler.sandbox.gate import Gate
-from reconciler.sandbox.hosts import HostCheck
+from reconciler.sandbox.host_check import HostCheck
 from reconciler.sandbox.openapi import describe
 from reconciler.sandbox.refusal import Refusal
 from reconciler.version import VERSION
@@ -42,7 +42,7 @@ def build_app(parts: Parts) -> FastAPI:
     )
     app.state.parts = parts
     # The routes are the same for every sandbox: they are made once, at import, and shared.
-    app.router.routes.extend([*accounts.router.routes, *oauth.router.routes])
+    app.router.routes.extend([*api.router.routes, *oauth.router.routes])
 
     @cache
     def document() -> dict[str, Any]:

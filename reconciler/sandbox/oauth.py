@@ -4,11 +4,11 @@
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse, Response
 
-from reconciler.sandbox.accounts import Sandboxed, refused
+from reconciler.sandbox.api import Sandboxed, refused
 from reconciler.sandbox.gate import ACCESS_COOKIE, REFRESH_COOKIE, TOKEN_PATHS, unauthorized
 from reconciler.sandbox.refusal import Fault
+from reconciler.sandbox.schemas import Grant, PasswordGrant, RefreshGrant, TokenAnswer
 from reconciler.sandbox.tokens import is_login
-from reconciler.sandbox.wire import Grant, PasswordGrant, RefreshGrant, TokenAnswer
 
 router = APIRouter(tags=["authentication"])
 

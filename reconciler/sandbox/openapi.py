@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from fastapi.openapi.utils import get_openapi
 
-from reconciler.sandbox.accounts import ACCOUNTS_PATH
+from reconciler.sandbox.api import ACCOUNTS_PATH
 from reconciler.sandbox.gate import ACCESS_COOKIE, TOKEN_PATHS
 from reconciler.sandbox.presentation import hidden_fields
 

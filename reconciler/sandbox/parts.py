@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from reconciler.sandbox import SandboxOptions
     from reconciler.sandbox.mailer import Mailer
-    from reconciler.sandbox.sink import Sink
+    from reconciler.sandbox.smtp_sink import Sink
     from reconciler.sandbox.store import AccountStore
     from reconciler.sandbox.tokens import Tokens
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from reconciler.errors import Kind, Problem, ReconcilerError
-from reconciler.sandbox.wire import AccountBody
+from reconciler.sandbox.schemas import AccountBody
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

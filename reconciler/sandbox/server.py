@@ -21,7 +21,7 @@ from reconciler.sandbox.parts import Parts
 from reconciler.sandbox.presentation import present
 from reconciler.sandbox.refusal import Refusal
 from reconciler.sandbox.seed import read_accounts, refused
-from reconciler.sandbox.sink import Mail, Sink
+from reconciler.sandbox.smtp_sink import Mail, Sink
 from reconciler.sandbox.store import AccountStore
 from reconciler.sandbox.tokens import Tokens
 

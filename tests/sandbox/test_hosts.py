@@ -12,7 +12,7 @@ import pytest
 from starlette.responses import PlainTextResponse
 
 from reconciler.errors import ReconcilerError
-from reconciler.sandbox.hosts import HostCheck
+from reconciler.sandbox.host_check import HostCheck
 from tests.sandbox.conftest import ACCOUNTS, access_token
 
 if TYPE_CHECKING:

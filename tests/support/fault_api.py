@@ -15,7 +15,7 @@ from reconciler.sandbox.app import build_app
 from reconciler.sandbox.mailer import Mailer
 from reconciler.sandbox.parts import Parts
 from reconciler.sandbox.seed import read_accounts
-from reconciler.sandbox.sink import Sink
+from reconciler.sandbox.smtp_sink import Sink
 from reconciler.sandbox.tokens import Tokens
 from tests.support.administrator import Administrator, SharedStore, row_of
 from tests.support.false_responses import ACCOUNTS, body_of

@@ -8,7 +8,7 @@ from fastapi.responses import JSONResponse, Response
 
 from reconciler.sandbox.parts import Parts
 from reconciler.sandbox.presentation import present
-from reconciler.sandbox.wire import AccountAnswer, AccountBody, DeliveryTestBody, ErrorAnswer
+from reconciler.sandbox.schemas import AccountAnswer, AccountBody, DeliveryTestBody, ErrorAnswer
 
 ACCOUNTS_PATH: Final = "/api/email/accounts"
 
