@@ -118,7 +118,7 @@ def _begin() -> Invocation:
     """What a command needs; ``--help`` and ``--version`` do not, and are quick without."""
     import gc
 
-    from reconciler.commands.interrupts import end_on_signals
+    from reconciler.commands.process import end_on_signals
     from reconciler.commands.invocation import Invocation
 
     end_on_signals()
@@ -213,7 +213,7 @@ def _fail(invocation: Invocation, error: ReconcilerError) -> int:
 
 def _document(invocation: Invocation, problems: Sequence[Problem], cause: BaseException) -> None:
     """Emits a document that tells of a failure; the exit code tells of the failure, whatever becomes of this."""
-    from reconciler.commands.documents import show_failure
+    from reconciler.commands.output import show_failure
     from reconciler.errors import OutputError
 
     try:

@@ -1,249 +1,484 @@
-"""The composition root: puts YAML, secrets, server and planner together for the commands."""
+"""The library: ``load``, ``connect``, ``plan``, ``apply``, ``test`` and ``export``. The commands call these functions."""
 
 from __future__ import annotations
 
 import os
 import threading
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 
-from reconciler.model.account import NO_GLOBS
+from reconciler.credentials import ServerOptions
+from reconciler.errors import GuardError, PlanError
+from reconciler.model.account import Globs
+from reconciler.model.outcome import Report
+from reconciler.model.redaction import Redactor
 from reconciler.model.secret import Secret
 from reconciler.token_file import Voice
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-    from contextlib import AbstractContextManager
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from types import TracebackType
 
-    from reconciler.client.connect import Connection
-    from reconciler.credentials import ServerOptions
+    from reconciler.applying.executor import Listener
+    from reconciler.client.connect import Connection as ConnectionSettings
+    from reconciler.credentials import Access
     from reconciler.manifest.approval import Request
-    from reconciler.model.account import Globs
+    from reconciler.model.account import Account
     from reconciler.model.desired import Desired, DesiredAccount
-    from reconciler.model.plan import Plan
+    from reconciler.model.outcome import Outcome
+    from reconciler.model.plan import Change, Plan
     from reconciler.model.ports import AccountReader, AccountWriter
-    from reconciler.model.redaction import Redactor
-    from reconciler.model.server import Credentials, Server, ServerConfig
+    from reconciler.model.server import Credentials, Server
     from reconciler.model.trust import Trust
     from reconciler.planning.builder import PlanOptions
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunContext:
-    """What a run takes from outside besides its arguments.
+    """What a run takes from outside. Pass one context to all functions of a run.
 
     Attributes:
-        trust: What the YAML may use; ``None`` without a trust file.
-        voice: Prints what has to be said while a connection is in use.
+        server: What the command line, or the program, says about the server.
+        environ: Environment variables, for credentials and for references to secrets.
+        trust: What the manifests may use; ``None`` without a trust file. ``read_trust`` reads one.
+        allow_commands: Whether ``{command: ...}`` references run without a trust file that lists them.
+        redactor: Learns the run's secrets, and masks them in text from outside.
+        stop: Set it from another thread to stop: no new write starts, and those under way finish.
+        voice: Prints warnings and notes that occur while a connection is in use.
+        explain_bug: Describes a bug that ended a single write or delivery test, for the report. Several threads call it.
     """
 
-    redactor: Redactor
+    server: ServerOptions = field(default_factory=ServerOptions)
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    trust: Trust | None = None
+    allow_commands: bool = False
+    redactor: Redactor = field(default_factory=Redactor)
     stop: threading.Event = field(default_factory=threading.Event)
     voice: Voice = field(default_factory=Voice)
-    trust: Trust | None = None
+    explain_bug: Callable[[Exception], str] | None = None
 
-    def may_run(self, *, allow_commands: bool) -> bool:
-        """Whether commands of references run: ``--allow-commands`` was given, or the trust file lists them all."""
-        return allow_commands or self.trust is not None
+    @property
+    def may_run_commands(self) -> bool:
+        """Whether secret commands may run. With a trust file they may, because it has to list them."""
+        return self.allow_commands or self.trust is not None
 
+    def server_url(self, declared: str | None) -> str:
+        """The URL of the server: from the options, else from the environment, else the one in the manifests.
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LoadOptions:
-    """What the command line says about the YAML.
+        Raises:
+            ApiError: There is none, or it is not the URL of a server.
+        """
+        from reconciler.credentials import meant_url
 
-    Attributes:
-        only: Addresses to which everything is narrowed; empty for all.
-        allow_commands: Whether the commands of references run.
-        url: The server of ``--url``.
-        to_email: The recipient of ``--to-email``.
-        no_secrets: Whether passwords stay references, so that none is compared.
-        own_files: Files that options of the command line name; no reference leads to them.
-        refuse_overwriting_inputs: Raises if a file that the YAML names would be lost to what the command writes.
-    """
-
-    only: Globs = NO_GLOBS
-    allow_commands: bool = False
-    url: str | None = None
-    to_email: str | None = None
-    no_secrets: bool = False
-    own_files: Sequence[str] = ()
-    refuse_overwriting_inputs: Callable[[frozenset[str]], None] = lambda _files: None
+        return meant_url(self.server.url, self.environ, declared)
 
 
-def trust_in(name: str | None) -> Trust | None:
-    """Reads the trust file, if there is one.
+def read_trust(path: str) -> Trust:
+    """Reads a trust file.
 
     Raises:
-        ManifestError: With everything that is wrong in it.
+        ManifestError: With every problem in the file.
     """
-    if name is None:
-        return None
-    from reconciler.manifest.trust import read_trust
+    from reconciler.manifest.trust import read_trust as read
 
-    return read_trust(name)
+    return read(path)
 
 
-def check(
-    paths: Sequence[str],
-    context: RunContext,
-    refuse_overwriting_inputs: Callable[[frozenset[str]], None] = lambda _files: None,
-) -> Desired:
-    """Reads the YAML, and makes sure that it uses nothing it must not; resolves nothing.
+def read(*paths: str) -> Desired:
+    """Reads manifests without resolving a secret.
+
+    Args:
+        paths: YAML or JSON files, and folders of them. Together they declare one server.
 
     Raises:
-        ManifestError: For everything that is wrong in the YAML.
-        NotTrustedError: For everything that it must not use.
+        ManifestError: With every problem in the manifests.
     """
-    from reconciler.manifest.approval import Request, approve, files_of
     from reconciler.manifest.desired import read_manifests
 
-    desired = read_manifests(paths)
-    refuse_overwriting_inputs(files_of(desired))
-    url = desired.server.url
-    name = _name_of(desired.server, url)
-    approve(desired, context.trust, Request(paths=None, environ=context.environ, url=url, name=name))
+    return read_manifests(paths)
+
+
+def validate(*paths: str, context: RunContext | None = None) -> Desired:
+    """Reads manifests, and checks that they use only what they may use. Resolves nothing.
+
+    Raises:
+        ManifestError: With every problem in the manifests.
+        NotTrustedError: With everything that they may not use.
+    """
+    desired = read(*paths)
+    check_trust(desired, context)
     return desired
 
 
-def load(paths: Sequence[str], context: RunContext, options: LoadOptions) -> Desired:
-    """Reads the YAML, makes sure that it uses nothing it must not, and resolves the passwords of accounts in scope.
+def check_trust(desired: Desired, context: RunContext | None = None) -> None:
+    """Checks that manifests use only what they may use, as far as that does not depend on where files are.
 
     Raises:
-        ManifestError: For everything that is wrong in the YAML.
-        NotTrustedError: For everything that it must not use. Nothing was resolved, run or sent.
-        SecretError: For every reference that cannot be resolved.
+        NotTrustedError: With everything that they may not use.
     """
-    from reconciler.manifest.approval import approve, files_of
-    from reconciler.manifest.desired import read_manifests
+    from reconciler.manifest.approval import approve
+
+    context = context or RunContext()
+    approve(desired, context.trust, _request(None, desired, desired.server.url, context))
+
+
+def load(
+    *paths: str,
+    only: Iterable[str] = (),
+    to_email: str | None = None,
+    no_secrets: bool = False,
+    context: RunContext | None = None,
+) -> Desired:
+    """Reads manifests, checks that they use only what they may use, and resolves the passwords.
+
+    Args:
+        paths: YAML or JSON files, and folders of them. Together they declare one server.
+        only: Address patterns. Only passwords of matching accounts are resolved.
+        to_email: The recipient of all delivery tests, if the caller sets one.
+        no_secrets: Whether passwords stay references. A plan then compares none.
+        context: What the run takes from outside.
+
+    Raises:
+        ManifestError: With every problem in the manifests.
+        NotTrustedError: With everything that they may not use. Nothing was resolved, run or sent.
+        SecretError: With every reference that cannot be resolved.
+    """
+    desired = read(*paths)
+    return resolve(desired, paths, only=only, to_email=to_email, no_secrets=no_secrets, context=context)
+
+
+def resolve(  # noqa: PLR0913 - as load
+    desired: Desired,
+    paths: Sequence[str],
+    *,
+    only: Iterable[str] = (),
+    to_email: str | None = None,
+    no_secrets: bool = False,
+    context: RunContext | None = None,
+) -> Desired:
+    """The second half of ``load``, for manifests that were read from ``paths``."""
+    from reconciler.manifest.approval import approve
     from reconciler.manifest.secrets import resolve_accounts, without_secrets
     from reconciler.planning.builder import in_scope
 
-    desired = read_manifests(paths)
-    options.refuse_overwriting_inputs(files_of(desired))
-    approve(desired, context.trust, _request(paths, desired.server, context, options))
-    if options.no_secrets:
-        _remember(desired.accounts, context.redactor)
+    context = context or RunContext()
+    url = context.server_url(desired.server.url) if context.trust else None
+    approve(desired, context.trust, replace(_request(paths, desired, url, context), to_email=to_email))
+    if no_secrets:
+        _remember_passwords(desired.accounts, context.redactor)
         return replace(desired, accounts=without_secrets(desired.accounts))
-    only = options.only
-    wanted = [one for one in desired.accounts if in_scope(one, only)]
-    others = [one for one in desired.accounts if not in_scope(one, only)]
-    allow_commands = context.may_run(allow_commands=options.allow_commands)
-    resolved = resolve_accounts(wanted, environ=context.environ, allow_commands=allow_commands)
-    _remember([*resolved, *others], context.redactor)
-    return replace(desired, accounts=(*resolved, *others))
+    globs = Globs(tuple(only))
+    in_use = [one for one in desired.accounts if in_scope(one, globs)]
+    others = [one for one in desired.accounts if not in_scope(one, globs)]
+    resolved = resolve_accounts(in_use, environ=context.environ, allow_commands=context.may_run_commands)
+    accounts = (*resolved, *others)
+    _remember_passwords(accounts, context.redactor)
+    return replace(desired, accounts=accounts)
 
 
-def _request(paths: Sequence[str], spec: ServerConfig, context: RunContext, options: LoadOptions) -> Request:
+def _request(paths: Sequence[str] | None, desired: Desired, url: str | None, context: RunContext) -> Request:
     from reconciler.manifest.approval import Request
 
-    url = server_url(spec, options.url, context) if context.trust else None
     return Request(
         paths=paths,
         environ=context.environ,
         url=url,
-        name=_name_of(spec, url),
-        own_files=options.own_files,
-        to_email=options.to_email,
+        name=desired.server.name or (urlsplit(url).hostname if url else "") or "",
+        own_files=() if paths is None else context.server.own_files(context.environ),
     )
 
 
-def server_url(spec: ServerConfig, flag: str | None, context: RunContext) -> str:
-    """The server that is meant: the flag wins over the environment, which wins over the YAML.
+def _remember_passwords(accounts: Iterable[DesiredAccount], redactor: Redactor) -> None:
+    for one in accounts:
+        password = one.account.fields.get("password")
+        if isinstance(password, Secret):
+            redactor.add(password)
 
-    Raises:
-        ApiError: None is named, or what is named is no URL.
+
+class Connection:
+    """A server, and what may be sent to it. As a context manager, it is the session with the server.
+
+    Attributes:
+        server: Name and URL of the server.
+        context: What the run takes from outside.
     """
-    from reconciler.credentials import meant_url
 
-    return meant_url(flag, context.environ, spec.url)
+    def __init__(self, access: Access, settings: ConnectionSettings, context: RunContext) -> None:
+        """Use ``connect``."""
+        self.server: Server = access.server
+        self.context = context
+        self._settings = settings
+        self._held = ExitStack()
+        self._is_locked = False
+        self._views: tuple[AccountReader, AccountWriter] | None = None
 
+    @property
+    def reader(self) -> AccountReader:
+        """A view of the server that can only read: it sends no request but GET, and the one for a token."""
+        return self._opened()[0]
 
-def _name_of(spec: ServerConfig, url: str | None) -> str:
-    return spec.name or (urlsplit(url).hostname if url else "") or ""
+    @property
+    def writer(self) -> AccountWriter:
+        """A view of the server that can read and write."""
+        return self._opened()[1]
+
+    @property
+    def parallelism(self) -> int:
+        """The most requests at a time."""
+        return self._settings.parallelism
+
+    @property
+    def timeout(self) -> float:
+        """Seconds that one request may take."""
+        return self._settings.timeout
+
+    def lock(self, timeout: float = 60.0) -> None:
+        """Keeps other runs on this machine from writing to the server until the session ends.
+
+        Args:
+            timeout: Seconds to wait for another run.
+
+        Raises:
+            LockedError: The other run did not end in time.
+        """
+        from reconciler.applying.lock import server_lock
+
+        if not self._is_locked:
+            voice = self.context.voice
+            lock = server_lock(
+                self.server.url, timeout=timeout, environ=self.context.environ, warn=voice.warn, note=voice.note
+            )
+            self._held.enter_context(lock)
+            self._is_locked = True
+
+    def close(self) -> None:
+        """Ends the session."""
+        self._views, self._is_locked = None, False
+        self._held.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _opened(self) -> tuple[AccountReader, AccountWriter]:
+        if self._views is None:
+            from reconciler.client.connect import open_server
+
+            self._views = self._held.enter_context(open_server(self._settings))
+        return self._views
 
 
 def connect(
-    spec: ServerConfig,
-    flags: ServerOptions,
-    context: RunContext,
+    desired: Desired | None = None,
     *,
-    allow_commands: bool = False,
+    url: str | None = None,
+    token: str | None = None,
     parallelism: int = 10,
-) -> tuple[Server, Connection]:
-    """Decides which server is meant and with which credentials; see ``credentials``.
+    context: RunContext | None = None,
+) -> Connection:
+    """Decides which server is meant, and which credentials may go to it. Sends nothing yet.
+
+    The same rules apply as on the command line: credentials from the environment, or from the context, go only to a
+    URL that comes from there too or that the trust file lists; those of the manifests go only to the manifests' URL.
+
+    Args:
+        desired: The loaded manifests. ``None`` if the server is named elsewhere, as for an export.
+        url: The server's URL; wins over the environment and the manifests.
+        token: An access token, in place of the environment's credentials.
+        parallelism: The most requests at a time.
+        context: What the run takes from outside.
 
     Raises:
-        ApiError: No server, or no credentials that may go to it, are named.
+        ApiError: No server is named, no credentials are, or those that are named may not go to it.
         SecretError: The credentials cannot be read.
     """
-    from reconciler.client.connect import Connection
+    from reconciler.client.connect import Connection as ConnectionSettings
     from reconciler.credentials import Sources, access_to_server, remember_credentials
+    from reconciler.model.server import ServerConfig
 
-    def resolve(credentials: Credentials) -> Credentials:
+    context = _with_access(context or RunContext(), url, token)
+    config = desired.server if desired else ServerConfig()
+    _remember_passwords(desired.accounts if desired else (), context.redactor)
+
+    def resolved(credentials: Credentials) -> Credentials:
         from reconciler.manifest.secrets import resolve_credentials
 
-        may_run = context.may_run(allow_commands=allow_commands)
-        return resolve_credentials(credentials, environ=context.environ, allow_commands=may_run)
+        return resolve_credentials(credentials, environ=context.environ, allow_commands=context.may_run_commands)
 
     sources = Sources(
-        config=spec,
-        flags=flags,
+        config=config,
+        flags=context.server,
         environ=context.environ,
-        resolve=resolve,
+        resolve=resolved,
         lists_url=context.trust.lists_url if context.trust else None,
         voice=context.voice,
     )
     access = access_to_server(sources)
     remember_credentials(access.credentials, context.redactor)
-    return access.server, Connection(
+    settings = ConnectionSettings(
         url=access.server.url,
         credentials=access.credentials,
         keeper=access.keeper,
         ca_file=access.ca_file,
         client_certificate=access.client_certificate,
-        timeout=flags.timeout,
+        timeout=context.server.timeout,
         parallelism=parallelism,
-        insecure_http=flags.insecure_http,
-        passwords=spec.passwords,
+        insecure_http=context.server.insecure_http,
+        passwords=config.passwords,
         redactor=context.redactor,
         stop=context.stop,
     )
+    return Connection(access, settings, context)
 
 
-def reading(connection: Connection) -> AbstractContextManager[AccountReader]:
-    """Opens the server for reading; what comes back has no way to write."""
-    from reconciler.client.connect import open_reader
-
-    return open_reader(connection)
-
-
-def writing(connection: Connection) -> AbstractContextManager[AccountWriter]:
-    """Opens the server for reading and writing."""
-    from reconciler.client.connect import open_writer
-
-    return open_writer(connection)
+def _with_access(context: RunContext, url: str | None, token: str | None) -> RunContext:
+    if url is not None:
+        context = replace(context, server=replace(context.server, url=url))
+    if token is not None:
+        context = replace(context, environ={**context.environ, "RECONCILER_TOKEN": token})
+    return context
 
 
-def opened(connection: Connection) -> AbstractContextManager[tuple[AccountReader, AccountWriter]]:
-    """Opens one session for planning and applying: a view of the server that cannot write, and one that can."""
-    from reconciler.client.connect import open_server
+def plan(desired: Desired, server: Connection, options: PlanOptions | None = None) -> Plan:
+    """Fetches the current accounts, and plans what makes the server match. Uses a view that can only read.
 
-    return open_server(connection)
+    Returns:
+        The plan. ``errors`` and ``refusals`` say why it cannot be applied.
+
+    Raises:
+        ApiError: The server cannot be reached, or its response cannot be used.
+    """
+    from reconciler.planning.builder import PlanOptions, make_plan
+
+    options = replace(options or PlanOptions(), trust=server.context.trust)
+    return make_plan(desired, server.reader.list_accounts(), server.server, options)
 
 
-def plan(desired: Desired, reader: AccountReader, server: Server, options: PlanOptions) -> Plan:
-    """Fetches the current state and plans."""
-    from reconciler.manifest.collection import paused_collection
-    from reconciler.planning.builder import make_plan
+def apply(
+    plan: Plan,
+    server: Connection,
+    *,
+    on_failure: str = "continue",
+    observer: Listener | None = None,
+    in_place: Sequence[tuple[Change, Outcome]] = (),
+) -> Report:
+    """Carries out a plan, and checks at the end that every change is in place.
 
-    with paused_collection():
-        return make_plan(desired, reader.list_accounts(), server, options)
+    Holds the server's lock. To keep other runs from writing between the plan and its end, call ``server.lock()`` before
+    ``plan``.
+
+    Args:
+        plan: A plan without errors and refusals.
+        server: The connection that the plan was made with.
+        on_failure: After a failure, ``continue`` with the rest, ``stop``, or ``rollback`` what fails its delivery test.
+        observer: Is notified before and after each write.
+        in_place: Changes that were in place before the run, such as those of a reviewed plan. They are only checked.
+
+    Returns:
+        The report, with one outcome for each change. ``complete`` says whether all is well.
+
+    Raises:
+        PlanError: The plan has errors.
+        GuardError: A guard refused the plan.
+        LockedError: Another run holds the server's lock.
+    """
+    from reconciler.applying.executor import ApplyOptions, OnFailure, execute
+    from reconciler.applying.final_check import final_check
+    from reconciler.applying.result import internal_error
+    from reconciler.commands.progress import Silence
+
+    if plan.errors:
+        raise PlanError(*plan.errors)
+    if plan.refusals:
+        raise GuardError(*plan.refusals)
+    server.lock()
+    context = server.context
+    options = ApplyOptions(
+        parallelism=server.parallelism,
+        on_failure=OnFailure(on_failure),
+        timeout=server.timeout,
+        explain_bug=context.explain_bug or internal_error,
+    )
+    observer = observer or Silence()
+    started_at = datetime.now(UTC)
+    outcomes = execute(plan, server.writer, options, stop=context.stop, listener=observer)
+    changes = (*(change for change, _ in in_place), *plan.changes)
+    reported = (*(outcome for _, outcome in in_place), *outcomes)
+    checked = final_check(replace(plan, changes=changes), reported, server.reader)
+    for change, before, after in zip(changes, reported, checked.outcomes, strict=True):
+        if after.status is not before.status:
+            observer.checked(change, after.status)
+    return Report(
+        server=plan.server,
+        started_at=started_at,
+        finished_at=datetime.now(UTC),
+        outcomes=checked.outcomes,
+        errors=(checked.problem,) if checked.problem else (),
+        verified=checked.problem is None,
+    )
 
 
-def _remember(accounts: Sequence[DesiredAccount], redactor: Redactor) -> None:
-    for one in accounts:
-        password = one.account.fields.get("password")
-        if isinstance(password, Secret):
-            redactor.add(password)
+def test(
+    desired: Desired, server: Connection, *, only: Iterable[str] = (), to_email: str | None = None
+) -> Report:
+    """Runs a delivery test for each declared account in scope: the server sends a mail with its settings.
+
+    What a declaration leaves open is taken from the account on the server. Nothing is written.
+
+    Args:
+        desired: The loaded manifests.
+        server: The connection.
+        only: Address patterns; empty for all accounts.
+        to_email: The recipient of the mails; wins over the manifests.
+
+    Raises:
+        PlanError: An account is ambiguous, has no recipient, or its stored password would go to a server that is not
+            approved. No mail was sent.
+        ApiError: The server cannot be reached, or its response cannot be used.
+    """
+    from reconciler.applying.result import internal_error
+    from reconciler.applying.trial import run_delivery_tests
+    from reconciler.planning.trials import plan_delivery_tests
+
+    context = server.context
+    started_at = datetime.now(UTC)
+    current = server.reader.list_accounts()
+    planned = plan_delivery_tests(desired, current, Globs(tuple(only)), to_email=to_email, trust=context.trust)
+    outcomes = run_delivery_tests(
+        server.writer,
+        planned,
+        parallelism=server.parallelism,
+        stop=context.stop,
+        timeout=server.timeout,
+        explain_bug=context.explain_bug or internal_error,
+    )
+    return Report(server=server.server, started_at=started_at, finished_at=datetime.now(UTC), outcomes=outcomes)
+
+
+test.__test__ = False  # type: ignore[attr-defined]  # not a test of pytest's
+
+
+def export(server: Connection, *, only: Iterable[str] = ()) -> str:
+    """The server's accounts as a manifest, with passwords as references to variables.
+
+    Raises:
+        ApiError: The server cannot be reached, or its response cannot be used.
+    """
+    from reconciler.manifest.writer import export_yaml
+
+    accounts = server.reader.list_accounts()
+    wanted = in_scope(accounts, only)
+    return export_yaml(wanted, server=server.server, partial=len(wanted) < len(accounts))
+
+
+def in_scope(accounts: Sequence[Account], only: Iterable[str]) -> list[Account]:
+    """The accounts whose address matches one of the patterns; all if there is no pattern."""
+    globs = Globs(tuple(only))
+    return [account for account in accounts if not globs or account.email in globs]

@@ -14,8 +14,8 @@ import click
 
 from reconciler import reconcile
 from reconciler.commands import saved_plan
-from reconciler.commands.documents import show_plan, show_report
-from reconciler.commands.interrupts import handle_interrupts
+from reconciler.commands.output import show_plan, show_report
+from reconciler.commands.process import handle_interrupts
 from reconciler.commands.listeners import Listeners, recording
 from reconciler.commands.options import (
     ApplyFlags,
@@ -26,7 +26,7 @@ from reconciler.commands.options import (
     plan_options,
     server_options,
 )
-from reconciler.commands.outputs import files_of, refuse_overwriting_inputs
+from reconciler.commands.inputs import files_of, refuse_overwriting_inputs
 from reconciler.commands.progress import progress
 from reconciler.errors import ExitCode, GuardError, Kind, PlanError, Problem, ReconcilerError
 from reconciler.model.display import display_sentence

@@ -10,7 +10,7 @@ import click
 from reconciler import reconcile
 from reconciler.commands.invocation import file_exists
 from reconciler.commands.options import only_option, output_options, server_options
-from reconciler.commands.outputs import files_of, refuse_overwriting_inputs
+from reconciler.commands.inputs import files_of, refuse_overwriting_inputs
 from reconciler.errors import ExitCode
 from reconciler.model.account import Globs
 from reconciler.model.server import ServerConfig

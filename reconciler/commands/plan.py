@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from reconciler import reconcile
-from reconciler.commands.documents import show_plan
+from reconciler.commands.output import show_plan
 from reconciler.commands.options import (
     PlanFlags,
     output_options,
@@ -17,7 +17,7 @@ from reconciler.commands.options import (
     plan_options,
     server_options,
 )
-from reconciler.commands.outputs import files_of, refuse_overwriting_inputs
+from reconciler.commands.inputs import files_of, refuse_overwriting_inputs
 from reconciler.commands.types import OUTPUT_FILE
 from reconciler.errors import ExitCode
 from reconciler.report.formats import PLAN_FORMATS, Format

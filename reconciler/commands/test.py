@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import click
 
 from reconciler import reconcile
-from reconciler.commands.documents import show_report
-from reconciler.commands.interrupts import handle_interrupts
+from reconciler.commands.output import show_report
+from reconciler.commands.process import handle_interrupts
 from reconciler.commands.options import (
     allow_commands_option,
     only_option,
@@ -22,7 +22,7 @@ from reconciler.commands.options import (
     to_email_option,
     trust_option,
 )
-from reconciler.commands.outputs import files_of, refuse_overwriting_inputs
+from reconciler.commands.inputs import files_of, refuse_overwriting_inputs
 from reconciler.errors import ExitCode
 from reconciler.model.account import Globs
 from reconciler.model.outcome import Report

@@ -9,7 +9,7 @@ import click
 
 from reconciler import reconcile
 from reconciler.commands.options import output_options, paths_argument
-from reconciler.commands.outputs import refuse_overwriting_inputs
+from reconciler.commands.inputs import refuse_overwriting_inputs
 from reconciler.errors import ExitCode
 from reconciler.report.formats import Format
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from reconciler.commands.outputs import refuse_overwriting_inputs
+from reconciler.commands.inputs import refuse_overwriting_inputs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 
 import click
 
 from reconciler import reconcile
-from reconciler.commands.documents import show_validation
+from reconciler.commands.output import show_validation
 from reconciler.commands.options import output_options, paths_argument, trust_option
-from reconciler.commands.outputs import refuse_overwriting_inputs
+from reconciler.commands.inputs import refuse_overwriting_inputs
 from reconciler.errors import ExitCode
 from reconciler.report.formats import VALIDATION_FORMATS
 
@@ -33,7 +32,11 @@ def validate(invocation: Invocation, *, paths: tuple[str, ...], trust: str | Non
 
     PATH is a YAML file, or a folder of them; several make one set.
     """
-    refuse_overwriting_inputs(invocation, (*paths, trust))
-    context = reconcile.RunContext(invocation.redactor, trust=reconcile.trust_in(trust))
-    show_validation(invocation, reconcile.check(paths, context, partial(refuse_overwriting_inputs, invocation)))
+    inputs = (*paths, trust)
+    refuse_overwriting_inputs(invocation, inputs)
+    context = invocation.context(trust=trust)
+    desired = reconcile.read(*paths)
+    refuse_overwriting_inputs(invocation, files_of(desired))
+    reconcile.check_trust(desired, context)
+    show_validation(invocation, desired)
     return ExitCode.OK

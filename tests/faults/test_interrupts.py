@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from reconciler.applying.crew import PATIENCE, Abort
-from reconciler.commands.interrupts import handle_interrupts
+from reconciler.commands.process import handle_interrupts
 from reconciler.commands.invocation import Invocation
 from tests.faults.case import unlike, writes
 from tests.faults.command import APPLY, begun, finished

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from reconciler.commands.outputs import may_be_replaced
+from reconciler.commands.inputs import may_be_replaced
 from reconciler.errors import (
     GuardError,
     Kind,
