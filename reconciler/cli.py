@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import click
 
+from reconciler.commands.process import end_on_signals, reopen_closed_streams, restore_default_signals
 from reconciler.version import VERSION
 
 if TYPE_CHECKING:
@@ -85,40 +86,19 @@ def cli() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Runs the command line and ends the process with the exit code of the table in the README."""
-    _open_what_is_closed()
+    reopen_closed_streams()
     try:
         code = _run(cache(_begin), arguments)
-    except KeyboardInterrupt:  # again, while the first was being told of
+    except KeyboardInterrupt:  # a second one, while the first was being reported
         code = 130
-    _leave_signals()
+    restore_default_signals()
     sys.exit(code)
-
-
-def _leave_signals() -> None:
-    """From here on a signal ends the process without a word: an exception would be shown, and nobody takes it."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, signal.SIG_DFL)
-
-
-def _open_what_is_closed() -> None:
-    """Gives a closed standard stream something to fail on: its place would go to the next file that is opened."""
-    for descriptor in range(3):
-        try:
-            os.fstat(descriptor)
-        except OSError:
-            os.open(os.devnull, os.O_RDONLY)
-    # Python has no stream for a closed one; writing to what can only be read fails as a write to a closed one does.
-    sys.stdin = sys.stdin or os.fdopen(0)
-    sys.stdout = sys.stdout or os.fdopen(1, "w")
-    sys.stderr = sys.stderr or os.fdopen(2, "w")
 
 
 def _begin() -> Invocation:
     """What a command needs; ``--help`` and ``--version`` do not, and are quick without."""
     import gc
 
-    from reconciler.commands.process import end_on_signals
     from reconciler.commands.invocation import Invocation
 
     end_on_signals()
@@ -152,7 +132,7 @@ def _explain(invocation: Invocation, error: BaseException, arguments: Sequence[s
         problem = Problem(kind=Kind.INTERRUPTED, message=f"interrupted; {what}")
         if not invocation.acted:
             _document(invocation, [problem], error)
-        invocation.problems([problem])
+        invocation.print_problems([problem])
         return ExitCode.INTERRUPTED
     return _report_bug(invocation, error)
 
@@ -207,7 +187,7 @@ def _fail(invocation: Invocation, error: ReconcilerError) -> int:
         return 128 + signal.SIGPIPE
     if not isinstance(error, OutputError):
         _document(invocation, error.problems, error)
-    invocation.problems(error.problems)
+    invocation.print_problems(error.problems)
     return error.exit_code
 
 
@@ -219,11 +199,11 @@ def _document(invocation: Invocation, problems: Sequence[Problem], cause: BaseEx
     try:
         show_failure(invocation, problems, cause)
     except OutputError as unwritten:
-        invocation.problems(unwritten.problems)
+        invocation.print_problems(unwritten.problems)
 
 
 def _report_bug(invocation: Invocation, bug: BaseException) -> int:
-    from reconciler.commands.crash import write_crash_log
+    from reconciler.commands.process import write_crash_log
     from reconciler.errors import ExitCode, Kind, Problem
 
     where = write_crash_log(bug, invocation.redactor)
@@ -233,5 +213,5 @@ def _report_bug(invocation: Invocation, bug: BaseException) -> int:
         hint=f"please report it with {where}, after looking through it",
     )
     _document(invocation, [problem], bug)
-    invocation.problems([problem])
+    invocation.print_problems([problem])
     return ExitCode.ERROR

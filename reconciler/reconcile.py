@@ -1,4 +1,4 @@
-"""The library: ``load``, ``connect``, ``plan``, ``apply``, ``test`` and ``export``. The commands call these functions."""
+"""The library: load, connect, plan, apply, test, export. The commands call these functions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 
 from reconciler.credentials import ServerOptions
-from reconciler.errors import GuardError, PlanError
+from reconciler.errors import GuardError, PlanError, ReconcilerError
 from reconciler.model.account import Globs
 from reconciler.model.outcome import Report
 from reconciler.model.redaction import Redactor
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from reconciler.model.account import Account
     from reconciler.model.desired import Desired, DesiredAccount
     from reconciler.model.outcome import Outcome
-    from reconciler.model.plan import Change, Plan
+    from reconciler.model.plan import Change, DeliveryTest, Plan
     from reconciler.model.ports import AccountReader, AccountWriter
     from reconciler.model.server import Credentials, Server
     from reconciler.model.trust import Trust
@@ -48,7 +48,7 @@ class RunContext:
         redactor: Learns the run's secrets, and masks them in text from outside.
         stop: Set it from another thread to stop: no new write starts, and those under way finish.
         voice: Prints warnings and notes that occur while a connection is in use.
-        explain_bug: Describes a bug that ended a single write or delivery test, for the report. Several threads call it.
+        explain_bug: Describes a bug that ended a single write or delivery test. Several threads call it.
     """
 
     server: ServerOptions = field(default_factory=ServerOptions)
@@ -150,7 +150,7 @@ def load(
     return resolve(desired, paths, only=only, to_email=to_email, no_secrets=no_secrets, context=context)
 
 
-def resolve(  # noqa: PLR0913 - as load
+def resolve(
     desired: Desired,
     paths: Sequence[str],
     *,
@@ -366,7 +366,7 @@ def apply(
     server: Connection,
     *,
     on_failure: str = "continue",
-    observer: Listener | None = None,
+    observer: Listener,
     in_place: Sequence[tuple[Change, Outcome]] = (),
 ) -> Report:
     """Carries out a plan, and checks at the end that every change is in place.
@@ -392,7 +392,6 @@ def apply(
     from reconciler.applying.executor import ApplyOptions, OnFailure, execute
     from reconciler.applying.final_check import final_check
     from reconciler.applying.result import internal_error
-    from reconciler.commands.progress import Silence
 
     if plan.errors:
         raise PlanError(*plan.errors)
@@ -406,15 +405,12 @@ def apply(
         timeout=server.timeout,
         explain_bug=context.explain_bug or internal_error,
     )
-    observer = observer or Silence()
     started_at = datetime.now(UTC)
     outcomes = execute(plan, server.writer, options, stop=context.stop, listener=observer)
     changes = (*(change for change, _ in in_place), *plan.changes)
     reported = (*(outcome for _, outcome in in_place), *outcomes)
     checked = final_check(replace(plan, changes=changes), reported, server.reader)
-    for change, before, after in zip(changes, reported, checked.outcomes, strict=True):
-        if after.status is not before.status:
-            observer.checked(change, after.status)
+    _notify(observer, zip(changes, reported, checked.outcomes, strict=True), context.voice)
     return Report(
         server=plan.server,
         started_at=started_at,
@@ -425,12 +421,23 @@ def apply(
     )
 
 
-def test(
-    desired: Desired, server: Connection, *, only: Iterable[str] = (), to_email: str | None = None
-) -> Report:
-    """Runs a delivery test for each declared account in scope: the server sends a mail with its settings.
+def _notify(observer: Listener, checked: Iterable[tuple[Change, Outcome, Outcome]], voice: Voice) -> None:
+    """Reports outcomes that the final check changed. The report must not be lost if an observer fails."""
+    try:
+        for change, before, after in checked:
+            if after.status is not before.status:
+                observer.checked(change, after.status)
+    except ReconcilerError as error:
+        for problem in error.problems:
+            voice.warn(problem)
 
-    What a declaration leaves open is taken from the account on the server. Nothing is written.
+
+def plan_tests(
+    desired: Desired, server: Connection, *, only: Iterable[str] = (), to_email: str | None = None
+) -> tuple[DeliveryTest, ...]:
+    """Plans a delivery test for each declared account in scope.
+
+    What a declaration leaves open is taken from the account on the server.
 
     Args:
         desired: The loaded manifests.
@@ -439,21 +446,26 @@ def test(
         to_email: The recipient of the mails; wins over the manifests.
 
     Raises:
-        PlanError: An account is ambiguous, has no recipient, or its stored password would go to a server that is not
-            approved. No mail was sent.
+        PlanError: An account is ambiguous, has no recipient, or its stored password would go to an SMTP server that is
+            not approved.
         ApiError: The server cannot be reached, or its response cannot be used.
     """
+    from reconciler.planning.trials import plan_delivery_tests
+
+    current = server.reader.list_accounts()
+    return plan_delivery_tests(desired, current, Globs(tuple(only)), to_email=to_email, trust=server.context.trust)
+
+
+def test(tests: Sequence[DeliveryTest], server: Connection) -> Report:
+    """Runs delivery tests: for each, the server sends a mail with the given settings. Nothing is written."""
     from reconciler.applying.result import internal_error
     from reconciler.applying.trial import run_delivery_tests
-    from reconciler.planning.trials import plan_delivery_tests
 
     context = server.context
     started_at = datetime.now(UTC)
-    current = server.reader.list_accounts()
-    planned = plan_delivery_tests(desired, current, Globs(tuple(only)), to_email=to_email, trust=context.trust)
     outcomes = run_delivery_tests(
         server.writer,
-        planned,
+        tests,
         parallelism=server.parallelism,
         stop=context.stop,
         timeout=server.timeout,
@@ -462,7 +474,7 @@ def test(
     return Report(server=server.server, started_at=started_at, finished_at=datetime.now(UTC), outcomes=outcomes)
 
 
-test.__test__ = False  # type: ignore[attr-defined]  # not a test of pytest's
+test.__test__ = False  # type: ignore[attr-defined]  # pytest would collect it where it is imported
 
 
 def export(server: Connection, *, only: Iterable[str] = ()) -> str:

@@ -10,8 +10,6 @@ import pytest
 
 from reconciler.credentials import ServerOptions
 from reconciler.errors import ApiError, Problem, SecretError
-from reconciler.model.redaction import Redactor
-from reconciler.model.server import ServerConfig
 from reconciler.reconcile import RunContext, connect
 
 if TYPE_CHECKING:
@@ -25,8 +23,7 @@ USER_INFO = Problem(
 
 
 def normalized(url: str) -> str:
-    context = RunContext(Redactor(), {"RECONCILER_URL": url, "RECONCILER_TOKEN": "t"})
-    return connect(ServerConfig(), ServerOptions(), context)[0].url
+    return connect(context=RunContext(environ={"RECONCILER_URL": url, "RECONCILER_TOKEN": "t"})).server.url
 
 
 def refusal(url: str) -> Problem:
@@ -115,9 +112,8 @@ def test_what_may_be_a_secret_is_left_out_of_a_url_that_is_none(url: str) -> Non
 
 @pytest.mark.parametrize("half", ["RECONCILER_USERNAME", "RECONCILER_PASSWORD"])
 def test_half_a_login_is_said_to_be_half(half: str) -> None:
-    context = RunContext(Redactor(), {half: "hunter2"})
     with pytest.raises(ApiError) as caught:
-        connect(ServerConfig(), ServerOptions(url="https://fw.example.com"), context)
+        connect(url="https://fw.example.com", context=RunContext(environ={half: "hunter2"}))
     (problem,) = caught.value.problems
     assert problem.message == (
         f"no credentials for https://fw.example.com; {half} is set alone, and the other half of the login is missing"
@@ -128,8 +124,9 @@ def test_half_a_login_is_said_to_be_half(half: str) -> None:
 def test_a_file_with_more_than_a_token_is_named(tmp_path: Path, flag: str) -> None:
     file = tmp_path / "accounts.yaml"
     file.write_text("version: 1\npassword: hunter2\n")
+    server = ServerOptions("https://x.example", **{flag: str(file)})  # type: ignore[arg-type]
     with pytest.raises(SecretError) as caught:
-        connect(ServerConfig(), ServerOptions("https://x.example", **{flag: str(file)}), RunContext(Redactor(), {}))  # type: ignore[arg-type]
+        connect(context=RunContext(server=server, environ={}))
     (problem,) = caught.value.problems
     assert problem.message == f"{file} has more than one line, and a secret has one"
 

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING
 import click
 
 from reconciler import reconcile
-from reconciler.commands.invocation import file_exists
-from reconciler.commands.options import only_option, output_options, server_options
-from reconciler.commands.inputs import files_of, refuse_overwriting_inputs
+from reconciler.commands.inputs import Files, refuse_overwriting_inputs, run_context
+from reconciler.commands.invocation import file_exists, output_options
+from reconciler.commands.options import only_option, server_options
 from reconciler.errors import ExitCode
 from reconciler.model.account import Globs
-from reconciler.model.server import ServerConfig
 from reconciler.report.formats import Format
 
 if TYPE_CHECKING:
@@ -37,18 +36,16 @@ def export(invocation: Invocation, *, only: tuple[str, ...], force: bool, server
     from reconciler.manifest.writer import export_yaml
     from reconciler.planning.notices import unmatched_only_warning
 
-    refuse_overwriting_inputs(invocation, files_of(server))
+    files = Files(server=server)
+    refuse_overwriting_inputs(invocation, files.read)
     invocation.overwrite = force
     # Path.is_file raises an error for a name that is too long.
     if not force and invocation.output and os.path.isfile(invocation.output):  # noqa: PTH113
         raise file_exists(invocation.output)  # before the server is asked
-    context = reconcile.RunContext(invocation.redactor, voice=invocation.voice())
-    named, connection = reconcile.connect(ServerConfig(), server, context)
-    with reconcile.reading(connection) as reader:
-        accounts = reader.list_accounts()
-    globs = Globs(only)
-    wanted = [account for account in accounts if not globs or account.email in globs]
-    if globs and not wanted:
-        invocation.remark([unmatched_only_warning(globs)])
-    invocation.emit(export_yaml(wanted, server=named, partial=len(wanted) < len(accounts)))
+    with reconcile.connect(context=run_context(invocation, files)) as connection:
+        accounts = connection.reader.list_accounts()
+    wanted = reconcile.in_scope(accounts, only)
+    if only and not wanted:
+        invocation.print_warnings([unmatched_only_warning(Globs(only))])
+    invocation.write_document(export_yaml(wanted, server=connection.server, partial=len(wanted) < len(accounts)))
     return ExitCode.OK

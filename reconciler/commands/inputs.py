@@ -1,20 +1,23 @@
-"""Keeps the files that a command writes apart from those that it reads, and from each other."""
+"""Reads what a command line names, and refuses to replace any of it with what the command writes."""
 
 from __future__ import annotations
 
 import os
 import re
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import click
 
+from reconciler import reconcile
+from reconciler.credentials import ServerOptions
 from reconciler.errors import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from reconciler.commands.invocation import Invocation
-    from reconciler.credentials import ServerOptions
+    from reconciler.model.desired import Desired
 
 _BEGINNING: Final = 256
 _OURS: Final = re.compile(
@@ -25,31 +28,83 @@ _OURS: Final = re.compile(
 )
 
 
-def refuse_overwriting_inputs(
-    invocation: Invocation, read: Iterable[str | None], *, save: str | None = None, journal: str | None = None
-) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Files:
+    """The files that a command line names, apart from the manifests and ``--output``.
+
+    Attributes:
+        server: Options that may name files with credentials.
+        trust: The trust file.
+        plan: The reviewed plan.
+        save: The file for the plan.
+        journal: The file for the journal.
+    """
+
+    server: ServerOptions = field(default_factory=ServerOptions)
+    trust: str | None = None
+    plan: str | None = None
+    save: str | None = None
+    journal: str | None = None
+
+    @property
+    def read(self) -> list[str | None]:
+        """Those that are read, including those that variables name."""
+        variables = map(os.environ.get, ("RECONCILER_TRUST", "RECONCILER_CA_FILE"))
+        return [*self.server.own_files(os.environ), self.server.ca_file, *variables, self.trust, self.plan]
+
+
+def read_inputs(
+    invocation: Invocation, paths: Sequence[str], files: Files, *, allow_commands: bool = False
+) -> tuple[Desired, reconcile.RunContext]:
+    """Reads the manifests and the trust file. Resolves no secret.
+
+    Raises:
+        click.UsageError: The command would write to a file that is read, or write one file twice.
+        ManifestError: With every problem in the manifests or in the trust file.
+    """
+    from reconciler.manifest.approval import files_of
+
+    refuse_overwriting_inputs(invocation, (*paths, *files.read), files)
+    context = run_context(invocation, files, allow_commands=allow_commands)
+    desired = reconcile.read(*paths)
+    refuse_overwriting_inputs(invocation, files_of(desired), files)
+    return desired, context
+
+
+def run_context(invocation: Invocation, files: Files, *, allow_commands: bool = False) -> reconcile.RunContext:
+    """What the run takes from outside: the command line, the environment, the user at the terminal.
+
+    Raises:
+        ManifestError: With every problem in the trust file.
+    """
+    from reconciler.commands.process import CrashReporter
+
+    return reconcile.RunContext(
+        server=files.server,
+        trust=reconcile.read_trust(files.trust) if files.trust is not None else None,
+        allow_commands=allow_commands,
+        redactor=invocation.redactor,
+        voice=invocation.voice(),
+        explain_bug=CrashReporter(invocation.redactor).explain,
+    )
+
+
+def refuse_overwriting_inputs(invocation: Invocation, read: Iterable[str | None], files: Files = Files()) -> None:
     """Refuses a command line that would lose a file to what is written.
 
     Args:
-        invocation: Knows the file for the document. Where it is refused, the document that tells of it goes elsewhere.
-        read: Files, and folders of YAML files.
-        save: The file for the plan.
-        journal: The file for the journal.
+        invocation: Knows the file for the document. If it is refused, the document that reports it goes elsewhere.
+        read: Files, and folders of manifests.
+        files: Names the other files that are written.
 
     Raises:
         click.UsageError: One that is written is read as well, or written twice.
     """
-    written = {"--output": invocation.output, "--save": save, "--journal": journal}
-    complaint = _complaint([name for name in read if name], written)
-    if complaint:
+    written = {"--output": invocation.output, "--save": files.save, "--journal": files.journal}
+    conflict = _conflict([name for name in read if name], written)
+    if conflict:
         invocation.output, invocation.output_refused = None, True
-        raise click.UsageError(complaint)
-
-
-def files_of(server: ServerOptions, trust: str | None = None) -> list[str | None]:
-    """The files that the server's options, their variables, and ``--trust`` name."""
-    variables = ("RECONCILER_TRUST", "RECONCILER_CA_FILE")
-    return [*server.own_files(os.environ), server.ca_file, *map(os.environ.get, variables), trust]
+        raise click.UsageError(conflict)
 
 
 def may_be_replaced(name: str) -> bool:
@@ -64,7 +119,7 @@ def may_be_replaced(name: str) -> bool:
     return not beginning or _OURS.match(beginning) is not None
 
 
-def _complaint(read: Sequence[str], written: Mapping[str, str | None]) -> str | None:
+def _conflict(read: Sequence[str], written: Mapping[str, str | None]) -> str | None:
     inputs = [_Name(name) for name in read]
     outputs: dict[str, _Name] = {}
     for option, name in written.items():

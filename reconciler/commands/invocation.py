@@ -7,8 +7,11 @@ import sys
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal, TextIO, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, TextIO, TypeAlias
 
+import click
+
+from reconciler.commands.options import OutputFile
 from reconciler.errors import Kind, OutputError, Problem, ReaderGoneError
 from reconciler.model.display import escape
 from reconciler.model.redaction import Redactor
@@ -18,8 +21,9 @@ from reconciler.report.to_text import problems_text
 from reconciler.token_file import Voice
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
+    from reconciler.commands.options import Command
     from reconciler.model.server import Server
 
 _OUTPUT_HINT: Final = "check the folder, its permissions, and the free space"
@@ -58,7 +62,7 @@ class Invocation:
     server: Server | None = None
     seen: set[Problem] = field(default_factory=set)
 
-    def emit(self, text: str, *, for_people: bool = False) -> None:
+    def write_document(self, text: str, *, for_people: bool = False) -> None:
         """Writes the document.
 
         Args:
@@ -93,7 +97,7 @@ class Invocation:
             raise file_exists(path) from error
         except OSError as error:
             raise OutputError(_unwritable(path, error)) from error
-        self.wrote(path)
+        self.report_written(path)
 
     def append_file(self, path: str, text: str) -> None:
         """Adds to a file that others write to too. A failure is said, and changes nothing about the run."""
@@ -101,45 +105,45 @@ class Invocation:
             with Path(path).open("a", encoding="utf-8") as file:
                 file.write(text)
         except OSError as error:
-            self.problems([_unwritable(path, error)], "warning")
+            self.print_problems([_unwritable(path, error)], "warning")
         else:
-            self.wrote(path)
+            self.report_written(path)
 
-    def wrote(self, path: str) -> None:
+    def report_written(self, path: str) -> None:
         """Says that a file was written. A device or a pipe is no file that is there afterwards."""
         if Path(path).is_file():
-            self.note(f"wrote {escape(path)}")
+            self.print_note(f"wrote {escape(path)}")
 
-    def note(self, text: str) -> None:
+    def print_note(self, text: str) -> None:
         """Says something on the side, unless told to be quiet."""
         if not self.quiet:
-            self.tell(text + "\n")
+            self.print_error_text(text + "\n")
 
-    def tell(self, text: str) -> None:
+    def print_error_text(self, text: str) -> None:
         """Writes to standard error. Where nobody can be told, the run goes on: it must end in a true exit code."""
         try:
             _write(sys.stderr, text)
         except OSError:
             silence(sys.stderr)
 
-    def problems(self, problems: Sequence[Problem], word: str = "error") -> None:
+    def print_problems(self, problems: Sequence[Problem], word: str = "error") -> None:
         """Prints errors or warnings to standard error, without secrets, unless its reader has seen them already."""
         style = self.style_of(sys.stderr)
         unseen = [one for one in problems if one not in self.seen]
         # Masked before lines are broken: a secret in two pieces would not be found.
         for line in problems_text(self.redacted(unseen), word, style, "red" if word == "error" else "yellow"):
-            self.tell(self.redactor.redact(line) + "\n")
+            self.print_error_text(self.redactor.redact(line) + "\n")
 
-    def remark(self, warnings: Sequence[Problem]) -> None:
+    def print_warnings(self, warnings: Sequence[Problem]) -> None:
         """Shows warnings on the side, unless told to be quiet."""
         if not self.quiet:
-            self.problems(warnings, "warning")
+            self.print_problems(warnings, "warning")
 
     def has_shown(self, problem: Problem) -> bool:
         """Whether the reader of standard error has seen the problem already."""
         return problem in self.seen
 
-    def document_shows(self, problems: Iterable[Problem]) -> None:
+    def mark_shown(self, problems: Iterable[Problem]) -> None:
         """Notes that a document has been written that has these problems.
 
         A person at a terminal need not read them a second time. Whoever reads a file or a pipe is somebody else.
@@ -149,7 +153,7 @@ class Invocation:
 
     def voice(self) -> Voice:
         """How others reach the user; what they warn of is worth hearing even by those who asked for quiet."""
-        return Voice(warn=lambda problem: self.problems([problem], "warning"), note=self.note)
+        return Voice(warn=lambda problem: self.print_problems([problem], "warning"), note=self.print_note)
 
     def redacted(self, problems: Iterable[Problem]) -> tuple[Problem, ...]:
         """The problems with whatever secret got into their words masked."""
@@ -249,3 +253,75 @@ def _can_show(stream: TextIO, text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def _to_invocation(name: str) -> Callable[[click.Context, click.Parameter, Any], None]:
+    def store(context: click.Context, _parameter: click.Parameter, value: Any) -> None:  # noqa: ANN401 - click's
+        setattr(context.ensure_object(Invocation), name, value)
+
+    return store
+
+
+_QUIET = click.option(
+    *("-q", "--quiet"),
+    is_flag=True,
+    expose_value=False,
+    callback=_to_invocation("quiet"),
+    help="Only the document and errors.",
+)
+_VERBOSE = click.option(
+    *("-v", "--verbose"),
+    is_flag=True,
+    expose_value=False,
+    callback=_to_invocation("verbose"),
+    help="Show what stays unchanged too.",
+)
+_NO_COLOR = click.option(
+    "--no-color",
+    "plain",
+    is_flag=True,
+    expose_value=False,
+    callback=_to_invocation("plain"),
+    help="No colours (so does NO_COLOR=1).",
+)
+_OUTPUT = click.option(
+    *("-o", "--output"),
+    type=OutputFile(dir_okay=False, readable=False),
+    expose_value=False,
+    is_eager=True,
+    callback=_to_invocation("output"),
+    metavar="FILE",
+    help="Write the document to FILE.",
+)
+
+
+def output_options(formats: Sequence[Format], document: DocumentKind | None = None) -> Callable[[Command], Command]:
+    """``--format``, ``--output``, ``--no-color``, ``-v`` and ``-q``; their values are stored in the ``Invocation``.
+
+    Args:
+        formats: Which formats the command's document comes in; with text alone there is no ``--format``.
+        document: What the document is, so that a program gets one on failure too, even on wrong usage.
+    """
+
+    def choose(context: click.Context, _parameter: click.Parameter, value: str) -> None:
+        invocation = context.ensure_object(Invocation)
+        invocation.format = Format(value)
+        invocation.document = document
+
+    chosen = click.option(
+        *("-f", "--format"),
+        type=click.Choice([one.value for one in formats]),
+        default="text",
+        show_default=True,
+        expose_value=False,
+        is_eager=True,
+        callback=choose,
+        help="How the document is written.",
+    )
+
+    def decorate(command: Command) -> Command:
+        for option in (_QUIET, _VERBOSE, _NO_COLOR, _OUTPUT, *([chosen] if len(formats) > 1 else [])):
+            command = option(command)
+        return command
+
+    return decorate

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from reconciler.commands.inputs import may_be_replaced
 from reconciler.errors import (
+    ExitCode,
     GuardError,
     Kind,
     OutputError,
@@ -39,7 +40,7 @@ from reconciler.report.subject import DocumentKind
 def show_plan(invocation: Invocation, plan: Plan) -> None:
     """Emits the plan."""
     _show(invocation, "plan", PlanInput(plan=plan), invocation.started_at)
-    invocation.document_shows((*plan.refusals, *plan.errors, *plan.warnings))
+    invocation.mark_shown((*plan.refusals, *plan.errors, *plan.warnings))
 
 
 def show_report(invocation: Invocation, report: Report) -> None:
@@ -56,15 +57,22 @@ def show_report(invocation: Invocation, report: Report) -> None:
     except OutputError as error:
         # What was done must not be lost with the place where it should have been told.
         setting = _setting(invocation, report.finished_at, Style())
-        invocation.tell(renderer("result", Format.TEXT)(subject, setting))
+        invocation.print_error_text(renderer("result", Format.TEXT)(subject, setting))
         if not isinstance(error, ReaderGoneError):
             raise
+
+
+def exit_code_of(report: Report) -> ExitCode:
+    """The exit code of a run."""
+    if report.interrupted:
+        return ExitCode.INTERRUPTED
+    return ExitCode.OK if report.complete else ExitCode.INCOMPLETE
 
 
 def show_validation(invocation: Invocation, desired: Desired) -> None:
     """Emits that the YAML is valid, with its warnings."""
     if invocation.format is Format.TEXT and not invocation.quiet:
-        invocation.problems(desired.warnings, "warning")
+        invocation.print_problems(desired.warnings, "warning")
     subject = ValidationInput(accounts=len(desired.accounts), warnings=desired.warnings)
     _show(invocation, "validation", subject, invocation.started_at)
 
@@ -78,7 +86,7 @@ def show_failure(invocation: Invocation, problems: Sequence[Problem], cause: Bas
         return
     if invocation.output is not None and not may_be_replaced(invocation.output):
         # Nobody knows yet which files the YAML names, and this one may hold a secret that it reads.
-        invocation.tell(f"{escape(invocation.output)} was left as it is: it is no document of reconciler\n")
+        invocation.print_error_text(f"{escape(invocation.output)} was left as it is: it is no document of reconciler\n")
         invocation.output = None
     errors = invocation.redacted(problems)
     subjects: dict[DocumentKind, Any] = {
@@ -89,7 +97,7 @@ def show_failure(invocation: Invocation, problems: Sequence[Problem], cause: Bas
         ),
     }
     _show(invocation, invocation.document, subjects[invocation.document], datetime.now(UTC))
-    invocation.document_shows(problems)
+    invocation.mark_shown(problems)
 
 
 def _status(cause: BaseException, *, acted: bool) -> ServerStatus:
@@ -117,7 +125,7 @@ def _redacted(outcome: Outcome, redactor: Redactor) -> Outcome:
 def _show(invocation: Invocation, kind: DocumentKind, subject: Any, finished_at: datetime) -> None:  # noqa: ANN401 - by kind
     setting = _setting(invocation, finished_at, invocation.document_style())
     text = renderer(kind, invocation.format)(subject, setting)
-    invocation.emit(text, for_people=invocation.format is Format.TEXT)
+    invocation.write_document(text, for_people=invocation.format is Format.TEXT)
     if invocation.format is Format.GITHUB and kind != "validation" and setting.forge.summary_file:
         summary = renderer(kind, Format.MARKDOWN)(subject, setting)
         invocation.append_file(setting.forge.summary_file, summary)

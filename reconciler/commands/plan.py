@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING
 
 import click
 
 from reconciler import reconcile
-from reconciler.commands.output import show_plan
+from reconciler.commands.inputs import Files, read_inputs
+from reconciler.commands.invocation import output_options
 from reconciler.commands.options import (
-    PlanFlags,
-    output_options,
+    OUTPUT_FILE,
+    allow_commands_option,
     paths_argument,
     plan_options,
     server_options,
+    trust_option,
 )
-from reconciler.commands.inputs import files_of, refuse_overwriting_inputs
-from reconciler.commands.types import OUTPUT_FILE
+from reconciler.commands.output import show_plan
 from reconciler.errors import ExitCode
 from reconciler.report.formats import PLAN_FORMATS, Format
 
 if TYPE_CHECKING:
     from reconciler.commands.invocation import Invocation
     from reconciler.credentials import ServerOptions
+    from reconciler.planning.builder import PlanOptions
 
 
 @click.command(
@@ -37,6 +38,8 @@ Examples:
 )
 @paths_argument
 @plan_options
+@allow_commands_option
+@trust_option
 @click.option("--save", type=OUTPUT_FILE, metavar="FILE", help="Save the plan, without secrets, for `apply --plan`.")
 @click.option("--no-secrets", is_flag=True, help="Resolve no password, and compare none.")
 @click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 when changes are needed.")
@@ -47,7 +50,9 @@ def plan(  # noqa: PLR0913 - one for each option of the command line
     invocation: Invocation,
     *,
     paths: tuple[str, ...],
-    planning: PlanFlags,
+    planning: PlanOptions,
+    allow_commands: bool,
+    trust: str | None,
     save: str | None,
     no_secrets: bool,
     detailed_exitcode: bool,
@@ -57,24 +62,20 @@ def plan(  # noqa: PLR0913 - one for each option of the command line
 
     PATH is a YAML file, or a folder of them; several make one set.
     """
-    refuse_overwriting_inputs(invocation, (*paths, *files_of(server, planning.trust)), save=save)
-    trust = reconcile.trust_in(planning.trust)
-    context = reconcile.RunContext(invocation.redactor, voice=invocation.voice(), trust=trust)
-    options = replace(planning.options(trust), no_secrets=no_secrets)
-    apart = partial(refuse_overwriting_inputs, invocation, save=save)
-    loading = replace(planning.loading(server), no_secrets=no_secrets, refuse_overwriting_inputs=apart)
-    desired = reconcile.load(paths, context, loading)
-    named, connection = reconcile.connect(desired.server, server, context, allow_commands=planning.allow_commands)
-    with reconcile.reading(connection) as reader:
-        found = reconcile.plan(desired, reader, named, options)
+    files = Files(server=server, trust=trust, save=save)
+    desired, context = read_inputs(invocation, paths, files, allow_commands=allow_commands)
+    only = planning.only.patterns
+    desired = reconcile.resolve(desired, paths, only=only, no_secrets=no_secrets, context=context)
+    with reconcile.connect(desired, context=context) as connection:
+        found = reconcile.plan(desired, connection, replace(planning, no_secrets=no_secrets))
     if save:
         from reconciler.commands import saved_plan
 
         saved_plan.save(found, save, invocation)
     show_plan(invocation, found)
     if invocation.format is not Format.TEXT or invocation.output:
-        invocation.remark(found.warnings)
-    invocation.problems((*found.refusals, *found.errors))
+        invocation.print_warnings(found.warnings)
+    invocation.print_problems((*found.refusals, *found.errors))
     if found.errors:
         return ExitCode.ERROR
     if found.refusals:

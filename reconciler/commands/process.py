@@ -1,13 +1,12 @@
-"""Ctrl-C, SIGTERM and a hang-up: they end the command, but once it writes, the first lets what is in flight finish."""
+"""This process and its operating system: signals, closed standard streams, crash logs."""
 
 from __future__ import annotations
 
 import os
 import signal
-import stat
 import sys
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn
 
 if TYPE_CHECKING:
     import threading
@@ -16,11 +15,38 @@ if TYPE_CHECKING:
 
     from reconciler.applying.crew import InterruptGate
     from reconciler.commands.invocation import Invocation
+    from reconciler.model.redaction import Redactor
 
     Handler = Callable[[int, FrameType | None], object]
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_NOTE = "Interrupted: no new write starts; those under way finish. Once more stops at once.\n"
+_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_INTERRUPTED: Final = "Interrupted: no new write starts; those under way finish. Once more stops at once.\n"
+_OWN_MESSAGE: Final = (AttributeError, ImportError, NameError, NotImplementedError, TypeError)
+"""Exceptions whose message names parts of the program. Any other message may contain the value that caused it, and a
+value that is not known to be a secret yet cannot be masked."""
+
+
+def reopen_closed_streams() -> None:
+    """Reopens closed standard streams, so that their descriptors are not reused for other files."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDONLY)
+    # Python has no stream for a closed one. Writing to a read-only one fails as writing to a closed one does.
+    sys.stdin = sys.stdin or os.fdopen(0)
+    sys.stdout = sys.stdout or os.fdopen(1, "w")
+    sys.stderr = sys.stderr or os.fdopen(2, "w")
+
+
+def detach_terminal() -> None:
+    """Replaces a terminal that has hung up by /dev/null: every write to it would fail."""
+    import stat
+
+    for descriptor in range(3):
+        with suppress(OSError):
+            if stat.S_ISCHR(os.fstat(descriptor).st_mode) and not os.isatty(descriptor):
+                os.dup2(os.open(os.devnull, os.O_RDWR), descriptor)
 
 
 def end_on_signals() -> None:
@@ -28,30 +54,37 @@ def end_on_signals() -> None:
     _install(_terminate)
 
 
+def restore_default_signals() -> None:
+    """Restores the default signal handlers. While Python shuts down, an exception would be shown to the user."""
+    for number in _SIGNALS:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
+
+
 @contextmanager
 def handle_interrupts(stop: threading.Event, invocation: Invocation) -> Iterator[InterruptHandler]:
-    """Within: a first signal sets ``stop``, a second one ends the waiting for what is in flight."""
+    """Within it, a first signal sets ``stop``, and a second one ends the wait for what is in flight."""
     from reconciler.applying.crew import PATIENCE
 
-    interruption = InterruptHandler(stop, invocation, PATIENCE)
-    former = _install(interruption.handle)
+    handler = InterruptHandler(stop, invocation, PATIENCE)
+    former = _install(handler.handle)
     try:
-        yield interruption
+        yield handler
     finally:
-        for number, handler in former.items():
-            signal.signal(number, handler)
+        for number, earlier in former.items():
+            signal.signal(number, earlier)
         PATIENCE.renew()
 
 
 class InterruptHandler:
-    """What the user has asked of a run that is under way."""
+    """Handles signals during a run, and remembers what the user asked for."""
 
-    def __init__(self, stop: threading.Event, invocation: Invocation, patience: InterruptGate) -> None:
-        self._patience = patience
+    def __init__(self, stop: threading.Event, invocation: Invocation, gate: InterruptGate) -> None:
         self._stop = stop
         self._invocation = invocation
+        self._gate = gate
         self._asked = 0
-        self._heeded = False
+        self._is_stopping = False
         self._ended = False
 
     @property
@@ -60,50 +93,95 @@ class InterruptHandler:
         return self._asked > 0
 
     def run_ended(self) -> None:
-        """From here on there is nothing but the report: a second signal ends the command, as it may be stuck."""
+        """Only the report remains: from here on, a second signal ends the command, which may be stuck."""
         self._ended = True
 
     def handle(self, number: int, _frame: FrameType | None) -> None:
-        """Handles a signal, which may come in the midst of handling another one."""
+        """Handles a signal, which may arrive while another one is being handled."""
         if number == signal.SIGHUP:
             detach_terminal()
         self._asked += 1
         if self._asked == 1:
-            # Setting takes a lock: whatever comes meanwhile must neither set it too, nor end this halfway.
+            # Setting takes a lock. A signal that arrives meanwhile must neither set it too nor interrupt this.
             self._stop.set()
-            self._heeded = True
-        if self._heeded and self._asked > 1:
-            self._insist()
-        elif self._heeded and not self._invocation.quiet and not self._ended:
-            _say(_NOTE)
-
-    def _insist(self) -> None:
-        if self._ended:
-            raise KeyboardInterrupt
-        self._patience.end()
-
-
-def detach_terminal() -> None:
-    """Lets nothing but /dev/null take the place of a terminal that is gone: each write to it would fail."""
-    for descriptor in range(3):
-        with suppress(OSError):
-            if stat.S_ISCHR(os.fstat(descriptor).st_mode) and not os.isatty(descriptor):
-                os.dup2(os.open(os.devnull, os.O_RDWR), descriptor)
+            self._is_stopping = True
+        if self._is_stopping and self._asked > 1:
+            if self._ended:
+                raise KeyboardInterrupt
+            self._gate.end()
+        elif self._is_stopping and not self._invocation.quiet and not self._ended:
+            # Not through sys.stderr: the signal may have arrived in the middle of a write to it.
+            with suppress(OSError, AttributeError, ValueError):
+                os.write(sys.stderr.fileno(), _INTERRUPTED.encode())
 
 
 def _install(handler: Handler) -> dict[int, signal.Handlers | Handler | int | None]:
     """Installs a handler; a signal that is ignored, as under nohup, stays ignored. Returns the former handlers."""
-    heeded = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
-    return {number: signal.signal(number, handler) for number in heeded}
-
-
-def _say(text: str) -> None:
-    # Not through sys.stderr: the signal may have come in the middle of a write to it.
-    with suppress(OSError, AttributeError, ValueError):
-        os.write(sys.stderr.fileno(), text.encode())
+    handled = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+    return {number: signal.signal(number, handler) for number in handled}
 
 
 def _terminate(number: int, _frame: FrameType | None) -> NoReturn:
     if number == signal.SIGHUP:
         detach_terminal()
     raise KeyboardInterrupt
+
+
+class CrashReporter:
+    """Explains bugs that end a single write or delivery test. A bug that ends many is logged once. Thread-safe."""
+
+    def __init__(self, redactor: Redactor) -> None:
+        from threading import Lock
+
+        self._redactor = redactor
+        self._lock = Lock()
+        self._logs: dict[str, str] = {}
+
+    def explain(self, bug: Exception) -> str:
+        """Logs the bug; returns the explanation for the report."""
+        from reconciler.applying.result import internal_error
+
+        description = _describe(bug)
+        with self._lock:
+            if description not in self._logs:
+                self._logs[description] = write_crash_log(bug, self._redactor)
+            return f"{internal_error(bug)}; please report it with {self._logs[description]}, after looking through it"
+
+
+def write_crash_log(bug: BaseException, redactor: Redactor) -> str:
+    """Writes the traceback, without secrets, to a new file that only its owner can read.
+
+    Returns:
+        The file's path, or a phrase to use in its place if it could not be written.
+    """
+    import platform
+    import tempfile
+
+    from reconciler.model.redaction import without_labelled
+    from reconciler.version import VERSION
+
+    text = f"reconciler {VERSION}, Python {platform.python_version()}, {platform.platform()}\n\n{_describe(bug)}"
+    try:
+        handle, path = tempfile.mkstemp(prefix="reconciler-crash-", suffix=".log")
+        with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(without_labelled(redactor.redact(text)))
+    except OSError:
+        return "the command line (the crash log could not be written)"
+    return path
+
+
+def _describe(bug: BaseException) -> str:
+    """The exception and its causes, the last one first."""
+    import traceback
+
+    parts: list[str] = []
+    seen: set[int] = set()
+    error: BaseException | None = bug
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        own = isinstance(error, _OWN_MESSAGE)
+        message = str(error) if own else "(its message is left out: it may contain a secret)"
+        parts.append(f"{type(error).__module__}.{type(error).__qualname__}: {message}")
+        parts.append("".join(traceback.format_tb(error.__traceback__)))
+        error = error.__cause__ or error.__context__
+    return "\n".join(parts)

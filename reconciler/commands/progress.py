@@ -66,7 +66,7 @@ class _Lines(Silence):
     def after(self, change: Change, step: Step, result: StepResult) -> None:  # noqa: ARG002 - the listener's interface
         with self._lock:
             self._count += 1
-            self._invocation.note(
+            self._invocation.print_note(
                 f"[{self._count}/{self._total}] {change.action} {escape(change.address)}: {result.status}"
             )
 
@@ -111,3 +111,35 @@ class _Bar(Silence):
 
     def after(self, change: Change, step: Step, result: StepResult) -> None:  # noqa: ARG002 - the listener's interface
         self._shown.advance(self._task)
+
+
+class Listeners:
+    """Several listeners as one; the first that objects to a write stops it."""
+
+    def __init__(self, *listeners: Listener) -> None:
+        self._listeners = listeners
+
+    def before(self, change: Change, step: Step) -> None:
+        """Tells each in turn."""
+        for one in self._listeners:
+            one.before(change, step)
+
+    def after(self, change: Change, step: Step, result: StepResult) -> None:
+        """Tells each in turn."""
+        for one in self._listeners:
+            one.after(change, step, result)
+
+    def checked(self, change: Change, status: Status) -> None:
+        """Tells each in turn."""
+        for one in self._listeners:
+            one.checked(change, status)
+
+    def undoing(self, change: Change) -> None:
+        """Tells each in turn."""
+        for one in self._listeners:
+            one.undoing(change)
+
+    def undone(self, change: Change, status: Status) -> None:
+        """Tells each in turn."""
+        for one in self._listeners:
+            one.undone(change, status)

@@ -42,7 +42,7 @@ class SavedPlan:
 def save(plan: Plan, path: str, invocation: Invocation) -> None:
     """Writes the plan document to ``path``. A plan that cannot be applied is not saved."""
     if not plan.applicable:
-        invocation.note(f"{path} was not written: the plan cannot be applied.")
+        invocation.print_note(f"{path} was not written: the plan cannot be applied.")
         return
     invocation.write_file(path, to_json(plan_document(plan, created_at=invocation.started_at)))
 
@@ -106,7 +106,7 @@ def check(saved: SavedPlan, plan: Plan, invocation: Invocation, test: DeliveryTe
     )
     found = compare(reviewed or (), fresh, plan, uncompared)
     if found.differences:
-        invocation.tell(comparison_text(found.differences, invocation.style_of(sys.stderr)))
+        invocation.print_error_text(comparison_text(found.differences, invocation.style_of(sys.stderr)))
         count = len(found.differences)
         message = (
             f"the plan is not the reviewed one: {count} account{'s differ' if count > 1 else ' differs'};"

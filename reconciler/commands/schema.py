@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from reconciler.commands.options import output_options
+from reconciler.commands.invocation import output_options
 from reconciler.errors import ExitCode
 from reconciler.report.formats import Format
 
@@ -31,9 +31,9 @@ def schema(invocation: Invocation, *, document: Literal["manifest", "plan", "res
     if document == "manifest":
         from reconciler.manifest.schema import schema_text
 
-        invocation.emit(schema_text())
+        invocation.write_document(schema_text())
     else:
         from reconciler.report import schemas
 
-        invocation.emit(schemas.schema_text(document))
+        invocation.write_document(schemas.schema_text(document))
     return ExitCode.OK

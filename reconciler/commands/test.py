@@ -1,36 +1,32 @@
-"""``reconciler test``: tries the declared settings."""
+"""``reconciler test``: runs a delivery test for each declared account."""
 
 from __future__ import annotations
 
-import os
-from datetime import UTC, datetime
-from functools import partial
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
 
 from reconciler import reconcile
-from reconciler.commands.output import show_report
-from reconciler.commands.process import handle_interrupts
+from reconciler.commands.inputs import Files, read_inputs
+from reconciler.commands.invocation import output_options
 from reconciler.commands.options import (
     allow_commands_option,
     only_option,
-    output_options,
     parallelism_option,
     paths_argument,
     server_options,
     to_email_option,
     trust_option,
 )
-from reconciler.commands.inputs import files_of, refuse_overwriting_inputs
-from reconciler.errors import ExitCode
-from reconciler.model.account import Globs
-from reconciler.model.outcome import Report
+from reconciler.commands.output import exit_code_of, show_report
+from reconciler.commands.process import handle_interrupts
 from reconciler.report.formats import RESULT_FORMATS
 
 if TYPE_CHECKING:
     from reconciler.commands.invocation import Invocation
     from reconciler.credentials import ServerOptions
+    from reconciler.errors import ExitCode
 
 
 @click.command(
@@ -63,48 +59,17 @@ def test(  # noqa: PLR0913 - one for each option of the command line
 
     What the YAML leaves open is taken from the account on the server.
     """
-    from reconciler.applying.trial import run_delivery_tests
-    from reconciler.commands.crash import CrashReporter
-    from reconciler.planning.trials import plan_delivery_tests
-
-    refuse_overwriting_inputs(invocation, (*paths, *files_of(server, trust)))
-    trusted = reconcile.trust_in(trust)
-    context = reconcile.RunContext(invocation.redactor, voice=invocation.voice(), trust=trusted)
-    loading = reconcile.LoadOptions(
-        only=Globs(only),
-        allow_commands=allow_commands,
-        url=server.url,
-        to_email=to_email,
-        own_files=server.own_files(os.environ),
-        refuse_overwriting_inputs=partial(refuse_overwriting_inputs, invocation),
-    )
-    desired = reconcile.load(paths, context, loading)
-    named, connection = reconcile.connect(
-        desired.server, server, context, allow_commands=allow_commands, parallelism=parallelism
-    )
-    invocation.server = named
-    started_at = datetime.now(UTC)
-    with reconcile.writing(connection) as writer:
-        trials = plan_delivery_tests(desired, writer.list_accounts(), loading.only, to_email=to_email, trust=trusted)
-        with handle_interrupts(context.stop, invocation) as interruption:
+    files = Files(server=server, trust=trust)
+    desired, context = read_inputs(invocation, paths, files, allow_commands=allow_commands)
+    desired = reconcile.resolve(desired, paths, only=only, to_email=to_email, context=context)
+    connection = reconcile.connect(desired, parallelism=parallelism, context=context)
+    invocation.server = connection.server
+    with connection:
+        planned = reconcile.plan_tests(desired, connection, only=only, to_email=to_email)
+        with handle_interrupts(context.stop, invocation) as interrupt:
             invocation.acted = True
-            outcomes = run_delivery_tests(
-                writer,
-                trials,
-                parallelism=parallelism,
-                stop=context.stop,
-                timeout=server.timeout,
-                explain_bug=CrashReporter(invocation.redactor).explain,
-            )
-            interruption.run_ended()
-            report = Report(
-                server=named,
-                started_at=started_at,
-                finished_at=datetime.now(UTC),
-                outcomes=outcomes,
-                interrupted=interruption.asked,
-            )
+            report = reconcile.test(planned, connection)
+            interrupt.run_ended()
+            report = replace(report, interrupted=interrupt.asked)
             show_report(invocation, report)
-    if report.interrupted:
-        return ExitCode.INTERRUPTED
-    return ExitCode.OK if report.complete else ExitCode.INCOMPLETE
+    return exit_code_of(report)

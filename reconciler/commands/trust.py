@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 
 import click
 
 from reconciler import reconcile
-from reconciler.commands.options import output_options, paths_argument
-from reconciler.commands.inputs import refuse_overwriting_inputs
+from reconciler.commands.inputs import Files, read_inputs
+from reconciler.commands.invocation import output_options
+from reconciler.commands.options import paths_argument
+from reconciler.credentials import ServerOptions
 from reconciler.errors import ExitCode
 from reconciler.report.formats import Format
 
@@ -34,8 +35,7 @@ def trust(invocation: Invocation, *, paths: tuple[str, ...], url: str | None) ->
     """
     from reconciler.manifest.trust_writer import trust_yaml
 
-    refuse_overwriting_inputs(invocation, paths)
-    context = reconcile.RunContext(invocation.redactor)
-    desired = reconcile.check(paths, context, partial(refuse_overwriting_inputs, invocation))
-    invocation.emit(trust_yaml(desired, reconcile.server_url(desired.server, url, context)))
+    desired, context = read_inputs(invocation, paths, Files(server=ServerOptions(url=url)))
+    reconcile.check_trust(desired, context)
+    invocation.write_document(trust_yaml(desired, context.server_url(desired.server.url)))
     return ExitCode.OK

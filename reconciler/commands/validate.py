@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 import click
 
 from reconciler import reconcile
+from reconciler.commands.inputs import Files, read_inputs
+from reconciler.commands.invocation import output_options
+from reconciler.commands.options import paths_argument, trust_option
 from reconciler.commands.output import show_validation
-from reconciler.commands.options import output_options, paths_argument, trust_option
-from reconciler.commands.inputs import refuse_overwriting_inputs
 from reconciler.errors import ExitCode
 from reconciler.report.formats import VALIDATION_FORMATS
 
@@ -32,11 +33,7 @@ def validate(invocation: Invocation, *, paths: tuple[str, ...], trust: str | Non
 
     PATH is a YAML file, or a folder of them; several make one set.
     """
-    inputs = (*paths, trust)
-    refuse_overwriting_inputs(invocation, inputs)
-    context = invocation.context(trust=trust)
-    desired = reconcile.read(*paths)
-    refuse_overwriting_inputs(invocation, files_of(desired))
+    desired, context = read_inputs(invocation, paths, Files(trust=trust))
     reconcile.check_trust(desired, context)
     show_validation(invocation, desired)
     return ExitCode.OK

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from reconciler.manifest import values
 from reconciler.manifest.references import secret
+from reconciler.model.desired import DeleteLimit
 from reconciler.model.server import normal_url
 
 if TYPE_CHECKING:
@@ -33,12 +34,12 @@ JUDGES: Final[Mapping[str, Check]] = {
     "name": values.name,
     "smtp_server": values.host,
     "url": normal_url,
-    "max_deletes": values.delete_limit,
+    "max_deletes": DeleteLimit.parse,
     "version": values.version,
 }
 """What the models' own functions judge, by the name of the field; the schema cannot say all of it."""
 
-_NOT_TEXT: Final = frozenset({secret, values.delete_limit, values.version})
+_NOT_TEXT: Final = frozenset({secret, DeleteLimit.parse, values.version})
 """The functions that take any value, and not only a text."""
 
 _UNDERSTOOD: Final = frozenset({"type", "enum", "minLength", "minimum", "maximum", "items", "anyOf"})

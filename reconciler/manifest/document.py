@@ -26,7 +26,7 @@ Host: TypeAlias = Annotated[
 SecretValue: TypeAlias = Annotated[Secret | Reference, PlainValidator(secret), WithJsonSchema(SECRET_SCHEMA)]
 MaxDeletes: TypeAlias = Annotated[
     DeleteLimit,
-    PlainValidator(values.delete_limit),
+    PlainValidator(DeleteLimit.parse),
     WithJsonSchema(
         {
             "anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": "^(100|[0-9]{1,2}) ?%$"}],

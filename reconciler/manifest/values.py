@@ -8,7 +8,6 @@ from typing import Final
 
 from reconciler.errors import InvalidValueError
 from reconciler.manifest import hosts
-from reconciler.model.desired import DeleteLimit
 from reconciler.model.server import is_host_name, parse_ip
 
 _PLAIN_ADDRESS: Final = re.compile(
@@ -31,7 +30,6 @@ PLACEHOLDER_HINT: Final = (
 )
 
 _ENV_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_LIMIT: Final = re.compile(r"([0-9]{1,3})\s?%")
 
 
 def is_placeholder(value: object) -> bool:
@@ -121,13 +119,3 @@ def is_unicode(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def delete_limit(value: object) -> DeleteLimit:
-    """``policy.max_deletes``: a number, or a percentage up to 100."""
-    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
-        return DeleteLimit(value, percent=False)
-    match = _LIMIT.fullmatch(value) if isinstance(value, str) else None
-    if match and int(match[1]) <= 100:  # noqa: PLR2004 - a percentage
-        return DeleteLimit(int(match[1]), percent=True)
-    raise InvalidValueError("expected a number from 0, or a percentage from 0% to 100%", "write it as 5 or as 30%")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from reconciler.errors import InvalidValueError
 from reconciler.model.account import NO_GLOBS, Globs
 from reconciler.model.server import ServerConfig
 
@@ -47,6 +49,9 @@ class DeliveryTestSettings:
 NO_DELIVERY_TEST = DeliveryTestSettings()
 
 
+_PERCENTAGE: Final = re.compile(r"([0-9]{1,3})\s?%")
+
+
 @dataclass(frozen=True, slots=True)
 class DeleteLimit:
     """The most accounts one run may delete: a number, or a percentage of the managed accounts on the server."""
@@ -63,6 +68,20 @@ class DeleteLimit:
     def exceeds(self, other: DeleteLimit) -> bool:
         """Whether this allows more than ``other``, for certain: a number and a percentage only compare in a plan."""
         return self.percent == other.percent and self.amount > other.amount
+
+    @classmethod
+    def parse(cls, value: object) -> DeleteLimit:
+        """Reads ``5`` or ``"30%"``.
+
+        Raises:
+            InvalidValueError: It is neither a number from 0 nor a percentage up to 100.
+        """
+        if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+            return cls(value, percent=False)
+        match = _PERCENTAGE.fullmatch(value) if isinstance(value, str) else None
+        if match and int(match[1]) <= 100:  # noqa: PLR2004 - a percentage
+            return cls(int(match[1]), percent=True)
+        raise InvalidValueError("expected a number from 0, or a percentage from 0% to 100%", "write it as 5 or as 30%")
 
     def __str__(self) -> str:
         return f"{self.amount}%" if self.percent else str(self.amount)

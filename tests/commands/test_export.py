@@ -89,5 +89,5 @@ def test_a_file_that_appears_during_an_export_is_not_replaced(tmp_path: Path) ->
     file.write_text("theirs", encoding="utf-8")
     invocation = Invocation(output=str(file), overwrite=False)
     with pytest.raises(OutputError, match="exists already"):
-        invocation.emit("ours")
+        invocation.write_document("ours")
     assert [(one.name, one.read_text(encoding="utf-8")) for one in tmp_path.iterdir()] == [("accounts.yaml", "theirs")]

@@ -74,7 +74,7 @@ def test_intents_without_outcome_are_looked_at_again_once(at_sandbox: User, sand
     journal.write_text("".join(line for line in lines if "outcome" not in line) + '{"at": "torn', encoding="utf-8")
     done = user.run("apply", "a.yaml", "--auto-approve", "--journal", "journal")
     assert done.code == 0
-    said = [line for line in done.err.splitlines() if line.startswith("looked again")]
+    said = [line for line in done.err.splitlines() if line.startswith("checked:")]
     assert [(line.split()[4], line.rpartition("; ")[2]) for line in said] == [
         ("a@example.com", "it is in place"),
         ("b@example.com", "it is in place"),
@@ -83,7 +83,7 @@ def test_intents_without_outcome_are_looked_at_again_once(at_sandbox: User, sand
     for _ in range(2):
         done = user.run("apply", "a.yaml", "--auto-approve", "--journal", "journal")
         assert done.code == 0
-        assert "looked again" not in done.err
+        assert "checked:" not in done.err
 
 
 def test_what_the_final_check_finds_is_in_the_journal_too(user: User) -> None:

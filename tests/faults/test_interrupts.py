@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from reconciler.applying.crew import PATIENCE, Abort
-from reconciler.commands.process import handle_interrupts
 from reconciler.commands.invocation import Invocation
+from reconciler.commands.process import handle_interrupts
 from tests.faults.case import unlike, writes
 from tests.faults.command import APPLY, begun, finished
 from tests.http_server import Request, ScriptedServer, Step, json_reply

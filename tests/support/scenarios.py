@@ -14,14 +14,11 @@ from reconciler.credentials import ServerOptions
 from reconciler.errors import ApiError
 from reconciler.model.outcome import Outcome, Status
 from reconciler.model.plan import Action
-from reconciler.model.redaction import Redactor
-from reconciler.planning.builder import PlanOptions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from reconciler.model.desired import Desired
 
 Row = dict[str, Any]
 
@@ -204,21 +201,20 @@ def run(
 ) -> Run:
     """Plans and, unless ``dry``, applies, like the command, but with short pauses."""
     environ = {"RECONCILER_URL": url, **TOKEN, **SECRETS}
-    context = reconcile.RunContext(Redactor(), environ=environ, stop=Hurried(times_faster))
-    desired: Desired = reconcile.load([path], context, reconcile.LoadOptions())
-    flags = ServerOptions(timeout=timeout)
-    server, connection = reconcile.connect(desired.server, flags, context, parallelism=parallelism)
-    with reconcile.opened(connection) as (reader, writer):
+    options = ServerOptions(timeout=timeout)
+    context = reconcile.RunContext(server=options, environ=environ, stop=Hurried(times_faster))
+    desired = reconcile.load(path, context=context)
+    with reconcile.connect(desired, parallelism=parallelism, context=context) as connection:
         try:
-            plan = reconcile.plan(desired, reader, server, PlanOptions())
+            plan = reconcile.plan(desired, connection)
         except ApiError:
             return Run(1)
         assert plan.applicable, plan.errors
         if dry:
             return Run(0, (), len(plan.changes))
-        options = ApplyOptions(parallelism=parallelism)
-        written = execute(plan, writer, options, stop=context.stop, listener=Silence())
-        outcomes, problem = final_check(plan, written, writer, pauses=(0.05,))
+        how = ApplyOptions(parallelism=parallelism)
+        written = execute(plan, connection.writer, how, stop=context.stop, listener=Silence())
+        outcomes, problem = final_check(plan, written, connection.reader, pauses=(0.05,))
     complete = problem is None and all(one.succeeded and not one.changed_since for one in outcomes)
     return Run(0 if complete else 3, outcomes, len(plan.changes))
 
