@@ -54,7 +54,7 @@ def demo(invocation: Invocation, *, path: str | None) -> None:
             "RECONCILER_URL": sandbox.url,
             "RECONCILER_REFRESH_TOKEN": sandbox.refresh_token,
         }
-        Demo(path, environ, lambda line: invocation.emit(f"{line}\n", for_people=True)).run(sandbox)
+        Demo(path, environ, lambda line: invocation.write_document(f"{line}\n", for_people=True)).run(sandbox)
 
 
 @dataclass(frozen=True, slots=True)
