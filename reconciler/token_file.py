@@ -122,12 +122,12 @@ class TokenFile:
 
 
 def _token(path: str) -> str:
+    from reconciler.manifest.files import read_bytes
     from reconciler.manifest.references import given_secret
-    from reconciler.manifest.regular_file import read_given
 
     name = display_path(path)
     try:
-        text = read_given(path, _LARGEST).decode()
+        text = read_bytes(path, _LARGEST, allow_pipe=True).decode()
     except (OSError, ValueError) as error:
         reason = (error.strerror if isinstance(error, OSError) else None) or "not a text file"
         hint = "name a file that this user can read, with the secret alone in it"

@@ -153,7 +153,7 @@ class _Name:
 
 
 def _is_manifest_within(name: str, folder: str) -> bool:
-    from reconciler.manifest.files import is_manifest_name
+    from reconciler.manifest.locations import is_manifest_name
 
     if not (name.startswith(os.path.join(folder, "")) and is_manifest_name(name)):  # noqa: PTH118 - as above
         return False

@@ -53,10 +53,10 @@ def read(path: str) -> SavedPlan:
     Raises:
         ReconcilerError: The file cannot be read, or is not a plan as ``plan --save`` wrote it.
     """
-    from reconciler.manifest.regular_file import read_given
+    from reconciler.manifest.files import read_bytes
 
     try:
-        document = json.loads(read_given(path, _LARGEST))
+        document = json.loads(read_bytes(path, _LARGEST, allow_pipe=True))
         (server,) = document["servers"]
         changes = document["resource_changes"]
         uncompared = document.get("not_compared")

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from reconciler.errors import Kind, NotTrustedError, Problem, file_order
-from reconciler.manifest.files import Locations, file_identity, is_below, system_folder
+from reconciler.manifest.locations import Locations, file_identity, is_below, system_folder
 from reconciler.manifest.references import path_of
 from reconciler.manifest.values import is_own
 from reconciler.model.display import shorten
@@ -165,7 +165,7 @@ class _Judge:
             if any(pattern.lists(path, real) for pattern in self._patterns):
                 return None
             return f"{trust.file} does not list the file for this server", _LIST_IT
-        if self._near is None or self._near.hold(real) or any(is_below(real, one) for one in self._secrets):
+        if self._near is None or self._near.contain(real) or any(is_below(real, one) for one in self._secrets):
             return None
         hint = "move it there, or list it in a trust file (--trust)"
         where = "the given paths, the working directory, /run/secrets and $CREDENTIALS_DIRECTORY"
@@ -203,7 +203,7 @@ class _Pattern(NamedTuple):
 def _followed(path: str, near: Locations | None) -> str:
     """A listed path with its links followed, but not out of the folders that a pull request may change."""
     real = os.path.realpath(path)
-    return path if near and near.hold(path) and not near.hold(real) else real
+    return path if near and near.contain(path) and not near.contain(real) else real
 
 
 def _destinations(desired: Desired, trust: Trust, request: Request) -> Iterator[_Refusal]:

@@ -9,9 +9,9 @@ from reconciler.manifest import merge
 from reconciler.manifest.accounts import AccountBuilder, Declared, declares_default
 from reconciler.manifest.collection import paused_collection
 from reconciler.manifest.comments import cut_off
-from reconciler.manifest.files import no_manifests, read_files
 from reconciler.manifest.grouping import IssueLog, shortened
 from reconciler.manifest.issues import Issue
+from reconciler.manifest.locations import no_manifests, read_files
 from reconciler.manifest.places import counted
 from reconciler.manifest.rules import check_rules, duplicate_name_warnings, unusual
 from reconciler.manifest.sheet import ParsedFile, parse_file

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from reconciler.errors import InvalidValueError, Kind, Problem, SecretError, file_order
 from reconciler.manifest.commands import COMMAND_TIMEOUT, Commands, SecretCommandError
+from reconciler.manifest.files import NotRegularError, TooLargeError, read_bytes
 from reconciler.manifest.references import folder_of, path_of, secret_text
-from reconciler.manifest.regular_file import NotRegularError, TooLargeError, read_regular
 from reconciler.manifest.values import is_own
 from reconciler.model.account import Account
 from reconciler.model.desired import DesiredAccount
@@ -186,7 +186,7 @@ class _Resolver:
 def _content(reference: SecretReference) -> str | _Failure:
     path = path_of(reference)
     try:
-        data = read_regular(path, _LARGEST_FILE)
+        data = read_bytes(path, _LARGEST_FILE)
     except NotRegularError:
         return _Failure(Kind.SECRET_FILE, "this is not a regular file", "name a file; a pipe or a device may never end")
     except TooLargeError:

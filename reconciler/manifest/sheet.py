@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Final
 from reconciler.errors import Kind, Position, Problem
 from reconciler.manifest.acceptance import DoubtError, accepted_entry, accepted_header
 from reconciler.manifest.events import UnreadableError
+from reconciler.manifest.files import is_journal, own_document
 from reconciler.manifest.grouping import IssueLog
 from reconciler.manifest.issues import NodeRef
 from reconciler.manifest.loader import Loaded, load
-from reconciler.manifest.own_documents import is_journal, own_document
 from reconciler.model.desired import NO_POSITIONS
 
 if TYPE_CHECKING:

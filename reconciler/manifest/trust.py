@@ -6,12 +6,11 @@ import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from reconciler.errors import Kind, ManifestError, Position, Problem, file_order
+from reconciler.errors import ManifestError, Problem, file_order
 from reconciler.manifest.events import UnreadableError
-from reconciler.manifest.files import Source, file_problem
+from reconciler.manifest.files import Source, read_file
 from reconciler.manifest.loader import load
 from reconciler.manifest.places import located
-from reconciler.manifest.regular_file import NotRegularError, TooLargeError, read_regular
 from reconciler.manifest.sheet import unreadable_problem
 from reconciler.model.account import Globs
 from reconciler.model.display import display_path
@@ -31,7 +30,7 @@ def read_trust(name: str) -> Trust:
     Raises:
         ManifestError: With everything that is wrong in it, by line and column.
     """
-    source = _source(name)
+    source = read_file(name, largest=_LARGEST)
     if isinstance(source, Problem):
         raise ManifestError(_without_content(source, name))
     try:
@@ -49,25 +48,6 @@ def _without_content(problem: Problem, name: str) -> Problem:
     message = f"the trust file {shown}: {problem.message}"
     hint = "--trust and RECONCILER_TRUST take the path of a file, not its content"
     return replace(problem, message=message, hint=hint, position=None)
-
-
-def _source(name: str) -> Source | Problem:
-    try:
-        return Source(name, read_regular(name, _LARGEST))
-    except NotRegularError:
-        hint = "name a file; a pipe or a device may never end"
-        return Problem(
-            kind=Kind.UNREADABLE, message="the trust file is not a regular file", hint=hint, position=Position(name)
-        )
-    except TooLargeError:
-        return Problem(
-            kind=Kind.TOO_LARGE,
-            message="the trust file is larger than 1 MiB",
-            hint="check the path",
-            position=Position(name),
-        )
-    except (OSError, ValueError) as error:
-        return file_problem(name, error)
 
 
 def _document(source: Source, loaded: Loaded) -> TrustDocument:

@@ -9,9 +9,9 @@ import pytest
 
 from reconciler.errors import ManifestError, Position, Problem, file_order
 from reconciler.manifest.desired import read_manifests
-from reconciler.manifest.files import LARGEST, read_files
+from reconciler.manifest.files import LARGEST, TooLargeError, read_bytes
 from reconciler.manifest.loader import load
-from reconciler.manifest.regular_file import TooLargeError, read_given
+from reconciler.manifest.locations import read_files
 from reconciler.manifest.schema import schema_text
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ def test_permission_denied_has_a_hint() -> None:
     assert file_problem("a.yaml", PermissionError(13, "Permission denied")) == Problem(
         kind="permission_denied",
         message="permission denied",
-        hint="let the user that runs this read it",
+        hint="grant the current user read permission",
         position=Position("a.yaml"),
     )
 
@@ -210,15 +210,15 @@ def test_a_document_of_our_own_is_no_manifest(write: Write, name: str) -> None:
 def test_a_pipe_that_the_user_names_has_some_time(folder: Path) -> None:
     os.mkfifo(folder / "pipe")
     with pytest.raises(TimeoutError):
-        read_given("pipe", 10, patience=0.2)
+        read_bytes("pipe", 10, allow_pipe=True, timeout=0.2)
     for text in (b"0123456789", b"0123456789x"):
         writer = threading.Thread(target=(folder / "pipe").write_bytes, args=(text,))
         writer.start()
         if len(text) > 10:
             with pytest.raises(TooLargeError):
-                read_given("pipe", 10)
+                read_bytes("pipe", 10, allow_pipe=True)
         else:
-            assert read_given("pipe", 10) == text
+            assert read_bytes("pipe", 10, allow_pipe=True) == text
         writer.join()
 
 

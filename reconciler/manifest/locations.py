@@ -1,0 +1,193 @@
+"""Where files may be, and which manifests are found there."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from reconciler.errors import Kind
+from reconciler.manifest.files import Source, file_problem, path_problem, read_file
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from reconciler.errors import Problem
+
+# ruff: noqa: PTH100, PTH109, PTH112, PTH116, PTH118, PTH120 - as in files.py
+
+_SUFFIXES: Final = (".yaml", ".yml", ".json")
+_SYSTEM: Final = ("/proc", "/sys", "/dev")
+
+
+def is_manifest_name(name: str) -> bool:
+    """Whether a file of this name is read if it is found in a folder."""
+    return name.lower().endswith(_SUFFIXES)
+
+
+def is_below(path: str, root: str) -> bool:
+    """Whether a resolved path is a resolved folder, or inside it."""
+    return path == root or path.startswith(root.rstrip("/") + "/")
+
+
+def system_folder(path: str) -> str | None:
+    """The one of ``/proc``, ``/sys`` and ``/dev`` that a resolved path is below; nothing there is ever read."""
+    return next((root for root in _SYSTEM if is_below(path, root)), None)
+
+
+def file_identity(name: str) -> object:
+    """A value that is the same for all paths to one file."""
+    try:
+        status = os.stat(name)
+    except (OSError, ValueError):
+        return name
+    return (status.st_dev, status.st_ino)
+
+
+class Locations:
+    """The locations where files may be: below the paths that the user named, or the working directory.
+
+    Anyone who may change a manifest may also replace it, or its folder, by a link. A link must not lead elsewhere,
+    because errors would show the content of other files. So a named path inside the working directory allows nothing
+    more than the working directory.
+    """
+
+    def __init__(self, paths: Iterable[str]) -> None:
+        """Takes the paths that the user named."""
+        self._roots: list[str] = []
+        with suppress(OSError):  # the working directory is gone
+            self._roots.append(os.path.realpath(os.getcwd()))
+        for path in paths:
+            with suppress(OSError, ValueError):
+                self._allow(os.path.abspath(path))
+
+    def _allow(self, path: str) -> None:
+        if any(is_below(path, root) for root in self._roots):
+            return
+        parent = os.path.realpath(os.path.dirname(path))
+        if not os.path.isdir(path):
+            self._roots.append(parent)
+        elif is_below(real := os.path.realpath(path), parent):
+            self._roots.append(real)
+
+    def contain(self, real: str) -> bool:
+        """Whether a resolved path is below any of them."""
+        return any(is_below(real, root) for root in self._roots)
+
+    def refusal(self, name: str) -> Problem | None:
+        """The reason why a file or folder must not be read; ``None`` if it may be."""
+        try:
+            real = os.path.realpath(name)
+        except (OSError, ValueError):
+            return None  # reading it reports the reason
+        if system := system_folder(real):
+            return path_problem(Kind.OUTSIDE_PATH, name, f"nothing below {system} is read", "name a regular file")
+        if self.contain(real):
+            return None
+        message = f"this link leads to {real}, outside the given paths and the working directory"
+        hint = "name that path itself, or replace the link with what it leads to"
+        return path_problem(Kind.OUTSIDE_PATH, name, message, hint)
+
+
+class Reading(NamedTuple):
+    """The files read, a problem for each path that yields nothing, and a warning for each file that is skipped."""
+
+    sources: list[Source]
+    problems: list[Problem]
+    warnings: list[Problem]
+
+
+class _Search:
+    """Collects each file once, however many of the given paths and links lead to it."""
+
+    def __init__(self, locations: Locations) -> None:
+        self.files: list[tuple[str, str | None]] = []  # names, and the folders that were given
+        self.problems: list[Problem] = []
+        self._locations = locations
+        self._seen: set[object] = set()
+        self._skipped: dict[object, str] = {}
+
+    def add(self, name: str, given: str | None = None) -> None:
+        """Adds a file, unless it was reached before."""
+        if refusal := self._locations.refusal(name):
+            self.problems.append(refusal)
+        elif (identity := file_identity(name)) not in self._seen:
+            self._seen.add(identity)
+            self.files.append((name, given))
+
+    def add_folder(self, folder: str) -> None:
+        """Adds the files of a folder, sorted by name."""
+        before = len(self.problems)
+        found = sorted(self._walk(folder))  # links last: a file has the name that it has without them
+        if not found and len(self.problems) == before:
+            self.problems.append(no_manifests(folder))
+        start = len(self.files)
+        for _, name in found:
+            self.add(name, folder)
+        self.files[start:] = sorted(self.files[start:])
+
+    def skipped(self) -> list[Problem]:
+        """A warning for each file that was skipped, except for those that were named."""
+        names = sorted(name for identity, name in self._skipped.items() if identity not in self._seen)
+        message, hint = (
+            "this file is skipped: its name does not end in .yaml, .yml or .json",
+            "rename it if it is a manifest",
+        )
+        return [path_problem(Kind.SKIPPED_FILE, name, message, hint) for name in names]
+
+    def _walk(self, folder: str) -> Iterator[tuple[bool, str]]:
+        """Yields each manifest below a folder, and whether a link leads there. Folders behind links come last."""
+        folders = deque([(False, folder)])
+        entered: set[object] = set()
+        while folders:
+            through_link, current = folders.pop()
+            for entry in self._entries(current, entered):
+                path = os.path.join(current, entry.name)
+                is_link = through_link or entry.is_symlink()
+                if os.path.isdir(path):
+                    (folders.appendleft if is_link else folders.append)((is_link, path))
+                elif is_manifest_name(entry.name):
+                    yield is_link, path
+                else:
+                    self._skipped.setdefault(file_identity(path), path)
+
+    def _entries(self, folder: str, entered: set[object]) -> list[os.DirEntry[str]]:
+        """The content of a folder that was not entered before, without hidden names."""
+        if (identity := file_identity(folder)) in entered:
+            return []
+        entered.add(identity)
+        if refusal := self._locations.refusal(folder):
+            self.problems.append(refusal)
+            return []
+        try:
+            with os.scandir(folder) as entries:
+                return [entry for entry in entries if not entry.name.startswith(".")]
+        except OSError as error:
+            # Skipping the folder silently would have its accounts deleted.
+            self.problems.append(file_problem(folder, error))
+            return []
+
+
+def read_files(paths: Sequence[str]) -> Reading:
+    """Reads files and, recursively and sorted, the YAML and JSON files of folders. Follows links."""
+    search = _Search(Locations(paths))
+    for path in paths:
+        if os.path.isdir(path):
+            search.add_folder(path)
+        else:
+            search.add(path)
+    sources = []
+    for name, given in search.files:
+        outcome = read_file(name, given)
+        if isinstance(outcome, Source):
+            sources.append(outcome)
+        else:
+            search.problems.append(outcome)
+    return Reading(sources, search.problems, search.skipped())
+
+
+def no_manifests(folder: str) -> Problem:
+    """The problem of a folder in which no file declares accounts."""
+    hint = "name a folder with *.yaml, *.yml or *.json files; hidden ones and reconciler's own documents do not count"
+    return path_problem(Kind.NO_YAML_FILES, folder, "this folder has no YAML file", hint)
