@@ -14,6 +14,7 @@ from reconciler.credentials import ServerOptions
 from reconciler.errors import GuardError, PlanError, ReconcilerError
 from reconciler.model.account import Globs
 from reconciler.model.outcome import Report
+from reconciler.model.ports import NullObserver
 from reconciler.model.redaction import Redactor
 from reconciler.model.secret import Secret
 from reconciler.token_file import Voice
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from types import TracebackType
 
-    from reconciler.applying.executor import Listener
     from reconciler.client.connect import Connection as ConnectionSettings
     from reconciler.credentials import Access
     from reconciler.manifest.approval import Request
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from reconciler.model.desired import Desired, DesiredAccount
     from reconciler.model.outcome import Outcome
     from reconciler.model.plan import Change, DeliveryTest, Plan
-    from reconciler.model.ports import AccountReader, AccountWriter
+    from reconciler.model.ports import AccountReader, AccountWriter, RunObserver
     from reconciler.model.server import Credentials, Server
     from reconciler.model.trust import Trust
     from reconciler.planning.builder import PlanOptions
@@ -366,7 +366,7 @@ def apply(
     server: Connection,
     *,
     on_failure: str = "continue",
-    observer: Listener,
+    observer: RunObserver | None = None,
     in_place: Sequence[tuple[Change, Outcome]] = (),
 ) -> Report:
     """Carries out a plan, and checks at the end that every change is in place.
@@ -405,6 +405,7 @@ def apply(
         timeout=server.timeout,
         explain_bug=context.explain_bug or internal_error,
     )
+    observer = observer or NullObserver()
     started_at = datetime.now(UTC)
     outcomes = execute(plan, server.writer, options, stop=context.stop, listener=observer)
     changes = (*(change for change, _ in in_place), *plan.changes)
@@ -421,12 +422,12 @@ def apply(
     )
 
 
-def _notify(observer: Listener, checked: Iterable[tuple[Change, Outcome, Outcome]], voice: Voice) -> None:
+def _notify(observer: RunObserver, checked: Iterable[tuple[Change, Outcome, Outcome]], voice: Voice) -> None:
     """Reports outcomes that the final check changed. The report must not be lost if an observer fails."""
     try:
         for change, before, after in checked:
             if after.status is not before.status:
-                observer.checked(change, after.status)
+                observer.outcome_changed(change, after.status)
     except ReconcilerError as error:
         for problem in error.problems:
             voice.warn(problem)

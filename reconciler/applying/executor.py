@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections import defaultdict, deque
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from reconciler.applying.breaker import OUTAGE, Breaker
 from reconciler.applying.crew import Abort, WorkerPool
 from reconciler.applying.newcomers import ADOPTION_DELAYS, Newcomers
 from reconciler.applying.result import NO_TURN, StepResult, internal_error, words
-from reconciler.applying.rollback import Witness
 from reconciler.applying.write import StepRunner
 from reconciler.errors import ReconcilerError
 from reconciler.model.outcome import IN_PLACE, Outcome, Status
@@ -22,9 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from reconciler.model.plan import Change, Plan, Step
-    from reconciler.model.ports import AccountWriter
+    from reconciler.model.ports import AccountWriter, RunObserver
 
-__all__ = ["Abort", "ApplyOptions", "Listener", "OnFailure", "execute"]
+__all__ = ["Abort", "ApplyOptions", "OnFailure", "execute"]
 
 
 class OnFailure(StrEnum):
@@ -33,19 +32,6 @@ class OnFailure(StrEnum):
     CONTINUE = "continue"
     STOP = "stop"
     ROLLBACK = "rollback"
-
-
-class Listener(Witness, Protocol):
-    """Is told about every write; called from several threads at once."""
-
-    def before(self, change: Change, step: Step) -> None:
-        """A step is about to be worked on; an exception keeps it from being written."""
-
-    def after(self, change: Change, step: Step, result: StepResult) -> None:
-        """A step is done, well or badly."""
-
-    def checked(self, change: Change, status: Status) -> None:
-        """The check at the end of the run has found that a change came out otherwise than its steps said."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +56,7 @@ class ApplyOptions:
 
 
 def execute(
-    plan: Plan, writer: AccountWriter, options: ApplyOptions, *, stop: threading.Event, listener: Listener
+    plan: Plan, writer: AccountWriter, options: ApplyOptions, *, stop: threading.Event, listener: RunObserver
 ) -> tuple[Outcome, ...]:
     """Carries out a plan.
 
@@ -103,7 +89,7 @@ class _Run:
     """A plan being carried out; its state is touched by the calling thread alone."""
 
     def __init__(
-        self, plan: Plan, writer: StepRunner, listener: Listener, stop: threading.Event, options: ApplyOptions
+        self, plan: Plan, writer: StepRunner, listener: RunObserver, stop: threading.Event, options: ApplyOptions
     ) -> None:
         self.plan = plan
         self.writer = writer
@@ -149,7 +135,7 @@ class _Run:
         step = self.plan.steps[index]
         change = step.change
         try:
-            self.listener.before(change, step)
+            self.listener.step_started(change, step)
         except Exception as error:  # noqa: BLE001 - what the listener cannot note down is not written
             return StepResult(Status.FAILED, change.id, f"not written: {self._reason(error)}")
         try:
@@ -157,7 +143,7 @@ class _Run:
         except Exception as bug:  # noqa: BLE001 - a bug in one step must not lose the report of the others
             result = StepResult(Status.UNKNOWN, change.id, self._reason(bug))
         try:
-            self.listener.after(change, step, result)
+            self.listener.step_finished(change, step, result)
         except Exception as error:  # noqa: BLE001 - the write stays what it is
             note = f"the outcome could not be noted: {self._reason(error)}"
             result = replace(result, note=f"{result.note}; {note}" if result.note else note)

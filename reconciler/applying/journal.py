@@ -76,24 +76,24 @@ class Journal:
         """Closes the file."""
         self._file.close()
 
-    def before(self, change: Change, step: Step) -> None:
+    def step_started(self, change: Change, step: Step) -> None:
         """Notes what is about to be written; raises ``ReconcilerError`` where that cannot be noted."""
         self._append("intent", change, fields=sorted(step.fields) or [one.field for one in change.fields])
 
-    def after(self, change: Change, step: Step, result: StepResult) -> None:  # noqa: ARG002 - the listener's interface
+    def step_finished(self, change: Change, step: Step, result: StepResult) -> None:  # noqa: ARG002 - the listener's interface
         """Notes what came of it."""
         more = {"attempts": result.attempts} if result.attempts > 1 else {}
         self._append("outcome", change, status=result.status.value, id=result.id or change.id, **more)
 
-    def checked(self, change: Change, status: Status) -> None:
+    def outcome_changed(self, change: Change, status: Status) -> None:
         """Notes that the check at the end of the run has found something else than the outcome said."""
         self._append("check", change, status=status.value)
 
-    def undoing(self, change: Change) -> None:
+    def rollback_started(self, change: Change) -> None:
         """Notes a write that is about to take something back; raises as ``before``."""
         self._append("intent", change, fields=[one.field for one in change.fields], rollback=True)
 
-    def undone(self, change: Change, status: Status) -> None:
+    def rollback_finished(self, change: Change, status: Status) -> None:
         """Notes what came of it."""
         self._append("outcome", change, status=status.value, rollback=True)
 

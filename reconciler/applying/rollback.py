@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
 from reconciler.applying.changing import Delete, Update
 from reconciler.applying.comparison import lost, shown
@@ -20,26 +20,18 @@ from reconciler.planning.fields import changes_of
 if TYPE_CHECKING:
     from reconciler.applying.ledger import SentWrites
     from reconciler.model.account import Fields
-    from reconciler.model.ports import AccountWriter
+    from reconciler.model.ports import AccountWriter, RunObserver
     from reconciler.retry import Retry
 
 _LEFT_ALONE: Final = "not rolled back: somebody else has changed the account since"
 
 
-class Witness(Protocol):
-    """Is told about every write that takes something back; called from several threads at once."""
-
-    def undoing(self, change: Change) -> None:
-        """A write is about to be made; an exception keeps it from being made."""
-
-    def undone(self, change: Change, status: Status) -> None:
-        """It has been made, or has failed."""
-
-
 class Rollback:
     """Gives accounts their former settings back. Each write begins with a read, as every other one does."""
 
-    def __init__(self, plan: Plan, server: AccountWriter, ledger: SentWrites, retry: Retry, witness: Witness) -> None:
+    def __init__(
+        self, plan: Plan, server: AccountWriter, ledger: SentWrites, retry: Retry, witness: RunObserver
+    ) -> None:
         self._plan = plan
         self._server = server
         self._ledger = ledger
@@ -148,14 +140,14 @@ class Rollback:
         return StepResult(Status.FAILED, account.id, "the server still has it")
 
     def _carry_out(self, cycle: Cycle, undoing: Change) -> StepResult:
-        self._witness.undoing(undoing)
+        self._witness.rollback_started(undoing)
         status = Status.UNKNOWN
         try:
             result, _ = carry_out(cycle, self._server, self._retry)
             status = result.status
         finally:
             with suppress(ReconcilerError):  # the report says what the witness cannot note
-                self._witness.undone(undoing, status)
+                self._witness.rollback_finished(undoing, status)
         return result
 
     def _demoted(self, account: Account) -> Account | None:

@@ -20,9 +20,8 @@ if TYPE_CHECKING:
     import threading
 
     from reconciler.applying.newcomers import Newcomers
-    from reconciler.applying.rollback import Witness
     from reconciler.model.account import Account
-    from reconciler.model.ports import AccountWriter
+    from reconciler.model.ports import AccountWriter, RunObserver
     from reconciler.retry import Retry
 
 
@@ -46,7 +45,7 @@ class StepRunner:
         *,
         retry: Retry,
         newcomers: Newcomers,
-        witness: Witness | None = None,
+        witness: RunObserver | None = None,
     ) -> None:
         self._server = server
         self._stop = stop

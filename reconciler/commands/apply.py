@@ -25,20 +25,21 @@ from reconciler.commands.options import (
 )
 from reconciler.commands.output import exit_code_of, show_plan, show_report
 from reconciler.commands.process import handle_interrupts
-from reconciler.commands.progress import Listeners, Silence, progress
+from reconciler.commands.progress import progress
 from reconciler.errors import GuardError, Kind, PlanError, Problem, ReconcilerError
 from reconciler.model.display import display_sentence, escape
+from reconciler.model.ports import NullObserver, ObserverGroup
 from reconciler.report.formats import RESULT_FORMATS, Format
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from reconciler.applying.executor import Listener
     from reconciler.commands.invocation import Invocation
     from reconciler.commands.options import ApplyFlags
     from reconciler.credentials import ServerOptions
     from reconciler.errors import ExitCode
     from reconciler.model.plan import Plan
+    from reconciler.model.ports import RunObserver
     from reconciler.planning.builder import PlanOptions
 
 
@@ -92,7 +93,7 @@ def apply(  # noqa: PLR0913 - one for each group of options
             with _journal(running.journal, plan, invocation) as journal:
                 invocation.acted = True
                 with progress(invocation, len(plan.steps)) as bar:
-                    observer = Listeners(journal, bar)
+                    observer = ObserverGroup(journal, bar)
                     report = reconcile.apply(
                         plan, connection, on_failure=running.on_failure, observer=observer, in_place=in_place
                     )
@@ -140,13 +141,13 @@ def _ask(plan: Plan) -> None:
 
 
 @contextmanager
-def _journal(path: str | None, plan: Plan, invocation: Invocation) -> Iterator[Listener]:
+def _journal(path: str | None, plan: Plan, invocation: Invocation) -> Iterator[RunObserver]:
     """The journal as an observer, if one is wanted.
 
     Writes without an outcome in the journal are checked against the plan first, and the result is printed.
     """
     if path is None:
-        yield Silence()
+        yield NullObserver()
         return
     from reconciler.applying.journal import Journal, findings
 

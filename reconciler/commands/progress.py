@@ -9,19 +9,19 @@ from contextlib import contextmanager, suppress
 from typing import IO, TYPE_CHECKING, Any, cast
 
 from reconciler.model.display import escape
+from reconciler.model.ports import NullObserver
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from reconciler.applying.executor import Listener
     from reconciler.applying.result import StepResult
     from reconciler.commands.invocation import Invocation
-    from reconciler.model.outcome import Status
     from reconciler.model.plan import Change, Step
+    from reconciler.model.ports import RunObserver
 
 
 @contextmanager
-def progress(invocation: Invocation, total: int) -> Iterator[Listener]:
+def progress(invocation: Invocation, total: int) -> Iterator[RunObserver]:
     """A listener that shows how far the run is.
 
     Args:
@@ -29,7 +29,7 @@ def progress(invocation: Invocation, total: int) -> Iterator[Listener]:
         total: How many steps there are.
     """
     if invocation.quiet or not total:
-        yield Silence()
+        yield NullObserver()
     elif sys.stderr.isatty():
         with _bar(total) as bar:
             yield bar
@@ -37,33 +37,14 @@ def progress(invocation: Invocation, total: int) -> Iterator[Listener]:
         yield _Lines(invocation, total)
 
 
-class Silence:
-    """A listener that does nothing."""
-
-    def before(self, change: Change, step: Step) -> None:
-        """Says nothing."""
-
-    def after(self, change: Change, step: Step, result: StepResult) -> None:
-        """Says nothing."""
-
-    def checked(self, change: Change, status: Status) -> None:
-        """Says nothing."""
-
-    def undoing(self, change: Change) -> None:
-        """Says nothing."""
-
-    def undone(self, change: Change, status: Status) -> None:
-        """Says nothing."""
-
-
-class _Lines(Silence):
+class _Lines(NullObserver):
     def __init__(self, invocation: Invocation, total: int) -> None:
         self._invocation = invocation
         self._total = total
         self._count = 0
         self._lock = threading.Lock()
 
-    def after(self, change: Change, step: Step, result: StepResult) -> None:  # noqa: ARG002 - the listener's interface
+    def step_finished(self, change: Change, step: Step, result: StepResult) -> None:  # noqa: ARG002 - the listener's interface
         with self._lock:
             self._count += 1
             self._invocation.print_note(
@@ -72,7 +53,7 @@ class _Lines(Silence):
 
 
 @contextmanager
-def _bar(total: int) -> Iterator[Listener]:
+def _bar(total: int) -> Iterator[RunObserver]:
     from rich.console import Console
     from rich.progress import Progress
 
@@ -104,42 +85,10 @@ class _Lasting(io.TextIOBase):
         return self._stream.fileno()
 
 
-class _Bar(Silence):
+class _Bar(NullObserver):
     def __init__(self, shown: Any, total: int) -> None:  # noqa: ANN401 - rich is imported where it is used
         self._shown = shown
         self._task = shown.add_task("Applying", total=total)
 
-    def after(self, change: Change, step: Step, result: StepResult) -> None:  # noqa: ARG002 - the listener's interface
+    def step_finished(self, change: Change, step: Step, result: StepResult) -> None:  # noqa: ARG002 - the listener's interface
         self._shown.advance(self._task)
-
-
-class Listeners:
-    """Several listeners as one; the first that objects to a write stops it."""
-
-    def __init__(self, *listeners: Listener) -> None:
-        self._listeners = listeners
-
-    def before(self, change: Change, step: Step) -> None:
-        """Tells each in turn."""
-        for one in self._listeners:
-            one.before(change, step)
-
-    def after(self, change: Change, step: Step, result: StepResult) -> None:
-        """Tells each in turn."""
-        for one in self._listeners:
-            one.after(change, step, result)
-
-    def checked(self, change: Change, status: Status) -> None:
-        """Tells each in turn."""
-        for one in self._listeners:
-            one.checked(change, status)
-
-    def undoing(self, change: Change) -> None:
-        """Tells each in turn."""
-        for one in self._listeners:
-            one.undoing(change)
-
-    def undone(self, change: Change, status: Status) -> None:
-        """Tells each in turn."""
-        for one in self._listeners:
-            one.undone(change, status)

@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
+    from reconciler.applying.result import StepResult
     from reconciler.model.account import Account, Fields
+    from reconciler.model.outcome import Status
+    from reconciler.model.plan import Change, Step
     from reconciler.model.secret import Secret
 
 
@@ -57,3 +60,73 @@ class TokenKeeper(Protocol):
 
     def store(self, token: Secret) -> None:
         """Keeps the token that the server gave in place of the former one. Never raises."""
+
+
+class RunObserver(Protocol):
+    """Is notified about every write of a run. Several threads call it at once."""
+
+    def step_started(self, change: Change, step: Step) -> None:
+        """A step starts. An exception keeps it from being written."""
+
+    def step_finished(self, change: Change, step: Step, result: StepResult) -> None:
+        """A step has succeeded or failed."""
+
+    def outcome_changed(self, change: Change, status: Status) -> None:
+        """The final check has found another outcome than the steps reported."""
+
+    def rollback_started(self, change: Change) -> None:
+        """A change is about to be undone. An exception keeps that from being written."""
+
+    def rollback_finished(self, change: Change, status: Status) -> None:
+        """The change has been undone, or that has failed."""
+
+
+class NullObserver:
+    """A run observer that does nothing."""
+
+    def step_started(self, change: Change, step: Step) -> None:
+        """Does nothing."""
+
+    def step_finished(self, change: Change, step: Step, result: StepResult) -> None:
+        """Does nothing."""
+
+    def outcome_changed(self, change: Change, status: Status) -> None:
+        """Does nothing."""
+
+    def rollback_started(self, change: Change) -> None:
+        """Does nothing."""
+
+    def rollback_finished(self, change: Change, status: Status) -> None:
+        """Does nothing."""
+
+
+class ObserverGroup:
+    """Several run observers as one; the first that raises an error keeps a step from being written."""
+
+    def __init__(self, *observers: RunObserver) -> None:
+        self._observers = observers
+
+    def step_started(self, change: Change, step: Step) -> None:
+        """Notifies each in turn."""
+        for observer in self._observers:
+            observer.step_started(change, step)
+
+    def step_finished(self, change: Change, step: Step, result: StepResult) -> None:
+        """Notifies each in turn."""
+        for observer in self._observers:
+            observer.step_finished(change, step, result)
+
+    def outcome_changed(self, change: Change, status: Status) -> None:
+        """Notifies each in turn."""
+        for observer in self._observers:
+            observer.outcome_changed(change, status)
+
+    def rollback_started(self, change: Change) -> None:
+        """Notifies each in turn."""
+        for observer in self._observers:
+            observer.rollback_started(change)
+
+    def rollback_finished(self, change: Change, status: Status) -> None:
+        """Notifies each in turn."""
+        for observer in self._observers:
+            observer.rollback_finished(change, status)

@@ -100,6 +100,11 @@ class Sandbox:
         self._thread.join()
         self._opened.close()
 
+    @property
+    def token(self) -> str:
+        """A new access token."""
+        return self._tokens.issue()
+
     def mails(self) -> list[Mail]:
         """The mails that have arrived, oldest first."""
         return list(self._sink.mails)

@@ -31,25 +31,25 @@ class Listening:
         self._before = before
         self._after = after
 
-    def before(self, change: Change, step: Step) -> None:
+    def step_started(self, change: Change, step: Step) -> None:
         del step
         self.heard.append(f"before {change.action} {change.address}")
         if self._before:
             self._before(change)
 
-    def after(self, change: Change, step: Step, result: StepResult) -> None:
+    def step_finished(self, change: Change, step: Step, result: StepResult) -> None:
         del step
         self.heard.append(f"after {change.action} {change.address}: {result.status}")
         if self._after:
             self._after(change)
 
-    def checked(self, change: Change, status: Status) -> None:
+    def outcome_changed(self, change: Change, status: Status) -> None:
         self.heard.append(f"checked {change.action} {change.address}: {status}")
 
-    def undoing(self, change: Change) -> None:
+    def rollback_started(self, change: Change) -> None:
         self.heard.append(f"undoing: {change.action} {change.address} {[one.field for one in change.fields]}")
 
-    def undone(self, change: Change, status: Status) -> None:
+    def rollback_finished(self, change: Change, status: Status) -> None:
         self.heard.append(f"undone: {change.action} {change.address}: {status}")
 
 

@@ -129,7 +129,7 @@ def test_every_write_that_takes_something_back_is_told_before_and_after() -> Non
 
 def test_what_cannot_be_told_is_not_taken_back() -> None:
     class Deaf(Listening):
-        def undoing(self, change: Change) -> None:
+        def rollback_started(self, change: Change) -> None:
             raise ReconcilerError(Problem(kind="journal", message=f"no room for {change.address}"))
 
     server = FakeServer.holding()

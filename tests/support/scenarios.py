@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 from reconciler import reconcile
 from reconciler.applying.executor import ApplyOptions, execute
 from reconciler.applying.final_check import final_check
-from reconciler.commands.progress import Silence
 from reconciler.credentials import ServerOptions
 from reconciler.errors import ApiError
 from reconciler.model.outcome import Outcome, Status
 from reconciler.model.plan import Action
+from reconciler.model.ports import NullObserver
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -213,7 +213,7 @@ def run(
         if dry:
             return Run(0, (), len(plan.changes))
         how = ApplyOptions(parallelism=parallelism)
-        written = execute(plan, connection.writer, how, stop=context.stop, listener=Silence())
+        written = execute(plan, connection.writer, how, stop=context.stop, listener=NullObserver())
         outcomes, problem = final_check(plan, written, connection.reader, pauses=(0.05,))
     complete = problem is None and all(one.succeeded and not one.changed_since for one in outcomes)
     return Run(0 if complete else 3, outcomes, len(plan.changes))
