@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Final
 
 from reconciler.applying.comparison import is_another, same_moment, sends_unseen_password
 from reconciler.applying.cycle import Cycle, Written
-from reconciler.applying.result import NO_TURN, StepResult, is_outage, words
+from reconciler.applying.result import NO_TURN, is_outage, words
 from reconciler.errors import ApiError, Kind, NotFoundError, OutcomeUnknownError, RejectedError, UnreachableError
 from reconciler.model.account import Account, Fields, known
-from reconciler.model.outcome import IN_PLACE, Status
+from reconciler.model.outcome import IN_PLACE, Status, StepResult
 from reconciler.planning.checks import loses_password
 from reconciler.planning.fields import differs, towards
 

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from reconciler.applying.comparison import lost, shown, shows
 from reconciler.applying.cycle import Cycle, Written
-from reconciler.applying.result import NO_TURN, StepResult, is_outage, words
+from reconciler.applying.result import NO_TURN, is_outage, words
 from reconciler.errors import ApiError, Kind, OutcomeUnknownError, RejectedError, UnreachableError
-from reconciler.model.outcome import IN_PLACE, Status
+from reconciler.model.outcome import IN_PLACE, Status, StepResult
 from reconciler.planning.fields import differs
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from reconciler.applying.comparison import lost, shown
-from reconciler.applying.result import StepResult, is_outage, words
+from reconciler.applying.result import is_outage, words
 from reconciler.errors import ApiError
-from reconciler.model.outcome import Status
+from reconciler.model.outcome import Status, StepResult
 
 if TYPE_CHECKING:
     import threading

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 from reconciler.applying.breaker import OUTAGE, Breaker
 from reconciler.applying.crew import Abort, WorkerPool
 from reconciler.applying.newcomers import ADOPTION_DELAYS, Newcomers
-from reconciler.applying.result import NO_TURN, StepResult, internal_error, words
+from reconciler.applying.result import NO_TURN, internal_error, words
 from reconciler.applying.write import StepRunner
 from reconciler.errors import ReconcilerError
-from reconciler.model.outcome import IN_PLACE, Outcome, Status
+from reconciler.model.outcome import IN_PLACE, Outcome, Status, StepResult
 from reconciler.retry import Retry
 
 if TYPE_CHECKING:

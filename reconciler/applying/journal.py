@@ -25,8 +25,7 @@ from reconciler.model.plan import Action
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from reconciler.applying.result import StepResult
-    from reconciler.model.outcome import Status
+    from reconciler.model.outcome import Status, StepResult
     from reconciler.model.plan import Change, Plan, Step
 
 _BEGINNING = b'{"at": "'

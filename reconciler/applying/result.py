@@ -2,37 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from reconciler.errors import RejectedError, UnreachableError
-from reconciler.model.outcome import DeliveryTestResult, Status
 
 if TYPE_CHECKING:
     from reconciler.errors import ApiError, ReconcilerError
-
-
-@dataclass(frozen=True, slots=True)
-class StepResult:
-    """What became of a step.
-
-    Attributes:
-        unreached: It ended because the server was not reached.
-        attempts: How many requests it sent to write.
-    """
-
-    status: Status
-    id: int | None = None
-    error: str | None = None
-    note: str | None = None
-    test: DeliveryTestResult | None = None
-    unreached: bool = False
-    attempts: int = 0
-
-    @property
-    def ok(self) -> bool:
-        """Whether what depends on this step may go on."""
-        return self.status is Status.APPLIED and (self.test is None or self.test.passed)
 
 
 NO_TURN = "the run ended before its turn"

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Final
 from reconciler.applying.changing import Delete, Update
 from reconciler.applying.comparison import lost, shown
 from reconciler.applying.cycle import NOT_KEPT, Cycle, carry_out
-from reconciler.applying.result import StepResult, words
+from reconciler.applying.result import words
 from reconciler.errors import ApiError, NotFoundError, ReconcilerError
 from reconciler.model.account import Account, known
 from reconciler.model.fields import DESTINATION_FIELDS
-from reconciler.model.outcome import Status
+from reconciler.model.outcome import Status, StepResult
 from reconciler.model.plan import Action, Change, Plan
 from reconciler.model.secret import UNKNOWN
 from reconciler.planning.fields import changes_of

@@ -9,11 +9,11 @@ from reconciler.applying.changing import Delete, Update
 from reconciler.applying.creation import Create
 from reconciler.applying.cycle import Cycle, carry_out
 from reconciler.applying.ledger import SentWrites
-from reconciler.applying.result import NO_TURN, StepResult
+from reconciler.applying.result import NO_TURN
 from reconciler.applying.rollback import Rollback
 from reconciler.applying.trial import attempt
 from reconciler.model.desired import DeliveryTestWhen
-from reconciler.model.outcome import DeliveryTestResult, Status
+from reconciler.model.outcome import DeliveryTestResult, Status, StepResult
 from reconciler.model.plan import Action, Change, DeliveryTest, Plan, Step
 
 if TYPE_CHECKING:

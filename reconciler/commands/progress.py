@@ -14,8 +14,8 @@ from reconciler.model.ports import NullObserver
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from reconciler.applying.result import StepResult
     from reconciler.commands.invocation import Invocation
+    from reconciler.model.outcome import StepResult
     from reconciler.model.plan import Change, Step
     from reconciler.model.ports import RunObserver
 

@@ -77,6 +77,29 @@ class DeliveryTestResult:
         return f"{what}: {self.error}" if self.error else what
 
 
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """What became of a step.
+
+    Attributes:
+        unreached: It ended because the server was not reached.
+        attempts: How many requests it sent to write.
+    """
+
+    status: Status
+    id: int | None = None
+    error: str | None = None
+    note: str | None = None
+    test: DeliveryTestResult | None = None
+    unreached: bool = False
+    attempts: int = 0
+
+    @property
+    def ok(self) -> bool:
+        """Whether what depends on this step may go on."""
+        return self.status is Status.APPLIED and (self.test is None or self.test.passed)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """What became of one change, or of one account's test.

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
-    from reconciler.applying.result import StepResult
     from reconciler.model.account import Account, Fields
-    from reconciler.model.outcome import Status
+    from reconciler.model.outcome import Status, StepResult
     from reconciler.model.plan import Change, Step
     from reconciler.model.secret import Secret
 

@@ -11,9 +11,8 @@ from tests.support.declarations import plan_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from reconciler.applying.result import StepResult
     from reconciler.model.desired import DesiredAccount, Policy
-    from reconciler.model.outcome import Outcome, Status
+    from reconciler.model.outcome import Outcome, Status, StepResult
     from reconciler.model.plan import Change, Plan, Step
     from tests.support.fake_server import FakeServer
 

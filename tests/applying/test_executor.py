@@ -8,11 +8,10 @@ import pytest
 
 from reconciler.applying.executor import Abort, ApplyOptions, OnFailure, _Run
 from reconciler.applying.newcomers import Newcomers
-from reconciler.applying.result import StepResult
 from reconciler.applying.write import StepRunner
 from reconciler.errors import Kind, RejectedError, UnreachableError
 from reconciler.model.desired import DeliveryTestSettings, DeliveryTestWhen
-from reconciler.model.outcome import Status
+from reconciler.model.outcome import Status, StepResult
 from reconciler.retry import Retry
 from tests.applying.runs import Listening, carry_out, planned, said
 from tests.support.declarations import declare
