@@ -1,7 +1,8 @@
-"""The command line: the group of commands, and the one place where errors reach the user."""
+"""The command line: the group of commands, and the one boundary through which errors reach the user."""
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 import signal
@@ -31,14 +32,14 @@ COMMANDS: Final = {
     "sandbox": "Run a local server with the API, for trying and for tests.",
     "demo": "See the whole workflow, in a sandbox on this machine.",
 }
-"""What ``--help`` says about each command, here again so that it need not import them all."""
+"""What ``--help`` shows for each command, repeated here so that it need not import them all."""
 
 _EAGER_ALLOCATIONS: Final = 100_000
-"""Allocations between two searches for garbage. Accounts hold no circles, and a search walks all of them."""
+"""Allocations between two searches for cyclic garbage. Accounts contain no cycles, and a search visits all of them."""
 
 
 class _Commands(click.Group):
-    """Commands that are imported when they are asked for."""
+    """Commands that are imported when they are needed."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's interface
         return list(COMMANDS)
@@ -56,7 +57,7 @@ class _Commands(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        # While a shell completes, a command that is not there yet is no error.
+        # While a shell completes a command line, the command need not exist yet.
         if args and args[0] not in COMMANDS and not args[0].startswith("-") and not ctx.resilient_parsing:
             from difflib import get_close_matches
 
@@ -92,13 +93,12 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except KeyboardInterrupt:  # a second one, while the first was being reported
         code = 130
     restore_default_signals()
+    gc.freeze()  # Python searches for cyclic garbage once more as it exits
     sys.exit(code)
 
 
 def _begin() -> Invocation:
-    """What a command needs; ``--help`` and ``--version`` do not, and are quick without."""
-    import gc
-
+    """Prepares the process for a command. ``--help`` and ``--version`` do without."""
     from reconciler.commands.invocation import Invocation
 
     end_on_signals()
@@ -110,7 +110,7 @@ def _run(invocation: Callable[[], Invocation], arguments: Sequence[str] | None) 
     try:
         code: Any = cli.main(args=arguments, prog_name="reconciler", standalone_mode=False, obj=invocation)
         return int(code or 0)
-    except (KeyboardInterrupt, Exception) as error:  # noqa: BLE001 - the boundary: no traceback, which may hold anything
+    except (KeyboardInterrupt, Exception) as error:  # noqa: BLE001 - the boundary: a traceback may contain secrets
         return _explain(invocation(), error, sys.argv[1:] if arguments is None else arguments)
 
 
@@ -125,7 +125,7 @@ def _explain(invocation: Invocation, error: BaseException, arguments: Sequence[s
     if isinstance(error, OSError) and _is_of_output(error):
         return _fail(invocation, unwritten(error))
     if isinstance(error, FileNotFoundError) and not _has_working_directory():
-        message, hint = "the working directory does not exist any more", "change to a folder that exists"
+        message, hint = "the working directory no longer exists", "change to a folder that exists"
         return _fail(invocation, ReconcilerError(Problem(kind=Kind.NO_WORKING_DIRECTORY, message=message, hint=hint)))
     if isinstance(error, KeyboardInterrupt | click.Abort):
         what = "the run had ended, but its report may not be complete" if invocation.acted else "nothing was written"
@@ -138,14 +138,14 @@ def _explain(invocation: Invocation, error: BaseException, arguments: Sequence[s
 
 
 def _refuse(invocation: Invocation, error: click.ClickException, arguments: Sequence[str]) -> int:
-    """Says what is wrong with the command line; in a document too, for a program that expects one."""
-    from reconciler.commands.usage import note_output_options
+    """Reports incorrect usage; in a document too, for a program that expects one."""
+    from reconciler.commands.usage import apply_output_options
     from reconciler.errors import ExitCode, Kind, Problem
 
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         _show(error)
         return ExitCode.USAGE
-    note_output_options(invocation, cli, arguments)
+    apply_output_options(invocation, cli, arguments)
     problem = Problem(kind=Kind.USAGE, message=error.format_message())
     _document(invocation, [problem], error)
     if not invocation.has_shown(problem):
@@ -154,7 +154,7 @@ def _refuse(invocation: Invocation, error: click.ClickException, arguments: Sequ
 
 
 def _show(error: click.ClickException) -> None:
-    """Says what is wrong with the command line; it is no less wrong where nobody can be told."""
+    """Prints incorrect usage. If standard error is closed, the exit code has to do."""
     from reconciler.commands.invocation import silence
 
     try:
@@ -164,7 +164,7 @@ def _show(error: click.ClickException) -> None:
 
 
 def _has_working_directory() -> bool:
-    """Whether the folder that relative paths are in is still there."""
+    """Whether the folder that relative paths start from still exists."""
     try:
         os.getcwd()  # noqa: PTH109 - Path.cwd() is the same, and would have to be imported
     except FileNotFoundError:
@@ -173,7 +173,7 @@ def _has_working_directory() -> bool:
 
 
 def _is_of_output(error: OSError) -> bool:
-    """Whether click failed to print: it prints help, versions and completions by itself."""
+    """Whether click itself failed to print, as it does for help, the version and completions."""
     import traceback
 
     *_, (innermost, _line) = traceback.walk_tb(error.__traceback__)
@@ -192,7 +192,7 @@ def _fail(invocation: Invocation, error: ReconcilerError) -> int:
 
 
 def _document(invocation: Invocation, problems: Sequence[Problem], cause: BaseException) -> None:
-    """Emits a document that tells of a failure; the exit code tells of the failure, whatever becomes of this."""
+    """Writes a document that reports the failure, if that is possible; the exit code reports it in any case."""
     from reconciler.commands.output import show_failure
     from reconciler.errors import OutputError
 

@@ -14,7 +14,6 @@ import click
 from reconciler import reconcile
 from reconciler.commands import saved_plan
 from reconciler.commands.inputs import Files, read_inputs
-from reconciler.commands.invocation import output_options
 from reconciler.commands.options import (
     allow_commands_option,
     apply_options,
@@ -23,7 +22,7 @@ from reconciler.commands.options import (
     server_options,
     trust_option,
 )
-from reconciler.commands.output import exit_code_of, show_plan, show_report
+from reconciler.commands.output import exit_code_of, output_options, show_plan, show_report
 from reconciler.commands.process import handle_interrupts
 from reconciler.commands.progress import progress
 from reconciler.errors import GuardError, Kind, PlanError, Problem, ReconcilerError
@@ -57,7 +56,7 @@ Examples:
 @trust_option
 @apply_options
 @server_options
-@output_options(RESULT_FORMATS, "result")
+@output_options(RESULT_FORMATS, "result", verbose=True)
 @click.pass_obj
 def apply(  # noqa: PLR0913 - one for each group of options
     invocation: Invocation,

@@ -9,8 +9,9 @@ import click
 
 from reconciler import reconcile
 from reconciler.commands.inputs import Files, refuse_overwriting_inputs, run_context
-from reconciler.commands.invocation import file_exists, output_options
+from reconciler.commands.invocation import file_exists
 from reconciler.commands.options import only_option, server_options
+from reconciler.commands.output import output_options
 from reconciler.errors import ExitCode
 from reconciler.model.account import Globs
 from reconciler.report.formats import Format

@@ -1,4 +1,4 @@
-"""One run of the program: what was asked of its output, and the streams to write it to."""
+"""One invocation of a command: what its output should look like, and the streams and files that it goes to."""
 
 from __future__ import annotations
 
@@ -7,11 +7,8 @@ import sys
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, TextIO, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, TextIO, TypeAlias
 
-import click
-
-from reconciler.commands.options import OutputFile
 from reconciler.errors import Kind, OutputError, Problem, ReaderGoneError
 from reconciler.model.display import escape
 from reconciler.model.redaction import Redactor
@@ -21,9 +18,8 @@ from reconciler.report.to_text import problems_text
 from reconciler.token_file import Voice
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
 
-    from reconciler.commands.options import Command
     from reconciler.model.server import Server
 
 _OUTPUT_HINT: Final = "check the folder, its permissions, and the free space"
@@ -33,19 +29,19 @@ DocumentKind: TypeAlias = Literal["validation", "plan", "result"]
 
 @dataclass(slots=True)
 class Invocation:
-    """What a command knows of its context. Documents go to standard output, everything else to standard error.
+    """The context of a command. Documents go to standard output, everything else to standard error.
 
     Attributes:
-        document: What the command's document is; ``None`` for commands without one.
-        plain: Leaves out colours.
+        document: The kind of the command's document; ``None`` for commands without one.
+        plain: Whether to omit colours.
         output: A file for the document, instead of standard output.
-        output_refused: Whether ``--output`` names a file that is read, so that nothing may be written there.
+        output_refused: Whether ``--output`` names a file that is read, so that it must not be written.
         overwrite: Whether ``output`` may replace a file.
-        verbose: Shows more.
-        quiet: Leaves out progress and notes; errors stay.
-        acted: Whether writes, or test mails, may have been sent.
-        server: The server that the run is about, once it is known.
-        seen: Problems that the reader of standard error has seen already: there, or in a document on the same terminal.
+        verbose: Whether to show more.
+        quiet: Whether to omit progress and notes. Errors are always printed.
+        acted: Whether writes or delivery tests may have been sent.
+        server: The server of the run, once it is known.
+        seen: Problems that were already shown on standard error, or in a document on the same terminal.
     """
 
     redactor: Redactor = field(default_factory=Redactor)
@@ -66,13 +62,13 @@ class Invocation:
         """Writes the document.
 
         Args:
-            text: The document. What programs read is UTF-8, whatever the encoding of standard output: an escape
-                sequence in its place would be read as somebody's name.
-            for_people: It is read by people, so standard output's own encoding is better.
+            text: The document. Programs get UTF-8, whatever the encoding of standard output: an escape sequence in
+                its place could be read as part of a name.
+            for_people: Whether people read it. They get standard output's own encoding.
 
         Raises:
             OutputError: It cannot be written.
-            ReaderGoneError: It goes to a pipe that nobody reads any more.
+            ReaderGoneError: The reader closed the pipe.
         """
         if self.output is not None:
             self.write_file(self.output, text, overwrite=self.overwrite)
@@ -86,10 +82,10 @@ class Invocation:
             raise unwritten(error) from error
 
     def write_file(self, path: str, text: str, *, overwrite: bool = True) -> None:
-        """Writes a file so that it is there as a whole or not at all, and says so.
+        """Writes a file, as a whole or not at all, and prints a note.
 
         Raises:
-            OutputError: It cannot be written, or is there already and must not be overwritten.
+            OutputError: It cannot be written, or it exists and must not be replaced.
         """
         try:
             _store(Path(path), text, overwrite=overwrite)
@@ -100,7 +96,7 @@ class Invocation:
         self.report_written(path)
 
     def append_file(self, path: str, text: str) -> None:
-        """Adds to a file that others write to too. A failure is said, and changes nothing about the run."""
+        """Appends to a file that other programs write to, too. A failure is only a warning."""
         try:
             with Path(path).open("a", encoding="utf-8") as file:
                 file.write(text)
@@ -110,62 +106,62 @@ class Invocation:
             self.report_written(path)
 
     def report_written(self, path: str) -> None:
-        """Says that a file was written. A device or a pipe is no file that is there afterwards."""
+        """Prints that a file was written, unless it is a device or a pipe."""
         if Path(path).is_file():
             self.print_note(f"wrote {escape(path)}")
 
     def print_note(self, text: str) -> None:
-        """Says something on the side, unless told to be quiet."""
+        """Prints a note to standard error, unless the user asked for quiet."""
         if not self.quiet:
             self.print_error_text(text + "\n")
 
     def print_error_text(self, text: str) -> None:
-        """Writes to standard error. Where nobody can be told, the run goes on: it must end in a true exit code."""
+        """Prints to standard error. If it is closed, the run goes on: it must end with a true exit code."""
         try:
             _write(sys.stderr, text)
         except OSError:
             silence(sys.stderr)
 
     def print_problems(self, problems: Sequence[Problem], word: str = "error") -> None:
-        """Prints errors or warnings to standard error, without secrets, unless its reader has seen them already."""
+        """Prints errors or warnings to standard error, without secrets, unless they were already shown."""
         style = self.style_of(sys.stderr)
         unseen = [one for one in problems if one not in self.seen]
-        # Masked before lines are broken: a secret in two pieces would not be found.
+        # Masked before lines are wrapped: a secret in two pieces would not be found.
         for line in problems_text(self.redacted(unseen), word, style, "red" if word == "error" else "yellow"):
             self.print_error_text(self.redactor.redact(line) + "\n")
 
     def print_warnings(self, warnings: Sequence[Problem]) -> None:
-        """Shows warnings on the side, unless told to be quiet."""
+        """Prints warnings to standard error, unless the user asked for quiet."""
         if not self.quiet:
             self.print_problems(warnings, "warning")
 
     def has_shown(self, problem: Problem) -> bool:
-        """Whether the reader of standard error has seen the problem already."""
+        """Whether the problem was already shown on standard error."""
         return problem in self.seen
 
     def mark_shown(self, problems: Iterable[Problem]) -> None:
-        """Notes that a document has been written that has these problems.
+        """Remembers that a document with these problems was written.
 
-        A person at a terminal need not read them a second time. Whoever reads a file or a pipe is somebody else.
+        On a terminal they are not printed again. A file or a pipe has another reader than standard error.
         """
         if self.output is None and sys.stdout.isatty() and sys.stderr.isatty():
             self.seen.update(problems)
 
     def voice(self) -> Voice:
-        """How others reach the user; what they warn of is worth hearing even by those who asked for quiet."""
+        """How other layers print to the user. Their warnings are printed even if the user asked for quiet."""
         return Voice(warn=lambda problem: self.print_problems([problem], "warning"), note=self.print_note)
 
     def redacted(self, problems: Iterable[Problem]) -> tuple[Problem, ...]:
-        """The problems with whatever secret got into their words masked."""
+        """The problems, with secrets in their messages masked."""
         redact = self.redactor.redact
         return tuple(replace(one, message=redact(one.message), hint=redact(one.hint)) for one in problems)
 
     def document_style(self) -> Style:
-        """What the document's destination can show."""
+        """What the destination of the document can display."""
         return Style() if self.output else self.style_of(sys.stdout)
 
     def style_of(self, stream: TextIO) -> Style:
-        """What a stream can show; ``NO_COLOR`` and ``FORCE_COLOR`` as on no-color.org and force-color.org."""
+        """What a stream can display; ``NO_COLOR`` and ``FORCE_COLOR`` as on no-color.org and force-color.org."""
         wanted = not self.plain and not os.environ.get("NO_COLOR")
         able = bool(os.environ.get("FORCE_COLOR")) or (stream.isatty() and os.environ.get("TERM") != "dumb")
         return Style(
@@ -176,13 +172,13 @@ class Invocation:
 
 
 def _columns() -> int:
-    from shutil import get_terminal_size  # which brings archives along
+    from shutil import get_terminal_size  # here, because it imports archive formats
 
     return get_terminal_size().columns
 
 
 def file_exists(path: str) -> OutputError:
-    """The error of a file that is there already and must not be overwritten."""
+    """The error for a file that exists and must not be replaced."""
     return OutputError(Problem(kind=Kind.OUTPUT_EXISTS, message=f"{path} exists already", hint="`--force` replaces it"))
 
 
@@ -192,7 +188,7 @@ def _unwritable(path: str, error: OSError) -> Problem:
 
 def _store(target: Path, text: str, *, overwrite: bool) -> None:
     if target.is_symlink() or (target.exists() and not target.is_file()):
-        # A device or a pipe; a link is one of the system's, such as /dev/stdout: no other gets here.
+        # A device, a pipe, or a link of the system such as /dev/stdout; options refuse other links.
         target.write_bytes(_utf_8(text))
         return
     mode = target.stat().st_mode & 0o777 if target.exists() else 0o666 & ~_umask()
@@ -212,21 +208,21 @@ def _store(target: Path, text: str, *, overwrite: bool) -> None:
 
 
 def _umask() -> int:
-    """The permissions that new files do not get; it can only be read by setting it."""
+    """The permissions that new files do not get. They can only be read by setting them."""
     mask = os.umask(0o077)
     os.umask(mask)
     return mask
 
 
 def unwritten(error: OSError) -> OutputError:
-    """The error of a standard output that cannot be written, and is given up."""
+    """The error for a standard output that cannot be written. It is replaced by /dev/null."""
     silence(sys.stdout)
     problem = Problem(kind=Kind.OUTPUT, message=f"cannot write to standard output: {error.strerror}")
     return (ReaderGoneError if isinstance(error, BrokenPipeError) else OutputError)(problem)
 
 
 def silence(stream: TextIO) -> None:
-    """Lets what is left in a stream that cannot be written go nowhere; Python would try once more as it shuts down."""
+    """Sends what is left in a stream to /dev/null; Python would try to write it once more as it exits."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
@@ -243,7 +239,7 @@ def _write_bytes(stream: TextIO, data: bytes) -> None:
 
 
 def _utf_8(text: str) -> bytes:
-    """A document as it is stored. The only characters that UTF-8 lacks are lone surrogates, as of a file's odd name."""
+    """A document as bytes. UTF-8 lacks only unpaired surrogates, which occur in file names."""
     return text.encode("utf-8", "backslashreplace")
 
 
@@ -253,75 +249,3 @@ def _can_show(stream: TextIO, text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def _to_invocation(name: str) -> Callable[[click.Context, click.Parameter, Any], None]:
-    def store(context: click.Context, _parameter: click.Parameter, value: Any) -> None:  # noqa: ANN401 - click's
-        setattr(context.ensure_object(Invocation), name, value)
-
-    return store
-
-
-_QUIET = click.option(
-    *("-q", "--quiet"),
-    is_flag=True,
-    expose_value=False,
-    callback=_to_invocation("quiet"),
-    help="Only the document and errors.",
-)
-_VERBOSE = click.option(
-    *("-v", "--verbose"),
-    is_flag=True,
-    expose_value=False,
-    callback=_to_invocation("verbose"),
-    help="Show what stays unchanged too.",
-)
-_NO_COLOR = click.option(
-    "--no-color",
-    "plain",
-    is_flag=True,
-    expose_value=False,
-    callback=_to_invocation("plain"),
-    help="No colours (so does NO_COLOR=1).",
-)
-_OUTPUT = click.option(
-    *("-o", "--output"),
-    type=OutputFile(dir_okay=False, readable=False),
-    expose_value=False,
-    is_eager=True,
-    callback=_to_invocation("output"),
-    metavar="FILE",
-    help="Write the document to FILE.",
-)
-
-
-def output_options(formats: Sequence[Format], document: DocumentKind | None = None) -> Callable[[Command], Command]:
-    """``--format``, ``--output``, ``--no-color``, ``-v`` and ``-q``; their values are stored in the ``Invocation``.
-
-    Args:
-        formats: Which formats the command's document comes in; with text alone there is no ``--format``.
-        document: What the document is, so that a program gets one on failure too, even on wrong usage.
-    """
-
-    def choose(context: click.Context, _parameter: click.Parameter, value: str) -> None:
-        invocation = context.ensure_object(Invocation)
-        invocation.format = Format(value)
-        invocation.document = document
-
-    chosen = click.option(
-        *("-f", "--format"),
-        type=click.Choice([one.value for one in formats]),
-        default="text",
-        show_default=True,
-        expose_value=False,
-        is_eager=True,
-        callback=choose,
-        help="How the document is written.",
-    )
-
-    def decorate(command: Command) -> Command:
-        for option in (_QUIET, _VERBOSE, _NO_COLOR, _OUTPUT, *([chosen] if len(formats) > 1 else [])):
-            command = option(command)
-        return command
-
-    return decorate

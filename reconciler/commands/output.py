@@ -1,4 +1,4 @@
-"""Renders documents in the format that was asked for."""
+"""The output of a command: its options, and its document in the format that they name."""
 
 from __future__ import annotations
 
@@ -7,7 +7,11 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+import click
+
 from reconciler.commands.inputs import may_be_replaced
+from reconciler.commands.invocation import Invocation
+from reconciler.commands.options import OutputFile
 from reconciler.errors import (
     ExitCode,
     GuardError,
@@ -26,9 +30,9 @@ from reconciler.report.style import Style
 from reconciler.report.subject import PlanInput, ResultSubject, Setting, ValidationInput
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
-    from reconciler.commands.invocation import Invocation
+    from reconciler.commands.options import Command
     from reconciler.errors import Problem
     from reconciler.model.desired import Desired
     from reconciler.model.outcome import Outcome, Report
@@ -38,24 +42,24 @@ from reconciler.report.subject import DocumentKind
 
 
 def show_plan(invocation: Invocation, plan: Plan) -> None:
-    """Emits the plan."""
+    """Writes the plan."""
     _show(invocation, "plan", PlanInput(plan=plan), invocation.started_at)
     invocation.mark_shown((*plan.refusals, *plan.errors, *plan.warnings))
 
 
 def show_report(invocation: Invocation, report: Report) -> None:
-    """Emits what became of an ``apply`` or a ``test``; on standard error where it cannot go where it should.
+    """Writes the report of ``apply`` or ``test``. If it cannot go to its file, it goes to standard error.
 
     Raises:
-        OutputError: It could not go there; but a reader who has gone did not want more.
+        OutputError: It could not be written to its file.
     """
-    outcomes = tuple(_redacted(one, invocation.redactor) for one in report.outcomes)
+    outcomes = tuple(_redacted(outcome, invocation.redactor) for outcome in report.outcomes)
     errors = invocation.redacted(report.errors)
     subject = ResultSubject(report=replace(report, outcomes=outcomes, errors=errors))
     try:
         _show(invocation, "result", subject, report.finished_at)
     except OutputError as error:
-        # What was done must not be lost with the place where it should have been told.
+        # What was done must not be lost.
         setting = _setting(invocation, report.finished_at, Style())
         invocation.print_error_text(renderer("result", Format.TEXT)(subject, setting))
         if not isinstance(error, ReaderGoneError):
@@ -70,7 +74,7 @@ def exit_code_of(report: Report) -> ExitCode:
 
 
 def show_validation(invocation: Invocation, desired: Desired) -> None:
-    """Emits that the YAML is valid, with its warnings."""
+    """Writes that the manifests are valid, with their warnings."""
     if invocation.format is Format.TEXT and not invocation.quiet:
         invocation.print_problems(desired.warnings, "warning")
     subject = ValidationInput(accounts=len(desired.accounts), warnings=desired.warnings)
@@ -78,15 +82,16 @@ def show_validation(invocation: Invocation, desired: Desired) -> None:
 
 
 def show_failure(invocation: Invocation, problems: Sequence[Problem], cause: BaseException) -> None:
-    """Emits the command's document with nothing but errors, for a reader that expects one.
+    """Writes a document that contains only errors, for a program that expects one.
 
-    A reader of text has been told on standard error.
+    People read the errors on standard error.
     """
     if invocation.format is Format.TEXT or invocation.document is None:
         return
     if invocation.output is not None and not may_be_replaced(invocation.output):
-        # Nobody knows yet which files the YAML names, and this one may hold a secret that it reads.
-        invocation.print_error_text(f"{escape(invocation.output)} was left as it is: it is no document of reconciler\n")
+        # The manifests may name this file as a secret; it is not known yet which files they name.
+        message = f"{escape(invocation.output)} was not replaced: it is not a document that reconciler wrote"
+        invocation.print_error_text(f"{message}\n")
         invocation.output = None
     errors = invocation.redacted(problems)
     subjects: dict[DocumentKind, Any] = {
@@ -101,7 +106,7 @@ def show_failure(invocation: Invocation, problems: Sequence[Problem], cause: Bas
 
 
 def _status(cause: BaseException, *, acted: bool) -> ServerStatus:
-    """The outcome for the server of a run that ended without a report."""
+    """The server's status after a run that ended without a report."""
     if acted:
         return ServerStatus.UNKNOWN
     if isinstance(cause, UnreachableError):
@@ -114,11 +119,11 @@ def _status(cause: BaseException, *, acted: bool) -> ServerStatus:
 
 
 def _redacted(outcome: Outcome, redactor: Redactor) -> Outcome:
-    """The outcome without the secrets that became known only after its words were written."""
+    """The outcome, without secrets that became known after it was written."""
     test = outcome.test
     if test and test.error:
         test = replace(test, error=redactor.redact(test.error))
-    error, note = (redactor.redact(words) if words else words for words in (outcome.error, outcome.note))
+    error, note = (redactor.redact(part) if part else part for part in (outcome.error, outcome.note))
     return replace(outcome, error=error, note=note, test=test) if error or note or test else outcome
 
 
@@ -139,3 +144,68 @@ def _setting(invocation: Invocation, finished_at: datetime, style: Style) -> Set
         verbose=invocation.verbose,
         forge=CIEnvironment.from_environ(os.environ),
     )
+
+
+def _stored(name: str) -> Callable[[click.Context, click.Parameter, Any], None]:
+    """A callback that stores the value of an option in the ``Invocation``."""
+
+    def store(context: click.Context, _parameter: click.Parameter, value: Any) -> None:  # noqa: ANN401 - click's
+        setattr(context.ensure_object(Invocation), name, value)
+
+    return store
+
+
+def _flag(*names: str, stored_as: str, description: str) -> Callable[[Any], Any]:
+    return click.option(
+        *names, stored_as, is_flag=True, expose_value=False, callback=_stored(stored_as), help=description
+    )
+
+
+_QUIET = _flag("-q", "--quiet", stored_as="quiet", description="Only the document and errors.")
+_VERBOSE = _flag("-v", "--verbose", stored_as="verbose", description="Show what stays unchanged too.")
+_NO_COLOR = _flag("--no-color", stored_as="plain", description="No colours (so does NO_COLOR=1).")
+_OUTPUT = click.option(
+    *("-o", "--output"),
+    type=OutputFile(dir_okay=False, readable=False),
+    expose_value=False,
+    is_eager=True,
+    callback=_stored("output"),
+    metavar="FILE",
+    help="Write the document to FILE.",
+)
+
+
+def output_options(
+    formats: Sequence[Format], document: DocumentKind | None = None, *, verbose: bool = False
+) -> Callable[[Command], Command]:
+    """``--format``, ``--output``, ``--no-color`` and ``-q``; their values are stored in the ``Invocation``.
+
+    Args:
+        formats: The formats of the command's document. With text alone there is no ``--format``.
+        document: What the document is, so that a program gets one on failure too, even on wrong usage.
+        verbose: Whether there is ``-v``.
+    """
+
+    def choose(context: click.Context, _parameter: click.Parameter, value: str) -> None:
+        invocation = context.ensure_object(Invocation)
+        invocation.format = Format(value)
+        invocation.document = document
+
+    chosen = click.option(
+        *("-f", "--format"),
+        type=click.Choice([one.value for one in formats]),
+        default="text",
+        show_default=True,
+        expose_value=False,
+        is_eager=True,
+        callback=choose,
+        help="How the document is written.",
+    )
+    options = [_QUIET, *([_VERBOSE] if verbose else []), _NO_COLOR, _OUTPUT, *([chosen] if len(formats) > 1 else [])]
+
+    def decorate(command: Command) -> Command:
+        for option in options:
+            command = option(command)
+        return command
+
+    return decorate

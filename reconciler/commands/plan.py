@@ -9,7 +9,6 @@ import click
 
 from reconciler import reconcile
 from reconciler.commands.inputs import Files, read_inputs
-from reconciler.commands.invocation import output_options
 from reconciler.commands.options import (
     OUTPUT_FILE,
     allow_commands_option,
@@ -18,7 +17,7 @@ from reconciler.commands.options import (
     server_options,
     trust_option,
 )
-from reconciler.commands.output import show_plan
+from reconciler.commands.output import output_options, show_plan
 from reconciler.errors import ExitCode
 from reconciler.report.formats import PLAN_FORMATS, Format
 
@@ -44,7 +43,7 @@ Examples:
 @click.option("--no-secrets", is_flag=True, help="Resolve no password, and compare none.")
 @click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 when changes are needed.")
 @server_options
-@output_options(PLAN_FORMATS, "plan")
+@output_options(PLAN_FORMATS, "plan", verbose=True)
 @click.pass_obj
 def plan(  # noqa: PLR0913 - one for each option of the command line
     invocation: Invocation,

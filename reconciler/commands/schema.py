@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from reconciler.commands.invocation import output_options
+from reconciler.commands.output import output_options
 from reconciler.errors import ExitCode
 from reconciler.report.formats import Format
 

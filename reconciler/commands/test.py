@@ -9,7 +9,6 @@ import click
 
 from reconciler import reconcile
 from reconciler.commands.inputs import Files, read_inputs
-from reconciler.commands.invocation import output_options
 from reconciler.commands.options import (
     allow_commands_option,
     only_option,
@@ -19,7 +18,7 @@ from reconciler.commands.options import (
     to_email_option,
     trust_option,
 )
-from reconciler.commands.output import exit_code_of, show_report
+from reconciler.commands.output import exit_code_of, output_options, show_report
 from reconciler.commands.process import handle_interrupts
 from reconciler.report.formats import RESULT_FORMATS
 

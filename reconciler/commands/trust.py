@@ -8,8 +8,8 @@ import click
 
 from reconciler import reconcile
 from reconciler.commands.inputs import Files, read_inputs
-from reconciler.commands.invocation import output_options
 from reconciler.commands.options import paths_argument
+from reconciler.commands.output import output_options
 from reconciler.credentials import ServerOptions
 from reconciler.errors import ExitCode
 from reconciler.report.formats import Format

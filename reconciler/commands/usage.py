@@ -1,4 +1,4 @@
-"""What an incorrect command line still says about its output: click gives up before it has read all of it."""
+"""The output options of an incorrect command line, which click stops reading at the first mistake."""
 
 from __future__ import annotations
 
@@ -16,28 +16,27 @@ if TYPE_CHECKING:
     from reconciler.commands.invocation import Invocation
 
 _OF_OUTPUT: Final = ("format", "output", "quiet", "plain")
-"""The parameters whose callbacks only set the ``Invocation``."""
+"""The parameters whose callbacks only store a value in the ``Invocation``."""
 
 
 @dataclass(slots=True)
 class _Arguments:
-    """A command's arguments, as far as they can be understood.
+    """A command's arguments, as far as they can be parsed.
 
     Attributes:
-        options: Values by the name of the parameter; the last one counts.
-        words: Everything else: paths, values of other options, and what is unknown.
+        options: Values by the name of the parameter; the last one wins.
+        words: Everything else: paths, values of other options, unknown options.
     """
 
     options: dict[str, Any] = field(default_factory=dict)
     words: list[str] = field(default_factory=list)
 
 
-def note_output_options(invocation: Invocation, commands: click.Group, arguments: Sequence[str]) -> None:
-    """Lets ``--format``, ``--output`` and the like take effect, wherever they are in an incorrect command line.
+def apply_output_options(invocation: Invocation, commands: click.Group, arguments: Sequence[str]) -> None:
+    """Applies ``--format``, ``--output`` and the like, wherever they are in an incorrect command line.
 
     Args:
-        invocation: Learns what is asked of the output. A file that the command line names for anything else too is
-            not written.
+        invocation: Gets the values. A file that the command line also names for anything else is not written.
         commands: The group that the command is in.
         arguments: The whole command line.
     """
@@ -49,7 +48,7 @@ def note_output_options(invocation: Invocation, commands: click.Group, arguments
     name, *rest = arguments[len(before) :]
     command = commands.get_command(group, name)
     assert command is not None  # noqa: S101 - it is in the list
-    found = _understood(command, rest)
+    found = _parse(command, rest)
     context = click.Context(command, info_name=name, obj=invocation)
     for parameter in command.params:
         if parameter.name in _OF_OUTPUT and parameter.name in found.options:
@@ -66,7 +65,7 @@ def note_output_options(invocation: Invocation, commands: click.Group, arguments
         return
 
 
-def _understood(command: click.Command, arguments: Sequence[str]) -> _Arguments:
+def _parse(command: click.Command, arguments: Sequence[str]) -> _Arguments:
     options = {word: one for one in command.params if isinstance(one, click.Option) for word in one.opts}
     found = _Arguments()
     rest = iter(arguments)
@@ -84,7 +83,7 @@ def _understood(command: click.Command, arguments: Sequence[str]) -> _Arguments:
 
 
 def _take_letters(found: _Arguments, options: Mapping[str, click.Option], letters: str, rest: Iterator[str]) -> None:
-    """Reads ``-qfjson``: flags, up to a letter that takes all the others as its value."""
+    """Parses ``-qfjson``: flags, up to a letter that takes the rest as its value."""
     for place, letter in enumerate(letters, 1):
         option = options.get(f"-{letter}")
         if option and not option.is_flag:
@@ -94,7 +93,7 @@ def _take_letters(found: _Arguments, options: Mapping[str, click.Option], letter
 
 
 def _take(found: _Arguments, option: click.Option | None, attached: Sequence[str], rest: Iterator[str]) -> None:
-    """Notes the value of an option: attached to it, or the next word."""
+    """Stores the value of an option: attached to it, or the next word."""
     if option is None:
         found.words.extend(attached)
         return

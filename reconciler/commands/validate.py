@@ -8,9 +8,8 @@ import click
 
 from reconciler import reconcile
 from reconciler.commands.inputs import Files, read_inputs
-from reconciler.commands.invocation import output_options
 from reconciler.commands.options import paths_argument, trust_option
-from reconciler.commands.output import show_validation
+from reconciler.commands.output import output_options, show_validation
 from reconciler.errors import ExitCode
 from reconciler.report.formats import VALIDATION_FORMATS
 

@@ -203,7 +203,7 @@ def test_a_deleted_working_directory_is_no_bug(user: User, command: str) -> None
     )
     assert (done.returncode, done.stderr) == (
         1,
-        "error: the working directory does not exist any more\n  hint: change to a folder that exists\n",
+        "error: the working directory no longer exists\n  hint: change to a folder that exists\n",
     )
 
 
