@@ -56,7 +56,7 @@ def receive(response: httpx.Response, limit: int = BODY_LIMIT) -> Answer:
     if encoding in {"gzip", "x-gzip"}:
         pieces = _unzipped(pieces)
     elif encoding not in {"", "identity"}:
-        raise UnreadableError("the answer is in an encoding that was not asked for")
+        raise UnreadableError("the response is in an encoding that was not asked for")
     return Answer(response.status_code, response.headers, _joined(pieces, limit))
 
 
@@ -70,7 +70,7 @@ def _joined(pieces: Iterable[bytes], limit: int) -> bytes:
 
 
 def _too_large(limit: int) -> UnreadableError:
-    return UnreadableError(f"the answer is larger than {limit // 1024**2} MiB")
+    return UnreadableError(f"the response is larger than {limit // 1024**2} MiB")
 
 
 def _unzipped(pieces: Iterable[bytes]) -> Iterator[bytes]:
@@ -83,6 +83,6 @@ def _unzipped(pieces: Iterable[bytes]) -> Iterator[bytes]:
                 rest = decoder.unconsumed_tail
         yield decoder.flush()
     except zlib.error:
-        raise UnreadableError("the answer is not the gzip that it says it is") from None
+        raise UnreadableError("the response is not the gzip that it says it is") from None
     if not decoder.eof or decoder.unused_data:
-        raise UnreadableError("the answer's gzip ends too early, or goes on after its end")
+        raise UnreadableError("the response's gzip ends too early, or goes on after its end")

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from reconciler.client.answer import Answer
-    from reconciler.client.forms import WireToken
+    from reconciler.client.wire import WireToken
     from reconciler.model.ports import TokenKeeper
     from reconciler.model.redaction import Redactor
     from reconciler.model.secret import SecretReference

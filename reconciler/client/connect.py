@@ -86,9 +86,9 @@ def open_server(connection: Connection) -> Iterator[tuple[AccountReader, Account
     # httpx takes a good part of a second to import: only a command that really connects pays for it.
     from reconciler.client.auth import TOKEN_PATHS, authority
     from reconciler.client.client import ReadClient
-    from reconciler.client.dialect import Dialect
     from reconciler.client.gateway import ReadGateway, WriteGateway
     from reconciler.client.session import Session
+    from reconciler.client.wire import Dialect
     from reconciler.retry import Retry
 
     client = _client(connection)

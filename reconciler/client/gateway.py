@@ -7,11 +7,10 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
 from reconciler.client.completeness import check_headers, check_status
-from reconciler.client.dialect import Dialect
 from reconciler.client.failure import AttemptError, Failure, UnreadableError
 from reconciler.client.mapping import described
 from reconciler.client.session import Call
-from reconciler.client.wire import read_list, read_one, says_no, to_account
+from reconciler.client.wire import Dialect, is_refusal, read_list, read_one, to_account
 from reconciler.errors import Kind, Problem, RejectedError
 from reconciler.model.secret import Secret
 from reconciler.model.server import Passwords
@@ -20,8 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from reconciler.client.answer import Answer
-    from reconciler.client.forms import WireAccount
     from reconciler.client.session import Session
+    from reconciler.client.wire import WireAccount
     from reconciler.model.account import Account, Fields
     from reconciler.model.redaction import Redactor
 
@@ -70,7 +69,7 @@ class ReadGateway:
             raise UnreadableError(f"status {answer.status} is not what this call ends with")
         wire = read_one(answer.body)
         if account_id is not None and wire["id"] != account_id:
-            raise UnreadableError(f"the answer is about account {wire['id']}, not {account_id}")
+            raise UnreadableError(f"the response is about account {wire['id']}, not {account_id}")
         return self._taken([wire])[0]
 
     def _taken(self, wires: list[WireAccount]) -> tuple[Account, ...]:
@@ -107,7 +106,7 @@ class WriteGateway(ReadGateway):
             RejectedError, UnreachableError: The server says that it was not created, or was not asked.
             OutcomeUnknownError: It may have been, also if the response does not show the account.
         """
-        call = Call("POST", ACCOUNTS, self._dialect.created(fields), writes=True)
+        call = Call("POST", ACCOUNTS, self._dialect.create_body(fields), writes=True)
         return self._session.make(call, self._one)
 
     def update_account(self, account: Account) -> Account:
@@ -120,7 +119,7 @@ class WriteGateway(ReadGateway):
         if account.id is None:
             raise TypeError("an account without an id cannot be updated")
         account_id = account.id
-        body = self._dialect.updated(account)
+        body = self._dialect.update_body(account)
         call = Call("PUT", f"{ACCOUNTS}/{account_id}", body, on_account=True, writes=True)
         return self._session.make(call, lambda answer: self._one(answer, account_id))
 
@@ -141,14 +140,16 @@ class WriteGateway(ReadGateway):
             RejectedError, UnreachableError: The server says that it was not sent, or was not asked.
             OutcomeUnknownError: It may have been.
         """
-        self._session.make(Call("POST", f"{ACCOUNTS}/test", self._dialect.tested(fields, to_email)), self._done)
+        self._session.make(
+            Call("POST", f"{ACCOUNTS}/test", self._dialect.delivery_test_body(fields, to_email)), self._done
+        )
 
     def _done(self, answer: Answer) -> None:
         """Accepts what the vendor documents for a delete or a test that went well, and nothing else."""
         if answer.status in _DONE and answer.body.strip() in _NOTHING_TO_SAY:
             return
         words = described(answer, self._redactor)
-        if says_no(answer.body):
+        if is_refusal(answer.body):
             problem = Problem(kind=Kind.REJECTED, message=f"the server says no: {words}")
             raise AttemptError(Failure(problem=problem, error=RejectedError, doubtful=False))
         raise UnreadableError(f"the server's answer does not say that it was done: {words}")

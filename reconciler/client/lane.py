@@ -52,7 +52,7 @@ class RequestState:
 
 
 class _Stream(httpcore.NetworkStream):
-    """A stream under a flight's deadline; it sends head and body in one piece, once the answer is awaited.
+    """A stream under a flight's deadline; it sends head and body in one piece, once the response is awaited.
 
     ``handshakes`` is how many of TLS are to come until the server is at the other end, behind a proxy.
     """

@@ -60,7 +60,7 @@ class Session:
 
         Args:
             call: What to send.
-            read: Makes the result from a good answer; raises ``UnreadableError`` if the answer is not a documented
+            read: Makes the result from a good answer; raises ``UnreadableError`` if the response is not a documented
                 success, and ``AttemptError`` if it says no.
 
         Raises:

@@ -1,173 +1,155 @@
-"""Reads the server's JSON: tolerant of what is unknown or oddly typed, strict where a mistake could lose an account.
+"""The server's JSON, read and written.
 
-An answer whose every field has the type that it should have is taken as it is. Any other one goes to the models in
-``forms``, which tolerate some of it and refuse the rest; they take longer to import than most answers to read.
+Reading tolerates unknown fields and odd types. It refuses whatever could confuse one account with another.
 """
 
 from __future__ import annotations
 
 import json
-import re
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
+from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple, Required, TypeAlias, TypeVar
+
+from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, with_config
+from pydantic_core import from_json
+from typing_extensions import TypedDict
 
 from reconciler.client.failure import UnreadableError
 from reconciler.model.account import NO_EXTRA, Account
-from reconciler.model.fields import FIELDS
-from reconciler.model.secret import UNKNOWN, Secret, looks_masked
+from reconciler.model.fields import FIELDS, SPELLINGS, WIRE_ORDER
+from reconciler.model.secret import UNKNOWN, Secret, SecretReference, Unknown, looks_masked
 from reconciler.model.server import Passwords
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
-    from reconciler.client.forms import WireAccount, WireToken
-    from reconciler.model.account import Value
+    from reconciler.model.account import Fields, Value
 
-SPELLINGS: Final = ("hash_auth", "has_auth")
-"""How servers spell ``has_auth``: the vendor's examples use the first, its table of fields the second."""
+T = TypeVar("T")
 
-_PLAIN: Final = tuple(name for name in FIELDS if name not in {"has_auth", "password"})
-_KNOWN: Final = frozenset({*FIELDS, *SPELLINGS, "id", "created_at", "updated_at"})
+WireAccount: TypeAlias = dict[str, Any]
+"""An account as the server writes it: ``id``, ``email``, and whatever else the server sends."""
 
-_NONE: Final = type(None)
-_TYPES: Final[Mapping[str, tuple[type, ...]]] = {
-    "id": (int,),
-    "email": (str,),
-    **dict.fromkeys(("default", *SPELLINGS), (bool, _NONE)),
-    **dict.fromkeys(("name", "service", "password", "smtp_server", "smtp_crypt", "smtp_auth_mechanism"), (str, _NONE)),
-    "smtp_port": (int, _NONE),
+_HAS_AUTH: Final = SPELLINGS["has_auth"]
+_SAME_NAME: Final = tuple(name for name in FIELDS if name not in {"has_auth", "password"})
+"""The fields that are read without further thought."""
+
+_KNOWN: Final = frozenset({*FIELDS, *_HAS_AUTH, "id", "created_at", "updated_at"})
+
+
+def _none_if_blank(value: object) -> object:
+    return None if isinstance(value, str) and not value.strip() else value
+
+
+_TYPES: Final[Mapping[type, object]] = {
+    str: str | None,
+    bool: bool | None,
+    int: Annotated[int | None, BeforeValidator(_none_if_blank)],
 }
-"""The types that the models leave as they are."""
 
-_REQUIRED: Final = frozenset({"id", "email"})
 
-_FORMS: Final[set[tuple[object, ...]]] = set()
-"""Names and types of accounts that were found to be plain: those of a server are nearly all alike."""
+def _account_type() -> Any:  # noqa: ANN401 - a type that no type checker can know
+    """The type of an account, as a ``TypedDict`` built from the table of fields."""
+    fields: dict[str, Any] = {"id": Required[Annotated[int, Field(strict=True, ge=0, lt=2**63)]]}
+    fields |= {spelling: _TYPES[field.type] for name, field in FIELDS.items() for spelling in SPELLINGS[name]}
+    fields["email"] = Required[str]
+    account = TypedDict("WireAccount", fields, total=False)  # type: ignore[misc]
+    return with_config(ConfigDict(extra="allow", coerce_numbers_to_str=True))(account)
 
-_MOST_FORMS: Final = 256
 
-_TOKEN: Final = ("access_token", "refresh_token", "expires_in")
+class WireToken(TypedDict, total=False):
+    """The response to a token exchange."""
 
-_EXACT: Final = 2**53
-"""Below this, a whole number and the same one with a fraction are equal."""
+    access_token: Required[Annotated[str, Field(min_length=1)]]
+    refresh_token: str | None
+    expires_in: float | None
 
-_SCALARS: Final = (str, bool, int, float, _NONE)
 
-_HALF_CHARACTER: Final = re.compile(rb"\\u[dD][89a-fA-F]")
-"""An escape that may be half of a character without the other half, which the models refuse."""
+_ACCOUNT: Final = _account_type()
+_ONE: Final[TypeAdapter[WireAccount]] = TypeAdapter(_ACCOUNT)
+_LIST: Final[TypeAdapter[list[WireAccount]]] = TypeAdapter(list[_ACCOUNT])  # type: ignore[valid-type]
+_TOKEN: Final = TypeAdapter(WireToken)
 
 
 def read_list(body: bytes) -> list[WireAccount]:
-    """The answer of the list call. Raises ``UnreadableError`` for anything but accounts, each with an id of its own."""
-    found = _plain_json(body)
-    if type(found) is list and all(map(_is_plain, found)):
-        entries = cast("list[WireAccount]", found)
-    else:
-        from reconciler.client import forms
-
-        entries = forms.read(forms.LIST, body)
-    if len({entry["id"] for entry in entries}) != len(entries):
-        raise UnreadableError("the answer lists the same id twice")
-    return entries
+    """Reads the response to the list call. Raises ``UnreadableError`` unless it is accounts with different ids."""
+    accounts = _read(_LIST, body)
+    if len({account["id"] for account in accounts}) != len(accounts):
+        raise UnreadableError("the response lists the same id twice")
+    return accounts
 
 
 def read_one(body: bytes) -> WireAccount:
-    """An answer that is one account. Raises ``UnreadableError``."""
-    found = _plain_json(body)
-    if _is_plain(found):
-        return cast("WireAccount", found)
-    from reconciler.client import forms
-
-    return forms.read(forms.ONE, body)
+    """Reads a response that is one account. Raises ``UnreadableError``."""
+    return _read(_ONE, body)
 
 
 def read_token(body: bytes) -> WireToken:
-    """The answer of a token exchange. Raises ``UnreadableError``."""
-    found = _plain_json(body)
-    if isinstance(found, dict) and found.get("access_token") and _is_plain_token(found):
-        return cast("WireToken", {name: found[name] for name in _TOKEN if name in found})
-    from reconciler.client import forms
-
-    return forms.read(forms.TOKEN, body)
+    """Reads the response to a token exchange. Raises ``UnreadableError``."""
+    return _read(_TOKEN, body)
 
 
-def _plain_json(body: bytes) -> object:
-    """What the JSON says; ``None`` also where it cannot be read, or not for certain as the models read it."""
-    if _HALF_CHARACTER.search(body):
-        return None
+def _read(adapter: TypeAdapter[T], body: bytes) -> T:
+    """``body`` validated. The error never shows the input, nor has a cause that does: it may hold a password."""
+    if not body.strip():
+        raise UnreadableError("the response is empty")
     try:
-        return json.loads(body.decode())
-    except (ValueError, RecursionError):
-        return None
+        found = adapter.validate_json(body)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    else:
+        return found
+    raise UnreadableError(_explain(first["type"], first["loc"], first["msg"]))
 
 
-def _is_plain(found: object) -> bool:
-    """Whether the models would take this account as it is."""
-    if type(found) is not dict:
-        return False
-    form = (*found, *map(type, found.values()))
-    if form not in _FORMS:
-        if not _has_plain_form(found):
-            return False
-        if len(_FORMS) < _MOST_FORMS:
-            _FORMS.add(form)
-    return 0 <= _number(found["id"]) < 2**63
-
-
-def _has_plain_form(found: Mapping[str, object]) -> bool:
-    return found.keys() >= _REQUIRED and all(type(value) in _TYPES.get(name, _SCALARS) for name, value in found.items())
-
-
-def _is_plain_token(found: Mapping[str, object]) -> bool:
-    if type(found.get("access_token")) is not str or type(found.get("refresh_token", "")) not in (str, _NONE):
-        return False
-    return found.get("expires_in") is None or 0 <= _number(found["expires_in"]) < _EXACT
-
-
-def _number(value: object) -> int:
-    return value if type(value) is int else -1
+def _explain(kind: str, location: tuple[int | str, ...], message: str) -> str:
+    if kind == "json_invalid":
+        return "the response is not JSON: is this the right URL?"
+    if not location:
+        return f"the response is not what was asked for: {message}"
+    entry = f"entry {location[0]}" if isinstance(location[0], int) else "the response"
+    fields = [str(part) for part in location if isinstance(part, str)]
+    return f"{entry}: {f'field {fields[0]}: ' if fields else ''}{message}"
 
 
 def to_account(wire: WireAccount, passwords: Passwords = Passwords.AUTO) -> Account:
-    """``wire`` in the neutral form; fields that it lacks are absent, passwords that it hides are ``UNKNOWN``.
+    """Converts ``wire``. Fields that it lacks are absent, and passwords that it hides are ``UNKNOWN``.
 
-    Where ``hash_auth`` and ``has_auth`` contradict each other, true wins: then a password that is not shown counts as
+    If the two spellings of ``has_auth`` contradict each other, true wins: then a password that is not shown counts as
     unknown and is never overwritten.
     """
-    raw: Mapping[str, Any] = wire
-    fields: dict[str, Value] = {name: raw[name] for name in _PLAIN if name in raw}
-    spoken = [raw[name] for name in SPELLINGS if name in raw]
-    if spoken:
-        fields["has_auth"] = any(spoken) or (False if False in spoken else None)
+    fields: dict[str, Value] = {name: wire[name] for name in _SAME_NAME if name in wire}
+    flags = [wire[name] for name in _HAS_AUTH if name in wire]
+    if flags:
+        fields["has_auth"] = any(flags) or (False if False in flags else None)
     authenticates = fields.get("has_auth") is True
-    password, mask = raw.get("password"), None
+    password, mask = wire.get("password"), None
     if passwords is Passwords.AUTO and password and looks_masked(password):
         fields["password"], mask = UNKNOWN, Secret(password)
-    elif authenticates or "password" in raw:
-        returned = passwords is Passwords.SHOWN and "password" in raw
+    elif authenticates or "password" in wire:
+        returned = passwords is Passwords.SHOWN and "password" in wire
         fields["password"] = _password(password, passwords, hides=authenticates and not returned)
-    times = (_moment(raw.get("created_at")), _moment(raw.get("updated_at")))
-    if raw.keys() <= _KNOWN:
+    times = (_time(wire.get("created_at")), _time(wire.get("updated_at")))
+    if wire.keys() <= _KNOWN:
         return Account(fields, wire["id"], NO_EXTRA, *times, mask)
-    extra = {name: value for name, value in raw.items() if name not in _KNOWN}
+    extra = {name: value for name, value in wire.items() if name not in _KNOWN}
     if passwords is not Passwords.SHOWN:
         extra = {name: value for name, value in extra.items() if not _holds_mask(value)}
     return Account(fields, wire["id"], extra, *times, mask)
 
 
-def _moment(value: object) -> str | None:
-    """A time as the server writes it; an empty one says nothing."""
-    return value if type(value) is str and value else None if value in (None, "") else str(value)
+def _time(value: object) -> str | None:
+    """A time as the server writes it; ``None`` if it is empty."""
+    return None if value in (None, "") else str(value)
 
 
 def _password(value: str | None, passwords: Passwords, *, hides: bool) -> Value:
-    """A password that is no mask; ``hides`` tells whether an empty one hides what the account has."""
+    """A password that is not a mask. ``hides``: an empty one means that the server does not show it."""
     if value:
         return UNKNOWN if passwords is Passwords.HIDDEN else Secret(value)
     return UNKNOWN if hides else None
 
 
 def _holds_mask(value: object) -> bool:
-    """Whether a field of an unknown meaning is, or holds, a mask: sent back, it would replace what it hides."""
+    """Whether an unknown field is, or contains, a mask: sent back, it would replace what it hides."""
     if isinstance(value, str):
         return looks_masked(value)
     if isinstance(value, dict):
@@ -175,8 +157,59 @@ def _holds_mask(value: object) -> bool:
     return isinstance(value, list) and any(map(_holds_mask, value))
 
 
+class Dialect:
+    """Writes accounts for a server, with the spelling of ``has_auth`` that the server uses; both until it is known.
+
+    Safe for threads: what is learned is only ever replaced as a whole.
+    """
+
+    def __init__(self) -> None:
+        self._spellings: tuple[str, ...] = ()
+
+    def learn(self, wires: Collection[WireAccount]) -> None:
+        """Remembers the spellings in the server's accounts."""
+        known = self._spellings
+        self._spellings = tuple(name for name in _HAS_AUTH if name in known or any(name in wire for wire in wires))
+
+    def create_body(self, fields: Fields) -> bytes:
+        """The body that creates an account. Fields that are ``None`` are left out."""
+        return _json(self._spelled(_without_none(fields)))
+
+    def update_body(self, account: Account) -> bytes:
+        """The body that replaces an account. ``None`` clears a field; unknown fields go back as they came."""
+        return _json({**self._spelled(account.fields), **account.extra})
+
+    def delivery_test_body(self, fields: Fields, to_email: str) -> bytes:
+        """The body that sends a mail to ``to_email`` with the given settings."""
+        return _json({**self._spelled(_without_none(fields)), "to_email": to_email})
+
+    def _spelled(self, fields: Fields) -> dict[str, object]:
+        body: dict[str, object] = {}
+        for name in WIRE_ORDER:
+            if name in fields:
+                names = (self._spellings or _HAS_AUTH) if name == "has_auth" else (name,)
+                body.update(dict.fromkeys(names, _sendable(name, fields[name])))
+        return body
+
+
+def _without_none(fields: Fields) -> Fields:
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _sendable(name: str, value: Value) -> object:
+    if isinstance(value, Secret):
+        return value.reveal()
+    if isinstance(value, Unknown | SecretReference):
+        raise TypeError(f"{name} has no value that could be sent")
+    return value
+
+
+def _json(body: Mapping[str, object]) -> bytes:
+    return json.dumps(body).encode()
+
+
 class VendorError(NamedTuple):
-    """One entry of the vendor's error format; a part that is missing is empty."""
+    """One entry of the vendor's error format. A part that is missing is empty."""
 
     type: str
     field: str
@@ -184,28 +217,27 @@ class VendorError(NamedTuple):
 
 
 def read_errors(body: bytes) -> tuple[VendorError, ...]:
-    """The entries of ``{"errors": [{"field", "type", "msg"}]}``; empty where the body is anything else."""
-    from pydantic_core import from_json
-
-    try:
-        document = from_json(body)
-    except ValueError:
-        return ()
+    """The entries of ``{"errors": [{"field", "type", "msg"}]}``; none if the body is anything else."""
+    document = _parsed(body)
     listed = document.get("errors") if isinstance(document, dict) else None
     if not isinstance(listed, list):
         return ()
     entries = (entry for entry in listed if isinstance(entry, dict))
-    errors = (VendorError(*(_text(entry.get(part)) for part in VendorError._fields)) for entry in entries)
+    parts = ((entry.get(part) for part in VendorError._fields) for entry in entries)
+    errors = (VendorError(*(part if isinstance(part, str) else "" for part in entry)) for entry in parts)
     return tuple(error for error in errors if any(error))
 
 
-def says_no(body: bytes) -> bool:
-    """Whether the body of a call that ends without a result says that it was refused, whatever the status."""
-    found = _plain_json(body)
-    if isinstance(found, dict):
-        return found.get("success") is False or bool(found.get("errors") or found.get("error"))
-    return found is False
+def is_refusal(body: bytes) -> bool:
+    """Whether the body of a successful response reports a refusal all the same."""
+    document = _parsed(body)
+    if isinstance(document, dict):
+        return document.get("success") is False or bool(document.get("errors") or document.get("error"))
+    return document is False
 
 
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""
+def _parsed(body: bytes) -> object:
+    try:
+        return from_json(body)
+    except ValueError:
+        return None

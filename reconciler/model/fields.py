@@ -25,6 +25,7 @@ class Field:
         caseless: Whether two spellings of one address or host are the same value.
         destination: Whether it decides where the stored password is sent, and how well it is protected on the way.
         exported: Whether an export writes its value. A default account and a password are exported in another way.
+        wire_order: Its place in a request, as on the vendor's page. Fields with one number follow in the table's order.
     """
 
     type: type[str | int | bool] = str
@@ -37,13 +38,14 @@ class Field:
     caseless: bool = False
     destination: bool = False
     exported: bool = True
+    wire_order: int = 3
 
 
 FIELDS: Final[Mapping[str, Field]] = MappingProxyType(
     {
-        "email": Field(caseless=True),
-        "name": Field(),
-        "default": Field(bool, exported=False),
+        "email": Field(caseless=True, wire_order=2),
+        "name": Field(wire_order=1),
+        "default": Field(bool, exported=False, wire_order=0),
         "service": Field(choices=("gmail", "outlook", "other"), destination=True),
         "has_auth": Field(bool, spellings=("hash_auth", "has_auth")),
         "password": Field(optional=True, secret=True, exported=False),
@@ -62,3 +64,6 @@ SPELLINGS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {name: field.spellings or (name,) for name, field in FIELDS.items()}
 )
 """The names of each field in the server's JSON. Which of several a server uses is learned from its responses."""
+
+WIRE_ORDER: Final = tuple(sorted(FIELDS, key=lambda name: FIELDS[name].wire_order))
+"""The fields in the order of the vendor's examples of requests."""

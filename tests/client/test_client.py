@@ -87,30 +87,30 @@ def test_a_compressed_answer_is_unpacked(encoding: str) -> None:
 @pytest.mark.parametrize(
     ("step", "message"),
     [
-        (Reply(200, b"x" * 1_048_577), "the answer is larger than 1 MiB"),
-        (Reply(200, b"x", {"Content-Length": str(10**10)}), "the answer is larger than 1 MiB"),
-        (Endless(b"HTTP/1.1 200 x\r\n\r\n", b" " * 65536), "the answer is larger than 1 MiB"),
+        (Reply(200, b"x" * 1_048_577), "the response is larger than 1 MiB"),
+        (Reply(200, b"x", {"Content-Length": str(10**10)}), "the response is larger than 1 MiB"),
+        (Endless(b"HTTP/1.1 200 x\r\n\r\n", b" " * 65536), "the response is larger than 1 MiB"),
         (
             Endless(b"HTTP/1.1 200 x\r\nTransfer-Encoding: chunked\r\n\r\n", b"1000\r\n" + b" " * 4096 + b"\r\n"),
-            "the answer is larger than 1 MiB",
+            "the response is larger than 1 MiB",
         ),
         (
             Reply(200, gzip.compress(bytes(200_000_000), 1), {"Content-Encoding": "gzip"}),
-            "the answer is larger than 1 MiB",
+            "the response is larger than 1 MiB",
         ),
-        (Reply(200, b"x", {"Content-Encoding": "gzip, gzip"}), "the answer is in an encoding that was not asked for"),
-        (Reply(200, b"x", {"Content-Encoding": "br"}), "the answer is in an encoding that was not asked for"),
+        (Reply(200, b"x", {"Content-Encoding": "gzip, gzip"}), "the response is in an encoding that was not asked for"),
+        (Reply(200, b"x", {"Content-Encoding": "br"}), "the response is in an encoding that was not asked for"),
         (
             Reply(200, zlib.compress(b"x"), {"Content-Encoding": "gzip"}),
-            "the answer is not the gzip that it says it is",
+            "the response is not the gzip that it says it is",
         ),
         (
             Reply(200, gzip.compress(b"x" * 99)[:-9], {"Content-Encoding": "gzip"}),
-            "the answer's gzip ends too early, or goes on after its end",
+            "the response's gzip ends too early, or goes on after its end",
         ),
         (
             Reply(200, gzip.compress(b"[1]") + gzip.compress(b"2"), {"Content-Encoding": "gzip"}),
-            "the answer's gzip ends too early, or goes on after its end",
+            "the response's gzip ends too early, or goes on after its end",
         ),
     ],
     ids=["large", "declared", "endless", "chunked", "bomb", "nested", "brotli", "no gzip", "cut gzip", "two gzips"],

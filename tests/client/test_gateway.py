@@ -55,12 +55,12 @@ def test_an_update_clears_with_null_and_gives_back_what_is_not_ours(writer: Open
 
 
 BAD_UPDATES = [
-    (Reply(200), "the answer is empty"),
+    (Reply(200), "the response is empty"),
     (Reply(204, headers={"Content-Length": ""}), "status 204 is not what this call ends with"),
     (json_reply(BARE, 202), "status 202 is not what this call ends with"),
     (json_reply(BARE, 206), "status 206 is not what this call ends with"),
-    (json_reply({**BARE, "id": 2}), "the answer is about account 2, not 1"),
-    (json_reply({"success": True}), "the answer: field id: Field required"),
+    (json_reply({**BARE, "id": 2}), "the response is about account 2, not 1"),
+    (json_reply({"success": True}), "the response: field id: Field required"),
 ]
 
 
@@ -119,10 +119,10 @@ def test_a_delete_or_test_is_not_done_after_anything_else(
 @pytest.mark.parametrize(
     ("answer", "complaint"),
     [
-        (Reply(200), "the answer is empty"),
+        (Reply(200), "the response is empty"),
         (json_reply(BARE, 202), "status 202 is not what this call ends with"),
-        (Reply(201, b"<p>ok</p>"), "the answer is not JSON: is this the right URL?"),
-        (json_reply({"email": "a"}), "the answer: field id: Field required"),
+        (Reply(201, b"<p>ok</p>"), "the response is not JSON: is this the right URL?"),
+        (json_reply({"email": "a"}), "the response: field id: Field required"),
     ],
 )
 def test_a_create_whose_answer_does_not_show_the_account_is_unknown(writer: Open, answer: Step, complaint: str) -> None:
@@ -142,7 +142,7 @@ def test_an_answer_about_another_account_is_refused(writer: Open) -> None:
             accounts.get_account(2)
         with pytest.raises(OutcomeUnknownError):
             accounts.update_account(Account({"email": "a@example.com"}, 2))
-    message = "GET /api/email/accounts/2: the answer is about account 1, not 2"
+    message = "GET /api/email/accounts/2: the response is about account 1, not 2"
     assert (type(read.value), read.value.problems) == (
         ApiError,
         (Problem(kind="invalid_response", message=message, hint=URL_HINT),),
@@ -159,7 +159,7 @@ def test_a_log_in_page_is_no_list_no_delete_and_no_test(writer: Open) -> None:
             accounts.delete_account(1)
         with pytest.raises(OutcomeUnknownError):
             accounts.run_delivery_test({"email": "a@example.com"}, "b@example.com")
-    message = "GET /api/email/accounts: the answer is not JSON: is this the right URL?"
+    message = "GET /api/email/accounts: the response is not JSON: is this the right URL?"
     assert listed.value.problems == (Problem(kind="invalid_response", message=message, hint=URL_HINT),)
     assert len(server.requests) == 3
 

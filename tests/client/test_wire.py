@@ -5,9 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from reconciler.client.dialect import Dialect
 from reconciler.client.failure import UnreadableError
-from reconciler.client.wire import VendorError, read_errors, read_list, read_one, read_token, to_account
+from reconciler.client.wire import Dialect, VendorError, read_errors, read_list, read_one, read_token, to_account
 from reconciler.model.secret import UNKNOWN, Secret
 from reconciler.model.server import Passwords
 
@@ -113,16 +112,16 @@ def test_unknown_fields_are_kept_but_for_masks_and_times() -> None:
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        (b"", "the answer is empty"),
-        (b" \n", "the answer is empty"),
-        (b"<html>", "the answer is not JSON: is this the right URL?"),
-        (b'[{"id": 1,', "the answer is not JSON: is this the right URL?"),
-        (b"\xff\xfe", "the answer is not JSON: is this the right URL?"),
-        (b"[" * 500, "the answer is not JSON: is this the right URL?"),
-        (b'[{"id": 1, "email": "\\ud800"}]', "the answer is not JSON: is this the right URL?"),
-        (b"{}", "the answer is not what was asked for: Input should be a valid array"),
-        (b"null", "the answer is not what was asked for: Input should be a valid array"),
-        (b'{"accounts": []}', "the answer is not what was asked for: Input should be a valid array"),
+        (b"", "the response is empty"),
+        (b" \n", "the response is empty"),
+        (b"<html>", "the response is not JSON: is this the right URL?"),
+        (b'[{"id": 1,', "the response is not JSON: is this the right URL?"),
+        (b"\xff\xfe", "the response is not JSON: is this the right URL?"),
+        (b"[" * 500, "the response is not JSON: is this the right URL?"),
+        (b'[{"id": 1, "email": "\\ud800"}]', "the response is not JSON: is this the right URL?"),
+        (b"{}", "the response is not what was asked for: Input should be a valid array"),
+        (b"null", "the response is not what was asked for: Input should be a valid array"),
+        (b'{"accounts": []}', "the response is not what was asked for: Input should be a valid array"),
         (b"[3]", "entry 0: Input should be an object"),
         (b'[{"id": 1, "email": "a"}, {"email": "b"}]', "entry 1: field id: Field required"),
         (b'[{"id": "1", "email": "a"}]', "entry 0: field id: Input should be a valid integer"),
@@ -139,7 +138,7 @@ def test_unknown_fields_are_kept_but_for_masks_and_times() -> None:
             b'[{"id": 1, "email": "a", "smtp_port": "x"}]',
             "entry 0: field smtp_port: Input should be a valid integer, unable to parse string as an integer",
         ),
-        (b'[{"id": 1, "email": "a"}, {"id": 1, "email": "b"}]', "the answer lists the same id twice"),
+        (b'[{"id": 1, "email": "a"}, {"id": 1, "email": "b"}]', "the response lists the same id twice"),
     ],
 )
 def test_whatever_is_no_list_of_accounts_is_refused_with_a_reason(body: bytes, message: str) -> None:
@@ -151,7 +150,7 @@ def test_whatever_is_no_list_of_accounts_is_refused_with_a_reason(body: bytes, m
 def test_a_single_account_that_is_wrong_is_refused_with_the_field() -> None:
     with pytest.raises(UnreadableError) as caught:
         read_one(b'{"id": [], "email": "a"}')
-    assert str(caught.value) == "the answer: field id: Input should be a valid integer"
+    assert str(caught.value) == "the response: field id: Input should be a valid integer"
 
 
 @pytest.mark.parametrize("body", [b"{}", b'{"access_token": ""}', b'{"access_token": null}', b"[]"])
@@ -185,4 +184,4 @@ def test_times_are_kept_beside_the_fields_and_never_sent(value: object, expected
     account = to_account(read_one(body))
     assert (account.created_at, account.updated_at, account.extra) == (expected, expected, {})
     assert account.with_fields({"name": "B"}).updated_at == expected
-    assert json.loads(Dialect().updated(account)) == {"email": "a@x"}
+    assert json.loads(Dialect().update_body(account)) == {"email": "a@x"}

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tests.safety.runs import Desk
 
 ACCOUNT: dict[str, Any] = {"id": 1, "email": "a@example.com", "name": "A", "service": "gmail", "hash_auth": False}
-LIMIT = "the answer is larger than 256 MiB"
+LIMIT = "the response is larger than 256 MiB"
 
 
 def listing(*changes: dict[str, Any]) -> Step:
@@ -28,11 +28,11 @@ ANSWERS: dict[str, tuple[Step, str]] = {
     "an endless header": (Endless(b"HTTP/1.1 200 x\r\nX: ", b"x" * 65536), "broke before its answer ended"),
     "endless headers": (Endless(b"HTTP/1.1 200 x\r\n", b"X: x\r\n" * 9999), "broke before its answer ended"),
     "a bomb": (Reply(200, gzip.compress(bytes(300_000_000), 9), {"Content-Encoding": "gzip"}), LIMIT),
-    "no JSON": (Reply(200, b"[{]"), "the answer is not JSON"),
-    "a log-in page": (Reply(200, b"<html>Log in", {"Content-Type": "text/html"}), "the answer is not JSON"),
-    "an object": (Reply(200, b'{"accounts": []}'), "the answer is not what was asked for"),
-    "null": (Reply(200, b"null"), "the answer is not what was asked for"),
-    "deep nesting": (Reply(200, b"[" * 5_000_000), "the answer is not JSON"),
+    "no JSON": (Reply(200, b"[{]"), "the response is not JSON"),
+    "a log-in page": (Reply(200, b"<html>Log in", {"Content-Type": "text/html"}), "the response is not JSON"),
+    "an object": (Reply(200, b'{"accounts": []}'), "the response is not what was asked for"),
+    "null": (Reply(200, b"null"), "the response is not what was asked for"),
+    "deep nesting": (Reply(200, b"[" * 5_000_000), "the response is not JSON"),
     "deep nesting in a field": (Reply(200, b'[{"id": 1, "email": "a", "x": ' + b"[" * 1_000_000), "not JSON"),
     "an id that is a text": (listing({"id": "1"}), "entry 0: field id"),
     "an id that is negative": (listing({"id": -1}), "entry 0: field id"),
@@ -40,9 +40,9 @@ ANSWERS: dict[str, tuple[Step, str]] = {
     "an id that is true": (listing({"id": True}), "entry 0: field id"),
     "an id that is a float": (listing({"id": 1.5}), "entry 0: field id"),
     "no id": (json_reply([{"email": "a@example.com"}]), "entry 0: field id"),
-    "an id twice": (listing({}, {"email": "b@example.com"}), "the answer lists the same id twice"),
+    "an id twice": (listing({}, {"email": "b@example.com"}), "the response lists the same id twice"),
     "an address that is a list": (listing({"email": ["a"]}), "entry 0: field email"),
-    "an empty answer": (Reply(200), "the answer is empty"),
+    "an empty answer": (Reply(200), "the response is empty"),
 }
 
 
