@@ -5,14 +5,14 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Final
 
-from reconciler.applying.comparison import is_another, same_moment, sends_unseen_password
 from reconciler.applying.cycle import Cycle, Written
 from reconciler.applying.result import NO_TURN, is_outage, words
 from reconciler.errors import ApiError, Kind, NotFoundError, OutcomeUnknownError, RejectedError, UnreachableError
 from reconciler.model.account import Account, Fields, known
 from reconciler.model.outcome import IN_PLACE, Status, StepResult
+from reconciler.model.secret import UNKNOWN
 from reconciler.planning.checks import loses_password
-from reconciler.planning.fields import differs, towards
+from reconciler.planning.fields import changed_fields, is_another, is_different, is_same_moment, target_account
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -134,8 +134,8 @@ class Update(_OnAccount):
         conflicts = self._ledger.conflicts(self.expected, fresh, ours=self._ours)
         if is_another(self.expected, fresh):
             return self._conflict(conflicts)
-        in_place = not differs(fresh, self._goal) or not differs(fresh, managed)
-        if not self._ours and sends_unseen_password(self._change, fresh):
+        in_place = not is_different(fresh, self._goal) or not is_different(fresh, managed)
+        if not self._ours and self._sends_hidden_password(fresh):
             nobody_else = in_place or set(conflicts) <= {"updated_at"}
             if self.doubt and nobody_else and self._leaves_no_trace(self.doubt, fresh):
                 message = f"{words(self.doubt)}; read again, but the server hides the password"
@@ -144,31 +144,38 @@ class Update(_OnAccount):
             return Written(fresh, {}, f"{words(self.doubt)}; read again and found in place" if self.doubt else IN_PLACE)
         if conflicts:
             return self._conflict(conflicts)
-        if loses_password(towards(fresh, self._goal), managed):
+        if loses_password(self._target(fresh), managed):
             return StepResult(Status.FAILED, self.id, "the server hides the password now; left alone")
         return None
 
     def write(self, fresh: Account) -> Written:
         """Replaces the account, with what it had and nobody declares."""
-        sent = known(towards(fresh, self._goal).fields)
+        sent = known(self._target(fresh).fields)
         answer = self.server.update_account(Account(sent, self.id, fresh.extra))
         if answer.id != self.id:
             raise OutcomeUnknownError.of(
                 f"the server answered with another account (id {answer.id})", kind=Kind.INVALID_RESPONSE
             )
-        if fresh.updated_at is not None and same_moment(answer.updated_at, fresh.updated_at):
+        if fresh.updated_at is not None and is_same_moment(answer.updated_at, fresh.updated_at):
             # The response has the time of the last write but one, so the time of this one is not known.
             answer = answer._replace(updated_at=None)
         # What is not declared and was empty, the server may fill in by itself.
         managed = self._change.managed
         return Written(answer, {name: value for name, value in sent.items() if value is not None or name in managed})
 
+    def _target(self, fresh: Account) -> Account:
+        return target_account(fresh, self._goal, changed_fields(fresh, self._goal))
+
+    def _sends_hidden_password(self, fresh: Account) -> bool:
+        """Whether the change is about a password that the server hides, so that nothing can tell if it is in place."""
+        return fresh.fields.get("password") is UNKNOWN and any(one.field == "password" for one in self._change.fields)
+
     def _leaves_no_trace(self, doubt: ApiError, fresh: Account) -> bool:
         """Whether nothing tells if a password that the server hides was stored by a write without a clear response."""
         if isinstance(doubt, RejectedError):
             return False
         times = (self.expected.updated_at, fresh.updated_at)
-        return None in times or not same_moment(*times)
+        return None in times or not is_same_moment(*times)
 
     def _conflict(self, names: Sequence[str]) -> StepResult:
         return self.left_alone(f"changed since the plan: {', '.join(names)}; left alone")

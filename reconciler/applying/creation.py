@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from reconciler.applying.comparison import lost, shown, shows
 from reconciler.applying.cycle import Cycle, Written
 from reconciler.applying.result import NO_TURN, is_outage, words
 from reconciler.errors import ApiError, Kind, OutcomeUnknownError, RejectedError, UnreachableError
 from reconciler.model.outcome import IN_PLACE, Status, StepResult
-from reconciler.planning.fields import differs
+from reconciler.planning.fields import can_compare, describe_fields, is_different, not_kept
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -93,10 +92,10 @@ class Create(Cycle):
         """An account is there: somebody else's, which is left alone, or one that our own request has made."""
         managed = self._change.managed
         account = there[0].unmasked(managed)
-        if len(there) == 1 and self._refusal and not differs(account, self._sent):
+        if len(there) == 1 and self._refusal and not is_different(account, self._sent):
             self._newcomers.welcome(account)
             return Written(account, self._sent, f"{words(self._refusal)}; found on the server and adopted")
-        if len(there) == 1 and shows(account, managed) and not differs(account, managed):
+        if len(there) == 1 and can_compare(account, managed) and not is_different(account, managed):
             return Written(account, {}, IN_PLACE)
         ids = ", ".join(str(one.id) for one in there)
         message = f"an account with its address (id {ids}) has appeared since the plan; left alone"
@@ -105,9 +104,9 @@ class Create(Cycle):
     def _searched(self, doubt: ApiError) -> StepResult | Written:
         found = self._newcomers.find(self._key)
         if found is not None and len(found) == 1:
-            if others := lost(self._sent, found[0]):
+            if others := not_kept(self._sent, found[0]):
                 # Somebody else may have made it at the same time; or the server has changed what we sent.
-                there = f"an account with its address is there, with other values: {shown(others, found[0])}"
+                there = f"an account with its address is there, with other values: {describe_fields(others, found[0])}"
                 return StepResult(Status.UNKNOWN, found[0].id, f"{words(doubt)}; {there}; left alone")
             self._newcomers.welcome(found[0])
             return Written(found[0], self._sent, f"{words(doubt)}; found on the server and adopted")

@@ -6,10 +6,10 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from reconciler.applying.comparison import lost, shown
 from reconciler.applying.result import is_outage, words
 from reconciler.errors import ApiError
 from reconciler.model.outcome import Status, StepResult
+from reconciler.planning.fields import describe_fields, not_kept
 
 if TYPE_CHECKING:
     import threading
@@ -79,15 +79,15 @@ def carry_out(cycle: Cycle, server: AccountReader, retry: Retry) -> tuple[StepRe
 def _verified(written: Written, server: AccountReader) -> tuple[StepResult, Account | None]:
     """Compares the answer with what was sent; if it lacks some of it, or shows other values, a fresh read decides."""
     answer, note = written.answer, written.note
-    missing = lost(written.sent, answer)
+    missing = not_kept(written.sent, answer)
     if answer.id is not None and missing:
         try:
             answer = server.get_account(answer.id)
         except ApiError as error:
             what = f"written, but the answer lacks {', '.join(missing)}, and reading again failed: {words(error)}"
             return StepResult(Status.UNKNOWN, answer.id, what, note, unreached=is_outage(error)), None
-        missing = lost(written.sent, answer)
+        missing = not_kept(written.sent, answer)
     if missing:
-        message = f"{NOT_KEPT} {shown(missing, answer)}"
+        message = f"{NOT_KEPT} {describe_fields(missing, answer)}"
         return StepResult(Status.FAILED, answer.id, message, note), None
     return StepResult(Status.APPLIED, answer.id, note=note), answer

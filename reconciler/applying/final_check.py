@@ -7,12 +7,12 @@ from collections import defaultdict
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from reconciler.applying.comparison import TIMES, is_another, lost, moved, shown
 from reconciler.applying.crew import WorkerPool
 from reconciler.applying.result import words
 from reconciler.errors import ApiError, Kind, Problem
 from reconciler.model.outcome import Outcome, Status
 from reconciler.model.plan import Action
+from reconciler.planning.fields import TIMES, changed_since, describe_fields, is_another, not_kept
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -127,8 +127,8 @@ class _FinalCheck:
         found = accounts.by_id.get(outcome.id)
         if found is None:
             return "the account is not on the server at the end of the run"
-        if missing := lost(change.managed, found):
-            return f"at the end of the run the server has other values: {shown(missing, found)}"
+        if missing := not_kept(change.managed, found):
+            return f"at the end of the run the server has other values: {describe_fields(missing, found)}"
         twins = [one for one in accounts.by_key[found.key] if one.id not in self._expected[found.key]]
         if twins:
             ids = ", ".join(str(one.id) for one in (found, *twins))
@@ -172,7 +172,7 @@ class _FinalCheck:
             return
         # The server may have demoted the account because this run promoted another one.
         demoted = self._promotes and written.is_default and not found.is_default
-        for name in moved(written, found):
+        for name in changed_since(written, found):
             if demoted and name in ("default", "updated_at"):
                 continue
             if name in TIMES or (name in written.fields and name in found.fields):

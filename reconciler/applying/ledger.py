@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from reconciler.applying.comparison import TIMES, moved
+from reconciler.planning.fields import TIMES, changed_since
 
 if TYPE_CHECKING:
     from reconciler.model.account import Account
@@ -51,7 +51,7 @@ class SentWrites:
         cleared = self.promoted and expected.is_default and fresh.fields.get("default") is False
         return [
             name
-            for name in moved(expected, fresh)
+            for name in changed_since(expected, fresh)
             if not (cleared and name in ("default", "updated_at"))
             and not (ours and name not in TIMES and name not in expected.fields)
         ]

@@ -6,8 +6,8 @@ import threading
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from reconciler.applying.comparison import same_moment
 from reconciler.errors import ApiError
+from reconciler.planning.fields import is_same_moment
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -96,4 +96,4 @@ class Newcomers:
 
     def _knows(self, account: Account) -> bool:
         """Whether the account was there before; one that has the id of another is told by the time of its creation."""
-        return account.id in self._known and same_moment(self._known[account.id], account.created_at)
+        return account.id in self._known and is_same_moment(self._known[account.id], account.created_at)

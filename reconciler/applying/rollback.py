@@ -6,7 +6,6 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from reconciler.applying.changing import Delete, Update
-from reconciler.applying.comparison import lost, shown
 from reconciler.applying.cycle import NOT_KEPT, Cycle, carry_out
 from reconciler.applying.result import words
 from reconciler.errors import ApiError, NotFoundError, ReconcilerError
@@ -15,7 +14,7 @@ from reconciler.model.fields import DESTINATION_FIELDS
 from reconciler.model.outcome import Status, StepResult
 from reconciler.model.plan import Action, Change, Plan
 from reconciler.model.secret import UNKNOWN
-from reconciler.planning.fields import changes_of
+from reconciler.planning.fields import describe_fields, field_changes, not_kept
 
 if TYPE_CHECKING:
     from reconciler.applying.ledger import SentWrites
@@ -106,7 +105,7 @@ class Rollback:
     def _update(self, expected: Account, former: Fields, *, ours: bool) -> StepResult:
         """Writes ``former`` into an account that is as ``expected``, and reads it again: the response may be wrong."""
         target = expected.with_fields(former)
-        changes = changes_of(expected.fields, former, former)
+        changes = field_changes(expected.fields, former, former)
         undoing = Change(
             action=Action.UPDATE,
             address=expected.email,
@@ -123,8 +122,10 @@ class Rollback:
             fresh = self._server.get_account(expected.id)
         except ApiError as error:
             return StepResult(Status.UNKNOWN, expected.id, f"it could not be read again: {words(error)}")
-        missing = lost(known(former), fresh)
-        return StepResult(Status.FAILED, expected.id, f"{NOT_KEPT} {shown(missing, fresh)}") if missing else result
+        missing = not_kept(known(former), fresh)
+        if missing:
+            return StepResult(Status.FAILED, expected.id, f"{NOT_KEPT} {describe_fields(missing, fresh)}")
+        return result
 
     def _delete(self, account: Account) -> StepResult:
         undoing = Change(action=Action.DELETE, address=account.email, before=account, after=None)

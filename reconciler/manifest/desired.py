@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from reconciler.errors import Kind, ManifestError, Problem
 from reconciler.manifest import merge
 from reconciler.manifest.accounts import AccountBuilder, Declared, declares_default
-from reconciler.manifest.collection import paused_collection
 from reconciler.manifest.comments import cut_off
 from reconciler.manifest.grouping import IssueLog, shortened
 from reconciler.manifest.issues import Issue
@@ -38,12 +37,11 @@ def read_manifests(paths: Sequence[str]) -> Desired:
     if not paths:
         raise ManifestError.of("no YAML file is named", kind=Kind.NO_YAML_FILES, hint="name files or folders")
     sources, problems, warnings = read_files(paths)
-    with paused_collection():
-        outcomes = [parse_file(source) for source in sources]
-        sheets = [one for one in outcomes if isinstance(one, ParsedFile)]
-        problems += [one for one in outcomes if isinstance(one, Problem)]
-        problems += _without_manifests(sources, outcomes)
-        return _combined(sheets, problems, warnings)
+    outcomes = [parse_file(source) for source in sources]
+    sheets = [one for one in outcomes if isinstance(one, ParsedFile)]
+    problems += [one for one in outcomes if isinstance(one, Problem)]
+    problems += _without_manifests(sources, outcomes)
+    return _combined(sheets, problems, warnings)
 
 
 def _without_manifests(sources: Sequence[Source], outcomes: Sequence[object]) -> Iterator[Problem]:

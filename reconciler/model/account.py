@@ -10,7 +10,6 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import Final, NamedTuple, TypeAlias
 
-from reconciler.model.fields import CASELESS_FIELDS
 from reconciler.model.secret import UNKNOWN, Secret, SecretReference, Unknown
 
 Value: TypeAlias = str | int | bool | Secret | SecretReference | Unknown | None
@@ -171,21 +170,6 @@ ACCOUNT_DEFAULTS: Final = Account({"default": False, "has_auth": False})
 def known(fields: Fields) -> Fields:
     """The fields without those whose value nobody knows: what may be written."""
     return {name: value for name, value in fields.items() if value is not UNKNOWN}
-
-
-def comparable(field_name: str, value: Value) -> Value:
-    """The value that stands for all values of a field that mean the same. An empty string means the same as none."""
-    if not isinstance(value, str):
-        return value
-    if field_name in CASELESS_FIELDS:
-        return identity(value) or None
-    return (nfc(value) if field_name == "name" else value) or None
-
-
-def same(field_name: str, one: Value, other: Value) -> bool:
-    """Whether two values of a field mean the same."""
-    one, other = comparable(field_name, one), comparable(field_name, other)
-    return one == other and isinstance(one, bool) == isinstance(other, bool)
 
 
 def label(email: str, account_id: int | None, *, ambiguous: bool) -> str:

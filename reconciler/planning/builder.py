@@ -18,7 +18,7 @@ from reconciler.planning.checks import (
     taken_addresses,
     test_problems,
 )
-from reconciler.planning.fields import changes_of, differing, towards, withheld
+from reconciler.planning.fields import changed_fields, field_changes, is_hidden, target_account
 from reconciler.planning.guard import refusals
 from reconciler.planning.labels import labelled
 from reconciler.planning.matching import Pair, match
@@ -195,18 +195,18 @@ class _Builder:
         if current is None:
             self._plan_create(pair.desired)
             return
-        found = differing(current, managed)
+        found = changed_fields(current, managed)
         hidden = current.fields.get("password") is UNKNOWN and "password" in managed
-        uncompared = withheld(managed.get("password"))
+        uncompared = is_hidden(managed.get("password"))
         if hidden and self.options.rotate_passwords:
-            found = changes_of(current.fields, managed, [*(change.field for change in found), "password"])
-        after = towards(current, managed) if found or hidden or uncompared else current
+            found = field_changes(current.fields, managed, [*(change.field for change in found), "password"])
+        after = target_account(current, managed, found) if found or hidden or uncompared else current
         self.errors += password_problems(pair.desired, current, after, found)
         self._check_destination(pair.desired, after)
         if not found:
             self.hidden += hidden and not uncompared
             if uncompared:
-                found = changes_of(current.fields, managed, ["password"])
+                found = field_changes(current.fields, managed, ["password"])
                 self.uncompared.append(self._update(pair.desired, current, after, found))
             self.unchanged.append(current)
             self.classes["unchanged"] += 1
@@ -243,7 +243,7 @@ class _Builder:
                 before=None,
                 after=account,
                 managed=desired.account.fields,
-                fields=changes_of(
+                fields=field_changes(
                     None, account.fields, [name for name, value in account.fields.items() if value is not None]
                 ),
                 reason=f"declared ({desired.position}), not on the server",

@@ -1,94 +1,174 @@
-"""What differs between a declaration and the account it means, field by field."""
+"""Which fields of an account differ: the only module that compares accounts, for the plan and around a write.
+
+Both sides are normalised once, so that values that mean the same are equal: secrets as fingerprints, addresses and
+hosts as identities, an empty string as null. ``==`` finds the accounts that differ, and DeepDiff finds their fields.
+"""
 
 from __future__ import annotations
 
+import json
 import os
+import re
+import sys
+from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
-from reconciler.model.account import Account, Fields, Value, comparable, same
-from reconciler.model.fields import FIELDS
+from reconciler.model.account import Account, Fields, Value, identity, nfc
+from reconciler.model.fields import CASELESS_FIELDS, FIELDS, SECRET_FIELDS
 from reconciler.model.plan import FieldChange
 from reconciler.model.secret import UNKNOWN, Secret, SecretReference
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable
 
+TIMES: Final = ("created_at", "updated_at")
 _RUN_KEY: Final = os.urandom(32)
+_LONGEST: Final = 80
 
 
-def differing(current: Account, managed: Fields) -> tuple[FieldChange, ...]:
+def changed_fields(current: Account, managed: Fields) -> tuple[FieldChange, ...]:
     """The managed fields that differ, in the order of ``FIELDS``.
 
-    A field that the server does not show counts as ``None``; a hidden password counts as unchanged. Most accounts do
-    not differ: those that have every declared value are told at once, others by ``same``, field by field; what differs
-    in those fields is DeepDiff's to say.
+    A field that the server does not show counts as null; a password that cannot be compared counts as unchanged.
 
     Args:
         current: The account on the server.
         managed: The declared fields; one that is absent is not managed.
     """
-    if managed.items() <= current.fields.items():
+    return field_changes(current.fields, managed, _different(current.fields, managed, managed))
+
+
+def is_different(current: Account, managed: Fields) -> bool:
+    """Whether any managed field differs."""
+    before, after = _normalized_sides(current.fields, managed, managed)
+    return before != after
+
+
+def field_changes(before: Fields | None, after: Fields, names: Collection[str]) -> tuple[FieldChange, ...]:
+    """The named fields as changes, in the order of ``FIELDS``; ``before`` is ``None`` for a create."""
+    if not names:
         return ()
-    names = list(_unlike(current.fields, managed))
-    return _diff(current.fields, managed, names) if names else ()
+    return tuple(
+        FieldChange(name, before.get(name) if before else None, after.get(name)) for name in FIELDS if name in names
+    )
 
 
-def differs(current: Account, managed: Fields) -> bool:
-    """Whether any managed field differs; for who need not know which."""
-    return any(True for _ in _unlike(current.fields, managed))
-
-
-def towards(current: Account, managed: Fields) -> Account:
+def target_account(current: Account, managed: Fields, changes: Iterable[FieldChange]) -> Account:
     """The account that a write asks for: ``current`` with the declared values over it.
 
-    Where a declared value counts as the same, the server's spelling stays, so that nothing is written that the plan
-    does not show. A hidden password gives way to the declared one: a write needs it.
+    A declared value that is not among the changes means the same as the server's. The server's spelling of it stays,
+    so that nothing is written that the plan does not show. A password that cannot be compared is always written.
     """
     have = current.fields
+    changed = {change.field for change in changes}
     return current.with_fields(
-        {name: value for name, value in managed.items() if name not in have or not same(name, have[name], value)}
+        {
+            name: value
+            for name, value in managed.items()
+            if name in changed or name not in have or is_hidden(value) or is_hidden(have[name])
+        }
     )
 
 
-def changes_of(before: Fields | None, after: Fields, names: Iterable[str]) -> tuple[FieldChange, ...]:
-    """The named fields as changes, in the order of ``FIELDS``; ``before`` is ``None`` for a create."""
-    wanted = set(names)
-    return tuple(
-        FieldChange(name, before.get(name) if before else None, after.get(name)) for name in FIELDS if name in wanted
-    )
+def is_hidden(value: Value) -> bool:
+    """Whether a value cannot be compared: the server hides it, or only the reference to the secret is known."""
+    return value is UNKNOWN or isinstance(value, SecretReference)
 
 
-def withheld(wanted: Value) -> bool:
-    """Whether a declared value is not to be compared: a secret of which only the reference is known."""
-    return isinstance(wanted, SecretReference)
+def changed_since(expected: Account, fresh: Account) -> list[str]:
+    """The fields and times that are not as expected; what the server hides or leaves out cannot be compared.
 
-
-def _unlike(have: Fields, managed: Fields) -> Iterator[str]:
-    for name, wanted in managed.items():
-        value = have.get(name)
-        if value != wanted and value is not UNKNOWN and not same(name, value, wanted) and not withheld(wanted):
-            yield name
-
-
-def _diff(have: Fields, managed: Fields, names: Sequence[str]) -> tuple[FieldChange, ...]:
-    from deepdiff import DeepDiff
-
-    found = DeepDiff(
-        {name: _comparable(name, have.get(name)) for name in names},
-        {name: _comparable(name, managed[name]) for name in names},
-        threshold_to_diff_deeper=0,
-        view="tree",  # as it was found, without the time that another form takes
-    )
-    return changes_of(have, managed, found.affected_root_keys)
-
-
-def _comparable(name: str, value: Value) -> Value:
-    """The value as DeepDiff gets it, equal exactly where ``same`` says so.
-
-    A secret goes in only as a fingerprint that means nothing outside this process.
+    The times show what the fields do not: that a hidden password was changed, or that the id is another account's.
     """
+    found = _different(expected.fields, fresh.fields, {**expected.fields, **fresh.fields})
+    times = [name for name in TIMES if not is_same_moment(getattr(expected, name), getattr(fresh, name))]
+    return [*(name for name in FIELDS if name in found), *times]
+
+
+def not_kept(sent: Fields, response: Account) -> list[str]:
+    """The fields that the server did not keep; a secret that it does not show cannot be compared."""
+    found = _different(sent, {**dict.fromkeys(SECRET_FIELDS, UNKNOWN), **response.fields}, sent)
+    return [name for name in FIELDS if name in found]
+
+
+def can_compare(fresh: Account, managed: Fields) -> bool:
+    """Whether everything declared can be compared with what the server shows."""
+    return not (managed.get("password") and fresh.fields.get("password") is UNKNOWN)
+
+
+def is_another(expected: Account, fresh: Account) -> bool:
+    """Whether an account with the id of the expected one is another one, created later."""
+    return not is_same_moment(expected.created_at, fresh.created_at)
+
+
+def is_same_moment(one: str | None, other: str | None) -> bool:
+    """Whether two times are the same, to the precision of the less precise one; an unknown time is any time.
+
+    A server may write one time with milliseconds in one response and without them in the next.
+    """
+    if one is None or other is None or one == other:
+        return True
+    try:
+        moments = [datetime.fromisoformat(text) for text in (one, other)]
+    except ValueError:
+        return False
+    if len({moment.tzinfo is None for moment in moments}) > 1:
+        return False
+    unit = 10 ** (6 - min(_decimals(text) for text in (one, other)))
+    first, second = (moment.replace(microsecond=moment.microsecond // unit * unit) for moment in moments)
+    return first == second
+
+
+def describe_fields(names: Iterable[str], account: Account) -> str:
+    """Fields with their values in the account, for a report; a secret is only named."""
+    return ", ".join(
+        name if name in SECRET_FIELDS else f"{name} (it has {_shortened(account.fields.get(name))})" for name in names
+    )
+
+
+def normalized(name: str, value: Value) -> object:
+    """The value of a field, equal to all values that mean the same; a secret as a fingerprint of this process.
+
+    Strings are interned: DeepDiff looks no further at two values that are one object.
+    """
+    if isinstance(value, str):
+        if name in CASELESS_FIELDS:
+            value = identity(value)
+        elif name == "name":
+            value = nfc(value)
+        return sys.intern(value) or None
     if isinstance(value, Secret):
         import hmac
 
-        return hmac.digest(_RUN_KEY, value.encoded(), "sha256").hex()
-    return comparable(name, value)
+        return sys.intern(hmac.digest(_RUN_KEY, value.encoded(), "sha256").hex())
+    return str(value) if isinstance(value, bool) else value  # in Python, True equals 1
+
+
+def _different(before: Fields, after: Fields, names: Collection[str]) -> Collection[str]:
+    """The names of the fields that differ."""
+    one, other = _normalized_sides(before, after, names)
+    if one == other:
+        return ()
+    from deepdiff import DeepDiff
+
+    # The tree is how DeepDiff finds the differences; every other view is made from it, and takes time.
+    found: Collection[str] = DeepDiff(one, other, threshold_to_diff_deeper=0, view="tree").affected_root_keys
+    return found
+
+
+def _normalized_sides(before: Fields, after: Fields, names: Collection[str]) -> tuple[dict[str, object], ...]:
+    """The named fields of both sides, without a secret that either side hides."""
+    if any(is_hidden(before.get(secret)) or is_hidden(after.get(secret)) for secret in SECRET_FIELDS):
+        names = [name for name in names if name not in SECRET_FIELDS]
+    return tuple({name: normalized(name, fields.get(name)) for name in names} for fields in (before, after))
+
+
+def _decimals(text: str) -> int:
+    """How many decimals the seconds of a time have; none if all are zero, which may mean that they are unknown."""
+    found = re.search(r"[.,](\d{1,6})", text)
+    return len(found[1]) if found and found[1].strip("0") else 0
+
+
+def _shortened(value: Value) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"

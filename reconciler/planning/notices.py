@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.errors import Kind, Problem
 from reconciler.model.secret import UNKNOWN
-from reconciler.planning.fields import withheld
+from reconciler.planning.fields import is_hidden
 from reconciler.planning.requirements import folded
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ def password_notes(
     current: Account, after: Account, managed: Fields, changes: Sequence[FieldChange]
 ) -> tuple[str, ...]:
     """What an update does to a password that the server hides, where its fields do not say so."""
-    if withheld(managed.get("password")):
+    if is_hidden(managed.get("password")):
         return () if any(change.field == "password" for change in changes) else ("its password is not compared",)
     if current.fields.get("password") is not UNKNOWN or any(change.field == "password" for change in changes):
         return ()

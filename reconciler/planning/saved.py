@@ -10,7 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from reconciler.model.account import comparable, identity, label_key
+from reconciler.model.account import identity, label_key
+from reconciler.planning.fields import normalized
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -96,7 +97,7 @@ def _core_without_passwords(change: Mapping[str, Any]) -> tuple[Any, ...]:
 
 def _state(fields: Mapping[str, Any] | None) -> dict[str, Any] | None:
     """An account without the spelling of its addresses, which is nothing to agree to."""
-    return None if fields is None else {name: comparable(name, value) for name, value in fields.items()}
+    return None if fields is None else {name: normalized(name, value) for name, value in fields.items()}
 
 
 def _is_done(reviewed: Mapping[str, Any], plan: Plan) -> bool:

@@ -11,7 +11,7 @@ from reconciler.model.desired import DeliveryTestSettings
 from reconciler.model.plan import DeliveryTest
 from reconciler.planning.builder import in_scope
 from reconciler.planning.checks import destination_problems, identity_problems, password_problems, test_problems
-from reconciler.planning.fields import differing, towards
+from reconciler.planning.fields import changed_fields, target_account
 from reconciler.planning.matching import match
 
 if TYPE_CHECKING:
@@ -74,9 +74,9 @@ def plan_delivery_tests(
 def _trial(pair: Pair, to_email: str, *, ambiguous: bool) -> tuple[DeliveryTest, list[Problem]]:
     declared = pair.desired.account
     base = pair.current or ACCOUNT_DEFAULTS
-    after = towards(base, declared.fields)
-    changes = differing(pair.current, declared.fields) if pair.current else ()
-    problems = password_problems(pair.desired, pair.current, after, changes)
+    changes = changed_fields(base, declared.fields)
+    after = target_account(base, declared.fields, changes)
+    problems = password_problems(pair.desired, pair.current, after, changes if pair.current else ())
     address = label(declared.email, base.id, ambiguous=ambiguous)
     trial = DeliveryTest(
         address=address, fields=after.fields, to_email=to_email, id=base.id, position=pair.desired.position

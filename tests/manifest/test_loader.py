@@ -1,7 +1,6 @@
 # ruff: noqa: E501 - cases are tables, and messages are compared in the one line that they are printed in
 from __future__ import annotations
 
-import gc
 import os
 import subprocess
 import sys
@@ -12,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconciler.errors import Position
-from reconciler.manifest.collection import paused_collection
 from reconciler.manifest.events import UnreadableError, open_events
 from reconciler.manifest.issues import Place
 from reconciler.manifest.loader import Loaded, load
@@ -162,15 +160,6 @@ def test_a_byte_order_mark_and_windows_line_ends_change_nothing() -> None:
 
 def test_a_megabyte_in_one_scalar_is_read() -> None:
     assert load(b"a: " + b"x" * 1_000_000).value == {"a": "x" * 1_000_000}
-
-
-def test_collection_goes_on_as_before_afterwards() -> None:
-    with paused_collection():
-        inside = gc.isenabled()
-        with paused_collection():
-            pass
-        still = gc.isenabled()
-    assert (inside, still, gc.isenabled()) == (False, False, True)
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,10 @@ from reconciler.manifest.desired import read_manifests
 from reconciler.manifest.quoting import quoted
 from reconciler.manifest.scalars import resolve
 from reconciler.manifest.writer import export_yaml
-from reconciler.model.account import Account, Value, same
+from reconciler.model.account import Account, Value
 from reconciler.model.secret import UNKNOWN, Secret, SecretReference
 from reconciler.model.server import Server
+from reconciler.planning.fields import normalized
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -198,7 +199,7 @@ def _changes(desired: Desired, accounts: list[Account]) -> list[str]:
             if isinstance(value, SecretReference):
                 hidden = current["password"] is UNKNOWN and current["has_auth"] is True
                 assert hidden or isinstance(current["password"], Secret)
-            elif field not in current or not same(field, value, current[field]):
+            elif field not in current or normalized(field, value) != normalized(field, current[field]):
                 found.append(f"~ {field}")
     if desired.policy.prune:
         rest = (account for index, account in enumerate(accounts) if index not in declared)

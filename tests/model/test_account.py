@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.model.account import ACCOUNT_DEFAULTS, Account, Value, identity, known, label, label_key, readable, same
+from reconciler.model.account import ACCOUNT_DEFAULTS, Account, identity, known, label, label_key, readable
 from reconciler.model.secret import UNKNOWN, Secret
 
 HELD = Account({"email": "A@x", "name": "A", "default": True}, 7, {"color": "red"})
@@ -41,35 +41,6 @@ def test_writing_over_an_account_keeps_its_id_and_what_is_unknown_to_us() -> Non
 
 def test_what_nobody_knows_is_not_written() -> None:
     assert known({"email": "a@x", "password": UNKNOWN, "smtp_port": None}) == {"email": "a@x", "smtp_port": None}
-
-
-@pytest.mark.parametrize(
-    ("field", "one", "other", "expected"),
-    [
-        ("email", "A@x", "a@X", True),
-        ("smtp_server", "MX.x", "mx.x", True),
-        ("email", "info@b\u00fccher.example", "info@xn--bcher-kva.example", True),
-        ("email", "info@strasse.example", "info@stra\u00dfe.example", False),
-        ("smtp_server", "mail.b\u00fccher.example", "MAIL.XN--BCHER-KVA.example", True),
-        ("name", "A", "a", False),
-        ("name", "Jos\u00e9", "Jose\u0301", True),
-        ("service", "Jos\u00e9", "Jose\u0301", False),
-        ("password", Secret("\u00e9"), Secret("e\u0301"), False),
-        ("name", "", None, True),
-        ("email", None, "a@x", False),
-        ("smtp_port", 1, True, False),
-        ("default", False, 0, False),
-        ("default", False, None, False),
-        ("password", Secret("p"), Secret("p"), True),
-        ("password", Secret("p"), Secret("q"), False),
-        ("password", Secret("p"), UNKNOWN, False),
-        ("password", Secret("p"), "p", False),
-    ],
-)
-def test_values_mean_the_same_or_not_whichever_comes_first(
-    field: str, one: Value, other: Value, expected: bool
-) -> None:
-    assert (same(field, one, other), same(field, other, one)) == (expected, expected)
 
 
 @pytest.mark.parametrize(

@@ -5,13 +5,24 @@ from typing import TYPE_CHECKING, Any
 import deepdiff
 import pytest
 
+from reconciler.model.account import Account
 from reconciler.model.plan import FieldChange
 from reconciler.model.secret import UNKNOWN, Secret
-from reconciler.planning.fields import changes_of, differing, towards
+from reconciler.planning.fields import (
+    changed_fields,
+    changed_since,
+    describe_fields,
+    field_changes,
+    is_different,
+    is_same_moment,
+    normalized,
+    not_kept,
+    target_account,
+)
 from tests.support.fake_server import account
 
 if TYPE_CHECKING:
-    from reconciler.model.account import Value
+    from reconciler.model.account import Fields, Value
 
 HELD = account("a@x", 1, name="A", smtp_server="Mail.X", smtp_port=25, password=Secret("p"))
 
@@ -28,8 +39,8 @@ HELD = account("a@x", 1, name="A", smtp_server="Mail.X", smtp_port=25, password=
     ],
 )
 def test_these_are_no_differences(field: str, value: Value) -> None:
-    assert differing(HELD, {field: value}) == ()
-    with_another = differing(HELD, {field: value, "name": "B"})
+    assert changed_fields(HELD, {field: value}) == ()
+    with_another = changed_fields(HELD, {field: value, "name": "B"})
     assert with_another == (FieldChange("name", "A", "B"),)
 
 
@@ -47,28 +58,28 @@ def test_these_are_no_differences(field: str, value: Value) -> None:
     ],
 )
 def test_these_are_differences(field: str, value: Value, before: Value) -> None:
-    assert differing(HELD, {field: value}) == (FieldChange(field, before, value),)
+    assert changed_fields(HELD, {field: value}) == (FieldChange(field, before, value),)
 
 
 def test_what_is_not_declared_is_not_compared() -> None:
-    assert differing(HELD, {}) == ()
+    assert changed_fields(HELD, {}) == ()
 
 
 def test_a_field_that_the_server_does_not_show_counts_as_empty() -> None:
     bare = account("a@x", 1)
     held = type(bare)({"email": "a@x"}, 1)
-    assert differing(held, {"smtp_port": None}) == ()
-    assert differing(held, {"smtp_port": 25}) == (FieldChange("smtp_port", None, 25),)
+    assert changed_fields(held, {"smtp_port": None}) == ()
+    assert changed_fields(held, {"smtp_port": 25}) == (FieldChange("smtp_port", None, 25),)
 
 
 def test_a_hidden_password_counts_as_unchanged_also_beside_another_difference() -> None:
     held = HELD.with_fields({"password": UNKNOWN})
-    assert differing(held, {"password": Secret("q")}) == ()
-    assert differing(held, {"password": Secret("q"), "name": "B"}) == (FieldChange("name", "A", "B"),)
+    assert changed_fields(held, {"password": Secret("q")}) == ()
+    assert changed_fields(held, {"password": Secret("q"), "name": "B"}) == (FieldChange("name", "A", "B"),)
 
 
 def test_differences_come_in_the_order_of_the_fields() -> None:
-    found = differing(HELD, {"smtp_port": 1, "name": "B", "email": "b@x"})
+    found = changed_fields(HELD, {"smtp_port": 1, "name": "B", "email": "b@x"})
     assert [one.field for one in found] == ["email", "name", "smtp_port"]
 
 
@@ -83,30 +94,112 @@ def test_deepdiff_never_sees_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(deepdiff, "DeepDiff", watching)
     held = HELD.with_fields({"password": Secret("canary-before")})
-    assert differing(held, {"password": Secret("canary-after")})
+    assert changed_fields(held, {"password": Secret("canary-after")})
     assert len(seen) == 1
     assert "canary" not in seen[0]
 
 
+def test_deepdiff_alone_says_which_fields_differ(monkeypatch: pytest.MonkeyPatch) -> None:
+    class FindsTheName:
+        def __init__(self, *_values: object, **_options: object) -> None:
+            self.affected_root_keys = ["name"]
+
+    monkeypatch.setattr(deepdiff, "DeepDiff", FindsTheName)
+    fresh = HELD.with_fields({"smtp_port": 26})
+    assert changed_fields(HELD, {"smtp_port": 26}) == (FieldChange("name", "A", None),)
+    assert (changed_since(HELD, fresh), not_kept({"smtp_port": 26}, HELD)) == (["name"], ["name"])
+
+
+def test_whether_an_account_differs_is_known_without_deepdiff(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deepdiff, "DeepDiff", None)
+    assert is_different(HELD, {"smtp_port": 26})
+    assert not is_different(HELD, {"smtp_port": 25, "email": "A@X"})
+    assert changed_fields(HELD, {"smtp_port": 25, "email": "A@X"}) == ()
+
+
 def test_a_password_that_is_not_utf8_is_compared_like_any_other() -> None:
     held = HELD.with_fields({"password": Secret("\udcff")})
-    assert differing(held, {"password": Secret("\udcff")}) == ()
-    assert [one.field for one in differing(held, {"password": Secret("\udcfe")})] == ["password"]
+    assert changed_fields(held, {"password": Secret("\udcff")}) == ()
+    assert [one.field for one in changed_fields(held, {"password": Secret("\udcfe")})] == ["password"]
+
+
+def target(current: Account, managed: Fields) -> Account:
+    return target_account(current, managed, changed_fields(current, managed))
 
 
 def test_a_write_keeps_the_servers_spelling_of_what_counts_as_the_same() -> None:
-    after = towards(HELD, {"email": "A@X", "smtp_server": "mail.x", "smtp_crypt": "", "name": "B"})
+    after = target(HELD, {"email": "A@X", "smtp_server": "mail.x", "smtp_crypt": "", "name": "B"})
     assert after == HELD.with_fields({"name": "B"})
 
 
 def test_a_write_takes_the_declared_password_where_the_server_hides_it() -> None:
     held = HELD.with_fields({"password": UNKNOWN})
-    assert towards(held, {"password": Secret("q")}).fields["password"] == Secret("q")
-    assert towards(held, {}).fields["password"] is UNKNOWN
+    assert target(held, {"password": Secret("q")}).fields["password"] == Secret("q")
+    assert target(held, {}).fields["password"] is UNKNOWN
 
 
 def test_the_fields_of_a_create_have_nothing_before() -> None:
-    assert changes_of(None, {"name": "A", "email": "a@x"}, ["name", "email"]) == (
+    assert field_changes(None, {"name": "A", "email": "a@x"}, ["name", "email"]) == (
         FieldChange("email", None, "a@x"),
         FieldChange("name", None, "A"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("field", "one", "other", "expected"),
+    [
+        ("email", "A@x", "a@X", True),
+        ("smtp_server", "MX.x", "mx.x", True),
+        ("email", "info@b\u00fccher.example", "info@xn--bcher-kva.example", True),
+        ("email", "info@strasse.example", "info@stra\u00dfe.example", False),
+        ("smtp_server", "mail.b\u00fccher.example", "MAIL.XN--BCHER-KVA.example", True),
+        ("name", "A", "a", False),
+        ("name", "Jos\u00e9", "Jose\u0301", True),
+        ("service", "Jos\u00e9", "Jose\u0301", False),
+        ("password", Secret("\u00e9"), Secret("e\u0301"), False),
+        ("name", "", None, True),
+        ("email", None, "a@x", False),
+        ("smtp_port", 1, True, False),
+        ("default", False, 0, False),
+        ("default", False, None, False),
+        ("password", Secret("p"), Secret("p"), True),
+        ("password", Secret("p"), Secret("q"), False),
+        ("password", Secret("p"), UNKNOWN, False),
+        ("password", Secret("p"), "p", False),
+    ],
+)
+def test_values_that_mean_the_same_are_equal_once_normalized(
+    field: str, one: Value, other: Value, *, expected: bool
+) -> None:
+    assert (normalized(field, one) == normalized(field, other)) is expected
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("2026-01-01T00:00:00Z", "2026-01-01T00:00:00Z", True),
+        ("2026-01-01T00:00:00Z", None, True),
+        (None, None, True),
+        ("2026-01-01T00:00:00Z", "2026-01-01T00:00:01Z", False),
+        ("2018-12-13T12:20:02.932000+00:00", "2018-12-13T12:20:02.000Z", True),
+        ("2018-12-13T12:20:02.932000+00:00", "2018-12-13T12:20:02.932Z", True),
+        ("2018-12-13T12:20:02.932+00:00", "2018-12-13T13:20:02.932+01:00", True),
+        ("2018-12-13T12:20:02.932Z", "2018-12-13T12:20:02.933Z", False),
+        ("2018-12-13T12:20:02Z", "2018-12-13T12:20:03.100Z", False),
+        ("2018-12-13T12:20:02", "2018-12-13T12:20:02Z", False),
+        ("1544703602", "1544703603", False),
+        ("yesterday", "today", False),
+    ],
+)
+def test_a_time_is_compared_as_far_as_both_sides_know_it(one: str | None, other: str | None, *, same: bool) -> None:
+    assert is_same_moment(one, other) is same
+    assert is_same_moment(other, one) is same
+
+
+def test_what_the_server_has_is_shown_shortened_and_without_a_password() -> None:
+    account = Account({"email": "a@x", "name": "n" * 100, "password": Secret("p"), "smtp_port": None})
+    names = ["name", "password", "smtp_port", "service"]
+    long = '"' + "n" * 79
+    assert describe_fields(names, account) == (
+        f"name (it has {long}…), password, smtp_port (it has null), service (it has null)"
     )

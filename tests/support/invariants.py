@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from reconciler.model.account import Account, Fields, identity
 from reconciler.model.outcome import Outcome, Status
 from reconciler.model.plan import Action, Change, Plan
-from reconciler.planning.fields import differing
+from reconciler.planning.fields import changed_fields
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -86,7 +86,7 @@ class Run:
             return
         assert outcome.id is not None
         now = self.after[outcome.id]
-        assert not differing(Account(now), change.managed)
+        assert not changed_fields(Account(now), change.managed)
         if change.id is not None:
             assert outcome.id == change.id
             was = self.before[change.id]
