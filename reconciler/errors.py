@@ -1,20 +1,20 @@
-"""Every error that a user can see, with its exit code.
+"""Every error that a user can see, with its exit code, and everything that describes a problem.
 
-ReconcilerError                 1   something is wrong and nothing (more) was done
-├── ManifestError                   1   the YAML is wrong; carries every problem found, not the first alone
-├── NotTrustedError             1   the YAML uses what neither our rules nor the trust file allow
-├── SecretError                 1   a secret reference cannot be resolved
-├── ApiError                    1   the server, or the way to it
+ReconcilerError                 1   something is wrong, and nothing (more) was done
+├── ManifestError               1   a manifest or a trust file is wrong; has every problem, not just the first
+├── NotTrustedError             1   a manifest uses what neither the built-in rules nor the trust file allow
+├── SecretError                 1   a reference to a secret cannot be resolved
+├── ApiError                    1   the server, or the network between
 │   ├── UnreachableError            the request never arrived
-│   ├── RejectedError               the server said no (4XX); nothing happened
-│   │   └── NotFoundError           404: the account is not there
+│   ├── RejectedError               the server refused the request (4XX); nothing happened
+│   │   └── NotFoundError           404: the account does not exist
 │   └── OutcomeUnknownError         the request may or may not have taken effect
-├── PlanError                   1   no safe plan exists for this YAML and this server
+├── PlanError                   1   no safe plan exists for these manifests and this server
 ├── LockedError                 1   another run holds the lock of the server
+├── MissingExtraError           1   the command needs an extra that is not installed
 ├── StalePlanError              4   the saved plan no longer matches
-├── OutputError                 1   the document cannot be written where it should go
-│   └── ReaderGoneError             whoever read it has gone; the process ends as SIGPIPE would end it
-├── MissingExtraError           1   an optional part of this program is not installed
+├── OutputError                 1   a document cannot be written
+│   └── ReaderGoneError             the reader closed the pipe; the process ends as SIGPIPE would end it
 └── GuardError                  5   a guard refused
 """
 
@@ -26,7 +26,7 @@ from typing import NamedTuple, Self
 
 
 class ExitCode(IntEnum):
-    """What the process returns; the table is in the README."""
+    """The exit code of the process; the README has the table."""
 
     OK = 0
     ERROR = 1
@@ -189,13 +189,13 @@ class Position(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """One thing that is wrong, in words for people and in parts for programs.
+    """One thing that is wrong.
 
     Attributes:
-        kind: A stable identifier in snake_case, such as ``unknown_key``.
-        message: What is wrong, including the value found where it is not a secret.
-        hint: What to do about it; empty where the message says it.
-        address: The email account concerned.
+        kind: A ``Kind``, or the server's own name for an error.
+        message: What is wrong, with the value that was found unless it may be a secret.
+        hint: What to do about it; empty if the message says so.
+        address: The email account that it is about.
         position: Where it is; ``None`` if it is in no file.
     """
 
@@ -216,7 +216,7 @@ def file_order(problem: Problem) -> tuple[str, int, int]:
 
 
 class InvalidValueError(ValueError):
-    """A value has the right type, and is not allowed.
+    """A value has the right type but is not allowed.
 
     Attributes:
         message: What is wrong, without the value.
@@ -230,7 +230,7 @@ class InvalidValueError(ValueError):
 
 
 class ReconcilerError(Exception):
-    """The base of all errors that are the user's business; anything else is a bug of ours."""
+    """The base of all errors that a user can cause. Any other exception is a bug."""
 
     exit_code: ExitCode = ExitCode.ERROR
 
@@ -241,16 +241,16 @@ class ReconcilerError(Exception):
 
     @classmethod
     def of(cls, message: str, *, kind: str, hint: str = "", address: str | None = None) -> Self:
-        """Makes the error of a single problem."""
+        """The error for a single problem."""
         return cls(Problem(kind=kind, message=message, hint=hint, address=address))
 
 
 class ManifestError(ReconcilerError):
-    """The YAML is wrong."""
+    """A manifest or a trust file is wrong."""
 
 
 class NotTrustedError(ReconcilerError):
-    """The YAML uses something that it must not use. Nothing was resolved, run or sent."""
+    """A manifest uses something that it may not use. Nothing was resolved, run or sent."""
 
 
 class SecretError(ReconcilerError):
@@ -258,11 +258,11 @@ class SecretError(ReconcilerError):
 
 
 class ApiError(ReconcilerError):
-    """The server, or the way to it, failed us.
+    """The server, or the network between, failed.
 
     Attributes:
-        transient: Another attempt may go better.
-        retry_after: Seconds that the server asks to wait before the next attempt.
+        transient: Whether another attempt may succeed.
+        retry_after: Seconds to wait before the next attempt, if the server says so.
     """
 
     transient = False
@@ -274,19 +274,19 @@ class UnreachableError(ApiError):
 
 
 class RejectedError(ApiError):
-    """The server said no (4XX): nothing happened on the server."""
+    """The server refused the request (4XX): nothing happened on the server."""
 
 
 class NotFoundError(RejectedError):
-    """The account is not on the server."""
+    """The account does not exist on the server."""
 
 
 class OutcomeUnknownError(ApiError):
-    """The request may or may not have taken effect: time-out, reset, 5XX, or an answer that makes no sense."""
+    """The request may or may not have taken effect: timeout, reset, 5XX, or an invalid response."""
 
 
 class PlanError(ReconcilerError):
-    """No safe plan exists for this YAML and this server."""
+    """No safe plan exists for these manifests and this server."""
 
 
 class LockedError(ReconcilerError):
@@ -294,17 +294,17 @@ class LockedError(ReconcilerError):
 
 
 class StalePlanError(ReconcilerError):
-    """The saved plan no longer matches what would be done now."""
+    """The saved plan differs from what would be done now."""
 
     exit_code = ExitCode.STALE_PLAN
 
 
 class OutputError(ReconcilerError):
-    """The document cannot be written where it should go."""
+    """A document cannot be written."""
 
 
 class ReaderGoneError(OutputError):
-    """Whoever read standard output has gone, as ``head`` does once it has its lines."""
+    """The reader closed standard output, as ``head`` does when it has enough lines."""
 
 
 class MissingExtraError(ReconcilerError, ImportError):
