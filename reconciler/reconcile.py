@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from types import TracebackType
 
-    from reconciler.client.connect import Connection as ConnectionSettings
+    from reconciler.client.gateway import ConnectionSettings, ServerConnection
     from reconciler.credentials import Access
     from reconciler.manifest.approval import Request
     from reconciler.model.account import Account
@@ -213,17 +213,17 @@ class Connection:
         self._settings = settings
         self._held = ExitStack()
         self._is_locked = False
-        self._views: tuple[AccountReader, AccountWriter] | None = None
+        self._session: ServerConnection | None = None
 
     @property
     def reader(self) -> AccountReader:
         """A view of the server that can only read: it sends no request but GET, and the one for a token."""
-        return self._opened()[0]
+        return self._opened().reader
 
     @property
     def writer(self) -> AccountWriter:
         """A view of the server that can read and write."""
-        return self._opened()[1]
+        return self._opened().writer
 
     @property
     def parallelism(self) -> int:
@@ -256,7 +256,7 @@ class Connection:
 
     def close(self) -> None:
         """Ends the session."""
-        self._views, self._is_locked = None, False
+        self._session, self._is_locked = None, False
         self._held.close()
 
     def __enter__(self) -> Self:
@@ -267,12 +267,12 @@ class Connection:
     ) -> None:
         self.close()
 
-    def _opened(self) -> tuple[AccountReader, AccountWriter]:
-        if self._views is None:
-            from reconciler.client.connect import open_server
+    def _opened(self) -> ServerConnection:
+        if self._session is None:
+            from reconciler.client.gateway import connect
 
-            self._views = self._held.enter_context(open_server(self._settings))
-        return self._views
+            self._session = self._held.enter_context(connect(self._settings))
+        return self._session
 
 
 def connect(
@@ -299,7 +299,6 @@ def connect(
         ApiError: No server is named, no credentials are, or those that are named may not go to it.
         SecretError: The credentials cannot be read.
     """
-    from reconciler.client.connect import Connection as ConnectionSettings
     from reconciler.credentials import Sources, access_to_server, remember_credentials
     from reconciler.model.server import ServerConfig
 
@@ -322,6 +321,8 @@ def connect(
     )
     access = access_to_server(sources)
     remember_credentials(access.credentials, context.redactor)
+    from reconciler.client.gateway import ConnectionSettings  # imports httpx: only after the checks above
+
     settings = ConnectionSettings(
         url=access.server.url,
         credentials=access.credentials,

@@ -1,28 +1,37 @@
-"""The ports of the core, spoken over the vendor's API."""
+"""The way in to this package: opens a server, and implements the core's ports with the vendor's API."""
 
 from __future__ import annotations
 
 import re
+from contextlib import contextmanager
+from dataclasses import dataclass
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
+from reconciler.client.auth import TOKEN_PATHS, authority
+from reconciler.client.client import Client, ReadClient, Route
 from reconciler.client.completeness import check_headers, check_status
 from reconciler.client.failure import AttemptError, Failure, UnreadableError
 from reconciler.client.mapping import described
-from reconciler.client.session import Call
+from reconciler.client.origin import checked, tls_context
+from reconciler.client.proxies import proxy_for, remember_login
+from reconciler.client.session import Call, Session
 from reconciler.client.wire import Dialect, is_refusal, read_list, read_one, to_account
 from reconciler.errors import Kind, Problem, RejectedError
 from reconciler.model.secret import Secret
 from reconciler.model.server import Passwords
+from reconciler.retry import Retry
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Iterator, Mapping
 
     from reconciler.client.answer import Answer
-    from reconciler.client.session import Session
     from reconciler.client.wire import WireAccount
     from reconciler.model.account import Account, Fields
+    from reconciler.model.ports import AccountReader, AccountWriter, TokenKeeper
     from reconciler.model.redaction import Redactor
+    from reconciler.model.server import ClientCertificate, Credentials
 
 ACCOUNTS: Final = "/api/email/accounts"
 _SHOWN: Final = frozenset({HTTPStatus.OK, HTTPStatus.CREATED})
@@ -33,6 +42,88 @@ _SECRET_NAME: Final = re.compile(r"passw|pwd|senha|secret|token|key", re.IGNOREC
 """Of a field that this program does not know: its value goes back to the server, and may come back in an error."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectionSettings:
+    """Everything that it takes to talk to one server.
+
+    Attributes:
+        url: ``scheme://host[:port]``.
+        credentials: Resolved: secrets, no references.
+        keeper: Where a refresh token is kept between runs, in case the server replaces it.
+        ca_file: Path of a file of PEM certificates. If given, only these are trusted.
+        client_certificate: For servers that ask for a certificate.
+        timeout: Seconds that one request may take, from connecting to the last byte of the response.
+        parallelism: The maximum number of connections at a time.
+        insecure_http: Whether plain http to another machine is accepted.
+        passwords: Whether the server shows passwords.
+        redactor: Learns every token and every password that the server shows, and redacts the server's messages.
+        stop: Set when the user interrupts: pauses between attempts end at once, and nothing is repeated.
+    """
+
+    url: str
+    credentials: Credentials
+    keeper: TokenKeeper | None = None
+    ca_file: str | None = None
+    client_certificate: ClientCertificate | None = None
+    timeout: float = 30.0
+    parallelism: int = 10
+    insecure_http: bool = False
+    passwords: Passwords = Passwords.AUTO
+    redactor: Redactor
+    stop: threading.Event
+
+
+class ServerConnection(NamedTuple):
+    """Two views of one session with a server.
+
+    Attributes:
+        reader: Cannot write: it sends GET requests only.
+        writer: Can read and write.
+    """
+
+    reader: AccountReader
+    writer: AccountWriter
+
+
+@contextmanager
+def connect(settings: ConnectionSettings) -> Iterator[ServerConnection]:
+    """Opens a session with a server. Nothing is sent before the first call, which also fetches the token for all.
+
+    Raises:
+        ApiError: The URL, the CA file, the client certificate or the proxy cannot be used.
+    """
+    client = _client(settings)
+    retry = Retry(settings.timeout, settings.stop)
+    reading = ReadClient(client, TOKEN_PATHS)
+
+    def exchange(path: str, body: bytes, deadline: float) -> Answer:
+        return reading.exchange("POST", path, body=body, deadline=deadline)
+
+    redactor, dialect = settings.redactor, Dialect()
+    tokens = authority(settings.credentials, exchange=exchange, retry=retry, redactor=redactor, keeper=settings.keeper)
+    try:
+        yield ServerConnection(
+            ReadGateway(Session(reading, tokens, retry), redactor, settings.passwords, dialect),
+            WriteGateway(Session(client, tokens, retry), redactor, settings.passwords, dialect),
+        )
+    finally:
+        client.close()
+
+
+def _client(settings: ConnectionSettings) -> Client:
+    origin = checked(settings.url, insecure_http=settings.insecure_http)
+    proxy = proxy_for(origin)
+    if proxy is not None:
+        remember_login(proxy, settings.redactor)
+    route = Route(
+        origin=str(origin).rstrip("/"),
+        context=tls_context(origin, settings.ca_file, settings.client_certificate),
+        proxy=proxy,
+        lanes=settings.parallelism,
+    )
+    return Client(route, settings.redactor)
+
+
 class ReadGateway:
     """Implements ``AccountReader``. Safe for threads."""
 
@@ -40,14 +131,14 @@ class ReadGateway:
         self,
         session: Session,
         redactor: Redactor,
-        passwords: Passwords = Passwords.AUTO,
-        dialect: Dialect | None = None,
+        passwords: Passwords,
+        dialect: Dialect,
     ) -> None:
         """Takes whether the server shows passwords, and what is known of its spelling."""
         self._session = session
         self._passwords = passwords
         self._redactor = redactor
-        self._dialect = dialect or Dialect()
+        self._dialect = dialect
 
     def list_accounts(self) -> tuple[Account, ...]:
         """All accounts, in the server's order. Raises ``ApiError`` for anything but a complete list of accounts."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
-from reconciler.client.connect import Connection, open_reader, open_writer
+from reconciler.client.gateway import ConnectionSettings, connect
 from reconciler.model.redaction import Redactor
 from reconciler.model.secret import Secret
 from reconciler.model.server import AccessToken
@@ -36,10 +36,10 @@ class Clockless(threading.Event):
         return self.is_set()
 
 
-def connection_to(url: str, **more: Any) -> Connection:  # noqa: ANN401
-    """A connection with an access token, unless told otherwise."""
+def settings_for(url: str, **more: Any) -> ConnectionSettings:  # noqa: ANN401
+    """Settings with an access token by default."""
     given = {"credentials": AccessToken(Secret(TOKEN)), "redactor": Redactor(), "stop": Clockless(), "timeout": 5.0}
-    return Connection(url=url, **{**given, **more})
+    return ConnectionSettings(url=url, **{**given, **more})
 
 
 class Open(Protocol):
@@ -52,13 +52,13 @@ class OpenReader(Protocol):
 
 @pytest.fixture
 def writer() -> Iterator[Open]:
-    """Opens a writer; ``more`` are ``Connection`` 's fields."""
+    """Opens a writer; ``more`` are ``ConnectionSettings`` 's fields."""
     with ExitStack() as stack:
-        yield lambda url, **more: stack.enter_context(open_writer(connection_to(url, **more)))
+        yield lambda url, **more: stack.enter_context(connect(settings_for(url, **more))).writer
 
 
 @pytest.fixture
 def reader() -> Iterator[OpenReader]:
-    """Opens a reader; ``more`` are ``Connection`` 's fields."""
+    """Opens a reader; ``more`` are ``ConnectionSettings`` 's fields."""
     with ExitStack() as stack:
-        yield lambda url, **more: stack.enter_context(open_reader(connection_to(url, **more)))
+        yield lambda url, **more: stack.enter_context(connect(settings_for(url, **more))).reader

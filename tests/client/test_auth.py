@@ -12,7 +12,7 @@ from reconciler.errors import ApiError, Position, Problem, RejectedError, Unreac
 from reconciler.model.redaction import Redactor
 from reconciler.model.secret import Secret, SecretReference
 from reconciler.model.server import AccessToken, Login, RefreshToken
-from tests.client.conftest import Clockless, connection_to
+from tests.client.conftest import Clockless, settings_for
 from tests.http_server import Close, Reply, Request, ScriptedServer, Step, json_reply
 
 if TYPE_CHECKING:
@@ -332,6 +332,6 @@ def test_cookies_of_the_exchange_are_not_sent_back(writer: Open) -> None:
 
 
 def test_no_secret_shows_in_what_the_package_holds() -> None:
-    connection = connection_to("http://127.0.0.1:1", credentials=KEY, stop=Clockless())
+    connection = settings_for("http://127.0.0.1:1", credentials=KEY, stop=Clockless())
     token = FixedToken(Secret("the-token"), Redactor()).bearer()
     assert ["the-" in repr(holder) for holder in (connection, token)] == [False, False]

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from reconciler.client.connect import open_reader
+from reconciler.client.gateway import connect
 from reconciler.client.origin import checked, tls_context
 from reconciler.client.proxies import proxy_for
 from reconciler.errors import ApiError, Problem
-from tests.client.conftest import connection_to
+from tests.client.conftest import settings_for
 from tests.http_server import ScriptedServer, json_reply
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ HTTPS = httpx.URL("https://fw.example.com")
 @pytest.mark.parametrize("url", ["http://fw.example.com", "http://10.0.0.1:8080", "HTTP://[::2]"])
 def test_plain_http_to_another_machine_is_refused_before_anything_is_sent(url: str) -> None:
     host = httpx.URL(url).host
-    with pytest.raises(ApiError) as caught, open_reader(connection_to(url)):
+    with pytest.raises(ApiError) as caught, connect(settings_for(url)):
         pass
     message = f"plain http to {host} would show the token and the passwords to the network"
     hint = "Use https, or accept the risk with --insecure-http."

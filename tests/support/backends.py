@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from reconciler.client.connect import Connection, open_writer
+from reconciler.client.gateway import ConnectionSettings, connect
 from reconciler.model.fields import FIELDS
 from reconciler.model.redaction import Redactor
 from reconciler.model.secret import Secret
@@ -88,14 +88,14 @@ class OverHttp:
             **dialect,
         }
         self.remote = remote
-        connection = Connection(
+        settings = ConnectionSettings(
             url=remote.reset([_plain(account.fields) for account in world.held], options=options),
             credentials=RefreshToken(Secret(REFRESH_TOKEN)),
             redactor=Redactor(),
             stop=Hurried(1000),
         )
         with ExitStack() as stack:
-            self.writer = stack.enter_context(open_writer(connection))
+            self.writer = stack.enter_context(connect(settings)).writer
             self._stack = stack.pop_all()
 
     def truth(self) -> dict[int, Fields]:
