@@ -9,9 +9,8 @@ from reconciler.applying.trial import run_delivery_tests
 from reconciler.errors import ApiError, Kind, RejectedError, UnreachableError
 from reconciler.model.desired import DeliveryTestSettings, DeliveryTestWhen
 from reconciler.model.plan import DeliveryTest
-from tests.applying.runs import carry_out, planned, said
 from tests.applying.test_cycle import BAD_GATEWAY, BUSY, REFUSED, Hurried
-from tests.support.declarations import declare
+from tests.support.declarations import apply_plan, declare, plan_for, summaries
 from tests.support.fake_server import BLANK, FakeServer, Fault
 
 DOWN = UnreachableError.of("connection refused", kind=Kind.CONNECTION_FAILED)
@@ -25,9 +24,9 @@ def updates() -> FakeServer:
 @pytest.mark.parametrize("error", [DOWN, BAD_GATEWAY])
 def test_five_steps_in_a_row_that_do_not_reach_the_server_end_the_run(error: ApiError) -> None:
     server = updates()
-    plan = planned(server, *(declare(address, name="N") for address in ADDRESSES))
+    plan = plan_for(server, *(declare(address, name="N") for address in ADDRESSES))
     server.script("get", None, *[Fault(error)] * 99)
-    outcomes = said(carry_out(plan, server, stop=Hurried()))
+    outcomes = summaries(apply_plan(plan, server, stop=Hurried()))
     assert outcomes[:6] == ["update u0@x: applied", *(f"update u{place}@x: failed ({error})" for place in range(1, 6))]
     assert outcomes[6:] == [f"update u{place}@x: not_attempted ({OUTAGE})" for place in (6, 7)]
 
@@ -37,25 +36,27 @@ def test_five_steps_in_a_row_that_do_not_reach_the_server_end_the_run(error: Api
 )
 def test_a_server_that_says_no_is_reached(error: ApiError) -> None:
     server = updates()
-    plan = planned(server, *(declare(address, name="N") for address in ADDRESSES))
+    plan = plan_for(server, *(declare(address, name="N") for address in ADDRESSES))
     server.script("get", *[Fault(error)] * 99)
-    assert {one.partition(": ")[2] for one in said(carry_out(plan, server, stop=Hurried()))} == {f"failed ({error})"}
+    assert {one.partition(": ")[2] for one in summaries(apply_plan(plan, server, stop=Hurried()))} == {
+        f"failed ({error})"
+    }
 
 
 def test_a_step_that_reaches_the_server_again_starts_the_count_anew() -> None:
     server = updates()
-    plan = planned(server, *(declare(address, name="N") for address in ADDRESSES))
+    plan = plan_for(server, *(declare(address, name="N") for address in ADDRESSES))
     server.script("get", *[Fault(DOWN)] * 4, None, *[Fault(DOWN)] * 3)
-    outcomes = said(carry_out(plan, server, stop=Hurried()))
+    outcomes = summaries(apply_plan(plan, server, stop=Hurried()))
     assert [one.split(": ")[1].split()[0] for one in outcomes] == [*["failed"] * 4, "applied", *["failed"] * 3]
 
 
 def test_tests_before_the_write_count_too() -> None:
     server = updates()
     test = DeliveryTestSettings(DeliveryTestWhen.BEFORE, "ops@x")
-    plan = planned(server, *(declare(address, name="N", test=test) for address in ADDRESSES))
+    plan = plan_for(server, *(declare(address, name="N", test=test) for address in ADDRESSES))
     server.script("test", *[Fault(DOWN)] * 8)
-    assert [one.split()[2] for one in said(carry_out(plan, server, stop=Hurried()))].count("not_attempted") == 3
+    assert [one.split()[2] for one in summaries(apply_plan(plan, server, stop=Hurried()))].count("not_attempted") == 3
 
 
 def test_tests_alone_end_early_and_are_repeated_only_if_nothing_was_sent() -> None:

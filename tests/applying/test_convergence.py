@@ -12,8 +12,7 @@ from reconciler.applying.executor import ApplyOptions, execute
 from reconciler.model.outcome import Outcome, Status
 from reconciler.model.plan import Action, Plan
 from reconciler.planning.builder import PlanOptions, make_plan
-from tests.applying.runs import AT_ONCE, Listening
-from tests.support.declarations import NO_LIMIT, SERVER
+from tests.support.declarations import NO_DELAYS, NO_LIMIT, SERVER, RecordingObserver
 from tests.support.invariants import Run
 from tests.support.strategies import BOUNDED, World, faults, worlds
 
@@ -30,8 +29,8 @@ def plan_for(world: World, server: FakeServer) -> Plan:
 
 
 def apply(plan: Plan, server: FakeServer, parallelism: int = 1) -> tuple[Outcome, ...]:
-    options = ApplyOptions(parallelism=parallelism, adoption_delays=AT_ONCE)
-    return execute(plan, server, options, stop=threading.Event(), listener=Listening())
+    options = ApplyOptions(parallelism=parallelism, adoption_delays=NO_DELAYS)
+    return execute(plan, server, options, stop=threading.Event(), listener=RecordingObserver())
 
 
 def run_of(world: World, plan: Plan, server: FakeServer) -> Run:

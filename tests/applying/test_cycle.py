@@ -12,8 +12,7 @@ from reconciler.errors import ApiError, Kind, NotFoundError, RejectedError, Unre
 from reconciler.model.account import Account
 from reconciler.model.desired import DeliveryTestSettings, DeliveryTestWhen, Policy
 from reconciler.model.secret import Secret
-from tests.applying.runs import carry_out, planned, said
-from tests.support.declarations import declare
+from tests.support.declarations import apply_plan, declare, plan_for, summaries
 from tests.support.fake_server import FakeServer, Fault, Rules, account, lost
 
 if TYPE_CHECKING:
@@ -49,7 +48,7 @@ class Hurried(threading.Event):
 
 def applied(plan: Plan, server: FakeServer, **options: Any) -> list[str]:  # noqa: ANN401 - ApplyOptions has their types
     """What becomes of a plan whose attempts follow each other without a pause."""
-    return said(carry_out(plan, server, stop=Hurried(), **options))
+    return summaries(apply_plan(plan, server, stop=Hurried(), **options))
 
 
 def between(server: FakeServer, method: Method, act: Callable[[], object]) -> None:
@@ -68,7 +67,7 @@ def between(server: FakeServer, method: Method, act: Callable[[], object]) -> No
 @pytest.mark.parametrize("rules", [Rules(), TIMES])
 def test_an_update_is_sent_again_only_after_another_read(rules: Rules, error: ApiError) -> None:
     server = FakeServer.holding({"email": "a@x", "name": "A"}, rules=rules)
-    plan = planned(server, declare("a@x", name="B"))
+    plan = plan_for(server, declare("a@x", name="B"))
     server.script("update", Fault(error), None)
     assert applied(plan, server) == ["update a@x: applied"]
     assert server.methods() == ["get 1", "update 1", "get 1", "update 1"]
@@ -78,7 +77,7 @@ def test_an_update_is_sent_again_only_after_another_read(rules: Rules, error: Ap
 @pytest.mark.parametrize("error", [BUSY, BAD_GATEWAY, REFUSED])
 def test_an_update_is_not_sent_again_over_what_somebody_else_wrote(error: ApiError, field: str, value: Value) -> None:
     server = FakeServer.holding(AUTH, rules=HIDES)
-    plan = planned(server, declare("a@x", name="B", password=Secret("p")))
+    plan = plan_for(server, declare("a@x", name="B", password=Secret("p")))
     server.script("update", Fault(error), None)
     between(server, "update", lambda: server.edit(1, **{field: value}))
     (outcome,) = applied(plan, server)
@@ -91,7 +90,7 @@ def test_an_update_is_not_sent_again_over_what_somebody_else_wrote(error: ApiErr
 @pytest.mark.parametrize("error", [BUSY, BAD_GATEWAY])
 def test_an_update_that_is_found_in_place_counts_as_applied(error: ApiError) -> None:
     server = FakeServer.holding({"email": "a@x", "name": "A"}, rules=TIMES)
-    plan = planned(server, declare("a@x", name="B"))
+    plan = plan_for(server, declare("a@x", name="B"))
     server.script("update", Fault(error, "after"), None)
     assert applied(plan, server) == [f"update a@x: applied ({error}; read again and found in place)"]
     assert server.methods() == ["get 1", "update 1", "get 1"]
@@ -113,7 +112,7 @@ def test_a_hidden_password_is_sent_again_only_if_the_times_say_that_it_was_not_s
     rules: Rules, when: When, expected: str
 ) -> None:
     server = FakeServer.holding(AUTH, rules=rules)
-    plan = planned(server, declare("a@x", password=Secret("q")), rotate_passwords=True)
+    plan = plan_for(server, declare("a@x", password=Secret("q")), rotate_passwords=True)
     server.script("update", Fault(BAD_GATEWAY, when), None)
     assert applied(plan, server) == [f"update a@x: {expected}"]
     assert len(server.writes()) == (2 if expected == "applied" else 1)
@@ -121,7 +120,7 @@ def test_a_hidden_password_is_sent_again_only_if_the_times_say_that_it_was_not_s
 
 def test_a_hidden_password_that_was_refused_for_the_moment_is_sent_again() -> None:
     server = FakeServer.holding(AUTH, rules=Rules(hidden_password_warning=True))
-    plan = planned(server, declare("a@x", password=Secret("q")), rotate_passwords=True)
+    plan = plan_for(server, declare("a@x", password=Secret("q")), rotate_passwords=True)
     server.script("update", Fault(BUSY), None)
     assert applied(plan, server) == ["update a@x: applied"]
     assert server.accounts[1].fields["password"] == Secret("q")
@@ -129,7 +128,7 @@ def test_a_hidden_password_that_was_refused_for_the_moment_is_sent_again() -> No
 
 def test_a_change_of_a_hidden_password_since_the_plan_is_left_alone() -> None:
     server = FakeServer.holding(AUTH, {"email": "b@x"}, rules=HIDES)
-    plan = planned(server, declare("a@x", name="B", password=Secret("p")))
+    plan = plan_for(server, declare("a@x", name="B", password=Secret("p")))
     for account_id in (1, 2):
         server.edit(account_id, password=Secret("theirs"), has_auth=True)
     assert applied(plan, server) == [
@@ -141,7 +140,7 @@ def test_a_change_of_a_hidden_password_since_the_plan_is_left_alone() -> None:
 
 def test_an_id_that_is_another_accounts_since_the_plan_is_left_alone() -> None:
     server = FakeServer.holding({"email": "a@x", "name": "A"}, {"email": "b@x", "name": "b@x"}, rules=TIMES)
-    plan = planned(server, declare("a@x", name="B"))
+    plan = plan_for(server, declare("a@x", name="B"))
     server.reuse(1, "a@x")
     server.reuse(2, "b@x")
     assert applied(plan, server) == [
@@ -154,17 +153,17 @@ def test_an_id_that_is_another_accounts_since_the_plan_is_left_alone() -> None:
 def test_the_time_of_a_default_account_that_the_server_demoted_for_us_does_not_count() -> None:
     rules = Rules(times=True, single_default=True)
     server = FakeServer.holding({"email": "a@x", "name": "A", "default": True}, {"email": "b@x"}, rules=rules)
-    plan = planned(server, declare("a@x", name="B", default=False), declare("b@x", default=True))
+    plan = plan_for(server, declare("a@x", name="B", default=False), declare("b@x", default=True))
     assert applied(plan, server) == ["update a@x: applied", "update b@x: applied"]
 
 
 def test_the_times_of_our_own_first_step_do_not_count_but_somebody_elses_do() -> None:
     held: tuple[Fields, Fields] = ({"email": "a@x", "name": "A"}, {"email": "b@x", "name": "B"})
     server = FakeServer.holding(*held, rules=Rules(times=True, unique_names=True))
-    plan = planned(server, declare("a@x", name="B"), declare("b@x", name="A"))
+    plan = plan_for(server, declare("a@x", name="B"), declare("b@x", name="A"))
     assert applied(plan, server) == ["update a@x: applied", "update b@x: applied"]
     server = FakeServer.holding(*held, rules=Rules(times=True, unique_names=True))
-    plan = planned(server, declare("a@x", name="B"), declare("b@x", name="A"))
+    plan = plan_for(server, declare("a@x", name="B"), declare("b@x", name="A"))
     server.hooks["update"] = lambda call: server.edit(1, smtp_port=9) if call.subject == 2 else None
     assert applied(plan, server) == [
         "update a@x: failed (the account may still have its temporary name:"
@@ -176,7 +175,7 @@ def test_the_times_of_our_own_first_step_do_not_count_but_somebody_elses_do() ->
 @pytest.mark.parametrize("error", [BUSY, BAD_GATEWAY, REFUSED])
 def test_a_delete_is_sent_again_only_after_another_read(error: ApiError) -> None:
     server = FakeServer.holding({"email": "a@x"}, rules=TIMES)
-    plan = planned(server)
+    plan = plan_for(server)
     server.script("delete", Fault(error), None)
     assert applied(plan, server) == ["delete a@x: applied"]
     assert server.methods() == ["get 1", "delete 1", "get 1", "delete 1"]
@@ -185,7 +184,7 @@ def test_a_delete_is_sent_again_only_after_another_read(error: ApiError) -> None
 @pytest.mark.parametrize("rules", [Rules(), TIMES])
 def test_a_delete_is_not_sent_again_for_an_account_that_got_the_free_id(rules: Rules) -> None:
     server = FakeServer.holding({"email": "a@x"}, rules=rules)
-    plan = planned(server)
+    plan = plan_for(server)
     server.script("delete", Fault(BAD_GATEWAY, "after"), None)
     between(server, "delete", lambda: server.reuse(1, "new@x"))
     what = "id 1 is now that of another account, which is left alone" if rules.times else "email, name; left alone"
@@ -196,7 +195,7 @@ def test_a_delete_is_not_sent_again_for_an_account_that_got_the_free_id(rules: R
 
 def test_a_delete_is_not_sent_again_after_somebody_changed_the_account() -> None:
     server = FakeServer.holding({"email": "a@x"}, rules=TIMES)
-    plan = planned(server)
+    plan = plan_for(server)
     server.script("delete", Fault(BAD_GATEWAY), None)
     between(server, "delete", lambda: server.edit(1, password=Secret("in use")))
     assert applied(plan, server) == [
@@ -215,7 +214,7 @@ def test_a_delete_is_not_sent_again_after_somebody_changed_the_account() -> None
 )
 def test_a_delete_that_finds_nothing_is_checked_by_another_read(when: When, expected: str) -> None:
     server = FakeServer.holding({"email": "a@x"})
-    plan = planned(server)
+    plan = plan_for(server)
     server.script("delete", Fault(NotFoundError.of("404 not found", kind=Kind.NOT_FOUND), when))
     assert applied(plan, server) == [f"delete a@x: {expected}"]
     assert server.methods() == ["get 1", "delete 1", "get 1"]
@@ -224,7 +223,7 @@ def test_a_delete_that_finds_nothing_is_checked_by_another_read(when: When, expe
 @pytest.mark.parametrize("error", [BUSY, REFUSED])
 def test_a_create_is_sent_again_only_after_a_fresh_list(error: ApiError) -> None:
     server = FakeServer.holding()
-    plan = planned(server, declare("a@x", name="A"))
+    plan = plan_for(server, declare("a@x", name="A"))
     server.script("create", Fault(error), None)
     assert applied(plan, server, recheck=True) == ["create a@x: applied"]
     assert server.methods() == ["list", "create a@x", "list", "create a@x"]
@@ -232,7 +231,7 @@ def test_a_create_is_sent_again_only_after_a_fresh_list(error: ApiError) -> None
 
 def test_a_create_that_was_done_although_the_server_said_no_is_adopted() -> None:
     server = FakeServer.holding()
-    plan = planned(server, declare("a@x", name="A"))
+    plan = plan_for(server, declare("a@x", name="A"))
     server.script("create", Fault(BUSY, "after"), None)
     note = "429 too many requests; found on the server and adopted"
     assert applied(plan, server, recheck=True) == [f"create a@x: applied ({note})"]
@@ -241,13 +240,13 @@ def test_a_create_that_was_done_although_the_server_said_no_is_adopted() -> None
 
 def test_after_the_last_attempt_to_create_the_list_is_read_once_more() -> None:
     server = FakeServer.holding()
-    plan = planned(server, declare("a@x", name="A"))
+    plan = plan_for(server, declare("a@x", name="A"))
     server.script("create", *[Fault(BUSY)] * 3, Fault(BUSY, "after"))
     note = "429 too many requests; found on the server and adopted"
     assert applied(plan, server, recheck=True) == [f"create a@x: applied ({note})"]
     assert (len(server.writes()), len(server.accounts)) == (4, 1)
     server = FakeServer.holding()
-    plan = planned(server, declare("a@x", name="A"))
+    plan = plan_for(server, declare("a@x", name="A"))
     server.script("create", *[Fault(BUSY)] * 4)
     assert applied(plan, server, recheck=True) == ["create a@x: failed (429 too many requests)"]
 
@@ -255,7 +254,7 @@ def test_after_the_last_attempt_to_create_the_list_is_read_once_more() -> None:
 def test_a_create_is_not_sent_again_if_somebody_else_was_faster() -> None:
     for error in (BUSY, REFUSED):
         server = FakeServer.holding()
-        plan = planned(server, declare("a@x", name="A"))
+        plan = plan_for(server, declare("a@x", name="A"))
         server.script("create", Fault(error), None)
         between(server, "create", lambda: server.accounts.update({9: account("a@x", 9, name="Z")}))  # noqa: B023
         assert applied(plan, server, recheck=True) == [
@@ -266,7 +265,7 @@ def test_a_create_is_not_sent_again_if_somebody_else_was_faster() -> None:
 
 def test_a_create_without_a_clear_answer_is_never_sent_again() -> None:
     server = FakeServer.holding()
-    plan = planned(server, declare("a@x", name="A"))
+    plan = plan_for(server, declare("a@x", name="A"))
     server.script("create", Fault(BAD_GATEWAY), None)
     assert applied(plan, server, recheck=True) == [
         "create a@x: unknown (502 bad gateway; it is not on the server so far)"
@@ -277,16 +276,16 @@ def test_a_create_without_a_clear_answer_is_never_sent_again() -> None:
 @pytest.mark.parametrize("answer", [Account({"email": "old@x"}, 1), Account({"email": "b@x"}, 2)])
 def test_a_create_is_not_done_by_an_answer_about_another_account(answer: Account) -> None:
     server = FakeServer.holding({"email": "old@x"})
-    plan = planned(server, declare("a@x", name="A"), declare("old@x"))
+    plan = plan_for(server, declare("a@x", name="A"), declare("old@x"))
     server.answers["create"] = lambda _created: answer
     note = f"the server answered with another account ({answer.email}, id {answer.id}); found on the server and adopted"
-    (outcome,) = carry_out(plan, server, stop=Hurried())
-    assert (said([outcome]), outcome.id) == ([f"create a@x: applied ({note})"], 2)
+    (outcome,) = apply_plan(plan, server, stop=Hurried())
+    assert (summaries([outcome]), outcome.id) == ([f"create a@x: applied ({note})"], 2)
 
 
 def test_a_create_may_get_the_id_of_an_account_that_this_run_has_deleted() -> None:
     server = FakeServer.holding({"email": "a@x", "name": "N"}, rules=Rules(unique_names=True))
-    plan = planned(server, declare("n@x", name="N"))
+    plan = plan_for(server, declare("n@x", name="N"))
     server._next_id = 1
     assert applied(plan, server) == ["delete a@x: applied", "create n@x: applied"]
     assert server.methods() == ["get 1", "delete 1", "create n@x"]
@@ -295,7 +294,7 @@ def test_a_create_may_get_the_id_of_an_account_that_this_run_has_deleted() -> No
 @pytest.mark.parametrize("fault", [None, Fault(BAD_GATEWAY, "after")])
 def test_a_create_may_get_the_id_of_an_account_that_somebody_else_has_deleted(fault: Fault | None) -> None:
     server = FakeServer.holding({"email": "a@x", "name": "a@x"}, rules=TIMES)
-    plan = planned(server, declare("a@x"), declare("n@x", name="N"))
+    plan = plan_for(server, declare("a@x"), declare("n@x", name="N"))
     server.accounts.clear()
     server._next_id = 1
     server.script("create", fault)
@@ -305,7 +304,7 @@ def test_a_create_may_get_the_id_of_an_account_that_somebody_else_has_deleted(fa
 
 def test_a_rollback_is_not_sent_again_over_what_somebody_else_wrote() -> None:
     server = FakeServer.holding({"email": "a@x", "name": "A"}, rules=TIMES)
-    plan = planned(server, declare("a@x", name="B", test=DeliveryTestSettings(DeliveryTestWhen.AFTER, "ops@x")))
+    plan = plan_for(server, declare("a@x", name="B", test=DeliveryTestSettings(DeliveryTestWhen.AFTER, "ops@x")))
     server.tests_fail = lambda _fields: "535"
     server.script("update", None, Fault(BAD_GATEWAY), None)
 
@@ -325,7 +324,7 @@ def test_a_rollback_is_not_sent_again_over_what_somebody_else_wrote() -> None:
 
 def test_a_rollback_that_the_server_says_and_does_not_do_is_told() -> None:
     server = FakeServer.holding({"email": "a@x", "name": "A"})
-    plan = planned(server, declare("a@x", name="B", test=DeliveryTestSettings(DeliveryTestWhen.AFTER, "ops@x")))
+    plan = plan_for(server, declare("a@x", name="B", test=DeliveryTestSettings(DeliveryTestWhen.AFTER, "ops@x")))
     server.tests_fail = lambda _fields: "535"
 
     def echo(answer: Account) -> Account:
@@ -348,14 +347,14 @@ def test_no_write_starts_after_an_interrupt_that_came_during_the_read(
     read: Method, write: Method, desired: list[DesiredAccount], error: ApiError | None
 ) -> None:
     server = FakeServer.holding({"email": "a@x", "name": "A"}, rules=TIMES)
-    plan = planned(server, *desired, policy=Policy(prune=write == "delete"))
+    plan = plan_for(server, *desired, policy=Policy(prune=write == "delete"))
     stop = Hurried()
     if error:
         server.script(write, Fault(error), None)
         between(server, write, stop.set)
     else:
         server.hooks[read] = lambda _call: stop.set()
-    (outcome,) = said(carry_out(plan, server, stop=stop, recheck=True))
+    (outcome,) = summaries(apply_plan(plan, server, stop=stop, recheck=True))
     assert len(server.writes()) == (1 if error else 0)
     expected = {None: "not_attempted", BUSY: "failed", BAD_GATEWAY: "unknown"}
     assert outcome.split(": ")[1].split()[0] == expected[error]

@@ -13,8 +13,7 @@ from reconciler.errors import Kind, RejectedError, UnreachableError
 from reconciler.model.desired import DeliveryTestSettings, DeliveryTestWhen
 from reconciler.model.outcome import Status, StepResult
 from reconciler.retry import Retry
-from tests.applying.runs import Listening, carry_out, planned, said
-from tests.support.declarations import declare
+from tests.support.declarations import RecordingObserver, apply_plan, declare, plan_for, summaries
 from tests.support.fake_server import FakeServer, Fault, Rules
 
 if TYPE_CHECKING:
@@ -31,19 +30,19 @@ NO_TURN = "the run ended before its turn"
 
 def creates(*addresses: str, **fields: Any) -> tuple[FakeServer, Any]:  # noqa: ANN401 - a plan
     server = FakeServer.holding()
-    return server, planned(server, *(declare(one, name=one, **fields) for one in addresses))
+    return server, plan_for(server, *(declare(one, name=one, **fields) for one in addresses))
 
 
 def test_an_empty_plan_has_no_outcomes() -> None:
     server, plan = creates()
-    assert carry_out(plan, server) == ()
+    assert apply_plan(plan, server) == ()
 
 
 def test_outcomes_come_in_the_order_of_the_changes_with_their_ids() -> None:
     server = FakeServer.holding({"email": "a@x"}, {"email": "b@x"})
-    plan = planned(server, declare("b@x", name="B"), declare("c@x", name="C"))
-    outcomes = carry_out(plan, server)
-    assert said(outcomes) == ["delete a@x: applied", "update b@x: applied", "create c@x: applied"]
+    plan = plan_for(server, declare("b@x", name="B"), declare("c@x", name="C"))
+    outcomes = apply_plan(plan, server)
+    assert summaries(outcomes) == ["delete a@x: applied", "update b@x: applied", "create c@x: applied"]
     assert [one.id for one in outcomes] == [1, 2, 3]
 
 
@@ -52,7 +51,7 @@ def test_as_many_writes_as_allowed_are_under_way_at_the_same_time(parallelism: i
     server, plan = creates(*(f"u{place}@x" for place in range(2 * parallelism)))
     barrier = threading.Barrier(parallelism, timeout=PATIENCE)
     server.hooks["create"] = lambda _call: (barrier.wait(), None)[1]
-    outcomes = carry_out(plan, server, parallelism=parallelism)
+    outcomes = apply_plan(plan, server, parallelism=parallelism)
     assert {one.status for one in outcomes} == {Status.APPLIED}
 
 
@@ -71,15 +70,15 @@ def test_no_more_writes_than_allowed_are_under_way_at_the_same_time() -> None:
         with lock:
             under_way -= 1
 
-    carry_out(plan, server, parallelism=3, listener=Listening(enter, leave))
+    apply_plan(plan, server, parallelism=3, listener=RecordingObserver(enter, leave))
     assert most <= 3
 
 
 def test_the_listener_hears_of_every_step_before_and_after() -> None:
     server = FakeServer.holding({"email": "a@x", "name": "A"}, {"email": "b@x", "name": "B"})
-    plan = planned(server, declare("a@x", name="B"), declare("b@x", name="A"))
-    listener = Listening()
-    carry_out(plan, server, listener=listener)
+    plan = plan_for(server, declare("a@x", name="B"), declare("b@x", name="A"))
+    listener = RecordingObserver()
+    apply_plan(plan, server, listener=listener)
     assert listener.heard == [
         "before update a@x",
         "after update a@x: applied",
@@ -94,9 +93,9 @@ def test_what_depends_on_a_failure_is_skipped_and_nothing_else() -> None:
     held = [{"email": f"{name}@x", "name": name} for name in ("a", "b", "c", "z")]
     server = FakeServer.holding(*held)
     desired = [declare("a@x", name="b"), declare("b@x", name="c"), declare("c@x", name="d"), declare("z@x", name="y")]
-    plan = planned(server, *desired)
+    plan = plan_for(server, *desired)
     server.script("update", NO)
-    assert said(carry_out(plan, server)) == [
+    assert summaries(apply_plan(plan, server)) == [
         "update a@x: skipped (needs the change of b@x, which did not succeed)",
         "update b@x: skipped (needs the change of c@x, which did not succeed)",
         "update c@x: failed (no)",
@@ -106,7 +105,7 @@ def test_what_depends_on_a_failure_is_skipped_and_nothing_else() -> None:
 
 def sharing(server: FakeServer) -> Plan:
     wanted = [declare(f"{letter}@x", name=letter if letter in "ab" else "shared") for letter in "abcd"]
-    return planned(server, *wanted)
+    return plan_for(server, *wanted)
 
 
 def test_several_that_take_a_name_wait_for_all_that_free_it() -> None:
@@ -114,11 +113,11 @@ def test_several_that_take_a_name_wait_for_all_that_free_it() -> None:
     server = FakeServer.holding(*held)
     plan = sharing(server)
     assert len({id(places) for step in plan.steps for places in step.shared}) == 1
-    assert [one.status for one in carry_out(plan, server)] == ["applied"] * 4
+    assert [one.status for one in apply_plan(plan, server)] == ["applied"] * 4
     server = FakeServer.holding(*held)
     plan = sharing(server)
     server.script("update", NO)
-    assert said(carry_out(plan, server)) == [
+    assert summaries(apply_plan(plan, server)) == [
         "update a@x: failed (no)",
         "update b@x: applied",
         "update c@x: skipped (needs the change of a@x, which did not succeed)",
@@ -129,16 +128,16 @@ def test_several_that_take_a_name_wait_for_all_that_free_it() -> None:
 def test_a_step_with_two_requirements_is_skipped_once_the_first_has_failed() -> None:
     server = FakeServer.holding({"email": "a@x", "name": "A", "default": True}, {"email": "b@x", "name": "B"})
     successor = declare("c@x", name="D", default=True)
-    plan = planned(server, declare("a@x", name="B", default=False), declare("b@x", name="C"), successor)
+    plan = plan_for(server, declare("a@x", name="B", default=False), declare("b@x", name="C"), successor)
     server.script("update", NO)
-    assert [one.status for one in carry_out(plan, server)] == ["skipped", "failed", "applied"]
+    assert [one.status for one in apply_plan(plan, server)] == ["skipped", "failed", "applied"]
 
 
 def test_a_default_that_cannot_be_created_first_does_not_keep_the_others_from_being_created() -> None:
     server = FakeServer.holding(rules=Rules(first_is_default=True))
-    plan = planned(server, declare("a@x", name="A", default=False), declare("b@x", name="B", default=True))
+    plan = plan_for(server, declare("a@x", name="A", default=False), declare("b@x", name="B", default=True))
     server.script("create", NO)
-    assert said(carry_out(plan, server)) == [
+    assert summaries(apply_plan(plan, server)) == [
         "create a@x: failed (the server did not keep default (it has true))",
         "create b@x: failed (no)",
     ]
@@ -146,7 +145,7 @@ def test_a_default_that_cannot_be_created_first_does_not_keep_the_others_from_be
 
 def test_deletes_that_free_nothing_start_when_all_else_is_done() -> None:
     server = FakeServer.holding({"email": "d1@x"}, {"email": "d2@x"})
-    plan = planned(server, *(declare(f"u{place}@x", name=f"{place}") for place in range(6)))
+    plan = plan_for(server, *(declare(f"u{place}@x", name=f"{place}") for place in range(6)))
     created = threading.Semaphore(0)
 
     def at_delete(change: Change) -> None:
@@ -158,18 +157,18 @@ def test_deletes_that_free_nothing_start_when_all_else_is_done() -> None:
         if change.action == "create":
             created.release()
 
-    outcomes = carry_out(plan, server, parallelism=8, listener=Listening(at_delete, at_end))
+    outcomes = apply_plan(plan, server, parallelism=8, listener=RecordingObserver(at_delete, at_end))
     assert {one.status for one in outcomes} == {Status.APPLIED}
     assert [call.split()[0] for call in server.writes()] == ["create"] * 6 + ["delete"] * 2
 
 
 def test_a_delete_that_frees_nothing_is_not_begun_while_anything_is_under_way() -> None:
     server = FakeServer.holding({"email": "d@x"})
-    plan = planned(server, declare("n@x", name="N"))
+    plan = plan_for(server, declare("n@x", name="N"))
     stop = threading.Event()
     newcomers = Newcomers(plan, server, stop, recheck=False, delays=())
     steps = StepRunner(plan, server, stop, retry=Retry(30, stop), newcomers=newcomers)
-    run = _Run(plan, steps, Listening(), stop, ApplyOptions())
+    run = _Run(plan, steps, RecordingObserver(), stop, ApplyOptions())
     assert (run._next(), run._next()) == (0, None)
     run._take_in(0, StepResult(Status.APPLIED))
     assert (run._next(), run._next()) == (1, None)
@@ -177,9 +176,9 @@ def test_a_delete_that_frees_nothing_is_not_begun_while_anything_is_under_way() 
 
 def test_independent_deletes_run_although_something_failed() -> None:
     server = FakeServer.holding({"email": "a@x"})
-    plan = planned(server, declare("n@x", name="N"))
+    plan = plan_for(server, declare("n@x", name="N"))
     server.script("create", NO)
-    assert said(carry_out(plan, server)) == ["delete a@x: applied", "create n@x: failed (no)"]
+    assert summaries(apply_plan(plan, server)) == ["delete a@x: applied", "create n@x: failed (no)"]
 
 
 @pytest.mark.parametrize(
@@ -193,13 +192,13 @@ def test_independent_deletes_run_although_something_failed() -> None:
 def test_a_failure_stops_the_rest_where_asked(on_failure: OnFailure, expected: list[str]) -> None:
     server, plan = creates("a@x", "b@x", "c@x", "d@x")
     server.script("create", None, NO)
-    assert [one.status for one in carry_out(plan, server, on_failure=on_failure)] == expected
+    assert [one.status for one in apply_plan(plan, server, on_failure=on_failure)] == expected
 
 
 def test_a_test_that_fails_after_the_write_stops_the_rest_where_asked() -> None:
     server, plan = creates("a@x", "b@x", test=DeliveryTestSettings(DeliveryTestWhen.AFTER, "ops@x"))
     server.tests_fail = lambda _fields: "no"
-    assert said(carry_out(plan, server, on_failure=OnFailure.STOP)) == [
+    assert summaries(apply_plan(plan, server, on_failure=OnFailure.STOP)) == [
         "create a@x: applied",
         f"create b@x: not_attempted ({NO_TURN})",
     ]
@@ -209,7 +208,7 @@ def test_what_is_stopped_before_it_begins_is_not_attempted() -> None:
     server, plan = creates("a@x", "b@x")
     stop = threading.Event()
     stop.set()
-    assert said(carry_out(plan, server, stop=stop)) == [
+    assert summaries(apply_plan(plan, server, stop=stop)) == [
         f"create a@x: not_attempted ({NO_TURN})",
         f"create b@x: not_attempted ({NO_TURN})",
     ]
@@ -220,24 +219,24 @@ def test_a_stop_lets_writes_in_flight_finish_and_starts_no_other() -> None:
     server, plan = creates("a@x", "b@x", "c@x")
     stop = threading.Event()
     server.hooks["create"] = lambda _call: stop.set()
-    assert [one.status for one in carry_out(plan, server, stop=stop)] == ["applied", "not_attempted", "not_attempted"]
+    assert [one.status for one in apply_plan(plan, server, stop=stop)] == ["applied", "not_attempted", "not_attempted"]
 
 
 def test_a_stop_during_a_test_before_the_write_keeps_the_write_from_starting() -> None:
     server, plan = creates("a@x", test=DeliveryTestSettings(DeliveryTestWhen.BEFORE, "ops@x"))
     stop = threading.Event()
     server.hooks["test"] = lambda _call: stop.set()
-    (outcome,) = carry_out(plan, server, stop=stop)
-    assert said([outcome]) == [f"create a@x: not_attempted ({NO_TURN})"]
+    (outcome,) = apply_plan(plan, server, stop=stop)
+    assert summaries([outcome]) == [f"create a@x: not_attempted ({NO_TURN})"]
     assert (outcome.test and outcome.test.passed, server.writes()) == (True, [])
 
 
 def test_a_stop_between_two_steps_of_a_change_tells_of_the_temporary_name() -> None:
     server = FakeServer.holding({"email": "a@x", "name": "A"}, {"email": "b@x", "name": "B"})
-    plan = planned(server, declare("a@x", name="B"), declare("b@x", name="A"))
+    plan = plan_for(server, declare("a@x", name="B"), declare("b@x", name="A"))
     stop = threading.Event()
     server.hooks["update"] = lambda _call: stop.set()
-    assert said(carry_out(plan, server, stop=stop)) == [
+    assert summaries(apply_plan(plan, server, stop=stop)) == [
         f"update a@x: failed (the account was left under its temporary name: {NO_TURN})",
         f"update b@x: not_attempted ({NO_TURN})",
     ]
@@ -271,10 +270,10 @@ def test_an_abort_leaves_what_is_in_flight_unknown_and_keeps_what_is_done() -> N
 
     server.hooks["create"] = block
     stop = threading.Event()
-    outcomes = carry_out(plan, server, stop=stop, parallelism=2, listener=Listening(after=at_end))
+    outcomes = apply_plan(plan, server, stop=stop, parallelism=2, listener=RecordingObserver(after=at_end))
     release.set()
     unknown = "unknown (interrupted while the write was under way)"
-    assert said(outcomes) == [
+    assert summaries(outcomes) == [
         "create a@x: applied",
         f"create b@x: {unknown}",
         f"create c@x: {unknown}",
@@ -291,7 +290,7 @@ def test_a_bug_in_one_step_does_not_lose_the_others() -> None:
             raise ZeroDivisionError
 
     server.hooks["create"] = bug
-    assert said(carry_out(plan, server)) == [
+    assert summaries(apply_plan(plan, server)) == [
         "create a@x: unknown (internal error (ZeroDivisionError))",
         "create b@x: applied",
     ]
@@ -312,12 +311,12 @@ def test_what_the_listener_cannot_note_before_is_not_written_and_afterwards_stay
             raise error
 
     server, plan = creates("a@x", "b@x")
-    assert said(carry_out(plan, server, listener=Listening(before=fail))) == [
+    assert summaries(apply_plan(plan, server, listener=RecordingObserver(before=fail))) == [
         f"create a@x: failed (not written: {words})",
         "create b@x: applied",
     ]
     server, plan = creates("a@x", "b@x")
-    assert said(carry_out(plan, server, listener=Listening(after=fail))) == [
+    assert summaries(apply_plan(plan, server, listener=RecordingObserver(after=fail))) == [
         f"create a@x: applied (the outcome could not be noted: {words})",
         "create b@x: applied",
     ]
@@ -328,8 +327,8 @@ def test_a_note_that_was_there_stays_beside_what_the_listener_says() -> None:
         raise UnreachableError.of("the disk is full", kind=Kind.CONNECTION_FAILED)
 
     server = FakeServer.holding({"email": "a@x"})
-    plan = planned(server)
+    plan = plan_for(server)
     server.accounts.clear()
-    assert said(carry_out(plan, server, listener=Listening(after=fail))) == [
+    assert summaries(apply_plan(plan, server, listener=RecordingObserver(after=fail))) == [
         "delete a@x: applied (was gone already; nothing written; the outcome could not be noted: the disk is full)"
     ]

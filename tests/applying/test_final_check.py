@@ -12,8 +12,7 @@ from reconciler.model.account import Account
 from reconciler.model.desired import Policy
 from reconciler.model.outcome import Status
 from reconciler.model.secret import Secret
-from tests.applying.runs import carry_out, planned, said
-from tests.support.declarations import declare
+from tests.support.declarations import apply_plan, declare, plan_for, summaries
 from tests.support.fake_server import BLANK, FakeServer, Fault, Rules, account
 
 if TYPE_CHECKING:
@@ -25,15 +24,15 @@ if TYPE_CHECKING:
 
 DOWN = UnreachableError.of("connection refused", kind=Kind.CONNECTION_FAILED)
 TIMES = Rules(times=True)
-AT_ONCE = (0.0, 0.0)
+NO_DELAYS = (0.0, 0.0)
 
 
 def checked(plan: Plan, server: FakeServer, meanwhile: Callable[[], object] = lambda: None, **options: Any) -> Checked:  # noqa: ANN401 - ApplyOptions has their types
     """Carries out a plan, lets somebody else act, and looks again."""
-    outcomes = carry_out(plan, server, **options)
+    outcomes = apply_plan(plan, server, **options)
     meanwhile()
     server.calls.clear()
-    return final_check(plan, outcomes, server, pauses=AT_ONCE)
+    return final_check(plan, outcomes, server, pauses=NO_DELAYS)
 
 
 def test_what_is_as_it_should_be_costs_one_list() -> None:
@@ -48,14 +47,14 @@ def test_what_is_as_it_should_be_costs_one_list() -> None:
         declare("b@x", name="A", default=True),
         declare("n@x", name="N"),
     ]
-    outcomes, problem = checked(planned(server, *desired), server)
+    outcomes, problem = checked(plan_for(server, *desired), server)
     assert [one.status for one in outcomes] == ["applied"] * 4
     assert ([one.note for one in outcomes], problem, server.methods()) == ([None] * 4, None, ["list"])
 
 
 def test_nothing_is_listed_if_nothing_was_applied() -> None:
     server = FakeServer.holding({"email": "a@x"})
-    plan = planned(server)
+    plan = plan_for(server)
     server.script("delete", Fault(DOWN))
     checked(plan, server)
     assert server.calls == []
@@ -63,14 +62,14 @@ def test_nothing_is_listed_if_nothing_was_applied() -> None:
 
 def test_a_write_that_was_said_and_not_done_has_failed() -> None:
     server = FakeServer.holding({"email": "a@x", "name": "A"}, {"email": "c@x"})
-    plan = planned(server, declare("a@x", name="B", password=Secret("p")), declare("n@x", name="N"))
+    plan = plan_for(server, declare("a@x", name="B", password=Secret("p")), declare("n@x", name="N"))
     before = dict(server.accounts)
 
     def forget() -> None:
         server.accounts = before
 
     outcomes, _ = checked(plan, server, forget)
-    assert said(outcomes) == [
+    assert summaries(outcomes) == [
         'update a@x: failed (at the end of the run the server has other values: name (it has "A"), password)',
         "delete c@x: failed (the account is still on the server at the end of the run)",
         "create n@x: failed (the account is not on the server at the end of the run)",
@@ -80,7 +79,7 @@ def test_a_write_that_was_said_and_not_done_has_failed() -> None:
 
 def test_what_shows_a_moment_later_is_applied() -> None:
     server = FakeServer.holding({"email": "c@x"})
-    plan = planned(server)
+    plan = plan_for(server)
     kept = server.accounts[1]
 
     def appear(_call: Call) -> None:
@@ -90,12 +89,12 @@ def test_what_shows_a_moment_later_is_applied() -> None:
         server.hooks["list"] = appear
 
     outcomes, problem = checked(plan, server, lag)
-    assert (said(outcomes), problem, server.methods()) == (["delete c@x: applied"], None, ["list", "list"])
+    assert (summaries(outcomes), problem, server.methods()) == (["delete c@x: applied"], None, ["list", "list"])
 
 
 def test_two_accounts_at_one_address_are_both_named_with_what_to_do() -> None:
     server = FakeServer.holding()
-    plan = planned(server, declare("a@x", name="A"))
+    plan = plan_for(server, declare("a@x", name="A"))
     (outcome,) = checked(plan, server, lambda: server.accounts.update({9: account("A@X", 9)})).outcomes
     assert (outcome.status, outcome.error) == (
         Status.FAILED,
@@ -106,19 +105,19 @@ def test_two_accounts_at_one_address_are_both_named_with_what_to_do() -> None:
 
 def test_two_accounts_at_one_address_that_the_plan_knew_are_fine() -> None:
     server = FakeServer.holding({"email": "a@x", "name": "A"}, {"email": "a@x", "name": "B"})
-    plan = planned(server, declare("a@x", 1, name="C"), policy=Policy(prune=False))
-    assert said(checked(plan, server).outcomes) == ["update a@x#1: applied"]
+    plan = plan_for(server, declare("a@x", 1, name="C"), policy=Policy(prune=False))
+    assert summaries(checked(plan, server).outcomes) == ["update a@x#1: applied"]
 
 
 @pytest.mark.parametrize("new_id", [1, 7])
 @pytest.mark.parametrize("gone_already", [False, True])
 def test_an_account_that_is_there_again_after_its_delete_is_told(*, gone_already: bool, new_id: int) -> None:
     server = FakeServer.holding({"email": "a@x"}, rules=TIMES)
-    plan = planned(server)
+    plan = plan_for(server)
     if gone_already:
         server.accounts.clear()
     outcomes, _ = checked(plan, server, lambda: server.reuse(new_id, "a@x"))
-    assert said(outcomes) == [
+    assert summaries(outcomes) == [
         f"delete a@x: failed (an account with this address exists again at the end of the run (id {new_id}))"
         + (" (was gone already; nothing written)" if gone_already else "")
     ]
@@ -126,26 +125,28 @@ def test_an_account_that_is_there_again_after_its_delete_is_told(*, gone_already
 
 def test_an_id_that_went_to_another_address_after_the_delete_is_nobodys_concern() -> None:
     server = FakeServer.holding({"email": "a@x"}, rules=TIMES)
-    assert said(checked(planned(server), server, lambda: server.reuse(1, "new@x")).outcomes) == ["delete a@x: applied"]
+    assert summaries(checked(plan_for(server), server, lambda: server.reuse(1, "new@x")).outcomes) == [
+        "delete a@x: applied"
+    ]
 
 
 def test_an_account_that_was_only_renamed_is_not_deleted() -> None:
     server = FakeServer.holding({"email": "a@x"}, rules=TIMES)
-    plan = planned(server)
+    plan = plan_for(server)
     kept = server.accounts[1]
 
     def rename() -> None:
         server.accounts[1] = kept
         server.edit(1, email="b@x")
 
-    assert said(checked(plan, server, rename).outcomes) == [
+    assert summaries(checked(plan, server, rename).outcomes) == [
         "delete a@x: failed (the account is still on the server at the end of the run, as b@x)"
     ]
 
 
 def test_what_a_rename_puts_at_a_deleted_address_is_planned() -> None:
     server = FakeServer.holding({"email": "a@x", "name": "A"}, {"email": "b@x", "name": "B"})
-    plan = planned(server, declare("a@x", 2, name="B"))
+    plan = plan_for(server, declare("a@x", 2, name="B"))
     assert [one.status for one in checked(plan, server).outcomes] == ["applied", "applied"]
 
 
@@ -153,7 +154,7 @@ def test_what_a_rename_puts_at_a_deleted_address_is_planned() -> None:
 def test_what_somebody_changed_after_the_write_stays_applied_with_a_note(field: str, value: Any) -> None:  # noqa: ANN401
     fields = {**BLANK, "email": "a@x", "name": "A", "has_auth": True, "password": Secret("p")}
     server = FakeServer.holding(fields, rules=Rules(times=True, hidden_password_warning=True))
-    plan = planned(server, declare("a@x", name="B", password=Secret("p")))
+    plan = plan_for(server, declare("a@x", name="B", password=Secret("p")))
     (outcome,) = checked(plan, server, lambda: server.edit(1, **{field: value})).outcomes
     names = "smtp_port, updated_at" if field == "smtp_port" else "updated_at"
     note = f"somebody changed it after this run's write: {names}"
@@ -162,17 +163,17 @@ def test_what_somebody_changed_after_the_write_stays_applied_with_a_note(field: 
 
 def test_a_declared_value_that_somebody_changed_after_the_write_has_failed() -> None:
     server = FakeServer.holding({"email": "a@x", "name": "A"}, rules=TIMES)
-    outcomes, _ = checked(planned(server, declare("a@x", name="B")), server, lambda: server.edit(1, name="C"))
-    assert said(outcomes) == [
+    outcomes, _ = checked(plan_for(server, declare("a@x", name="B")), server, lambda: server.edit(1, name="C"))
+    assert summaries(outcomes) == [
         'update a@x: failed (at the end of the run the server has other values: name (it has "C"))'
     ]
 
 
 def test_a_list_that_fails_leaves_everything_as_it_was_said_and_tells_so() -> None:
     server = FakeServer.holding({"email": "a@x"})
-    outcomes, problem = checked(planned(server), server, lambda: server.script("list", Fault(DOWN)))
+    outcomes, problem = checked(plan_for(server), server, lambda: server.script("list", Fault(DOWN)))
     message = "the writes were not verified: the list at the end of the run could not be read: connection refused"
-    assert (said(outcomes), problem) == (
+    assert (summaries(outcomes), problem) == (
         ["delete a@x: applied"],
         Problem(kind="not_verified", message=message, hint="`reconciler plan` shows what is on the server now"),
     )
@@ -183,21 +184,21 @@ def test_a_time_that_is_written_in_another_way_is_the_same_time() -> None:
     server.answers["update"] = lambda answer: Account(
         answer.fields, 1, updated_at=str(answer.updated_at).replace("+00:00", ".000Z")
     )
-    assert said(checked(planned(server, declare("a@x", name="B")), server).outcomes) == ["update a@x: applied"]
+    assert summaries(checked(plan_for(server, declare("a@x", name="B")), server).outcomes) == ["update a@x: applied"]
 
 
 def test_a_response_with_the_time_before_the_write_accuses_nobody() -> None:
     server = FakeServer.holding({"email": "a@x", "name": "A"}, rules=TIMES)
     before = server.accounts[1].updated_at
     server.answers["update"] = lambda answer: answer._replace(updated_at=before)
-    assert said(checked(planned(server, declare("a@x", name="B")), server).outcomes) == ["update a@x: applied"]
+    assert summaries(checked(plan_for(server, declare("a@x", name="B")), server).outcomes) == ["update a@x: applied"]
 
 
 def test_what_was_in_place_and_changed_later_was_not_written() -> None:
     server = FakeServer.holding({"email": "a@x", "name": "A"}, rules=TIMES)
-    plan = planned(server, declare("a@x", name="B"))
+    plan = plan_for(server, declare("a@x", name="B"))
     server.edit(1, name="B")
-    assert said(checked(plan, server, lambda: server.edit(1, smtp_port=9)).outcomes) == [
+    assert summaries(checked(plan, server, lambda: server.edit(1, smtp_port=9)).outcomes) == [
         "update a@x: applied (was in place already; nothing written; somebody changed it after this run looked at it:"
         " smtp_port, updated_at)"
     ]

@@ -18,9 +18,8 @@ from reconciler.model.desired import DeleteLimit, Desired
 from reconciler.model.outcome import Outcome, Status
 from reconciler.model.plan import Action, Plan
 from reconciler.planning.builder import PlanOptions, make_plan
-from tests.applying.runs import AT_ONCE, Listening
 from tests.support.backends import Disturbed, Host, InMemory, OverHttp
-from tests.support.declarations import NO_LIMIT, SERVER
+from tests.support.declarations import NO_DELAYS, NO_LIMIT, SERVER, RecordingObserver
 from tests.support.fault_control import Remote
 from tests.support.invariants import NOT_KEPT, STRANGER, Run
 from tests.support.scenarios import Hurried
@@ -239,9 +238,9 @@ class Life(RuleBasedStateMachine):
         return make_plan(self.desired, self.host.writer.list_accounts(), SERVER, OPTIONS)
 
     def apply(self, plan: Plan, writer: Disturbed) -> tuple[Outcome, ...]:
-        options = ApplyOptions(parallelism=1, adoption_delays=AT_ONCE)
-        outcomes = execute(plan, writer, options, stop=Hurried(1000), listener=Listening())
-        return final_check(plan, outcomes, writer, pauses=AT_ONCE).outcomes
+        options = ApplyOptions(parallelism=1, adoption_delays=NO_DELAYS)
+        outcomes = execute(plan, writer, options, stop=Hurried(1000), listener=RecordingObserver())
+        return final_check(plan, outcomes, writer, pauses=NO_DELAYS).outcomes
 
     def run_of(
         self, plan: Plan, before: dict[int, Fields], edited: Collection[int] = (), removed: Collection[int] = ()

@@ -8,8 +8,7 @@ from reconciler.applying.executor import OnFailure
 from reconciler.errors import ApiError, Kind, OutcomeUnknownError, Problem, ReconcilerError, RejectedError
 from reconciler.model.desired import DeliveryTestSettings, DeliveryTestWhen, Policy
 from reconciler.model.secret import UNKNOWN, Secret
-from tests.applying.runs import Listening, carry_out, planned, said
-from tests.support.declarations import declare, globs
+from tests.support.declarations import RecordingObserver, apply_plan, declare, globs, plan_for, summaries
 from tests.support.fake_server import FakeServer, Fault, Rules, account
 
 if TYPE_CHECKING:
@@ -26,7 +25,7 @@ SINGLE = Rules(single_default=True, keep_default=True)
 def undone(server: FakeServer, plan: Plan, **options: Any) -> list[str]:  # noqa: ANN401 - ApplyOptions has their types
     """What becomes of a plan whose tests all fail."""
     server.tests_fail = lambda _fields: "535"
-    return said(carry_out(plan, server, on_failure=OnFailure.ROLLBACK, **options))
+    return summaries(apply_plan(plan, server, on_failure=OnFailure.ROLLBACK, **options))
 
 
 def failed(what: str) -> str:
@@ -36,14 +35,14 @@ def failed(what: str) -> str:
 def test_an_update_that_fails_its_test_gets_its_former_settings_back() -> None:
     server = FakeServer.holding({**AUTH, "smtp_port": 25})
     before = server.state()
-    plan = planned(server, declare("n@x", 1, name="N", smtp_port=None, password=Secret("q"), test=AFTER))
+    plan = plan_for(server, declare("n@x", 1, name="N", smtp_port=None, password=Secret("q"), test=AFTER))
     assert undone(server, plan) == [f"update n@x: {failed('rolled back: the account has its former settings again')}"]
     assert server.state() == before
 
 
 def test_a_create_that_fails_its_test_is_deleted_again() -> None:
     server = FakeServer.holding()
-    plan = planned(server, declare("a@x", name="A", test=AFTER))
+    plan = plan_for(server, declare("a@x", name="A", test=AFTER))
     assert undone(server, plan) == [f"create a@x: {failed('rolled back: the new account was deleted again')}"]
     assert server.accounts == {}
 
@@ -53,19 +52,19 @@ def test_a_field_that_the_answer_left_out_was_not_changed_by_somebody_else() -> 
     server.answers["create"] = lambda answer: answer._replace(
         fields={name: value for name, value in answer.fields.items() if name != "has_auth"}
     )
-    plan = planned(server, declare("a@x", name="A", test=AFTER))
+    plan = plan_for(server, declare("a@x", name="A", test=AFTER))
     assert undone(server, plan) == [f"create a@x: {failed('rolled back: the new account was deleted again')}"]
 
 
 def test_what_passes_its_test_stays() -> None:
     server = FakeServer.holding()
-    plan = planned(server, declare("a@x", name="A", test=AFTER))
-    assert said(carry_out(plan, server, on_failure=OnFailure.ROLLBACK)) == ["create a@x: applied"]
+    plan = plan_for(server, declare("a@x", name="A", test=AFTER))
+    assert summaries(apply_plan(plan, server, on_failure=OnFailure.ROLLBACK)) == ["create a@x: applied"]
 
 
 def test_what_was_in_place_already_is_not_ours_to_take_back() -> None:
     server = FakeServer.holding()
-    plan = planned(server, declare("a@x", name="A", test=AFTER))
+    plan = plan_for(server, declare("a@x", name="A", test=AFTER))
     server.accounts[1] = account("a@x", 1, name="A")
     assert undone(server, plan, recheck=True) == ["create a@x: applied (was in place already; nothing written)"]
     assert list(server.accounts) == [1]
@@ -73,7 +72,7 @@ def test_what_was_in_place_already_is_not_ours_to_take_back() -> None:
 
 def test_an_account_that_somebody_else_changed_meanwhile_is_left_alone() -> None:
     server = FakeServer.holding({"email": "a@x", "name": "A"})
-    plan = planned(server, declare("a@x", name="B", test=AFTER))
+    plan = plan_for(server, declare("a@x", name="B", test=AFTER))
 
     def meddle(_call: Call) -> None:
         server.accounts[1] = server.accounts[1].with_fields({"smtp_port": 99})
@@ -87,7 +86,7 @@ def test_an_account_that_somebody_else_changed_meanwhile_is_left_alone() -> None
 
 def test_a_hidden_password_that_was_replaced_cannot_be_put_back_and_the_report_says_so() -> None:
     server = FakeServer.holding(AUTH, rules=HIDES)
-    plan = planned(server, declare("a@x", name="B", password=Secret("q"), test=AFTER))
+    plan = plan_for(server, declare("a@x", name="B", password=Secret("q"), test=AFTER))
     what = "rolled back, except for the password: the server does not show the former one"
     assert undone(server, plan) == [f"update a@x: {failed(what)}"]
     assert (server.accounts[1].name, server.accounts[1].fields["password"]) == ("A", Secret("q"))
@@ -95,7 +94,7 @@ def test_a_hidden_password_that_was_replaced_cannot_be_put_back_and_the_report_s
 
 def test_a_rotation_leaves_nothing_to_put_back() -> None:
     server = FakeServer.holding(AUTH, rules=HIDES)
-    plan = planned(server, declare("a@x", password=Secret("q"), test=AFTER), rotate_passwords=True)
+    plan = plan_for(server, declare("a@x", password=Secret("q"), test=AFTER), rotate_passwords=True)
     what = "not rolled back: the new password stays, as the server does not show the former one"
     assert undone(server, plan) == [f"update a@x: {failed(what)}"]
     assert len(server.writes()) == 1
@@ -103,8 +102,8 @@ def test_a_rotation_leaves_nothing_to_put_back() -> None:
 
 def test_every_write_that_takes_something_back_is_told_before_and_after() -> None:
     server = FakeServer.holding({"email": "b@x", "name": "B", "default": True}, rules=SINGLE)
-    plan = planned(server, declare("a@x", name="A", default=True, test=AFTER), declare("b@x", default=False))
-    listener = Listening()
+    plan = plan_for(server, declare("a@x", name="A", default=True, test=AFTER), declare("b@x", default=False))
+    listener = RecordingObserver()
     undone(server, plan, listener=listener)
     assert listener.heard == [
         "before create a@x",
@@ -115,9 +114,9 @@ def test_every_write_that_takes_something_back_is_told_before_and_after() -> Non
         "after create a@x: failed",
     ]
     server = FakeServer.holding({"email": "b@x", "name": "B"}, {"email": "c@x", "name": "C"})
-    plan = planned(server, declare("b@x", name="N", smtp_port=25, test=AFTER), policy=Policy(prune=False))
+    plan = plan_for(server, declare("b@x", name="N", smtp_port=25, test=AFTER), policy=Policy(prune=False))
     server.script("update", None, Fault(RejectedError.of("400 no", kind=Kind.REJECTED)))
-    listener = Listening()
+    listener = RecordingObserver()
     undone(server, plan, listener=listener)
     assert listener.heard == [
         "before update b@x",
@@ -128,12 +127,12 @@ def test_every_write_that_takes_something_back_is_told_before_and_after() -> Non
 
 
 def test_what_cannot_be_told_is_not_taken_back() -> None:
-    class Deaf(Listening):
+    class Deaf(RecordingObserver):
         def rollback_started(self, change: Change) -> None:
             raise ReconcilerError(Problem(kind="journal", message=f"no room for {change.address}"))
 
     server = FakeServer.holding()
-    plan = planned(server, declare("a@x", name="A", test=AFTER))
+    plan = plan_for(server, declare("a@x", name="A", test=AFTER))
     assert undone(server, plan, listener=Deaf()) == [f"create a@x: {failed('not rolled back: no room for a@x')}"]
     assert [one.email for one in server.accounts.values()] == ["a@x"]
 
@@ -152,7 +151,7 @@ HIDDEN_WAY = "not rolled back: the server hides the former password, and the new
 def test_the_new_password_never_goes_to_the_former_server_nor_is_one_invented(fields: Fields) -> None:
     server = FakeServer.holding(AUTH, rules=HIDES)
     declaration = declare("a@x", None, None, AFTER, **fields)
-    plan = planned(server, declaration)
+    plan = plan_for(server, declaration)
     assert undone(server, plan) == [f"update a@x: {failed(HIDDEN_WAY)}"]
     assert len(server.writes()) == 1
 
@@ -173,14 +172,14 @@ def test_the_new_password_never_goes_to_the_former_server_nor_is_one_invented(fi
 )
 def test_a_rollback_that_goes_wrong_says_what_is_certain(error: ApiError, words: str) -> None:
     server = FakeServer.holding({"email": "a@x", "name": "A"})
-    plan = planned(server, declare("a@x", name="B", test=AFTER))
+    plan = plan_for(server, declare("a@x", name="B", test=AFTER))
     server.script("update", None, Fault(error))
     assert undone(server, plan) == [f"update a@x: {failed(words)}"]
 
 
 def test_a_rollback_names_the_fields_that_the_server_did_not_keep() -> None:
     server = FakeServer.holding({"email": "a@x", "name": "A"})
-    plan = planned(server, declare("a@x", name="B", test=AFTER))
+    plan = plan_for(server, declare("a@x", name="B", test=AFTER))
     server.stores_instead("update", name="B")
     what = 'rolled back, but the server did not keep name (it has "B")'
     assert undone(server, plan) == [f"update a@x: {failed(what)}"]
@@ -193,7 +192,7 @@ def test_the_former_default_account_is_the_default_again(rules: Rules, email: st
     before = server.state()
     desired = [declare("a@x", default=False), declare("b@x", default=False)]
     desired = [one for one in desired if one.account.email != email]
-    plan = planned(server, *desired, declare(email, name=email, default=True, test=AFTER))
+    plan = plan_for(server, *desired, declare(email, name=email, default=True, test=AFTER))
     outcomes = undone(server, plan)
     assert outcomes[0] == f"update a@x: skipped (needs the change of {email}, which did not succeed)"
     assert "rolled back: " in outcomes[1]
@@ -204,7 +203,7 @@ def test_a_former_default_account_that_cannot_be_promoted_again_is_named() -> No
     server = FakeServer.holding(
         {**AUTH, "default": True}, rules=Rules(single_default=True, hidden_password_warning=True)
     )
-    plan = planned(server, declare("b@x", name="B", default=True, test=AFTER))
+    plan = plan_for(server, declare("b@x", name="B", default=True, test=AFTER))
     what = "rolled back: the new account was deleted again; a@x was the default account and is not any more"
     assert undone(server, plan)[1] == f"create b@x: {failed(what)}"
 
@@ -212,7 +211,7 @@ def test_a_former_default_account_that_cannot_be_promoted_again_is_named() -> No
 def test_a_former_default_account_that_is_not_ours_is_named_and_not_touched() -> None:
     server = FakeServer.holding({"email": "i-1@x", "default": True}, {"email": "b@x"}, rules=Rules(single_default=True))
     policy = Policy(ignore=globs("i-*"))
-    plan = planned(server, declare("b@x", default=True, test=AFTER), policy=policy)
+    plan = plan_for(server, declare("b@x", default=True, test=AFTER), policy=policy)
     what = "rolled back: the account has its former settings again; i-1@x was the default account and is not any more"
     assert undone(server, plan) == [f"update b@x: {failed(what)}"]
     assert server.writes() == ["update 2", "update 2"]
@@ -220,14 +219,14 @@ def test_a_former_default_account_that_is_not_ours_is_named_and_not_touched() ->
 
 def test_a_default_account_that_stays_the_default_needs_no_promotion() -> None:
     server = FakeServer.holding({"email": "a@x", "default": True})
-    plan = planned(server, declare("a@x", name="B", default=True, test=AFTER))
+    plan = plan_for(server, declare("a@x", name="B", default=True, test=AFTER))
     undone(server, plan)
     assert server.writes() == ["update 1", "update 1"]
 
 
 def test_a_password_that_is_hidden_only_since_the_plan_survives_a_rollback() -> None:
     server = FakeServer.holding(AUTH)
-    plan = planned(server, declare("a@x", name="N", password=Secret("p"), test=AFTER))
+    plan = plan_for(server, declare("a@x", name="N", password=Secret("p"), test=AFTER))
     server.rules = HIDES
     assert undone(server, plan) == [f"update a@x: {failed('rolled back: the account has its former settings again')}"]
     assert server.state()[1]["password"] == Secret("p")
@@ -238,6 +237,6 @@ def test_a_declared_password_that_looks_like_a_mask_survives_a_rollback() -> Non
     server.answers = dict.fromkeys(
         ("get", "update"), lambda answer: answer.with_fields({"password": UNKNOWN})._replace(mask=Secret("****"))
     )
-    plan = planned(server, declare("a@x", name="N", password=Secret("****"), test=AFTER))
+    plan = plan_for(server, declare("a@x", name="N", password=Secret("****"), test=AFTER))
     assert undone(server, plan) == [f"update a@x: {failed('rolled back: the account has its former settings again')}"]
     assert server.state()[1]["password"] == Secret("****")

@@ -13,7 +13,7 @@ from reconciler.model.desired import DeliveryTestWhen
 from reconciler.model.outcome import DeliveryTestResult, Outcome, Status
 from reconciler.model.plan import DeliveryTest
 from reconciler.model.secret import UNKNOWN
-from tests.applying.runs import said
+from tests.support.declarations import summaries
 from tests.support.fake_server import BLANK, FakeServer, Fault, lost
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def test_trials_run_at_the_same_time() -> None:
 
 def test_a_hidden_password_cannot_be_tried_and_nothing_is_sent() -> None:
     server = FakeServer()
-    assert said(tried(server, [trial("a@x", has_auth=True, password=UNKNOWN)])) == [
+    assert summaries(tried(server, [trial("a@x", has_auth=True, password=UNKNOWN)])) == [
         "test a@x: failed (the server hides the password, and the YAML declares none)"
     ]
     assert server.calls == []
@@ -78,7 +78,7 @@ def test_a_hidden_password_cannot_be_tried_and_nothing_is_sent() -> None:
 
 def test_a_hidden_password_without_authentication_is_left_out() -> None:
     server = FakeServer()
-    assert said(tried(server, [trial("a@x", password=UNKNOWN)])) == ["test a@x: passed"]
+    assert summaries(tried(server, [trial("a@x", password=UNKNOWN)])) == ["test a@x: passed"]
     assert "password" not in (server.calls[0].fields or {})
 
 
@@ -97,7 +97,7 @@ def test_a_test_is_not_repeated_and_reports_only_what_is_certain(fault: Fault, o
     server = FakeServer()
     server.script("test", fault)
     outcomes = tried(server, [trial("a@x")])
-    assert said(outcomes) == [f"test a@x: {outcome}"]
+    assert summaries(outcomes) == [f"test a@x: {outcome}"]
     assert [one.test.failure for one in outcomes if one.test] == [failure]
     assert server.methods() == ["test a@x"]
 
@@ -106,7 +106,7 @@ def test_a_stop_lets_trials_in_flight_finish_and_starts_no_other() -> None:
     server = FakeServer()
     stop = threading.Event()
     server.hooks["test"] = lambda _call: stop.set()
-    assert said(tried(server, [trial("a@x"), trial("b@x")], stop=stop)) == [
+    assert summaries(tried(server, [trial("a@x"), trial("b@x")], stop=stop)) == [
         "test a@x: passed",
         f"test b@x: not_attempted ({NO_TURN})",
     ]
@@ -120,7 +120,7 @@ def test_a_bug_in_one_trial_does_not_lose_the_others() -> None:
             raise ZeroDivisionError
 
     server.hooks["test"] = bug
-    assert said(tried(server, [trial("a@x"), trial("b@x")])) == [
+    assert summaries(tried(server, [trial("a@x"), trial("b@x")])) == [
         "test a@x: unknown (internal error (ZeroDivisionError))",
         "test b@x: passed",
     ]
@@ -144,7 +144,7 @@ def test_an_abort_does_not_wait_for_the_trial_in_flight() -> None:
     finally:
         signal.signal(signal.SIGUSR1, former)
         release.set()
-    assert said(outcomes) == [
+    assert summaries(outcomes) == [
         "test a@x: unknown (interrupted while the test was under way)",
         f"test b@x: not_attempted ({NO_TURN})",
     ]

@@ -8,8 +8,7 @@ from reconciler.errors import ApiError, Kind, NotFoundError, OutcomeUnknownError
 from reconciler.model.account import Account, Fields
 from reconciler.model.desired import DeliveryTestSettings, DeliveryTestWhen
 from reconciler.model.secret import UNKNOWN, Secret
-from tests.applying.runs import Listening, carry_out, planned, reconcile, said
-from tests.support.declarations import declare
+from tests.support.declarations import RecordingObserver, apply_plan, declare, plan_and_apply, plan_for, summaries
 from tests.support.fake_server import BLANK, FakeServer, Fault, Rules, account, lost
 
 if TYPE_CHECKING:
@@ -46,24 +45,24 @@ def vanishing(server: FakeServer, account_id: int) -> Callable[[Call], None]:
 def test_an_update_reads_again_writes_the_whole_account_and_keeps_what_it_does_not_know() -> None:
     held = Account({**BLANK, "email": "a@x", "name": "A", "smtp_port": 25}, 1, {"color": "red"})
     server = FakeServer({1: held})
-    assert said(reconcile(server, declare("a@x", name="B"))) == ["update a@x: applied"]
+    assert summaries(plan_and_apply(server, declare("a@x", name="B"))) == ["update a@x: applied"]
     assert server.methods() == ["get 1", "update 1"]
     assert (server.accounts[1], server.accounts[1].extra) == (held.with_fields({"name": "B"}), {"color": "red"})
 
 
 def test_an_update_that_is_in_place_already_is_applied_without_a_write() -> None:
     server = FakeServer.holding({"email": "a@x", "name": "A"})
-    plan = planned(server, declare("a@x", name="B"))
+    plan = plan_for(server, declare("a@x", name="B"))
     server.hooks["get"] = meddling(server, 1, name="B", smtp_port=99)
-    assert said(carry_out(plan, server)) == ["update a@x: applied (was in place already; nothing written)"]
+    assert summaries(apply_plan(plan, server)) == ["update a@x: applied (was in place already; nothing written)"]
     assert server.writes() == []
 
 
 def test_an_update_leaves_alone_what_somebody_else_has_changed() -> None:
     server = FakeServer.holding({"email": "a@x", "name": "A", "password": Secret("p")})
-    plan = planned(server, declare("a@x", name="B"))
+    plan = plan_for(server, declare("a@x", name="B"))
     server.hooks["get"] = meddling(server, 1, smtp_port=99, password=Secret("q"))
-    assert said(carry_out(plan, server)) == [
+    assert summaries(apply_plan(plan, server)) == [
         "update a@x: failed (changed since the plan: password, smtp_port; left alone)"
     ]
     assert server.writes() == []
@@ -71,17 +70,17 @@ def test_an_update_leaves_alone_what_somebody_else_has_changed() -> None:
 
 def test_an_update_of_an_account_that_is_gone_fails() -> None:
     server = FakeServer.holding({"email": "a@x", "name": "A"})
-    plan = planned(server, declare("a@x", name="B"))
+    plan = plan_for(server, declare("a@x", name="B"))
     server.hooks["get"] = vanishing(server, 1)
-    assert said(carry_out(plan, server)) == ["update a@x: failed (the account is gone: deleted since the plan)"]
+    assert summaries(apply_plan(plan, server)) == ["update a@x: failed (the account is gone: deleted since the plan)"]
 
 
 @pytest.mark.parametrize("error", [NO, DOWN, ODD, OutcomeUnknownError.of("time-out", kind=Kind.TIMEOUT)])
 def test_an_update_whose_account_cannot_be_read_first_fails_and_nothing_is_written(error: ApiError) -> None:
     server = FakeServer.holding({"email": "a@x", "name": "A"})
-    plan = planned(server, declare("a@x", name="B"))
+    plan = plan_for(server, declare("a@x", name="B"))
     server.script("get", Fault(error))
-    assert said(carry_out(plan, server)) == [f"update a@x: failed ({error})"]
+    assert summaries(apply_plan(plan, server)) == [f"update a@x: failed ({error})"]
     assert server.writes() == []
 
 
@@ -105,37 +104,39 @@ def test_an_update_whose_account_cannot_be_read_first_fails_and_nothing_is_writt
 )
 def test_an_update_that_goes_wrong_says_what_is_certain(update: Fault, get: Fault | None, expected: str) -> None:
     server = FakeServer.holding({"email": "a@x", "name": "A"})
-    plan = planned(server, declare("a@x", name="B"))
+    plan = plan_for(server, declare("a@x", name="B"))
     server.script("update", update)
     server.script("get", None, get)
-    assert said(carry_out(plan, server)) == [f"update a@x: {expected}"]
+    assert summaries(apply_plan(plan, server)) == [f"update a@x: {expected}"]
     assert len(server.writes()) == 1
 
 
 def test_an_update_names_the_fields_that_the_server_did_not_keep() -> None:
     server = FakeServer.holding({"email": "a@x", "name": "A"})
     server.stores_instead("update", smtp_port=25, name="b")
-    outcomes = reconcile(server, declare("a@x", name="B", smtp_port=587))
-    assert said(outcomes) == ['update a@x: failed (the server did not keep name (it has "b"), smtp_port (it has 25))']
+    outcomes = plan_and_apply(server, declare("a@x", name="B", smtp_port=587))
+    assert summaries(outcomes) == [
+        'update a@x: failed (the server did not keep name (it has "b"), smtp_port (it has 25))'
+    ]
 
 
 @pytest.mark.parametrize("method", ["create", "update"])
 def test_a_response_with_former_values_is_checked_by_reading_again(method: Method) -> None:
     server = FakeServer.holding(*([{"email": "a@x", "name": "A"}] if method == "update" else []))
     server.answers[method] = lambda answer: answer.with_fields({"name": "A"})
-    assert said(reconcile(server, declare("a@x", name="B"))) == [f"{method} a@x: applied"]
+    assert summaries(plan_and_apply(server, declare("a@x", name="B"))) == [f"{method} a@x: applied"]
     assert server.methods()[-1] == "get 1"
 
 
 def test_a_field_that_is_not_declared_and_was_empty_may_be_filled_in_by_the_server() -> None:
     server = FakeServer.holding({"email": "a@x", "service": "other"}, rules=Rules(fills_gmail=True))
-    assert said(reconcile(server, declare("a@x", service="gmail"))) == ["update a@x: applied"]
+    assert summaries(plan_and_apply(server, declare("a@x", service="gmail"))) == ["update a@x: applied"]
 
 
 def test_a_declared_empty_field_that_the_server_fills_in_is_not_kept() -> None:
     server = FakeServer.holding({"email": "a@x", "service": "other"}, rules=Rules(fills_gmail=True))
-    outcomes = reconcile(server, declare("a@x", service="gmail", smtp_port=None))
-    assert said(outcomes) == ["update a@x: failed (the server did not keep smtp_port (it has 587))"]
+    outcomes = plan_and_apply(server, declare("a@x", service="gmail", smtp_port=None))
+    assert summaries(outcomes) == ["update a@x: failed (the server did not keep smtp_port (it has 587))"]
 
 
 @pytest.mark.parametrize(
@@ -154,14 +155,14 @@ def test_after_an_answer_about_another_account_the_account_is_read_again(*, stor
         return Account(answer.fields, 77)
 
     server.answers["update"] = answer
-    outcomes = reconcile(server, declare("a@x", name="B"))
-    assert said(outcomes) == [f"update a@x: {expected}"]
+    outcomes = plan_and_apply(server, declare("a@x", name="B"))
+    assert summaries(outcomes) == [f"update a@x: {expected}"]
     assert (outcomes[0].id, server.methods()) == (1, ["get 1", "update 1", "get 1"])
 
 
 def test_letter_case_that_the_server_changes_is_kept_enough() -> None:
     server = FakeServer.holding({"email": "a@x"}, rules=Rules(lower_case=True))
-    assert said(reconcile(server, declare("n@X", 1, smtp_server="MX.x"))) == ["update n@X: applied"]
+    assert summaries(plan_and_apply(server, declare("n@X", 1, smtp_server="MX.x"))) == ["update n@X: applied"]
 
 
 # Hidden passwords
@@ -172,46 +173,46 @@ AUTH: Fields = {"email": "a@x", "name": "A", "has_auth": True, "password": Secre
 
 def test_a_hidden_password_is_sent_along_where_it_is_declared() -> None:
     server = FakeServer.holding(AUTH, rules=HIDES)
-    assert said(reconcile(server, declare("a@x", name="B", password=Secret("q")))) == ["update a@x: applied"]
+    assert summaries(plan_and_apply(server, declare("a@x", name="B", password=Secret("q")))) == ["update a@x: applied"]
     assert server.accounts[1].fields["password"] == Secret("q")
 
 
 def test_a_password_that_is_hidden_only_since_the_plan_is_not_overwritten() -> None:
     server = FakeServer.holding(AUTH)
-    plan = planned(server, declare("a@x", name="B"))
+    plan = plan_for(server, declare("a@x", name="B"))
     server.rules = HIDES
-    assert said(carry_out(plan, server)) == ["update a@x: failed (the server hides the password now; left alone)"]
+    assert summaries(apply_plan(plan, server)) == ["update a@x: failed (the server hides the password now; left alone)"]
     assert server.writes() == []
 
 
 def test_a_new_password_is_sent_where_the_server_hides_the_present_one_only_since_the_plan() -> None:
     server = FakeServer.holding(AUTH)
-    plan = planned(server, declare("a@x", password=Secret("q")))
+    plan = plan_for(server, declare("a@x", password=Secret("q")))
     server.rules = HIDES
-    assert said(carry_out(plan, server)) == ["update a@x: applied"]
+    assert summaries(apply_plan(plan, server)) == ["update a@x: applied"]
     assert server.accounts[1].fields["password"] == Secret("q")
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_rotation_whose_answer_was_lost_is_unknown_as_nothing_can_tell(when: Any) -> None:  # noqa: ANN401 - literal
     server = FakeServer.holding(AUTH, rules=HIDES)
-    plan = planned(server, declare("a@x", password=Secret("q")), rotate_passwords=True)
+    plan = plan_for(server, declare("a@x", password=Secret("q")), rotate_passwords=True)
     server.script("update", Fault(lost(), when))
-    assert said(carry_out(plan, server)) == [
+    assert summaries(apply_plan(plan, server)) == [
         "update a@x: unknown (connection reset; read again, but the server hides the password)",
     ]
 
 
 def test_a_rotation_is_written_although_everything_seems_in_place() -> None:
     server = FakeServer.holding(AUTH, rules=HIDES)
-    plan = planned(server, declare("a@x", password=Secret("q")), rotate_passwords=True)
-    assert said(carry_out(plan, server)) == ["update a@x: applied"]
+    plan = plan_for(server, declare("a@x", password=Secret("q")), rotate_passwords=True)
+    assert summaries(apply_plan(plan, server)) == ["update a@x: applied"]
     assert server.accounts[1].fields["password"] == Secret("q")
 
 
 def test_ending_authentication_does_not_send_a_hidden_password() -> None:
     server = FakeServer.holding(AUTH, rules=HIDES)
-    assert said(reconcile(server, declare("a@x", has_auth=False))) == ["update a@x: applied"]
+    assert summaries(plan_and_apply(server, declare("a@x", has_auth=False))) == ["update a@x: applied"]
     assert server.calls[-1].fields is not None
     assert "password" not in server.calls[-1].fields
 
@@ -222,7 +223,7 @@ def test_ending_authentication_does_not_send_a_hidden_password() -> None:
 @pytest.mark.parametrize("rules", [Rules(), Rules(single_default=True), Rules(single_default=True, keep_default=True)])
 def test_the_default_is_handed_over_whatever_the_server_does_by_itself(rules: Rules) -> None:
     server = FakeServer.holding({"email": "a@x", "default": True}, {"email": "b@x"}, rules=rules)
-    outcomes = reconcile(server, declare("a@x", name="A", default=False), declare("b@x", default=True))
+    outcomes = plan_and_apply(server, declare("a@x", name="A", default=False), declare("b@x", default=True))
     assert [one.status for one in outcomes] == ["applied", "applied"]
     assert [one.is_default for one in server.accounts.values()] == [False, True]
     assert server.accounts[1].name == "A"
@@ -231,23 +232,23 @@ def test_the_default_is_handed_over_whatever_the_server_does_by_itself(rules: Ru
 @pytest.mark.parametrize("rules", [Rules(), Rules(single_default=True, keep_default=True)])
 def test_the_old_default_is_deleted_after_the_new_one_is_promoted(rules: Rules) -> None:
     server = FakeServer.holding({"email": "a@x", "default": True}, rules=rules)
-    outcomes = reconcile(server, declare("b@x", name="B", default=True))
-    assert said(outcomes) == ["delete a@x: applied", "create b@x: applied"]
+    outcomes = plan_and_apply(server, declare("b@x", name="B", default=True))
+    assert summaries(outcomes) == ["delete a@x: applied", "create b@x: applied"]
     assert server.writes() == ["create b@x", "delete 1"]
 
 
 def test_a_default_that_somebody_else_cleared_is_a_conflict() -> None:
     server = FakeServer.holding({"email": "a@x", "default": True})
-    plan = planned(server, declare("a@x", name="A"))
+    plan = plan_for(server, declare("a@x", name="A"))
     server.hooks["get"] = meddling(server, 1, default=False)
-    assert said(carry_out(plan, server)) == ["update a@x: failed (changed since the plan: default; left alone)"]
+    assert summaries(apply_plan(plan, server)) == ["update a@x: failed (changed since the plan: default; left alone)"]
 
 
 def test_a_default_that_somebody_else_set_is_a_conflict_although_we_promoted_another() -> None:
     server = FakeServer.holding({"email": "a@x"}, {"email": "b@x"})
-    plan = planned(server, declare("a@x", default=True), declare("b@x", name="B"))
+    plan = plan_for(server, declare("a@x", default=True), declare("b@x", name="B"))
     server.hooks["get"] = meddling(server, 2, default=True)
-    assert said(carry_out(plan, server)) == [
+    assert summaries(apply_plan(plan, server)) == [
         "update a@x: applied",
         "update b@x: failed (changed since the plan: default; left alone)",
     ]
@@ -255,13 +256,13 @@ def test_a_default_that_somebody_else_set_is_a_conflict_although_we_promoted_ano
 
 def test_the_first_account_may_become_the_default_by_itself() -> None:
     server = FakeServer.holding(rules=Rules(first_is_default=True))
-    assert said(reconcile(server, declare("a@x", name="A"))) == ["create a@x: applied"]
+    assert summaries(plan_and_apply(server, declare("a@x", name="A"))) == ["create a@x: applied"]
 
 
 def test_the_default_of_an_empty_server_is_created_first_so_that_no_other_becomes_it() -> None:
     server = FakeServer.holding(rules=Rules(first_is_default=True))
     desired = [declare("a@x", name="A", default=False), declare("b@x", name="B", default=True)]
-    assert said(reconcile(server, *desired, parallelism=2)) == ["create a@x: applied", "create b@x: applied"]
+    assert summaries(plan_and_apply(server, *desired, parallelism=2)) == ["create a@x: applied", "create b@x: applied"]
 
 
 # Creates
@@ -270,22 +271,22 @@ def test_the_default_of_an_empty_server_is_created_first_so_that_no_other_become
 def test_a_create_sends_what_the_server_insists_on_and_nothing_of_it_is_verified_that_is_not_declared() -> None:
     server = FakeServer.holding()
     server.answers["create"] = lambda answer: answer.with_fields({"default": True, "smtp_port": 25})
-    assert said(reconcile(server, declare("a@x", name="A"))) == ["create a@x: applied"]
+    assert summaries(plan_and_apply(server, declare("a@x", name="A"))) == ["create a@x: applied"]
     assert server.calls[0].fields == {"default": False, "has_auth": False, "email": "a@x", "name": "A"}
 
 
 def test_a_create_names_the_fields_that_the_server_did_not_keep_and_its_id() -> None:
     server = FakeServer.holding()
     server.stores_instead("create", name="a")
-    outcomes = reconcile(server, declare("a@x", name="A"))
-    assert said(outcomes) == ['create a@x: failed (the server did not keep name (it has "a"))']
+    outcomes = plan_and_apply(server, declare("a@x", name="A"))
+    assert summaries(outcomes) == ['create a@x: failed (the server did not keep name (it has "a"))']
     assert outcomes[0].id == 1
 
 
 def test_an_answer_that_lacks_fields_is_completed_by_reading_again() -> None:
     server = FakeServer.holding()
     server.answers["create"] = lambda answer: Account({"email": answer.email}, answer.id)
-    assert said(reconcile(server, declare("a@x", name="A"))) == ["create a@x: applied"]
+    assert summaries(plan_and_apply(server, declare("a@x", name="A"))) == ["create a@x: applied"]
     assert server.methods() == ["create a@x", "get 1"]
 
 
@@ -293,8 +294,8 @@ def test_an_answer_that_lacks_fields_and_cannot_be_completed_leaves_the_outcome_
     server = FakeServer.holding()
     server.answers["create"] = lambda answer: Account({"email": answer.email}, answer.id)
     server.script("get", Fault(DOWN))
-    outcomes = reconcile(server, declare("a@x", name="A"))
-    assert said(outcomes) == [
+    outcomes = plan_and_apply(server, declare("a@x", name="A"))
+    assert summaries(outcomes) == [
         "create a@x: unknown (written, but the answer lacks name, and reading again failed: connection refused)"
     ]
 
@@ -303,22 +304,22 @@ def test_an_answer_that_lacks_fields_and_cannot_be_completed_leaves_the_outcome_
 def test_a_create_that_certainly_did_nothing_has_failed_and_is_not_looked_for(error: ApiError) -> None:
     server = FakeServer.holding()
     server.script("create", Fault(error))
-    assert said(reconcile(server, declare("a@x", name="A"))) == [f"create a@x: failed ({error})"]
+    assert summaries(plan_and_apply(server, declare("a@x", name="A"))) == [f"create a@x: failed ({error})"]
     assert server.methods() == ["create a@x"]
 
 
 def test_a_create_whose_answer_was_lost_is_adopted() -> None:
     server = FakeServer.holding()
     server.script("create", Fault(lost(), "after"))
-    outcomes = reconcile(server, declare("a@x", name="A"))
-    assert said(outcomes) == ["create a@x: applied (connection reset; found on the server and adopted)"]
+    outcomes = plan_and_apply(server, declare("a@x", name="A"))
+    assert summaries(outcomes) == ["create a@x: applied (connection reset; found on the server and adopted)"]
     assert (outcomes[0].id, server.methods()) == (1, ["create a@x", "list"])
 
 
 def test_a_create_that_never_arrived_is_unknown_after_a_bounded_search_and_not_repeated() -> None:
     server = FakeServer.holding()
     server.script("create", Fault(lost()))
-    assert said(reconcile(server, declare("a@x", name="A"))) == [
+    assert summaries(plan_and_apply(server, declare("a@x", name="A"))) == [
         "create a@x: unknown (connection reset; it is not on the server so far)"
     ]
     assert server.methods() == ["create a@x", "list", "list"]
@@ -328,7 +329,7 @@ def test_a_search_goes_on_after_a_list_that_failed() -> None:
     server = FakeServer.holding()
     server.script("create", Fault(lost(), "after"))
     server.script("list", None, Fault(DOWN))
-    assert said(reconcile(server, declare("a@x", name="A"))) == [
+    assert summaries(plan_and_apply(server, declare("a@x", name="A"))) == [
         "create a@x: applied (connection reset; found on the server and adopted)"
     ]
 
@@ -337,36 +338,40 @@ def test_a_search_without_a_list_leaves_the_outcome_unknown() -> None:
     server = FakeServer.holding()
     server.script("create", Fault(lost(), "after"))
     server.script("list", None, Fault(DOWN), Fault(DOWN))
-    assert said(reconcile(server, declare("a@x", name="A"))) == [
+    assert summaries(plan_and_apply(server, declare("a@x", name="A"))) == [
         "create a@x: unknown (connection reset; the list could not be read to look for it)"
     ]
 
 
 def test_two_candidates_are_not_adopted() -> None:
     server = FakeServer.holding()
-    plan = planned(server, declare("a@x", name="A"))
+    plan = plan_for(server, declare("a@x", name="A"))
 
     def rival(_call: Call) -> None:
         server.accounts[50] = account("a@x", 50)
 
     server.hooks["create"] = rival
     server.script("create", Fault(lost(), "after"))
-    assert said(carry_out(plan, server)) == ["create a@x: unknown (connection reset; 2 accounts have its address now)"]
+    assert summaries(apply_plan(plan, server)) == [
+        "create a@x: unknown (connection reset; 2 accounts have its address now)"
+    ]
 
 
 def test_an_account_that_the_plan_knew_is_never_adopted() -> None:
     server = FakeServer.holding({"email": "old@x"})
-    plan = planned(server, declare("old@x"), declare("a@x", name="A"))
+    plan = plan_for(server, declare("old@x"), declare("a@x", name="A"))
     server.script("create", Fault(lost()))
     server.hooks["list"] = lambda _call: server.accounts.update({1: account("a@x", 1, name="A")})
-    assert said(carry_out(plan, server)) == ["create a@x: unknown (connection reset; it is not on the server so far)"]
+    assert summaries(apply_plan(plan, server)) == [
+        "create a@x: unknown (connection reset; it is not on the server so far)"
+    ]
 
 
 def test_an_adopted_account_is_verified() -> None:
     server = FakeServer.holding(rules=Rules(first_is_default=True))
     server.script("create", Fault(lost(), "after"))
-    outcomes = reconcile(server, declare("a@x", name="A", default=False))
-    assert said(outcomes) == [
+    outcomes = plan_and_apply(server, declare("a@x", name="A", default=False))
+    assert summaries(outcomes) == [
         "create a@x: unknown (connection reset; an account with its address is there, with other values:"
         " default (it has true); left alone)"
     ]
@@ -376,9 +381,9 @@ def test_an_account_of_somebody_else_is_not_adopted_in_place_of_a_lost_create() 
     server = FakeServer.holding()
     server.script("create", Fault(lost()))
     server.hooks["create"] = lambda _call: server.accounts.update({9: account("a@x", 9, name="theirs")})
-    plan = planned(server, declare("a@x", name="A"))
-    (outcome,) = carry_out(plan, server)
-    assert (outcome.id, said([outcome])) == (
+    plan = plan_for(server, declare("a@x", name="A"))
+    (outcome,) = apply_plan(plan, server)
+    assert (outcome.id, summaries([outcome])) == (
         9,
         [
             "create a@x: unknown (connection reset; an account with its address is there, with other values:"
@@ -393,9 +398,9 @@ APPEARED = "create a@x: failed (an account with its address (id 9) has appeared 
 def appeared(*strangers: Account, **fields: Any) -> tuple[list[str], FakeServer]:  # noqa: ANN401 - values
     """What becomes of a create at ``a@x`` where accounts have appeared since the plan."""
     server = FakeServer.holding()
-    plan = planned(server, declare("a@x", name="A", **fields))
+    plan = plan_for(server, declare("a@x", name="A", **fields))
     server.accounts.update({one.id: one for one in strangers if one.id})
-    return said(carry_out(plan, server, recheck=True)), server
+    return summaries(apply_plan(plan, server, recheck=True)), server
 
 
 def test_an_account_that_appeared_since_the_plan_is_not_doubled() -> None:
@@ -427,18 +432,18 @@ def test_two_accounts_that_appeared_are_both_named() -> None:
 
 def test_an_account_that_appeared_elsewhere_is_in_nobodys_way_and_the_list_is_read_once() -> None:
     server = FakeServer.holding({"email": "old@x"})
-    plan = planned(server, declare("a@x", name="A"), declare("b@x", name="B"), declare("old@x"))
+    plan = plan_for(server, declare("a@x", name="A"), declare("b@x", name="B"), declare("old@x"))
     server.accounts[9] = account("z@x", 9)
     server._next_id = 10
-    assert said(carry_out(plan, server, recheck=True)) == ["create a@x: applied", "create b@x: applied"]
+    assert summaries(apply_plan(plan, server, recheck=True)) == ["create a@x: applied", "create b@x: applied"]
     assert server.methods() == ["list", "create a@x", "create b@x"]
 
 
 def test_a_create_without_a_look_at_the_list_fails_and_the_next_one_looks_again() -> None:
     server = FakeServer.holding()
-    plan = planned(server, declare("a@x", name="A"), declare("b@x", name="B"))
+    plan = plan_for(server, declare("a@x", name="A"), declare("b@x", name="B"))
     server.script("list", Fault(DOWN))
-    assert said(carry_out(plan, server, recheck=True)) == [
+    assert summaries(apply_plan(plan, server, recheck=True)) == [
         "create a@x: failed (connection refused)",
         "create b@x: applied",
     ]
@@ -450,23 +455,23 @@ def test_a_create_without_a_look_at_the_list_fails_and_the_next_one_looks_again(
 
 def test_a_delete_reads_again_first() -> None:
     server = FakeServer.holding({"email": "a@x"})
-    assert said(reconcile(server)) == ["delete a@x: applied"]
+    assert summaries(plan_and_apply(server)) == ["delete a@x: applied"]
     assert (server.methods(), server.accounts) == (["get 1", "delete 1"], {})
 
 
 def test_a_delete_of_what_is_gone_is_applied_without_a_write() -> None:
     server = FakeServer.holding({"email": "a@x"})
-    plan = planned(server)
+    plan = plan_for(server)
     server.accounts.clear()
-    assert said(carry_out(plan, server)) == ["delete a@x: applied (was gone already; nothing written)"]
+    assert summaries(apply_plan(plan, server)) == ["delete a@x: applied (was gone already; nothing written)"]
     assert server.writes() == []
 
 
 def test_a_delete_leaves_alone_what_somebody_else_has_changed() -> None:
     server = FakeServer.holding({"email": "a@x"})
-    plan = planned(server)
+    plan = plan_for(server)
     server.hooks["get"] = meddling(server, 1, name="in use again")
-    assert said(carry_out(plan, server)) == ["delete a@x: failed (changed since the plan: name; left alone)"]
+    assert summaries(apply_plan(plan, server)) == ["delete a@x: failed (changed since the plan: name; left alone)"]
     assert server.writes() == []
 
 
@@ -487,18 +492,18 @@ def test_a_delete_leaves_alone_what_somebody_else_has_changed() -> None:
 )
 def test_a_delete_that_goes_wrong_says_what_is_certain(delete: Fault, get: Fault | None, expected: str) -> None:
     server = FakeServer.holding({"email": "a@x"})
-    plan = planned(server)
+    plan = plan_for(server)
     server.script("delete", delete)
     server.script("get", None, get)
-    assert said(carry_out(plan, server)) == [f"delete a@x: {expected}"]
+    assert summaries(apply_plan(plan, server)) == [f"delete a@x: {expected}"]
 
 
 @pytest.mark.parametrize("error", [DOWN, ODD])
 def test_a_delete_whose_account_cannot_be_read_first_fails(error: ApiError) -> None:
     server = FakeServer.holding({"email": "a@x"})
-    plan = planned(server)
+    plan = plan_for(server)
     server.script("get", Fault(error))
-    assert said(carry_out(plan, server)) == [f"delete a@x: failed ({error})"]
+    assert summaries(apply_plan(plan, server)) == [f"delete a@x: failed ({error})"]
 
 
 # Temporary names
@@ -510,15 +515,15 @@ UNIQUE = Rules(unique_names=True)
 
 def test_names_are_exchanged_through_a_temporary_one() -> None:
     server = FakeServer.holding(*SWAPPED, rules=UNIQUE)
-    assert said(reconcile(server, *SWAP)) == ["update a@x: applied", "update b@x: applied"]
+    assert summaries(plan_and_apply(server, *SWAP)) == ["update a@x: applied", "update b@x: applied"]
     assert [call.fields["name"] for call in server.calls if call.fields] == ["B (moving)", "A", "B"]
 
 
 def test_what_comes_after_a_temporary_name_is_told_where_it_is_left() -> None:
     server = FakeServer.holding(*SWAPPED, rules=UNIQUE)
-    plan = planned(server, *SWAP)
+    plan = plan_for(server, *SWAP)
     server.script("update", None, Fault(NO))
-    assert said(carry_out(plan, server)) == [
+    assert summaries(apply_plan(plan, server)) == [
         "update a@x: failed (the account was left under its temporary name: needs the change of b@x,"
         " which did not succeed)",
         "update b@x: failed (400 no)",
@@ -527,9 +532,9 @@ def test_what_comes_after_a_temporary_name_is_told_where_it_is_left() -> None:
 
 def test_a_last_step_that_goes_wrong_may_leave_the_temporary_name() -> None:
     server = FakeServer.holding(*SWAPPED, rules=UNIQUE)
-    plan = planned(server, *SWAP)
+    plan = plan_for(server, *SWAP)
     server.script("update", None, None, Fault(lost()))
-    assert said(carry_out(plan, server))[0] == (
+    assert summaries(apply_plan(plan, server))[0] == (
         "update a@x: unknown (the account may still have its temporary name: connection reset;"
         " read again, not in place so far)"
     )
@@ -537,9 +542,9 @@ def test_a_last_step_that_goes_wrong_may_leave_the_temporary_name() -> None:
 
 def test_a_first_step_that_goes_wrong_is_the_outcome() -> None:
     server = FakeServer.holding(*SWAPPED, rules=UNIQUE)
-    plan = planned(server, *SWAP)
+    plan = plan_for(server, *SWAP)
     server.script("update", Fault(NO))
-    assert said(carry_out(plan, server)) == [
+    assert summaries(apply_plan(plan, server)) == [
         "update a@x: failed (400 no)",
         "update b@x: skipped (needs the change of a@x, which did not succeed)",
     ]
@@ -547,9 +552,9 @@ def test_a_first_step_that_goes_wrong_is_the_outcome() -> None:
 
 def test_a_first_step_without_a_clear_answer_may_have_given_the_temporary_name() -> None:
     server = FakeServer.holding(*SWAPPED, rules=UNIQUE)
-    plan = planned(server, *SWAP)
+    plan = plan_for(server, *SWAP)
     server.script("update", Fault(lost()))
-    assert said(carry_out(plan, server)) == [
+    assert summaries(apply_plan(plan, server)) == [
         "update a@x: unknown (the account may have its temporary name: connection reset;"
         " read again, not in place so far)",
         "update b@x: skipped (needs the change of a@x, which did not succeed)",
@@ -558,32 +563,34 @@ def test_a_first_step_without_a_clear_answer_may_have_given_the_temporary_name()
 
 def test_an_exchange_that_is_in_place_already_is_not_undone_for_its_temporary_name() -> None:
     server = FakeServer.holding(*SWAPPED)
-    plan = planned(server, *SWAP)
+    plan = plan_for(server, *SWAP)
     server.accounts[1] = server.accounts[1].with_fields({"name": "B"})
     server.accounts[2] = server.accounts[2].with_fields({"name": "A"})
     note = "applied (was in place already; nothing written)"
-    assert said(carry_out(plan, server)) == [f"update a@x: {note}", f"update b@x: {note}"]
+    assert summaries(apply_plan(plan, server)) == [f"update a@x: {note}", f"update b@x: {note}"]
     assert server.writes() == []
 
 
 def test_what_somebody_else_has_ended_was_still_begun_by_us() -> None:
     server = FakeServer.holding({"email": "a@x", "name": "A"}, {"email": "b@x", "name": "B"})
-    plan = planned(server, declare("a@x", name="B"), declare("b@x", name="A"))
-    listener = Listening(before=lambda change: meddle() if change.address == "a@x" and server.writes() else None)
+    plan = plan_for(server, declare("a@x", name="B"), declare("b@x", name="A"))
+    listener = RecordingObserver(
+        before=lambda change: meddle() if change.address == "a@x" and server.writes() else None
+    )
 
     def meddle() -> None:
         server.accounts[1] = server.accounts[1].with_fields({"name": "B"})
 
-    assert said(carry_out(plan, server, listener=listener)) == ["update a@x: applied", "update b@x: applied"]
+    assert summaries(apply_plan(plan, server, listener=listener)) == ["update a@x: applied", "update b@x: applied"]
 
 
 def test_a_create_under_a_temporary_name_is_renamed_although_its_answer_was_thin() -> None:
     server = FakeServer.holding({"email": "a@x", "name": "N", "default": True}, rules=UNIQUE)
-    plan = planned(server, declare("n@x", name="N", default=True))
+    plan = plan_for(server, declare("n@x", name="N", default=True))
     server.answers["create"] = lambda answer: Account(
         {name: answer.fields[name] for name in ("email", "name", "default")}, answer.id
     )
-    assert said(carry_out(plan, server)) == ["delete a@x: applied", "create n@x: applied"]
+    assert summaries(apply_plan(plan, server)) == ["delete a@x: applied", "create n@x: applied"]
     assert (server.accounts[2].name, server.writes()) == ("N", ["create n@x", "delete 1", "update 2"])
 
 
@@ -592,7 +599,7 @@ def test_a_create_under_a_temporary_name_is_renamed_although_its_answer_was_thin
 
 def test_a_test_before_the_write_tries_the_whole_account_and_lets_the_write_pass() -> None:
     server = FakeServer.holding({"email": "a@x", "name": "A", "smtp_port": 25})
-    (outcome,) = reconcile(server, declare("a@x", name="B", test=BEFORE))
+    (outcome,) = plan_and_apply(server, declare("a@x", name="B", test=BEFORE))
     assert server.methods() == ["test a@x", "get 1", "update 1"]
     assert server.calls[0].fields == {**BLANK, "email": "a@x", "name": "B", "smtp_port": 25}
     assert (outcome.status, outcome.test and outcome.test.passed, server.mails) == ("applied", True, ["ops@x"])
@@ -600,7 +607,7 @@ def test_a_test_before_the_write_tries_the_whole_account_and_lets_the_write_pass
 
 def test_a_create_is_tried_with_all_that_is_sent() -> None:
     server = FakeServer.holding()
-    reconcile(server, declare("a@x", name="A", test=BEFORE))
+    plan_and_apply(server, declare("a@x", name="A", test=BEFORE))
     assert [call.fields for call in server.calls] == [
         {"default": False, "has_auth": False, "email": "a@x", "name": "A"}
     ] * 2
@@ -609,16 +616,16 @@ def test_a_create_is_tried_with_all_that_is_sent() -> None:
 def test_what_fails_its_test_before_the_write_is_not_written() -> None:
     server = FakeServer.holding()
     server.tests_fail = lambda _fields: "535 wrong password"
-    (outcome,) = reconcile(server, declare("a@x", name="A", test=BEFORE))
-    assert said([outcome]) == ["create a@x: failed (not written, because the test failed: 535 wrong password)"]
+    (outcome,) = plan_and_apply(server, declare("a@x", name="A", test=BEFORE))
+    assert summaries([outcome]) == ["create a@x: failed (not written, because the test failed: 535 wrong password)"]
     assert (outcome.test and outcome.test.passed, server.writes()) == (False, [])
 
 
 def test_a_test_without_a_clear_outcome_is_not_repeated_and_says_that_its_mail_may_have_been_sent() -> None:
     server = FakeServer.holding()
-    plan = planned(server, declare("a@x", name="A", test=BEFORE))
+    plan = plan_for(server, declare("a@x", name="A", test=BEFORE))
     server.script("test", Fault(lost(), "after"))
-    assert said(carry_out(plan, server)) == [
+    assert summaries(apply_plan(plan, server)) == [
         "create a@x: failed (not written, because the outcome of the test is unknown, and its mail may have been sent: "
         "connection reset)"
     ]
@@ -627,23 +634,23 @@ def test_a_test_without_a_clear_outcome_is_not_repeated_and_says_that_its_mail_m
 
 def test_a_write_that_fails_after_its_test_passed_shows_both() -> None:
     server = FakeServer.holding()
-    plan = planned(server, declare("a@x", name="A", test=BEFORE))
+    plan = plan_for(server, declare("a@x", name="A", test=BEFORE))
     server.script("create", Fault(NO))
-    (outcome,) = carry_out(plan, server)
+    (outcome,) = apply_plan(plan, server)
     assert (outcome.status, outcome.test and outcome.test.passed) == ("failed", True)
 
 
 def test_an_account_with_a_temporary_name_is_tested_once() -> None:
     server = FakeServer.holding(*SWAPPED, rules=UNIQUE)
     desired = [declare("a@x", name="B", test=BEFORE), declare("b@x", name="A", test=AFTER)]
-    reconcile(server, *desired)
+    plan_and_apply(server, *desired)
     assert server.methods().count("test a@x") == 1
     assert server.methods().count("test b@x") == 1
 
 
 def test_a_test_after_the_write_tries_what_was_written_with_the_declared_password() -> None:
     server = FakeServer.holding(AUTH, rules=HIDES)
-    (outcome,) = reconcile(server, declare("a@x", name="B", password=Secret("q"), test=AFTER))
+    (outcome,) = plan_and_apply(server, declare("a@x", name="B", password=Secret("q"), test=AFTER))
     assert server.methods() == ["get 1", "update 1", "test a@x"]
     assert server.calls[-1].fields == {**BLANK, **AUTH, "name": "B", "password": Secret("q")}
     assert (outcome.status, outcome.test and outcome.test.passed) == ("applied", True)
@@ -651,17 +658,17 @@ def test_a_test_after_the_write_tries_what_was_written_with_the_declared_passwor
 
 def test_a_test_after_a_write_that_failed_is_not_sent() -> None:
     server = FakeServer.holding()
-    plan = planned(server, declare("a@x", name="A", test=AFTER))
+    plan = plan_for(server, declare("a@x", name="A", test=AFTER))
     server.script("create", Fault(NO))
-    (outcome,) = carry_out(plan, server)
+    (outcome,) = apply_plan(plan, server)
     assert (outcome.test, server.methods()) == (None, ["create a@x"])
 
 
 def test_the_old_default_stays_where_the_new_one_fails_its_test_after_the_write() -> None:
     server = FakeServer.holding({"email": "a@x", "default": True})
     server.tests_fail = lambda _fields: "no"
-    outcomes = reconcile(server, declare("b@x", name="B", default=True, test=AFTER))
-    assert said(outcomes) == [
+    outcomes = plan_and_apply(server, declare("b@x", name="B", default=True, test=AFTER))
+    assert summaries(outcomes) == [
         "delete a@x: skipped (needs the change of b@x, which did not succeed)",
         "create b@x: applied",
     ]
@@ -673,10 +680,10 @@ UNICODE, ASCII = "info@b\u00fccher.example", "info@xn--bcher-kva.example"
 
 def test_an_account_that_appeared_in_another_spelling_is_not_doubled() -> None:
     server = FakeServer.holding()
-    plan = planned(server, declare(UNICODE, name="A"))
+    plan = plan_for(server, declare(UNICODE, name="A"))
     server.accounts[9] = account(ASCII, 9, name="other")
     message = "an account with its address (id 9) has appeared since the plan; left alone"
-    assert said(carry_out(plan, server, recheck=True)) == [f"create {UNICODE}: failed ({message})"]
+    assert summaries(apply_plan(plan, server, recheck=True)) == [f"create {UNICODE}: failed ({message})"]
     assert server.writes() == []
 
 
@@ -686,8 +693,8 @@ def test_a_create_that_the_server_stores_in_another_spelling_is_adopted() -> Non
     server.hooks["list"] = lambda _call: server.accounts.update(
         {number: one.with_fields({"email": ASCII, "name": "Jose\u0301"}) for number, one in server.accounts.items()}
     )
-    outcomes = reconcile(server, declare(UNICODE, name="Jos\u00e9"))
-    assert said(outcomes) == [f"create {UNICODE}: applied (connection reset; found on the server and adopted)"]
+    outcomes = plan_and_apply(server, declare(UNICODE, name="Jos\u00e9"))
+    assert summaries(outcomes) == [f"create {UNICODE}: applied (connection reset; found on the server and adopted)"]
     assert server.writes() == [f"create {UNICODE}"]
 
 
@@ -696,6 +703,6 @@ def test_a_response_in_another_spelling_shows_what_was_sent() -> None:
     server.answers["update"] = lambda answer: answer.with_fields(
         {"email": ASCII, "smtp_server": "MX.xn--bcher-kva.example"}
     )
-    outcomes = reconcile(server, declare(ASCII, name="Jos\u00e9"))
-    assert said(outcomes) == [f"update {ASCII}: applied"]
+    outcomes = plan_and_apply(server, declare(ASCII, name="Jos\u00e9"))
+    assert summaries(outcomes) == [f"update {ASCII}: applied"]
     assert server.state()[1]["email"] == UNICODE
