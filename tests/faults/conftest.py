@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.fault_control import Remote
+from tests.support.fault_control import FaultServerControl
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -27,14 +27,14 @@ def _heeded() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def shared_remote() -> Iterator[Remote]:
-    with Remote() as remote:
-        yield remote
+def shared_server() -> Iterator[FaultServerControl]:
+    with FaultServerControl() as server:
+        yield server
 
 
 @pytest.fixture
-def remote(shared_remote: Remote) -> Remote:
-    return shared_remote
+def server(shared_server: FaultServerControl) -> FaultServerControl:
+    return shared_server
 
 
 @pytest.fixture

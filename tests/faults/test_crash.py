@@ -7,11 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.faults.case import converges
 from tests.faults.command import APPLY, begun, finished
-from tests.faults.kinds import HELD
-from tests.support.fault_control import Remote, fault
-from tests.support.scenarios import PLAIN, losses
+from tests.support.fault_control import HELD, FaultServerControl, fault
+from tests.support.scenarios import PLAIN, Case
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,31 +27,32 @@ def unfinished(folder: Path) -> int:
     return events.count("intent") - events.count("outcome")
 
 
-def kill(remote: Remote, folder: Path, kind: str, index: int, parallelism: int) -> None:
+def kill(server: FaultServerControl, folder: Path, kind: str, index: int, parallelism: int) -> None:
     where = f"killed at request {index}, {kind}, parallelism {parallelism}"
     (folder / "journal").unlink(missing_ok=True)
-    path = PLAIN.write(folder)
-    url = remote.reset(PLAIN.seed, [fault(kind, index)])
+    case = Case(server, PLAIN, folder, [fault(kind, index)])
     arguments = (*APPLY, "--parallelism", str(parallelism), "--journal", "journal")
-    process = begun(folder, url, *arguments)
-    remote.held()
+    process = begun(folder, case.url, *arguments)
+    server.held()
     process.kill()
     process.communicate()
-    found = losses(PLAIN, remote.state()[0])
-    assert not found, f"{where}: {found}"
+    stopped = case.run_of(case.plan)
+    case.check([*stopped.losses(), *stopped.doubled(), *stopped.touched()])
     left = unfinished(folder)
     assert left <= parallelism, where
-    remote.arm()
-    code, _, err = finished(begun(folder, url, *arguments))
-    assert (code, err.count("looked again: ")) == (0, left), f"{where}: {err}"
-    converges(remote, PLAIN, path, url, where)
+    server.arm()
+    code, _, err = finished(begun(folder, case.url, *arguments))
+    assert (code, err.count("checked: ")) == (0, left), f"{where}: {err}"
+    case.check_next_run()
 
 
 @pytest.mark.parametrize(
     ("kind", "index"), [("held_after", 8), ("held_late", 8), ("held_before", 12), ("held_after", 17)]
 )
-def test_the_run_after_a_kill_converges(remote: Remote, tmp_path: Path, note: Note, kind: str, index: int) -> None:
-    kill(remote, tmp_path, kind, index, parallelism=1)
+def test_the_run_after_a_kill_converges(
+    server: FaultServerControl, tmp_path: Path, note: Note, kind: str, index: int
+) -> None:
+    kill(server, tmp_path, kind, index, parallelism=1)
     note("killed", 1, {})
 
 
@@ -62,8 +61,8 @@ def test_the_run_after_a_kill_converges(remote: Remote, tmp_path: Path, note: No
 @pytest.mark.parametrize("parallelism", [1, 8])
 @pytest.mark.parametrize("kind", HELD)
 def test_the_run_after_a_kill_at_any_request_converges(
-    remote: Remote, tmp_path: Path, note: Note, kind: str, parallelism: int
+    server: FaultServerControl, tmp_path: Path, note: Note, kind: str, parallelism: int
 ) -> None:
     for index in range(REQUESTS):
-        kill(remote, tmp_path, kind, index, parallelism)
+        kill(server, tmp_path, kind, index, parallelism)
     note("killed", REQUESTS, {})

@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.faults.case import tried
-from tests.faults.kinds import KINDS, LATE, REFUSALS
 from tests.faults.test_matrix import SCENARIOS, requests_of
 from tests.support.administrator import DEEDS
-from tests.support.fault_control import Remote, fault
-from tests.support.scenarios import PLAIN
+from tests.support.fault_control import KINDS, LATE, REFUSALS, FaultServerControl, fault
+from tests.support.scenarios import PLAIN, Case
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,15 +28,14 @@ CALLS = ("get", "create", "update", "delete")
 
 @pytest.mark.parametrize("kind", ATTEMPTED)
 def test_an_edit_between_two_attempts_survives_and_is_told(
-    remote: Remote, tmp_path: Path, note: Note, kind: str
+    server: FaultServerControl, tmp_path: Path, note: Note, kind: str
 ) -> None:
-    path = PLAIN.write(tmp_path)
     outcomes: Counter[str] = Counter()
     start = ATTEMPTED.index(kind)
     # Over all kinds, every deed meets every call.
     cases = [(DEEDS[(start + 2 * at) % len(DEEDS)], CALLS[(start + at) % len(CALLS)]) for at in range(3)]
     for deed, call in cases:
-        outcomes += tried(remote, PLAIN, path, [fault(kind, 0, call=call, deed=deed)])
+        outcomes += Case(server, PLAIN, tmp_path, [fault(kind, 0, call=call, deed=deed)]).check_run()
     note(f"{kind}, edited", len(cases), outcomes)
 
 
@@ -49,14 +46,13 @@ def test_an_edit_between_two_attempts_survives_and_is_told(
 @pytest.mark.parametrize("deed", DEEDS)
 @pytest.mark.parametrize("kind", ATTEMPTED)
 def test_every_edit_between_two_attempts_survives_and_is_told(  # noqa: PLR0913, PLR0917 - one for each dimension
-    remote: Remote, tmp_path: Path, note: Note, kind: str, deed: str, name: str, parallelism: int
+    server: FaultServerControl, tmp_path: Path, note: Note, kind: str, deed: str, name: str, parallelism: int
 ) -> None:
     scenario = SCENARIOS[name]
-    path = scenario.write(tmp_path)
-    count = requests_of(remote, scenario, path)
+    count = requests_of(server, scenario, tmp_path)
     # Each parallelism takes every other request, so that both together see every one.
     chosen = range(AFTER_PLANNING + (parallelism == 1), count, 2)
     outcomes: Counter[str] = Counter()
     for index in chosen:
-        outcomes += tried(remote, scenario, path, [fault(kind, index, deed=deed)], parallelism=parallelism)
+        outcomes += Case(server, scenario, tmp_path, [fault(kind, index, deed=deed)]).check_run(parallelism=parallelism)
     note(f"{kind}, edited", len(chosen), outcomes)

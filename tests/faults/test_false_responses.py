@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.faults.case import converges, unlike, writes
+from reconciler.model.outcome import Status
 from tests.support.false_responses import CALLS, SUCCESS, Response, documented, false_responses
-from tests.support.scenarios import WATCHED, disagreements, losses, run
+from tests.support.scenarios import WATCHED, Case, run, statuses
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from reconciler.model.outcome import Outcome
     from tests.faults.tally import Note
-    from tests.support.fault_control import Remote
-    from tests.support.scenarios import Run
+    from tests.support.fault_control import FaultServerControl
+    from tests.support.scenarios import Result
 
 TIMES_FASTER = 100
 """Nothing here depends on how long a pause is."""
@@ -36,30 +36,24 @@ PLANNING, BEFORE_CREATES = range(2)
 """The first list calls of a run; another one is at its end."""
 
 
-def told(remote: Remote, path: str, response: Response) -> Counter[str]:
-    """Runs into one false response, holds the report against the server, and runs again without it."""
-    url = remote.reset(WATCHED.seed, [response.fault()])
-    faulty = run(path, url, times_faster=TIMES_FASTER)
-    accounts, log = remote.state()
-    found = losses(WATCHED, accounts)
-    if faulty.outcomes is None:
-        found += [f"{line} without a plan" for line in writes(log)]
-        counted = Counter({"no_plan": 1})
-    else:
-        outcomes = [one for one in faulty.outcomes if not refused_and_done(response, one)]
-        found += disagreements(WATCHED, outcomes, accounts)
-        found += unforeseen(response, faulty)
-        counted = Counter(one.status.value for one in faulty.outcomes)
+def check_response(server: FaultServerControl, folder: Path, response: Response) -> Counter[str]:
+    """Runs into one false response, judges that run and the next one; returns the statuses, counted."""
+    case = Case(server, WATCHED, folder, [response.fault()])
+    faulty = run(case.path, case.url, times_faster=TIMES_FASTER)
+    found = case.violations(doubting_refusals(response, faulty))
+    found += unforeseen(response, faulty)
     if faulty.code == 0:
-        found += unlike(WATCHED, accounts)
-    assert not found, f"{response}: {found}; {[entry['line'] for entry in log]}"
-    converges(remote, WATCHED, path, url, str(response))
-    return counted
+        found += case.unfinished()
+    case.check([f"{response}: {one}" for one in found])
+    case.check_next_run()
+    return statuses(faulty)
 
 
-def unforeseen(response: Response, faulty: Run) -> list[str]:
+def unforeseen(response: Response, faulty: Result) -> list[str]:
     """Where the run is too trusting, though what it reports may be true by chance."""
-    outcomes = faulty.outcomes or ()
+    outcomes = faulty.outcomes
+    if faulty.plan is None:
+        return []
     if response.call == "test" and response.status not in REPEATED:
         failed = sum(1 for one in outcomes if one.test and not one.test.passed)
         believed = (response.status, response.body) in SUCCESS["test"]
@@ -73,25 +67,28 @@ def unforeseen(response: Response, faulty: Run) -> list[str]:
     return []
 
 
-def refused_and_done(response: Response, outcome: Outcome) -> bool:
-    return response.effect and response.status in REFUSED and outcome.status == "failed"
+def doubting_refusals(response: Response, faulty: Result) -> Result:
+    """The result; what failed counts as unknown if the server did what it says it refused to do."""
+    if not response.effect or response.status not in REFUSED:
+        return faulty
+    doubted = [replace(one, status=Status.UNKNOWN) if one.status is Status.FAILED else one for one in faulty.outcomes]
+    return replace(faulty, outcomes=tuple(doubted))
 
 
 @pytest.mark.parametrize("response", documented(), ids=str)
 def test_every_documented_form_of_success_is_one(
-    remote: Remote, tmp_path: Path, note: Note, response: Response
+    server: FaultServerControl, tmp_path: Path, note: Note, response: Response
 ) -> None:
-    url = remote.reset(WATCHED.seed, [response.fault()])
-    assert run(WATCHED.write(tmp_path), url).code == 0
-    assert unlike(WATCHED, remote.state()[0]) == []
+    case = Case(server, WATCHED, tmp_path, [response.fault()])
+    assert run(case.path, case.url).code == 0
+    case.check(case.unfinished())
     note("documented", 1, {"applied": 3})
 
 
 @pytest.mark.parametrize("call", CALLS)
-def test_a_false_response_is_not_believed(remote: Remote, tmp_path: Path, note: Note, call: str) -> None:
-    path = WATCHED.write(tmp_path)
+def test_a_false_response_is_not_believed(server: FaultServerControl, tmp_path: Path, note: Note, call: str) -> None:
     cases = [one for one in false_responses() if one.call == call][::BOUNDED]
-    outcomes = sum((told(remote, path, one) for one in cases), Counter[str]())
+    outcomes = sum((check_response(server, tmp_path, one) for one in cases), Counter[str]())
     note(f"false {call}", len(cases), outcomes)
 
 
@@ -99,8 +96,9 @@ def test_a_false_response_is_not_believed(remote: Remote, tmp_path: Path, note: 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("part", range(8))
 @pytest.mark.parametrize("call", CALLS)
-def test_no_false_response_is_believed(remote: Remote, tmp_path: Path, note: Note, call: str, part: int) -> None:
-    path = WATCHED.write(tmp_path)
+def test_no_false_response_is_believed(
+    server: FaultServerControl, tmp_path: Path, note: Note, call: str, part: int
+) -> None:
     cases = [one for one in false_responses() if one.call == call][part::8]
-    outcomes = sum((told(remote, path, one) for one in cases), Counter[str]())
+    outcomes = sum((check_response(server, tmp_path, one) for one in cases), Counter[str]())
     note(f"false {call}", len(cases), outcomes)

@@ -19,11 +19,10 @@ import pytest
 from reconciler.applying.crew import PATIENCE, Abort
 from reconciler.commands.invocation import Invocation
 from reconciler.commands.process import handle_interrupts
-from tests.faults.case import unlike, writes
 from tests.faults.command import APPLY, begun, finished
 from tests.http_server import Request, ScriptedServer, Step, json_reply
-from tests.support.fault_control import Remote, fault
-from tests.support.scenarios import PLAIN
+from tests.support.fault_control import FaultServerControl, fault
+from tests.support.scenarios import PLAIN, Case, writes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,10 +42,10 @@ def declare(folder: Path, count: int) -> None:
     (folder / "accounts.yaml").write_text(f"version: 1\naccounts:\n{accounts}")
 
 
-def stuck_in_its_report(remote: Remote, folder: Path, place: str) -> tuple[subprocess.Popen[str], int]:
+def stuck_in_its_report(server: FaultServerControl, folder: Path, place: str) -> tuple[subprocess.Popen[str], int]:
     """A command in the midst of writing its report where it takes up no more, and the end to read it from."""
     declare(folder, MANY)
-    url = remote.reset([])
+    url = server.reset([])
     arguments = ["apply", "accounts.yaml", "--auto-approve", "-q", "-f", "json"]
     if place == "pipe":
         reading, writing = os.pipe()
@@ -76,29 +75,28 @@ def statuses(report: str) -> Counter[str]:
     return Counter(one["status"] for one in json.loads(report)["results"])
 
 
-def prepared(remote: Remote, folder: Path, *faults: dict[str, object]) -> str:
-    PLAIN.write(folder)
-    return remote.reset(PLAIN.seed, faults)
+def prepared(server: FaultServerControl, folder: Path, *faults: dict[str, object]) -> Case:
+    return Case(server, PLAIN, folder, faults)
 
 
 @pytest.mark.parametrize("number", SIGNALS)
 def test_a_signal_while_planning_ends_the_command_before_any_write(
-    remote: Remote, tmp_path: Path, number: signal.Signals
+    server: FaultServerControl, tmp_path: Path, number: signal.Signals
 ) -> None:
-    process = begun(tmp_path, prepared(remote, tmp_path, fault("held_before", 1)), *APPLY)
-    remote.held()
+    process = begun(tmp_path, prepared(server, tmp_path, fault("held_before", 1)).url, *APPLY)
+    server.held()
     process.send_signal(number)
     assert finished(process) == (130, "", "\nerror: interrupted; nothing was written\n")
-    assert writes(remote.state()[1]) == []
+    assert writes(server.state()[1]) == []
 
 
 @pytest.mark.parametrize("number", SIGNALS)
 def test_a_second_signal_does_not_wait_for_what_is_in_flight(
-    remote: Remote, tmp_path: Path, number: signal.Signals
+    server: FaultServerControl, tmp_path: Path, number: signal.Signals
 ) -> None:
-    url = prepared(remote, tmp_path, fault("held_before", FIRST_WRITE))
-    process = begun(tmp_path, url, *APPLY, "-f", "json")
-    remote.held()
+    case = prepared(server, tmp_path, fault("held_before", FIRST_WRITE))
+    process = begun(tmp_path, case.url, *APPLY, "-f", "json")
+    server.held()
     assert process.stderr is not None
     process.send_signal(number)
     while not process.stderr.readline().startswith("Interrupted: "):
@@ -139,9 +137,9 @@ def test_a_signal_after_the_last_write_leaves_the_report_whole(tmp_path: Path) -
 @pytest.mark.parametrize("number", SIGNALS)
 @pytest.mark.parametrize("place", ["pipe", "file"])
 def test_a_signal_while_the_report_is_written_leaves_it_whole(
-    remote: Remote, tmp_path: Path, place: str, number: signal.Signals
+    server: FaultServerControl, tmp_path: Path, place: str, number: signal.Signals
 ) -> None:
-    process, reading = stuck_in_its_report(remote, tmp_path, place)
+    process, reading = stuck_in_its_report(server, tmp_path, place)
     process.send_signal(number)
     with open(reading, encoding="utf-8") as pipe:  # noqa: PTH123 - a plain descriptor
         report = pipe.read()
@@ -150,9 +148,9 @@ def test_a_signal_while_the_report_is_written_leaves_it_whole(
 
 @pytest.mark.parametrize("place", ["pipe", "file"])
 def test_a_second_signal_while_the_report_is_written_ends_the_command_in_words(
-    remote: Remote, tmp_path: Path, place: str
+    server: FaultServerControl, tmp_path: Path, place: str
 ) -> None:
-    process, reading = stuck_in_its_report(remote, tmp_path, place)
+    process, reading = stuck_in_its_report(server, tmp_path, place)
     process.send_signal(signal.SIGINT)
     process.send_signal(signal.SIGTERM)  # another one, as two of a kind may arrive as one
     told = "\nerror: interrupted; the run had ended, but its report may not be complete\n"
@@ -216,92 +214,94 @@ def test_a_signal_while_the_process_ends_shows_no_traceback(tmp_path: Path, numb
     assert finished(process) == (-number, "Valid: 1 account.\n", "")
 
 
-def test_a_pipe_closed_while_planning_ends_quietly(remote: Remote, tmp_path: Path) -> None:
-    url = prepared(remote, tmp_path)
+def test_a_pipe_closed_while_planning_ends_quietly(server: FaultServerControl, tmp_path: Path) -> None:
+    case = prepared(server, tmp_path)
     for command in (("plan", "accounts.yaml"), APPLY):
-        remote.arm()
+        server.arm()
         reading, writing = os.pipe()
         os.close(reading)
-        process = begun(tmp_path, url, *command, stdout=writing)
+        process = begun(tmp_path, case.url, *command, stdout=writing)
         os.close(writing)
         assert finished(process) == (141, "", "")
-        assert writes(remote.state()[1]) == []
+        assert writes(server.state()[1]) == []
 
 
-def test_a_pipe_closed_while_writing_does_not_stop_the_run_nor_lose_its_report(remote: Remote, tmp_path: Path) -> None:
-    url = prepared(remote, tmp_path, fault("held_before", FIRST_WRITE))
-    process = begun(tmp_path, url, *APPLY)
-    remote.held()
+def test_a_pipe_closed_while_writing_does_not_stop_the_run_nor_lose_its_report(
+    server: FaultServerControl, tmp_path: Path
+) -> None:
+    case = prepared(server, tmp_path, fault("held_before", FIRST_WRITE))
+    process = begun(tmp_path, case.url, *APPLY)
+    server.held()
     assert process.stdout is not None
     process.stdout.close()
     process.stdout = None
-    remote.arm()
+    server.arm()
     code, _, err = finished(process)
     assert code == 0
     assert DONE in err
-    assert unlike(PLAIN, remote.state()[0]) == []
+    assert case.unfinished() == []
 
 
-def test_everybody_gone_while_writing_leaves_the_exit_code(remote: Remote, tmp_path: Path) -> None:
-    url = prepared(remote, tmp_path, fault("held_before", FIRST_WRITE))
-    process = begun(tmp_path, url, *APPLY)
-    remote.held()
+def test_everybody_gone_while_writing_leaves_the_exit_code(server: FaultServerControl, tmp_path: Path) -> None:
+    case = prepared(server, tmp_path, fault("held_before", FIRST_WRITE))
+    process = begun(tmp_path, case.url, *APPLY)
+    server.held()
     assert process.stdout is not None
     assert process.stderr is not None
     process.stdout.close()
     process.stderr.close()
-    remote.arm()
+    server.arm()
     assert process.wait(60) == 0
-    assert unlike(PLAIN, remote.state()[0]) == []
+    assert case.unfinished() == []
 
 
 @pytest.mark.parametrize("form", ["text", "json"])
 def test_a_report_that_does_not_fit_on_the_disk_is_told_on_standard_error(
-    remote: Remote, tmp_path: Path, form: str
+    server: FaultServerControl, tmp_path: Path, form: str
 ) -> None:
-    url = prepared(remote, tmp_path)
-    code, out, err = finished(begun(tmp_path, url, *APPLY, "-f", form, "-o", "/dev/full"))
+    case = prepared(server, tmp_path)
+    code, out, err = finished(begun(tmp_path, case.url, *APPLY, "-f", form, "-o", "/dev/full"))
     assert (code, out) == (1, "")
     assert DONE in err
     assert err.count("error: cannot write /dev/full: No space left on device\n") == 1
-    assert unlike(PLAIN, remote.state()[0]) == []
+    assert case.unfinished() == []
 
 
-def test_a_plan_that_cannot_be_written_is_a_clear_error(remote: Remote, tmp_path: Path) -> None:
-    url = prepared(remote, tmp_path)
+def test_a_plan_that_cannot_be_written_is_a_clear_error(server: FaultServerControl, tmp_path: Path) -> None:
+    case = prepared(server, tmp_path)
     full = "No space left on device\n"
     with open("/dev/full", "w") as disk:  # noqa: PTH123 - a plain descriptor
-        process = begun(tmp_path, url, "plan", "accounts.yaml", stdout=disk)
+        process = begun(tmp_path, case.url, "plan", "accounts.yaml", stdout=disk)
         assert finished(process) == (1, "", f"error: cannot write to standard output: {full}")
     for option in (("-o", "/dev/full"), ("-f", "json", "-o", "/dev/full"), ("-q", "--save", "/dev/full")):
-        code, _, err = finished(begun(tmp_path, url, "plan", "accounts.yaml", *option))
+        code, _, err = finished(begun(tmp_path, case.url, "plan", "accounts.yaml", *option))
         assert (code, err.partition("  hint: ")[0]) == (1, f"error: cannot write /dev/full: {full}")
 
 
-def test_a_closed_standard_output_is_a_clear_error(remote: Remote, tmp_path: Path) -> None:
-    url = prepared(remote, tmp_path)
-    process = begun(tmp_path, url, "plan", "accounts.yaml", stdout=None, preexec_fn=lambda: os.close(1))
+def test_a_closed_standard_output_is_a_clear_error(server: FaultServerControl, tmp_path: Path) -> None:
+    case = prepared(server, tmp_path)
+    process = begun(tmp_path, case.url, "plan", "accounts.yaml", stdout=None, preexec_fn=lambda: os.close(1))
     assert finished(process) == (1, "", "error: cannot write to standard output: Bad file descriptor\n")
 
 
-def test_a_lost_terminal_ends_the_run_like_a_signal(remote: Remote, tmp_path: Path) -> None:
-    url = prepared(remote, tmp_path, fault("held_before", FIRST_WRITE))
+def test_a_lost_terminal_ends_the_run_like_a_signal(server: FaultServerControl, tmp_path: Path) -> None:
+    case = prepared(server, tmp_path, fault("held_before", FIRST_WRITE))
     ours, theirs = pty.openpty()
-    process = begun(tmp_path, url, *APPLY, stdin=theirs, stdout=theirs, stderr=theirs)
+    process = begun(tmp_path, case.url, *APPLY, stdin=theirs, stdout=theirs, stderr=theirs)
     os.close(theirs)
-    remote.held()
+    server.held()
     os.close(ours)
     process.send_signal(signal.SIGHUP)
-    remote.arm()
+    server.arm()
     assert process.wait(60) == 130
-    assert len(set(writes(remote.state()[1]))) <= 1
+    assert len(set(writes(server.state()[1]))) <= 1
 
 
-def test_a_signal_at_the_question_writes_nothing(remote: Remote, tmp_path: Path) -> None:
+def test_a_signal_at_the_question_writes_nothing(server: FaultServerControl, tmp_path: Path) -> None:
     for number in SIGNALS:
-        url = prepared(remote, tmp_path)
+        case = prepared(server, tmp_path)
         ours, theirs = pty.openpty()
-        process = begun(tmp_path, url, "apply", "accounts.yaml", stdin=theirs, stdout=theirs, stderr=theirs)
+        process = begun(tmp_path, case.url, "apply", "accounts.yaml", stdin=theirs, stdout=theirs, stderr=theirs)
         os.close(theirs)
         seen = b""
         while b"Only 'yes'" not in seen:
@@ -309,4 +309,4 @@ def test_a_signal_at_the_question_writes_nothing(remote: Remote, tmp_path: Path)
         process.send_signal(number)
         assert process.wait(60) == 130
         os.close(ours)
-        assert writes(remote.state()[1]) == []
+        assert writes(server.state()[1]) == []

@@ -9,69 +9,95 @@ from typing import TYPE_CHECKING
 import pytest
 
 from reconciler.model.outcome import Outcome, Status
-from tests.faults.case import converges, tried
+from reconciler.model.plan import Action
+from reconciler.model.secret import Secret
 from tests.faults.command import APPLY, begun, finished
-from tests.faults.kinds import KINDS
-from tests.support.fault_control import Remote, fault
-from tests.support.scenarios import PLAIN, TANGLED, Scenario, disagreements, losses, run
+from tests.support.fault_control import KINDS, FaultServerControl, fault
+from tests.support.scenarios import PLAIN, TANGLED, WATCHED, Case, Result, Scenario, run
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.faults.tally import Note
+    from tests.support.scenarios import Row
 
 SCENARIOS = {"plain": PLAIN, "tangled": TANGLED}
 LASTING = 4
 """As many requests as one call makes at most: what hits them all outlasts the repetitions."""
 
 
-def requests_of(remote: Remote, scenario: Scenario, path: str) -> int:
-    url = remote.reset(scenario.seed)
-    assert run(path, url, parallelism=1).code == 0
-    return len(remote.state()[1])
+def requests_of(server: FaultServerControl, scenario: Scenario, folder: Path) -> int:
+    case = Case(server, scenario, folder)
+    assert run(case.path, case.url, parallelism=1).code == 0
+    return len(server.state()[1])
 
 
-def test_without_a_fault_one_run_converges(remote: Remote, tmp_path: Path) -> None:
+@pytest.mark.parametrize("scenario", [PLAIN, TANGLED, WATCHED], ids=lambda one: one.name)
+def test_each_scenario_is_planned_as_it_wants(server: FaultServerControl, tmp_path: Path, scenario: Scenario) -> None:
+    plan = Case(server, scenario, tmp_path).plan
+    addresses = {index: one["email"] for index, one in enumerate(scenario.seed, start=1)}
+    accounts = {one.after.email: one.after for one in plan.changes if one.after}
+    accounts |= {one.email: one for one in (*plan.unchanged, *plan.kept)}
+    for address, wanted in scenario.wanted.items():
+        account = accounts[address]
+        assert {name: account.fields[name] for name in wanted if name != "password"} == without_password(wanted)
+        if "password" in wanted:
+            assert account.fields["password"] == Secret(wanted["password"])
+        assert addresses.get(account.id or 0) == scenario.origin.get(address)
+    gone = {one["email"] for one in scenario.seed} - {*scenario.origin.values()} - set(accounts)
+    assert {one.address for one in plan.changes if one.action is Action.DELETE} == gone
+
+
+def without_password(fields: Row) -> Row:
+    return {name: value for name, value in fields.items() if name != "password"}
+
+
+def test_without_a_fault_one_run_converges(server: FaultServerControl, tmp_path: Path) -> None:
     for scenario in SCENARIOS.values():
-        path = scenario.write(tmp_path)
         for parallelism in (1, 8):
-            outcomes = tried(remote, scenario, path, [], parallelism=parallelism)
+            outcomes = Case(server, scenario, tmp_path, []).check_run(parallelism=parallelism)
             assert set(outcomes) == {"applied"}
 
 
 @pytest.mark.parametrize("parallelism", [1, 8])
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_fault_at_any_request_is_told_truly_and_made_good(
-    remote: Remote, tmp_path: Path, note: Note, kind: str, parallelism: int
+    server: FaultServerControl, tmp_path: Path, note: Note, kind: str, parallelism: int
 ) -> None:
-    path = PLAIN.write(tmp_path)
-    count = requests_of(remote, PLAIN, path)
+    count = requests_of(server, PLAIN, tmp_path)
     # Each parallelism takes every other request, so that both together see every one.
     every = range(0 if parallelism == 1 else 1, count, 2)
     chosen = every[::4] if kind == "down" else every  # what follows all fails, which takes its time
     outcomes: Counter[str] = Counter()
     for index in chosen:
-        outcomes += tried(remote, PLAIN, path, [fault(kind, index)], parallelism=parallelism)
+        outcomes += Case(server, PLAIN, tmp_path, [fault(kind, index)]).check_run(parallelism=parallelism)
     note(kind, len(chosen), outcomes)
 
 
 @pytest.mark.parametrize(
     ("kind", "index"), [(kind, 4 + 5 * at % 14) for at, kind in enumerate(KINDS) if kind != "down"]
 )
-def test_the_command_tells_a_fault_truly(remote: Remote, tmp_path: Path, note: Note, kind: str, index: int) -> None:
+def test_the_command_reports_a_fault_truly(
+    server: FaultServerControl, tmp_path: Path, note: Note, kind: str, index: int
+) -> None:
     """A sample of the above with what users have: a process of its own, its exit code and its JSON."""
-    path = PLAIN.write(tmp_path)
-    url = remote.reset(PLAIN.seed, [fault(kind, index)])
-    code, out, err = finished(begun(tmp_path, url, *APPLY, "--timeout", "1", "-f", "json"))
-    accounts, _ = remote.state()
-    outcomes = [
-        Outcome(address=one["address"], action=one["action"], status=Status(one["status"]), error=one.get("error"))
-        for one in json.loads(out)["results"]
-    ]
-    found = [*losses(PLAIN, accounts), *disagreements(PLAIN, outcomes, accounts)]
+    case = Case(server, PLAIN, tmp_path, [fault(kind, index)])
+    code, out, err = finished(begun(tmp_path, case.url, *APPLY, "--timeout", "1", "-f", "json"))
+    results = json.loads(out)["results"]
+    outcomes = tuple(
+        Outcome(
+            address=one["address"],
+            action=one["action"],
+            status=Status(one["status"]),
+            id=one["id"],
+            error=one.get("error"),
+        )
+        for one in results
+    )
+    case.check(case.violations(Result(code, case.plan, outcomes)))
     complete = all(one.status is Status.APPLIED for one in outcomes)
-    assert (found, code) == ([], 0 if complete else 3), f"{kind} at request {index}: {err}"
-    converges(remote, PLAIN, path, url, f"{kind} at request {index}")
+    assert code == (0 if complete else 3), err
+    case.check_next_run()
     note("command", 1, Counter(one.status.value for one in outcomes))
 
 
@@ -82,12 +108,11 @@ def test_the_command_tells_a_fault_truly(remote: Remote, tmp_path: Path, note: N
 @pytest.mark.parametrize("name", SCENARIOS)
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_fault_at_every_request_is_told_truly_and_made_good(  # noqa: PLR0913, PLR0917 - one for each dimension
-    remote: Remote, tmp_path: Path, note: Note, kind: str, name: str, parallelism: int, times: int
+    server: FaultServerControl, tmp_path: Path, note: Note, kind: str, name: str, parallelism: int, times: int
 ) -> None:
     scenario = SCENARIOS[name]
-    path = scenario.write(tmp_path)
-    count = requests_of(remote, scenario, path)
+    count = requests_of(server, scenario, tmp_path)
     outcomes: Counter[str] = Counter()
     for index in range(count):
-        outcomes += tried(remote, scenario, path, [fault(kind, index, times)], parallelism=parallelism)
+        outcomes += Case(server, scenario, tmp_path, [fault(kind, index, times)]).check_run(parallelism=parallelism)
     note(f"{kind} x{times}" if times > 1 else kind, count, outcomes)

@@ -9,10 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.faults.case import tried
-from tests.faults.kinds import KINDS
-from tests.support.fault_control import Remote, fault
-from tests.support.scenarios import PLAIN, TANGLED
+from tests.support.fault_control import KINDS, FaultServerControl, fault
+from tests.support.scenarios import PLAIN, TANGLED, Case
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,26 +38,22 @@ def dialect(choice: random.Random) -> dict[str, Any]:
     }
 
 
-def play(remote: Remote, folder: Path, seed: str) -> Counter[str]:
+def play(server: FaultServerControl, folder: Path, seed: str) -> Counter[str]:
     choice = random.Random(seed)  # noqa: S311 - not for secrets
     scenario = choice.choice([PLAIN, TANGLED])
     kinds = [one for one in KINDS if one != "down"]
     faults = [fault(choice.choice(kinds), choice.randrange(REQUESTS), choice.choice([1, 1, 2, 4])) for _ in range(2)]
     print(f"FAULT_SEED={SEED}: {seed}: {faults}")  # noqa: T201 - pytest shows it where the case fails
-    return tried(
-        remote,
-        scenario,
-        scenario.write(folder),
-        faults,
-        parallelism=choice.choice([1, 2, 8]),
-        options=dialect(choice),
-    )
+    parallelism = choice.choice([1, 2, 8])
+    return Case(server, scenario, folder, faults, dialect(choice)).check_run(parallelism=parallelism)
 
 
 @pytest.mark.parametrize("part", range(4))
-def test_two_faults_are_told_truly_and_made_good(remote: Remote, tmp_path: Path, note: Note, part: int) -> None:
+def test_two_faults_are_told_truly_and_made_good(
+    server: FaultServerControl, tmp_path: Path, note: Note, part: int
+) -> None:
     cases = range(part, BOUNDED, 4)
-    outcomes = sum((play(remote, tmp_path, f"{SEED}/{number}") for number in cases), Counter[str]())
+    outcomes = sum((play(server, tmp_path, f"{SEED}/{number}") for number in cases), Counter[str]())
     note("pair", len(cases), outcomes)
 
 
@@ -67,8 +61,8 @@ def test_two_faults_are_told_truly_and_made_good(remote: Remote, tmp_path: Path,
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("part", range(8))
 def test_many_pairs_of_faults_are_told_truly_and_made_good(
-    remote: Remote, tmp_path: Path, note: Note, part: int
+    server: FaultServerControl, tmp_path: Path, note: Note, part: int
 ) -> None:
     cases = range(BOUNDED + part, BOUNDED + PAIRS, 8)
-    outcomes = sum((play(remote, tmp_path, f"{SEED}/{number}") for number in cases), Counter[str]())
+    outcomes = sum((play(server, tmp_path, f"{SEED}/{number}") for number in cases), Counter[str]())
     note("pair", len(cases), outcomes)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from tests.fuzz.targets import TARGETS, within_bounds
-from tests.fuzz.texts import jsons, yamls
+from tests.support.strategies import jsons, yamls
 
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy

@@ -21,7 +21,7 @@ from reconciler.model.secret import UNKNOWN, Secret
 from reconciler.planning.builder import PlanOptions, make_plan
 from tests.support.declarations import POSITION, SERVER, declare, globs, plan_of, said
 from tests.support.fake_server import account
-from tests.support.strategies import BOUNDED, World, worlds
+from tests.support.strategies import BOUNDED, ServerCase, server_cases
 
 AFTER_ME = DeliveryTestSettings(DeliveryTestWhen.AFTER, "me@x")
 BEFORE = DeliveryTestSettings(DeliveryTestWhen.BEFORE, "ops@x")
@@ -357,41 +357,41 @@ def test_a_test_without_an_address_to_send_to_is_an_error_for_what_changes_alone
     assert [one.test for one in plan.changes if one.action is Action.DELETE] == [NO_DELIVERY_TEST]
 
 
-@given(worlds(), st.randoms(use_true_random=False))
+@given(server_cases(), st.randoms(use_true_random=False))
 @BOUNDED
-def test_the_order_of_the_input_does_not_matter(world: World, random: Any) -> None:  # noqa: ANN401 - Random
+def test_the_order_of_the_input_does_not_matter(case: ServerCase, random: Any) -> None:  # noqa: ANN401 - Random
     def planned() -> Plan:
-        desired = list(world.desired.accounts)
-        held = list(world.held)
+        desired = list(case.desired.accounts)
+        held = list(case.held)
         random.shuffle(desired)
         random.shuffle(held)
-        return plan_of(desired, held, world.desired.policy)
+        return plan_of(desired, held, case.desired.policy)
 
     assert planned() == planned()
 
 
-@given(worlds(), st.integers(0, 5), st.booleans())
+@given(server_cases(), st.integers(0, 5), st.booleans())
 @BOUNDED
 def test_a_plan_never_deletes_what_is_ignored_or_protected_nor_more_than_the_guard_allows(
-    world: World, amount: int, percent: bool
+    case: ServerCase, amount: int, percent: bool
 ) -> None:
     limit = DeleteLimit(amount * 20 if percent else amount, percent=percent)
-    plan = plan_of(world.desired.accounts, world.held, world.desired.policy, max_deletes=limit, allow_empty=False)
+    plan = plan_of(case.desired.accounts, case.held, case.desired.policy, max_deletes=limit, allow_empty=False)
     deleted = [one.address for one in plan.changes if one.action is Action.DELETE]
     assert not [one for one in deleted if one.startswith(("i-", "p-"))]
-    managed = len(world.held) - plan.counts.ignored
+    managed = len(case.held) - plan.counts.ignored
     if plan.applicable and deleted:
         assert limit.allows(len(deleted), managed)
         assert len(deleted) < managed
 
 
-@given(worlds())
+@given(server_cases())
 @BOUNDED
-def test_every_account_is_counted_once(world: World) -> None:
-    plan = plan_of(world.desired.accounts, world.held, world.desired.policy)
+def test_every_account_is_counted_once(case: ServerCase) -> None:
+    plan = plan_of(case.desired.accounts, case.held, case.desired.policy)
     counts = plan.counts
     on_server = counts.update + counts.delete + counts.unchanged + counts.ignored + counts.protected + counts.unmanaged
-    assert on_server == len(world.held)
+    assert on_server == len(case.held)
     assert counts.create + counts.update + counts.delete == len(plan.changes)
 
 

@@ -1,4 +1,4 @@
-"""Servers for the long properties: what they really hold, who else writes to them, and what goes wrong on the way."""
+"""Servers for the property tests: what they really hold, who else writes to them, and what goes wrong on the way."""
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from reconciler.client.gateway import ConnectionSettings, connect
-from reconciler.model.fields import FIELDS
 from reconciler.model.redaction import Redactor
 from reconciler.model.secret import Secret
 from reconciler.model.server import RefreshToken
 from reconciler.sandbox import REFRESH_TOKEN
 from tests.support.fake_server import BLANK
-from tests.support.scenarios import Hurried
+from tests.support.scenarios import ShortPauses
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,30 +21,30 @@ if TYPE_CHECKING:
     from reconciler.model.account import Account, Fields
     from reconciler.model.ports import AccountWriter
     from tests.support.fake_server import Fault
-    from tests.support.fault_control import Remote
-    from tests.support.strategies import World
+    from tests.support.fault_control import FaultServerControl
+    from tests.support.strategies import ServerCase
 
 T = TypeVar("T")
 
 
-class Host(Protocol):
-    """A server, and the back door through which somebody else sees and changes everything on it."""
+class Backend(Protocol):
+    """A server, and direct access to its accounts for another writer."""
 
     @property
     def writer(self) -> AccountWriter:
-        """The front door."""
+        """The API, as the product uses it."""
 
-    def truth(self) -> dict[int, Fields]:
-        """What it really holds, passwords and all, by id."""
+    def state(self) -> dict[int, Fields]:
+        """The accounts that it really holds, with their passwords, by id."""
 
     def add(self, fields: Fields) -> None:
-        """Somebody else creates an account."""
+        """Creates an account."""
 
-    def move(self, account_id: int, smtp_port: int) -> None:
-        """Somebody else changes an account's port."""
+    def set_port(self, account_id: int, smtp_port: int) -> None:
+        """Changes an account's port."""
 
     def remove(self, account_id: int) -> None:
-        """Somebody else deletes an account."""
+        """Deletes an account."""
 
     def close(self) -> None:
         """Ends the server."""
@@ -54,17 +53,17 @@ class Host(Protocol):
 class InMemory:
     """The fake server."""
 
-    def __init__(self, world: World) -> None:
-        self._server = world.server()
+    def __init__(self, case: ServerCase) -> None:
+        self._server = case.server()
         self.writer: AccountWriter = self._server
 
-    def truth(self) -> dict[int, Fields]:
+    def state(self) -> dict[int, Fields]:
         return self._server.state()
 
     def add(self, fields: Fields) -> None:
         self._server.create_account(fields)
 
-    def move(self, account_id: int, smtp_port: int) -> None:
+    def set_port(self, account_id: int, smtp_port: int) -> None:
         account = self._server.accounts[account_id]
         self._server.accounts[account_id] = account.with_fields({"smtp_port": smtp_port})
 
@@ -72,14 +71,14 @@ class InMemory:
         del self._server.accounts[account_id]
 
     def close(self) -> None:
-        """Has nothing to end."""
+        """Does nothing."""
 
 
 class OverHttp:
     """The sandbox in a process of its own, reached over HTTP."""
 
-    def __init__(self, remote: Remote, world: World, **dialect: Any) -> None:  # noqa: ANN401 - SandboxOptions has their types
-        rules = world.rules
+    def __init__(self, control: FaultServerControl, case: ServerCase, **dialect: Any) -> None:  # noqa: ANN401 - SandboxOptions has their types
+        rules = case.rules
         options = {
             "unique_names": rules.unique_names,
             "unique_emails": rules.unique_addresses,
@@ -87,32 +86,28 @@ class OverHttp:
             "keep_default": rules.keep_default,
             **dialect,
         }
-        self.remote = remote
+        self.control = control
         settings = ConnectionSettings(
-            url=remote.reset([_plain(account.fields) for account in world.held], options=options),
+            url=control.reset([_plain(account.fields) for account in case.held], options=options),
             credentials=RefreshToken(Secret(REFRESH_TOKEN)),
             redactor=Redactor(),
-            stop=Hurried(1000),
+            stop=ShortPauses(1000),
         )
         with ExitStack() as stack:
             self.writer = stack.enter_context(connect(settings)).writer
             self._stack = stack.pop_all()
 
-    def truth(self) -> dict[int, Fields]:
-        found: dict[int, Fields] = {}
-        for row in self.remote.peek():
-            password = None if row["password"] is None else Secret(row["password"])
-            found[row["id"]] = {**{name: row[name] for name in FIELDS}, "password": password}
-        return found
+    def state(self) -> dict[int, Fields]:
+        return self.control.accounts()
 
     def add(self, fields: Fields) -> None:
-        self.remote.write(None, _plain({**BLANK, **fields}))
+        self.control.write(None, _plain({**BLANK, **fields}))
 
-    def move(self, account_id: int, smtp_port: int) -> None:
-        self.remote.write(account_id, _plain({**self.truth()[account_id], "smtp_port": smtp_port}))
+    def set_port(self, account_id: int, smtp_port: int) -> None:
+        self.control.write(account_id, _plain({**self.state()[account_id], "smtp_port": smtp_port}))
 
     def remove(self, account_id: int) -> None:
-        self.remote.write(account_id, None)
+        self.control.write(account_id, None)
 
     def close(self) -> None:
         self._stack.close()
@@ -123,28 +118,28 @@ def _plain(fields: Fields) -> dict[str, object]:
 
 
 @dataclass(eq=False)
-class Disturbed:
-    """An ``AccountWriter`` over another one, for one write after the other.
+class FaultyWriter:
+    """An ``AccountWriter`` around another one. It is for one thread.
 
     Attributes:
-        calls: Method and subject (id or address) of every call, in the order in which they were served.
-        faults: By the index of the call, what goes wrong there.
-        strangers: By the index of the call, what somebody else does just before it.
-        hidden: By how many list calls came before, the place in the list of an account that it misses.
+        calls: Method and subject (id or address) of every call, in order.
+        faults: The fault at a call, by the index of the call.
+        interventions: What another writer does just before a call, by the index of the call.
+        hidden: The place in the list of an account that a list call leaves out, by the index among the list calls.
     """
 
     inner: AccountWriter
     calls: list[tuple[str, int | str | None]] = field(default_factory=list)
     faults: dict[int, Fault] = field(default_factory=dict)
-    strangers: defaultdict[int, list[Callable[[], None]]] = field(default_factory=lambda: defaultdict(list))
+    interventions: defaultdict[int, list[Callable[[], None]]] = field(default_factory=lambda: defaultdict(list))
     hidden: dict[int, int] = field(default_factory=dict)
 
     def list_accounts(self) -> tuple[Account, ...]:
-        place = self.hidden.get(self.calls.count(("list", None)))
+        left_out = self.hidden.get(self.calls.count(("list", None)))
         accounts = self._serve("list", None, self.inner.list_accounts)
-        if place is None or not accounts:
+        if left_out is None or not accounts:
             return accounts
-        return tuple(one for index, one in enumerate(accounts) if index != place % len(accounts))
+        return tuple(one for index, one in enumerate(accounts) if index != left_out % len(accounts))
 
     def get_account(self, account_id: int) -> Account:
         return self._serve("get", account_id, lambda: self.inner.get_account(account_id))
@@ -163,14 +158,14 @@ class Disturbed:
 
     def _serve(self, method: str, subject: int | str | None, serve: Callable[[], T]) -> T:
         index = len(self.calls)
-        for act in self.strangers[index]:
+        for act in self.interventions[index]:
             act()
         self.calls.append((method, subject))
         fault = self.faults.get(index)
         return fault.befall(serve) if fault else serve()
 
-    def writes_next(self, account_id: int, index: int) -> bool:
-        """Whether an account had been read, and was not yet written, when call ``index`` came: the window."""
+    def is_between_read_and_write(self, account_id: int, index: int) -> bool:
+        """Whether call ``index`` came after an account was read and before it was written, which nothing can detect."""
         of_account = [(at, method) for at, (method, subject) in enumerate(self.calls) if subject == account_id]
         before = [method for at, method in of_account if at < index]
         after = [method for at, method in of_account if at >= index]

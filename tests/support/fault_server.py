@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 from reconciler.sandbox import REFRESH_TOKEN
 from reconciler.sandbox.settings import Settings
-from tests.faults.kinds import AFTER, FALSE, HELD, LATE, REFUSALS
 from tests.support.administrator import row_of
 from tests.support.fault_api import Answer, Application, Request, received
+from tests.support.fault_control import AFTER, FALSE, HELD, LATE, REFUSALS
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine

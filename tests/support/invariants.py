@@ -1,24 +1,47 @@
-"""What holds after every run, judged by what the server held before it and holds now."""
+"""What holds after every run, judged by the accounts that the server had before it and has now, by id.
+
+Each method and function returns what is wrong, in words; an empty list means that all is well.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from reconciler.model.account import Account, Fields, identity
 from reconciler.model.outcome import Outcome, Status
 from reconciler.model.plan import Action, Change, Plan
-from reconciler.planning.fields import changed_fields
+from reconciler.planning.fields import is_different
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-NOT_KEPT = "did not keep"
-UNCONFIRMED = "at the end of the run"
+    from reconciler.model.account import Globs
+    from reconciler.model.desired import DeleteLimit, Policy
+    from tests.support.fake_server import Rules
+
 STRANGER = "Stranger"
-"""How the names of accounts begin that somebody else has made meanwhile."""
-UNTOUCHED = (Status.FAILED, Status.SKIPPED, Status.NOT_ATTEMPTED)
+"""How the names of accounts begin that somebody else creates during a run."""
+UNCHANGED = (Status.FAILED, Status.SKIPPED, Status.NOT_ATTEMPTED)
+
+
+@dataclass(frozen=True, slots=True)
+class OtherWriters:
+    """What somebody else did during the run.
+
+    Attributes:
+        ids: The accounts that they changed, created or deleted.
+        keys: The identities of the addresses that these accounts had.
+        removed: Those of them that they deleted.
+    """
+
+    ids: Collection[int] = ()
+    keys: Collection[str] = ()
+    removed: Collection[int] = ()
+
+
+NO_OTHER_WRITERS = OtherWriters()
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,96 +49,188 @@ class Run:
     """A plan that was carried out, well or badly.
 
     Attributes:
-        before: What the server held, by id.
-        after: What it holds now.
-        single_default: Whether it clears the flag of the other accounts by itself.
-        edited: The accounts that somebody else has changed or removed meanwhile.
-        removed: Those of them that are gone.
+        before: The accounts before the run.
+        after: The accounts now.
+        single_default: Whether the server demotes the former default account by itself.
+        fills_empty: Whether the server fills in fields that are empty.
     """
 
     plan: Plan
     before: Mapping[int, Fields]
     after: Mapping[int, Fields]
-    single_default: bool
-    edited: Collection[int] = ()
-    removed: Collection[int] = ()
+    others: OtherWriters = NO_OTHER_WRITERS
+    single_default: bool = False
+    fills_empty: bool = False
 
-    def check(self, outcomes: Sequence[Outcome]) -> None:
-        """All that always holds."""
-        self.check_nothing_is_lost()
-        assert self.doubled() == []
-        self.check_report(outcomes)
-        self.check_kept()
+    def violations(self, outcomes: Sequence[Outcome], *, lists_are_true: bool = True) -> list[str]:
+        """Everything that is wrong after the run.
 
-    def check_between_writers(self, outcomes: Sequence[Outcome]) -> None:
-        """All that holds if somebody else can create an account where this run does: then the report says so."""
-        self.check_nothing_is_lost()
-        for key in self.doubled():
-            about = [one for one in outcomes if identity(one.address) == key and one.action == Action.CREATE]
-            assert [one for one in about if one.status is Status.APPLIED] == []
-        self.check_report(outcomes)
-        self.check_kept()
+        Args:
+            outcomes: What the run reported.
+            lists_are_true: Whether the run has seen every account in time. If it has not, there may be two accounts of
+                one address, but no create of it may then be reported as applied.
+        """
+        doubled = self.doubled()
+        if not lists_are_true:
+            created = {one.address for one in outcomes if (one.action, one.status) == (Action.CREATE, Status.APPLIED)}
+            doubled = [key for key in doubled if key in map(identity, created)]
+        found = [*self.losses(), *(f"{key} is there more than once" for key in doubled), *self.touched()]
+        for change, outcome in zip(self.plan.changes, outcomes, strict=True):
+            said = f"{outcome.action} of {outcome.address} is {outcome.status} ({outcome.error or outcome.note}), but "
+            found += [said + what for what in self._false_report(change, outcome, lists_are_true=lists_are_true)]
+        return found
 
-    def check_nothing_is_lost(self) -> None:
+    def losses(self) -> list[str]:
+        """Accounts that are gone though nothing wanted them gone, or that came from nowhere."""
         deleted = {change.id for change in self.plan.changes if change.action is Action.DELETE}
-        assert set(self.before) - deleted - set(self.removed) <= set(self.after)
+        lost = set(self.before) - deleted - set(self.others.removed) - set(self.after)
+        planned = {change.after.key for change in self.plan.changes if change.after}
+        new = {one: fields for one, fields in self.after.items() if one not in {*self.before, *self.others.ids}}
+        unexpected = [one for one, fields in new.items() if Account(fields).key not in {*planned, *self.others.keys}]
+        return [f"{self.before[one]['email']} is lost" for one in lost] + [
+            f"{new[one]['email']} came from nowhere" for one in unexpected
+        ]
 
     def doubled(self) -> list[str]:
-        """The addresses of more than one account."""
+        """The identities of addresses that more than one account has."""
         counted = Counter(Account(fields).key for fields in self.after.values())
         return [key for key, count in counted.items() if count > 1]
 
-    def check_report(self, outcomes: Sequence[Outcome]) -> None:
-        steps = [step.change.key for step in self.plan.steps]
-        for change, outcome in zip(self.plan.changes, outcomes, strict=True):
-            if {change.id, outcome.id} & set(self.edited):
-                continue
-            if outcome.status is Status.APPLIED:
-                self._check_done(change, outcome)
-            elif outcome.status in UNTOUCHED and steps.count(change.key) == 1 and not was_written(outcome):
-                self._check_untouched(change)
+    def touched(self) -> list[str]:
+        """Accounts that the plan leaves as they are, and that are not as they were."""
+        planned = {change.id for change in self.plan.changes}
+        left = [one for one in self.before if one not in {*planned, *self.others.ids}]
+        return [f"{self.before[one]['email']} was touched" for one in left if not self._is_as_it_was(one)]
 
-    def check_kept(self) -> None:
-        for account in (*self.plan.kept, *self.plan.unchanged):
-            if account.id is not None and account.id not in self.edited:
-                self._check_same(account.id)
+    def unfinished(self) -> list[str]:
+        """Changes that are not in place, once another run has completed what this one began."""
+        found = []
+        for change in self.plan.changes:
+            by_others = self._is_by_others(change, change.id)
+            now = [one for one, fields in self.after.items() if Account(fields).key == change.key[0]]
+            wanted = 0 if change.action is Action.DELETE else 1
+            if change.action is Action.DELETE and not by_others and change.id in self.after:
+                found.append(f"{change.address} is still there")
+            elif change.after and (len(now) != wanted or is_different(Account(self.after[now[0]]), change.managed)):
+                found.append(f"{change.address} is {[self.after[one] for one in now]}")
+            elif change.after and change.id is not None and not by_others and now != [change.id]:
+                found.append(f"{change.address} has changed its id")
+        return found
 
-    def _check_done(self, change: Change, outcome: Outcome) -> None:
+    def _false_report(self, change: Change, outcome: Outcome, *, lists_are_true: bool) -> list[str]:
+        by_others = self._is_by_others(change, outcome.id)
+        if outcome.status is Status.APPLIED:
+            if not self._is_in_place(change, outcome.id, by_others=by_others):
+                return ["it is not in place"]
+            return [] if by_others else self._side_effects(change, outcome.id)
+        if by_others or says_written(outcome) or (says_unconfirmed(outcome) and not lists_are_true):
+            return []
+        as_before = self._is_as_before(change, lists_are_true=lists_are_true)
+        if outcome.status in UNCHANGED and not as_before:
+            return ["it is not as before"]
+        in_place = self._is_in_place(change, change.id or outcome.id, by_others=False)
+        if outcome.status is Status.UNKNOWN and not as_before and not in_place:
+            return ["it is neither as before nor in place"]
+        return []
+
+    def _is_by_others(self, change: Change, account_id: int | None) -> bool:
+        keys = {one.key for one in (change.before, change.after) if one}
+        return bool({change.id, account_id} & set(self.others.ids) or keys & set(self.others.keys))
+
+    def _is_in_place(self, change: Change, account_id: int | None, *, by_others: bool) -> bool:
         if change.action is Action.DELETE:
-            assert change.id not in self.after
-            return
-        assert outcome.id is not None
-        now = self.after[outcome.id]
-        assert not changed_fields(Account(now), change.managed)
+            fields = self.after.get(change.id or 0)
+            return fields is None or (by_others and Account(fields).key != change.key[0])
+        ids = [account_id] if account_id else [one for one in self.after if one not in self.before]
+        found = [fields for one in ids if (fields := self.after.get(one)) and Account(fields).key == change.key[0]]
+        return len(found) == 1 and not is_different(Account(found[0]), change.managed)
+
+    def _side_effects(self, change: Change, account_id: int | None) -> list[str]:
+        """What else an applied change has changed."""
+        if change.action is not Action.UPDATE or change.id is None:
+            return []
+        if account_id != change.id:
+            return ["the account has another id"]
+        was, now = self.before[change.id], self.after[change.id]
+        free = set(was) - set(change.managed) - {"default"}
+        if change.managed.get("has_auth") is False:
+            free.discard("password")
+        if self.fills_empty:
+            free = {name for name in free if was[name] is not None}
+        return [f"{name} has changed too" for name in sorted(free) if now[name] != was[name]]
+
+    def _is_as_before(self, change: Change, *, lists_are_true: bool) -> bool:
         if change.id is not None:
-            assert outcome.id == change.id
-            was = self.before[change.id]
-            hidden = {"password"} if change.managed.get("has_auth") is False else set()
-            free = set(was) - set(change.managed) - hidden - {"default"}
-            assert {name: now[name] for name in free} == {name: was[name] for name in free}
+            return self._is_as_it_was(change.id)
+        if not lists_are_true and change.key[0] in self.doubled():
+            return True
+        new = [fields for one, fields in self.after.items() if one not in {*self.before, *self.others.ids}]
+        mine = [fields for fields in new if Account(fields).key == change.key[0]]
+        return all(str(fields["name"]).startswith(STRANGER) for fields in mine)
 
-    def _check_untouched(self, change: Change) -> None:
-        if change.id is not None:
-            self._check_same(change.id)
-            return
-        assert change.after is not None
-        if change.after.key in self.doubled():
-            return
-        known = {*self.before, *self.edited}
-        new = [fields for account_id, fields in self.after.items() if account_id not in known]
-        mine = [fields for fields in new if Account(fields).key == change.after.key]
-        assert all(str(fields["name"]).startswith(STRANGER) for fields in mine)
+    def _is_as_it_was(self, account_id: int) -> bool:
+        now, was = self.after.get(account_id), self.before[account_id]
+        return now is not None and self.same(now, was)
 
-    def _check_same(self, account_id: int) -> None:
-        assert self.same_but_for_default(self.after[account_id], self.before[account_id])
-
-    def same_but_for_default(self, one: Fields | None, other: Fields | None) -> bool:
-        """A server with a single default account clears the flag of the others by itself."""
-        if self.single_default and one and other:
-            return {**one, "default": False} == {**other, "default": False}
-        return one == other
+    def same(self, one: Fields, other: Fields) -> bool:
+        """Whether two states of an account are the same, apart from what the server does by itself."""
+        ignored = {"default"} if self.single_default else set()
+        return _without(one, ignored) == _without(other, ignored)
 
 
-def was_written(outcome: Outcome) -> bool:
-    """Whether a failure says that something was written, and did not last."""
-    return any(text in (outcome.error or "") for text in (NOT_KEPT, UNCONFIRMED))
+def _without(fields: Fields, names: Collection[str]) -> Fields:
+    return {name: value for name, value in fields.items() if name not in names}
+
+
+def says_written(outcome: Outcome) -> bool:
+    """Whether an outcome that is not applied says that something was, or may have been, written."""
+    return any(text in (outcome.error or "") for text in ("did not keep", "temporary name"))
+
+
+def says_unconfirmed(outcome: Outcome) -> bool:
+    """Whether the check at the end of the run has found something else than was written."""
+    return "at the end of the run" in (outcome.error or "")
+
+
+def overwritten(
+    left: Mapping[int, Mapping[str, Any] | None], now: Mapping[int, Mapping[str, Any]], ignored: Collection[str] = ()
+) -> list[str]:
+    """Accounts that are not as somebody else left them; ``None`` stands for one that they deleted."""
+    found = []
+    for account_id, fields in left.items():
+        is_now = now.get(account_id)
+        if fields is None or is_now is None:
+            is_kept = fields is is_now
+        else:
+            is_kept = all(is_now[name] == value for name, value in fields.items() if name not in ignored)
+        if not is_kept:
+            found.append(f"account {account_id}, which somebody else left as {fields}, is {is_now}")
+    return found
+
+
+def not_applied(outcomes: Sequence[Outcome], plan: Plan, rules: Rules) -> list[str]:
+    """The changes that were not applied in peace, though no rule of the server was in their way."""
+    refused = [one for one in outcomes if one.status is not Status.APPLIED]
+    if rules.keep_default:
+        defaults = {change.id for change in plan.changes if change.before and change.before.is_default}
+        refused = [one for one in refused if one.id not in defaults and one.status is not Status.SKIPPED]
+    if rules.first_is_default:
+        refused = [one for one in refused if one.action != Action.CREATE or not says_written(one)]
+    return [f"{one.action} of {one.address} is {one.status}: {one.error}" for one in refused]
+
+
+def remaining(plan: Plan) -> list[str]:
+    """What a plan made after a complete run still wants; or why it cannot be made."""
+    return [*(str(error) for error in plan.errors), *(f"{one.action} {one.address}" for one in plan.changes)]
+
+
+def unguarded(plan: Plan, policy: Policy, limit: DeleteLimit, only: Globs) -> list[str]:
+    """Deletes that a plan that can be applied must not have."""
+    deleted = [change.address for change in plan.changes if change.action is Action.DELETE]
+    shielded = [one for one in deleted if one in policy.protect or one in policy.ignore]
+    found = [f"{one} is protected or ignored" for one in shielded]
+    found += [f"{one} is outside --only" for one in deleted if only and one not in only]
+    managed = [account for account in plan.current if account.email not in policy.ignore]
+    if plan.applicable and not (limit.allows(len(deleted), len(managed)) and len(deleted) < max(1, len(managed))):
+        found.append(f"{len(deleted)} of {len(managed)} accounts are deleted")
+    return found

@@ -1,8 +1,9 @@
-"""The run that everything goes wrong in, and what must hold whatever does."""
+"""The runs that everything goes wrong in, and what must hold whatever does."""
 
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,14 +12,23 @@ from reconciler.applying.executor import ApplyOptions, execute
 from reconciler.applying.final_check import final_check
 from reconciler.credentials import ServerOptions
 from reconciler.errors import ApiError
+from reconciler.model.account import Account, identity
 from reconciler.model.outcome import Outcome, Status
-from reconciler.model.plan import Action
 from reconciler.model.ports import NullObserver
+from reconciler.planning.builder import PlanOptions, make_plan
+from reconciler.sandbox import SandboxOptions
+from tests.support.declarations import SERVER
+from tests.support.false_responses import ACCOUNTS
+from tests.support.fault_control import accounts_by_id
+from tests.support.invariants import OtherWriters, Run, overwritten, remaining
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from reconciler.model.account import Fields
+    from reconciler.model.plan import Plan
+    from tests.support.fault_control import FaultServerControl
 
 Row = dict[str, Any]
 
@@ -41,6 +51,7 @@ class Scenario:
         origin: Address in ``wanted`` to the address that the account has in ``seed``, for all that are not new.
     """
 
+    name: str
     seed: tuple[Row, ...]
     text: str
     wanted: Mapping[str, Row]
@@ -50,6 +61,12 @@ class Scenario:
         path = folder / "accounts.yaml"
         path.write_text(self.text, encoding="utf-8")
         return str(path)
+
+    def plan(self, path: str, held: Mapping[int, Fields]) -> Plan:
+        """The plan for the accounts that the server holds."""
+        desired = reconcile.load(path, context=reconcile.RunContext(environ=SECRETS))
+        current = [Account(fields, account_id) for account_id, fields in held.items()]
+        return make_plan(desired, current, SERVER, PlanOptions())
 
 
 _HEAD = """\
@@ -66,6 +83,7 @@ _BYSTANDERS = (
 _SAME = "  - {email: same@example.com, name: Same}\n"
 
 PLAIN = Scenario(
+    name="plain",
     seed=(
         row("first@example.com", "First", default=True),
         row("second@example.com", "Second"),
@@ -106,6 +124,7 @@ PLAIN = Scenario(
 """Two creates, two updates, a rename, a hand-over of the default account, and a delete."""
 
 TANGLED = Scenario(
+    name="tangled",
     seed=(
         row("first@example.com", "First", default=True),
         row("second@example.com", "Second"),
@@ -139,6 +158,7 @@ TANGLED = Scenario(
 
 
 WATCHED = Scenario(
+    name="watched",
     seed=(
         row("move@example.com", "Move", smtp_port=25),
         row("gone@example.com", "Gone"),
@@ -160,24 +180,8 @@ WATCHED = Scenario(
 """One write of each kind, and a test before the two that have settings."""
 
 
-@dataclass(frozen=True)
-class Touched:
-    """The accounts that somebody else has changed during a run, by id and by every address that they had."""
-
-    ids: frozenset[int] = frozenset()
-    addresses: frozenset[str] = frozenset()
-
-    @classmethod
-    def by(cls, deeds: Sequence[Row]) -> Touched:
-        ids = frozenset(one["id"] for one in deeds)
-        return cls(ids, frozenset(address for one in deeds for address in one["addresses"]))
-
-
-NONE_TOUCHED = Touched()
-
-
-class Hurried(threading.Event):
-    """An event for which every pause takes a fraction of its time."""
+class ShortPauses(threading.Event):
+    """An event on which every wait takes a fraction of its time."""
 
     def __init__(self, times_faster: int) -> None:
         super().__init__()
@@ -188,97 +192,116 @@ class Hurried(threading.Event):
 
 
 @dataclass(frozen=True)
-class Run:
-    """What a run came to; ``outcomes`` is ``None`` where there was not even a plan."""
+class Result:
+    """The result of a run.
+
+    Attributes:
+        plan: What was to be done; ``None`` if no plan could be made.
+    """
 
     code: int
-    outcomes: tuple[Outcome, ...] | None = None
-    changes: int = 0
+    plan: Plan | None = None
+    outcomes: tuple[Outcome, ...] = ()
 
 
 def run(
     path: str, url: str, *, parallelism: int = 1, timeout: float = 5.0, dry: bool = False, times_faster: int = 8
-) -> Run:
+) -> Result:
     """Plans and, unless ``dry``, applies, like the command, but with short pauses."""
     environ = {"RECONCILER_URL": url, **TOKEN, **SECRETS}
     options = ServerOptions(timeout=timeout)
-    context = reconcile.RunContext(server=options, environ=environ, stop=Hurried(times_faster))
+    context = reconcile.RunContext(server=options, environ=environ, stop=ShortPauses(times_faster))
     desired = reconcile.load(path, context=context)
     with reconcile.connect(desired, parallelism=parallelism, context=context) as connection:
         try:
             plan = reconcile.plan(desired, connection)
         except ApiError:
-            return Run(1)
+            return Result(1)
         assert plan.applicable, plan.errors
         if dry:
-            return Run(0, (), len(plan.changes))
+            return Result(0, plan)
         how = ApplyOptions(parallelism=parallelism)
         written = execute(plan, connection.writer, how, stop=context.stop, listener=NullObserver())
         outcomes, problem = final_check(plan, written, connection.reader, pauses=(0.05,))
     complete = problem is None and all(one.succeeded and not one.changed_since for one in outcomes)
-    return Run(0 if complete else 3, outcomes, len(plan.changes))
+    return Result(0 if complete else 3, plan, outcomes)
 
 
-def disagreements(
-    scenario: Scenario, outcomes: Sequence[Outcome], accounts: Sequence[Row], touched: Touched = NONE_TOUCHED
-) -> list[str]:
-    """Where the report says something that is not so."""
-    return [
-        f"{one.action} of {one.address} is {one.status} ({one.error or one.note}), but: {what}"
-        for one in outcomes
-        for what in _disagreement(scenario, one, accounts, touched)
-    ]
+class Case:
+    """A scenario on a fault server: the accounts before the run, the plan for them, and what must hold after it."""
+
+    def __init__(
+        self,
+        server: FaultServerControl,
+        scenario: Scenario,
+        folder: Path,
+        faults: Sequence[dict[str, Any]] = (),
+        options: Mapping[str, object] | None = None,
+    ) -> None:
+        self._server = server
+        self.path = scenario.write(folder)
+        self._where = f"{scenario.name} with faults {list(faults)} and options {dict(options or {})}"
+        self._single_default = bool((options or {}).get("single_default", SandboxOptions().single_default))
+        self.url = server.reset(scenario.seed, faults, dict(options or {}))
+        self._before = server.accounts()
+        self.plan = scenario.plan(self.path, self._before)
+
+    def check_run(self, *, parallelism: int = 1) -> Counter[str]:
+        """Runs into the faults, judges that run and the next one; returns the statuses, counted."""
+        result = run(self.path, self.url, parallelism=parallelism, timeout=0.25)
+        deeds = self._server.deeds()
+        self.check(self.violations(result, deeds))
+        self.check_next_run(deeds, parallelism=parallelism)
+        return statuses(result)
+
+    def check(self, found: Sequence[str]) -> None:
+        """Fails with what was found."""
+        assert not found, f"{self._where}: {found}; {[entry['line'] for entry in self._server.state()[1]]}"
+
+    def violations(self, result: Result, deeds: Sequence[Row] = ()) -> list[str]:
+        """What is wrong after a run."""
+        rows, log = self._server.state()
+        if result.plan is None:
+            lines = [f"{line} without a plan" for line in writes(log)]
+            return [*lines, *self.run_of(self.plan, deeds).violations(self.not_attempted())]
+        found = self.run_of(result.plan, deeds).violations(result.outcomes)
+        return found + overwritten({one["id"]: one["left"] for one in deeds}, {one["id"]: one for one in rows})
+
+    def not_attempted(self) -> list[Outcome]:
+        """The outcomes of a run that has written nothing."""
+        return [
+            Outcome(address=one.address, action=one.action, status=Status.NOT_ATTEMPTED) for one in self.plan.changes
+        ]
+
+    def run_of(self, plan: Plan, deeds: Sequence[Row] = ()) -> Run:
+        """The run that has carried out ``plan``."""
+        after = accounts_by_id(self._server.state()[0])
+        ids = {one["id"] for one in deeds}
+        keys = {identity(address) for one in deeds for address in one["addresses"]}
+        others = OtherWriters(ids, keys, removed=ids - set(after))
+        return Run(plan, self._before, after, others, single_default=self._single_default)
+
+    def check_next_run(self, deeds: Sequence[Row] = (), *, parallelism: int = 1) -> None:
+        """The next run makes everything as declared; after it there is nothing left to do."""
+        self._server.arm()
+        following = run(self.path, self.url, parallelism=parallelism)
+        assert following.code == 0, f"{self._where}, next run: {following}"
+        again = run(self.path, self.url, dry=True).plan
+        assert again is not None
+        self.check([*remaining(again), *self.unfinished(deeds)])
+
+    def unfinished(self, deeds: Sequence[Row] = ()) -> list[str]:
+        """What is wrong if everything is to be in place."""
+        ended = self.run_of(self.plan, deeds)
+        return [*ended.losses(), *ended.doubled(), *ended.touched(), *ended.unfinished()]
 
 
-def _disagreement(scenario: Scenario, outcome: Outcome, accounts: Sequence[Row], touched: Touched) -> list[str]:
-    before, after = _before(scenario, outcome, accounts), _after(scenario, outcome, accounts)
-    if outcome.status is Status.APPLIED and not after:
-        return ["it is not in place"]
-    if outcome.id in touched.ids or outcome.address in touched.addresses:
-        return []
-    if outcome.status in (Status.FAILED, Status.SKIPPED, Status.NOT_ATTEMPTED) and not before:
-        # A change of two steps tells that its first one was written.
-        return [] if "temporary name" in (outcome.error or "") else ["it is not as before"]
-    if outcome.status is Status.UNKNOWN and not (before or after) and "temporary name" not in (outcome.error or ""):
-        return ["it is neither as before nor in place"]
-    return []
+def statuses(result: Result) -> Counter[str]:
+    """The statuses of a run, counted."""
+    return Counter(one.status.value for one in result.outcomes) if result.plan else Counter({"no_plan": 1})
 
 
-def _after(scenario: Scenario, outcome: Outcome, accounts: Sequence[Row]) -> bool:
-    found = [one for one in accounts if one["email"] == outcome.address]
-    if outcome.action == Action.DELETE:
-        return not found
-    wanted = scenario.wanted[outcome.address]
-    return len(found) == 1 and all(found[0][name] == value for name, value in wanted.items())
-
-
-def _before(scenario: Scenario, outcome: Outcome, accounts: Sequence[Row]) -> bool:
-    if outcome.action == Action.CREATE and outcome.address not in [one["email"] for one in scenario.seed]:
-        return not any(one["email"] == outcome.address for one in accounts)
-    former = scenario.origin.get(outcome.address, outcome.address)
-    index = next(index for index, one in enumerate(scenario.seed) if one["email"] == former)
-    found = [one for one in accounts if one["id"] == index + 1]
-    seeded = {("has_auth" if name == "hash_auth" else name): value for name, value in scenario.seed[index].items()}
-    if seeded["default"]:
-        # Whether the server demotes the former default account by itself is the server's affair.
-        seeded.pop("default")
-    return len(found) == 1 and all(found[0][name] == value for name, value in seeded.items())
-
-
-def losses(scenario: Scenario, accounts: Sequence[Row], touched: Touched = NONE_TOUCHED) -> list[str]:
-    """Accounts that are there twice, or not any more though nobody wanted them gone, or not as they were."""
-    found: list[str] = []
-    addresses = [one["email"] for one in accounts]
-    found += [f"{one} is there twice" for one in {*addresses} if addresses.count(one) > 1]
-    here = {one["id"] for one in accounts}
-    wanted = {*scenario.origin.values()}
-    for index, one in enumerate(scenario.seed):
-        if index + 1 in touched.ids:
-            continue
-        kept = one in _BYSTANDERS
-        if (kept or one["email"] in wanted) and index + 1 not in here:
-            found.append(f"{one['email']} is lost")
-        if kept and not _before(scenario, Outcome(address=one["email"], action="keep", status=Status.FAILED), accounts):
-            found.append(f"{one['email']} was touched")
-    known = {one["email"] for one in scenario.seed} | {*scenario.wanted, *touched.addresses}
-    return found + [f"{one} came from nowhere" for one in addresses if one not in known]
+def writes(log: Sequence[Row]) -> list[str]:
+    """The requests that change accounts."""
+    lines = [str(entry["line"]) for entry in log]
+    return [line for line in lines if line.startswith(("PUT ", "DELETE ")) or line == f"POST {ACCOUNTS}"]
