@@ -1,36 +1,38 @@
-"""Whether the YAML may use what it uses: checked before anything is resolved, run or sent.
+"""Checks that the YAML uses only what it may use, before anything is resolved, run or sent.
 
-Some rules hold always: a reference must not lead to our own credentials, or to what the system shows about processes.
-Without a trust file, files have to be near the YAML. With one, whatever it does not list is an error.
+Some rules always hold: a reference must not name our own credentials, or what the system shows about processes. Without
+a trust file, files with secrets must be near the YAML. With one, everything that the YAML uses must be listed in it.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections import defaultdict
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, NamedTuple
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from reconciler.errors import Kind, NotTrustedError, Problem, file_order
 from reconciler.manifest.locations import Locations, file_identity, is_below, system_folder
-from reconciler.manifest.references import path_of
 from reconciler.manifest.values import is_own
 from reconciler.model.display import shorten
 from reconciler.model.secret import SecretReference
-from reconciler.model.server import Login
+from reconciler.model.server import parts_of
 from reconciler.model.trust import escaped_pattern, path_matches, smtp_servers_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from reconciler.errors import Position
     from reconciler.model.desired import Desired, DesiredAccount
-    from reconciler.model.server import Credentials
     from reconciler.model.trust import Trust
 
-_LIST_IT: Final = "list it in the trust file if this is meant, or change the YAML"
-_SECRETS: Final = "/run/secrets"
+# ruff: noqa: PTH100, PTH117, PTH118, PTH120 - paths are strings, as in files.py
+
+Refusal: TypeAlias = tuple[str, str]
+"""The reason why something must not be used, and a hint."""
+
+_LIST_IT: Final = "list it in the trust file if this is intended, or use another one"
+_SECRETS_FOLDER: Final = "/run/secrets"
 _WILDCARD: Final = re.compile(r"[*?]|\[[*?\[]\]")
 
 
@@ -41,9 +43,9 @@ class Request:
     Attributes:
         paths: The files and folders that the user named; ``None`` if it does not matter yet where files are.
         url: The server that passwords go to; ``None`` if it is not known, or does not matter without a trust file.
-        name: How that server is called; ``${name}`` in a trust file.
-        own_files: Files that options of the command line name.
-        to_email: Who receives all test mails, if the command line says so.
+        name: The server's name; ``${name}`` in a trust file.
+        own_files: The files that options of the command line name.
+        to_email: The recipient of all test mails, if the command line names one.
     """
 
     paths: Sequence[str] | None
@@ -54,221 +56,190 @@ class Request:
     to_email: str | None = None
 
 
-class _Refusal(NamedTuple):
-    """Something that must not be used, where the YAML says it.
-
-    Attributes:
-        subject: What it is; equal ones are reported together.
-        position: Where it is written; ``None`` if an option names it.
-    """
-
-    subject: str
-    reason: str
-    hint: str
-    position: Position | None = None
-    holder: DesiredAccount | None = None
-
-
 def approve(desired: Desired, trust: Trust | None, request: Request) -> None:
-    """Makes sure that the YAML uses nothing that it must not.
+    """Checks that the YAML uses only what it may use.
 
     Raises:
-        NotTrustedError: With everything that it must not use, each with its place.
+        NotTrustedError: With everything that it must not use, by position.
     """
-    refusals = list(_references(desired, trust, request))
+    problems = list(_refused_references(desired, trust, request))
     if trust:
-        refusals += _destinations(desired, trust, request)
-    if refusals:
-        raise NotTrustedError(*_problems(refusals))
+        problems += _refused_destinations(desired, trust, request)
+    if problems:
+        raise NotTrustedError(*_grouped(problems))
 
 
 def references_of(desired: Desired) -> Iterator[tuple[SecretReference, DesiredAccount | None]]:
     """Every reference of the YAML, with the account whose password it is."""
-    for part in _parts(desired.server.auth):
+    for part in parts_of(desired.server.auth).values():
         if isinstance(part, SecretReference):
             yield part, None
-    for account in desired.accounts:
-        password = account.account.fields.get("password")
+    for entry in desired.accounts:
+        password = entry.account.fields.get("password")
         if isinstance(password, SecretReference):
-            yield password, account
+            yield password, entry
 
 
 def files_of(desired: Desired) -> frozenset[str]:
-    """The files that the YAML names beside itself: those with secrets, the private CA, the client certificate."""
-    named = {path_of(reference) for reference, _ in references_of(desired) if reference.kind == "file"}
+    """The files that the YAML names: those with secrets, the private CA, the client certificate."""
     certificate = desired.server.client_cert
-    others = [desired.server.ca_file, *((certificate.cert, certificate.key) if certificate else ())]
-    return frozenset({*named, *filter(None, others)})
+    tls = [desired.server.ca_file, *((certificate.cert, certificate.key) if certificate else ())]
+    secrets = [reference.path for reference, _ in references_of(desired) if reference.kind == "file"]
+    return frozenset([*secrets, *filter(None, tls)])
 
 
-def _parts(credentials: Credentials | None) -> tuple[object, ...]:
-    if credentials is None:
-        return ()
-    return (credentials.username, credentials.password) if isinstance(credentials, Login) else (credentials.token,)
-
-
-def _references(desired: Desired, trust: Trust | None, request: Request) -> Iterator[_Refusal]:
-    judge = _Judge(trust, request)
-    reasons: dict[tuple[object, ...], tuple[str, str] | None] = {}  # thousands of accounts may share one reference
+def _refused_references(desired: Desired, trust: Trust | None, request: Request) -> Iterator[Problem]:
+    rules = _ReferenceRules(trust, request)
+    known: dict[object, Refusal | None] = {}  # thousands of accounts may share one reference
     for reference, holder in references_of(desired):
         # The YAML's credentials are not used if another server is meant.
         used = holder is not None or request.url in {None, desired.server.url}
-        key = (used, reference.kind, reference.target, os.path.dirname(reference.position.file))  # noqa: PTH120 - as path_of
-        if key not in reasons:
-            reasons[key] = judge.refusal(reference, used=used)
-        if reason := reasons[key]:
-            yield _Refusal(shorten(str(reference), 200), *reason, reference.position, holder)
+        key = (used, reference.key)
+        if key not in known:
+            known[key] = rules.refusal(reference, used=used)
+        if refusal := known[key]:
+            yield _problem(shorten(str(reference), 200), refusal, reference.position, holder)
 
 
-class _Judge:
-    """Says of references why they must not be used."""
+class _ReferenceRules:
+    """Decides which references may be used."""
 
     def __init__(self, trust: Trust | None, request: Request) -> None:
         self._trust = trust
         self._url = request.url
-        # Files may be elsewhere on the machine that uses them, which may have a trust file.
+        # While checking only, the files may not exist on this machine, and the other one may have a trust file.
         self._near = None if request.paths is None else Locations(request.paths)
-        credentials = request.environ.get("CREDENTIALS_DIRECTORY", "")
-        folders = [_SECRETS, credentials] if os.path.isabs(credentials) else [_SECRETS]  # noqa: PTH117 - as path_of
         self._own = {file_identity(name) for name in request.own_files}
+        credentials = request.environ.get("CREDENTIALS_DIRECTORY", "")
+        folders = [_SECRETS_FOLDER, credentials] if os.path.isabs(credentials) else [_SECRETS_FOLDER]
         self._secrets = [os.path.realpath(folder) for folder in folders]
         patterns = trust.files(request.url, request.name) if trust else ()
-        self._patterns = [_Pattern.of(pattern, self._near) for pattern in patterns]
+        self._patterns = [_FilePattern.of(pattern, self._near) for pattern in patterns]
 
-    def refusal(self, reference: SecretReference, *, used: bool) -> tuple[str, str] | None:
-        """The reason and what to do; ``None`` if the reference may be used. One that is not used need not be listed."""
+    def refusal(self, reference: SecretReference, *, used: bool) -> Refusal | None:
+        """Why the reference must not be used, if it must not. One that is not ``used`` need not be listed."""
         trust = self._trust if used else None
         if reference.kind == "env":
             return self._variable(reference.target[0], trust)
         if reference.kind == "file":
-            return self._file(path_of(reference), trust)
+            return self._file(reference.path, trust)
         if trust and not trust.lists_command(reference.target):
             return f"{trust.file} does not list the command line", _LIST_IT
         return None
 
-    def _variable(self, name: str, trust: Trust | None) -> tuple[str, str] | None:
+    def _variable(self, name: str, trust: Trust | None) -> Refusal | None:
         if is_own(name):
-            message = "a RECONCILER_ variable is for this program, and never becomes a secret that is sent on"
+            message = "RECONCILER_ variables are for this program, and are never sent on as secrets"
             return message, "give the secret a variable of its own"
         if trust and not trust.lists_variable(self._url, name):
             return f"{trust.file} does not list the variable for this server", _LIST_IT
         return None
 
-    def _file(self, path: str, trust: Trust | None) -> tuple[str, str] | None:
+    def _file(self, path: str, trust: Trust | None) -> Refusal | None:
         real = os.path.realpath(path)
-        if system := system_folder(os.path.abspath(path)) or system_folder(real):  # noqa: PTH100 - as path_of
-            return f"nothing below {system} is read", "name a regular file that holds the secret alone"
+        if system := system_folder(os.path.abspath(path)) or system_folder(real):
+            return f"nothing below {system} is read", "name a regular file that contains the secret alone"
         if file_identity(path) in self._own:
-            message = "an option names this file: it is for this program, and never becomes a secret that is sent on"
+            message = "an option names this file: it is for this program, and is never sent on as a secret"
             return message, "give the secret a file of its own"
         if trust:
             if any(pattern.lists(path, real) for pattern in self._patterns):
                 return None
             return f"{trust.file} does not list the file for this server", _LIST_IT
-        if self._near is None or self._near.contain(real) or any(is_below(real, one) for one in self._secrets):
+        if self._near is None or self._near.contain(real) or any(is_below(real, folder) for folder in self._secrets):
             return None
-        hint = "move it there, or list it in a trust file (--trust)"
-        where = "the given paths, the working directory, /run/secrets and $CREDENTIALS_DIRECTORY"
-        return f"it leads out of {where}", hint
+        allowed = "the given paths, the working directory, /run/secrets and $CREDENTIALS_DIRECTORY"
+        return f"the file is outside {allowed}", "move it there, or list it in a trust file (--trust)"
 
 
-class _Pattern(NamedTuple):
-    """A pattern of files, with the links in its fixed part followed."""
+class _FilePattern(NamedTuple):
+    """A pattern of files, with the links in its fixed part resolved."""
 
     pattern: str
     folder: str
 
     @classmethod
-    def of(cls, pattern: str, near: Locations | None) -> _Pattern:
-        found = _WILDCARD.search(pattern)
-        if found is None:
-            real = _followed(pattern, near)
-            return cls(escaped_pattern(real), os.path.dirname(real))  # noqa: PTH120 - as path_of
-        fixed, _, rest = pattern[: found.start()].rpartition("/")
-        real = _followed(fixed or "/", near)
-        return cls(f"{escaped_pattern(real.rstrip('/'))}/{rest}{pattern[found.start() :]}", real)
+    def of(cls, pattern: str, near: Locations | None) -> _FilePattern:
+        wildcard = _WILDCARD.search(pattern)
+        if wildcard is None:
+            real = _resolved(pattern, near)
+            return cls(escaped_pattern(real), os.path.dirname(real))
+        fixed, _, rest = pattern[: wildcard.start()].rpartition("/")
+        real = _resolved(fixed or "/", near)
+        return cls(f"{escaped_pattern(real.rstrip('/'))}/{rest}{pattern[wildcard.start() :]}", real)
 
     def lists(self, path: str, real: str) -> bool:
-        """Whether the file is listed: the one that a name leads to, or the name, if it leads to below the same folder.
+        """Whether the file that a path leads to is listed, or the path itself, if it leads below the same folder.
 
         Kubernetes makes a secret a link to a file in a hidden folder beside it.
         """
         if path_matches(self.pattern, real):
             return True
         parent, name = os.path.split(path)
-        beside = os.path.join(os.path.realpath(parent), name)  # noqa: PTH118
-        return is_below(real, self.folder) and path_matches(self.pattern, beside)
+        return is_below(real, self.folder) and path_matches(self.pattern, os.path.join(os.path.realpath(parent), name))
 
 
-def _followed(path: str, near: Locations | None) -> str:
-    """A listed path with its links followed, but not out of the folders that a pull request may change."""
+def _resolved(path: str, near: Locations | None) -> str:
+    """A listed path with its links resolved, except for links out of the folders that a pull request may change."""
     real = os.path.realpath(path)
     return path if near and near.contain(path) and not near.contain(real) else real
 
 
-def _destinations(desired: Desired, trust: Trust, request: Request) -> Iterator[_Refusal]:
-    """Where the YAML would send secrets and mails, and more deletes than anybody allowed."""
-    yield from _server(desired, trust, request)
-    yield from _limits(desired, trust)
-    if request.to_email and not trust.lists_recipient(request.to_email):
-        subject = f"--to-email {shorten(request.to_email, 60)}"
-        yield _Refusal(
-            subject, f"{trust.file} does not list the recipient", "list it in the trust file if this is meant"
-        )
-    test = ("policy", "test", "to_email")
-    if (to := desired.policy.test.to_email) and not trust.lists_recipient(to):
-        yield _refused_recipient(to, trust, desired.settings.get(test))
-    for account in desired.accounts:
-        if (to := account.test.to_email) and not trust.lists_recipient(to):
-            yield _refused_recipient(to, trust, account.position_of("to_email"), account)
-        fields = account.account.fields
-        if fields.get("password"):
-            for field, host in smtp_servers_of(fields):
-                if not trust.lists_smtp_server(host):
-                    reason = f"{trust.file} does not list the SMTP server, and the account has a password"
-                    subject = f"{field} {shorten(host, 60)}"
-                    yield _Refusal(subject, reason, _LIST_IT, account.position_of(field), account)
-
-
-def _server(desired: Desired, trust: Trust, request: Request) -> Iterator[_Refusal]:
-    if request.url is None or trust.lists_url(request.url):
-        return
-    path = ("server", "url")
-    position = desired.settings.get(path) if desired.server.url == request.url else None
-    hint = "list it under `servers` of the trust file if credentials and passwords may go there"
-    yield _Refusal(f"the server {shorten(request.url, 60)}", f"{trust.file} does not list it", hint, position)
-
-
-def _limits(desired: Desired, trust: Trust) -> Iterator[_Refusal]:
-    path = ("policy", "max_deletes")
+def _refused_destinations(desired: Desired, trust: Trust, request: Request) -> Iterator[Problem]:
+    """The server, recipients and SMTP servers that are not listed, and a limit that is too high."""
+    if request.url is not None and not trust.lists_url(request.url):
+        hint = "list it under `servers` of the trust file if credentials and passwords may go there"
+        position = desired.server.position if desired.server.url == request.url else None
+        yield _problem(f"the server {shorten(request.url, 60)}", (f"{trust.file} does not list it", hint), position)
     limit, declared = trust.limits.max_deletes, desired.policy.max_deletes
-    if limit and path in desired.settings and declared.exceeds(limit):
-        reason = f"it exceeds the limit of {trust.file}, {limit}"
+    position = desired.settings.get(("policy", "max_deletes"))
+    if limit and position and declared.exceeds(limit):
         hint = f"write {limit} or less, or raise the limit in the trust file"
-        yield _Refusal(f"max_deletes: {declared}", reason, hint, desired.settings[path])
+        yield _problem(f"max_deletes: {declared}", (f"it exceeds the limit of {trust.file}, {limit}", hint), position)
+    for option, to_email, position, holder in _recipients(desired, request):
+        if to_email and not trust.lists_recipient(to_email):
+            refusal = (f"{trust.file} does not list the recipient of test mails", _LIST_IT)
+            yield _problem(f"{option} {shorten(to_email, 60)}", refusal, position, holder)
+    for entry in desired.accounts:
+        fields = entry.account.fields
+        for field, host in smtp_servers_of(fields) if fields.get("password") else ():
+            if not trust.lists_smtp_server(host):
+                reason = f"{trust.file} does not list the SMTP server, and the account has a password"
+                yield _problem(f"{field} {shorten(host, 60)}", (reason, _LIST_IT), entry.position_of(field), entry)
 
 
-def _refused_recipient(
-    to: str, trust: Trust, position: Position | None, holder: DesiredAccount | None = None
-) -> _Refusal:
-    reason = f"{trust.file} does not list the recipient of test mails"
-    return _Refusal(f"to_email {shorten(to, 60)}", reason, _LIST_IT, position, holder)
+def _recipients(
+    desired: Desired, request: Request
+) -> Iterator[tuple[str, str | None, Position | None, DesiredAccount | None]]:
+    """The recipients of test mails: where each is given, the address, its position and its account."""
+    yield "--to-email", request.to_email, None, None
+    yield "to_email", desired.policy.test.to_email, desired.settings.get(("policy", "test", "to_email")), None
+    for entry in desired.accounts:
+        yield "to_email", entry.test.to_email, entry.position_of("to_email"), entry
 
 
-def _problems(refusals: Sequence[_Refusal]) -> list[Problem]:
-    grouped: dict[tuple[str, str, str | None], list[_Refusal]] = defaultdict(list)
-    for refusal in refusals:
-        grouped[refusal.subject, refusal.reason, refusal.position and refusal.position.file].append(refusal)
-    return sorted((_problem(group[0], len(group)) for group in grouped.values()), key=file_order)
-
-
-def _problem(refusal: _Refusal, count: int) -> Problem:
-    holder = refusal.holder
-    many = f" ({count} accounts have it)" if holder and count > 1 else ""
+def _problem(
+    subject: str, refusal: Refusal, position: Position | None, holder: DesiredAccount | None = None
+) -> Problem:
+    reason, hint = refusal
     return Problem(
         kind=Kind.NOT_TRUSTED,
-        message=f"{refusal.subject}: {refusal.reason}{many}",
-        hint=refusal.hint,
+        message=f"{subject}: {reason}",
+        hint=hint,
         address=holder.account.email if holder else None,
-        position=refusal.position,
+        position=position,
     )
+
+
+def _grouped(problems: Iterable[Problem]) -> list[Problem]:
+    """The problems in file order; those of several accounts in one file that are alike become one."""
+    groups: dict[tuple[str, str | None], list[Problem]] = {}
+    for problem in problems:
+        groups.setdefault((problem.message, problem.position and problem.position.file), []).append(problem)
+    return sorted((_counted(group[0], len(group)) for group in groups.values()), key=file_order)
+
+
+def _counted(problem: Problem, count: int) -> Problem:
+    if problem.address is None or count == 1:
+        return problem
+    return replace(problem, message=f"{problem.message} ({count} accounts use it)")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import unicodedata
 from dataclasses import dataclass
@@ -229,13 +228,3 @@ def _arguments(target: object) -> tuple[str, ...]:
                 f"part {position} of the command is {type_name(part)}, not a text", "put it in quotes"
             )
     return tuple(argument(part) for part in target)
-
-
-def path_of(reference: SecretReference) -> str:
-    """The path that a ``file`` reference names: relative to the YAML file that holds it."""
-    return os.path.join(folder_of(reference), reference.target[0])  # noqa: PTH118 - one style with folder_of
-
-
-def folder_of(reference: SecretReference) -> str:
-    """The folder of the YAML file that holds a reference; commands run in it."""
-    return os.path.dirname(os.path.abspath(reference.position.file))  # noqa: PTH100, PTH120 - names stay as the user wrote them

@@ -1,42 +1,46 @@
-"""Secret references to secrets: variables, files and commands."""
+"""Resolves references to secrets: variables, files and commands."""
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import threading
 from collections import Counter
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, TypeAlias, cast
 
 from reconciler.errors import InvalidValueError, Kind, Problem, SecretError, file_order
-from reconciler.manifest.commands import COMMAND_TIMEOUT, Commands, SecretCommandError
-from reconciler.manifest.files import NotRegularError, TooLargeError, read_bytes
-from reconciler.manifest.references import folder_of, path_of, secret_text
+from reconciler.manifest.files import file_problem, read_bytes
+from reconciler.manifest.references import secret_text
 from reconciler.manifest.values import is_own
-from reconciler.model.account import Account
-from reconciler.model.desired import DesiredAccount
 from reconciler.model.display import shorten
 from reconciler.model.secret import Secret, SecretReference
-from reconciler.model.server import AccessToken, Credentials, Login, RefreshToken
+from reconciler.model.server import parts_of, with_parts
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from reconciler.model.desired import DesiredAccount
+    from reconciler.model.server import Credentials
+
+    Use: TypeAlias = tuple[SecretReference, DesiredAccount | None]
+    """A reference, and the account whose password it is, if it is one."""
+
+COMMAND_TIMEOUT: Final = 30.0
+"""Seconds."""
 
 _LARGEST_FILE: Final = 64 * 1024
+_LONGEST_OUTPUT: Final = 1024 * 1024
 _WORKERS: Final = 8
 
-
-@dataclass(frozen=True, slots=True)
-class _Failure:
-    kind: str
-    reason: str
-    hint: str
-
-
-class _Use(NamedTuple):
-    """A reference that fails: how many need it, and the first account of them, if it is an account."""
-
-    reference: SecretReference
-    needed: int
-    holder: DesiredAccount | None = None
+_SOURCES: Final = {
+    "env": ("the variable", Kind.SECRET_UNSET),
+    "file": ("the file", Kind.SECRET_FILE),
+    "command": ("its output", Kind.SECRET_COMMAND),
+}
+"""What messages call the source of a secret, and the kind of error if it gives none."""
 
 
 def resolve_accounts(
@@ -49,26 +53,24 @@ def resolve_accounts(
     """The accounts with every password reference replaced by the secret.
 
     Args:
-        accounts: From ``read_manifests``.
-        environ: Where ``env`` references look, and what commands get as their environment.
+        accounts: As the manifests declare them.
+        environ: The variables for ``env`` references, and the environment of commands.
         allow_commands: Whether commands may run.
         command_timeout: Seconds for one command.
 
     Raises:
         SecretError: With a problem for every distinct reference that fails, where it is needed first.
     """
-    holders, references = [], []
-    for entry in accounts:
-        if isinstance(password := entry.account.fields.get("password"), SecretReference):
-            holders.append(entry)
-            references.append(password)
-    resolver = _Resolver(environ, allow_commands=allow_commands, command_timeout=command_timeout)
-    secrets = iter(resolver.secrets(references, holders))
+    passwords = [entry.account.fields.get("password") for entry in accounts]
+    uses: list[Use] = [
+        (password, entry)
+        for password, entry in zip(passwords, accounts, strict=True)
+        if isinstance(password, SecretReference)
+    ]
+    secrets = iter(_Resolver(environ, allow_commands=allow_commands, command_timeout=command_timeout).secrets(uses))
     return tuple(
-        _with_password(entry, next(secrets))
-        if isinstance(entry.account.fields.get("password"), SecretReference)
-        else entry
-        for entry in accounts
+        _with_password(entry, next(secrets)) if isinstance(password, SecretReference) else entry
+        for password, entry in zip(passwords, accounts, strict=True)
     )
 
 
@@ -80,13 +82,10 @@ def resolve_credentials(
     command_timeout: float = COMMAND_TIMEOUT,
 ) -> Credentials:
     """The credentials with every reference replaced by the secret; arguments and errors as ``resolve_accounts``."""
-    parts = [credentials.username, credentials.password] if isinstance(credentials, Login) else [credentials.token]
+    references = {name: part for name, part in parts_of(credentials).items() if isinstance(part, SecretReference)}
     resolver = _Resolver(environ, allow_commands=allow_commands, command_timeout=command_timeout)
-    secrets = iter(resolver.secrets([part for part in parts if isinstance(part, SecretReference)]))
-    found = [next(secrets) if isinstance(part, SecretReference) else part for part in parts]
-    if isinstance(credentials, Login):
-        return Login(found[0], found[1])
-    return AccessToken(found[0]) if isinstance(credentials, AccessToken) else RefreshToken(found[0])
+    secrets = resolver.secrets([(reference, None) for reference in references.values()])
+    return with_parts(credentials, dict(zip(references, secrets, strict=True)))
 
 
 def without_secrets(accounts: Sequence[DesiredAccount]) -> tuple[DesiredAccount, ...]:
@@ -100,129 +99,196 @@ def without_secrets(accounts: Sequence[DesiredAccount]) -> tuple[DesiredAccount,
 
 
 def _with_password(entry: DesiredAccount, password: Secret | SecretReference) -> DesiredAccount:
-    account = entry.account
-    fields = {**account.fields, "password": password}
-    return DesiredAccount(Account(fields, account.id, account.extra), entry.position, entry.renamed_from, entry.test)
+    return entry._replace(account=entry.account.with_fields({"password": password}))
+
+
+@dataclass(frozen=True, slots=True)
+class FailedReference:
+    """The reason why a reference gives no secret."""
+
+    kind: Kind
+    reason: str
+    hint: str
+
+    @classmethod
+    def of(cls, error: Exception, reference: SecretReference) -> FailedReference:
+        """The reason that an exception gives."""
+        what, kind = _SOURCES[reference.kind]
+        match error:
+            case InvalidValueError():
+                kind, reason, hint = Kind.BAD_SECRET, f"{what} {error.message}", error.hint
+            case KeyError():
+                reason, hint = f"{what} is not set", f"set {shorten(reference.target[0], 60)} in the environment"
+            case UnicodeDecodeError():
+                reason, hint = f"{what} is not valid UTF-8", "a secret is text; save it as UTF-8"
+            case OSError():
+                reason = file_problem(reference.path, error).message
+                hint = "the path is relative to the YAML file; check it and its permissions"
+            case _:
+                reason, hint = str(error), "run the command by hand to see what is wrong"
+        return cls(kind, reason, hint)
+
+    def problem(self, use: Use, count: int) -> Problem:
+        """The problem of a reference that occurs ``count`` times, reported where it is used first."""
+        reference, holder = use
+        many = f" ({count} accounts need it)" if holder and count > 1 else ""
+        return Problem(
+            kind=self.kind,
+            message=f"{shorten(str(reference), 200)}: {self.reason}{many}",
+            hint=self.hint,
+            address=holder.account.email if holder else None,
+            position=reference.position,
+        )
 
 
 class _Resolver:
-    """Looks every distinct reference up once."""
+    """Looks up every distinct reference once."""
 
     def __init__(self, environ: Mapping[str, str], *, allow_commands: bool, command_timeout: float) -> None:
         self._environ = environ
         self._allow_commands = allow_commands
-        # What a pull request can run must not see our own credentials.
-        own = {name: value for name, value in environ.items() if not is_own(name)}
-        self._commands = Commands(own, command_timeout)
+        # A pull request can choose the command, which must not see our own credentials.
+        others = {name: value for name, value in environ.items() if not is_own(name)}
+        self._commands = SecretCommands(others, command_timeout)
 
-    def secrets(self, references: Sequence[SecretReference], holders: Sequence[DesiredAccount] = ()) -> list[Secret]:
-        """The secret of every reference, distinct commands in parallel.
-
-        Args:
-            references: May stand for the same secret, which is then looked up once.
-            holders: The accounts that they belong to, where they do.
+    def secrets(self, uses: Sequence[Use]) -> list[Secret]:
+        """The secret of every reference; distinct commands run in parallel.
 
         Raises:
             SecretError: With a problem for every distinct reference that fails.
         """
-        distinct: dict[tuple[object, ...], int] = {}  # where each stands first
-        firsts = [distinct.setdefault(_identity(one), index) for index, one in enumerate(references)]
-        commands = [index for index in distinct.values() if references[index].kind == "command"]
-        found = {
-            index: self._look_up(one) for index in distinct.values() if (one := references[index]).kind != "command"
-        }
+        keys = [reference.key for reference, _ in uses]
+        first = dict(zip(reversed(keys), reversed(uses), strict=True))
+        commands = [key for key, (reference, _) in first.items() if reference.kind == "command"]
+        found = {key: self._look_up(first[key][0]) for key in first.keys() - commands}
         if commands:
-            outputs = self._look_up_side_by_side([references[index] for index in commands])
-            found.update(zip(commands, outputs, strict=True))
-        failures = {index: value for index, value in found.items() if isinstance(value, _Failure)}
+            found.update(zip(commands, self._look_up_in_parallel([first[key][0] for key in commands]), strict=True))
+        failures = {key: value for key, value in found.items() if isinstance(value, FailedReference)}
         if failures:
-            counts = Counter(firsts)
-            uses = [_Use(references[index], counts[index], *holders[index : index + 1]) for index in failures]
-            raise SecretError(*sorted(map(_problem, uses, failures.values()), key=file_order))
-        known = {index: value for index, value in found.items() if isinstance(value, Secret)}
-        return [known[index] for index in firsts]
+            counts = Counter(keys)
+            problems = [failure.problem(first[key], counts[key]) for key, failure in failures.items()]
+            raise SecretError(*sorted(problems, key=file_order))
+        return [cast("Secret", found[key]) for key in keys]
 
-    def _look_up_side_by_side(self, references: Sequence[SecretReference]) -> list[Secret | _Failure]:
+    def _look_up_in_parallel(self, references: Sequence[SecretReference]) -> list[Secret | FailedReference]:
         from concurrent.futures import ThreadPoolExecutor
 
         pool = ThreadPoolExecutor(min(_WORKERS, len(references)), "secret")
         try:
             return list(pool.map(self._look_up, references))
         finally:
-            # Nothing is left to end, unless Ctrl-C came in between: then nobody waits for a command any more.
+            # Only after Ctrl-C does a command still run; it is killed, so that nothing waits for it.
             pool.shutdown(wait=False, cancel_futures=True)
             self._commands.end()
 
-    def _look_up(self, reference: SecretReference) -> Secret | _Failure:
-        if reference.kind == "env":
-            found = self._variable(reference)
-        elif reference.kind == "file":
-            found = _content(reference)
-        else:
-            found = self._output(reference)
-        if isinstance(found, _Failure):
-            return found
-        return (
-            Secret(found, reference.source) if found else _Failure(Kind.SECRET_EMPTY, "it is empty", "give it a value")
-        )
-
-    def _variable(self, reference: SecretReference) -> str | _Failure:
-        name = reference.target[0]
-        if name not in self._environ:
-            return _Failure(Kind.SECRET_UNSET, "the variable is not set", f"set {shorten(name, 60)} in the environment")
-        return _bare(self._environ[name], "the variable")
-
-    def _output(self, reference: SecretReference) -> str | _Failure:
-        if not self._allow_commands:
-            hint = "pass --allow-commands where the YAML is trusted: whoever may change it may run any command"
-            return _Failure(Kind.COMMANDS_NOT_ALLOWED, "commands are not allowed to run", hint)
+    def _look_up(self, reference: SecretReference) -> Secret | FailedReference:
+        if reference.kind == "command" and not self._allow_commands:
+            hint = "pass --allow-commands if the YAML is trusted: anyone who may change it can run any command"
+            return FailedReference(Kind.COMMANDS_NOT_ALLOWED, "commands are not allowed to run", hint)
         try:
-            output = self._commands.output_of(reference.target, folder_of(reference))
-        except SecretCommandError as error:
-            return _Failure(Kind.SECRET_COMMAND, str(error), "run the command by hand to see what is wrong")
-        return _decoded(output, Kind.SECRET_COMMAND, "its output")
+            secret = secret_text(self._text(reference))
+        except (InvalidValueError, KeyError, UnicodeDecodeError, OSError, SecretCommandError) as error:
+            return FailedReference.of(error, reference)
+        if not secret:
+            return FailedReference(Kind.SECRET_EMPTY, "it is empty", "give it a value")
+        return Secret(secret, reference.source)
+
+    def _text(self, reference: SecretReference) -> str:
+        if reference.kind == "env":
+            return self._environ[reference.target[0]]
+        if reference.kind == "file":
+            return read_bytes(reference.path, _LARGEST_FILE).decode()
+        return self._commands.output_of(reference.target, reference.folder).decode()
 
 
-def _content(reference: SecretReference) -> str | _Failure:
-    path = path_of(reference)
+class SecretCommandError(Exception):
+    """A command gave no secret. The message shows nothing that the command printed."""
+
+
+class SecretCommands:
+    """Runs commands that print secrets, each with a time limit, and can kill them all. Thread-safe."""
+
+    def __init__(self, environ: Mapping[str, str], timeout: float) -> None:
+        """Takes the environment of the commands, and the seconds that each may take."""
+        self._environ = environ
+        self._timeout = timeout
+        self._lock = threading.Lock()
+        self._running: set[subprocess.Popen[bytes]] = set()
+        self._ended = False
+
+    def output_of(self, arguments: Sequence[str], folder: str) -> bytes:
+        """The output of a command, which runs without a shell and without a terminal.
+
+        Its standard error is discarded: tools print parts of what they decrypt there.
+
+        Raises:
+            SecretCommandError: It cannot be started, takes too long, prints too much, or its exit code is not 0.
+        """
+        try:
+            process = subprocess.Popen(  # noqa: S603 - the user allowed these arguments
+                list(arguments),
+                cwd=folder,
+                env=dict(self._environ),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or "it is not a valid command"
+            raise SecretCommandError(f"the command cannot be started: {reason}") from None
+        with self._registered(process):
+            return _collected(process, self._timeout)
+
+    def end(self) -> None:
+        """Kills all commands, including those that are being started.
+
+        The terminal's Ctrl-C does not reach them, as each has a session of its own.
+        """
+        with self._lock:
+            self._ended = True
+            for process in self._running:
+                _kill(process)
+
+    @contextmanager
+    def _registered(self, process: subprocess.Popen[bytes]) -> Iterator[None]:
+        with self._lock:
+            self._running.add(process)
+            if self._ended:
+                _kill(process)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._running.remove(process)
+
+
+def _collected(process: subprocess.Popen[bytes], timeout: float) -> bytes:
+    timed_out = threading.Event()
+
+    def give_up() -> None:
+        timed_out.set()
+        _kill(process)
+
+    watchdog = threading.Timer(timeout, give_up)
+    watchdog.start()
     try:
-        data = read_bytes(path, _LARGEST_FILE)
-    except NotRegularError:
-        return _Failure(Kind.SECRET_FILE, "this is not a regular file", "name a file; a pipe or a device may never end")
-    except TooLargeError:
-        return _Failure(Kind.SECRET_FILE, "the file is larger than 64 KiB", "is this the file you mean?")
-    except OSError as error:
-        hint = "the path is relative to the YAML file; check it and its permissions"
-        return _Failure(Kind.SECRET_FILE, f"the file cannot be read: {error.strerror}", hint)
-    return _decoded(data, Kind.SECRET_FILE, "the file")
+        with process:
+            output = process.stdout.read(_LONGEST_OUTPUT + 1) if process.stdout else b""
+            if len(output) > _LONGEST_OUTPUT:
+                _kill(process)
+    finally:
+        watchdog.cancel()
+    if timed_out.is_set():
+        raise SecretCommandError(f"the command took longer than {timeout:g} seconds")
+    if len(output) > _LONGEST_OUTPUT:
+        raise SecretCommandError("the command printed more than 1 MiB")
+    if process.returncode:
+        raise SecretCommandError(f"the command ended with exit code {process.returncode}; what it wrote is not shown")
+    return output
 
 
-def _decoded(data: bytes, kind: str, what: str) -> str | _Failure:
-    try:
-        return _bare(data.decode(), what)
-    except UnicodeDecodeError:
-        return _Failure(kind, f"{what} is not valid UTF-8", "a secret is text; save it as UTF-8")
-
-
-def _bare(text: str, what: str) -> str | _Failure:
-    try:
-        return secret_text(text)
-    except InvalidValueError as error:
-        return _Failure(Kind.BAD_SECRET, f"{what} {error.message}", error.hint)
-
-
-def _identity(reference: SecretReference) -> tuple[object, ...]:
-    where = None if reference.kind == "env" else folder_of(reference)
-    return reference.kind, reference.target, where
-
-
-def _problem(use: _Use, failure: _Failure) -> Problem:
-    holder = use.holder
-    many = f" ({use.needed} accounts need it)" if holder and use.needed > 1 else ""
-    return Problem(
-        kind=failure.kind,
-        message=f"{shorten(str(use.reference), 200)}: {failure.reason}{many}",
-        hint=failure.hint,
-        address=holder.account.email if holder else None,
-        position=use.reference.position,
-    )
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """Kills a command and everything that it started."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)

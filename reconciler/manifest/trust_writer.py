@@ -8,7 +8,6 @@ import shlex
 from typing import TYPE_CHECKING, Final
 
 from reconciler.manifest.approval import references_of
-from reconciler.manifest.references import path_of
 from reconciler.model.account import identity
 from reconciler.model.trust import escaped_pattern, smtp_servers_of
 
@@ -36,7 +35,7 @@ def trust_yaml(desired: Desired, url: str) -> str:
         if reference.kind == "env":
             found["env"].add(reference.target[0])
         elif reference.kind == "file":
-            found["file"].add(os.path.abspath(path_of(reference)))  # noqa: PTH100 - links stay
+            found["file"].add(os.path.abspath(reference.path))  # noqa: PTH100 - links stay
         else:
             found["command"].add(shlex.join(reference.target))
     limits = [f"max_deletes: {_text(str(desired.policy.max_deletes))}"]

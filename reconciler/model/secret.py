@@ -127,6 +127,21 @@ class SecretReference(NamedTuple):
         return f"{{{self.kind}: {' '.join(self.target)}}}"
 
     @property
+    def folder(self) -> str:
+        """The folder of the YAML file: relative paths start there, and commands run there."""
+        return os.path.dirname(os.path.abspath(self.position.file))  # noqa: PTH100, PTH120 - names stay as the user wrote them
+
+    @property
+    def path(self) -> str:
+        """The file that a ``file`` reference names."""
+        return os.path.join(self.folder, self.target[0])  # noqa: PTH118 - as above
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """A value that is equal for all references to one secret."""
+        return self.kind, self.target, None if self.kind == "env" else self.folder
+
+    @property
     def source(self) -> str:
         """The reference in words, the same wherever the YAML was read: ``env NAME``, ``file PATH``, ``command LINE``.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import TYPE_CHECKING, Final, TypeAlias
@@ -12,6 +12,8 @@ from urllib.parse import urlsplit
 from reconciler.errors import InvalidValueError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from reconciler.errors import Position
     from reconciler.model.secret import Secret, SecretReference
 
@@ -109,6 +111,16 @@ class Login:
 
 
 Credentials: TypeAlias = AccessToken | RefreshToken | Login
+
+
+def parts_of(credentials: Credentials | None) -> dict[str, Secret | SecretReference]:
+    """The secrets, or references to them, that credentials consist of, by field."""
+    return {} if credentials is None else {one.name: getattr(credentials, one.name) for one in fields(credentials)}
+
+
+def with_parts(credentials: Credentials, parts: Mapping[str, Secret]) -> Credentials:
+    """The credentials with some of their parts replaced, by field."""
+    return type(credentials)(**{**parts_of(credentials), **parts})
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,7 +59,7 @@ def test_our_own_variables_never_become_passwords(write: Write, reference: str) 
     trust = Trust((TrustedServer(URL, env=("*",)),), smtp_servers=("*",))
     for given in (None, trust):
         assert refused(name, given) == [
-            f"accounts.yaml:3:86: {{env: {reference}}}: a RECONCILER_ variable is for this program, and never becomes a secret that is sent on"
+            f"accounts.yaml:3:86: {{env: {reference}}}: RECONCILER_ variables are for this program, and are never sent on as secrets"
         ]
 
 
@@ -102,7 +102,7 @@ def test_without_a_trust_file_files_are_near_the_yaml(write: Write, folder: Path
         assert refused(write(account(f"{{file: {path}}}"))) == []
     for path in ("/etc/passwd", "../x", f"{outside}/secret", "link", "linked/secret", "/run/secretsx/a", "/run"):
         (message,) = refused(write(account(f"{{file: {path}}}")))
-        assert "it leads out of the given paths, the working directory" in message
+        assert "the file is outside the given paths, the working directory" in message
 
 
 def test_the_folder_of_a_given_file_and_a_given_folder_are_near(folder: Path, outside: Path) -> None:
@@ -182,13 +182,13 @@ def test_everything_is_reported_at_once_with_its_place(write: Write) -> None:
         """
     )
     assert refused(name, EVERYTHING, to_email="x@evil.example") == [
-        "--to-email x@evil.example: t.yaml does not list the recipient",
+        "--to-email x@evil.example: t.yaml does not list the recipient of test mails",
         "accounts.yaml:2:63: {env: FW_KEY}: t.yaml does not list the variable for this server",
         "accounts.yaml:4:16: max_deletes: 50%: it exceeds the limit of t.yaml, 10%",
         "accounts.yaml:5:20: to_email me@evil.example: t.yaml does not list the recipient of test mails",
-        "accounts.yaml:8:16: smtp_server mx.evil.example: t.yaml does not list the SMTP server, and the account has a password (2 accounts have it)",
-        "accounts.yaml:10:15: to_email you@evil.example: t.yaml does not list the recipient of test mails (2 accounts have it)",
-        "accounts.yaml:12:45: {env: AWS_KEY}: t.yaml does not list the variable for this server (2 accounts have it)",
+        "accounts.yaml:8:16: smtp_server mx.evil.example: t.yaml does not list the SMTP server, and the account has a password (2 accounts use it)",
+        "accounts.yaml:10:15: to_email you@evil.example: t.yaml does not list the recipient of test mails (2 accounts use it)",
+        "accounts.yaml:12:45: {env: AWS_KEY}: t.yaml does not list the variable for this server (2 accounts use it)",
         "accounts.yaml:16:14: service smtp.gmail.com: t.yaml does not list the SMTP server, and the account has a password",
         "accounts.yaml:20:17: to_email c@evil.example: t.yaml does not list the recipient of test mails",
     ]

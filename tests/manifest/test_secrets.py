@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from reconciler.errors import Position, SecretError, file_order
-from reconciler.manifest.commands import Commands, SecretCommandError
 from reconciler.manifest.desired import read_manifests
-from reconciler.manifest.secrets import resolve_accounts, resolve_credentials
+from reconciler.manifest.secrets import SecretCommandError, SecretCommands, resolve_accounts, resolve_credentials
 from reconciler.model.secret import Secret, SecretReference
 from reconciler.model.server import AccessToken, Login, RefreshToken
 
@@ -110,7 +109,7 @@ def test_every_reference_that_fails_is_named_once_with_its_first_place(write: Wr
     assert _problems(name, {**ENVIRON, "EMPTY": "", "BROKEN": "\udcff"}) == [
         "secret_unset | a0@example.com | accounts.yaml:3:63: {env: UNSET}: the variable is not set (2 accounts need it)",
         "secret_empty | a1@example.com | accounts.yaml:4:63: {env: EMPTY}: it is empty",
-        "secret_file | a2@example.com | accounts.yaml:5:63: {file: missing}: the file cannot be read: No such file or directory",
+        "secret_file | a2@example.com | accounts.yaml:5:63: {file: missing}: there is no such file or folder",
         "secret_empty | a3@example.com | accounts.yaml:6:63: {file: empty}: it is empty",
         "secret_file | a4@example.com | accounts.yaml:7:63: {file: binary}: the file is not valid UTF-8",
         "secret_file | a5@example.com | accounts.yaml:8:63: {file: large}: the file is larger than 64 KiB",
@@ -154,7 +153,7 @@ def test_a_command_that_hangs_is_killed_with_all_that_it_started(write: Write) -
 
 
 def test_a_command_that_starts_after_the_end_does_not_live_long(folder: Path) -> None:
-    commands = Commands(ENVIRON, timeout=60)
+    commands = SecretCommands(ENVIRON, timeout=60)
     commands.end()
     with pytest.raises(SecretCommandError, match="the command ended with exit code -9"):
         commands.output_of(["tail", "-f", "/dev/null"], str(folder))
