@@ -80,13 +80,14 @@ def main() -> int:
         folder = Path(name)
         # In a process of its own: a new one's peak memory begins with that of who starts it.
         subprocess.run([sys.executable, cases.__file__, folder], check=True)
-        floors = [
-            (case, measure(case, 3 if options.quick else options.repeat)) for case in cases.against_floors(folder, URL)
-        ]
+        repeat = 3 if options.quick else options.repeat
+        floors = [(case, measure(case, repeat)) for case in cases.against_floors(folder, URL)]
+        all_changed = cases.all_changed(folder)
+        changed = measure(all_changed, repeat)["tool"]
         if options.quick:
-            return _check(floors)
+            (unchanged,) = (found["tool"] for case, found in floors if case.name == cases.NOTHING_TO_CHANGE)
+            return _check([*floors, (all_changed, {"floor": unchanged, "tool": changed})])
         subprocess.run([sys.executable, peer_cases.__file__, folder, URL], check=True)
-        changed = measure(cases.all_changed(folder), options.repeat)["tool"]
         sizes = [(int(case.name), measure(case, options.repeat)) for case in peer_cases.at_sizes(folder, URL)]
         case, absent = peer_cases.against_peers(folder, URL)
         peers = (case, measure(case, options.repeat), absent)
