@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from reconciler.model.secret import Secret
     from reconciler.model.server import Server
     from reconciler.model.trust import Trust
-    from reconciler.planning.builder import PlanOptions
+    from reconciler.planning.planner import PlanOptions
     from reconciler.reconcile import (
         Connection,
         RunContext,
@@ -120,7 +120,7 @@ _HOMES = {
     "model.secret": "Secret",
     "model.server": "Server",
     "model.trust": "Trust",
-    "planning.builder": "PlanOptions",
+    "planning.planner": "PlanOptions",
     "reconcile": "Connection RunContext apply connect export load plan plan_tests read_trust test validate",
 }
 """Where the public names are."""

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from reconciler.model.ports import AccountReader, AccountWriter, RunObserver
     from reconciler.model.server import Credentials, Server
     from reconciler.model.trust import Trust
-    from reconciler.planning.builder import PlanOptions
+    from reconciler.planning.planner import PlanOptions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,7 +162,6 @@ def resolve(
     """The second half of ``load``, for manifests that were read from ``paths``."""
     from reconciler.manifest.approval import approve
     from reconciler.manifest.secrets import resolve_accounts, without_secrets
-    from reconciler.planning.builder import in_scope
 
     context = context or RunContext()
     url = context.server_url(desired.server.url) if context.trust else None
@@ -171,8 +170,8 @@ def resolve(
         _remember_passwords(desired.accounts, context.redactor)
         return replace(desired, accounts=without_secrets(desired.accounts))
     globs = Globs(tuple(only))
-    in_use = [one for one in desired.accounts if in_scope(one, globs)]
-    others = [one for one in desired.accounts if not in_scope(one, globs)]
+    in_use = [one for one in desired.accounts if one.in_scope(globs)]
+    others = [one for one in desired.accounts if not one.in_scope(globs)]
     resolved = resolve_accounts(in_use, environ=context.environ, allow_commands=context.may_run_commands)
     accounts = (*resolved, *others)
     _remember_passwords(accounts, context.redactor)
@@ -356,7 +355,7 @@ def plan(desired: Desired, server: Connection, options: PlanOptions | None = Non
     Raises:
         ApiError: The server cannot be reached, or its response cannot be used.
     """
-    from reconciler.planning.builder import PlanOptions, make_plan
+    from reconciler.planning.planner import PlanOptions, make_plan
 
     options = replace(options or PlanOptions(), trust=server.context.trust)
     return make_plan(desired, server.reader.list_accounts(), server.server, options)
@@ -452,7 +451,7 @@ def plan_tests(
             not approved.
         ApiError: The server cannot be reached, or its response cannot be used.
     """
-    from reconciler.planning.trials import plan_delivery_tests
+    from reconciler.planning.delivery_tests import plan_delivery_tests
 
     current = server.reader.list_accounts()
     return plan_delivery_tests(desired, current, Globs(tuple(only)), to_email=to_email, trust=server.context.trust)

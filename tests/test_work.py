@@ -21,7 +21,7 @@ from reconciler.manifest.desired import read_manifests
 from reconciler.manifest.secrets import resolve_accounts
 from reconciler.model.account import Account
 from reconciler.model.server import Server
-from reconciler.planning.builder import PlanOptions, make_plan
+from reconciler.planning.planner import PlanOptions, make_plan
 from reconciler.report.style import Style
 from reconciler.report.to_text import plan_text
 from tests.http_server import Reply, Request, ScriptedServer

@@ -135,7 +135,7 @@ def findings(unfinished: Sequence[Intent], plan: Plan) -> list[tuple[Intent, str
     """
     planned = {label_key(change.address): change for change in plan.changes}
     in_place = {account.key for account in plan.unchanged}
-    present = {account.id for account in (*plan.unchanged, *plan.kept)}
+    present = {account.id for account in (*plan.unchanged, *plan.untouched)}
     present |= {change.id for change in plan.changes if change.before}
     return [
         (intent, _finding(intent, planned.get(label_key(intent.address)), in_place, present)) for intent in unfinished

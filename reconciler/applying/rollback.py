@@ -88,7 +88,7 @@ class Rollback:
         """
         if not (change.after and change.after.is_default) or (change.before and change.before.is_default):
             return ""
-        left = [account.email for account in self._plan.kept if account.is_default and self._demoted(account)]
+        left = [account.email for account in self._plan.untouched if account.is_default and self._demoted(account)]
         for account in (*self._plan.unchanged, *(one.before for one in self._plan.changes)):
             if account is None or not account.is_default:
                 continue

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from reconciler.errors import ExitCode
     from reconciler.model.plan import Plan
     from reconciler.model.ports import RunObserver
-    from reconciler.planning.builder import PlanOptions
+    from reconciler.planning.planner import PlanOptions
 
 
 @click.command(

@@ -35,7 +35,7 @@ Examples:
 def export(invocation: Invocation, *, only: tuple[str, ...], force: bool, server: ServerOptions) -> ExitCode:
     """Write the server's accounts as YAML, with secrets as references."""
     from reconciler.manifest.writer import export_yaml
-    from reconciler.planning.notices import unmatched_only_warning
+    from reconciler.planning.checks import unmatched_only_warning
 
     files = Files(server=server)
     refuse_overwriting_inputs(invocation, files.read)

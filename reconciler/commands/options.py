@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from click.shell_completion import CompletionItem
 
-    from reconciler.planning.builder import PlanOptions
+    from reconciler.planning.planner import PlanOptions
 
 Command = TypeVar("Command", bound="Callable[..., Any]")
 
@@ -202,7 +202,7 @@ server_options = _packed(
 def _to_plan_options(
     *, only: tuple[str, ...], no_prune: bool, max_deletes: DeleteLimit | None, allow_empty: bool, rotate_passwords: bool
 ) -> PlanOptions:
-    from reconciler.planning.builder import PlanOptions
+    from reconciler.planning.planner import PlanOptions
 
     return PlanOptions(
         prune=False if no_prune else None,

@@ -24,7 +24,7 @@ from reconciler.report.formats import PLAN_FORMATS, Format
 if TYPE_CHECKING:
     from reconciler.commands.invocation import Invocation
     from reconciler.credentials import ServerOptions
-    from reconciler.planning.builder import PlanOptions
+    from reconciler.planning.planner import PlanOptions
 
 
 @click.command(

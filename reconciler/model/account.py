@@ -107,6 +107,11 @@ def nfc(text: str) -> str:
     return normalize("NFC", text)
 
 
+def name_key(name: str | None) -> str:
+    """A name as a strict server might compare it: more names are equal than are the same."""
+    return nfc(nfc(name or "").strip().casefold())
+
+
 class Account(NamedTuple):
     """An email account, declared or on the server.
 

@@ -112,6 +112,10 @@ class DesiredAccount(NamedTuple):
     test: DeliveryTestSettings = DeliveryTestSettings()
     positions: Mapping[str, Position] = NO_POSITIONS
 
+    def in_scope(self, only: Globs) -> bool:
+        """Whether ``--only`` means this declaration, by its address or its former one."""
+        return not only or self.account.email in only or self.renamed_from in only
+
     def position_of(self, key: str) -> Position:
         """Where the value of a key is written, or at least where the entry starts."""
         return self.positions.get(key, self.position)

@@ -143,7 +143,7 @@ class Plan:
         changes: Sorted by address, then id.
         steps: The writes, each after those it requires.
         unchanged: Declared accounts that are as declared, as the server has them.
-        kept: The other accounts that stay as they are: ignored, protected, unmanaged, outside ``--only``.
+        untouched: The other accounts that stay as they are: ignored, protected, unmanaged, outside ``--only``.
         uncompared: Updates of unchanged accounts to their declared passwords, which were not compared with the stored
             ones; ``None`` if passwords were compared.
         warnings: What a reviewer should look at.
@@ -155,7 +155,7 @@ class Plan:
     changes: tuple[Change, ...] = ()
     steps: tuple[Step, ...] = ()
     unchanged: tuple[Account, ...] = ()
-    kept: tuple[Account, ...] = ()
+    untouched: tuple[Account, ...] = ()
     uncompared: tuple[Change, ...] | None = None
     counts: Counts = Counts()
     warnings: tuple[Problem, ...] = ()
@@ -165,7 +165,7 @@ class Plan:
     @property
     def current(self) -> tuple[Account, ...]:
         """Every account on the server, as the plan has seen it."""
-        return (*self.unchanged, *self.kept, *(change.before for change in self.changes if change.before))
+        return (*self.unchanged, *self.untouched, *(change.before for change in self.changes if change.before))
 
     @property
     def applicable(self) -> bool:

@@ -1,31 +1,33 @@
-"""What must hold for an account's settings before they may be written or tried: its password's whereabouts."""
+"""What a reviewer must know besides the changes: why a plan is not safe, and what to look at although it is."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
 from reconciler.errors import Kind, Position, Problem
+from reconciler.model.account import name_key
 from reconciler.model.fields import DESTINATION_FIELDS
 from reconciler.model.secret import UNKNOWN
 from reconciler.model.trust import smtp_servers_of
-
-_STRENGTH: Final = {"plain": 0, "login": 0, "cram-md5": 1}
-_OTHER: Final = 2
-"""Of a mechanism that this program does not know: whatever takes its place may be weaker."""
+from reconciler.planning.fields import is_hidden
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
-    from reconciler.model.account import Account, Fields
+    from reconciler.model.account import Account, Fields, Globs
     from reconciler.model.desired import DesiredAccount
     from reconciler.model.plan import Change, FieldChange
     from reconciler.model.trust import Trust
 
+_STRENGTH: Final = {"plain": 0, "login": 0, "cram-md5": 1}
+_UNKNOWN_STRENGTH: Final = 2
+"""Of a mechanism that this program does not know: any other may be weaker."""
+
 
 def password_problems(
     desired: DesiredAccount, current: Account | None, after: Account, changes: Sequence[FieldChange]
-) -> list[Problem]:
-    """Why the settings ``after`` cannot be written: no password, an unknown one, or one that would travel elsewhere.
+) -> Iterator[Problem]:
+    """Yields why the settings ``after`` cannot be written: no password, an unknown one, or one that would go elsewhere.
 
     Args:
         desired: The declaration.
@@ -33,80 +35,56 @@ def password_problems(
         after: ``current`` with the declared fields written over it.
         changes: What differs.
     """
-    found: list[Problem] = []
     declared = "password" in desired.account.fields
     password = after.fields.get("password")
     if declared and password:
-        return found
+        return
     authenticates = after.fields.get("has_auth") is True
     if authenticates and not password:
-        found.append(
-            problem_at(
-                desired,
-                Kind.PASSWORD_MISSING,
-                f"{after.email} authenticates, but there is no password: none is declared, and the server shows none",
-                "declare `password`, or `has_auth: false`",
-            )
+        yield problem_at(
+            desired,
+            Kind.PASSWORD_MISSING,
+            f"{after.email} authenticates, but there is no password: none is declared, and the server shows none",
+            "declare `password`, or `has_auth: false`",
         )
     if current is None or declared:
-        return found
+        return
     moved = [change.field for change in changes if change.field in DESTINATION_FIELDS or _weakens(change)]
     if moved and password:
-        found.append(
-            problem_at(
-                desired,
-                Kind.SECRET_DESTINATION,
-                f"{after.email}: {', '.join(moved)} changes while the password is not declared; the stored password"
-                " would be sent to a place that its owner never approved",
-                "declare `password` too (or `password: null` to remove it)",
-            )
+        yield problem_at(
+            desired,
+            Kind.SECRET_DESTINATION,
+            f"{after.email}: {', '.join(moved)} changes while the password is not declared; the stored password would"
+            " be sent to a server that its owner never approved",
+            "declare `password` too (or `password: null` to remove it)",
         )
     if changes and loses_password(after, desired.account.fields):
         hint = "declare `password`" if authenticates else "declare `password`, or `password: null` to remove it"
         if current.mask is not None:
             hint += "; if what the server returns is no mask but the password, write `policy.passwords: shown`"
-        found.append(
-            problem_at(
-                desired,
-                Kind.PASSWORD_UNKNOWN,
-                f"{after.email} has to be written as a whole, but the server hides its password and none is declared",
-                hint,
-            )
+        yield problem_at(
+            desired,
+            Kind.PASSWORD_UNKNOWN,
+            f"{after.email} has to be written as a whole, but the server hides its password and none is declared",
+            hint,
         )
-    return found
 
 
 def _weakens(change: FieldChange) -> bool:
-    """Whether a login that keeps the password to itself becomes one that sends it, or may send it.
+    """Whether a login that does not reveal the password becomes one that does, or may.
 
     Only a mechanism that the server shows can be compared: one that is not set never promised anything.
     """
     if change.field != "smtp_auth_mechanism":
         return False
-    strength = [_STRENGTH.get(str(value or "plain").lower(), _OTHER) for value in (change.before, change.after)]
+    strength = [
+        _STRENGTH.get(str(value or "plain").lower(), _UNKNOWN_STRENGTH) for value in (change.before, change.after)
+    ]
     return strength[1] < strength[0]
 
 
-def destination_problems(desired: DesiredAccount, after: Fields, trust: Trust) -> list[Problem]:
-    """Why an account as planned must not log in where it would, values that are on the server already included."""
-    password = after.get("password")
-    if not password or (password is UNKNOWN and after.get("has_auth") is False):
-        return []
-    return [
-        problem_at(
-            desired,
-            Kind.NOT_TRUSTED,
-            f"{desired.account.email} has a password and would log in at {host!r} ({field}), which is not listed in"
-            f" {trust.file}",
-            "list the SMTP server in the trust file if this is meant, or declare another one",
-        )
-        for field, host in smtp_servers_of(after)
-        if not trust.lists_smtp_server(host)
-    ]
-
-
 def loses_password(after: Account, managed: Fields) -> bool:
-    """Whether writing ``after`` would lose a password that nobody here knows.
+    """Whether writing ``after`` would lose a password that only the server knows.
 
     A write replaces the whole account, so a hidden password that is not declared is gone afterwards. Only a declared
     ``has_auth: false`` says that it is not needed any more.
@@ -114,47 +92,168 @@ def loses_password(after: Account, managed: Fields) -> bool:
     return after.fields.get("password") is UNKNOWN and managed.get("has_auth") is not False
 
 
-def test_problems(unaddressed: Sequence[DesiredAccount]) -> list[Problem]:
-    """Why accounts cannot be tested for which nobody said to whom the mail goes."""
-    if not unaddressed:
-        return []
-    first, *others = unaddressed
+def destination_problems(desired: DesiredAccount, after: Fields, trust: Trust) -> Iterator[Problem]:
+    """Yields the SMTP servers of a planned account that are not trusted with its password.
+
+    They count also if the server has them already.
+    """
+    password = after.get("password")
+    if not password or (password is UNKNOWN and after.get("has_auth") is False):
+        return
+    for field, host in smtp_servers_of(after):
+        if not trust.lists_smtp_server(host):
+            yield problem_at(
+                desired,
+                Kind.NOT_TRUSTED,
+                f"{desired.account.email} has a password and would log in at {host!r} ({field}), which is not listed in"
+                f" {trust.file}",
+                "list the SMTP server in the trust file if this is meant, or declare another one",
+            )
+
+
+def recipient_problems(without_recipient: Sequence[DesiredAccount]) -> Iterator[Problem]:
+    """Yields a problem if accounts are to be tested, but nothing says who receives the mail."""
+    if not without_recipient:
+        return
+    first, *others = without_recipient
     who = f"{first.account.email} is" if not others else f"{first.account.email} and {len(others)} more are"
     message = f"{who} to be tested, but there is no address to send to"
     hint = "set `policy.test.to_email`, the account's `test.to_email`, or `--to-email`"
-    return [problem_at(first, Kind.TEST_WITHOUT_ADDRESS, message, hint)]
+    yield problem_at(first, Kind.TEST_WITHOUT_ADDRESS, message, hint)
 
 
 def identity_problems(current: Sequence[Account]) -> tuple[Problem, ...]:
-    """Why the server's list cannot be planned on: accounts without an id, or with the id of another one."""
+    """Why no plan can be made from the server's list: accounts without an id, or with the id of another one."""
     found = []
-    holders: dict[int | None, Account] = {}
+    seen: set[int] = set()
     for account in current:
-        if account.id is None or account.id in holders:
+        if account.id is None or account.id in seen:
             what = "no id" if account.id is None else f"the id of another account ({account.id})"
-            message = f"the server lists {account.email} with {what}: nobody can say which account a write would hit"
+            message = (
+                f"the server lists {account.email} with {what}: it is ambiguous which account a write would change"
+            )
             hint = "report it to the server's vendor; nothing can be planned on such a list"
             found.append(Problem(kind=Kind.BAD_IDENTITY, message=message, hint=hint, address=account.email))
-        holders.setdefault(account.id, account)
+        else:
+            seen.add(account.id)
     return tuple(found)
 
 
-def taken_addresses(changes: Sequence[Change], kept: Sequence[Account]) -> list[Problem]:
-    """Why accounts cannot have the addresses declared for them: other accounts hold them, and stay."""
-    holders = {account.key: account for account in kept}
-    found = []
+def taken_addresses(changes: Sequence[Change], untouched: Sequence[Account]) -> Iterator[Problem]:
+    """Yields the changes that give an account the address of another one, which stays as it is."""
+    holders = {account.key: account for account in untouched}
     for change in changes:
         if change.after is None or (change.before and change.before.key == change.after.key):
             continue
         if holder := holders.get(change.after.key):
-            message = f"{change.after.email} is the address of an account that stays as it is (id {holder.id})"
-            hint = "declare that account too, or choose another address"
-            found.append(_problem(change.address, change.position, Kind.ADDRESS_TAKEN, message, hint))
-    return found
+            yield _problem(
+                change.address,
+                change.position,
+                Kind.ADDRESS_TAKEN,
+                f"{change.after.email} is the address of an account that stays as it is (id {holder.id})",
+                "declare that account too, or choose another address",
+            )
+
+
+def password_notes(current: Account, after: Account, managed: Fields, changes: Sequence[FieldChange]) -> Iterator[str]:
+    """Yields what an update does to a password that cannot be compared, if its fields do not show it."""
+    if any(change.field == "password" for change in changes):
+        return
+    if is_hidden(managed.get("password")):
+        yield "its password is not compared"
+    elif current.fields.get("password") is not UNKNOWN:
+        return
+    elif "password" in managed:
+        what = "the declaration clears it" if managed["password"] is None else "the declared one is sent along"
+        yield f"the server hides its password; {what}"
+    elif after.fields.get("has_auth") is not True:  # otherwise it is an error of the plan, which says more
+        yield "the server hides its password, which is not sent and may be lost; nothing needs it without `has_auth`"
+
+
+def unmatched_only_warning(only: Globs) -> Problem:
+    """``--only`` matches no account at all, which would look like success."""
+    return Problem(
+        kind=Kind.ONLY_MEANS_NOTHING,
+        message=f"--only {' --only '.join(only.patterns)}: no account has such an address",
+        hint="check the spelling; quote `*`, so that the shell leaves it alone",
+    )
+
+
+def hidden_password_warning(count: int) -> Iterator[Problem]:
+    """Declared passwords of unchanged accounts that could not be compared."""
+    if count:
+        yield Problem(
+            kind=Kind.PASSWORD_HIDDEN,
+            message=f"the server hides {count} declared password{'s' if count > 1 else ''}: counted as unchanged",
+            hint="`--rotate-passwords` sends what is declared",
+        )
+
+
+def uncompared_password_warning(count: int) -> Iterator[Problem]:
+    """Declared passwords of otherwise unchanged accounts that were not resolved."""
+    if count:
+        yield Problem(
+            kind=Kind.PASSWORDS_NOT_COMPARED,
+            message=f"{count} declared password{'s' if count > 1 else ''} of unchanged accounts: not compared",
+            hint="`apply` sends the passwords that differ; a plan without --no-secrets shows which",
+        )
+
+
+def default_outside_only_warning(desired: DesiredAccount, successor: str) -> Problem:
+    """The former default account is in the scope of ``--only``, and the new one is not."""
+    return Problem(
+        kind=Kind.DEFAULT_OUTSIDE_ONLY,
+        message=f"{desired.account.email} stays the default account, as --only leaves out {successor}",
+        hint=f"name {successor} with `--only` too",
+        address=desired.account.email,
+    )
+
+
+def default_account_warning(
+    current: Sequence[Account], changes: Sequence[Change], others: Sequence[Account]
+) -> Iterator[Problem]:
+    """The server would have no default account any more, or more than one.
+
+    Args:
+        current: All accounts on the server.
+        changes: The changes of the plan.
+        others: The accounts that do not change.
+    """
+    was = [account.email for account in current if account.is_default]
+    after = [change.after for change in changes if change.after]
+    will = sorted(account.email for account in (*after, *others) if account.is_default)
+    if was and not will:
+        yield Problem(
+            kind=Kind.NO_DEFAULT,
+            message=f"no account will be the default one; now it is {', '.join(was)}",
+            hint="declare one account with `default: true`",
+        )
+    elif len(will) > 1 and len(will) > len(was):
+        yield Problem(
+            kind=Kind.SEVERAL_DEFAULTS,
+            message=f"more than one account will be the default one: {', '.join(will)}",
+            hint="what is ignored, protected, unmanaged or outside `--only` is left alone",
+        )
+
+
+def taken_name_warnings(changes: Sequence[Change], untouched: Sequence[Account]) -> Iterator[Problem]:
+    """Yields the changes that give an account the name of another one, which keeps it."""
+    holders = {name_key(account.name): account for account in reversed(untouched) if name_key(account.name)}
+    for change in changes if holders else ():
+        after = name_key(change.after.name) if change.after else ""
+        if after == (name_key(change.before.name) if change.before else ""):
+            continue
+        if change.after and (holder := holders.get(after)):
+            yield Problem(
+                kind=Kind.DUPLICATE_NAME,
+                message=f"{change.address} gets the name {change.after.name!r}, which {holder.email} has too",
+                hint="the server may not allow it; give each account its own name",
+                address=change.address,
+            )
 
 
 def problem_at(desired: DesiredAccount, kind: str, message: str, hint: str) -> Problem:
-    """A problem with a declaration, with its place in the YAML."""
+    """A problem with a declaration, with its position in the YAML."""
     return _problem(desired.account.email, desired.position, kind, message, hint)
 
 

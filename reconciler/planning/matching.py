@@ -1,14 +1,13 @@
-"""Finds, for every declared account, the account on the server that it means.
+"""Finds the account on the server for each declaration: by pinned ``id``, then address, then ``renamed_from``.
 
-Pinned ``id`` first, then address, then ``renamed_from``. Each account on the server is claimed by one declaration at
-the most; what nobody claims is undeclared.
+Each account on the server is claimed by one declaration at most; an account that none claims is undeclared.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from reconciler.errors import Kind
 from reconciler.model.account import identity
@@ -22,18 +21,18 @@ if TYPE_CHECKING:
     from reconciler.model.desired import DesiredAccount
 
 
-class Pair(NamedTuple):
-    """A declaration and the account it means; ``current`` is ``None`` where the account is to be created."""
-
-    desired: DesiredAccount
-    current: Account | None
-
-
 @dataclass(frozen=True, slots=True)
 class Matching:
-    """Who is who. A declaration with an error has no pair, and the accounts it might mean are ambiguous."""
+    """The account for each declaration.
 
-    pairs: tuple[Pair, ...]
+    Attributes:
+        pairs: Declarations with their accounts; ``None`` if the account is to be created. A declaration with an error
+            has no pair.
+        undeclared: Accounts that no declaration means.
+        ambiguous: Accounts that a declaration with an error may mean.
+    """
+
+    pairs: tuple[tuple[DesiredAccount, Account | None], ...]
     undeclared: tuple[Account, ...]
     ambiguous: tuple[Account, ...]
     errors: tuple[Problem, ...]
@@ -44,7 +43,7 @@ def match(desired: Sequence[DesiredAccount], current: Sequence[Account]) -> Matc
     """Pairs declared accounts with those on the server.
 
     Args:
-        desired: The declarations; their ids, where given, are pins.
+        desired: The declarations; an id is a pin.
         current: The accounts on the server, without the ignored ones; their ids are unique.
 
     Returns:
@@ -54,7 +53,7 @@ def match(desired: Sequence[DesiredAccount], current: Sequence[Account]) -> Matc
     rest = desired
     for claim in (matcher.claim_by_id, matcher.claim_by_address, matcher.claim_by_former_address):
         rest = [declaration for declaration in rest if not claim(declaration)]
-    matcher.pairs.extend(Pair(declaration, None) for declaration in rest)
+    matcher.pairs.extend((declaration, None) for declaration in rest)
     unclaimed = [account for account in current if account.id not in matcher.claimed]
     for declaration in rest if unclaimed else ():
         matcher.warn_of_create(declaration)
@@ -71,15 +70,15 @@ def match(desired: Sequence[DesiredAccount], current: Sequence[Account]) -> Matc
 
 
 class _Matcher:
-    """One matching under way. Each ``claim_by_…`` says whether the declaration is settled."""
+    """The state of one matching. Each ``claim_by_…`` returns whether the declaration is settled."""
 
     def __init__(self, current: Sequence[Account]) -> None:
-        self.pairs: list[Pair] = []
+        self.pairs: list[tuple[DesiredAccount, Account | None]] = []
         self.errors: list[Problem] = []
         self.warnings: list[Problem] = []
         self.claimed: set[int | None] = set()
         self.ambiguous: set[int | None] = set()
-        self._renamed: dict[int, Account] = {}  # what a declaration with a former address has claimed
+        self._renamed: dict[int, Account] = {}  # by id() of the declaration, if it has a former address
         self._renamed_ids: set[int | None] = set()
         self._by_id = {account.id: account for account in current}
         self._by_address: defaultdict[str, list[Account]] = defaultdict(list)
@@ -96,7 +95,7 @@ class _Matcher:
                 declaration,
                 Kind.PIN_NOT_FOUND,
                 f"{declaration.account.email} is pinned to id {pin}, which the server does not have, or is ignored",
-                "remove `id` to match by address or to create the account anew",
+                "remove `id` to match by address, or to create the account",
             )
         else:
             self._claim(declaration, account)
@@ -105,7 +104,7 @@ class _Matcher:
     def claim_by_address(self, declaration: DesiredAccount) -> bool:
         found = self._free(declaration.account.key)
         if len(found) > 1:
-            self._contest(declaration, declaration.account.email, found)
+            self._report_ambiguous(declaration, declaration.account.email, found)
         elif found:
             self._claim(declaration, found[0])
         return bool(found)
@@ -116,7 +115,7 @@ class _Matcher:
         key = identity(declaration.renamed_from)
         found = self._free(key)
         if len(found) > 1:
-            self._contest(declaration, declaration.renamed_from, found)
+            self._report_ambiguous(declaration, declaration.renamed_from, found)
             return True
         if found:
             self._claim(declaration, found[0])
@@ -127,30 +126,30 @@ class _Matcher:
                 Kind.RENAME_SOURCE_TAKEN,
                 f"{declaration.account.email} is renamed from {declaration.renamed_from}, but that account"
                 f" (id {_ids(holders)}) is claimed by another declaration",
-                "say which account is which with `id` pins, or rename in two applies",
+                "pin both accounts with `id`, or rename in two applies",
             )
             return True
         return False
 
     def warn_of_former(self, declaration: DesiredAccount, address: str) -> None:
-        """Once all claims are settled: the former address may still be there, and not be the account that was found."""
+        """Once all claims are settled: another account may have the former address."""
         holders = [one for one in self._by_address.get(identity(address), ()) if one.id not in self.ambiguous]
         both = f"{declaration.account.email} is renamed from {address}, but the server has both"
-        if undeclared := [one for one in holders if one.id not in self.claimed]:
+        if undeclared := [account for account in holders if account.id not in self.claimed]:
             message = f"{both}; {address} (id {_ids(undeclared)}) counts as undeclared"
-            self._warn(declaration, Kind.RENAMED_BOTH_EXIST, message, "remove `renamed_from` if the renaming is done")
+            self._warn(declaration, Kind.RENAMED_BOTH_EXIST, message, "remove `renamed_from` if the rename is done")
         elif self._exchanged(declaration, holders):
-            message = f"{both}, and {address} is to be renamed as well: nothing is renamed"
+            message = f"{both}, and {address} has `renamed_from` too: nothing is renamed"
             hint = "to exchange addresses, move one of them to a free address in an apply of its own"
             self._warn(declaration, Kind.RENAMED_BOTH_EXIST, message, hint)
 
     def _exchanged(self, declaration: DesiredAccount, holders: Sequence[Account]) -> bool:
-        """Whether the accounts at the former address belong to declarations that are to be renamed themselves."""
+        """Whether the accounts at the former address belong to declarations with a former address of their own."""
         mine = self._renamed.get(id(declaration))
-        return mine is not None and any(one.id in self._renamed_ids for one in holders if one.id != mine.id)
+        return mine is not None and any(account.id in self._renamed_ids for account in holders if account.id != mine.id)
 
     def warn_of_create(self, declaration: DesiredAccount) -> None:
-        """An account that was to be renamed is created, because it is not there under either address."""
+        """An account is created although it has a former address, because the server has neither address."""
         if declaration.renamed_from and not self._by_address.get(identity(declaration.renamed_from)):
             email, former = declaration.account.email, declaration.renamed_from
             message = f"{email} is renamed from {former}, but the server has neither: it is created"
@@ -161,18 +160,18 @@ class _Matcher:
 
     def _claim(self, declaration: DesiredAccount, account: Account) -> None:
         self.claimed.add(account.id)
-        self.pairs.append(Pair(declaration, account.unmasked(declaration.account.fields)))
+        self.pairs.append((declaration, account.unmasked(declaration.account.fields)))
         if declaration.renamed_from:
             self._renamed[id(declaration)] = account
             self._renamed_ids.add(account.id)
 
-    def _contest(self, declaration: DesiredAccount, address: str, found: Iterable[Account]) -> None:
+    def _report_ambiguous(self, declaration: DesiredAccount, address: str, found: Iterable[Account]) -> None:
         found = list(found)
         self.ambiguous.update(account.id for account in found)
         self._error(
             declaration,
             Kind.AMBIGUOUS_ADDRESS,
-            f"the server has {address} {len(found)} times ({_told_apart(found)})",
+            f"the server has {address} {len(found)} times ({_list_ids(found)})",
             f"pin the one that you mean in the YAML, for example `id: {found[0].id}`; every other one is then"
             " undeclared, and is deleted if pruning is on",
         )
@@ -184,8 +183,8 @@ class _Matcher:
         self.errors.append(problem_at(declaration, kind, message, hint))
 
 
-def _told_apart(accounts: Sequence[Account]) -> str:
-    """The ids of one address's accounts, each with its spelling if there is more than one."""
+def _list_ids(accounts: Sequence[Account]) -> str:
+    """The ids of accounts with one address; with their spellings if these differ."""
     if len({account.email for account in accounts}) == 1:
         return f"ids {_ids(accounts)}"
     return ", ".join(f"id {account.id}: {account.email}" for account in accounts)

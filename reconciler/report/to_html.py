@@ -117,7 +117,7 @@ def _tile(kind: str, count: int) -> dict[str, object]:
 
 
 def _groups(plan: Plan) -> Iterator[dict[str, object]]:
-    for accounts, words in ((plan.unchanged, "as declared"), (plan.kept, "left alone")):
+    for accounts, words in ((plan.unchanged, "as declared"), (plan.untouched, "left alone")):
         if accounts:
             yield {"words": f"{len(accounts):,} {words}", "addresses": [_labelled(one) for one in by_address(accounts)]}
 

@@ -131,7 +131,7 @@ def _row_lines(row: Row, style: Style) -> Iterator[str]:
 
 def _still_lines(plan: Plan, style: Style) -> Iterator[str]:
     """The accounts that stay as they are, and how many of each class there are."""
-    for accounts, words in ((plan.unchanged, "is as declared"), (plan.kept, "is left alone")):
+    for accounts, words in ((plan.unchanged, "is as declared"), (plan.untouched, "is left alone")):
         for account in by_address(accounts):
             yield style.paint(f"    {display_address(account.email)}  (id {account.id}) {words}", "dim")
     counts = [f"{getattr(plan.counts, name)} {name}" for name in STILL if getattr(plan.counts, name)]

@@ -63,12 +63,12 @@ def _accounts(plan: Plan) -> Iterator[tuple[Account, str, Literal["managed", "da
     seen = _addresses(plan)
     for account in plan.unchanged:
         yield account, label(account.email, account.id, ambiguous=seen[account.key] > 1), "managed"
-    for account in plan.kept:
+    for account in plan.untouched:
         yield account, label(account.email, account.id, ambiguous=seen[account.key] > 1), "data"
 
 
 def _addresses(plan: Plan) -> Counter[str]:
-    seen = Counter(account.key for account in (*plan.unchanged, *plan.kept))
+    seen = Counter(account.key for account in (*plan.unchanged, *plan.untouched))
     for change in plan.changes:
         seen.update({account.key for account in (change.before, change.after) if account})
     return seen

@@ -20,7 +20,7 @@ from reconciler.applying.final_check import final_check
 from reconciler.model.account import Account, Fields, Globs, identity
 from reconciler.model.desired import DeleteLimit, Desired
 from reconciler.model.outcome import Outcome, Status
-from reconciler.planning.builder import PlanOptions, make_plan
+from reconciler.planning.planner import PlanOptions, make_plan
 from tests.support.backends import Backend, FaultyWriter, InMemory, OverHttp
 from tests.support.declarations import NO_DELAYS, NO_LIMIT, SERVER, RecordingObserver
 from tests.support.fault_control import FaultServerControl

@@ -37,7 +37,7 @@ def test_each_scenario_is_planned_as_it_wants(server: FaultServerControl, tmp_pa
     plan = Case(server, scenario, tmp_path).plan
     addresses = {index: one["email"] for index, one in enumerate(scenario.seed, start=1)}
     accounts = {one.after.email: one.after for one in plan.changes if one.after}
-    accounts |= {one.email: one for one in (*plan.unchanged, *plan.kept)}
+    accounts |= {one.email: one for one in (*plan.unchanged, *plan.untouched)}
     for address, wanted in scenario.wanted.items():
         account = accounts[address]
         assert {name: account.fields[name] for name in wanted if name != "password"} == without_password(wanted)

@@ -22,7 +22,7 @@ from reconciler.model.desired import Desired
 from reconciler.model.redaction import Redactor
 from reconciler.model.secret import Secret
 from reconciler.model.server import Server
-from reconciler.planning.builder import PlanOptions, make_plan
+from reconciler.planning.planner import PlanOptions, make_plan
 from reconciler.report.formats import PLAN_FORMATS, Format, renderer
 from reconciler.report.subject import PlanInput, Setting
 

@@ -7,7 +7,7 @@ from tests.support.fake_server import account
 
 def test_a_plan_knows_every_account_on_the_server() -> None:
     created = account("new@x", 4)
-    unchanged, kept, updated, deleted = (account(f"a{number}@x", number) for number in (1, 2, 3, 5))
+    unchanged, untouched, updated, deleted = (account(f"a{number}@x", number) for number in (1, 2, 3, 5))
     plan = Plan(
         server=Server("s", "https://s"),
         changes=(
@@ -16,6 +16,6 @@ def test_a_plan_knows_every_account_on_the_server() -> None:
             Change(action=Action.DELETE, address="a5@x", before=deleted, after=None),
         ),
         unchanged=(unchanged,),
-        kept=(kept,),
+        untouched=(untouched,),
     )
-    assert plan.current == (unchanged, kept, updated, deleted)
+    assert plan.current == (unchanged, untouched, updated, deleted)

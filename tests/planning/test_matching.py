@@ -12,7 +12,7 @@ HELD = (account("a@x", 1), account("b@x", 2), account("c@x", 3))
 def paired(*declarations: object, held: tuple[object, ...] = HELD) -> tuple[list[str], list[int | None], list[str]]:
     """Pairs as ``declared=id``, undeclared ids, and problems."""
     matching = match(declarations, held)  # type: ignore[arg-type]
-    pairs = [f"{pair.desired.account.email}={pair.current.id if pair.current else 'new'}" for pair in matching.pairs]
+    pairs = [f"{desired.account.email}={current.id if current else 'new'}" for desired, current in matching.pairs]
     undeclared = [one.id for one in matching.undeclared]
     return pairs, undeclared, said([*matching.errors, *matching.warnings])
 
@@ -72,12 +72,12 @@ def test_a_renaming_is_no_news_where_no_account_can_be_meant() -> None:
     assert paired(declare("n@x", renamed_from="gone@x"), held=()) == (["n@x=new"], [], [])
 
 
-def test_addresses_that_are_to_be_exchanged_are_not_and_the_warnings_say_so() -> None:
+def test_two_accounts_that_exchange_addresses_are_not_renamed() -> None:
     pairs, undeclared, problems = paired(declare("a@x", renamed_from="b@x"), declare("b@x", renamed_from="a@x"))
     assert (pairs, undeclared) == (["a@x=1", "b@x=2"], [3])
     assert problems == [
         f"renamed_both_exist: {new}@x is renamed from {old}@x, but the server has both,"
-        f" and {old}@x is to be renamed as well: nothing is renamed"
+        f" and {old}@x has `renamed_from` too: nothing is renamed"
         for new, old in ("ab", "ba")
     ]
 

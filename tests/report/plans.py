@@ -11,7 +11,7 @@ from reconciler.model.desired import DeleteLimit, DeliveryTestWhen, Desired, Des
 from reconciler.model.outcome import IN_PLACE, DeliveryTestResult, Outcome, Report, Status
 from reconciler.model.secret import UNKNOWN, Secret
 from reconciler.model.server import Server
-from reconciler.planning.builder import PlanOptions, make_plan
+from reconciler.planning.planner import PlanOptions, make_plan
 from reconciler.report.subject import Setting
 
 if TYPE_CHECKING:

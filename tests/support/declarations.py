@@ -17,7 +17,7 @@ from reconciler.model.desired import (
     Policy,
 )
 from reconciler.model.server import Server
-from reconciler.planning.builder import PlanOptions, make_plan
+from reconciler.planning.planner import PlanOptions, make_plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -15,7 +15,7 @@ from reconciler.errors import ApiError
 from reconciler.model.account import Account, identity
 from reconciler.model.outcome import Outcome, Status
 from reconciler.model.ports import NullObserver
-from reconciler.planning.builder import PlanOptions, make_plan
+from reconciler.planning.planner import PlanOptions, make_plan
 from reconciler.sandbox import SandboxOptions
 from tests.support.declarations import SERVER
 from tests.support.false_responses import ACCOUNTS

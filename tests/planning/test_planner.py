@@ -18,7 +18,7 @@ from reconciler.model.desired import (
 )
 from reconciler.model.plan import Action, Counts, Plan
 from reconciler.model.secret import UNKNOWN, Secret
-from reconciler.planning.builder import PlanOptions, make_plan
+from reconciler.planning.planner import PlanOptions, make_plan
 from tests.support.declarations import POSITION, SERVER, declare, globs, plan_of, said
 from tests.support.fake_server import account
 from tests.support.strategies import BOUNDED, ServerCase, server_cases
@@ -47,7 +47,7 @@ def test_every_account_falls_into_one_class() -> None:
     assert plan.counts == Counts(create=1, update=1, delete=1, unchanged=1, ignored=1, protected=1, unmanaged=2)
     assert shown(plan) == ["delete gone@x", "create new@x email name default has_auth", "update update@x name"]
     assert [one.email for one in plan.unchanged] == ["same@x"]
-    assert sorted(one.id or 0 for one in plan.kept) == [4, 5, 6, 7]
+    assert sorted(one.id or 0 for one in plan.untouched) == [4, 5, 6, 7]
 
 
 def test_nothing_to_do_is_an_empty_plan() -> None:
@@ -173,7 +173,7 @@ def test_a_doubled_address_is_an_error_and_its_accounts_stay() -> None:
 @pytest.mark.parametrize(("ids", "what"), [((1, 1), "the id of another account (1)"), ((1, None), "no id")])
 def test_a_list_without_identities_is_an_error(ids: tuple[int, int | None], what: str) -> None:
     plan = plan_of([], [account("a@x", ids[0]), account("b@x", ids[1])])
-    message = f"the server lists b@x with {what}: nobody can say which account a write would hit"
+    message = f"the server lists b@x with {what}: it is ambiguous which account a write would change"
     assert (said(plan.errors), plan.changes, plan.applicable) == ([f"bad_identity: {message}"], (), False)
     assert plan.counts == Counts(unmanaged=2)
 
@@ -212,7 +212,7 @@ def test_an_address_that_is_only_freed_outside_the_scope_is_an_error() -> None:
 def test_a_name_that_another_account_keeps_is_a_warning() -> None:
     held = [account("a@x", 1), account("b@x", 2, name="Mail")]
     plan = plan_of([declare("a@x", name="mail")], held, prune=False)
-    assert said(plan.warnings) == ["duplicate_name: the name 'mail' of a@x is that of b@x, too"]
+    assert said(plan.warnings) == ["duplicate_name: a@x gets the name 'mail', which b@x has too"]
 
 
 def test_a_name_that_is_shared_already_is_no_warning() -> None:

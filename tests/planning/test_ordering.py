@@ -8,14 +8,14 @@ import pytest
 
 from reconciler.model.account import Account
 from reconciler.model.plan import Action, Change
-from reconciler.planning.order import order
+from reconciler.planning.ordering import order
 from tests.support.declarations import declare, plan_of, said, writes
 from tests.support.fake_server import account
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from reconciler.planning.order import Order
+    from reconciler.planning.ordering import Order
 
 
 def rename(place: int, before: str, after: str, *, emails: tuple[str, str] | None = None) -> Change:

@@ -5,14 +5,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.model.desired import DeleteLimit
-from reconciler.planning.guard import refusals
+from reconciler.planning.guards import check_guards
 from tests.support.strategies import BOUNDED
 
 PERCENT = DeleteLimit(30, percent=True)
 
 
 def kinds(deletes: int, managed: int, limit: DeleteLimit = PERCENT, *, allow_empty: bool = False) -> list[str]:
-    return [one.kind for one in refusals(deletes=deletes, managed=managed, limits=[limit], allow_empty=allow_empty)]
+    return [one.kind for one in check_guards(deletes=deletes, managed=managed, limits=[limit], allow_empty=allow_empty)]
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_deleting_everything_can_be_allowed() -> None:
 
 
 def test_a_refusal_says_the_numbers_and_the_way_out() -> None:
-    (refusal,) = refusals(deletes=4, managed=10, limits=[PERCENT], allow_empty=False)
+    (refusal,) = check_guards(deletes=4, managed=10, limits=[PERCENT], allow_empty=False)
     assert refusal.message == "the plan deletes 4 of 10 accounts; the limit is 30%"
     assert refusal.hint.endswith("`--max-deletes 4` permits it for this run")
 
