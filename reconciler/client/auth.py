@@ -11,8 +11,8 @@ from http import HTTPStatus
 from threading import Lock
 from typing import TYPE_CHECKING, Final, Protocol
 
+from reconciler.client.errors import UNAUTHORIZED_HINT, error_from_status, invalid_response
 from reconciler.client.failure import AttemptError, Failure, UnreadableError
-from reconciler.client.mapping import UNAUTHORIZED_HINT, error_from_status, invalid_response
 from reconciler.client.wire import read_token
 from reconciler.errors import Kind, Problem, RejectedError, UnreachableError
 from reconciler.model.secret import Secret

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Final
 import httpx
 
 from reconciler.client.answer import BODY_LIMIT, Answer, receive
+from reconciler.client.errors import TRANSPORT_ERRORS, error_from_exception
 from reconciler.client.failure import AttemptError
-from reconciler.client.lane import Transport
-from reconciler.client.mapping import TRANSPORT_ERRORS, error_from_exception
 from reconciler.client.proxies import without_login
+from reconciler.client.transport import Transport
 from reconciler.version import VERSION
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from reconciler.client.auth import TOKEN_PATHS, authority
 from reconciler.client.client import Client, ReadClient, Route
 from reconciler.client.completeness import check_headers, check_status
+from reconciler.client.errors import described
 from reconciler.client.failure import AttemptError, Failure, UnreadableError
-from reconciler.client.mapping import described
-from reconciler.client.origin import checked, tls_context
+from reconciler.client.network import checked, tls_context
 from reconciler.client.proxies import proxy_for, remember_login
 from reconciler.client.session import Call, Session
 from reconciler.client.wire import Dialect, is_refusal, read_list, read_one, to_account

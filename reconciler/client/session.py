@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING, TypeVar
 
+from reconciler.client.errors import error_from_status, invalid_response
 from reconciler.client.failure import AttemptError, UnreadableError
-from reconciler.client.mapping import error_from_status, invalid_response
 from reconciler.retry import ATTEMPTS
 
 if TYPE_CHECKING:

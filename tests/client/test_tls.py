@@ -10,7 +10,7 @@ import httpx
 import pytest
 import trustme
 
-from reconciler.client.origin import tls_context
+from reconciler.client.network import tls_context
 from reconciler.errors import ApiError
 from reconciler.model.server import ClientCertificate
 from tests.http_server import ScriptedServer, json_reply

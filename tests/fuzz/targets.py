@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Final
 import httpx
 
 from reconciler.client.answer import Answer
+from reconciler.client.errors import error_from_status
 from reconciler.client.failure import UnreadableError
-from reconciler.client.mapping import error_from_status
 from reconciler.client.wire import read_list, read_one, read_token, to_account
 from reconciler.errors import ReconcilerError
 from reconciler.manifest.desired import read_manifests

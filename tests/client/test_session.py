@@ -17,7 +17,7 @@ import trustme
 
 from reconciler.client.client import Client, Route, WriteAttemptedError
 from reconciler.client.failure import AttemptError, Failure
-from reconciler.client.lane import Transport
+from reconciler.client.transport import Transport
 from reconciler.errors import ApiError, OutcomeUnknownError, Problem, RejectedError, UnreachableError
 from reconciler.model.redaction import Redactor
 from tests.client.conftest import Clockless

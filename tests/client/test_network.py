@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from reconciler.client.gateway import connect
-from reconciler.client.origin import checked, tls_context
+from reconciler.client.network import checked, tls_context
 from reconciler.client.proxies import proxy_for
 from reconciler.errors import ApiError, Problem
 from tests.client.conftest import settings_for

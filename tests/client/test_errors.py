@@ -15,8 +15,8 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from reconciler.client.answer import Answer
+from reconciler.client.errors import TRANSPORT_ERRORS, error_from_exception, error_from_status
 from reconciler.client.failure import Failure
-from reconciler.client.mapping import TRANSPORT_ERRORS, error_from_exception, error_from_status
 from reconciler.errors import ApiError, NotFoundError, Problem, RejectedError, UnreachableError
 from reconciler.model.display import sanitize
 from reconciler.model.redaction import Redactor
