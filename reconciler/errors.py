@@ -265,8 +265,10 @@ class ApiError(ReconcilerError):
         retry_after: Seconds to wait before the next attempt, if the server says so.
     """
 
-    transient = False
-    retry_after: float | None = None
+    def __init__(self, *problems: Problem, transient: bool = False, retry_after: float | None = None) -> None:
+        super().__init__(*problems)
+        self.transient = transient
+        self.retry_after = retry_after
 
 
 class UnreachableError(ApiError):

@@ -12,36 +12,35 @@ from threading import Lock
 from typing import TYPE_CHECKING, Final, Protocol
 
 from reconciler.client.errors import UNAUTHORIZED_HINT, error_from_status, invalid_response
-from reconciler.client.failure import AttemptError, Failure, UnreadableError
+from reconciler.client.transport import InvalidResponseError
 from reconciler.client.wire import read_token
-from reconciler.errors import Kind, Problem, RejectedError, UnreachableError
+from reconciler.errors import ApiError, Kind, RejectedError, UnreachableError
 from reconciler.model.secret import Secret
-from reconciler.model.server import AccessToken, Login, RefreshToken
+from reconciler.model.server import AccessToken, RefreshToken
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from contextlib import AbstractContextManager
 
-    from reconciler.client.answer import Answer
+    from reconciler.client.transport import Response
     from reconciler.client.wire import WireToken
     from reconciler.model.ports import TokenKeeper
     from reconciler.model.redaction import Redactor
     from reconciler.model.secret import SecretReference
-    from reconciler.model.server import Credentials
+    from reconciler.model.server import Login
     from reconciler.retry import Retry
 
-TOKEN_PATHS: Final = ("/api/v1/oauth2/token", "/api/oauth2/token")
+_TOKEN_PATHS: Final = ("/api/v1/oauth2/token", "/api/oauth2/token")
 """Where tokens are exchanged: the vendor's page names the first, its SDK posts to the second."""
 
 
 @dataclass(frozen=True, slots=True)
-class Bearer:
-    """An access token as it goes onto the wire.
+class BearerToken:
+    """An access token as requests carry it.
 
     Attributes:
-        header: The Authorization header's value.
+        header: The value of the Authorization header.
         generation: Counts the exchanges, so that a thread can tell whether its token has been replaced.
-        renew_at: When to replace it, on the monotonic clock; ``None`` where its end is not known.
+        renew_at: When to replace it, on the monotonic clock; ``None`` if its lifetime is not known.
     """
 
     header: bytes = field(repr=False)
@@ -50,163 +49,139 @@ class Bearer:
 
 
 class TokenProvider(Protocol):
-    """Gives out access tokens. Every method raises ``AttemptError`` where there is none to be had."""
+    """Provides access tokens. Every method raises ``ApiError`` if there is none, and never ``OutcomeUnknownError``."""
 
-    def bearer(self) -> Bearer:
+    def bearer(self) -> BearerToken:
         """The token to use now."""
 
-    def renewed(self, refused: Bearer) -> Bearer | None:
-        """A token in place of one that the server refused; ``None`` where there is no other."""
-
-
-class Unkept:
-    """The keeper of a refresh token that is used by one run alone."""
-
-    def turn(self) -> AbstractContextManager[None]:
-        """Waits for nobody."""
-        return nullcontext()
-
-    def store(self, token: Secret) -> None:
-        """Forgets it."""
-
-
-_UNKEPT: Final = Unkept()
-
-
-def authority(
-    credentials: Credentials,
-    *,
-    exchange: Callable[[str, bytes, float], Answer],
-    retry: Retry,
-    redactor: Redactor,
-    keeper: TokenKeeper | None = None,
-) -> TokenProvider:
-    """The authority for ``credentials``; ``exchange`` posts a body to a path until a deadline."""
-    if isinstance(credentials, AccessToken):
-        return FixedToken(_resolved(credentials.token), redactor)
-    return Exchange(credentials, exchange=exchange, retry=retry, redactor=redactor, keeper=keeper or _UNKEPT)
+    def replace(self, refused: BearerToken) -> BearerToken | None:
+        """A token to replace one that the server refused; ``None`` if there is no other."""
 
 
 class FixedToken:
-    """An access token that somebody else got."""
+    """A given access token."""
 
-    def __init__(self, token: Secret, redactor: Redactor) -> None:
+    def __init__(self, credentials: AccessToken, redactor: Redactor) -> None:
+        token = _resolved(credentials.token)
         redactor.add(token)
         self._token = token
 
-    def bearer(self) -> Bearer:
+    def bearer(self) -> BearerToken:
         """The token."""
-        return Bearer(_header(self._token.reveal()))
+        return BearerToken(_header(self._token.reveal()))
 
-    def renewed(self, refused: Bearer) -> None:
+    def replace(self, refused: BearerToken) -> None:
         """Nothing: there is no other."""
 
 
-class Exchange:
-    """Exchanges a refresh token, or user name and password, for access tokens (OAuth 2, as the vendor's page has it).
+class TokenExchange:
+    """Exchanges a refresh token, or user name and password, for access tokens (OAuth 2, as on the vendor's page).
 
-    One exchange serves all threads: who comes while it runs waits for it and shares its end, good or bad. Credentials
-    that the server has refused are not tried again, so that a long run does not lock an account out.
+    One exchange serves all threads: those that arrive while it runs wait for it and share its result, good or bad.
+    Credentials that the server has refused are not tried again, so that a long run does not lock an account out.
 
-    A server may replace the refresh token at each exchange, and take each of them once: the new one is used from then
-    on, and given to ``keeper`` before anything else happens, so that no crash can lose it.
+    A server may replace the refresh token at each exchange, and accept each of them only once. The new one is used
+    from then on, and given to ``keeper`` before anything else happens, so that no crash can lose it.
+
+    Args:
+        credentials: Resolved.
+        post: Posts a body to a path until a deadline.
+        retry: Repeats an exchange.
+        redactor: Masks all tokens from now on.
+        keeper: Where the refresh token is kept between runs.
     """
 
     def __init__(
         self,
         credentials: RefreshToken | Login,
         *,
-        exchange: Callable[[str, bytes, float], Answer],
+        post: Callable[[str, bytes, float], Response],
         retry: Retry,
         redactor: Redactor,
-        keeper: TokenKeeper = _UNKEPT,
-        clock: Callable[[], float] = time.monotonic,
+        keeper: TokenKeeper | None = None,
     ) -> None:
         self._grant = _grant(credentials, redactor)
-        self._post = exchange
+        self._post = post
         self._retry = retry
         self._redactor = redactor
         self._keeper = keeper
-        self._clock = clock
         self._lock = Lock()
-        self._turns = 0
-        self._failed: Failure | None = None
-        self._paths: tuple[str, ...] = TOKEN_PATHS
-        self._current: Bearer | None = None
+        self._exchanges = 0
+        self._failed: ApiError | None = None
+        self._paths: tuple[str, ...] = _TOKEN_PATHS
+        self._current: BearerToken | None = None
 
-    def bearer(self) -> Bearer:
-        """The token to use now; the first one is fetched by the first request."""
+    def bearer(self) -> BearerToken:
+        """The token to use now; the first request fetches the first one."""
         current = self._current
-        if current is None or (current.renew_at is not None and self._clock() >= current.renew_at):
-            return self._replace(current)
+        if current is None or (current.renew_at is not None and time.monotonic() >= current.renew_at):
+            return self.replace(current)
         return current
 
-    def renewed(self, refused: Bearer) -> Bearer:
-        """A token in place of ``refused``."""
-        return self._replace(refused)
-
-    def _replace(self, stale: Bearer | None) -> Bearer:
-        turn = self._turns
+    def replace(self, refused: BearerToken | None) -> BearerToken:
+        """A token to replace ``refused``; the first one if that is ``None``."""
+        seen = self._exchanges
         with self._lock:
             current = self._current
-            if current is not None and (stale is None or current.generation != stale.generation):
+            if current is not None and (refused is None or current.generation != refused.generation):
                 return current
-            if self._failed and (self._turns != turn or self._failed.error is RejectedError):
-                raise AttemptError(self._failed)
+            if self._failed and (self._exchanges != seen or isinstance(self._failed, RejectedError)):
+                raise type(self._failed)(*self._failed.problems)
             try:
-                self._current = self._exchanged()
-            except AttemptError as error:
-                # Another attempt of the request would only exchange again; and it never reached the accounts.
-                certain = RejectedError if error.failure.error is RejectedError else UnreachableError
-                problem = error.failure.problem
-                self._failed = Failure(problem=problem, error=certain, doubtful=False)
-                raise AttemptError(self._failed) from None
+                self._current = self._exchange()
+            except ApiError as error:
+                # Not transient, because repeating the request would only exchange again. It never reached the accounts.
+                kind = RejectedError if isinstance(error, RejectedError) else UnreachableError
+                self._failed = kind(*error.problems)
+                raise kind(*error.problems) from None
             finally:
-                # Counted at the end: who came before it sees by the count that this exchange was for them too.
-                self._turns += 1
+                # Counted at the end, so that those who were waiting see that this exchange was for them too.
+                self._exchanges += 1
             self._failed = None
             return self._current
 
-    def _exchanged(self) -> Bearer:
-        with self._keeper.turn() as left:
+    def _exchange(self) -> BearerToken:
+        with self._keeper.turn() if self._keeper else nullcontext() as left:
             if left is not None:
                 self._redactor.add(left)
                 self._grant = {**self._grant, "refresh_token": left.reveal()}
-            asked = self._clock()
+            started = time.monotonic()
             token = self._retry.run(self._attempt)
             for value in (token["access_token"], token.get("refresh_token")):
                 if value:
                     self._redactor.add(Secret(value))
-            key = token.get("refresh_token")
-            if key and self._grant.get("refresh_token", key) != key:
-                self._grant = {**self._grant, "refresh_token": key}
-                self._keeper.store(Secret(key))
-        return Bearer(_header(token["access_token"]), self._turns, _renewal(asked, token.get("expires_in")))
+            new = token.get("refresh_token")
+            if new and self._grant.get("refresh_token", new) != new:
+                self._grant = {**self._grant, "refresh_token": new}
+                if self._keeper:
+                    self._keeper.store(Secret(new))
+        return BearerToken(
+            _header(token["access_token"]), self._exchanges, _renewal_time(started, token.get("expires_in"))
+        )
 
     def _attempt(self, deadline: float) -> WireToken:
         body = json.dumps(self._grant).encode()
         for path in self._paths:
-            answer = self._post(path, body, deadline)
-            if answer.status != HTTPStatus.NOT_FOUND:
+            response = self._post(path, body, deadline)
+            if response.status != HTTPStatus.NOT_FOUND:
                 self._paths = (path,)
-                return self._token(answer)
-        raise AttemptError(error_from_status(answer, self._redactor))
+                return self._read(response)
+        raise error_from_status(response, self._redactor)
 
-    def _token(self, answer: Answer) -> WireToken:
-        if not answer.good:
-            failure = error_from_status(answer, self._redactor)
-            if answer.status in {HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
-                failure = _refused(f"the server refuses the credentials: {failure.problem.message}")
-            raise AttemptError(failure)
+    def _read(self, response: Response) -> WireToken:
+        if not response.is_success:
+            error = error_from_status(response, self._redactor)
+            if response.status in {HTTPStatus.BAD_REQUEST, HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
+                raise _refused(f"the server refuses the credentials: {error.problems[0].message}")
+            raise error
         try:
-            return read_token(answer.body)
-        except UnreadableError as error:
-            raise AttemptError(invalid_response(f"token exchange: {error}")) from None
+            return read_token(response.body)
+        except InvalidResponseError as error:
+            raise invalid_response(f"token exchange: {error}") from None
 
 
-def _refused(message: str) -> Failure:
-    problem = Problem(kind=Kind.UNAUTHORIZED, message=message, hint=UNAUTHORIZED_HINT)
-    return Failure(problem=problem, error=RejectedError, doubtful=False)
+def _refused(message: str) -> RejectedError:
+    return RejectedError.of(message, kind=Kind.UNAUTHORIZED, hint=UNAUTHORIZED_HINT)
 
 
 def _grant(credentials: RefreshToken | Login, redactor: Redactor) -> dict[str, str]:
@@ -231,14 +206,16 @@ def _resolved(value: Secret | SecretReference) -> Secret:
 
 def _header(token: str) -> bytes:
     if not re.fullmatch(r"[\x21-\x7e]+", token):
-        raise AttemptError(_refused("the access token is empty, or holds blanks or characters that no token has"))
+        raise _refused("the access token is empty, or contains spaces or characters that no token has")
     return b"Bearer " + token.encode("ascii")
 
 
-_MARGIN, _MARGIN_PART = 30.0, 0.2
+_MARGIN: Final = 30.0
+_LARGEST_MARGIN_PART: Final = 0.2
 
 
-def _renewal(asked: float, lifetime: float | None) -> float | None:
+def _renewal_time(started: float, lifetime: float | None) -> float | None:
+    """When to renew a token that was asked for at ``started``: a little before its lifetime, in seconds, ends."""
     if lifetime is None or not lifetime > 0:
         return None
-    return asked + lifetime - min(_MARGIN, lifetime * _MARGIN_PART)
+    return started + lifetime - min(_MARGIN, lifetime * _LARGEST_MARGIN_PART)

@@ -1,4 +1,4 @@
-"""Refuses a list that may have another page: a plan made from it would create, or delete, what that page holds."""
+"""Refuses a list that may have another page: a plan made from it would create, or delete, the accounts on that page."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ import re
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
-from reconciler.client.failure import AttemptError, Failure
-from reconciler.errors import ApiError, Kind, Problem
+from reconciler.errors import ApiError, Kind
 from reconciler.model.display import sanitize
 
 if TYPE_CHECKING:
-    from reconciler.client.answer import Answer
+    from reconciler.client.transport import Response
     from reconciler.model.redaction import Redactor
 
 _TOTALS: Final = ("X-Total-Count", "X-Total", "Total-Count")
@@ -29,26 +28,26 @@ _LINK_PART: Final = re.compile(
     """,
     re.VERBOSE,
 )
-"""RFC 8288, section 3, and a bit more: what it cannot match is malformed."""
+"""RFC 8288, section 3, and a little more. Whatever does not match is malformed."""
 
 
-def check_status(answer: Answer, redactor: Redactor) -> None:
-    """Raises ``AttemptError`` if the response to the list call has another status than 200."""
-    if answer.status != HTTPStatus.OK:
-        raise _incomplete(f"its status is {answer.status}, not 200", redactor)
+def check_status(response: Response, redactor: Redactor) -> None:
+    """Raises ``ApiError`` if the response to the list call has another status than 200."""
+    if response.status != HTTPStatus.OK:
+        raise _incomplete(f"its status is {response.status}, not 200", redactor)
 
 
-def check_headers(answer: Answer, count: int, redactor: Redactor) -> None:
-    """Raises ``AttemptError`` if the headers say, or may say, that there are more than ``count`` accounts.
+def check_headers(response: Response, count: int, redactor: Redactor) -> None:
+    """Raises ``ApiError`` if the headers report, or may report, more than ``count`` accounts.
 
-    A header that cannot be read counts as saying so.
+    A header that cannot be read counts as an incomplete list.
     """
-    headers = answer.headers
+    headers = response.headers
     for value in headers.get_list("Content-Range"):
         if not _is_whole(value.strip(), count):
             raise _incomplete(f"Content-Range: {value} (with {count} accounts)", redactor)
     for value in headers.get_list("Link"):
-        if _leads_on(value):
+        if _has_next_page(value):
             raise _incomplete('it has a Link to a next page (rel="next")', redactor)
     for name in _TOTALS:
         values = {value.strip() for value in headers.get_list(name, split_commas=True)}
@@ -67,16 +66,16 @@ def _is_whole(content_range: str, count: int) -> bool:
     return int(first) == 0 and int(last) + 1 >= total and (in_bytes or total <= count)
 
 
-def _leads_on(link: str) -> bool:
-    """Whether a Link header names a next page; a malformed one does so if it says "next" anywhere."""
-    place = 0
-    while place < len(link):
-        part = _LINK_PART.match(link, place)
+def _has_next_page(link: str) -> bool:
+    """Whether a Link header names a next page. A malformed one does if it contains "next" anywhere."""
+    position = 0
+    while position < len(link):
+        part = _LINK_PART.match(link, position)
         if part is None:
             return "next" in link.lower()
         if (part["name"] or "").lower() == "rel" and "next" in _relations(part["quoted"], part["token"]):
             return True
-        place = part.end()
+        position = part.end()
     return False
 
 
@@ -85,8 +84,7 @@ def _relations(quoted: str | None, token: str | None) -> list[str]:
     return text.lower().split()
 
 
-def _incomplete(seen: str, redactor: Redactor) -> AttemptError:
+def _incomplete(seen: str, redactor: Redactor) -> ApiError:
     message = f"the response to the list call may be incomplete: {sanitize(seen, redactor)}"
     hint = "A plan needs every account: ask the server's vendor for the whole list, or check the proxy in between."
-    problem = Problem(kind=Kind.INCOMPLETE_LIST, message=message, hint=hint)
-    return AttemptError(Failure(problem=problem, error=ApiError, doubtful=True))
+    return ApiError.of(message, kind=Kind.INCOMPLETE_LIST, hint=hint)

@@ -1,4 +1,8 @@
-"""The one place where foreign exceptions and bad statuses become failures in our words."""
+"""The one place that converts exceptions and statuses to ``ApiError``.
+
+``UnreachableError`` and ``RejectedError`` mean that nothing happened on the server. ``OutcomeUnknownError`` means that
+the request may have taken effect, if it was not a read: ``final_error`` decides that at the end.
+"""
 
 from __future__ import annotations
 
@@ -14,15 +18,23 @@ from urllib.parse import urlsplit
 import httpcore
 import httpx
 
-from reconciler.client.failure import Failure, UnreadableError
+from reconciler.client.transport import InvalidResponseError
 from reconciler.client.wire import VendorError, read_errors
-from reconciler.errors import ApiError, Kind, NotFoundError, Problem, RejectedError, UnreachableError
+from reconciler.errors import (
+    ApiError,
+    Kind,
+    NotFoundError,
+    OutcomeUnknownError,
+    Problem,
+    RejectedError,
+    UnreachableError,
+)
 from reconciler.model.display import sanitize
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from reconciler.client.answer import Answer
+    from reconciler.client.transport import Response
     from reconciler.model.redaction import Redactor
 
 TRANSPORT_ERRORS: Final = (
@@ -38,9 +50,9 @@ TRANSPORT_ERRORS: Final = (
     httpcore.ConnectionNotAvailable,
     OSError,  # with ssl.SSLError, socket.gaierror and the built-in TimeoutError
     ValueError,  # with the Unicode errors, JSON's and pydantic's
-    UnreadableError,
+    InvalidResponseError,
 )
-"""What an exchange can raise that is no bug of ours."""
+"""What sending a request can raise that is not a bug of ours."""
 
 
 class _Case(NamedTuple):
@@ -50,14 +62,28 @@ class _Case(NamedTuple):
     transient: bool = True
 
 
-_URL_HINT = "Check the URL, and whether this machine can reach the server."
-_TLS_HINT = "For a private CA, name its certificate in ca_file or --ca-file; check also that this port speaks https."
+_URL_HINT: Final = "Check the URL, and whether this machine can reach the server."
+_API_HINT: Final = "Is this the URL of the server's API, without a path?"
+_TLS_HINT: Final = (
+    "For a private CA, name its certificate in ca_file or --ca-file; check also that this port speaks https."
+)
+_CERTIFICATE_HINT: Final = (
+    "Name one that the server accepts: server.client_cert in the YAML, or --client-cert or RECONCILER_CLIENT_CERT."
+)
+_PROXY_HINT: Final = "Check HTTPS_PROXY, or name the server in NO_PROXY."
+_PROXY_LOGIN_HINT: Final = (
+    "Put a user name and password into HTTPS_PROXY, as in http://USER:PASSWORD@proxy.example.com:3128."
+)
+UNAUTHORIZED_HINT: Final = (
+    "The token or key is wrong or has expired: check server.auth, or RECONCILER_TOKEN and RECONCILER_REFRESH_TOKEN."
+)
+
 _UNSENT: Final[tuple[tuple[type[Exception], _Case], ...]] = (
     (
         ssl.SSLCertVerificationError,
         _Case(Kind.TLS, "the server's certificate is not trusted", _TLS_HINT, transient=False),
     ),
-    (ssl.SSLEOFError, _Case(Kind.TLS, "the TLS connection broke off", _TLS_HINT)),
+    (ssl.SSLEOFError, _Case(Kind.TLS, "the TLS connection was cut off", _TLS_HINT)),
     (ssl.SSLError, _Case(Kind.TLS, "no TLS connection", _TLS_HINT, transient=False)),
     (socket.gaierror, _Case(Kind.DNS, "the host name cannot be resolved", _URL_HINT)),
     (UnicodeError, _Case(Kind.DNS, "the host name is not valid", _URL_HINT, transient=False)),
@@ -65,148 +91,137 @@ _UNSENT: Final[tuple[tuple[type[Exception], _Case], ...]] = (
     (httpx.TimeoutException, _Case(Kind.CONNECT_TIMEOUT, "no connection in time", _URL_HINT)),
     (httpx.NetworkError, _Case(Kind.CONNECTION_FAILED, "no connection", _URL_HINT)),
 )
-_CERTIFICATE_HINT: Final = (
-    "Name one that the server accepts: server.client_cert in the YAML, or --client-cert or RECONCILER_CLIENT_CERT."
-)
+_OTHER_UNSENT: Final = _Case(Kind.NOT_SENT, "the request could not be sent", _URL_HINT, transient=False)
+_INVALID_FROM_PROXY: Final = _Case(Kind.PROXY, "it sent no valid response", _PROXY_HINT)
 _ALERTS: Final = (
     (
         re.compile("ALERT_(CERTIFICATE_|BAD_CERTIFICATE|UNSUPPORTED_CERTIFICATE|UNKNOWN_CA|ACCESS_DENIED)"),
-        _Case(Kind.TLS, "the server asks for a client certificate, and takes none or not this one", _CERTIFICATE_HINT),
+        "the server asks for a client certificate, and does not accept this one, or there is none",
     ),
     (
         re.compile("ALERT_HANDSHAKE_FAILURE"),
-        _Case(Kind.TLS, "the server ends the TLS handshake, and may ask for a client certificate", _CERTIFICATE_HINT),
+        "the server ends the TLS handshake, and may ask for a client certificate",
     ),
 )
-"""What the server may say against our certificate: RFC 8446, section 6.2. It may do so only after the handshake."""
-_PROXY_HINT: Final = "Check HTTPS_PROXY, or name the server in NO_PROXY."
-_PROXY_BROKE = _Case(Kind.PROXY, "it gave no valid response", _PROXY_HINT)
-_PROXY_LOGIN: Final = (
-    "Put a user name and password into HTTPS_PROXY, as in http://USER:PASSWORD@proxy.example.com:3128."
-)
-_ANY_UNSENT = _Case(Kind.NOT_SENT, "the request could not be sent", _URL_HINT, transient=False)
+"""How a server refuses our certificate, which it may do after the handshake: RFC 8446, section 6.2."""
 
 
 def error_from_exception(
-    error: Exception, *, origin: str, touched: bool, redactor: Redactor, proxy: str | None = None
-) -> Failure:
-    """What it means that an exchange with ``origin`` raised ``error``, one of ``TRANSPORT_ERRORS``.
+    error: Exception, *, origin: str, sent: bool, redactor: Redactor, proxy: str | None = None
+) -> ApiError:
+    """Converts what sending a request to ``origin`` raised, one of ``TRANSPORT_ERRORS``.
 
     Args:
-        error: What was raised.
+        error: The exception.
         origin: The server.
-        touched: Whether bytes of the request may have left; where not, nothing happened on the server.
-        redactor: Cleans the error's text.
-        proxy: The proxy, without its credentials, where it was still the other end; then it is what failed.
+        sent: Whether bytes of the request may have left. If not, nothing happened on the server.
+        redactor: Redacts the exception's message.
+        proxy: The proxy, without its credentials, if it was still the other end: then it is what failed.
     """
     chain = _chain(error)
     detail = sanitize(str(chain[-1]), redactor)
     if proxy is not None:
-        return _failure_of_proxy(chain, detail, origin, proxy)
-    if (case := _refusal_of_certificate(chain[-1])) is not None:
-        problem = Problem(kind=case.kind, message=f"cannot reach {origin}: {case.message} ({detail})", hint=case.hint)
-        return Failure(problem=problem, error=ApiError if touched else UnreachableError, doubtful=touched)
-    if not touched:
-        case = next((case for kind, case in _UNSENT if any(isinstance(link, kind) for link in chain)), _ANY_UNSENT)
-        text = f"cannot reach {origin}: {case.message}" + (f" ({detail})" if detail else "")
-        problem = Problem(kind=case.kind, message=text, hint=case.hint)
-        return Failure(problem=problem, error=UnreachableError, doubtful=False, transient=case.transient)
-    if isinstance(error, UnreadableError):
+        return _proxy_error(chain, detail, origin, proxy)
+    if (refusal := _certificate_refusal(chain[-1])) is not None:
+        message = f"cannot reach {origin}: {refusal} ({detail})"
+        kind = OutcomeUnknownError if sent else UnreachableError
+        return kind.of(message, kind=Kind.TLS, hint=_CERTIFICATE_HINT)
+    if not sent:
+        case = _case(chain, _OTHER_UNSENT)
+        message = f"cannot reach {origin}: {case.message}" + (f" ({detail})" if detail else "")
+        problem = Problem(kind=case.kind, message=message, hint=case.hint)
+        return UnreachableError(problem, transient=case.transient)
+    if isinstance(error, InvalidResponseError):
         return invalid_response(detail)
     if isinstance(error, httpx.TimeoutException):
-        problem = Problem(
-            kind=Kind.TIMEOUT, message=f"{origin} gave no complete answer in time", hint="A longer --timeout may help."
-        )
+        message, hint = f"{origin} sent no complete response in time", "A longer --timeout may help."
+        problem = Problem(kind=Kind.TIMEOUT, message=message, hint=hint)
     else:
-        problem = Problem(
-            kind=Kind.CONNECTION_LOST,
-            message=f"the connection to {origin} broke before its answer ended ({detail})",
-            hint="Is the server restarting, or a proxy between impatient?",
-        )
-    return Failure(problem=problem, error=ApiError, doubtful=True, transient=True)
-
-
-def _refusal_of_certificate(error: BaseException) -> _Case | None:
-    reason = (error.reason or "") if isinstance(error, ssl.SSLError) else ""
-    return next((case for pattern, case in _ALERTS if pattern.search(reason)), None)
-
-
-def _failure_of_proxy(chain: Sequence[BaseException], detail: str, origin: str, proxy: str) -> Failure:
-    """What it means that a proxy did not let us through to ``origin``: the server knows nothing of it."""
-    if isinstance(chain[-1], httpcore.ProxyError):
-        message = f"the proxy {proxy} does not connect to {origin}: {detail.strip()}"
-        hint = _PROXY_LOGIN if detail.startswith("407") else _PROXY_HINT
-        transient = detail.startswith(("5", "429"))
-    else:
-        case = next((case for kind, case in _UNSENT if any(isinstance(link, kind) for link in chain)), _PROXY_BROKE)
-        message = f"cannot reach the proxy {proxy}: {case.message}" + (f" ({detail})" if detail else "")
-        hint, transient = _PROXY_HINT, case.transient
-    problem = Problem(kind=Kind.PROXY, message=message, hint=hint)
-    return Failure(problem=problem, error=UnreachableError, doubtful=False, transient=transient)
-
-
-def invalid_response(message: str) -> Failure:
-    """An answer that came, and makes no sense."""
-    hint = "Is this the URL of the server's API, without a path?"
-    problem = Problem(kind=Kind.INVALID_RESPONSE, message=message, hint=hint)
-    return Failure(problem=problem, error=ApiError, doubtful=True)
+        message = f"the connection to {origin} broke before the response was complete ({detail})"
+        hint = "The server may be restarting, or a proxy timed out."
+        problem = Problem(kind=Kind.CONNECTION_LOST, message=message, hint=hint)
+    return OutcomeUnknownError(problem, transient=True)
 
 
 def _chain(error: BaseException) -> list[BaseException]:
-    """``error`` and what it came from, the origin last; what the caller happened to be handling is not part of it."""
+    """``error`` and its causes, the first cause last; without what the caller happened to be handling."""
     chain = [error]
     # httpcore's pool raises "from None", which leaves the context alone.
-    while isinstance(origin := chain[-1].__cause__ or chain[-1].__context__, TRANSPORT_ERRORS):
-        chain.append(origin)
+    while isinstance(cause := chain[-1].__cause__ or chain[-1].__context__, TRANSPORT_ERRORS):
+        chain.append(cause)
     return chain
 
 
-def error_from_status(answer: Answer, redactor: Redactor, *, on_account: bool = False) -> Failure:
-    """What an answer other than 2XX means; ``on_account`` where the request named an account."""
-    status = answer.status
+def _case(chain: Sequence[BaseException], default: _Case) -> _Case:
+    return next((case for kind, case in _UNSENT if any(isinstance(link, kind) for link in chain)), default)
+
+
+def _certificate_refusal(error: BaseException) -> str | None:
+    reason = (error.reason or "") if isinstance(error, ssl.SSLError) else ""
+    return next((message for pattern, message in _ALERTS if pattern.search(reason)), None)
+
+
+def _proxy_error(chain: Sequence[BaseException], detail: str, origin: str, proxy: str) -> UnreachableError:
+    if isinstance(chain[-1], httpcore.ProxyError):
+        message = f"the proxy {proxy} does not connect to {origin}: {detail.strip()}"
+        hint = _PROXY_LOGIN_HINT if detail.startswith("407") else _PROXY_HINT
+        transient = detail.startswith(("5", "429"))
+    else:
+        case = _case(chain, _INVALID_FROM_PROXY)
+        message = f"cannot reach the proxy {proxy}: {case.message}" + (f" ({detail})" if detail else "")
+        hint, transient = _PROXY_HINT, case.transient
+    return UnreachableError(Problem(kind=Kind.PROXY, message=message, hint=hint), transient=transient)
+
+
+def invalid_response(message: str) -> OutcomeUnknownError:
+    """The error for a response that cannot be used."""
+    return OutcomeUnknownError.of(message, kind=Kind.INVALID_RESPONSE, hint=_API_HINT)
+
+
+def final_error(error: OutcomeUnknownError, *, is_read: bool) -> ApiError:
+    """The error for the caller. A read changes nothing on the server, so its outcome does not matter."""
+    (problem,) = error.problems
+    if is_read:
+        return ApiError(problem, transient=error.transient, retry_after=error.retry_after)
+    message = f"it is not certain whether the server did it: {problem.message}"
+    problem = Problem(kind=problem.kind, message=message, hint=problem.hint)
+    return OutcomeUnknownError(problem, transient=error.transient, retry_after=error.retry_after)
+
+
+def error_from_status(response: Response, redactor: Redactor, *, on_account: bool = False) -> ApiError:
+    """Converts a status other than 2XX. ``on_account``: the request named an account."""
+    status = response.status
     if status >= 500:  # noqa: PLR2004 - 5XX
-        problem = Problem(kind=Kind.SERVER_ERROR, message=described(answer, redactor), hint=_patience(answer))
-        transient = status in {502, 503, 504}
-        return Failure(problem=problem, error=ApiError, doubtful=True, transient=transient, after=retry_after(answer))
+        after = retry_after(response)
+        problem = Problem(kind=Kind.SERVER_ERROR, message=describe(response, redactor), hint=_wait_hint(after))
+        return OutcomeUnknownError(problem, transient=status in {502, 503, 504}, retry_after=after)
     if status == HTTPStatus.TOO_MANY_REQUESTS:
-        hint = f"{_patience(answer)} A lower --parallelism may help.".strip()
-        problem = Problem(kind=Kind.TOO_MANY_REQUESTS, message=described(answer, redactor), hint=hint)
-        return Failure(problem=problem, error=RejectedError, doubtful=False, transient=True, after=retry_after(answer))
+        after = retry_after(response)
+        hint = f"{_wait_hint(after)} A lower --parallelism may help.".strip()
+        problem = Problem(kind=Kind.TOO_MANY_REQUESTS, message=describe(response, redactor), hint=hint)
+        return RejectedError(problem, transient=True, retry_after=after)
     if status >= 400:  # noqa: PLR2004 - 4XX
-        return _refusal(answer, redactor, on_account=on_account)
+        return _refusal(response, redactor, on_account=on_account)
     if status >= 300:  # noqa: PLR2004 - 3XX
-        return _redirect(answer, redactor)
-    return invalid_response(f"the server answers with status {status}, which makes no sense here")
+        return _redirect(response, redactor)
+    return invalid_response(f"the server responded with status {status}, which is not valid here")
 
 
-UNAUTHORIZED_HINT: Final = (
-    "The token or key is wrong or has expired: check server.auth, or RECONCILER_TOKEN and RECONCILER_REFRESH_TOKEN."
-)
-_REFUSALS: Final = {
-    HTTPStatus.UNAUTHORIZED: (
-        Kind.UNAUTHORIZED,
-        UNAUTHORIZED_HINT,
-    ),
-    HTTPStatus.FORBIDDEN: (Kind.FORBIDDEN, "The key may not do this: check its permissions on the server."),
-}
-
-
-def _refusal(answer: Answer, redactor: Redactor, *, on_account: bool) -> Failure:
-    error, kind, hint = RejectedError, _kind(answer, redactor), ""
-    if answer.status in _REFUSALS:
-        kind, hint = _REFUSALS[HTTPStatus(answer.status)]
-    elif answer.status == HTTPStatus.NOT_FOUND:
+def _refusal(response: Response, redactor: Redactor, *, on_account: bool) -> RejectedError:
+    error, kind, hint = RejectedError, _kind(response, redactor), ""
+    if response.status == HTTPStatus.UNAUTHORIZED:
+        kind, hint = Kind.UNAUTHORIZED, UNAUTHORIZED_HINT
+    elif response.status == HTTPStatus.FORBIDDEN:
+        kind, hint = Kind.FORBIDDEN, "The key may not do this: check its permissions on the server."
+    elif response.status == HTTPStatus.NOT_FOUND:
         kind = Kind.NOT_FOUND
-        if on_account:
-            error = NotFoundError
-        else:
-            hint = "Is this the URL of the server's API, without a path?"
-    problem = Problem(kind=kind, message=described(answer, redactor), hint=hint)
-    return Failure(problem=problem, error=error, doubtful=False)
+        error, hint = (NotFoundError, "") if on_account else (RejectedError, _API_HINT)
+    return error.of(describe(response, redactor), kind=kind, hint=hint)
 
 
-def _kind(answer: Answer, redactor: Redactor) -> str:
-    errors = read_errors(answer.body)
+def _kind(response: Response, redactor: Redactor) -> str:
+    """The server's own name for the error, if there is exactly one that is a word."""
+    errors = read_errors(response.body)
     if len(errors) == 1 and len(errors[0].type) <= _LONGEST_KIND:
         kind = redactor.redact(errors[0].type)
         if re.fullmatch(r"[a-z][a-z0-9_]*", kind):
@@ -214,20 +229,19 @@ def _kind(answer: Answer, redactor: Redactor) -> str:
     return Kind.REJECTED
 
 
-def _redirect(answer: Answer, redactor: Redactor) -> Failure:
-    # Redacted as a whole: a host name in lower case, or cut out of a longer text, may hide what it is made of.
-    target = _location_host(redactor.redact(answer.headers.get("location", "")))
-    message = f"{_status(answer.status)}: the server redirects to {sanitize(target, redactor) or 'nowhere'}"
-    hint = "Redirects are not followed, so that the token stays with the server it is for: give the final URL."
-    # Redirects of 301 to 303 may be sent after the work is done; 307 and 308 ask to send the request elsewhere.
-    doubtful = answer.status not in {HTTPStatus.TEMPORARY_REDIRECT, HTTPStatus.PERMANENT_REDIRECT}
-    problem = Problem(kind=Kind.REDIRECT, message=message, hint=hint)
-    return Failure(problem=problem, error=RejectedError, doubtful=doubtful)
+def _redirect(response: Response, redactor: Redactor) -> ApiError:
+    # Redacted before it is cut: a lower-case host name, or one cut out of a longer text, could hide a secret.
+    target = _location_host(redactor.redact(response.headers.get("location", "")))
+    message = f"{_status(response.status)}: the server redirects to {sanitize(target, redactor) or 'nowhere'}"
+    hint = "Redirects are not followed, so that the token stays with the server it is for: use the final URL."
+    # 301 to 303 may be sent after the work is done; 307 and 308 ask to send the request elsewhere.
+    elsewhere = response.status in {HTTPStatus.TEMPORARY_REDIRECT, HTTPStatus.PERMANENT_REDIRECT}
+    return (RejectedError if elsewhere else OutcomeUnknownError).of(message, kind=Kind.REDIRECT, hint=hint)
 
 
 def _location_host(location: str) -> str:
     try:
-        return urlsplit(location).hostname or ("a path of its own" if location else "")
+        return urlsplit(location).hostname or ("a path on this server" if location else "")
     except ValueError:
         return "an address that cannot be read"
 
@@ -239,23 +253,23 @@ def _status(status: int) -> str:
         return str(status)
 
 
-_ENTRIES = 20
-_LONGEST_KIND = 40
-_EXPLAINED = 64 * 1024
-"""The largest body of a refusal that is looked into, in bytes."""
+_ENTRIES: Final = 20
+_LONGEST_KIND: Final = 40
+_LONGEST_BODY: Final = 64 * 1024
+"""The largest body of a refusal, in bytes, that is shown."""
 
 
-def described(answer: Answer, redactor: Redactor) -> str:
-    """An answer's status and body, as a message may show it."""
-    body = answer.body
-    if len(body) > _EXPLAINED:
-        return f"{_status(answer.status)} (with {len(body)} bytes of explanation)"
+def describe(response: Response, redactor: Redactor) -> str:
+    """A response's status and body, as a message may show them."""
+    body = response.body
+    if len(body) > _LONGEST_BODY:
+        return f"{_status(response.status)} (with a body of {len(body)} bytes)"
     if errors := read_errors(body):
         entries = "; ".join(_entry(error, redactor) for error in errors[:_ENTRIES])
         more = f"; and {len(errors) - _ENTRIES} more" if len(errors) > _ENTRIES else ""
-        return f"{answer.status} {entries}{more}"
+        return f"{response.status} {entries}{more}"
     text = sanitize(body.decode("utf-8", "replace"), redactor)
-    return f"{_status(answer.status)}: {text}" if text else _status(answer.status)
+    return f"{_status(response.status)}: {text}" if text else _status(response.status)
 
 
 def _entry(error: VendorError, redactor: Redactor) -> str:
@@ -263,12 +277,12 @@ def _entry(error: VendorError, redactor: Redactor) -> str:
 
 
 _LONGEST_WAIT: Final = 1e9
-"""Seconds; nobody waits for so long, and larger numbers only get in the way."""
+"""Seconds. No run waits that long, and a larger number could overflow."""
 
 
-def retry_after(answer: Answer) -> float | None:
+def retry_after(response: Response) -> float | None:
     """Seconds that the server asks to wait: RFC 9110's ``Retry-After``, a number or a date."""
-    value = answer.headers.get("retry-after", "").strip()
+    value = response.headers.get("retry-after", "").strip()
     if re.fullmatch(r"[0-9]+", value):
         return min(float(value), _LONGEST_WAIT)
     try:
@@ -278,6 +292,5 @@ def retry_after(answer: Answer) -> float | None:
         return None
 
 
-def _patience(answer: Answer) -> str:
-    seconds = retry_after(answer)
+def _wait_hint(seconds: float | None) -> str:
     return "" if seconds is None else f"The server asks to wait for {seconds:.0f} seconds."

@@ -1,4 +1,4 @@
-"""The way in to this package: opens a server, and implements the core's ports with the vendor's API."""
+"""The entry to this package: connects to a server, and implements the core's ports with the vendor's API."""
 
 from __future__ import annotations
 
@@ -8,38 +8,40 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from reconciler.client.auth import TOKEN_PATHS, authority
-from reconciler.client.client import Client, ReadClient, Route
+from reconciler.client.auth import FixedToken, TokenExchange
 from reconciler.client.completeness import check_headers, check_status
-from reconciler.client.errors import described
-from reconciler.client.failure import AttemptError, Failure, UnreadableError
-from reconciler.client.network import checked, tls_context
-from reconciler.client.proxies import proxy_for, remember_login
-from reconciler.client.session import Call, Session
+from reconciler.client.errors import describe
+from reconciler.client.network import checked_origin, proxy_for, tls_context
+from reconciler.client.session import ConnectionPool, Endpoint, ReadOnlyPool, Request, Session
+from reconciler.client.transport import InvalidResponseError
 from reconciler.client.wire import Dialect, is_refusal, read_list, read_one, to_account
-from reconciler.errors import Kind, Problem, RejectedError
+from reconciler.errors import Kind, RejectedError
 from reconciler.model.secret import Secret
-from reconciler.model.server import Passwords
+from reconciler.model.server import AccessToken, Passwords
 from reconciler.retry import Retry
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
-    from reconciler.client.answer import Answer
+    from reconciler.client.auth import TokenProvider
+    from reconciler.client.transport import Response
     from reconciler.client.wire import WireAccount
     from reconciler.model.account import Account, Fields
     from reconciler.model.ports import AccountReader, AccountWriter, TokenKeeper
     from reconciler.model.redaction import Redactor
     from reconciler.model.server import ClientCertificate, Credentials
 
-ACCOUNTS: Final = "/api/email/accounts"
-_SHOWN: Final = frozenset({HTTPStatus.OK, HTTPStatus.CREATED})
-_DONE: Final = frozenset({HTTPStatus.OK, HTTPStatus.NO_CONTENT})
-_NOTHING_TO_SAY: Final = frozenset({b"", b"true", b"null"})
-"""The bodies that say that a delete or a test went well."""
+_ACCOUNTS: Final = "/api/email/accounts"
+_WITH_ACCOUNT: Final = frozenset({HTTPStatus.OK, HTTPStatus.CREATED})
+_WITHOUT_ACCOUNT: Final = frozenset({HTTPStatus.OK, HTTPStatus.NO_CONTENT})
+"""The statuses of a successful response with, and without, an account."""
+
+_DONE: Final = frozenset({b"", b"true", b"null"})
+"""The bodies of a successful delete or delivery test."""
+
 _SECRET_NAME: Final = re.compile(r"passw|pwd|senha|secret|token|key", re.IGNORECASE)
-"""Of a field that this program does not know: its value goes back to the server, and may come back in an error."""
+"""Names of unknown fields whose values are masked: they go back to the server, whose errors may repeat them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,101 +89,89 @@ class ServerConnection(NamedTuple):
 
 @contextmanager
 def connect(settings: ConnectionSettings) -> Iterator[ServerConnection]:
-    """Opens a session with a server. Nothing is sent before the first call, which also fetches the token for all.
+    """Opens a session with a server. Nothing is sent before the first call.
 
     Raises:
         ApiError: The URL, the CA file, the client certificate or the proxy cannot be used.
     """
-    client = _client(settings)
-    retry = Retry(settings.timeout, settings.stop)
-    reading = ReadClient(client, TOKEN_PATHS)
-
-    def exchange(path: str, body: bytes, deadline: float) -> Answer:
-        return reading.exchange("POST", path, body=body, deadline=deadline)
-
-    redactor, dialect = settings.redactor, Dialect()
-    tokens = authority(settings.credentials, exchange=exchange, retry=retry, redactor=redactor, keeper=settings.keeper)
-    try:
-        yield ServerConnection(
-            ReadGateway(Session(reading, tokens, retry), redactor, settings.passwords, dialect),
-            WriteGateway(Session(client, tokens, retry), redactor, settings.passwords, dialect),
-        )
-    finally:
-        client.close()
-
-
-def _client(settings: ConnectionSettings) -> Client:
-    origin = checked(settings.url, insecure_http=settings.insecure_http)
-    proxy = proxy_for(origin)
-    if proxy is not None:
-        remember_login(proxy, settings.redactor)
-    route = Route(
+    redactor, retry, dialect = settings.redactor, Retry(settings.timeout, settings.stop), Dialect()
+    origin = checked_origin(settings.url, insecure_http=settings.insecure_http)
+    endpoint = Endpoint(
         origin=str(origin).rstrip("/"),
         context=tls_context(origin, settings.ca_file, settings.client_certificate),
-        proxy=proxy,
-        lanes=settings.parallelism,
+        proxy=proxy_for(origin, redactor),
+        connections=settings.parallelism,
     )
-    return Client(route, settings.redactor)
+    pool = ConnectionPool(endpoint, redactor)
+    tokens = _token_provider(settings, pool, retry)
+    reading, writing = Session(ReadOnlyPool(pool), tokens, retry), Session(pool, tokens, retry)
+    try:
+        yield ServerConnection(
+            reader=ReadGateway(reading, redactor, settings.passwords, dialect),
+            writer=WriteGateway(writing, redactor, settings.passwords, dialect),
+        )
+    finally:
+        pool.close()
+
+
+def _token_provider(settings: ConnectionSettings, pool: ConnectionPool, retry: Retry) -> TokenProvider:
+    credentials, redactor = settings.credentials, settings.redactor
+    if isinstance(credentials, AccessToken):
+        return FixedToken(credentials, redactor)
+
+    def post(path: str, body: bytes, deadline: float) -> Response:
+        return pool.exchange(Request("POST", path, body), deadline=deadline)
+
+    return TokenExchange(credentials, post=post, retry=retry, redactor=redactor, keeper=settings.keeper)
 
 
 class ReadGateway:
     """Implements ``AccountReader``. Safe for threads."""
 
-    def __init__(
-        self,
-        session: Session,
-        redactor: Redactor,
-        passwords: Passwords,
-        dialect: Dialect,
-    ) -> None:
-        """Takes whether the server shows passwords, and what is known of its spelling."""
+    def __init__(self, session: Session, redactor: Redactor, passwords: Passwords, dialect: Dialect) -> None:
         self._session = session
-        self._passwords = passwords
         self._redactor = redactor
+        self._passwords = passwords
         self._dialect = dialect
 
     def list_accounts(self) -> tuple[Account, ...]:
-        """All accounts, in the server's order. Raises ``ApiError`` for anything but a complete list of accounts."""
-        return self._session.make(Call("GET", ACCOUNTS), self._all)
+        """All accounts, in the server's order. Raises ``ApiError`` unless the response is a complete list."""
+        return self._session.send(Request("GET", _ACCOUNTS), self._read_all)
 
     def get_account(self, account_id: int) -> Account:
-        """One account as it is now. Raises ``NotFoundError`` where there is none, other ``ApiError`` s otherwise."""
-        call = Call("GET", f"{ACCOUNTS}/{account_id}", on_account=True)
-        return self._session.make(call, lambda answer: self._one(answer, account_id))
+        """One account as it is now. Raises ``NotFoundError`` if it does not exist, and other ``ApiError`` s."""
+        request = Request("GET", f"{_ACCOUNTS}/{account_id}", on_account=True)
+        return self._session.send(request, lambda response: self._read_one(response, account_id))
 
-    def _all(self, answer: Answer) -> tuple[Account, ...]:
-        check_status(answer, self._redactor)
-        wires = read_list(answer.body)
-        check_headers(answer, len(wires), self._redactor)
-        return self._taken(wires)
+    def _read_all(self, response: Response) -> tuple[Account, ...]:
+        check_status(response, self._redactor)
+        wires = read_list(response.body)
+        check_headers(response, len(wires), self._redactor)
+        return self._convert(wires)
 
-    def _one(self, answer: Answer, account_id: int | None = None) -> Account:
-        if answer.status not in _SHOWN:
-            raise UnreadableError(f"status {answer.status} is not what this call ends with")
-        wire = read_one(answer.body)
+    def _read_one(self, response: Response, account_id: int | None = None) -> Account:
+        if response.status not in _WITH_ACCOUNT:
+            raise InvalidResponseError(f"status {response.status} is not a documented success")
+        wire = read_one(response.body)
         if account_id is not None and wire["id"] != account_id:
-            raise UnreadableError(f"the response is about account {wire['id']}, not {account_id}")
-        return self._taken([wire])[0]
+            raise InvalidResponseError(f"the response is about account {wire['id']}, not {account_id}")
+        return self._convert([wire])[0]
 
-    def _taken(self, wires: list[WireAccount]) -> tuple[Account, ...]:
-        """Reads accounts, and takes note of what the server shows by them: its spelling, and its passwords."""
+    def _convert(self, wires: list[WireAccount]) -> tuple[Account, ...]:
+        """Converts accounts, and learns from them: the server's spelling, and the secrets that it shows."""
         self._dialect.learn(wires)
-        accounts = tuple(to_account(wire, self._passwords) for wire in _taken_apart(wires))
+        accounts = tuple(to_account(wire, self._passwords) for wire in _consume(wires))
         for account in accounts:
             if isinstance(password := account.fields.get("password"), Secret):
                 self._redactor.add(password)
-            if account.extra:
-                self._note_secrets(account.extra)
+            for name, value in account.extra.items():
+                if isinstance(value, str) and _SECRET_NAME.search(name):
+                    self._redactor.add(Secret(value))
         return accounts
 
-    def _note_secrets(self, extra: Mapping[str, object]) -> None:
-        for name, value in extra.items():
-            if isinstance(value, str) and _SECRET_NAME.search(name):
-                self._redactor.add(Secret(value))
 
-
-def _taken_apart(wires: list[WireAccount]) -> Iterator[WireAccount]:
-    """Each account once; what has been taken is not kept in memory beside what is made of it."""
+def _consume(wires: list[WireAccount]) -> Iterator[WireAccount]:
+    """Each account once, so that what has been converted does not stay in memory."""
     wires.reverse()
     while wires:
         yield wires.pop()
@@ -194,53 +184,53 @@ class WriteGateway(ReadGateway):
         """Creates an account, in a single attempt.
 
         Raises:
-            RejectedError, UnreachableError: The server says that it was not created, or was not asked.
-            OutcomeUnknownError: It may have been, also if the response does not show the account.
+            RejectedError, UnreachableError: It was certainly not created.
+            OutcomeUnknownError: It may have been; also if the response does not show the account.
         """
-        call = Call("POST", ACCOUNTS, self._dialect.create_body(fields), writes=True)
-        return self._session.make(call, self._one)
+        return self._session.send(
+            Request("POST", _ACCOUNTS, self._dialect.create_body(fields), writes=True), self._read_one
+        )
 
     def update_account(self, account: Account) -> Account:
         """Replaces the account ``account.id``, in a single attempt.
 
         Raises:
-            RejectedError, UnreachableError: The server says that it was not changed, or was not asked.
-            OutcomeUnknownError: It may have been, also if the response does not show the account.
+            RejectedError, UnreachableError: It was certainly not changed.
+            OutcomeUnknownError: It may have been; also if the response does not show the account.
         """
         if account.id is None:
             raise TypeError("an account without an id cannot be updated")
         account_id = account.id
         body = self._dialect.update_body(account)
-        call = Call("PUT", f"{ACCOUNTS}/{account_id}", body, on_account=True, writes=True)
-        return self._session.make(call, lambda answer: self._one(answer, account_id))
+        request = Request("PUT", f"{_ACCOUNTS}/{account_id}", body, on_account=True, writes=True)
+        return self._session.send(request, lambda response: self._read_one(response, account_id))
 
     def delete_account(self, account_id: int) -> None:
         """Deletes an account, in a single attempt.
 
         Raises:
-            RejectedError, UnreachableError: The server says that it was not deleted, or was not asked.
-            NotFoundError: The server says that it has no such account.
-            OutcomeUnknownError: It may have been deleted, also if the response is not a documented success.
+            RejectedError, UnreachableError: It was certainly not deleted.
+            NotFoundError: The server has no such account.
+            OutcomeUnknownError: It may have been deleted; also if the response is not a documented success.
         """
-        self._session.make(Call("DELETE", f"{ACCOUNTS}/{account_id}", on_account=True, writes=True), self._done)
+        request = Request("DELETE", f"{_ACCOUNTS}/{account_id}", on_account=True, writes=True)
+        self._session.send(request, self._check_done)
 
     def run_delivery_test(self, fields: Fields, to_email: str) -> None:
-        """Has the server send a mail to ``to_email`` with the given settings; returns if it was sent.
+        """Has the server send a mail to ``to_email`` with the given settings. Returns if it was sent.
 
         Raises:
-            RejectedError, UnreachableError: The server says that it was not sent, or was not asked.
+            RejectedError, UnreachableError: It was certainly not sent.
             OutcomeUnknownError: It may have been.
         """
-        self._session.make(
-            Call("POST", f"{ACCOUNTS}/test", self._dialect.delivery_test_body(fields, to_email)), self._done
-        )
+        body = self._dialect.delivery_test_body(fields, to_email)
+        self._session.send(Request("POST", f"{_ACCOUNTS}/test", body), self._check_done)
 
-    def _done(self, answer: Answer) -> None:
-        """Accepts what the vendor documents for a delete or a test that went well, and nothing else."""
-        if answer.status in _DONE and answer.body.strip() in _NOTHING_TO_SAY:
+    def _check_done(self, response: Response) -> None:
+        """Accepts what the vendor documents for a successful delete or test, and nothing else."""
+        if response.status in _WITHOUT_ACCOUNT and response.body.strip() in _DONE:
             return
-        words = described(answer, self._redactor)
-        if is_refusal(answer.body):
-            problem = Problem(kind=Kind.REJECTED, message=f"the server says no: {words}")
-            raise AttemptError(Failure(problem=problem, error=RejectedError, doubtful=False))
-        raise UnreadableError(f"the server's answer does not say that it was done: {words}")
+        description = describe(response, self._redactor)
+        if is_refusal(response.body):
+            raise RejectedError.of(f"the server refuses: {description}", kind=Kind.REJECTED)
+        raise InvalidResponseError(f"the response does not confirm that it was done: {description}")

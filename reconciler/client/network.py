@@ -1,28 +1,38 @@
-"""Where a server is, and whether a token may travel there."""
+"""How the network is used, apart from HTTP: which URLs are allowed, TLS, client certificates and proxies."""
 
 from __future__ import annotations
 
 import errno
 import os
+import re
 import ssl
 import stat
-from typing import TYPE_CHECKING
+from ipaddress import ip_network
+from typing import TYPE_CHECKING, Final
+from urllib.request import getproxies
 
 import httpx
 
 from reconciler.errors import ApiError, InvalidValueError, Kind
+from reconciler.model.account import readable
 from reconciler.model.display import display_path
-from reconciler.model.server import is_loopback, normal_url
+from reconciler.model.secret import Secret
+from reconciler.model.server import is_loopback, normal_url, parse_ip
 
 if TYPE_CHECKING:
+    from reconciler.model.redaction import Redactor
     from reconciler.model.server import ClientCertificate
 
+_HTTPS_PORT: Final = 443
+_LAST_PORT: Final = 65535
+_BRACKETS: Final = re.compile(r"\[([^\]]*)\](/\d+)?(?::(\d+))?")
 
-def checked(url: str, *, insecure_http: bool) -> httpx.URL:
-    """``url`` as an origin that requests may go to.
+
+def checked_origin(url: str, *, insecure_http: bool) -> httpx.URL:
+    """The server's URL, if requests may go there.
 
     Raises:
-        ApiError: It is no origin (``bad_url``), or plain http to another machine (``insecure_http``).
+        ApiError: It is not a server's URL (``bad_url``), or plain http to another machine (``insecure_http``).
     """
     try:
         parsed = httpx.URL(normal_url(url))
@@ -37,60 +47,59 @@ def checked(url: str, *, insecure_http: bool) -> httpx.URL:
 
 
 def tls_context(origin: httpx.URL, ca_file: str | None, certificate: ClientCertificate | None = None) -> ssl.SSLContext:
-    """How the server's certificate is verified, and what is shown to a server that asks who is there.
+    """How the server's certificate is verified, and which certificate the client shows.
 
     Args:
         origin: The server.
-        ca_file: Certificates that alone are trusted; ``None`` for the usual authorities.
+        ca_file: The only certificates that are trusted; ``None`` for the usual authorities.
         certificate: The client's own.
 
     Raises:
         ApiError: ``ca_file`` or ``certificate`` cannot be used (``ca_file``, ``client_cert``).
     """
     if origin.scheme == "http":
-        # Never used; and one that trusts nobody is quick to make.
-        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context = _verifying(ca_file)
-    # From 3.13 on, Python refuses authorities without some extensions, which many private ones do not have.
+        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # unused; one without authorities is quick to make
+    context = _verifying_context(ca_file)
+    # From 3.13 on, Python refuses authorities without some extensions that many private ones lack.
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     if certificate is not None:
-        _show(certificate, context)
+        _load_certificate(certificate, context)
     return context
 
 
-def _verifying(ca_file: str | None) -> ssl.SSLContext:
+def _verifying_context(ca_file: str | None) -> ssl.SSLContext:
     try:
         if ca_file:
             _check_regular(ca_file)
         return ssl.create_default_context(cafile=ca_file) if ca_file else httpx.create_ssl_context()
     except (OSError, ValueError) as error:
-        reason = "it holds no certificate in PEM form" if isinstance(error, ssl.SSLError) else _reason(error)
+        reason = "it contains no certificate in PEM format" if isinstance(error, ssl.SSLError) else _reason(error)
         message = f"the CA file {display_path(ca_file) if ca_file else 'of SSL_CERT_FILE'} cannot be used: {reason}"
-        raise ApiError.of(message, kind=Kind.CA_FILE, hint="It is a file of certificates in PEM form.") from None
+        raise ApiError.of(message, kind=Kind.CA_FILE, hint="It must contain certificates in PEM format.") from None
 
 
-class _EncryptedError(Exception):
-    """A private key asks for its password."""
+class _EncryptedKeyError(Exception):
+    """A private key needs a password."""
 
 
-def _show(certificate: ClientCertificate, context: ssl.SSLContext) -> None:
+def _load_certificate(certificate: ClientCertificate, context: ssl.SSLContext) -> None:
     def refuse() -> str:
-        # Without this, OpenSSL would ask on the terminal, and hang where nobody is.
-        raise _EncryptedError
+        # Without this, OpenSSL would ask for a password on the terminal, and hang if there is none.
+        raise _EncryptedKeyError
 
     try:
         for name in filter(None, (certificate.cert, certificate.key)):
             _check_regular(name)
         context.load_cert_chain(certificate.cert, certificate.key, password=refuse)
-    except _EncryptedError:
+    except _EncryptedKeyError:
         reason = "its key is encrypted"
-        hint = "Decrypt it (openssl pkey -in KEY -out PLAIN) into a file that this user alone can read."
+        hint = "Decrypt it (openssl pkey -in KEY -out PLAIN) into a file that only this user can read."
     except (OSError, ValueError) as error:
         reason = _reason(error)
-        hint = "It is a certificate in PEM form, and its private key, in one file or, in the YAML, in two."
+        hint = "It must be a certificate and its private key in PEM format, in one file or, in the YAML, in two."
         if isinstance(error, ssl.SSLError):
             mismatch = error.reason == "KEY_VALUES_MISMATCH"
-            reason = "its key is another one's" if mismatch else "it lacks a certificate or a key in PEM form"
+            reason = "the key does not match" if mismatch else "it lacks a certificate or a key in PEM format"
     else:
         return
     names = " with the key ".join(map(display_path, filter(None, (certificate.cert, certificate.key))))
@@ -98,10 +107,78 @@ def _show(certificate: ClientCertificate, context: ssl.SSLContext) -> None:
 
 
 def _check_regular(name: str) -> None:
-    """OpenSSL would wait for a pipe or a terminal, which a committed link can lead to."""
+    """Refuses what a committed link can lead to: OpenSSL would wait for a pipe or a terminal."""
     if not stat.S_ISREG(os.stat(name).st_mode):  # noqa: PTH116 - names stay as the user wrote them
         raise OSError(errno.EINVAL, "this is not a regular file")
 
 
 def _reason(error: OSError | ValueError) -> str:
     return (error.strerror if isinstance(error, OSError) else None) or error.__class__.__name__
+
+
+def proxy_for(origin: httpx.URL, redactor: Redactor) -> str | None:
+    """The proxy that the environment names for ``origin``; ``redactor`` masks its password from now on.
+
+    There is none for plain http, because it would see the token, and none for loopback: as seen from a proxy, that is
+    another machine.
+
+    Raises:
+        ApiError: It is of a kind that is not supported (``proxy``).
+    """
+    proxies = getproxies()
+    proxy = proxies.get("https") or proxies.get("all")
+    host = origin.raw_host.decode("ascii")
+    if not proxy or origin.scheme == "http" or is_loopback(host):
+        return None
+    if any(is_exempt(proxies.get("no", ""), name, origin.port or _HTTPS_PORT) for name in {host, readable(host)}):
+        return None
+    url = proxy if "://" in proxy else f"http://{proxy}"
+    try:
+        parsed = httpx.Proxy(url).url
+        supported = parsed.scheme in {"http", "https"} and bool(parsed.host) and (parsed.port or 1) <= _LAST_PORT
+    except (httpx.InvalidURL, ValueError):
+        supported = False
+    if not supported:
+        message = "the proxy in HTTPS_PROXY or ALL_PROXY is not an http proxy"
+        hint = "write it like http://proxy.example.com:3128, or name the server in NO_PROXY"
+        raise ApiError.of(message, kind=Kind.PROXY, hint=hint)
+    if password := httpx.URL(url).password:
+        redactor.add(Secret(password))
+    return url
+
+
+def is_exempt(no_proxy: str, host: str, port: int) -> bool:
+    """Whether ``NO_PROXY`` names a server. The accepted forms are those of curl and of Go's httpproxy."""
+    name = host.lower().rstrip(".")
+    return any(_matches(entry, name, port) for entry in re.split(r"[,\s]+", no_proxy.lower()) if entry)
+
+
+def _matches(entry: str, host: str, port: int) -> bool:
+    name, only_port = _split_port(entry)
+    if only_port is not None and only_port != port:
+        return False
+    if name == "*":
+        return True
+    if (address := parse_ip(host)) is not None:
+        try:
+            return address in ip_network(name, strict=False)
+        except ValueError:
+            return False
+    bare = name.removeprefix("*").strip(".")
+    return bool(bare) and (host.endswith(f".{bare}") or (host == bare and not name.startswith("*")))
+
+
+def _split_port(entry: str) -> tuple[str, int | None]:
+    """A name, address or network, and the port if one is given."""
+    if match := _BRACKETS.fullmatch(entry):
+        return match[1] + (match[2] or ""), int(match[3]) if match[3] else None
+    name, colon, port = entry.rpartition(":")
+    if colon and ":" not in name and port.isdecimal():
+        return name, int(port)
+    return entry, None
+
+
+def without_login(proxy: str) -> str:
+    """A proxy's URL without user name and password."""
+    url = httpx.URL(proxy)
+    return str(url.copy_with(username=None, password=None, path="/", query=None, fragment=None)).rstrip("/")

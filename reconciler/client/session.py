@@ -1,35 +1,60 @@
-"""A call to the server: authenticated, repeated if it only reads, ended in a response or in an error that is true."""
+"""Authenticated requests over a pool of connections. Only reads are repeated."""
 
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, replace
+from collections import deque
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import lru_cache
 from http import HTTPStatus
-from typing import TYPE_CHECKING, TypeVar
+from threading import Semaphore
+from typing import TYPE_CHECKING, Final, TypeVar
 
-from reconciler.client.errors import error_from_status, invalid_response
-from reconciler.client.failure import AttemptError, UnreadableError
+import httpx
+
+from reconciler.client.errors import (
+    TRANSPORT_ERRORS,
+    error_from_exception,
+    error_from_status,
+    final_error,
+    invalid_response,
+)
+from reconciler.client.network import without_login
+from reconciler.client.transport import BODY_LIMIT, InvalidResponseError, Response, Transport, read_response
+from reconciler.errors import OutcomeUnknownError
 from reconciler.retry import ATTEMPTS
+from reconciler.version import VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    import ssl
+    from collections.abc import Callable, Iterator
 
-    from reconciler.client.answer import Answer
     from reconciler.client.auth import TokenProvider
-    from reconciler.client.client import Client, ReadClient
+    from reconciler.model.redaction import Redactor
     from reconciler.retry import Retry
 
 T = TypeVar("T")
 
+_ACCEPT: Final = (b"Accept", b"application/json")
+_COMMON: Final = (
+    (b"Accept-Encoding", b"gzip"),
+    (b"User-Agent", f"reconciler/{VERSION}".encode()),
+)
+_JSON: Final = (b"Content-Type", b"application/json")
+
+_CACHED_URLS: Final = 64
+_CACHED_HEADERS: Final = 4
+
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class Request:
     """One request.
 
     Attributes:
-        on_account: The path names an account, so that 404 means that this account is not there.
-        writes: It changes accounts. Then it is sent once: whoever wants it sent again has to look at the server first,
-            because others may have changed it meanwhile.
+        on_account: The path names an account, so 404 means that this account does not exist.
+        writes: It changes accounts. It is sent only once: before sending it again, the caller has to read the account
+            again, because others may have changed it meanwhile.
     """
 
     method: str
@@ -39,71 +64,177 @@ class Call:
     writes: bool = False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """Where the requests go.
+
+    Attributes:
+        origin: ``scheme://host[:port]``, checked.
+        context: How TLS is verified; unused for plain http.
+        proxy: URL of the proxy to go through.
+        connections: The maximum number of connections at a time.
+    """
+
+    origin: str
+    context: ssl.SSLContext
+    proxy: str | None = None
+    connections: int = 10
+
+
+def _headers(bearer: bytes | None, *, has_body: bool) -> httpx.Headers:
+    authorization = [(b"Authorization", bearer)] if bearer else []
+    return httpx.Headers([_ACCEPT, *authorization, *_COMMON, *([_JSON] if has_body else [])])
+
+
+class ConnectionPool:
+    """Sends each request over the idle connection that was used last, or a new one. Safe for threads."""
+
+    def __init__(self, endpoint: Endpoint, redactor: Redactor, limit: int = BODY_LIMIT) -> None:
+        self._endpoint = endpoint
+        self.redactor = redactor
+        self._limit = limit
+        self._free = Semaphore(max(1, endpoint.connections))
+        self._idle: deque[Transport] = deque()
+        # Thousands of requests go to one path with one token; httpx would parse each of them again.
+        self._url = lru_cache(_CACHED_URLS)(httpx.URL)
+        self._headers = lru_cache(_CACHED_HEADERS)(_headers)
+
+    def close(self) -> None:
+        """Closes the idle connections. One that is still in use, after an interrupt, ends with the process."""
+        with suppress(IndexError):
+            while True:
+                self._idle.pop().close()
+
+    def exchange(self, request: Request, *, bearer: bytes | None = None, deadline: float) -> Response:
+        """Sends ``request`` once.
+
+        Args:
+            request: The request.
+            bearer: The value of the Authorization header.
+            deadline: When it must be over, on the monotonic clock.
+
+        Raises:
+            ApiError: No complete response came.
+        """
+        headers = self._headers(bearer, has_body=request.body is not None)
+        with self._transport() as transport:
+            transport.state.start(deadline)
+            try:
+                url = self._url(self._endpoint.origin + request.path)
+                sent = httpx.Request(request.method, url, headers=headers, content=request.body)
+                response = transport.handle_request(sent)
+                try:
+                    return read_response(response, self._limit)
+                finally:
+                    response.close()
+            except TRANSPORT_ERRORS as error:
+                transport.close()
+                proxy = self._endpoint.proxy if transport.state.at_proxy else None
+                failure = error_from_exception(
+                    error,
+                    origin=self._endpoint.origin,
+                    proxy=without_login(proxy) if proxy else None,
+                    sent=transport.state.sent,
+                    redactor=self.redactor,
+                )
+        raise failure
+
+    @contextmanager
+    def _transport(self) -> Iterator[Transport]:
+        with self._free:
+            try:
+                transport = self._idle.pop()
+            except IndexError:
+                transport = Transport(self._endpoint.context, self._endpoint.proxy)
+            try:
+                yield transport
+            finally:
+                self._idle.append(transport)
+
+
+class WriteAttemptedError(RuntimeError):
+    """A reading connection was asked to write. This is a bug of ours; nothing was sent."""
+
+
+class ReadOnlyPool:
+    """A view of a pool that can only send GET requests without a body."""
+
+    def __init__(self, pool: ConnectionPool) -> None:
+        self._pool = pool
+        self.redactor = pool.redactor
+
+    def exchange(self, request: Request, *, bearer: bytes | None = None, deadline: float) -> Response:
+        """Sends a GET request once, as ``ConnectionPool.exchange``. Raises ``WriteAttemptedError`` for any other."""
+        if request.method != "GET":
+            raise WriteAttemptedError(f"a reading connection does not send {request.method} {request.path}")
+        return self._pool.exchange(Request("GET", request.path), bearer=bearer, deadline=deadline)
+
+
 class _Renewed(threading.local):
-    """The token that this thread got in place of one that a write was refused with."""
+    """The generation of the token that this thread got to replace one that was refused for a write."""
 
     generation: int | None = None
 
 
 class Session:
-    """Makes calls. Safe for threads."""
+    """Sends authenticated requests. Safe for threads."""
 
-    def __init__(self, client: Client | ReadClient, authority: TokenProvider, retry: Retry) -> None:
-        self._client = client
-        self._authority = authority
+    def __init__(self, pool: ConnectionPool | ReadOnlyPool, tokens: TokenProvider, retry: Retry) -> None:
+        self._pool = pool
+        self._tokens = tokens
         self._retry = retry
         self._renewed = _Renewed()
         self._accepted: dict[str, int] = {}  # by method, the last token that was accepted
 
-    def make(self, call: Call, read: Callable[[Answer], T]) -> T:
-        """Makes ``call`` and reads its answer.
+    def send(self, request: Request, read: Callable[[Response], T]) -> T:
+        """Sends ``request`` and reads its response.
 
         Args:
-            call: What to send.
-            read: Makes the result from a good answer; raises ``UnreadableError`` if the response is not a documented
-                success, and ``AttemptError`` if it says no.
+            request: What to send.
+            read: Makes the result from a response with status 2XX. Raises ``InvalidResponseError`` if that is not a
+                documented success, and ``ApiError`` if it is a refusal.
 
         Raises:
             RejectedError: The server refused; nothing happened.
-            UnreachableError: The call never got there; nothing happened.
-            OutcomeUnknownError: Something other than a read, which may have taken effect.
+            UnreachableError: The request never arrived; nothing happened.
+            OutcomeUnknownError: The request was not a read, and may have taken effect.
             ApiError: Any other failure of a read.
         """
-        reads = call.method == "GET"
-        send = self._retry.run_or_join if reads else self._retry.once
+        is_read = request.method == "GET"
+        run = self._retry.run_or_join if is_read else self._retry.once
         try:
-            return send(lambda deadline: self._attempt(call, read, deadline))
-        except AttemptError as error:
-            raise error.failure.exception(writing=not reads) from None
+            return run(lambda deadline: self._attempt(request, read, deadline))
+        except OutcomeUnknownError as error:
+            raise final_error(error, is_read=is_read) from None
 
-    def _attempt(self, call: Call, read: Callable[[Answer], T], deadline: float) -> T:
-        answer = self._answer(call, deadline)
-        if not answer.good:
-            raise AttemptError(error_from_status(answer, self._client.redactor, on_account=call.on_account))
+    def _attempt(self, request: Request, read: Callable[[Response], T], deadline: float) -> T:
+        response = self._respond(request, deadline)
+        if not response.is_success:
+            raise error_from_status(response, self._pool.redactor, on_account=request.on_account)
         try:
-            return read(answer)
-        except UnreadableError as error:
-            raise AttemptError(invalid_response(f"{call.method} {call.path}: {error}")) from None
+            return read(response)
+        except InvalidResponseError as error:
+            raise invalid_response(f"{request.method} {request.path}: {error}") from None
 
-    def _answer(self, call: Call, deadline: float) -> Answer:
-        bearer = self._authority.bearer()
-        is_renewed = call.writes and self._renewed.generation == bearer.generation
+    def _respond(self, request: Request, deadline: float) -> Response:
+        """The response to ``request``, sent again if a new token may help."""
+        bearer = self._tokens.bearer()
+        is_renewed = request.writes and self._renewed.generation == bearer.generation
         for _ in range(ATTEMPTS):
-            answer = self._client.exchange(
-                call.method, call.path, bearer=bearer.header, body=call.body, deadline=deadline
-            )
-            if answer.status != HTTPStatus.UNAUTHORIZED:
-                self._accepted[call.method] = bearer.generation
+            response = self._pool.exchange(request, bearer=bearer.header, deadline=deadline)
+            if response.status != HTTPStatus.UNAUTHORIZED:
+                self._accepted[request.method] = bearer.generation
                 break
-            # A new token that no call of this kind was accepted with is not the reason. One that was has expired since.
-            if is_renewed and self._accepted.get(call.method) != bearer.generation:
+            # A new token is the reason only if it was accepted for such a request before: then it has expired since.
+            if is_renewed and self._accepted.get(request.method) != bearer.generation:
                 break
-            if (other := self._authority.renewed(bearer)) is None:
+            if (other := self._tokens.replace(bearer)) is None:
                 break
-            if call.writes:
-                # The exchange of tokens took its time: the account has to be read again before the write is sent again.
+            if request.writes:
+                # The token exchange took time: the account has to be read again before the write is sent again.
                 self._renewed.generation = other.generation
-                refused = error_from_status(answer, self._client.redactor, on_account=call.on_account)
-                raise AttemptError(replace(refused, transient=True))
+                refusal = error_from_status(response, self._pool.redactor, on_account=request.on_account)
+                refusal.transient = True
+                raise refusal
             bearer, is_renewed = other, True
-        return answer
+        return response

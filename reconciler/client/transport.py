@@ -1,79 +1,89 @@
-"""One connection to the server, reused by one request after the other, with a deadline that nothing can stretch.
+"""One connection to the server: a request goes out, a response comes in, and neither takes more than its limits.
 
-httpx limits each read; a server that drips a byte at a time would hold a request forever. A lane limits the whole: from
-connecting to the last byte, every step ends at the request's deadline (the system's name look-up alone cannot be cut).
+httpx limits the time of each read, so a server that sends one byte at a time could hold a request forever. Here one
+deadline limits the whole request, from connecting to the last byte; only the system's name look-up cannot be cut short.
 
-A lane serves one thread at a time. Measured against one ``httpx.Client`` for all threads and one for each, lanes make
-about half as many requests again per second: no shared pool to lock, no cookies, redirects or log lines to prepare.
+Measured against one ``httpx.Client`` for all threads, and one for each, this makes half as many requests again per
+second: there is no shared pool to lock, and there are no cookies, redirects or log lines to prepare.
 """
 
 from __future__ import annotations
 
 import contextlib
 import time
-from typing import TYPE_CHECKING, Any
+import zlib
+from dataclasses import dataclass
+from io import BytesIO
+from typing import TYPE_CHECKING, Any, Final
 
 import httpcore
 import httpx
 
 if TYPE_CHECKING:
     import ssl
+    from collections.abc import Iterable, Iterator
 
-_KEEPALIVE = 5.0
-"""Seconds that an idle connection is kept. Short, because a server that closes it just as a create is sent leaves the
-outcome of that create unknown."""
+BODY_LIMIT: Final = 256 * 1024 * 1024
+"""The maximum size of a decoded body in bytes; a list of a million accounts is about as large."""
+
+_CHUNK: Final = 1024 * 1024
+_GZIP: Final = 16 + zlib.MAX_WBITS
+
+_KEEPALIVE: Final = 5.0
+"""Seconds that an idle connection is kept. Short, because if a server closes it just as a create is sent, the outcome
+of that create is unknown."""
 
 
 class RequestState:
-    """The request that a lane is busy with.
+    """The request that a transport is busy with.
 
     Attributes:
         deadline: When it must be over, on the monotonic clock.
-        touched: Whether bytes of it may have left for the server; until then the server certainly did nothing.
-        at_proxy: Whether a proxy is still at the other end, and not the server.
+        sent: Whether bytes of it may have left for the server. Until then the server certainly did nothing.
+        at_proxy: Whether the other end is still a proxy, and not the server.
     """
 
-    __slots__ = ("at_proxy", "deadline", "touched")
+    __slots__ = ("at_proxy", "deadline", "sent")
 
     def __init__(self) -> None:
         self.start(0.0)
 
     def start(self, deadline: float) -> None:
-        """Takes up the next request."""
+        """Begins the next request."""
         self.deadline = deadline
-        self.touched = False
+        self.sent = False
         self.at_proxy = False
 
-    def remaining(self, late: type[httpcore.TimeoutException]) -> float:
-        """Seconds left. Raises ``late`` where there are none."""
+    def remaining(self, timeout_error: type[httpcore.TimeoutException]) -> float:
+        """Seconds left. Raises ``timeout_error`` if there are none."""
         if (seconds := self.deadline - time.monotonic()) <= 0:
-            raise late("the time for the request is over")
+            raise timeout_error("the time for the request is over")
         return seconds
 
 
 class _Stream(httpcore.NetworkStream):
-    """A stream under a flight's deadline; it sends head and body in one piece, once the response is awaited.
+    """A stream with the request's deadline. It sends head and body in one piece, just before it reads the response.
 
-    ``handshakes`` is how many of TLS are to come until the server is at the other end, behind a proxy.
+    ``handshakes`` is the number of TLS handshakes still to come, behind a proxy, until the server is at the other end.
     """
 
-    def __init__(self, inner: httpcore.NetworkStream, flight: RequestState, handshakes: int) -> None:
+    def __init__(self, inner: httpcore.NetworkStream, state: RequestState, handshakes: int) -> None:
         self._inner = inner
-        self._flight = flight
+        self._state = state
         self._handshakes = handshakes
         self._pending: list[bytes] = []
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002 - the deadline decides
         if self._pending:
             self._flush()
-        return self._inner.read(max_bytes, self._flight.remaining(httpcore.ReadTimeout))
+        return self._inner.read(max_bytes, self._state.remaining(httpcore.ReadTimeout))
 
     def _flush(self) -> None:
-        seconds = self._flight.remaining(httpcore.WriteTimeout)
+        seconds = self._state.remaining(httpcore.WriteTimeout)
         buffer = b"".join(self._pending)
         self._pending.clear()
-        self._flight.touched = not self._handshakes
-        # A server may refuse a request before it has read it all, and close: its answer is still there to be read.
+        self._state.sent = not self._handshakes
+        # A server may refuse a request, and close, before it has read it all: its response can still be read.
         with contextlib.suppress(httpcore.WriteError):
             self._inner.write(buffer, seconds)
 
@@ -89,29 +99,29 @@ class _Stream(httpcore.NetworkStream):
         server_hostname: str | None = None,
         timeout: float | None = None,  # noqa: ARG002
     ) -> httpcore.NetworkStream:
-        seconds = self._flight.remaining(httpcore.ConnectTimeout)
+        seconds = self._state.remaining(httpcore.ConnectTimeout)
         left = max(0, self._handshakes - 1)
-        self._flight.at_proxy = left > 0
+        self._state.at_proxy = left > 0
         host = server_hostname.strip("[]") if server_hostname else None
-        return _Stream(self._inner.start_tls(ssl_context, host, seconds), self._flight, left)
+        return _Stream(self._inner.start_tls(ssl_context, host, seconds), self._state, left)
 
     def get_extra_info(self, info: str) -> Any:  # noqa: ANN401 - httpcore's signature
         return self._inner.get_extra_info(info)
 
 
 class _Backend(httpcore.SyncBackend):
-    def __init__(self, flight: RequestState, handshakes: int) -> None:
-        self._flight = flight
+    def __init__(self, state: RequestState, handshakes: int) -> None:
+        self._state = state
         self._handshakes = handshakes
 
     def connect_tcp(self, host: str, port: int, timeout: float | None = None, *rest: Any, **more: Any) -> _Stream:  # noqa: ANN401, ARG002
-        self._flight.at_proxy = self._handshakes > 0
-        seconds = self._flight.remaining(httpcore.ConnectTimeout)
-        return _Stream(super().connect_tcp(host, port, seconds, *rest, **more), self._flight, self._handshakes)
+        self._state.at_proxy = self._handshakes > 0
+        seconds = self._state.remaining(httpcore.ConnectTimeout)
+        return _Stream(super().connect_tcp(host, port, seconds, *rest, **more), self._state, self._handshakes)
 
 
-class _Tunnels(httpcore.ConnectionPool):
-    """A pool behind a proxy. httpcore would write ``CONNECT fd00::1:8443``; an IPv6 address goes into brackets."""
+class _ProxyPool(httpcore.ConnectionPool):
+    """A pool behind a proxy. httpcore would write ``CONNECT fd00::1:8443``; an IPv6 address needs brackets."""
 
     def handle_request(self, request: httpcore.Request) -> httpcore.Response:
         if b":" in request.url.host:
@@ -120,7 +130,7 @@ class _Tunnels(httpcore.ConnectionPool):
 
 
 class Transport(httpx.HTTPTransport):
-    """A transport with a single connection. Cookies, redirects and the environment's proxies are unknown to it.
+    """A transport with a single connection, for one thread at a time. It uses no cookies and follows no redirects.
 
     Args:
         context: How TLS is verified.
@@ -128,23 +138,18 @@ class Transport(httpx.HTTPTransport):
     """
 
     def __init__(self, context: ssl.SSLContext, proxy: str | None) -> None:
-        self.flight = RequestState()
-        through = _proxy(proxy) if proxy else None
-        # The parent's own pool would differ in one thing: it takes no network backend, and so has no deadline.
-        self._pool = (_Tunnels if through else httpcore.ConnectionPool)(
+        self.state = RequestState()
+        target = _proxy(proxy) if proxy else None
+        # How many TLS handshakes it takes until the server is at the other end: the last one is with the server.
+        handshakes = 0 if target is None else 2 if target.url.scheme == b"https" else 1
+        # The parent's own pool accepts no network backend, and so has no deadline.
+        self._pool = (_ProxyPool if target else httpcore.ConnectionPool)(
             ssl_context=context,
-            proxy=through,
+            proxy=target,
             max_connections=1,
             keepalive_expiry=_KEEPALIVE,
-            network_backend=_Backend(self.flight, _handshakes(through)),
+            network_backend=_Backend(self.state, handshakes),
         )
-
-
-def _handshakes(proxy: httpcore.Proxy | None) -> int:
-    """How many TLS handshakes it takes until the server is at the other end: the last of them is with the server."""
-    if proxy is None:
-        return 0
-    return 2 if proxy.url.scheme == b"https" else 1
 
 
 def _proxy(url: str) -> httpcore.Proxy:
@@ -153,3 +158,69 @@ def _proxy(url: str) -> httpcore.Proxy:
         scheme=proxy.url.raw_scheme, host=proxy.url.raw_host, port=proxy.url.port, target=proxy.url.raw_path
     )
     return httpcore.Proxy(target, auth=proxy.raw_auth, headers=proxy.headers.raw)
+
+
+class InvalidResponseError(Exception):
+    """A response that came but cannot be used; the message says why. Never leaves this package."""
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """A complete response."""
+
+    status: int
+    headers: httpx.Headers
+    body: bytes
+
+    @property
+    def is_success(self) -> bool:
+        """Whether the status is 2XX."""
+        return 200 <= self.status < 300  # noqa: PLR2004
+
+
+def read_response(response: httpx.Response, limit: int = BODY_LIMIT) -> Response:
+    """Reads the rest of ``response``.
+
+    Raises:
+        InvalidResponseError: The body is larger than ``limit`` bytes, or in an encoding that was not asked for.
+        httpx.HTTPError: The connection broke.
+    """
+    # httpx would decode any number of nested encodings, each a thousand times its input, before checking a limit.
+    encoding = response.headers.get("content-encoding", "").strip().lower()
+    declared = response.headers.get("content-length", "")
+    if declared.isdecimal() and int(declared) > limit:
+        raise _too_large(limit)
+    chunks: Iterable[bytes] = response.stream  # type: ignore[assignment]  # a transport's response is synchronous
+    if encoding in {"gzip", "x-gzip"}:
+        chunks = _decompress(chunks)
+    elif encoding not in {"", "identity"}:
+        raise InvalidResponseError("the response is in an encoding that was not asked for")
+    return Response(response.status_code, response.headers, _join(chunks, limit))
+
+
+def _join(chunks: Iterable[bytes], limit: int) -> bytes:
+    body = BytesIO()  # grows in place, so that a large body is never in memory twice
+    for chunk in chunks:
+        if body.tell() + len(chunk) > limit:
+            raise _too_large(limit)
+        body.write(chunk)
+    return body.getvalue()
+
+
+def _too_large(limit: int) -> InvalidResponseError:
+    return InvalidResponseError(f"the response is larger than {limit // 1024**2} MiB")
+
+
+def _decompress(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    decoder = zlib.decompressobj(_GZIP)
+    try:
+        for chunk in chunks:
+            rest = chunk
+            while rest:
+                yield decoder.decompress(rest, _CHUNK)
+                rest = decoder.unconsumed_tail
+        yield decoder.flush()
+    except zlib.error:
+        raise InvalidResponseError("the response declares gzip but is something else") from None
+    if not decoder.eof or decoder.unused_data:
+        raise InvalidResponseError("the response's gzip is cut short, or continues after its end")

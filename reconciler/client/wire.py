@@ -12,7 +12,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, Validation
 from pydantic_core import from_json
 from typing_extensions import TypedDict
 
-from reconciler.client.failure import UnreadableError
+from reconciler.client.transport import InvalidResponseError
 from reconciler.model.account import NO_EXTRA, Account
 from reconciler.model.fields import FIELDS, SPELLINGS, WIRE_ORDER
 from reconciler.model.secret import UNKNOWN, Secret, SecretReference, Unknown, looks_masked
@@ -70,34 +70,34 @@ _TOKEN: Final = TypeAdapter(WireToken)
 
 
 def read_list(body: bytes) -> list[WireAccount]:
-    """Reads the response to the list call. Raises ``UnreadableError`` unless it is accounts with different ids."""
+    """Reads the response to the list call. Raises ``InvalidResponseError`` unless it is accounts with different ids."""
     accounts = _read(_LIST, body)
     if len({account["id"] for account in accounts}) != len(accounts):
-        raise UnreadableError("the response lists the same id twice")
+        raise InvalidResponseError("the response lists the same id twice")
     return accounts
 
 
 def read_one(body: bytes) -> WireAccount:
-    """Reads a response that is one account. Raises ``UnreadableError``."""
+    """Reads a response that is one account. Raises ``InvalidResponseError``."""
     return _read(_ONE, body)
 
 
 def read_token(body: bytes) -> WireToken:
-    """Reads the response to a token exchange. Raises ``UnreadableError``."""
+    """Reads the response to a token exchange. Raises ``InvalidResponseError``."""
     return _read(_TOKEN, body)
 
 
 def _read(adapter: TypeAdapter[T], body: bytes) -> T:
     """``body`` validated. The error never shows the input, nor has a cause that does: it may hold a password."""
     if not body.strip():
-        raise UnreadableError("the response is empty")
+        raise InvalidResponseError("the response is empty")
     try:
         found = adapter.validate_json(body)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
     else:
         return found
-    raise UnreadableError(_explain(first["type"], first["loc"], first["msg"]))
+    raise InvalidResponseError(_explain(first["type"], first["loc"], first["msg"]))
 
 
 def _explain(kind: str, location: tuple[int | str, ...], message: str) -> str:

@@ -253,7 +253,7 @@ def test_parallel_requests_share_the_failure_of_an_exchange(writer: Open) -> Non
     with ScriptedServer(respond=respond) as server, ThreadPoolExecutor(8) as pool:
         accounts = writer(server.url, credentials=KEY)
         lock = CountingLock()
-        accounts._session._authority._lock = lock  # type: ignore[attr-defined]
+        accounts._session._tokens._lock = lock  # type: ignore[attr-defined]
         ends = [pool.submit(problem_of, accounts.list_accounts) for _ in range(8)]
         assert all(lock.arrived.acquire(timeout=10) for _ in range(8))
         everybody_is_there.set()
@@ -299,7 +299,7 @@ def test_a_write_refused_with_an_old_and_a_new_token_is_not_worth_another_attemp
 
 @pytest.mark.parametrize("token", ["", "Bearer abc", "a\r\nX: y", "tokên", "a b", "\x00"])
 def test_a_token_that_cannot_be_a_token_is_refused_before_anything_is_sent(writer: Open, token: str) -> None:
-    message = "the access token is empty, or holds blanks or characters that no token has"
+    message = "the access token is empty, or contains spaces or characters that no token has"
     expected = (RejectedError, Problem(kind="unauthorized", message=message, hint=HINT))
     with ScriptedServer(json_reply([])) as server:
         accounts = writer(server.url, credentials=AccessToken(Secret(token)))
@@ -333,5 +333,5 @@ def test_cookies_of_the_exchange_are_not_sent_back(writer: Open) -> None:
 
 def test_no_secret_shows_in_what_the_package_holds() -> None:
     connection = settings_for("http://127.0.0.1:1", credentials=KEY, stop=Clockless())
-    token = FixedToken(Secret("the-token"), Redactor()).bearer()
+    token = FixedToken(AccessToken(Secret("the-token")), Redactor()).bearer()
     assert ["the-" in repr(holder) for holder in (connection, token)] == [False, False]

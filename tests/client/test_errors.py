@@ -14,10 +14,9 @@ import httpx
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from reconciler.client.answer import Answer
 from reconciler.client.errors import TRANSPORT_ERRORS, error_from_exception, error_from_status
-from reconciler.client.failure import Failure
-from reconciler.errors import ApiError, NotFoundError, Problem, RejectedError, UnreachableError
+from reconciler.client.transport import Response
+from reconciler.errors import ApiError, NotFoundError, OutcomeUnknownError, Problem, RejectedError, UnreachableError
 from reconciler.model.display import sanitize
 from reconciler.model.redaction import Redactor
 from reconciler.model.secret import Secret
@@ -63,34 +62,33 @@ def instance(error: type[Exception]) -> Exception:
         return error()
 
 
-@pytest.mark.parametrize("touched", [True, False])
+@pytest.mark.parametrize("sent", [True, False])
 @pytest.mark.parametrize("error", exceptions_of(httpx), ids=lambda e: e.__name__)
 def test_every_exception_becomes_a_failure_that_tells_whether_it_may_have_arrived(
-    error: type[Exception], *, touched: bool
+    error: type[Exception], *, sent: bool
 ) -> None:
-    failure = error_from_exception(instance(error), origin=ORIGIN, touched=touched, redactor=Redactor())
-    arrived = touched
-    assert (failure.doubtful, failure.error) == (arrived, ApiError if arrived else UnreachableError)
+    converted = error_from_exception(instance(error), origin=ORIGIN, sent=sent, redactor=Redactor())
+    assert type(converted) is (OutcomeUnknownError if sent else UnreachableError)
 
 
 def test_an_exception_that_was_being_handled_meanwhile_is_no_cause() -> None:
     error = httpx.ConnectError("no route")
     error.__context__ = KeyError("somebody else's")
-    failure = error_from_exception(error, origin=ORIGIN, touched=False, redactor=Redactor())
-    assert failure.problem.message == f"cannot reach {ORIGIN}: no connection (no route)"
+    failure = error_from_exception(error, origin=ORIGIN, sent=False, redactor=Redactor())
+    assert failure.problems[0].message == f"cannot reach {ORIGIN}: no connection (no route)"
 
 
 def test_an_exception_without_words_and_a_validation_error_are_told_without_an_empty_bracket() -> None:
-    failure = error_from_exception(httpx.ConnectError(""), origin=ORIGIN, touched=False, redactor=Redactor())
-    assert failure.problem.message == f"cannot reach {ORIGIN}: no connection"
+    failure = error_from_exception(httpx.ConnectError(""), origin=ORIGIN, sent=False, redactor=Redactor())
+    assert failure.problems[0].message == f"cannot reach {ORIGIN}: no connection"
     with pytest.raises(ValidationError) as caught:
         TypeAdapter(int).validate_python("x")
-    other = error_from_exception(caught.value, origin=ORIGIN, touched=False, redactor=Redactor())
-    assert other.problem.kind == "not_sent"
+    other = error_from_exception(caught.value, origin=ORIGIN, sent=False, redactor=Redactor())
+    assert other.problems[0].kind == "not_sent"
 
 
-def refusal(status: int, body: bytes, redactor: Redactor | None = None, *, on_account: bool = False) -> Failure:
-    return error_from_status(Answer(status, httpx.Headers(), body), redactor or Redactor(), on_account=on_account)
+def refusal(status: int, body: bytes, redactor: Redactor | None = None, *, on_account: bool = False) -> ApiError:
+    return error_from_status(Response(status, httpx.Headers(), body), redactor or Redactor(), on_account=on_account)
 
 
 def vendor(*errors: dict[str, str]) -> bytes:
@@ -138,35 +136,37 @@ HINT_404 = "Is this the URL of the server's API, without a path?"
         (404, b"<h1>no</h1>", Problem(kind="not_found", message="404 Not Found: <h1>no</h1>", hint=HINT_404)),
         (400, b"\xff\x00\x1b[2J", Problem(kind="rejected", message="400 Bad Request: \ufffd\\u0000\\u001b[2J")),
         (400, b"a" * 300, Problem(kind="rejected", message=f"400 Bad Request: {'a' * 199}…")),
-        (400, b"a" * 70_000, Problem(kind="rejected", message="400 Bad Request (with 70000 bytes of explanation)")),
+        (400, b"a" * 70_000, Problem(kind="rejected", message="400 Bad Request (with a body of 70000 bytes)")),
     ],
     ids=["one", "two", "odd", "empty", "unknown", "401", "403", "404", "binary", "long", "huge"],
 )
 def test_a_refusal_is_told_in_the_servers_words(status: int, body: bytes, problem: Problem) -> None:
-    assert refusal(status, body) == Failure(problem=problem, error=RejectedError, doubtful=False)
+    error = refusal(status, body)
+    assert (type(error), error.problems, error.transient) == (RejectedError, (problem,), False)
 
 
 def test_of_many_errors_the_first_are_told() -> None:
     failure = refusal(400, vendor(*[REQUIRED] * 23))
     entries = "; ".join(["required: data_list[1].value: Campo obrigatório"] * 20)
-    assert failure.problem.message == f"400 {entries}; and 3 more"
+    assert failure.problems[0].message == f"400 {entries}; and 3 more"
 
 
 def test_a_status_that_is_none_of_these_makes_no_sense() -> None:
-    message = "the server answers with status 101, which makes no sense here"
+    message = "the server responded with status 101, which is not valid here"
     problem = Problem(kind="invalid_response", message=message, hint=HINT_404)
-    assert refusal(101, b"") == Failure(problem=problem, error=ApiError, doubtful=True)
+    error = refusal(101, b"")
+    assert (type(error), error.problems, error.transient) == (OutcomeUnknownError, (problem,), False)
 
 
 def test_a_missing_account_is_told_apart_from_a_missing_page() -> None:
-    assert [refusal(404, b"", on_account=which).error for which in (True, False)] == [NotFoundError, RejectedError]
+    assert [type(refusal(404, b"", on_account=which)) for which in (True, False)] == [NotFoundError, RejectedError]
 
 
 @pytest.mark.parametrize("body", [b"password hunter22 is bad", b"password=hunter22", b'{"x": "hunter22"}'])
 def test_a_secret_that_the_server_echoes_is_masked(body: bytes) -> None:
     redactor = Redactor()
     redactor.add(Secret("hunter22"))
-    assert "hunter22" not in refusal(500, body, redactor).problem.message
+    assert "hunter22" not in refusal(500, body, redactor).problems[0].message
 
 
 def test_a_secret_that_the_cut_would_split_is_masked_whole() -> None:

@@ -56,9 +56,9 @@ def test_an_update_clears_with_null_and_gives_back_what_is_not_ours(writer: Open
 
 BAD_UPDATES = [
     (Reply(200), "the response is empty"),
-    (Reply(204, headers={"Content-Length": ""}), "status 204 is not what this call ends with"),
-    (json_reply(BARE, 202), "status 202 is not what this call ends with"),
-    (json_reply(BARE, 206), "status 206 is not what this call ends with"),
+    (Reply(204, headers={"Content-Length": ""}), "status 204 is not a documented success"),
+    (json_reply(BARE, 202), "status 202 is not a documented success"),
+    (json_reply(BARE, 206), "status 206 is not a documented success"),
     (json_reply({**BARE, "id": 2}), "the response is about account 2, not 1"),
     (json_reply({"success": True}), "the response: field id: Field required"),
 ]
@@ -77,9 +77,9 @@ def test_an_update_has_succeeded_only_if_the_account_comes_back(writer: Open, an
 
 DONE = [Reply(200), Reply(200, b"true"), Reply(200, b" null\n"), Reply(204, headers={"Content-Length": ""})]
 NOT_DONE = [
-    (Reply(200, b"false"), RejectedError, "the server says no: 200 OK: false"),
-    (json_reply({"success": False}), RejectedError, 'the server says no: 200 OK: {"success": false}'),
-    (json_reply({"errors": [{"type": "auth", "msg": "535"}]}), RejectedError, "the server says no: 200 auth: 535"),
+    (Reply(200, b"false"), RejectedError, "the server refuses: 200 OK: false"),
+    (json_reply({"success": False}), RejectedError, 'the server refuses: 200 OK: {"success": false}'),
+    (json_reply({"errors": [{"type": "auth", "msg": "535"}]}), RejectedError, "the server refuses: 200 auth: 535"),
     (Reply(202), OutcomeUnknownError, "202 Accepted"),
     (Reply(202, b"true"), OutcomeUnknownError, "202 Accepted: true"),
     (Reply(206), OutcomeUnknownError, "206 Partial Content"),
@@ -110,7 +110,7 @@ def test_a_delete_or_test_is_not_done_after_anything_else(
         with pytest.raises(ApiError) as caught:
             WITHOUT_RESULT[line](accounts)
     if kind is OutcomeUnknownError:
-        what = f"{line}: the server's answer does not say that it was done: {words}"
+        what = f"{line}: the response does not confirm that it was done: {words}"
         words = f"it is not certain whether the server did it: {what}"
     assert (type(caught.value), caught.value.problems[0].message) == (kind, words)
     assert server.lines == [line]
@@ -120,7 +120,7 @@ def test_a_delete_or_test_is_not_done_after_anything_else(
     ("answer", "complaint"),
     [
         (Reply(200), "the response is empty"),
-        (json_reply(BARE, 202), "status 202 is not what this call ends with"),
+        (json_reply(BARE, 202), "status 202 is not a documented success"),
         (Reply(201, b"<p>ok</p>"), "the response is not JSON: is this the right URL?"),
         (json_reply({"email": "a"}), "the response: field id: Field required"),
     ],

@@ -7,9 +7,9 @@ import httpx
 import pytest
 
 from reconciler.client.gateway import connect
-from reconciler.client.network import checked, tls_context
-from reconciler.client.proxies import proxy_for
+from reconciler.client.network import checked_origin, proxy_for, tls_context
 from reconciler.errors import ApiError, Problem
+from reconciler.model.redaction import Redactor
 from tests.client.conftest import settings_for
 from tests.http_server import ScriptedServer, json_reply
 
@@ -32,25 +32,25 @@ def test_plain_http_to_another_machine_is_refused_before_anything_is_sent(url: s
 
 
 def test_plain_http_to_another_machine_can_be_accepted() -> None:
-    assert checked("http://fw.example.com", insecure_http=True).host == "fw.example.com"
+    assert checked_origin("http://fw.example.com", insecure_http=True).host == "fw.example.com"
 
 
 def test_a_url_that_is_not_a_server_s_is_refused() -> None:
     with pytest.raises(ApiError) as caught:
-        checked("https://u:p@fw.example.com", insecure_http=False)
+        checked_origin("https://u:p@fw.example.com", insecure_http=False)
     message = "the server's URL is invalid: a server's URL contains no user name or password"
     assert [(problem.kind, problem.message) for problem in caught.value.problems] == [("bad_url", message)]
 
 
 def test_a_host_that_only_looks_like_an_a_label_is_an_ordinary_host(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("https_proxy", "http://proxy:3128")
-    assert proxy_for(checked("https://xn--a", insecure_http=False)) == "http://proxy:3128"
+    assert proxy_for(checked_origin("https://xn--a", insecure_http=False), Redactor()) == "http://proxy:3128"
 
 
 def test_a_ca_file_that_cannot_be_used_is_named(tmp_path: Path) -> None:
     (tmp_path / "ca.pem").write_text("no certificate")
     cases = {
-        "ca.pem": "it holds no certificate in PEM form",
+        "ca.pem": "it contains no certificate in PEM format",
         "none.pem": "No such file or directory",
         ".": "this is not a regular file",
         "nul\0": "ValueError",
@@ -60,7 +60,7 @@ def test_a_ca_file_that_cannot_be_used_is_named(tmp_path: Path) -> None:
         with pytest.raises(ApiError) as caught:
             tls_context(HTTPS, path)
         message = f"the CA file {path} cannot be used: {reason}"
-        hint = "It is a file of certificates in PEM form."
+        hint = "It must contain certificates in PEM format."
         assert caught.value.problems == (Problem(kind="ca_file", message=message, hint=hint),)
 
 
@@ -89,7 +89,7 @@ def test_a_proxy_is_used_for_https_to_other_machines_alone(
         monkeypatch.delenv(name.lower(), raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    assert proxy_for(httpx.URL(url)) == proxy
+    assert proxy_for(httpx.URL(url), Redactor()) == proxy
 
 
 @pytest.mark.parametrize("proxy", ["socks5://proxy:1080", "http://proxy:a", "http://proxy:65536", "ftp://proxy"])
@@ -98,7 +98,7 @@ def test_a_proxy_that_cannot_be_used_is_an_error(monkeypatch: pytest.MonkeyPatch
     monkeypatch.delenv("NO_PROXY", raising=False)
     monkeypatch.setenv("https_proxy", proxy)
     with pytest.raises(ApiError) as caught:
-        proxy_for(HTTPS)
+        proxy_for(HTTPS, Redactor())
     assert [problem.kind for problem in caught.value.problems] == ["proxy"]
 
 

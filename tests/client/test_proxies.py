@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 import trustme
 
-from reconciler.client.proxies import exempts
+from reconciler.client.network import is_exempt
 from reconciler.errors import ApiError, Problem, UnreachableError
 from reconciler.model.redaction import Redactor
 from tests.client.conftest import Clockless
@@ -53,7 +53,7 @@ NO_PROXY_HINT = "Check HTTPS_PROXY, or name the server in NO_PROXY."
     ],
 )
 def test_no_proxy_names_a_server(no_proxy: str, host: str, port: int) -> None:
-    assert exempts(no_proxy, host, port)
+    assert is_exempt(no_proxy, host, port)
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_no_proxy_names_a_server(no_proxy: str, host: str, port: int) -> None:
     ],
 )
 def test_no_proxy_names_no_other_server(no_proxy: str, host: str, port: int) -> None:
-    assert not exempts(no_proxy, host, port)
+    assert not is_exempt(no_proxy, host, port)
 
 
 @pytest.fixture
@@ -163,7 +163,7 @@ def test_a_proxy_that_refuses_is_named_without_its_login(
 
 @pytest.mark.parametrize(
     ("answer", "reason"),
-    [(b"", "it gave no valid response"), (b"SSH-2.0-OpenSSH_9.6\r\n", "it gave no valid response")],
+    [(b"", "it sent no valid response"), (b"SSH-2.0-OpenSSH_9.6\r\n", "it sent no valid response")],
 )
 def test_a_proxy_that_is_none_is_named_and_nothing_is_in_doubt(
     writer: Open, through: Callable[[str], None], answer: bytes, reason: str

@@ -15,13 +15,16 @@ import httpx
 import pytest
 import trustme
 
-from reconciler.client.client import Client, Route, WriteAttemptedError
-from reconciler.client.failure import AttemptError, Failure
+from reconciler.client.gateway import connect
+from reconciler.client.session import ConnectionPool, Endpoint, Request, WriteAttemptedError
 from reconciler.client.transport import Transport
 from reconciler.errors import ApiError, OutcomeUnknownError, Problem, RejectedError, UnreachableError
 from reconciler.model.redaction import Redactor
-from tests.client.conftest import Clockless
-from tests.http_server import Close, Endless, Hang, Reply, Request, ScriptedServer, Step, json_reply
+from reconciler.model.secret import Secret
+from reconciler.model.server import RefreshToken
+from tests.client.conftest import Clockless, settings_for
+from tests.http_server import Close, Endless, Hang, Reply, ScriptedServer, Step, json_reply
+from tests.http_server import Request as Received
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
 
     from tests.client.conftest import Open, OpenReader
 
+LIST = "GET /api/email/accounts"
 BARE = {"id": 1, "email": "a@example.com"}
 CONTEXT = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 URL_HINT = "Check the URL, and whether this machine can reach the server."
@@ -41,20 +45,21 @@ def failing(call: Callable[[], object]) -> tuple[type[ApiError], Problem]:
     return type(caught.value), problem
 
 
-def exchange(url: str, *, limit: int = 1024 * 1024, seconds: float = 5.0, **more: Any) -> bytes | Failure:  # noqa: ANN401
-    """One GET: the body, or the failure."""
-    client = Client(Route(origin=url, context=CONTEXT, **more), Redactor(), limit)
+def exchange(url: str, *, limit: int = 1024 * 1024, seconds: float = 5.0, **more: Any) -> bytes | ApiError:  # noqa: ANN401
+    """One GET: the body, or the error."""
+    pool = ConnectionPool(Endpoint(origin=url, context=CONTEXT, **more), Redactor(), limit)
     try:
-        return client.exchange("GET", "/", deadline=time.monotonic() + seconds).body
-    except AttemptError as error:
-        return error.failure
+        return pool.exchange(Request("GET", "/"), deadline=time.monotonic() + seconds).body
+    except ApiError as error:
+        return error
     finally:
-        client.close()
+        pool.close()
 
 
-def kind(result: bytes | Failure) -> str:
-    assert isinstance(result, Failure)
-    return f"{result.problem.kind}: {result.problem.message.replace('http://127.0.0.1', 'HOST').split(' (')[0]}"
+def kind(result: bytes | ApiError) -> str:
+    assert isinstance(result, ApiError)
+    (problem,) = result.problems
+    return f"{problem.kind}: {problem.message.replace('http://127.0.0.1', 'HOST').split(' (')[0]}"
 
 
 def test_the_url_of_many_requests_is_parsed_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,11 +72,11 @@ def test_the_url_of_many_requests_is_parsed_once(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(httpx, "URL", counted)
     with ScriptedServer(*[Reply(200, b"{}") for _ in range(5)]) as server:
-        client = Client(Route(origin=server.url, context=CONTEXT), Redactor())
+        pool = ConnectionPool(Endpoint(origin=server.url, context=CONTEXT), Redactor())
         deadline = time.monotonic() + 5
         for bearer in (b"Bearer one", b"Bearer one", b"Bearer two", None, None):
-            client.exchange("POST", "/path", bearer=bearer, body=b"{}", deadline=deadline)
-        client.close()
+            pool.exchange(Request("POST", "/path", b"{}"), bearer=bearer, deadline=deadline)
+        pool.close()
     assert parsed == [f"{server.url}/path"]
     sent = [request.header("authorization") for request in server.requests]
     assert sent == ["Bearer one", "Bearer one", "Bearer two", None, None]
@@ -102,15 +107,15 @@ def test_a_compressed_answer_is_unpacked(encoding: str) -> None:
         (Reply(200, b"x", {"Content-Encoding": "br"}), "the response is in an encoding that was not asked for"),
         (
             Reply(200, zlib.compress(b"x"), {"Content-Encoding": "gzip"}),
-            "the response is not the gzip that it says it is",
+            "the response declares gzip but is something else",
         ),
         (
             Reply(200, gzip.compress(b"x" * 99)[:-9], {"Content-Encoding": "gzip"}),
-            "the response's gzip ends too early, or goes on after its end",
+            "the response's gzip is cut short, or continues after its end",
         ),
         (
             Reply(200, gzip.compress(b"[1]") + gzip.compress(b"2"), {"Content-Encoding": "gzip"}),
-            "the response's gzip ends too early, or goes on after its end",
+            "the response's gzip is cut short, or continues after its end",
         ),
     ],
     ids=["large", "declared", "endless", "chunked", "bomb", "nested", "brotli", "no gzip", "cut gzip", "two gzips"],
@@ -133,22 +138,23 @@ def test_an_answer_that_cannot_be_taken_is_refused_within_bounds(step: Step, mes
 )
 def test_no_answer_can_stretch_the_deadline(step: Step) -> None:
     with ScriptedServer(step) as server:
+        message = f"HOST:{server.port} sent no complete response in time"
         start = time.monotonic()
-        assert kind(exchange(server.url, seconds=0.2)) == f"timeout: HOST:{server.port} gave no complete answer in time"
+        assert kind(exchange(server.url, seconds=0.2)) == f"timeout: {message}"
         assert time.monotonic() - start < 2
 
 
 def test_an_endless_header_ends_in_an_error() -> None:
     with ScriptedServer(Endless(b"HTTP/1.1 200 x\r\nX: ", b"x" * 4096)) as server:
-        message = f"the connection to HOST:{server.port} broke before its answer ended"
+        message = f"the connection to HOST:{server.port} broke before the response was complete"
         assert kind(exchange(server.url)) == f"connection_lost: {message}"
 
 
 def test_a_request_that_is_late_before_it_is_sent_is_not_sent() -> None:
     with ScriptedServer(Reply()) as server:
         result = exchange(server.url, seconds=-1)
-    assert isinstance(result, Failure)
-    assert (result.problem.kind, result.doubtful, server.connections) == ("connect_timeout", False, 0)
+    assert isinstance(result, UnreachableError)
+    assert (result.problems[0].kind, server.connections) == ("connect_timeout", 0)
 
 
 def test_a_server_that_answers_before_it_has_read_everything_is_heard(writer: Open) -> None:
@@ -179,7 +185,7 @@ def test_a_server_that_answers_before_it_has_read_everything_is_heard(writer: Op
     ("location", "host"),
     [
         ("https://evil.example.com/x", "evil.example.com"),
-        ("/elsewhere", "a path of its own"),
+        ("/elsewhere", "a path on this server"),
         ("", "nowhere"),
         ("http://[", "an address that cannot be read"),
     ],
@@ -187,7 +193,7 @@ def test_a_server_that_answers_before_it_has_read_everything_is_heard(writer: Op
 def test_a_redirect_is_not_followed(writer: Open, location: str, host: str) -> None:
     with ScriptedServer(Reply(307, headers={"Location": location})) as server:
         accounts = writer(server.url)
-        hint = "Redirects are not followed, so that the token stays with the server it is for: give the final URL."
+        hint = "Redirects are not followed, so that the token stays with the server it is for: use the final URL."
         message = f"307 Temporary Redirect: the server redirects to {host}"
         expected = (RejectedError, Problem(kind="redirect", message=message, hint=hint))
         assert failing(accounts.list_accounts) == expected
@@ -199,7 +205,7 @@ def test_a_redirect_of_the_kind_that_follows_work_leaves_a_write_in_doubt(writer
     with ScriptedServer(Reply(303, headers={"Location": "/done"})) as server:
         accounts = writer(server.url)
         assert failing(lambda: accounts.create_account({"email": "a"}))[0] is OutcomeUnknownError
-        assert failing(accounts.list_accounts)[0] is RejectedError
+        assert failing(accounts.list_accounts)[0] is ApiError
 
 
 def test_a_status_that_makes_no_sense_is_a_bad_answer(writer: Open) -> None:
@@ -299,27 +305,36 @@ def test_a_proxy_that_refuses_is_an_error_and_gets_no_token(writer: Open, monkey
     assert [request.header("Authorization") for request in proxy.requests if request.header("Authorization")] == []
 
 
-def test_a_connection_for_reading_sends_nothing_but_get_and_the_exchange_of_tokens(reader: OpenReader) -> None:
+def test_a_reader_can_only_send_get_requests(reader: OpenReader) -> None:
     with ScriptedServer(json_reply([])) as server:
         accounts: Any = reader(server.url)
-        client = accounts._session._client
-        soon = time.monotonic() + 5
+        pool, soon = accounts._session._pool, time.monotonic() + 5
         for method in ("POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"):
             with pytest.raises(WriteAttemptedError, match=f"does not send {method} /api/email/accounts"):
-                client.exchange(method, "/api/email/accounts", deadline=soon)
+                pool.exchange(Request(method, "/api/email/accounts"), deadline=soon)
         with pytest.raises(WriteAttemptedError):
-            client.exchange("PUT", "/api/oauth2/token", deadline=soon)
+            pool.exchange(Request("POST", "/api/v1/oauth2/token", b"{}"), deadline=soon)
         assert server.connections == 0
-        client.exchange("POST", "/api/v1/oauth2/token", body=b"{}", deadline=soon)
+        pool.exchange(Request("GET", "/", b"a body"), deadline=soon)
         accounts.list_accounts()
-    assert server.lines == ["POST /api/v1/oauth2/token", "GET /api/email/accounts"]
+    assert [(request.line, request.body) for request in server.requests] == [("GET /", b""), (LIST, b"")]
     assert [name for name in dir(accounts) if not name.startswith("_")] == ["get_account", "list_accounts"]
+
+
+def test_reader_and_writer_share_one_token_and_one_connection() -> None:
+    credentials = RefreshToken(Secret("the-key"))
+    replies = [json_reply({"access_token": "token-1"}), json_reply([]), json_reply(BARE)]
+    with ScriptedServer(*replies) as server, connect(settings_for(server.url, credentials=credentials)) as opened:
+        opened.reader.list_accounts()
+        opened.writer.create_account({"email": "a@example.com"})
+    assert server.lines == ["POST /api/v1/oauth2/token", LIST, "POST /api/email/accounts"]
+    assert server.connections == 1
 
 
 def test_parallel_requests_use_no_more_connections_than_allowed(writer: Open) -> None:
     busy = threading.Barrier(3)
 
-    def respond(request: Request) -> Step:
+    def respond(request: Received) -> Step:
         busy.wait(10)
         return json_reply({**BARE, "id": int(request.path.rsplit("/", 1)[1])})
 
@@ -343,13 +358,13 @@ def test_connections_that_other_threads_open_while_the_client_closes_are_closed_
 ) -> None:
     busy = threading.Barrier(3)
 
-    def respond(request: Request) -> Step:
+    def respond(request: Received) -> Step:
         if request.path == "/together":
             busy.wait(10)
         return Reply()
 
     def get(path: str) -> None:
-        client.exchange("GET", path, deadline=time.monotonic() + 10)
+        pool.exchange(Request("GET", path), deadline=time.monotonic() + 10)
 
     class Interrupted(Transport):
         closed = 0
@@ -357,14 +372,14 @@ def test_connections_that_other_threads_open_while_the_client_closes_are_closed_
         def close(self) -> None:
             Interrupted.closed += 1
             if Interrupted.closed == 1:
-                with ThreadPoolExecutor(3) as pool:
-                    list(pool.map(get, ["/together"] * 3))
+                with ThreadPoolExecutor(3) as threads:
+                    list(threads.map(get, ["/together"] * 3))
             super().close()
 
-    monkeypatch.setattr("reconciler.client.client.Transport", Interrupted)
+    monkeypatch.setattr("reconciler.client.session.Transport", Interrupted)
     with ScriptedServer(respond=respond) as server:
-        client = Client(Route(origin=server.url, context=CONTEXT), Redactor())
+        pool = ConnectionPool(Endpoint(origin=server.url, context=CONTEXT), Redactor())
         get("/alone")
-        client.close()
+        pool.close()
         server.await_closed()
         assert (server.connections, Interrupted.closed) == (4, 4)

@@ -118,9 +118,9 @@ def test_a_client_certificate_that_cannot_be_used_is_named(tmp_path: Path) -> No
     (tmp_path / "text").write_text("no certificate")
     cases = {
         ("fw.pem", "encrypted.key"): "its key is encrypted",
-        ("fw.pem", "other.key"): "its key is another one's",
-        ("fw.pem", None): "it lacks a certificate or a key in PEM form",
-        ("text", None): "it lacks a certificate or a key in PEM form",
+        ("fw.pem", "other.key"): "the key does not match",
+        ("fw.pem", None): "it lacks a certificate or a key in PEM format",
+        ("text", None): "it lacks a certificate or a key in PEM format",
         ("nowhere", None): "No such file or directory",
         ("fw.pem", "nowhere"): "No such file or directory",
     }

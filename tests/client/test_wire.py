@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from reconciler.client.failure import UnreadableError
+from reconciler.client.transport import InvalidResponseError
 from reconciler.client.wire import Dialect, VendorError, read_errors, read_list, read_one, read_token, to_account
 from reconciler.model.secret import UNKNOWN, Secret
 from reconciler.model.server import Passwords
@@ -142,20 +142,20 @@ def test_unknown_fields_are_kept_but_for_masks_and_times() -> None:
     ],
 )
 def test_whatever_is_no_list_of_accounts_is_refused_with_a_reason(body: bytes, message: str) -> None:
-    with pytest.raises(UnreadableError) as caught:
+    with pytest.raises(InvalidResponseError) as caught:
         read_list(body)
     assert str(caught.value) == message
 
 
 def test_a_single_account_that_is_wrong_is_refused_with_the_field() -> None:
-    with pytest.raises(UnreadableError) as caught:
+    with pytest.raises(InvalidResponseError) as caught:
         read_one(b'{"id": [], "email": "a"}')
     assert str(caught.value) == "the response: field id: Input should be a valid integer"
 
 
 @pytest.mark.parametrize("body", [b"{}", b'{"access_token": ""}', b'{"access_token": null}', b"[]"])
 def test_a_token_answer_without_a_token_is_refused(body: bytes) -> None:
-    with pytest.raises(UnreadableError):
+    with pytest.raises(InvalidResponseError):
         read_token(body)
 
 

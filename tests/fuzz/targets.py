@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 import httpx
 
-from reconciler.client.answer import Answer
 from reconciler.client.errors import error_from_status
-from reconciler.client.failure import UnreadableError
+from reconciler.client.transport import InvalidResponseError, Response
 from reconciler.client.wire import read_list, read_one, read_token, to_account
 from reconciler.errors import ReconcilerError
 from reconciler.manifest.desired import read_manifests
@@ -55,11 +54,11 @@ def yaml(data: bytes) -> None:
 def wire(data: bytes) -> None:
     """The wire models: accounts, of which every document can be made, or a refusal."""
     for read in (read_one, read_token):
-        with suppress(UnreadableError):
+        with suppress(InvalidResponseError):
             read(data)
     try:
         accounts = tuple(map(to_account, read_list(data)))
-    except UnreadableError:
+    except InvalidResponseError:
         return
     _FILE.write_text(export_yaml(accounts, server=_SERVER), encoding="utf-8")
     with suppress(ReconcilerError):  # the server may hold two accounts that the YAML cannot tell apart
@@ -77,9 +76,9 @@ def refusal(data: bytes) -> None:
     redactor.add(Secret(_CANARY))
     body = data + _CANARY.encode()
     for status in (400, 302, 500):
-        failure = error_from_status(Answer(status, httpx.Headers({}), body), redactor)
-        assert failure.problem.message.isprintable()
-        assert _CANARY not in failure.problem.message
+        (problem,) = error_from_status(Response(status, httpx.Headers({}), body), redactor).problems
+        assert problem.message.isprintable()
+        assert _CANARY not in problem.message
 
 
 TARGETS: Final[dict[str, Callable[[bytes], None]]] = {"yaml": yaml, "wire": wire, "refusal": refusal}

@@ -25,8 +25,8 @@ def listing(*changes: dict[str, Any]) -> Step:
 ANSWERS: dict[str, tuple[Step, str]] = {
     "a body of 10 GB": (Reply(200, b"[", {"Content-Length": str(10**10)}), LIMIT),
     "an endless body": (Endless(b"HTTP/1.1 200 x\r\n\r\n[", b" " * 1_000_000), LIMIT),
-    "an endless header": (Endless(b"HTTP/1.1 200 x\r\nX: ", b"x" * 65536), "broke before its answer ended"),
-    "endless headers": (Endless(b"HTTP/1.1 200 x\r\n", b"X: x\r\n" * 9999), "broke before its answer ended"),
+    "an endless header": (Endless(b"HTTP/1.1 200 x\r\nX: ", b"x" * 65536), "broke before the response was complete"),
+    "endless headers": (Endless(b"HTTP/1.1 200 x\r\n", b"X: x\r\n" * 9999), "broke before the response was complete"),
     "a bomb": (Reply(200, gzip.compress(bytes(300_000_000), 9), {"Content-Encoding": "gzip"}), LIMIT),
     "no JSON": (Reply(200, b"[{]"), "the response is not JSON"),
     "a log-in page": (Reply(200, b"<html>Log in", {"Content-Type": "text/html"}), "the response is not JSON"),
