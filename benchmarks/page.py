@@ -1,4 +1,4 @@
-"""Writes docs/performance.md, its picture, and the README's figures from what was measured."""
+"""Writes the measurements to docs/performance.md, its chart, and the README."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ def write_page(
     peers: tuple[Case, dict[str, Timing], list[str]],
     data: int,
 ) -> None:
-    """Replaces the figures on the page, and the picture; the words around them stay."""
+    """Replaces the figures on the page, and the chart; the text around them stays."""
     by_size = dict(sizes)
     lines = [
         _BEGIN,
         "",
         *_machine(),
         "",
-        "| case | floor | tool | ratio | by processor | goal | met |",
+        "| case | floor | tool | ratio | CPU ratio | goal | met |",
         "|---|---|---|---|---|---|---|",
     ]
     for case, found in floors:
@@ -47,7 +47,7 @@ def write_page(
         f"Peak memory at 100,000 accounts: {large.memory:.0f} MiB, {share:.1f} times the {data / 1024**2:.0f} MiB",
     ]
     lines += [f"of YAML and JSON (goal: at most 6; {'met' if share <= 6 else '**missed**'}).", ""]  # noqa: PLR2004
-    lines += [*_peers(*peers), "", "![Time and memory against size](performance.svg)", "", _END]
+    lines += [*_peers(*peers), "", "![Time and memory by number of accounts](performance.svg)", "", _END]
     _replace(DOCS / "performance.md", lines)
     _replace(DOCS.parent / "README.md", [_BEGIN, "", *_sentence(peers[1]), "", _END])
     _draw(sizes)
@@ -61,12 +61,12 @@ def _replace(page: Path, lines: list[str]) -> None:
 
 
 def _sentence(found: dict[str, Timing]) -> list[str]:
-    """The figures in short."""
+    """The main figures, for the README."""
     ours = found["reconciler"]
     others = "; ".join(f"{name} {_ratio(timing, ours)}" for name, timing in found.items() if timing is not ours)
     first = f"Planning 10,000 accounts takes {ours.wall:.2f} s on two cores."
-    words = f"{first} How many times as long others take: {others}."
-    return textwrap.wrap(words, 119, break_on_hyphens=False)
+    text = f"{first} Others, as multiples of that time: {others}."
+    return textwrap.wrap(text, 119, break_on_hyphens=False)
 
 
 def _ratio(timing: Timing, ours: Timing) -> str:
@@ -75,7 +75,7 @@ def _ratio(timing: Timing, ours: Timing) -> str:
 
 def _row(name: str, floor: Timing, tool: Timing, goal: float) -> str:
     ratio, cpu = tool.wall / floor.wall, tool.cpu / floor.cpu
-    met = "yes" if ratio <= goal else "by processor" if cpu <= goal else "**no**"
+    met = "yes" if ratio <= goal else "CPU ratio only" if cpu <= goal else "**no**"
     return f"| {name} | {_seconds(floor)} | {_seconds(tool)} | {ratio:.2f} | {cpu:.2f} | {goal:g} | {met} |"
 
 
@@ -86,9 +86,9 @@ def _seconds(timing: Timing) -> str:
 def _peers(case: Case, found: dict[str, Timing], absent: list[str]) -> list[str]:
     ours = found["reconciler"]
     lines = [
-        f"{case.name}, against what else people use:",
+        f"{case.name}, compared with other programs:",
         "",
-        "| program | time | memory | runs | times ours | goal |",
+        "| program | time | memory | runs | relative time | goal |",
         "|---|---|---|---|---|---|",
     ]
     for name, timing in found.items():
@@ -96,16 +96,16 @@ def _peers(case: Case, found: dict[str, Timing], absent: list[str]) -> list[str]
         took = f"more than {timing.wall:.0f} s" if timing.stopped else _seconds(timing)
         measured = f"{took} | {timing.memory:.0f} MiB | {len(timing.walls)}"
         lines.append(f"| {name} | {measured} | {_ratio(timing, ours)} | {goal} |")
-    return [*lines, *(f"| {name} | absent | | | | {case.goals.get(name, 0):g} |" for name in absent)]
+    return [*lines, *(f"| {name} | not installed | | | | {case.goals.get(name, 0):g} |" for name in absent)]
 
 
 def _machine() -> list[str]:
     versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in _LIBRARIES)
     load = ", ".join(f"{one:.1f}" for one in os.getloadavg())
-    words = f"{datetime.now(UTC):%Y-%m-%d}, {os.cpu_count()} cores ({platform.machine()}, load {load} at the end)"
+    machine = f"{os.cpu_count()} cores ({platform.machine()}, load average {load} at the end)"
     return [
-        f"{words}, Python {platform.python_version()}; {versions}.",
-        "Medians, in brackets the spread; `by processor` is the ratio of the least processor times.",
+        f"{datetime.now(UTC):%Y-%m-%d}, {machine}, Python {platform.python_version()}; {versions}.",
+        "Times are medians, with the range in parentheses. `CPU ratio` compares the lowest CPU times.",
     ]
 
 
@@ -122,7 +122,7 @@ def _draw(sizes: list[tuple[int, dict[str, Timing]]]) -> None:
         numbers = [size for size, _ in sizes]
         times.plot(numbers, [found[name].wall for _, found in sizes], marker="o", label=label)
         memory.plot(numbers, [found[name].memory for _, found in sizes], marker="o", label=label)
-    for axes, what in ((times, "seconds"), (memory, "MiB at most")):
+    for axes, what in ((times, "seconds"), (memory, "peak memory in MiB")):
         axes.set(xscale="log", yscale="log", xlabel="accounts", ylabel=what)
         axes.grid(alpha=0.3)
     times.legend()

@@ -2,9 +2,9 @@
 #
 #   reconciler plan accounts.yaml --format tfplan --output plan.json
 #   terraform-compliance --features examples/policy --planfile plan.json
-Feature: Mail leaves encrypted
+Feature: Mail is sent encrypted
 
-  Accounts of Gmail and Outlook are always encrypted; of the others the plan must say how.
+  Accounts of Gmail and Outlook are always encrypted. For all others, the plan must declare the encryption.
 
   Scenario: No account without encryption
     Given I have email_account defined

@@ -1,4 +1,4 @@
-# For OPA, conftest and every other engine that reads Rego:
+# For OPA, conftest and other tools that read Rego:
 #
 #   reconciler plan accounts.yaml --format tfplan --output plan.json
 #   conftest test --policy examples/policy plan.json
