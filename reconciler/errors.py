@@ -244,6 +244,11 @@ class ReconcilerError(Exception):
         """The error for a single problem."""
         return cls(Problem(kind=kind, message=message, hint=hint, address=address))
 
+    @property
+    def reason(self) -> str:
+        """The messages, as part of a sentence in a report."""
+        return "; ".join(problem.message for problem in self.problems)
+
 
 class ManifestError(ReconcilerError):
     """A manifest or a trust file is wrong."""
@@ -269,6 +274,11 @@ class ApiError(ReconcilerError):
         super().__init__(*problems)
         self.transient = transient
         self.retry_after = retry_after
+
+    @property
+    def is_outage(self) -> bool:
+        """Whether the server was not reached, or a proxy in front of it could not reach it."""
+        return isinstance(self, UnreachableError) or (self.transient and not isinstance(self, RejectedError))
 
 
 class UnreachableError(ApiError):
@@ -317,3 +327,8 @@ class GuardError(ReconcilerError):
     """A guard refused: too many deletes, or an empty set."""
 
     exit_code = ExitCode.GUARD
+
+
+def internal_error(bug: Exception) -> str:
+    """A bug as part of a sentence in a report. Its own message may contain a secret."""
+    return f"internal error ({type(bug).__name__})"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 
 from reconciler.credentials import ServerOptions
-from reconciler.errors import GuardError, PlanError, ReconcilerError
+from reconciler.errors import GuardError, PlanError, ReconcilerError, internal_error
 from reconciler.model.account import Globs
 from reconciler.model.outcome import Report
 from reconciler.model.ports import NullObserver
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from types import TracebackType
 
+    from reconciler.applying.worker_pool import InterruptGate
     from reconciler.client.gateway import ConnectionSettings, ServerConnection
     from reconciler.credentials import Access
     from reconciler.manifest.approval import Request
@@ -368,6 +369,7 @@ def apply(
     on_failure: str = "continue",
     observer: RunObserver | None = None,
     in_place: Sequence[tuple[Change, Outcome]] = (),
+    gate: InterruptGate | None = None,
 ) -> Report:
     """Carries out a plan, and checks at the end that every change is in place.
 
@@ -380,6 +382,7 @@ def apply(
         on_failure: After a failure, ``continue`` with the rest, ``stop``, or ``rollback`` what fails its delivery test.
         observer: Is notified before and after each write.
         in_place: Changes that were in place before the run, such as those of a reviewed plan. They are only checked.
+        gate: Ends the wait for what is in flight, for a second signal. Its ``stop`` is the context's.
 
     Returns:
         The report, with one outcome for each change. ``complete`` says whether all is well.
@@ -391,7 +394,7 @@ def apply(
     """
     from reconciler.applying.executor import ApplyOptions, OnFailure, execute
     from reconciler.applying.final_check import final_check
-    from reconciler.applying.result import internal_error
+    from reconciler.applying.worker_pool import InterruptGate
 
     if plan.errors:
         raise PlanError(*plan.errors)
@@ -406,11 +409,12 @@ def apply(
         explain_bug=context.explain_bug or internal_error,
     )
     observer = observer or NullObserver()
+    gate = gate or InterruptGate(context.stop)
     started_at = datetime.now(UTC)
-    outcomes = execute(plan, server.writer, options, stop=context.stop, listener=observer)
+    outcomes = execute(plan, server.writer, options, gate=gate, observer=observer)
     changes = (*(change for change, _ in in_place), *plan.changes)
     reported = (*(outcome for _, outcome in in_place), *outcomes)
-    checked = final_check(replace(plan, changes=changes), reported, server.reader)
+    checked = final_check(replace(plan, changes=changes), reported, server.reader, gate=gate)
     _notify(observer, zip(changes, reported, checked.outcomes, strict=True), context.voice)
     return Report(
         server=plan.server,
@@ -457,10 +461,21 @@ def plan_tests(
     return plan_delivery_tests(desired, current, Globs(tuple(only)), to_email=to_email, trust=server.context.trust)
 
 
-def test(tests: Sequence[DeliveryTest], server: Connection) -> Report:
-    """Runs delivery tests: for each, the server sends a mail with the given settings. Nothing is written."""
-    from reconciler.applying.result import internal_error
-    from reconciler.applying.trial import run_delivery_tests
+def test(
+    tests: Sequence[DeliveryTest],
+    server: Connection,
+    *,
+    gate: InterruptGate | None = None,  # noqa: PT028 - not a test of pytest
+) -> Report:
+    """Runs delivery tests: for each, the server sends a mail with the given settings. Nothing is written.
+
+    Args:
+        tests: The delivery tests.
+        server: The connection.
+        gate: Ends the wait for what is in flight, for a second signal. Its ``stop`` is the context's.
+    """
+    from reconciler.applying.delivery_tests import run_delivery_tests
+    from reconciler.applying.worker_pool import InterruptGate
 
     context = server.context
     started_at = datetime.now(UTC)
@@ -468,7 +483,7 @@ def test(tests: Sequence[DeliveryTest], server: Connection) -> Report:
         server.writer,
         tests,
         parallelism=server.parallelism,
-        stop=context.stop,
+        gate=gate or InterruptGate(context.stop),
         timeout=server.timeout,
         explain_bug=context.explain_bug or internal_error,
     )

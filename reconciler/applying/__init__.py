@@ -1,1 +1,1 @@
-"""Writes a plan to the server, safely, and says truly what happened."""
+"""Carries out a plan, and reports what happened."""

@@ -1,29 +1,28 @@
-"""Runs the steps of a plan: in parallel within their order, until done, stopped or interrupted."""
+"""Runs the steps of a plan in parallel within their order, until done, stopped or interrupted."""
 
 from __future__ import annotations
 
 from collections import defaultdict, deque
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from graphlib import TopologicalSorter
+from typing import TYPE_CHECKING, Final
 
-from reconciler.applying.breaker import OUTAGE, Breaker
-from reconciler.applying.crew import Abort, WorkerPool
-from reconciler.applying.newcomers import ADOPTION_DELAYS, Newcomers
-from reconciler.applying.result import NO_TURN, internal_error, words
-from reconciler.applying.write import StepRunner
-from reconciler.errors import ReconcilerError
-from reconciler.model.outcome import IN_PLACE, Outcome, Status, StepResult
+from reconciler.applying.run_state import ADOPTION_DELAYS, RunState
+from reconciler.applying.step import StepRunner
+from reconciler.applying.worker_pool import Breaker, InterruptGate, WorkerPool
+from reconciler.errors import ReconcilerError, internal_error
+from reconciler.model.outcome import FailureKind, Outcome, Status
 from reconciler.retry import Retry
 
 if TYPE_CHECKING:
-    import threading
     from collections.abc import Callable, Iterator, Sequence
 
-    from reconciler.model.plan import Change, Plan, Step
+    from reconciler.model.plan import Plan, Step
     from reconciler.model.ports import AccountWriter, RunObserver
 
-__all__ = ["Abort", "ApplyOptions", "OnFailure", "execute"]
+_OTHERS_DONE: Final = -1
+"""Stands in the graph for the moment when every step that is not a last one is done."""
 
 
 class OnFailure(StrEnum):
@@ -36,15 +35,15 @@ class OnFailure(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApplyOptions:
-    """How to run.
+    """How to carry out a plan.
 
     Attributes:
-        parallelism: The most steps under way at the same time.
-        on_failure: What a failure means for the rest.
-        recheck: List the accounts once before the first create, so that one that appeared since is not doubled.
-        adoption_delays: Seconds before each look for an account whose creation got no clear answer.
+        parallelism: The most steps at a time.
+        on_failure: What happens after a failure.
+        recheck: Whether to list the accounts once before the first create, so that none is created twice.
+        adoption_delays: Seconds before each search for an account whose creation got no clear response.
         timeout: Seconds that one request may take; a step may take twice that, and at least a minute.
-        explain_bug: Says in the report what a bug is that ended a single step; called from several threads at once.
+        explain_bug: Describes a bug that ended a single step. Several threads call it.
     """
 
     parallelism: int = 10
@@ -56,188 +55,173 @@ class ApplyOptions:
 
 
 def execute(
-    plan: Plan, writer: AccountWriter, options: ApplyOptions, *, stop: threading.Event, listener: RunObserver
+    plan: Plan, server: AccountWriter, options: ApplyOptions, *, gate: InterruptGate, observer: RunObserver
 ) -> tuple[Outcome, ...]:
     """Carries out a plan.
 
     Args:
         plan: An applicable plan.
-        writer: The server.
+        server: The server.
         options: How.
-        stop: When set, no new step starts; those under way finish. It is also set if the server is not reached several
-            times in a row.
-        listener: Is told before and after each step.
+        gate: Stops the run. The run also stops after several steps in a row that did not reach the server.
+        observer: Is notified before and after each step.
 
     Returns:
-        One outcome for each change, in the plan's order. ``Abort``, raised by a signal handler while this waits, leaves
-        the steps in flight ``unknown``.
+        One outcome for each change, in the plan's order: not attempted if the run stopped first, unknown if its step
+        was still in flight when the gate ended the wait.
     """
+    state = RunState(plan, server, gate.stop, recheck=options.recheck, delays=options.adoption_delays)
     steps = StepRunner(
         plan,
-        writer,
-        stop,
-        retry=Retry(options.timeout, stop),
-        newcomers=Newcomers(plan, writer, stop, recheck=options.recheck, delays=options.adoption_delays),
-        witness=listener if options.on_failure is OnFailure.ROLLBACK else None,
+        server,
+        state,
+        stop=gate.stop,
+        retry=Retry(options.timeout, gate.stop),
+        rollback_observer=observer if options.on_failure is OnFailure.ROLLBACK else None,
     )
-    run = _Run(plan, steps, listener, stop, options)
+    run = _Run(plan, steps, options, gate, observer)
     run.work()
     return tuple(run.outcomes())
 
 
 class _Run:
-    """A plan being carried out; its state is touched by the calling thread alone."""
+    """A plan that is being carried out. Only the calling thread uses its attributes."""
 
     def __init__(
-        self, plan: Plan, writer: StepRunner, listener: RunObserver, stop: threading.Event, options: ApplyOptions
+        self, plan: Plan, steps: StepRunner, options: ApplyOptions, gate: InterruptGate, observer: RunObserver
     ) -> None:
-        self.plan = plan
-        self.writer = writer
-        self.listener = listener
-        self.stop = stop
-        self.options = options
-        self.failed = False
-        self.breaker = Breaker(stop)
-        self.results: dict[int, StepResult] = {}
-        self.begun = 0
-        self.ended = 0
-        before = [step.requires | step.after for step in plan.steps]
-        counts = [len(first) + len(step.shared) for first, step in zip(before, plan.steps, strict=True)]
-        self.waiting = {index: count for index, count in enumerate(counts) if count}
-        self.dependents: defaultdict[int, list[int]] = defaultdict(list)
-        for index, first in enumerate(before):
-            for one in first:
-                self.dependents[one].append(index)
-        self.sharing = _Sharing(plan.steps)
-        free = [index for index in range(len(plan.steps)) if index not in self.waiting]
-        self.ready = deque(index for index in free if not plan.steps[index].last)
-        self.last = [index for index in free if plan.steps[index].last]
+        self._plan = plan
+        self._steps = steps
+        self._options = options
+        self._gate = gate
+        self._observer = observer
+        self._breaker = Breaker(gate.stop)
+        self._results: dict[int, Outcome] = {}
+        self._failed_sets: dict[frozenset[int], int | None] = {}
+        self._has_failed = False
+        self._order = _order_of(plan.steps)
+        self._ready: deque[int] = deque()
+        self._advance()
 
     def work(self) -> None:
-        """Hands out steps and takes in results until nothing is left to do. Steps left behind are unknown."""
-        crew = WorkerPool(max(1, min(self.options.parallelism, len(self.plan.steps))), self._carry_out)
-        for index in crew.drive(self._next, self._take_in):
-            self.stop.set()
-            self.results[index] = StepResult(Status.UNKNOWN, error="interrupted while the write was under way")
+        """Starts steps and takes their outcomes until nothing is left to do."""
+        size = min(self._options.parallelism, len(self._plan.steps))
+        for index in WorkerPool(size, self._carry_out, self._gate).run(self._next, self._take):
+            self._gate.stop.set()
+            error = "interrupted while the write was under way"
+            self._results[index] = Outcome.of(self._plan.steps[index].change, Status.UNKNOWN, error)
 
     def outcomes(self) -> Iterator[Outcome]:
-        """What became of each change."""
-        reason = OUTAGE if self.breaker.tripped else NO_TURN
-        not_attempted = StepResult(Status.NOT_ATTEMPTED, error=reason)
-        steps: defaultdict[tuple[str, int], list[int]] = defaultdict(list)
-        for index, step in enumerate(self.plan.steps):
-            steps[step.change.key].append(index)
-        for change in self.plan.changes:
-            results = [self.results.get(index, not_attempted) for index in steps[change.key]]
-            yield replace(_outcome(change, results), written=self.writer.written(change))
+        """The outcome of each change."""
+        of_change: defaultdict[tuple[str, int], list[Outcome]] = defaultdict(list)
+        for index, step in enumerate(self._plan.steps):
+            if index not in self._results and (blocker := self._blocker(step)) is not None:
+                self._results[index] = self._skipped(step, blocker)
+            not_attempted = Outcome.of(step.change, Status.NOT_ATTEMPTED, self._breaker.reason)
+            of_change[step.change.key].append(self._results.get(index, not_attempted))
+        for change in self._plan.changes:
+            yield _combined(of_change[change.key])
 
-    def _carry_out(self, index: int) -> StepResult:
-        step = self.plan.steps[index]
+    def _carry_out(self, index: int) -> Outcome:
+        step = self._plan.steps[index]
         change = step.change
         try:
-            self.listener.step_started(change, step)
-        except Exception as error:  # noqa: BLE001 - what the listener cannot note down is not written
-            return StepResult(Status.FAILED, change.id, f"not written: {self._reason(error)}")
+            self._observer.step_started(change, step)
+        except Exception as error:  # noqa: BLE001 - what the observer cannot record is not written
+            return Outcome.of(change, Status.FAILED, f"not written: {self._reason(error)}")
         try:
-            result = self.writer.run(step)
+            outcome = self._steps.run(step)
         except Exception as bug:  # noqa: BLE001 - a bug in one step must not lose the report of the others
-            result = StepResult(Status.UNKNOWN, change.id, self._reason(bug))
+            outcome = Outcome.of(change, Status.UNKNOWN, self._reason(bug))
         try:
-            self.listener.step_finished(change, step, result)
-        except Exception as error:  # noqa: BLE001 - the write stays what it is
-            note = f"the outcome could not be noted: {self._reason(error)}"
-            result = replace(result, note=f"{result.note}; {note}" if result.note else note)
-        return result
+            self._observer.step_finished(change, step, outcome)
+        except Exception as error:  # noqa: BLE001 - the write has been made
+            outcome = outcome.with_note(f"the outcome could not be noted: {self._reason(error)}")
+        return outcome
 
     def _reason(self, error: Exception) -> str:
-        return words(error) if isinstance(error, ReconcilerError) else self.options.explain_bug(error)
+        return error.reason if isinstance(error, ReconcilerError) else self._options.explain_bug(error)
 
     def _next(self) -> int | None:
-        if self.stop.is_set() or (self.failed and self.options.on_failure is OnFailure.STOP):
-            return None
-        if not self.ready and self.last and self.idle:
-            self.ready.extend(self.last)
-            self.last = []
-        if not self.ready:
-            return None
-        self.begun += 1
-        return self.ready.popleft()
+        stopped = self._gate.stop.is_set() or (self._has_failed and self._options.on_failure is OnFailure.STOP)
+        return None if stopped or not self._ready else self._ready.popleft()
 
-    @property
-    def idle(self) -> bool:
-        """Whether no step is under way."""
-        return self.begun == self.ended
+    def _take(self, index: int, outcome: Outcome) -> None:
+        self._breaker.count(unreached=outcome.unreached)
+        self._finish(index, outcome)
+        self._advance()
 
-    def _take_in(self, index: int, result: StepResult) -> None:
-        self.ended += 1
-        self.breaker.note(unreached=result.unreached)
-        settled = deque([(index, result)])
-        while settled:
-            settled.extend(self._settle(*settled.popleft()))
+    def _finish(self, index: int, outcome: Outcome) -> None:
+        self._results[index] = outcome
+        self._has_failed = self._has_failed or not outcome.succeeded
+        self._order.done(index)
 
-    def _settle(self, index: int, result: StepResult) -> Iterator[tuple[int, StepResult]]:
-        """Notes a result. What it makes impossible is skipped; what it makes possible is ready."""
-        self.results[index] = result
-        self.failed = self.failed or not result.ok
-        address = self.plan.steps[index].change.address
-        for dependent in (*self.dependents[index], *self.sharing.settle(index, ok=result.ok)):
-            if dependent in self.results:
-                continue
-            if not result.ok and self.plan.steps[dependent].needs(index):
-                yield (
-                    dependent,
-                    StepResult(Status.SKIPPED, error=f"needs the change of {address}, which did not succeed"),
-                )
-                continue
-            self.waiting[dependent] -= 1
-            if not self.waiting[dependent]:
-                (self.last if self.plan.steps[dependent].last else self.ready).append(dependent)
+    def _advance(self) -> None:
+        """Finds the steps that can start now, and skips those that need a step that failed."""
+        while nodes := self._order.get_ready():
+            for node in nodes:
+                if not isinstance(node, int) or node == _OTHERS_DONE:
+                    self._order.done(node)
+                elif (blocker := self._blocker(self._plan.steps[node])) is not None:
+                    self._finish(node, self._skipped(self._plan.steps[node], blocker))
+                else:
+                    self._ready.append(node)
 
+    def _blocker(self, step: Step) -> int | None:
+        """The first step that had to succeed before this one, and did not."""
+        failed = [index for index in step.requires if self._is_failed(index)]
+        for shared in step.shared:
+            if shared not in self._failed_sets:
+                self._failed_sets[shared] = min(filter(self._is_failed, shared), default=None)
+            if (index := self._failed_sets[shared]) is not None:
+                failed.append(index)
+        return min(failed, default=None)
 
-class _Sharing:
-    """The steps that wait for the same sets of steps, counted once for each set."""
+    def _is_failed(self, index: int) -> bool:
+        return index in self._results and not self._results[index].succeeded
 
-    def __init__(self, steps: Sequence[Step]) -> None:
-        self._dependents: defaultdict[frozenset[int], list[int]] = defaultdict(list)
-        for index, step in enumerate(steps):
-            for needed in step.shared:
-                self._dependents[needed].append(index)
-        self._waiting = {needed: len(needed) for needed in self._dependents}
-        self._sets_of: defaultdict[int, list[frozenset[int]]] = defaultdict(list)
-        for needed in self._dependents:
-            for index in needed:
-                self._sets_of[index].append(needed)
-
-    def settle(self, index: int, *, ok: bool) -> Iterator[int]:
-        """The steps that need not wait for a set any more: all of it has succeeded, or a part of it never will."""
-        for needed in self._sets_of[index]:
-            self._waiting[needed] -= 1
-            if not ok or not self._waiting[needed]:
-                yield from self._dependents.pop(needed, ())
+    def _skipped(self, step: Step, blocker: int) -> Outcome:
+        needed = self._plan.steps[blocker].change.address
+        return Outcome.of(step.change, Status.SKIPPED, f"needs the change of {needed}, which did not succeed")
 
 
-def _outcome(change: Change, results: list[StepResult]) -> Outcome:
+def _order_of(steps: Sequence[Step]) -> TopologicalSorter[int | frozenset[int]]:
+    """The order of the steps as a graph. A set of steps that many wait for is one node, so that edges stay few."""
+    order: TopologicalSorter[int | frozenset[int]] = TopologicalSorter()
+    for index, step in enumerate(steps):
+        order.add(index, *step.requires, *step.after, *step.shared)
+    for shared in {shared for step in steps for shared in step.shared}:
+        order.add(shared, *shared)
+    if last := [index for index, step in enumerate(steps) if step.last]:
+        order.add(_OTHERS_DONE, *(index for index, step in enumerate(steps) if not step.last))
+        for index in last:
+            order.add(index, _OTHERS_DONE)
+    order.prepare()
+    return order
+
+
+def _combined(outcomes: list[Outcome]) -> Outcome:
     """The outcome of a change from those of its one or two steps."""
-    final = results[-1]
-    if len(results) > 1 and results[0].status is Status.UNKNOWN:
-        final = replace(results[0], error=f"the account may have its temporary name: {results[0].error}")
-    elif len(results) > 1 and results[0].status is not Status.APPLIED:
-        final = results[0]
-    elif len(results) > 1 and final.status in (Status.SKIPPED, Status.NOT_ATTEMPTED):
+    if len(outcomes) == 1:
+        return outcomes[0]
+    first, second = outcomes
+    if first.status is Status.UNKNOWN:
+        final = _with_temporary_name(first, "the account may have its temporary name")
+    elif first.status is not Status.APPLIED:
+        final = first
+    elif second.status in (Status.SKIPPED, Status.NOT_ATTEMPTED):
         # Something was written, so that neither of these would be true.
-        error = f"the account was left under its temporary name: {final.error}"
-        final = replace(final, status=Status.FAILED, error=error)
-    elif len(results) > 1 and final.status is not Status.APPLIED and not final.test:
-        final = replace(final, error=f"the account may still have its temporary name: {final.error}")
-    # What one of two steps found in place, the other has written.
-    note = None if final.note == IN_PLACE != results[0].note else final.note
-    return Outcome(
-        address=change.address,
-        action=change.action,
-        status=final.status,
-        id=final.id or results[0].id or change.id,
-        error=final.error,
-        note=note,
-        test=final.test or results[0].test,
-        position=change.position,
-    )
+        final = _with_temporary_name(second, "the account was left under its temporary name")
+        final = replace(final, status=Status.FAILED)
+    elif second.status is not Status.APPLIED and not second.test:
+        final = _with_temporary_name(second, "the account may still have its temporary name")
+    else:
+        # What one step found in place, the other has written.
+        written = first.written or second.written
+        note = second.note if second.written == written else None
+        final = replace(second, written=written, note=note)
+    return replace(final, id=final.id or first.id, test=final.test or first.test)
+
+
+def _with_temporary_name(outcome: Outcome, what: str) -> Outcome:
+    return replace(outcome, error=f"{what}: {outcome.error}", kind=FailureKind.TEMPORARY_NAME)

@@ -1,4 +1,4 @@
-"""The last look: whether everything that counts as applied is on the server at the end of the run."""
+"""Confirms every applied change against one more list of the accounts at the end of the run."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from collections import defaultdict
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from reconciler.applying.crew import WorkerPool
-from reconciler.applying.result import words
+from reconciler.applying.worker_pool import InterruptGate, WorkerPool
 from reconciler.errors import ApiError, Kind, Problem
-from reconciler.model.outcome import Outcome, Status
+from reconciler.model.outcome import FailureKind, Outcome, Status
 from reconciler.model.plan import Action
 from reconciler.planning.fields import TIMES, changed_since, describe_fields, is_another, not_kept
 
@@ -22,11 +21,11 @@ if TYPE_CHECKING:
     from reconciler.model.ports import AccountReader
 
 PAUSES: Final = (0.2, 0.6, 1.2)
-"""Seconds before each other look at what does not match, two in all: a server may show a write a moment later."""
+"""Seconds before each further list, if something does not match: a server may show a write a moment later."""
 
 
 class Checked(NamedTuple):
-    """What the last look has shown.
+    """The result of the final check.
 
     Attributes:
         outcomes: One for each change, in the plan's order.
@@ -38,26 +37,31 @@ class Checked(NamedTuple):
 
 
 def final_check(
-    plan: Plan, outcomes: Sequence[Outcome], server: AccountReader, *, pauses: Sequence[float] = PAUSES
+    plan: Plan,
+    outcomes: Sequence[Outcome],
+    server: AccountReader,
+    *,
+    gate: InterruptGate,
+    pauses: Sequence[float] = PAUSES,
 ) -> Checked:
     """Confirms every outcome that is applied against one more list of the accounts.
 
-    It is made in a thread of its own, so that a signal can end the waiting for it.
+    The list is read in another thread, so that a signal can end the wait for it.
 
     Args:
         plan: What was carried out.
         outcomes: One for each change, in the plan's order.
         server: For listing.
-        pauses: Seconds before each other look at what does not match.
+        gate: Ends the wait.
+        pauses: Seconds before each further list, if something does not match.
     """
     if all(outcome.status is not Status.APPLIED for outcome in outcomes):
         return Checked(tuple(outcomes))
     check = _FinalCheck(plan, outcomes, server, pauses)
-    found: list[Checked] = []
     jobs = iter([0])
-    WorkerPool(1, lambda _job: check.made()).drive(
-        lambda: next(jobs, None), lambda _job, checked: found.append(checked)
-    )
+    found: list[Checked] = []
+    pool = WorkerPool(1, lambda _job: check.run(), gate)
+    pool.run(lambda: next(jobs, None), lambda _job, checked: found.append(checked))
     return found[0] if found else Checked(tuple(outcomes), _not_verified("interrupted"))
 
 
@@ -87,7 +91,7 @@ class _FinalCheck:
         self._server = server
         self._pauses = pauses
         self._promotes = any(change.after and change.after.is_default for change in plan.changes)
-        # Who may have an address: those that the plan has seen there, and those that it puts there.
+        # The ids that may have an address: those that the plan has seen there, and those that it puts there.
         self._expected: defaultdict[str, set[int | None]] = defaultdict(set)
         for account in plan.current:
             self._expected[account.key].add(account.id)
@@ -95,11 +99,11 @@ class _FinalCheck:
             if change.after:
                 self._expected[change.after.key].add(outcome.id)
 
-    def made(self) -> Checked:
+    def run(self) -> Checked:
         try:
             accounts = _Accounts(self._server.list_accounts())
         except ApiError as error:
-            return Checked(tuple(self._outcomes), _not_verified(words(error)))
+            return Checked(tuple(self._outcomes), _not_verified(error.reason))
         applied = [index for index, outcome in enumerate(self._outcomes) if outcome.status is Status.APPLIED]
         wrong = self._wrong(applied, accounts)
         for pause in self._pauses:
@@ -112,15 +116,15 @@ class _FinalCheck:
                 continue
             wrong = self._wrong(wrong, accounts)
         for index in applied:
-            self._outcomes[index] = self._judged(index, wrong.get(index), accounts)
+            self._outcomes[index] = self._confirmed(index, wrong.get(index), accounts)
         return Checked(tuple(self._outcomes))
 
     def _wrong(self, indexes: Collection[int], accounts: _Accounts) -> dict[int, str]:
-        """By index of the change, what is not as it should be."""
-        faults = ((index, self._fault(index, accounts)) for index in indexes)
-        return {index: fault for index, fault in faults if fault}
+        """What is not as it should be, by the index of the change."""
+        errors = ((index, self._error(index, accounts)) for index in indexes)
+        return {index: error for index, error in errors if error}
 
-    def _fault(self, index: int, accounts: _Accounts) -> str:
+    def _error(self, index: int, accounts: _Accounts) -> str:
         change, outcome = self._changes[index], self._outcomes[index]
         if change.action is Action.DELETE:
             return self._remains(change, accounts)
@@ -139,7 +143,7 @@ class _FinalCheck:
         return ""
 
     def _remains(self, change: Change, accounts: _Accounts) -> str:
-        """What is left of an account that was deleted, or has come in its place."""
+        """What is left of a deleted account, or was created at its address."""
         before = change.before
         assert before is not None  # noqa: S101 - a delete has an account
         at_address = accounts.by_key[before.key]
@@ -154,20 +158,20 @@ class _FinalCheck:
             return f"an account with this address exists again at the end of the run (id {again[0]})"
         return ""
 
-    def _judged(self, index: int, fault: str | None, accounts: _Accounts) -> Outcome:
+    def _confirmed(self, index: int, error: str | None, accounts: _Accounts) -> Outcome:
         outcome = self._outcomes[index]
-        if fault:
-            return replace(outcome, status=Status.FAILED, error=fault)
-        names = list(self._changed_since(outcome, accounts)) if outcome.written else []
+        if error:
+            return replace(outcome, status=Status.FAILED, error=error, kind=FailureKind.NOT_CONFIRMED)
+        names = list(self._changed_since(outcome, accounts))
         if not names:
             return outcome
-        since = "this run looked at it" if outcome.in_place else "this run's write"
+        since = "this run's write" if outcome.written else "this run looked at it"
         note = f"somebody changed it after {since}: {', '.join(names)}"
-        return replace(outcome, note=f"{outcome.note}; {note}" if outcome.note else note, changed_since=True)
+        return replace(outcome.with_note(note), changed_since=True)
 
     def _changed_since(self, outcome: Outcome, accounts: _Accounts) -> Iterator[str]:
-        """The fields and times that are not as this run's last write, or look, has left them."""
-        written, found = outcome.written, accounts.by_id.get(outcome.id)
+        """The fields and times that are not as this run last wrote, or read, them."""
+        written, found = outcome.account, accounts.by_id.get(outcome.id)
         if written is None or found is None:
             return
         # The server may have demoted the account because this run promoted another one.

@@ -1,10 +1,10 @@
-"""The journal: a file of JSON lines that says, for each write, what was intended and what came of it.
+"""The journal: for each write, a JSON line with the intent before it and a line with the outcome after it.
 
-A line is with the operating system before its write starts, so that after a crash of this program, a kill included, the
-intents without an outcome are what has to be looked at again. It is not forced onto the disk, which would take as long
-as the writes themselves; after a loss of power the next plan looks at everything again. No field's value is ever in it.
+A line is with the operating system before its write starts. After a crash of this program, even a kill, the intents
+without an outcome have to be checked. Lines are not forced onto the disk, which would take as long as the writes
+themselves; after a power failure, the next plan compares everything anyway. No line contains the value of a field.
 
-An intent holds for all attempts of one write; its outcome says how many requests were sent, if it was more than one.
+An intent covers all attempts of one write. If more than one request was sent, its outcome says how many.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from reconciler.model.plan import Action
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from reconciler.model.outcome import Status, StepResult
+    from reconciler.model.outcome import Outcome, Status
     from reconciler.model.plan import Change, Plan, Step
 
 _BEGINNING = b'{"at": "'
-"""How each line begins."""
+"""The start of each line."""
 
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """A write that was begun and of which the journal does not say how it ended."""
+    """A write that has no outcome in the journal."""
 
     address: str
     action: str
@@ -43,19 +43,19 @@ class Intent:
 
     @property
     def key(self) -> tuple[tuple[str, str], str]:
-        """Tells intents apart: a new one for the same write replaces it."""
+        """Identifies the write: a later intent for it replaces this one."""
         return (label_key(self.address), self.action)
 
 
 class Journal:
-    """An open journal; a listener of the executor."""
+    """An open journal, as an observer of the run."""
 
     def __init__(self, path: str, server: str) -> None:
-        """Opens the journal for appending, after reading what is in it.
+        """Reads the journal, and opens it for appending.
 
         Args:
-            path: The file; made if it is not there.
-            server: The URL; intents for other servers are left alone.
+            path: The file; created if it does not exist.
+            server: The server's URL. Entries for other servers are ignored.
 
         Raises:
             ReconcilerError: The file cannot be read or written, or is not a journal.
@@ -65,39 +65,39 @@ class Journal:
         self._lock = threading.Lock()
         try:
             self.unfinished = _unfinished(Path(path), server)
-            # Unbuffered: what could not be written is not tried again when the file is closed.
+            # Unbuffered: what could not be written is not written again when the file is closed.
             self._file: IO[bytes] = Path(path).open("ab", buffering=0)  # noqa: SIM115 - open as long as the run
             _cut_torn_line(Path(path))
         except OSError as error:
-            raise self._trouble(error) from error
+            raise self._error(error) from error
 
     def close(self) -> None:
         """Closes the file."""
         self._file.close()
 
     def step_started(self, change: Change, step: Step) -> None:
-        """Notes what is about to be written; raises ``ReconcilerError`` where that cannot be noted."""
+        """Appends the intent. Raises ``ReconcilerError`` if that is impossible."""
         self._append("intent", change, fields=sorted(step.fields) or [one.field for one in change.fields])
 
-    def step_finished(self, change: Change, step: Step, result: StepResult) -> None:  # noqa: ARG002 - the listener's interface
-        """Notes what came of it."""
-        more = {"attempts": result.attempts} if result.attempts > 1 else {}
-        self._append("outcome", change, status=result.status.value, id=result.id or change.id, **more)
+    def step_finished(self, change: Change, step: Step, outcome: Outcome) -> None:  # noqa: ARG002 - the interface's
+        """Appends the outcome."""
+        more = {"attempts": outcome.attempts} if outcome.attempts > 1 else {}
+        self._append("outcome", change, status=outcome.status.value, id=outcome.id, **more)
 
     def outcome_changed(self, change: Change, status: Status) -> None:
-        """Notes that the check at the end of the run has found something else than the outcome said."""
+        """Appends that the final check found another outcome."""
         self._append("check", change, status=status.value)
 
     def rollback_started(self, change: Change) -> None:
-        """Notes a write that is about to take something back; raises as ``before``."""
+        """Appends the intent of a rollback. Raises ``ReconcilerError`` if that is impossible."""
         self._append("intent", change, fields=[one.field for one in change.fields], rollback=True)
 
     def rollback_finished(self, change: Change, status: Status) -> None:
-        """Notes what came of it."""
+        """Appends the outcome of a rollback."""
         self._append("outcome", change, status=status.value, rollback=True)
 
-    def looked_at(self, intent: Intent, found: str) -> None:
-        """Notes that an unfinished intent was looked at again; it is not unfinished any more."""
+    def checked(self, intent: Intent, found: str) -> None:
+        """Appends that an unfinished intent was checked. It is not unfinished any more."""
         self._write(
             {"event": "looked_at", "address": intent.address, "action": intent.action, "id": intent.id, "found": found}
         )
@@ -111,27 +111,23 @@ class Journal:
             try:
                 written = self._file.write(line)
             except OSError as error:
-                raise self._trouble(error) from error
+                raise self._error(error) from error
             if written != len(line):
                 _cut_torn_line(Path(self._path))
-                raise self._trouble(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
+                raise self._error(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
 
-    def _trouble(self, error: OSError) -> ReconcilerError:
+    def _error(self, error: OSError) -> ReconcilerError:
         message = f"the journal {self._path} cannot be used: {error.strerror}"
         return ReconcilerError(
             Problem(kind=Kind.JOURNAL, message=message, hint="nothing is written without a journal line")
         )
 
 
-def findings(unfinished: Sequence[Intent], plan: Plan) -> list[tuple[Intent, str]]:
-    """What a fresh plan shows of writes whose end nobody knows.
-
-    Args:
-        unfinished: Intents without an outcome.
-        plan: The plan made after them.
+def check_unfinished(unfinished: Sequence[Intent], plan: Plan) -> list[tuple[Intent, str]]:
+    """Checks intents without an outcome against a plan made after them.
 
     Returns:
-        Each intent with what was found, in words for people.
+        Each intent with what was found, for people.
     """
     planned = {label_key(change.address): change for change in plan.changes}
     in_place = {account.key for account in plan.unchanged}
@@ -175,7 +171,7 @@ def _unfinished(path: Path, server: str) -> tuple[Intent, ...]:
 
 
 def _entry(line: bytes) -> tuple[Intent, str, str]:
-    """The write that a line is about, the event, and the server; raises whatever a line that is not ours causes."""
+    """The write, the event and the server in a line. Raises various errors for a line that is not a journal line."""
     entry = json.loads(line)
     intent = Intent(entry["address"], entry["action"], entry["id"], entry["at"])
     event, where = entry["event"], entry["server"]
@@ -185,11 +181,11 @@ def _entry(line: bytes) -> tuple[Intent, str, str]:
 
 
 def _is_torn(line: bytes) -> bool:
-    """Whether a last line without an end was begun by a journal, and cut short by a crash or a full disk."""
+    """Whether the last line was cut short by a crash or a full disk."""
     return line.startswith(_BEGINNING) or _BEGINNING.startswith(line)
 
 
 def _cut_torn_line(path: Path) -> None:
-    """Removes what a crash left of a line, so that the next one stands on its own."""
+    """Removes an incomplete last line, so that the next one starts on a new line."""
     if path.is_file() and (torn := path.read_bytes().rpartition(b"\n")[2]):
         os.truncate(path, path.stat().st_size - len(torn))

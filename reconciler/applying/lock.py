@@ -1,4 +1,4 @@
-"""One run at a time for each server, on this machine: a lock that ends with the process that holds it."""
+"""A lock for each server on this machine, so that runs follow each other. It ends with the process that holds it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _LARGEST: Final = 4096
 
 
 class _ImpossibleError(Exception):
-    """There can be no lock; the text says why."""
+    """A lock is impossible; the message says why."""
 
 
 @contextmanager
@@ -34,17 +34,17 @@ def server_lock(
     warn: Callable[[Problem], None],
     note: Callable[[str], None],
 ) -> Iterator[None]:
-    """Holds the lock of a server while within. Where locking is impossible, warns and goes on without.
+    """Holds the lock of a server. If locking is impossible, warns and continues without it.
 
     Args:
-        url: The server, in its one spelling.
+        url: The server's URL, normalized.
         timeout: Seconds to wait for another run.
-        environ: Says where the state of programs is kept.
-        warn: Takes a warning.
-        note: Takes a remark.
+        environ: ``XDG_STATE_HOME`` is the folder for the state of programs.
+        warn: Called with a warning.
+        note: Called with a note.
 
     Raises:
-        LockedError: Another run held it all the time.
+        LockedError: The other run did not end in time.
     """
     try:
         descriptor = _open(_folder(environ), f"{sha256(url.encode()).hexdigest()}.lock")
@@ -73,7 +73,7 @@ def _folder(environ: Mapping[str, str]) -> Path:
 
 
 def _open(folder: Path, name: str) -> int:
-    """Opens the lock file; follows no link, and uses nothing that belongs to somebody else."""
+    """Opens the lock file. Follows no link, and uses nothing that belongs to another user."""
     folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with suppress(FileExistsError):
         folder.mkdir(mode=0o700)
@@ -100,7 +100,7 @@ def _take(descriptor: int, url: str, timeout: float, note: Callable[[str], None]
     import fcntl
 
     end = time.monotonic() + timeout
-    told = False
+    has_noted = False
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -111,15 +111,15 @@ def _take(descriptor: int, url: str, timeout: float, note: Callable[[str], None]
         left = end - time.monotonic()
         if left <= 0:
             raise _locked(descriptor, url, timeout)
-        if not told:
+        if not has_noted:
             note(f"Waiting for another run on {url} to end: {_holder(descriptor)}.")
-            told = True
+            has_noted = True
         time.sleep(min(_PAUSE, left))
     _sign(descriptor, url)
 
 
 def _sign(descriptor: int, url: str) -> None:
-    """Writes who holds the lock, for those who wait. The lock holds without it, on a full disk as well."""
+    """Writes who holds the lock, for other runs to print. On a full disk, the lock works without it."""
     holder = {"pid": os.getpid(), "user": _user(), "since": datetime.now(UTC).isoformat(timespec="seconds"), "url": url}
     try:
         os.ftruncate(descriptor, 0)
@@ -138,7 +138,7 @@ def _user() -> str:
 
 
 def _holder(descriptor: int) -> str:
-    """Who holds the lock, as its file says."""
+    """The holder of the lock, from its file."""
     try:
         holder = json.loads(os.pread(descriptor, _LARGEST, 0))
         return f"process {int(holder['pid'])} of {holder['user']}, since {holder['since']}"

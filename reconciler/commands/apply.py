@@ -72,6 +72,8 @@ def apply(  # noqa: PLR0913 - one for each group of options
 
     PATH is a YAML file, or a folder of them; several make one set.
     """
+    from reconciler.applying.worker_pool import InterruptGate
+
     files = Files(server=server, trust=trust, plan=running.plan_file, journal=running.journal)
     desired, context = read_inputs(invocation, paths, files, allow_commands=allow_commands)
     reviewed = saved_plan.read(running.plan_file) if running.plan_file is not None else None
@@ -88,13 +90,14 @@ def apply(  # noqa: PLR0913 - one for each group of options
         in_place = saved_plan.check(reviewed, plan, invocation, running.test) if reviewed else ()
         if plan.changes and not running.auto_approve and not reviewed:
             _ask(plan)
-        with handle_interrupts(context.stop, invocation) as interrupt:
+        gate = InterruptGate(context.stop)
+        with handle_interrupts(gate, invocation) as interrupt:
             with _journal(running.journal, plan, invocation) as journal:
                 invocation.acted = True
                 with progress(invocation, len(plan.steps)) as bar:
                     observer = ObserverGroup(journal, bar)
                     report = reconcile.apply(
-                        plan, connection, on_failure=running.on_failure, observer=observer, in_place=in_place
+                        plan, connection, on_failure=running.on_failure, observer=observer, in_place=in_place, gate=gate
                     )
             connection.close()  # another run need not wait until this report is read
             interrupt.run_ended()
@@ -148,15 +151,15 @@ def _journal(path: str | None, plan: Plan, invocation: Invocation) -> Iterator[R
     if path is None:
         yield NullObserver()
         return
-    from reconciler.applying.journal import Journal, findings
+    from reconciler.applying.journal import Journal, check_unfinished
 
     size_before = _size(path)
     journal = Journal(path, plan.server.url)
     try:
-        for intent, found in findings(journal.unfinished, plan):
+        for intent, found in check_unfinished(journal.unfinished, plan):
             begun = f"{intent.action} of {intent.address} was begun at {intent.at} and has no outcome in the journal"
             invocation.print_note(escape(f"checked: {begun}; {found}"))
-            journal.looked_at(intent, found)
+            journal.checked(intent, found)
         yield journal
     finally:
         journal.close()

@@ -9,11 +9,10 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final, NoReturn
 
 if TYPE_CHECKING:
-    import threading
     from collections.abc import Callable, Iterator
     from types import FrameType
 
-    from reconciler.applying.crew import InterruptGate
+    from reconciler.applying.worker_pool import InterruptGate
     from reconciler.commands.invocation import Invocation
     from reconciler.model.redaction import Redactor
 
@@ -62,27 +61,23 @@ def restore_default_signals() -> None:
 
 
 @contextmanager
-def handle_interrupts(stop: threading.Event, invocation: Invocation) -> Iterator[InterruptHandler]:
-    """Within it, a first signal sets ``stop``, and a second one ends the wait for what is in flight."""
-    from reconciler.applying.crew import PATIENCE
-
-    handler = InterruptHandler(stop, invocation, PATIENCE)
+def handle_interrupts(gate: InterruptGate, invocation: Invocation) -> Iterator[InterruptHandler]:
+    """Within it, a first signal stops the run, and a second one ends the wait for what is in flight."""
+    handler = InterruptHandler(gate, invocation)
     former = _install(handler.handle)
     try:
         yield handler
     finally:
         for number, earlier in former.items():
             signal.signal(number, earlier)
-        PATIENCE.renew()
 
 
 class InterruptHandler:
     """Handles signals during a run, and remembers what the user asked for."""
 
-    def __init__(self, stop: threading.Event, invocation: Invocation, gate: InterruptGate) -> None:
-        self._stop = stop
-        self._invocation = invocation
+    def __init__(self, gate: InterruptGate, invocation: Invocation) -> None:
         self._gate = gate
+        self._invocation = invocation
         self._asked = 0
         self._is_stopping = False
         self._ended = False
@@ -103,7 +98,7 @@ class InterruptHandler:
         self._asked += 1
         if self._asked == 1:
             # Setting takes a lock. A signal that arrives meanwhile must neither set it too nor interrupt this.
-            self._stop.set()
+            self._gate.stop.set()
             self._is_stopping = True
         if self._is_stopping and self._asked > 1:
             if self._ended:
@@ -139,7 +134,7 @@ class CrashReporter:
 
     def explain(self, bug: Exception) -> str:
         """Logs the bug; returns the explanation for the report."""
-        from reconciler.applying.result import internal_error
+        from reconciler.errors import internal_error
 
         description = _describe(bug)
         with self._lock:

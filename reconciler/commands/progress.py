@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from reconciler.commands.invocation import Invocation
-    from reconciler.model.outcome import StepResult
+    from reconciler.model.outcome import Outcome
     from reconciler.model.plan import Change, Step
     from reconciler.model.ports import RunObserver
 
@@ -44,11 +44,11 @@ class _Lines(NullObserver):
         self._count = 0
         self._lock = threading.Lock()
 
-    def step_finished(self, change: Change, step: Step, result: StepResult) -> None:  # noqa: ARG002 - the listener's interface
+    def step_finished(self, change: Change, step: Step, outcome: Outcome) -> None:  # noqa: ARG002 - the interface's
         with self._lock:
             self._count += 1
             self._invocation.print_note(
-                f"[{self._count}/{self._total}] {change.action} {escape(change.address)}: {result.status}"
+                f"[{self._count}/{self._total}] {change.action} {escape(change.address)}: {outcome.status}"
             )
 
 
@@ -90,5 +90,5 @@ class _Bar(NullObserver):
         self._shown = shown
         self._task = shown.add_task("Applying", total=total)
 
-    def step_finished(self, change: Change, step: Step, result: StepResult) -> None:  # noqa: ARG002 - the listener's interface
+    def step_finished(self, change: Change, step: Step, outcome: Outcome) -> None:  # noqa: ARG002 - the interface's
         self._shown.advance(self._task)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from reconciler.errors import Kind, Problem, ReconcilerError, StalePlanError
 from reconciler.model.account import Account
 from reconciler.model.desired import DeliveryTestSettings, DeliveryTestWhen
 from reconciler.model.fields import SECRET_FIELDS
-from reconciler.model.outcome import IN_PLACE, Outcome, Status
+from reconciler.model.outcome import Outcome
 from reconciler.model.plan import Action, Change
 from reconciler.planning.saved import account_in_place, compare
 from reconciler.report.formats import Format
@@ -128,7 +128,7 @@ def _done(reviewed: dict[str, Any], plan: Plan) -> Done:
         values = {name: what["after"][name] for name in reviewed["fields"] if name not in SECRET_FIELDS}
         change = Change(action=action, address=address, before=there, after=there, managed=values)
         account_id = there.id if there else account_id
-    return Done(change, Outcome(address=address, action=action, status=Status.APPLIED, id=account_id, note=IN_PLACE))
+    return Done(change, replace(Outcome.in_place(change), id=account_id))
 
 
 def _with_test(change: dict[str, Any], given: DeliveryTestSettings) -> dict[str, Any]:

@@ -58,6 +58,8 @@ def test(  # noqa: PLR0913 - one for each option of the command line
 
     What the YAML leaves open is taken from the account on the server.
     """
+    from reconciler.applying.worker_pool import InterruptGate
+
     files = Files(server=server, trust=trust)
     desired, context = read_inputs(invocation, paths, files, allow_commands=allow_commands)
     desired = reconcile.resolve(desired, paths, only=only, to_email=to_email, context=context)
@@ -65,9 +67,10 @@ def test(  # noqa: PLR0913 - one for each option of the command line
     invocation.server = connection.server
     with connection:
         planned = reconcile.plan_tests(desired, connection, only=only, to_email=to_email)
-        with handle_interrupts(context.stop, invocation) as interrupt:
+        gate = InterruptGate(context.stop)
+        with handle_interrupts(gate, invocation) as interrupt:
             invocation.acted = True
-            report = reconcile.test(planned, connection)
+            report = reconcile.test(planned, connection, gate=gate)
             interrupt.run_ended()
             report = replace(report, interrupted=interrupt.asked)
             show_report(invocation, report)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -12,11 +12,8 @@ if TYPE_CHECKING:
     from reconciler.errors import Position, Problem
     from reconciler.model.account import Account
     from reconciler.model.desired import DeliveryTestWhen
+    from reconciler.model.plan import Change
     from reconciler.model.server import Server
-
-
-IN_PLACE: Final = "was in place already; nothing written"
-"""The note of a change that counts as applied without a write of ours."""
 
 
 class Status(StrEnum):
@@ -77,40 +74,30 @@ class DeliveryTestResult:
         return f"{what}: {self.error}" if self.error else what
 
 
-@dataclass(frozen=True, slots=True)
-class StepResult:
-    """What became of a step.
+class FailureKind(StrEnum):
+    """Why a change failed or has an unknown outcome, if the program has to know; ``error`` says it to people."""
 
-    Attributes:
-        unreached: It ended because the server was not reached.
-        attempts: How many requests it sent to write.
-    """
-
-    status: Status
-    id: int | None = None
-    error: str | None = None
-    note: str | None = None
-    test: DeliveryTestResult | None = None
-    unreached: bool = False
-    attempts: int = 0
-
-    @property
-    def ok(self) -> bool:
-        """Whether what depends on this step may go on."""
-        return self.status is Status.APPLIED and (self.test is None or self.test.passed)
+    UNREACHED = "unreached"
+    DELIVERY_TEST = "delivery_test"
+    NOT_KEPT = "not_kept"
+    NOT_CONFIRMED = "not_confirmed"
+    TEMPORARY_NAME = "temporary_name"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What became of one change, or of one account's test.
+    """The outcome of a step, of a change, or of the delivery test of one account.
 
     Attributes:
-        action: ``create``, ``update``, ``delete``, or ``test`` for an account that was tested alone.
-        error: Why it did not come out as planned; ``None`` where it did.
+        action: ``create``, ``update``, ``delete``, or ``test`` for an account that was only tested.
+        error: Why the outcome is not as planned; ``None`` if it is.
+        kind: What the error is about, for programs.
         note: What else happened: already in place, adopted, rolled back.
         position: Where the account is declared; ``None`` for a delete.
-        written: The account as the run left it; for the check at its end, not for reports.
-        changed_since: Whether somebody has changed the account after this run's write.
+        written: False if an applied change was in place already, so that nothing was written.
+        attempts: How many requests to write were sent.
+        account: The account as the run left it, for the final check.
+        changed_since: Whether another writer has changed the account since.
     """
 
     address: str
@@ -118,11 +105,45 @@ class Outcome:
     status: Status
     id: int | None = None
     error: str | None = None
+    kind: FailureKind | None = None
     note: str | None = None
     test: DeliveryTestResult | None = None
     position: Position | None = None
-    written: Account | None = field(default=None, repr=False, compare=False)
+    written: bool = True
+    attempts: int = field(default=0, compare=False)
+    account: Account | None = field(default=None, repr=False, compare=False)
     changed_since: bool = False
+
+    @classmethod
+    def of(
+        cls,
+        change: Change,
+        status: Status,
+        error: str | None = None,
+        *,
+        id: int | None = None,  # noqa: A002 - the attribute's name
+        kind: FailureKind | None = None,
+        note: str | None = None,
+    ) -> Self:
+        """The outcome of a change or of one of its steps."""
+        return cls(
+            address=change.address,
+            action=change.action,
+            status=status,
+            id=id or change.id,
+            error=error,
+            kind=kind,
+            note=note,
+            position=change.position,
+        )
+
+    @classmethod
+    def in_place(cls, change: Change, account: Account | None = None) -> Self:
+        """The outcome of a change that was in place already."""
+        outcome = cls.of(
+            change, Status.APPLIED, id=account.id if account else None, note="was in place already; nothing written"
+        )
+        return replace(outcome, written=False, account=account)
 
     @property
     def succeeded(self) -> bool:
@@ -130,9 +151,13 @@ class Outcome:
         return self.status in (Status.APPLIED, Status.PASSED) and (self.test is None or self.test.passed)
 
     @property
-    def in_place(self) -> bool:
-        """Whether it counts as applied without a write of ours."""
-        return self.note is not None and self.note.startswith(IN_PLACE)
+    def unreached(self) -> bool:
+        """Whether the server was not reached in the end."""
+        return self.kind is FailureKind.UNREACHED or (self.test is not None and self.test.unreached)
+
+    def with_note(self, note: str) -> Self:
+        """The outcome with one more note."""
+        return replace(self, note=f"{self.note}; {note}" if self.note else note)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

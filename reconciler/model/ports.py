@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from reconciler.model.account import Account, Fields
-    from reconciler.model.outcome import Status, StepResult
+    from reconciler.model.outcome import Outcome, Status
     from reconciler.model.plan import Change, Step
     from reconciler.model.secret import Secret
 
@@ -67,7 +67,7 @@ class RunObserver(Protocol):
     def step_started(self, change: Change, step: Step) -> None:
         """A step starts. An exception keeps it from being written."""
 
-    def step_finished(self, change: Change, step: Step, result: StepResult) -> None:
+    def step_finished(self, change: Change, step: Step, outcome: Outcome) -> None:
         """A step has succeeded or failed."""
 
     def outcome_changed(self, change: Change, status: Status) -> None:
@@ -86,7 +86,7 @@ class NullObserver:
     def step_started(self, change: Change, step: Step) -> None:
         """Does nothing."""
 
-    def step_finished(self, change: Change, step: Step, result: StepResult) -> None:
+    def step_finished(self, change: Change, step: Step, outcome: Outcome) -> None:
         """Does nothing."""
 
     def outcome_changed(self, change: Change, status: Status) -> None:
@@ -110,10 +110,10 @@ class ObserverGroup:
         for observer in self._observers:
             observer.step_started(change, step)
 
-    def step_finished(self, change: Change, step: Step, result: StepResult) -> None:
+    def step_finished(self, change: Change, step: Step, outcome: Outcome) -> None:
         """Notifies each in turn."""
         for observer in self._observers:
-            observer.step_finished(change, step, result)
+            observer.step_finished(change, step, outcome)
 
     def outcome_changed(self, change: Change, status: Status) -> None:
         """Notifies each in turn."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from reconciler.model.display import display_address, display_sentence
-from reconciler.model.outcome import Status
+from reconciler.model.outcome import FailureKind, Status
 from reconciler.report.rows import password_words
 
 if TYPE_CHECKING:
@@ -93,8 +93,8 @@ def place_of(outcome: Outcome) -> str:
 
 def why(outcome: Outcome) -> str:
     """Why it did not come out as planned, safe to show."""
-    test = outcome.test.error if outcome.test else None
-    words = [outcome.error, None if test and test in (outcome.error or "") else test, outcome.note]
+    told = outcome.action == "test" or outcome.kind is FailureKind.DELIVERY_TEST
+    words = [outcome.error, outcome.test.error if outcome.test and not told else None, outcome.note]
     return "; ".join(display_sentence(one) for one in words if one)
 
 

@@ -63,7 +63,7 @@ def result_line(report: Report) -> str:
         others = [f", {counts[name]} {name.replace('_', ' ')}" for name in ("unknown", "not_attempted") if counts[name]]
         return f"{'Interrupted; ' if report.interrupted else ''}{tests}{''.join(others)}.".capitalize()
     words = [f"{count} {name.replace('_', ' ')}" for name, count in counts.items() if count or name == "applied"]
-    if in_place := sum(one.in_place for one in report.outcomes):
+    if in_place := sum(one.status is Status.APPLIED and not one.written for one in report.outcomes):
         words[0] += f" ({in_place} in place already)"
     ending = f"; {tests}" if passed or failed else ""
     return f"{'Interrupted' if report.interrupted else 'Done'}: {', '.join(words)}{ending}."

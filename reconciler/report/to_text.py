@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from reconciler.model.display import display_address, display_sentence
-from reconciler.model.outcome import Status
+from reconciler.model.outcome import FailureKind, Status
 from reconciler.report.findings import place_of, result_of
 from reconciler.report.rows import changed_rows, kept_rows, lost_rows, remarks, sent_rows
 from reconciler.report.style import SIGNS, STATUS_COLOURS, Style
@@ -155,10 +155,8 @@ def _outcome_lines(outcome: Outcome, style: Style) -> Iterator[str]:
 
 
 def _outcome_words(outcome: Outcome) -> str:
-    if outcome.in_place:
-        return f"{outcome.action} not needed"
     if outcome.status is Status.APPLIED:
-        return _DONE[outcome.action]
+        return _DONE[outcome.action] if outcome.written else f"{outcome.action} not needed"
     return result_of(outcome)
 
 
@@ -169,7 +167,7 @@ def _outcome_parts(outcome: Outcome) -> Iterator[str]:
         yield outcome.error
     if test and test.passed:
         yield f"test mail sent to {display_address(test.to_email)}"
-    elif test and (test.error or "") not in (outcome.error or ""):
+    elif test and outcome.action != "test" and outcome.kind is not FailureKind.DELIVERY_TEST:
         yield test.failure
     if outcome.note:
         yield outcome.note

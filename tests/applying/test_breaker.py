@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from reconciler.applying.breaker import OUTAGE
-from reconciler.applying.trial import run_delivery_tests
+from reconciler.applying.delivery_tests import run_delivery_tests
+from reconciler.applying.worker_pool import OUTAGE, InterruptGate
 from reconciler.errors import ApiError, Kind, RejectedError, UnreachableError
 from reconciler.model.desired import DeliveryTestSettings, DeliveryTestWhen
 from reconciler.model.plan import DeliveryTest
@@ -63,11 +63,11 @@ def test_tests_alone_end_early_and_are_repeated_only_if_nothing_was_sent() -> No
     trials = [DeliveryTest(address=one, fields={**BLANK, "email": one}, to_email="ops@x") for one in ADDRESSES]
     server = FakeServer()
     server.script("test", *[Fault(DOWN)] * 8)
-    outcomes = run_delivery_tests(server, trials, parallelism=1, stop=Hurried())
+    outcomes = run_delivery_tests(server, trials, parallelism=1, gate=InterruptGate(Hurried()))
     assert [one.status for one in outcomes] == [*["failed"] * 5, *["not_attempted"] * 3]
     assert {one.error for one in outcomes[5:]} == {OUTAGE}
     server.calls.clear()
     server.script("test", Fault(REFUSED), None, Fault(BUSY), Fault(BAD_GATEWAY))
-    outcomes = run_delivery_tests(server, trials[:3], parallelism=1, stop=Hurried())
+    outcomes = run_delivery_tests(server, trials[:3], parallelism=1, gate=InterruptGate(Hurried()))
     assert [one.status for one in outcomes] == ["passed", "failed", "unknown"]
     assert server.methods() == ["test u0@x", "test u0@x", "test u1@x", "test u2@x"]

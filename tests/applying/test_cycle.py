@@ -278,7 +278,7 @@ def test_a_create_is_not_done_by_an_answer_about_another_account(answer: Account
     server = FakeServer.holding({"email": "old@x"})
     plan = plan_for(server, declare("a@x", name="A"), declare("old@x"))
     server.answers["create"] = lambda _created: answer
-    note = f"the server answered with another account ({answer.email}, id {answer.id}); found on the server and adopted"
+    note = f"the response was about another account ({answer.email}, id {answer.id}); found on the server and adopted"
     (outcome,) = apply_plan(plan, server, stop=Hurried())
     assert (summaries([outcome]), outcome.id) == ([f"create a@x: applied ({note})"], 2)
 

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from reconciler.applying.executor import Abort, ApplyOptions, OnFailure, _Run
-from reconciler.applying.newcomers import Newcomers
-from reconciler.applying.write import StepRunner
+from reconciler.applying.executor import ApplyOptions, OnFailure, _Run
+from reconciler.applying.run_state import RunState
+from reconciler.applying.step import StepRunner
+from reconciler.applying.worker_pool import Abort, InterruptGate
 from reconciler.errors import Kind, RejectedError, UnreachableError
 from reconciler.model.desired import DeliveryTestSettings, DeliveryTestWhen
-from reconciler.model.outcome import Status, StepResult
+from reconciler.model.outcome import Outcome, Status
 from reconciler.retry import Retry
 from tests.support.declarations import RecordingObserver, apply_plan, declare, plan_for, summaries
 from tests.support.fake_server import FakeServer, Fault, Rules
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 NO = Fault(RejectedError.of("no", kind=Kind.REJECTED))
 PATIENCE = 20
 """Seconds after which a test that waits for something is given up."""
-NO_TURN = "the run ended before its turn"
+NO_TURN = "not started: the run stopped first"
 
 
 def creates(*addresses: str, **fields: Any) -> tuple[FakeServer, Any]:  # noqa: ANN401 - a plan
@@ -70,16 +71,16 @@ def test_no_more_writes_than_allowed_are_under_way_at_the_same_time() -> None:
         with lock:
             under_way -= 1
 
-    apply_plan(plan, server, parallelism=3, listener=RecordingObserver(enter, leave))
+    apply_plan(plan, server, parallelism=3, observer=RecordingObserver(enter, leave))
     assert most <= 3
 
 
 def test_the_listener_hears_of_every_step_before_and_after() -> None:
     server = FakeServer.holding({"email": "a@x", "name": "A"}, {"email": "b@x", "name": "B"})
     plan = plan_for(server, declare("a@x", name="B"), declare("b@x", name="A"))
-    listener = RecordingObserver()
-    apply_plan(plan, server, listener=listener)
-    assert listener.heard == [
+    observer = RecordingObserver()
+    apply_plan(plan, server, observer=observer)
+    assert observer.heard == [
         "before update a@x",
         "after update a@x: applied",
         "before update b@x",
@@ -157,7 +158,7 @@ def test_deletes_that_free_nothing_start_when_all_else_is_done() -> None:
         if change.action == "create":
             created.release()
 
-    outcomes = apply_plan(plan, server, parallelism=8, listener=RecordingObserver(at_delete, at_end))
+    outcomes = apply_plan(plan, server, parallelism=8, observer=RecordingObserver(at_delete, at_end))
     assert {one.status for one in outcomes} == {Status.APPLIED}
     assert [call.split()[0] for call in server.writes()] == ["create"] * 6 + ["delete"] * 2
 
@@ -166,11 +167,11 @@ def test_a_delete_that_frees_nothing_is_not_begun_while_anything_is_under_way() 
     server = FakeServer.holding({"email": "d@x"})
     plan = plan_for(server, declare("n@x", name="N"))
     stop = threading.Event()
-    newcomers = Newcomers(plan, server, stop, recheck=False, delays=())
-    steps = StepRunner(plan, server, stop, retry=Retry(30, stop), newcomers=newcomers)
-    run = _Run(plan, steps, RecordingObserver(), stop, ApplyOptions())
+    state = RunState(plan, server, stop, recheck=False, delays=())
+    steps = StepRunner(plan, server, state, stop=stop, retry=Retry(30, stop))
+    run = _Run(plan, steps, ApplyOptions(), InterruptGate(stop), RecordingObserver())
     assert (run._next(), run._next()) == (0, None)
-    run._take_in(0, StepResult(Status.APPLIED))
+    run._take(0, Outcome.of(plan.steps[0].change, Status.APPLIED))
     assert (run._next(), run._next()) == (1, None)
 
 
@@ -270,7 +271,7 @@ def test_an_abort_leaves_what_is_in_flight_unknown_and_keeps_what_is_done() -> N
 
     server.hooks["create"] = block
     stop = threading.Event()
-    outcomes = apply_plan(plan, server, stop=stop, parallelism=2, listener=RecordingObserver(after=at_end))
+    outcomes = apply_plan(plan, server, stop=stop, parallelism=2, observer=RecordingObserver(after=at_end))
     release.set()
     unknown = "unknown (interrupted while the write was under way)"
     assert summaries(outcomes) == [
@@ -311,12 +312,12 @@ def test_what_the_listener_cannot_note_before_is_not_written_and_afterwards_stay
             raise error
 
     server, plan = creates("a@x", "b@x")
-    assert summaries(apply_plan(plan, server, listener=RecordingObserver(before=fail))) == [
+    assert summaries(apply_plan(plan, server, observer=RecordingObserver(before=fail))) == [
         f"create a@x: failed (not written: {words})",
         "create b@x: applied",
     ]
     server, plan = creates("a@x", "b@x")
-    assert summaries(apply_plan(plan, server, listener=RecordingObserver(after=fail))) == [
+    assert summaries(apply_plan(plan, server, observer=RecordingObserver(after=fail))) == [
         f"create a@x: applied (the outcome could not be noted: {words})",
         "create b@x: applied",
     ]
@@ -329,6 +330,6 @@ def test_a_note_that_was_there_stays_beside_what_the_listener_says() -> None:
     server = FakeServer.holding({"email": "a@x"})
     plan = plan_for(server)
     server.accounts.clear()
-    assert summaries(apply_plan(plan, server, listener=RecordingObserver(after=fail))) == [
+    assert summaries(apply_plan(plan, server, observer=RecordingObserver(after=fail))) == [
         "delete a@x: applied (was gone already; nothing written; the outcome could not be noted: the disk is full)"
     ]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from reconciler.applying.final_check import Checked, final_check
+from reconciler.applying.worker_pool import InterruptGate
 from reconciler.errors import Kind, Problem, UnreachableError
 from reconciler.model.account import Account
 from reconciler.model.desired import Policy
@@ -32,7 +33,7 @@ def checked(plan: Plan, server: FakeServer, meanwhile: Callable[[], object] = la
     outcomes = apply_plan(plan, server, **options)
     meanwhile()
     server.calls.clear()
-    return final_check(plan, outcomes, server, pauses=NO_DELAYS)
+    return final_check(plan, outcomes, server, gate=InterruptGate(), pauses=NO_DELAYS)
 
 
 def test_what_is_as_it_should_be_costs_one_list() -> None:

@@ -5,7 +5,6 @@ The invariants are in ``tests.support.invariants``; ``tests/faults`` judges by t
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass, replace
 from itertools import count
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -17,6 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 
 from reconciler.applying.executor import ApplyOptions, execute
 from reconciler.applying.final_check import final_check
+from reconciler.applying.worker_pool import InterruptGate
 from reconciler.model.account import Account, Fields, Globs, identity
 from reconciler.model.desired import DeleteLimit, Desired
 from reconciler.model.outcome import Outcome, Status
@@ -90,7 +90,7 @@ def fresh_plan(case: ServerCase, server: FakeServer) -> Plan:
 
 def apply(plan: Plan, server: FakeServer, parallelism: int = 1) -> tuple[Outcome, ...]:
     options = ApplyOptions(parallelism=parallelism, adoption_delays=NO_DELAYS)
-    return execute(plan, server, options, stop=threading.Event(), listener=RecordingObserver())
+    return execute(plan, server, options, gate=InterruptGate(), observer=RecordingObserver())
 
 
 def run_of(case: ServerCase, plan: Plan, server: FakeServer) -> Run:
@@ -313,8 +313,9 @@ class ReconcilerMachine(RuleBasedStateMachine):
 
     def apply(self, plan: Plan, writer: FaultyWriter) -> tuple[Outcome, ...]:
         options = ApplyOptions(parallelism=1, adoption_delays=NO_DELAYS)
-        written = execute(plan, writer, options, stop=ShortPauses(1000), listener=RecordingObserver())
-        return final_check(plan, written, writer, pauses=NO_DELAYS).outcomes
+        gate = InterruptGate(ShortPauses(1000))
+        written = execute(plan, writer, options, gate=gate, observer=RecordingObserver())
+        return final_check(plan, written, writer, gate=gate, pauses=NO_DELAYS).outcomes
 
     def observed(self, plan: Plan, writer: FaultyWriter) -> tuple[Outcome, ...]:
         """Applies, and notes what happened for hypothesis to print."""

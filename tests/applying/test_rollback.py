@@ -103,9 +103,9 @@ def test_a_rotation_leaves_nothing_to_put_back() -> None:
 def test_every_write_that_takes_something_back_is_told_before_and_after() -> None:
     server = FakeServer.holding({"email": "b@x", "name": "B", "default": True}, rules=SINGLE)
     plan = plan_for(server, declare("a@x", name="A", default=True, test=AFTER), declare("b@x", default=False))
-    listener = RecordingObserver()
-    undone(server, plan, listener=listener)
-    assert listener.heard == [
+    observer = RecordingObserver()
+    undone(server, plan, observer=observer)
+    assert observer.heard == [
         "before create a@x",
         "undoing: update b@x ['default']",
         "undone: update b@x: applied",
@@ -116,9 +116,9 @@ def test_every_write_that_takes_something_back_is_told_before_and_after() -> Non
     server = FakeServer.holding({"email": "b@x", "name": "B"}, {"email": "c@x", "name": "C"})
     plan = plan_for(server, declare("b@x", name="N", smtp_port=25, test=AFTER), policy=Policy(prune=False))
     server.script("update", None, Fault(RejectedError.of("400 no", kind=Kind.REJECTED)))
-    listener = RecordingObserver()
-    undone(server, plan, listener=listener)
-    assert listener.heard == [
+    observer = RecordingObserver()
+    undone(server, plan, observer=observer)
+    assert observer.heard == [
         "before update b@x",
         "undoing: update b@x ['name', 'smtp_port']",
         "undone: update b@x: failed",
@@ -133,7 +133,7 @@ def test_what_cannot_be_told_is_not_taken_back() -> None:
 
     server = FakeServer.holding()
     plan = plan_for(server, declare("a@x", name="A", test=AFTER))
-    assert undone(server, plan, listener=Deaf()) == [f"create a@x: {failed('not rolled back: no room for a@x')}"]
+    assert undone(server, plan, observer=Deaf()) == [f"create a@x: {failed('not rolled back: no room for a@x')}"]
     assert [one.email for one in server.accounts.values()] == ["a@x"]
 
 

@@ -142,8 +142,8 @@ def test_a_declared_empty_field_that_the_server_fills_in_is_not_kept() -> None:
 @pytest.mark.parametrize(
     ("stored", "expected"),
     [
-        (True, "applied (the server answered with another account (id 77); read again and found in place)"),
-        (False, "unknown (the server answered with another account (id 77); read again, not in place so far)"),
+        (True, "applied (the response was about another account (id 77); read again and found in place)"),
+        (False, "unknown (the response was about another account (id 77); read again, not in place so far)"),
     ],
 )
 def test_after_an_answer_about_another_account_the_account_is_read_again(*, stored: bool, expected: str) -> None:
@@ -296,7 +296,7 @@ def test_an_answer_that_lacks_fields_and_cannot_be_completed_leaves_the_outcome_
     server.script("get", Fault(DOWN))
     outcomes = plan_and_apply(server, declare("a@x", name="A"))
     assert summaries(outcomes) == [
-        "create a@x: unknown (written, but the answer lacks name, and reading again failed: connection refused)"
+        "create a@x: unknown (written, but the response lacks name, and reading again failed: connection refused)"
     ]
 
 
@@ -574,14 +574,14 @@ def test_an_exchange_that_is_in_place_already_is_not_undone_for_its_temporary_na
 def test_what_somebody_else_has_ended_was_still_begun_by_us() -> None:
     server = FakeServer.holding({"email": "a@x", "name": "A"}, {"email": "b@x", "name": "B"})
     plan = plan_for(server, declare("a@x", name="B"), declare("b@x", name="A"))
-    listener = RecordingObserver(
+    observer = RecordingObserver(
         before=lambda change: meddle() if change.address == "a@x" and server.writes() else None
     )
 
     def meddle() -> None:
         server.accounts[1] = server.accounts[1].with_fields({"name": "B"})
 
-    assert summaries(apply_plan(plan, server, listener=listener)) == ["update a@x: applied", "update b@x: applied"]
+    assert summaries(apply_plan(plan, server, observer=observer)) == ["update a@x: applied", "update b@x: applied"]
 
 
 def test_a_create_under_a_temporary_name_is_renamed_although_its_answer_was_thin() -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from reconciler.applying.crew import PATIENCE, Abort
+from reconciler.applying.worker_pool import Abort, InterruptGate
 from reconciler.commands.invocation import Invocation
 from reconciler.commands.process import handle_interrupts
 from tests.faults.command import APPLY, begun, finished
@@ -172,7 +172,7 @@ class Shaken(threading.Event):
 
 def test_a_second_signal_in_the_midst_of_the_first_waits_for_it_and_counts() -> None:
     stop = Shaken()
-    with handle_interrupts(stop, Invocation(quiet=True)) as interruption:
+    with handle_interrupts(InterruptGate(stop), Invocation(quiet=True)) as interruption:
         interruption.run_ended()
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
@@ -182,12 +182,13 @@ def test_a_second_signal_in_the_midst_of_the_first_waits_for_it_and_counts() -> 
 def test_a_second_signal_while_nothing_is_waited_for_ends_the_next_waiting_and_nothing_else() -> None:
     queue: SimpleQueue[str] = SimpleQueue()
     queue.put("a result")
-    with handle_interrupts(threading.Event(), Invocation(quiet=True)):
+    gate = InterruptGate()
+    with handle_interrupts(gate, Invocation(quiet=True)):
         signal.raise_signal(signal.SIGINT)
-        assert PATIENCE.wait(queue) == "a result"
+        assert gate.wait(queue) == "a result"
         signal.raise_signal(signal.SIGINT)
         with pytest.raises(Abort):
-            PATIENCE.wait(queue)
+            gate.wait(queue)
 
 
 @pytest.mark.parametrize("number", SIGNALS)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from reconciler.errors import Position, Problem
 from reconciler.model.account import Account, Fields, Globs, Value
 from reconciler.model.desired import DeleteLimit, DeliveryTestWhen, Desired, DesiredAccount, Policy
-from reconciler.model.outcome import IN_PLACE, DeliveryTestResult, Outcome, Report, Status
+from reconciler.model.outcome import DeliveryTestResult, Outcome, Report, Status
 from reconciler.model.secret import UNKNOWN, Secret
 from reconciler.model.server import Server
 from reconciler.planning.planner import PlanOptions, make_plan
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from reconciler.model.plan import Plan
 
+NOT_STARTED: Final = "not started: the run stopped first"
 SERVER: Final = Server("matriz", "https://fw.example.com")
 SETTING: Final = Setting(
     started_at=datetime(2026, 3, 4, 5, 6, 7, 89_000, tzinfo=UTC),
@@ -174,6 +175,7 @@ def result() -> Report:
     """One outcome of each kind, with hostile words of the server in two of them."""
     sent = DeliveryTestResult(DeliveryTestWhen.BEFORE, "ops@example.com", passed=True)
     refused = DeliveryTestResult(DeliveryTestWhen.AFTER, "ops@example.com", passed=False, error="535 no | such `login`")
+    there = "was in place already; nothing written"
     outcomes = (
         outcome("alerts@example.com", "update", Status.APPLIED, 20, id=2, test=sent),
         outcome("certs@example.com", "update", Status.FAILED, 10, id=1, error="changed since the plan: smtp_port"),
@@ -181,9 +183,9 @@ def result() -> Report:
         outcome("new@example.com", "create", Status.UNKNOWN, 30, error="time-out\n::error::forged <b>@everyone</b>"),
         outcome("old@example.com", "delete", Status.FAILED, id=3, error="the server said no: 403"),
         outcome("other@example.com", "delete", Status.SKIPPED, id=4, error="needs the change of certs@example.com"),
-        outcome("right@example.com", "update", Status.NOT_ATTEMPTED, 60, id=8, error="the run ended before its turn"),
+        outcome("right@example.com", "update", Status.NOT_ATTEMPTED, 60, id=8, error=NOT_STARTED),
         outcome("rolled@example.com", "update", Status.FAILED, 70, id=9, error="test failed", note="rolled back"),
-        outcome("there@example.com", "create", Status.APPLIED, 80, id=11, note=IN_PLACE),
+        outcome("there@example.com", "create", Status.APPLIED, 80, id=11, note=there, written=False),
         outcome("::error::<script>@example.com", "delete", Status.APPLIED, id=12),
     )
     return Report(
@@ -214,6 +216,6 @@ def run_of_tests() -> Report:
             tested("alerts@example.com", 20, 2),
             tested("ci@example.com", 40, 5, "535 no | such `login`"),
             tested("slow@example.com", 50, 6, "connection reset", unclear=True),
-            outcome("stopped@example.com", "test", Status.NOT_ATTEMPTED, 60, error="the run ended before its turn"),
+            outcome("stopped@example.com", "test", Status.NOT_ATTEMPTED, 60, error=NOT_STARTED),
         ),
     )

@@ -157,7 +157,7 @@ def test_a_run_of_tests_counts_tests() -> None:
         "ci@example.com (accounts.yaml:40): test failed: 535 no | such `login`\n"
         "slow@example.com (accounts.yaml:50): test outcome unknown: connection reset; "
         "its mail may have been sent\n"
-        "stopped@example.com (accounts.yaml:60): test not attempted: the run ended before its turn\n"
+        "stopped@example.com (accounts.yaml:60): test not attempted: not started: the run stopped first\n"
         "Tests: 1 passed, 1 failed, 1 unknown, 1 not attempted.\n"
     )
 

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from reconciler import reconcile
-from reconciler.applying import trial
-from reconciler.applying.write import StepRunner
+from reconciler.applying import delivery_tests
+from reconciler.applying.step import StepRunner
 from reconciler.report.formats import PLAN_FORMATS, VALIDATION_FORMATS
 from tests.http_server import Hang, Request, ScriptedServer, Step
 from tests.safety.canaries import TOKEN, Canaries
@@ -157,7 +157,9 @@ def test_a_crash_leaves_a_log_without_secrets(
 
 
 @pytest.mark.parametrize(
-    ("command", "owner", "name"), [(APPLY, StepRunner, "run"), (TRY, trial, "attempt")], ids=["apply", "test"]
+    ("command", "owner", "name"),
+    [(APPLY, StepRunner, "run"), (TRY, delivery_tests, "run_delivery_test")],
+    ids=["apply", "test"],
 )
 def test_a_bug_in_a_worker_leaves_a_log_without_secrets_and_the_report_of_the_others(
     desk: Desk,

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING, Any
 
 from reconciler.applying.executor import ApplyOptions, execute
+from reconciler.applying.worker_pool import InterruptGate
 from reconciler.errors import Position
 from reconciler.model.account import Account, Globs
 from reconciler.model.desired import (
@@ -20,11 +20,12 @@ from reconciler.model.server import Server
 from reconciler.planning.planner import PlanOptions, make_plan
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Callable, Sequence
 
     from reconciler.errors import Problem
     from reconciler.model.account import Value
-    from reconciler.model.outcome import Outcome, Status, StepResult
+    from reconciler.model.outcome import Outcome, Status
     from reconciler.model.plan import Change, Plan, Step
     from tests.support.fake_server import FakeServer
 
@@ -84,7 +85,7 @@ _GIVEN = ("email", "name", "default", "has_auth", "service")
 
 
 class RecordingObserver:
-    """A listener that takes notes, and does what it is told."""
+    """A run observer that records what it is told, and calls functions."""
 
     def __init__(
         self, before: Callable[[Change], None] | None = None, after: Callable[[Change], None] | None = None
@@ -99,9 +100,9 @@ class RecordingObserver:
         if self._before:
             self._before(change)
 
-    def step_finished(self, change: Change, step: Step, result: StepResult) -> None:
+    def step_finished(self, change: Change, step: Step, outcome: Outcome) -> None:
         del step
-        self.heard.append(f"after {change.action} {change.address}: {result.status}")
+        self.heard.append(f"after {change.action} {change.address}: {outcome.status}")
         if self._after:
             self._after(change)
 
@@ -120,7 +121,7 @@ def apply_plan(
     server: FakeServer,
     *,
     stop: threading.Event | None = None,
-    listener: RecordingObserver | None = None,
+    observer: RecordingObserver | None = None,
     **options: Any,  # noqa: ANN401 - ApplyOptions has their types
 ) -> tuple[Outcome, ...]:
     """Applies a plan, one step at a time unless said otherwise."""
@@ -129,8 +130,8 @@ def apply_plan(
         plan,
         server,
         ApplyOptions(**options),
-        stop=stop or threading.Event(),
-        listener=listener or RecordingObserver(),
+        gate=InterruptGate(stop),
+        observer=observer or RecordingObserver(),
     )
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from reconciler.model.account import Account, Fields, identity
-from reconciler.model.outcome import Outcome, Status
+from reconciler.model.outcome import FailureKind, Outcome, Status
 from reconciler.model.plan import Action, Change, Plan
 from reconciler.planning.fields import is_different
 
@@ -184,12 +184,12 @@ def _without(fields: Fields, names: Collection[str]) -> Fields:
 
 def says_written(outcome: Outcome) -> bool:
     """Whether an outcome that is not applied says that something was, or may have been, written."""
-    return any(text in (outcome.error or "") for text in ("did not keep", "temporary name"))
+    return outcome.kind in {FailureKind.NOT_KEPT, FailureKind.TEMPORARY_NAME}
 
 
 def says_unconfirmed(outcome: Outcome) -> bool:
     """Whether the check at the end of the run has found something else than was written."""
-    return "at the end of the run" in (outcome.error or "")
+    return outcome.kind is FailureKind.NOT_CONFIRMED
 
 
 def overwritten(

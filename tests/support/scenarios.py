@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from reconciler import reconcile
 from reconciler.applying.executor import ApplyOptions, execute
 from reconciler.applying.final_check import final_check
+from reconciler.applying.worker_pool import InterruptGate
 from reconciler.credentials import ServerOptions
 from reconciler.errors import ApiError
 from reconciler.model.account import Account, identity
@@ -220,9 +221,10 @@ def run(
         assert plan.applicable, plan.errors
         if dry:
             return Result(0, plan)
+        gate = InterruptGate(context.stop)
         how = ApplyOptions(parallelism=parallelism)
-        written = execute(plan, connection.writer, how, stop=context.stop, listener=NullObserver())
-        outcomes, problem = final_check(plan, written, connection.reader, pauses=(0.05,))
+        written = execute(plan, connection.writer, how, gate=gate, observer=NullObserver())
+        outcomes, problem = final_check(plan, written, connection.reader, gate=gate, pauses=(0.05,))
     complete = problem is None and all(one.succeeded and not one.changed_since for one in outcomes)
     return Result(0 if complete else 3, plan, outcomes)
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from reconciler.applying.executor import Abort
-from reconciler.applying.trial import run_delivery_tests
+from reconciler.applying.delivery_tests import run_delivery_tests
+from reconciler.applying.worker_pool import Abort, InterruptGate
 from reconciler.errors import Kind, RejectedError
 from reconciler.model.desired import DeliveryTestWhen
 from reconciler.model.outcome import DeliveryTestResult, Outcome, Status
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tests.support.fake_server import Call
 
 PATIENCE = 20
-NO_TURN = "the run ended before its turn"
+NO_TURN = "not started: the run stopped first"
 
 
 def trial(address: str, **fields: Value) -> DeliveryTest:
@@ -33,7 +33,7 @@ def trial(address: str, **fields: Value) -> DeliveryTest:
 def tried(
     server: FakeServer, trials: Sequence[DeliveryTest], parallelism: int = 1, stop: threading.Event | None = None
 ) -> tuple[Outcome, ...]:
-    return run_delivery_tests(server, trials, parallelism=parallelism, stop=stop or threading.Event())
+    return run_delivery_tests(server, trials, parallelism=parallelism, gate=InterruptGate(stop))
 
 
 def test_each_account_is_tried_once_and_reported_in_order() -> None:
