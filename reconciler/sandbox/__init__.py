@@ -1,6 +1,6 @@
-"""A local server with the appliance's API, for trying things out and for tests.
+"""A local server with the appliance's API, for tests and for trying things out.
 
-``SandboxOptions`` is always there; ``Sandbox`` and ``Mail`` need the extra ``sandbox``:
+``SandboxOptions`` is always available; ``Sandbox`` and ``Mail`` need the extra ``sandbox``:
 
     from reconciler.sandbox import Sandbox
 
@@ -20,41 +20,42 @@ if TYPE_CHECKING:
 
 __all__ = ["Mail", "Sandbox", "SandboxOptions"]
 
-_EXTRA: Final = frozenset({"aiosmtpd", "fastapi", "starlette", "trustme", "uvicorn"})
-"""What the extra ``sandbox`` installs. A plain install, as in a CI job that applies, has no web server."""
-
 AuthField: TypeAlias = Literal["hash_auth", "has_auth", "both"]
 Passwords: TypeAlias = Literal["shown", "absent", "null", "empty", "mask"]
 
-REFRESH_TOKEN: Final = "sandbox-refresh-token"  # noqa: S105 - public on purpose: it opens nothing but a sandbox
+REFRESH_TOKEN: Final = "sandbox-refresh-token"  # noqa: S105 - public on purpose: it is only good for a sandbox
 USERNAME: Final = "admin"
 PASSWORD: Final = "sandbox"  # noqa: S105 - public on purpose, as above
+
+_EXTRA: Final = frozenset({"aiosmtpd", "fastapi", "starlette", "trustme", "uvicorn"})
+"""What the extra ``sandbox`` installs. A plain install, as in a CI job that applies, has no web server."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SandboxOptions:
-    """What kind of server to play.
+    """How the sandbox behaves where the vendor's pages do not say how the server does.
 
     Attributes:
-        host: Address that the API listens on. The SMTP sink listens on loopback, always.
-        port: The API's port; 0 takes a free one.
-        allowed_hosts: Names in the ``Host`` header that are accepted too, besides ``host`` and loopback's names.
+        host: Address that the API listens on. The SMTP sink always listens on loopback.
+        port: The API's port; 0 for any free port.
+        allowed_hosts: Names to accept in the ``Host`` header, besides ``host`` and the names of loopback.
         database: Path of the SQLite file, or ``:memory:``.
-        auth_field: Which spelling the answers use; requests may use either.
-        passwords: How the answers show passwords.
-        unique_names: Whether two accounts may not have the same name.
-        unique_emails: Whether two accounts may not have the same address; letter case does not count.
-        single_default: Whether setting ``default`` on one account clears it on the others.
+        auth_field: How responses spell ``has_auth``; requests may use either spelling.
+        passwords: How responses show passwords.
+        unique_names: Whether names are unique.
+        unique_emails: Whether addresses are unique, regardless of case.
+        single_default: Whether setting ``default`` on one account clears it on all others.
         keep_default: Whether a default account can neither be deleted nor have its flag cleared by a request.
-        latency: Seconds added to every answer of the API.
-        token_lifetime: Seconds that an access token is good for.
-        rotate_refresh_tokens: Whether each refresh token can be exchanged once, for an access token and the next one.
-        mailboxes: The right password of each address at the SMTP sink; ``None`` lets anybody in.
-        created_status: Status of the answer to a create.
-        deleted_status: Status of the answer to a delete; 204 goes without ``deleted_body``.
-        deleted_body: JSON text in the answer to a delete. The vendor's page shows none.
-        real_smtp: Whether the SMTP settings are taken literally. Otherwise every host name leads to the
-            sink, and nothing else is reached.
+        latency: Seconds to wait before each response of the API.
+        token_lifetime: Lifetime of an access token, in seconds.
+        rotate_refresh_tokens: Whether a refresh token can be exchanged once only, for an access token and the next
+            refresh token.
+        mailboxes: The password of each address at the SMTP sink; ``None`` accepts any login.
+        created_status: Status of the response to a create.
+        deleted_status: Status of the response to a delete; 204 is sent without ``deleted_body``.
+        deleted_body: JSON text in the response to a delete. The vendor's page shows none.
+        real_smtp: Whether mail really goes to the SMTP server in the settings. Otherwise, every host name leads to the
+            sink, and nothing else can be reached.
     """
 
     host: str = "127.0.0.1"

@@ -1,83 +1,83 @@
-"""Puts the API together: routes, error format, the gate in front, the OpenAPI document."""
+"""The ASGI application: routes, middleware, errors in the vendor's format, and the OpenAPI document."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
 from functools import cache
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
+from fastapi.openapi.utils import get_openapi
 from fastapi.responses import JSONResponse, Response
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
-from reconciler.sandbox import api, oauth
-from reconciler.sandbox.faults import refusal_of_request, refusal_of_status
-from reconciler.sandbox.gate import Gate
+from reconciler.sandbox.api import ACCESS_COOKIE, ACCOUNTS_PATH, ROUTES, TOKEN_PATHS, AuthMiddleware
 from reconciler.sandbox.host_check import HostCheck
-from reconciler.sandbox.openapi import describe
-from reconciler.sandbox.refusal import Refusal
+from reconciler.sandbox.schemas import FIELDS, ErrorResponse, error_from_status, error_from_validation, response_names
 from reconciler.version import VERSION
 
 if TYPE_CHECKING:
     from starlette.requests import Request
 
-    from reconciler.sandbox.parts import Parts
+    from reconciler.sandbox import SandboxOptions
+    from reconciler.sandbox.api import AppState
+
+_SECURITY: Final = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "The access token of the token exchange"},
+    "cookie": {"type": "apiKey", "in": "cookie", "name": ACCESS_COOKIE, "description": "Set by the token exchange"},
+}
 
 
-_REFUSED: Final = (Refusal, RequestValidationError, HTTPException)
-
-
-def build_app(parts: Parts) -> FastAPI:
+def build_app(state: AppState) -> FastAPI:
     """The ASGI application of one sandbox."""
     app = FastAPI(
         title="Reconciler sandbox",
-        summary="A stand-in for the email accounts API of an iTFLEX appliance",
+        summary="A local server with the email accounts API of an iTFLEX appliance",
         version=VERSION,
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
     )
-    app.state.parts = parts
-    # The routes are the same for every sandbox: they are made once, at import, and shared.
-    app.router.routes.extend([*api.router.routes, *oauth.router.routes])
+    app.state.sandbox = state
+    app.router.routes.extend(ROUTES)
 
     @cache
     def document() -> dict[str, Any]:
-        return describe(app, parts.options)
+        return _openapi(app, state.options)
 
     async def openapi(_request: Request) -> Response:
         return JSONResponse(document())
 
     async def mails(_request: Request) -> Response:
-        return JSONResponse([asdict(mail) for mail in parts.sink.mails])
+        return JSONResponse([asdict(mail) for mail in state.sink.mails])
 
     app.add_route("/openapi.json", openapi, include_in_schema=False)
     app.add_route("/sandbox/mails", mails, include_in_schema=False)
-    for kind in _REFUSED:
-        app.add_exception_handler(kind, _refuse)
-    app.add_middleware(Gate, tokens=parts.tokens, latency=parts.options.latency)
-    # Added last, it comes first.
-    app.add_middleware(HostCheck, names=(parts.options.host, *parts.options.allowed_hosts))
+    for kind in (ErrorResponse, RequestValidationError, HTTPException):
+        app.add_exception_handler(kind, _respond_with_error)
+    app.add_middleware(AuthMiddleware, tokens=state.tokens, latency=state.options.latency)
+    # The middleware that is added last runs first.
+    app.add_middleware(HostCheck, names=(state.options.host, *state.options.allowed_hosts))
     return app
 
 
-async def _refuse(request: Request, error: Exception) -> Response:
-    """Whatever goes wrong with a request is answered in the vendor's format."""
+async def _respond_with_error(request: Request, error: Exception) -> Response:
     headers = None
     if isinstance(error, RequestValidationError):
-        refusal = refusal_of_request(error.errors(), request.app.state.parts.options)
+        response = error_from_validation(error.errors(), request.app.state.sandbox.options)
     elif isinstance(error, HTTPException):
-        refusal, headers = refusal_of_status(error.status_code), _allow(request) or error.headers
+        response, headers = error_from_status(error.status_code), _allow(request) or error.headers
     else:
-        refusal = cast("Refusal", error)
-    return JSONResponse(refusal.body, refusal.status, headers)
+        response = cast("ErrorResponse", error)
+    return JSONResponse(response.body, response.status, headers)
 
 
 def _allow(request: Request) -> dict[str, str]:
-    """The ``Allow`` header with every method of the path; Starlette names those of one route alone."""
+    """The ``Allow`` header with all methods of the path; Starlette only lists those of one route."""
     routes = [
         route
         for route in request.app.routes
@@ -86,3 +86,40 @@ def _allow(request: Request) -> dict[str, str]:
     exact = [route for route in routes if route.path == request.url.path] or routes
     methods = sorted({method for route in exact if route.include_in_schema for method in route.methods or ()})
     return {"Allow": ", ".join(methods)} if methods else {}
+
+
+def _openapi(app: FastAPI, options: SandboxOptions) -> dict[str, Any]:
+    """FastAPI's document, corrected where this sandbox does something else."""
+    document = get_openapi(
+        title=app.title,
+        version=app.version,
+        summary=app.summary,
+        routes=app.routes,
+        openapi_version=app.openapi_version,
+    )
+    for path, operations in document["paths"].items():
+        for operation in operations.values():
+            # FastAPI's own response to invalid requests, which this server never sends.
+            operation["responses"].pop("422", None)
+            operation["security"] = [] if path in TOKEN_PATHS else [{name: []} for name in _SECURITY]
+    document["components"]["securitySchemes"] = _SECURITY
+    schemas = document["components"]["schemas"]
+    for name in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(name, None)
+    account = schemas["AccountResponse"]
+    for name, field in FIELDS.items():
+        for spelling in {*(field.spellings or (name,))}.difference(response_names(name, options)):
+            del account["properties"][spelling]
+            account["required"].remove(spelling)
+    _set_statuses(document["paths"], options)
+    return document
+
+
+def _set_statuses(paths: dict[str, Any], options: SandboxOptions) -> None:
+    created = paths[ACCOUNTS_PATH]["post"]["responses"]
+    created[str(options.created_status)] = created.pop("200")
+    deleted = paths[f"{ACCOUNTS_PATH}/{{id}}"]["delete"]["responses"]
+    success = deleted.pop("200")
+    if options.deleted_body and options.deleted_status != HTTPStatus.NO_CONTENT:
+        success["content"] = {"application/json": {"schema": {}}}
+    deleted[str(options.deleted_status)] = success

@@ -1,49 +1,49 @@
-"""The sandbox as other code uses it: a context manager around a server in this process."""
+"""Starts and stops a sandbox: its API on uvicorn and its SMTP sink, in a thread of this process."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 from concurrent.futures import Future
 from contextlib import ExitStack, closing
-from dataclasses import replace
 from ipaddress import ip_address
 from threading import Thread
 from typing import TYPE_CHECKING, Any, Self
 
+import uvicorn
+
 from reconciler.errors import Kind, ReconcilerError
 from reconciler.sandbox import REFRESH_TOKEN, SandboxOptions
+from reconciler.sandbox.api import AppState, TokenStore, account_response
 from reconciler.sandbox.app import build_app
-from reconciler.sandbox.certificate import client_context
-from reconciler.sandbox.http import HttpServer
 from reconciler.sandbox.mailer import Mailer
-from reconciler.sandbox.parts import Parts
-from reconciler.sandbox.presentation import present
-from reconciler.sandbox.refusal import Refusal
-from reconciler.sandbox.seed import read_accounts, refused
-from reconciler.sandbox.smtp_sink import Mail, Sink
+from reconciler.sandbox.smtp_sink import Mail, SmtpSink, client_context
 from reconciler.sandbox.store import AccountStore
-from reconciler.sandbox.tokens import Tokens
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from types import TracebackType
 
-__all__ = ["Mail", "Sandbox", "SandboxOptions"]
+    from starlette.types import ASGIApp
+
+__all__ = ["Mail", "Sandbox"]
 
 _DEFAULTS = SandboxOptions()
 _WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 - recognised, not bound
+_GRACE = 1.0
+"""Seconds that requests in flight may still take when the sandbox ends."""
 
 
 class Sandbox:
     """A local server with the vendor's API, and an SMTP server for its test mails.
 
-    Used as a context manager: both serve, in a thread of this process, from entering to leaving.
+    A context manager: both servers run while it is entered.
 
     Attributes:
-        url: Where the API is, without a trailing slash.
+        url: The URL of the API, without a trailing slash.
         is_exposed: Whether other machines can reach the API.
-        refresh_token: The integrator's key; ``admin`` with the password ``sandbox`` does as well.
+        refresh_token: The API key. The user ``admin`` with the password ``sandbox`` can log in, too.
         smtp_port: The sink's port without TLS, which offers STARTTLS.
         smtps_port: The sink's port with TLS from the start.
     """
@@ -56,14 +56,14 @@ class Sandbox:
 
     def __init__(self, options: SandboxOptions = _DEFAULTS) -> None:
         self.options = options
-        self._sink = Sink(options.mailboxes)
-        self._tokens = Tokens(options.token_lifetime, rotates=options.rotate_refresh_tokens)
+        self._sink = SmtpSink(options.mailboxes)
+        self._tokens = TokenStore(options.token_lifetime, rotates=options.rotate_refresh_tokens)
 
     def __enter__(self) -> Self:
-        """Starts both servers; they take requests when this returns.
+        """Starts both servers; they accept requests when this returns.
 
         Raises:
-            ReconcilerError: The port cannot be listened on, or the database cannot be used.
+            ReconcilerError: The port is not available, or the database cannot be used.
         """
         with ExitStack() as opened:
             listener = opened.enter_context(_listen(self.options.host, self.options.port))
@@ -77,17 +77,23 @@ class Sandbox:
     def _start(self, listener: socket.socket, plain: socket.socket, tls: socket.socket) -> None:
         self.smtp_port, self.smtps_port = plain.getsockname()[1], tls.getsockname()[1]
         address, port = listener.getsockname()[:2]
-        self.url = _url(self.options.host, port)
+        host = self.options.host
+        self.url = f"http://{_WILDCARDS.get(host) or (f'[{host}]' if ':' in host else host)}:{port}"
         self.is_exposed = not ip_address(address).is_loopback
-        mailer = Mailer(
-            smtp_port=self.smtp_port,
-            smtps_port=self.smtps_port,
-            trust=client_context(),
-            literal=self.options.real_smtp,
+        state = AppState(
+            options=self.options,
+            store=self._store,
+            tokens=self._tokens,
+            mailer=Mailer(
+                smtp_port=self.smtp_port,
+                smtps_port=self.smtps_port,
+                sink_tls=client_context(),
+                real_smtp=self.options.real_smtp,
+            ),
+            sink=self._sink,
         )
-        parts = Parts(options=self.options, store=self._store, tokens=self._tokens, mailer=mailer, sink=self._sink)
         ready: Future[None] = Future()
-        self._http = HttpServer(build_app(parts), lambda: ready.set_result(None))
+        self._http = HttpServer(build_app(state), lambda: ready.set_result(None))
         self._thread = Thread(target=self._run, args=(ready, listener, plain, tls), name="sandbox", daemon=True)
         self._thread.start()
         ready.result(timeout=30)
@@ -95,7 +101,7 @@ class Sandbox:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Ends both servers and closes the database."""
+        """Stops both servers and closes the database."""
         self._http.stop()
         self._thread.join()
         self._opened.close()
@@ -105,35 +111,32 @@ class Sandbox:
         """A new access token."""
         return self._tokens.issue()
 
+    def seed(self, accounts: Sequence[object]) -> bool:
+        """Stores accounts, all or none, unless there are some already; returns whether it did.
+
+        Args:
+            accounts: As in the API's JSON.
+
+        Raises:
+            ReconcilerError: The API would refuse one of them.
+        """
+        return self._store.seed(accounts)
+
+    def accounts(self) -> list[dict[str, Any]]:
+        """The accounts, as the API's responses show them."""
+        return [account_response(account, self.options) for account in self._store.list()]
+
+    def change_account(self, account_id: int, **fields: Any) -> None:  # noqa: ANN401 - the fields' own types
+        """Changes some fields of an account, as an administrator does in the server's own interface."""
+        self._store.replace(account_id, {**self._store.get(account_id).fields, **fields})
+
     def mails(self) -> list[Mail]:
         """The mails that have arrived, oldest first."""
         return list(self._sink.mails)
 
-    def accounts(self) -> list[dict[str, Any]]:
-        """The accounts, as the API's responses show them."""
-        return [present(account, self.options) for account in self._store.list()]
-
-    def change_account(self, account_id: int, **fields: Any) -> None:  # noqa: ANN401 - the fields' own types
-        """Changes some fields of an account, as somebody does in the server's own interface."""
-        settings = replace(self._store.get(account_id).settings, **fields)
-        self._store.replace(account_id, settings)
-
     def expire_tokens(self) -> None:
-        """Lets every access token given out so far expire now, as time would."""
+        """Makes every access token expire now."""
         self._tokens.expire()
-
-    def seed(self, accounts: Sequence[object]) -> bool:
-        """Stores accounts, given as the API's JSON has them, where there are none yet; returns whether it did.
-
-        Raises:
-            ReconcilerError: One of them is not what the API takes, or breaks a rule that this server was told to
-                have; then none is stored.
-        """
-        settings = read_accounts(accounts)
-        try:
-            return self._store.fill(settings)
-        except Refusal as refusal:
-            raise refused(refusal) from None
 
     def _run(self, ready: Future[None], *sockets: socket.socket) -> None:
         try:
@@ -148,12 +151,74 @@ class Sandbox:
             await self._http.serve(sockets=[listener])
 
 
+class HttpServer(uvicorn.Server):
+    """Serves one application, and starts and stops without polling.
+
+    uvicorn's own server checks ten times a second whether it should stop, and sleeps as long while it stops. A test
+    suite with hundreds of sandboxes would spend minutes on that.
+    """
+
+    def __init__(self, app: ASGIApp, on_ready: Callable[[], None]) -> None:
+        """``on_ready`` is called in the event loop as soon as requests are accepted."""
+        super().__init__(
+            uvicorn.Config(
+                app,
+                http="h11",
+                ws="none",
+                loop="asyncio",
+                lifespan="off",
+                log_config=None,
+                log_level="warning",
+                access_log=False,
+                proxy_headers=False,
+                server_header=False,
+                date_header=False,
+            )
+        )
+        logging.getLogger("uvicorn.error").addFilter(_is_no_cancellation)
+        self._on_ready = on_ready
+        self._stop = asyncio.Event()
+
+    async def main_loop(self) -> None:
+        """Waits until ``stop`` is called."""
+        self._loop = asyncio.get_running_loop()
+        self._on_ready()
+        await self._stop.wait()
+
+    def stop(self) -> None:
+        """Ends the server; another thread may call this."""
+        self._loop.call_soon_threadsafe(self._stop.set)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accepts no more requests, and lets those in flight finish."""
+        for server in self.servers:
+            server.close()
+        for bound in sockets or []:
+            bound.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        if tasks := list(self.server_state.tasks):
+            _, late = await asyncio.wait(tasks, timeout=_GRACE)
+            # Cut off before they are cancelled: a 500 would claim to know whether the request took effect.
+            for connection in list(self.server_state.connections):
+                connection.transport.abort()
+            for task in late:
+                task.cancel()
+        # Transports release their sockets in the next iteration of the event loop.
+        await asyncio.sleep(0)
+
+
+def _is_no_cancellation(record: logging.LogRecord) -> bool:
+    """Keeps requests that are cut off at the end out of the log: that is not a failure."""
+    return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
+
+
 def _listen(host: str, port: int) -> socket.socket:
-    """A bound socket. Binding before the server's thread starts gives the error, and the port, right here."""
+    """A bound socket. Binding before the thread starts raises the error, and shows the port, right here."""
     listener = None
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        # With the protocol left at 0, asyncio would not turn Nagle's algorithm off: 40 ms more for each answer.
+        # Without the protocol, asyncio would leave Nagle's algorithm on: 40 ms more for each response.
         listener = socket.socket(family, kind, protocol)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
@@ -162,14 +227,8 @@ def _listen(host: str, port: int) -> socket.socket:
         if listener:
             listener.close()
         raise ReconcilerError.of(
-            f"The sandbox cannot listen on {host}, port {port}: {getattr(error, 'strerror', None) or error}",
+            f"the sandbox cannot listen on {host}, port {port}: {getattr(error, 'strerror', None) or error}",
             kind=Kind.SANDBOX_PORT,
-            hint="Name another --port, or leave it out to take a free one.",
+            hint="name another --port, or leave it out to use any free port",
         ) from error
     return listener
-
-
-def _url(host: str, port: int) -> str:
-    """The URL to reach the server by from this machine."""
-    name = _WILDCARDS.get(host) or (f"[{host}]" if ":" in host else host)
-    return f"http://{name}:{port}"

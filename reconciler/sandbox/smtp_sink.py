@@ -1,4 +1,4 @@
-"""The SMTP server that receives every test mail and delivers none."""
+"""The SMTP server that receives every test mail and delivers none, with a certificate authority of its own."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ import email
 import hmac
 import logging
 import secrets
+import ssl
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from email.header import decode_header, make_header
+from functools import cache
 from typing import TYPE_CHECKING, cast
 from weakref import WeakSet
 
+import trustme
 from aiosmtpd.smtp import SMTP, AuthResult
-
-from reconciler.sandbox.certificate import server_context
 
 if TYPE_CHECKING:
     import socket
-    import ssl
     from collections.abc import AsyncIterator, Mapping
 
     from aiosmtpd.smtp import Envelope, LoginPassword, Session
@@ -33,8 +33,8 @@ class Mail:
         sender: Envelope sender.
         recipients: Envelope recipients.
         subject: Decoded.
-        user: Who logged in; ``None`` without a login.
-        tls: Whether the way here was encrypted.
+        user: The user who logged in; ``None`` without a login.
+        tls: Whether the connection was encrypted.
         mechanism: How ``user`` logged in: ``plain``, ``login`` or ``cram-md5``.
     """
 
@@ -47,20 +47,20 @@ class Mail:
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
-    """Who has logged in, and how. The password is not kept."""
+class SmtpLogin:
+    """Who logged in, and how. The password is not kept."""
 
     user: str
     mechanism: str
 
 
 @dataclass(slots=True)
-class Sink:
-    """Two listeners on loopback, one with TLS from the start, and the mails that they got.
+class SmtpSink:
+    """Two listeners on loopback, one with TLS from the start, and the mails that they received.
 
     Attributes:
-        mailboxes: The right password of each address; ``None`` lets anybody in.
-        mails: What has arrived, oldest first.
+        mailboxes: The password of each address; ``None`` accepts any login.
+        mails: The mails, oldest first.
     """
 
     mailboxes: Mapping[str, str] | None = None
@@ -68,8 +68,8 @@ class Sink:
 
     @asynccontextmanager
     async def listening(self, plain: socket.socket, tls: socket.socket) -> AsyncIterator[None]:
-        """Serves both sockets, which are bound already, in the running loop; closes them at the end."""
-        # aiosmtpd warns of its own deprecations at every login, on a terminal that is not its own.
+        """Serves both bound sockets in the running event loop; closes them at the end."""
+        # At every login, aiosmtpd logs a warning about its own deprecations.
         logging.getLogger("mail.log").setLevel(logging.ERROR)
         loop = asyncio.get_running_loop()
         handler = Handler(self)
@@ -104,46 +104,46 @@ class Sink:
                     smtp.transport.abort()
 
     def accepts_password(self, user: str, password: str) -> bool:
-        """Whether ``password`` is the right one."""
+        """Whether this is the user's password."""
         if self.mailboxes is None:
             return True
-        right = self.mailboxes.get(user)
-        return right is not None and hmac.compare_digest(right.encode(), password.encode())
+        expected = self.mailboxes.get(user)
+        return expected is not None and hmac.compare_digest(expected.encode(), password.encode())
 
-    def lets_in_by_digest(self, user: str, challenge: bytes, digest: str) -> bool:
-        """Whether ``digest`` is the HMAC-MD5 of ``challenge`` under the right password (RFC 2195)."""
+    def accepts_digest(self, user: str, challenge: bytes, digest: str) -> bool:
+        """Whether this is the HMAC-MD5 of ``challenge`` with the user's password as its key (RFC 2195)."""
         if self.mailboxes is None:
             return True
-        right = self.mailboxes.get(user)
-        return right is not None and hmac.compare_digest(
-            hmac.new(right.encode(), challenge, "md5").hexdigest().encode(), digest.encode()
+        password = self.mailboxes.get(user)
+        return password is not None and hmac.compare_digest(
+            hmac.new(password.encode(), challenge, "md5").hexdigest().encode(), digest.encode()
         )
 
 
 class Handler:
-    """What aiosmtpd calls; it finds the methods by their names."""
+    """The methods that aiosmtpd calls; it finds them by their names."""
 
-    def __init__(self, sink: Sink) -> None:
+    def __init__(self, sink: SmtpSink) -> None:
         self._sink = sink
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802 - aiosmtpd's
-        """Keeps the mail."""
-        identity = cast("Identity | None", session.auth_data)
+        """Stores the mail."""
+        login = cast("SmtpLogin | None", session.auth_data)
         transport = cast("asyncio.Transport", server.transport)
         self._sink.mails.append(
             Mail(
                 sender=envelope.mail_from or "",
                 recipients=tuple(envelope.rcpt_tos),
                 subject=_subject(cast("bytes", envelope.content)),
-                user=identity.user if identity else None,
+                user=login.user if login else None,
                 tls=transport.get_extra_info("ssl_object") is not None,
-                mechanism=identity.mechanism if identity else None,
+                mechanism=login.mechanism if login else None,
             )
         )
         return "250 2.0.0 Message accepted"
 
     async def handle_exception(self, error: Exception) -> str:
-        """Answers a conversation that makes no sense; aiosmtpd would print a traceback."""
+        """Responds to an invalid conversation; aiosmtpd would print a traceback."""
         return f"500 5.5.0 {type(error).__name__}"
 
     def authenticate(
@@ -152,18 +152,18 @@ class Handler:
         """Checks PLAIN and LOGIN."""
         user = data.login.decode(errors="replace")
         success = self._sink.accepts_password(user, data.password.decode(errors="replace"))
-        return AuthResult(success=success, handled=False, auth_data=Identity(user, mechanism.lower()))
+        return AuthResult(success=success, handled=False, auth_data=SmtpLogin(user, mechanism.lower()))
 
     async def auth_CRAM__MD5(self, server: SMTP, _args: list[str]) -> AuthResult:  # noqa: N802 - aiosmtpd's
-        """Checks CRAM-MD5, which aiosmtpd leaves to its users."""
+        """Checks CRAM-MD5, which aiosmtpd does not implement."""
         challenge = f"<{secrets.token_hex(8)}@sandbox.localhost>".encode()
-        answer: object = await server.challenge_auth(challenge)
-        if not isinstance(answer, bytes):
-            # Aborted, or not base64: aiosmtpd has told the client already.
+        response: object = await server.challenge_auth(challenge)
+        if not isinstance(response, bytes):
+            # Aborted, or not base64: aiosmtpd has responded already.
             return AuthResult(success=False, handled=True)
-        user, _, digest = answer.decode(errors="replace").rpartition(" ")
-        success = self._sink.lets_in_by_digest(user, challenge, digest)
-        return AuthResult(success=success, handled=False, auth_data=Identity(user, "cram-md5"))
+        user, _, digest = response.decode(errors="replace").rpartition(" ")
+        success = self._sink.accepts_digest(user, challenge, digest)
+        return AuthResult(success=success, handled=False, auth_data=SmtpLogin(user, "cram-md5"))
 
 
 def _subject(content: bytes) -> str:
@@ -172,3 +172,30 @@ def _subject(content: bytes) -> str:
         return str(make_header(decode_header(raw)))
     except (ValueError, LookupError):
         return raw
+
+
+@cache
+def _authority() -> trustme.CA:
+    """A certificate authority that exists in this process only."""
+    return trustme.CA(organization_name="Reconciler sandbox")
+
+
+@cache
+def server_context() -> ssl.SSLContext:
+    """The TLS settings of the sink."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    _authority().issue_cert("localhost", "127.0.0.1").configure_cert(context)
+    return context
+
+
+@cache
+def client_context() -> ssl.SSLContext:
+    """The TLS settings of the sink's client.
+
+    The sandbox's authority must have signed the certificate. The host name is not checked: every name leads to the
+    sink, and no certificate can list them all.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    _authority().configure_trust(context)
+    return context

@@ -94,7 +94,7 @@ def test_a_port_in_use_is_an_error_of_ours() -> None:
         result = CliRunner().invoke(command, ["--port", port])
     assert isinstance(result.exception, ReconcilerError)
     assert result.exception.exit_code == 1
-    assert str(result.exception) == f"The sandbox cannot listen on 127.0.0.1, port {port}: Address already in use"
+    assert str(result.exception) == f"the sandbox cannot listen on 127.0.0.1, port {port}: Address already in use"
     assert result.output == ""
 
 

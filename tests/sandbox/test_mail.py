@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
+from reconciler.model.fields import FIELDS
 from reconciler.sandbox import Mail
-from reconciler.sandbox.certificate import client_context
 from reconciler.sandbox.mailer import Destination, Mailer, destination_of
-from reconciler.sandbox.refusal import Refusal
-from reconciler.sandbox.settings import Settings
+from reconciler.sandbox.schemas import AccountFields, ErrorResponse
+from reconciler.sandbox.smtp_sink import client_context
 from tests.sandbox.conftest import ACCOUNT, ACCOUNTS
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def run_delivery_test(client: httpx.Client, **settings: Any) -> httpx.Response: 
 run_delivery_test.__test__ = False  # type: ignore[attr-defined]
 
 
-def settings(**changes: Any) -> Settings:  # noqa: ANN401 - Settings has their types
+def settings(**changes: Any) -> AccountFields:  # noqa: ANN401 - whatever a field holds
     base: dict[str, Any] = {
         "default": False,
         "name": "n",
@@ -46,7 +46,7 @@ def settings(**changes: Any) -> Settings:  # noqa: ANN401 - Settings has their t
         "service": "other",
         "has_auth": False,
     }
-    return Settings(**{**base, **changes})
+    return {**dict.fromkeys(FIELDS), **base, **changes}
 
 
 def fault(answer: httpx.Response) -> tuple[int, str, str, str]:
@@ -232,8 +232,8 @@ def test_what_the_mail_server_refuses_is_named(
 
 
 def test_a_mail_server_that_says_nothing_is_given_up() -> None:
-    mailer = Mailer(smtp_port=1, smtps_port=1, trust=client_context(), literal=True, timeout=0.05)
-    with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(Refusal) as caught:
+    mailer = Mailer(smtp_port=1, smtps_port=1, sink_tls=client_context(), real_smtp=True, timeout=0.05)
+    with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(ErrorResponse) as caught:
         mailer.send(settings(smtp_server="127.0.0.1", smtp_port=silent.getsockname()[1]), TO)
     assert caught.value.body == {
         "errors": [
@@ -249,11 +249,11 @@ def test_a_mail_server_that_says_nothing_is_given_up() -> None:
 def test_a_certificate_that_is_not_the_sinks_is_refused(sandbox: Sandbox) -> None:
     stranger = ssl.create_default_context()
     stranger.check_hostname = False
-    mailer = Mailer(smtp_port=sandbox.smtp_port, smtps_port=sandbox.smtps_port, trust=stranger)
+    mailer = Mailer(smtp_port=sandbox.smtp_port, smtps_port=sandbox.smtps_port, sink_tls=stranger)
     for crypt in ("ssl-tls", "starttls"):
-        with pytest.raises(Refusal, match="CERTIFICATE_VERIFY_FAILED") as caught:
+        with pytest.raises(ErrorResponse, match="CERTIFICATE_VERIFY_FAILED") as caught:
             mailer.send(settings(smtp_server="mx", smtp_crypt=crypt), TO)
-        assert caught.value.faults[0].field == "smtp_crypt"
+        assert caught.value.entries[0].field == "smtp_crypt"
     assert sandbox.mails() == []
 
 
@@ -316,8 +316,8 @@ def test_tls_from_the_start_fails_at_a_port_that_begins_plain(client: httpx.Clie
 @pytest.mark.parametrize("port", [465, 2465])
 @pytest.mark.parametrize("crypt", ["none", "starttls"])
 def test_a_port_with_tls_does_not_greet_a_plain_client(sandbox: Sandbox, port: int, crypt: str) -> None:
-    mailer = Mailer(smtp_port=sandbox.smtp_port, smtps_port=sandbox.smtps_port, trust=client_context(), timeout=0.1)
-    with pytest.raises(Refusal, match="Connection unexpectedly closed"):
+    mailer = Mailer(smtp_port=sandbox.smtp_port, smtps_port=sandbox.smtps_port, sink_tls=client_context(), timeout=0.1)
+    with pytest.raises(ErrorResponse, match="Connection unexpectedly closed"):
         mailer.send(settings(smtp_server="mx", smtp_port=port, smtp_crypt=crypt), TO)
     assert sandbox.mails() == []
 

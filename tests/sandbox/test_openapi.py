@@ -96,6 +96,6 @@ def test_the_document_follows_the_options(make_sandbox: MakeSandbox) -> None:
     assert statuses["POST", ACCOUNTS] == ["201", "400", "401", "409"]
     assert statuses["DELETE", f"{ACCOUNTS}/{{id}}"] == ["204", "401", "404", "409"]
     document = httpx.get(f"{sandbox.url}/openapi.json").json()
-    fields = document["components"]["schemas"]["AccountAnswer"]["required"]
+    fields = document["components"]["schemas"]["AccountResponse"]["required"]
     assert {"hash_auth", "has_auth"} <= set(fields)
     assert "password" not in fields

@@ -68,7 +68,7 @@ def test_seeds_that_are_not_accounts_are_refused_all_at_once_without_their_value
 ) -> None:
     with pytest.raises(ReconcilerError) as caught:
         sandbox.seed([ACCOUNT, "hunter2", {**ACCOUNT, "smtp_port": "hunter2", "service": "hunter2"}])
-    hint = "The accounts are a JSON list, each as the API's POST takes it."
+    hint = "write each account as in the body of the API's POST"
     assert [(problem.kind, problem.hint) for problem in caught.value.problems] == [("sandbox_seed", hint)] * 3
     assert [problem.message for problem in caught.value.problems] == [
         "account [1]: Input should be a valid dictionary or instance of AccountBody",
@@ -88,7 +88,7 @@ def test_seeds_that_break_a_rule_of_the_server_are_not_stored_at_all(
         Problem(
             kind="sandbox_seed",
             message="the accounts cannot be on this server together: Já existe um item com o nome 'n'",
-            hint="Change the account that it names, or leave out the option that makes the rule.",
+            hint="change one of them, or leave out the option that makes the rule",
         ),
     )
     assert connect(sandbox).get(ACCOUNTS).json() == []
@@ -121,8 +121,8 @@ def test_a_port_that_is_taken_is_one_clear_problem() -> None:
     assert caught.value.problems == (
         Problem(
             kind="sandbox_port",
-            message=f"The sandbox cannot listen on 127.0.0.1, port {port}: Address already in use",
-            hint="Name another --port, or leave it out to take a free one.",
+            message=f"the sandbox cannot listen on 127.0.0.1, port {port}: Address already in use",
+            hint="name another --port, or leave it out to use any free port",
         ),
     )
 

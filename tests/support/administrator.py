@@ -2,30 +2,37 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from reconciler.sandbox.settings import Settings
+from reconciler.model.fields import FIELDS
 from reconciler.sandbox.store import AccountStore
 
 if TYPE_CHECKING:
-    from reconciler.sandbox.settings import StoredAccount
+    from reconciler.sandbox.schemas import AccountFields
+    from reconciler.sandbox.store import StoredAccount
 
 DEEDS: Final = ("edit", "edit_password", "delete", "recreate", "recreate_alike", "recreate_elsewhere")
 """``recreate`` deletes the account and creates another one under its id, with other values; ``recreate_alike`` with the
 same values, and ``recreate_elsewhere`` with another address."""
 
 ELSEWHERE: Final = "elsewhere@example.com"
+NEW: Final = {
+    **dict.fromkeys(FIELDS),
+    "default": False,
+    "name": "By hand",
+    "service": "other",
+    "has_auth": False,
+}
 
 
 class SharedStore(AccountStore):
     """Accounts whose ids are free again once they are deleted."""
 
-    def put(self, account_id: int, settings: Settings) -> None:
+    def put(self, account_id: int, fields: AccountFields) -> None:
         """Creates an account under this id, in place of the one that has it."""
         with self._writing() as connection:
             connection.execute("DELETE FROM accounts WHERE id = ?", (account_id,))
-            created = self._insert(settings)
+            created = self._insert(fields)
             connection.execute("UPDATE accounts SET id = ? WHERE id = ?", (account_id, created.id))
 
     def drop(self, account_id: int) -> None:
@@ -36,13 +43,13 @@ class SharedStore(AccountStore):
     def find(self, account_id: int | None, address: str | None) -> StoredAccount | None:
         """The account with this id or, without one, with this address."""
         found = (one for one in self.list() if account_id in (None, one.id))
-        return next((one for one in found if account_id is not None or one.settings.email == address), None)
+        return next((one for one in found if account_id is not None or one.fields["email"] == address), None)
 
 
 def row_of(account: StoredAccount) -> dict[str, Any]:
     """An account with all that the store knows about it."""
     times = {"created_at": account.created_at, "updated_at": account.updated_at}
-    return {"id": account.id, **asdict(account.settings), **times}
+    return {"id": account.id, **account.fields, **times}
 
 
 class Administrator:
@@ -54,15 +61,16 @@ class Administrator:
 
     def __init__(self, store: SharedStore) -> None:
         self._store = store
-        self._addresses: dict[int, Settings] = {one.id: one.settings for one in store.list()}
+        self._addresses: dict[int, AccountFields] = {one.id: one.fields for one in store.list()}
         self.done: list[dict[str, Any]] = []
 
-    def write(self, account_id: int | None, settings: Settings | None) -> None:
+    def write(self, account_id: int | None, fields: AccountFields | None) -> None:
         """Creates, replaces or deletes an account."""
-        if account_id is None and settings:
-            self._store.create(settings)
+        complete = {**dict.fromkeys(FIELDS), **(fields or {})}
+        if account_id is None and fields:
+            self._store.create(complete)
         elif account_id is not None:
-            self._store.replace(account_id, settings) if settings else self._store.drop(account_id)
+            self._store.replace(account_id, complete) if fields else self._store.drop(account_id)
 
     def act(self, deed: str, account_id: int | None, address: str | None) -> None:
         """Does ``deed`` to the account with this id, or else with this address."""
@@ -70,46 +78,44 @@ class Administrator:
         if account:
             self._change(deed, account)
             account_id = account.id
-            settings = account.settings
+            fields = account.fields
         elif deed.startswith("recreate"):
-            account_id, settings = self._create(deed, account_id, address)
+            account_id, fields = self._create(deed, account_id, address)
         else:
             return
         left = self._store.find(account_id, None)
-        addresses = {settings.email, *([address] if address else []), *([left.settings.email] if left else [])}
+        addresses = {fields["email"], *([address] if address else []), *([left.fields["email"]] if left else [])}
         row = row_of(left) if left else None
         self.done.append({"deed": deed, "id": account_id, "addresses": sorted(addresses), "left": row})
 
     def _change(self, deed: str, account: StoredAccount) -> None:
-        settings = account.settings
+        fields = account.fields
         if deed == "edit":
-            self._store.replace(account.id, _edited(settings))
+            self._store.replace(account.id, _edited(fields))
         elif deed == "edit_password":
-            self._store.replace(account.id, replace(settings, password="changed-by-hand"))
+            self._store.replace(account.id, {**fields, "password": "changed-by-hand"})
         elif deed == "delete":
             self._store.delete(account.id)
         else:
-            self._store.put(account.id, _recreated(deed, settings))
+            self._store.put(account.id, _recreated(deed, fields))
 
-    def _create(self, deed: str, account_id: int | None, address: str | None) -> tuple[int, Settings]:
+    def _create(self, deed: str, account_id: int | None, address: str | None) -> tuple[int, AccountFields]:
         """Takes an address, or an id, that is free."""
         former = self._addresses.get(account_id or 0)
-        settings = former or Settings(
-            default=False, name="By hand", email=address or ELSEWHERE, service="other", has_auth=False
-        )
-        recreated = _recreated(deed, settings)
+        fields = former or {**NEW, "email": address or ELSEWHERE}
+        recreated = _recreated(deed, fields)
         if account_id is None:
-            return self._store.create(recreated).id, settings
+            return self._store.create(recreated).id, fields
         self._store.put(account_id, recreated)
-        return account_id, settings
+        return account_id, fields
 
 
-def _edited(settings: Settings) -> Settings:
-    return replace(settings, smtp_server="by-hand.example.com", smtp_port=2525, password="changed-by-hand")
+def _edited(fields: AccountFields) -> AccountFields:
+    return {**fields, "smtp_server": "by-hand.example.com", "smtp_port": 2525, "password": "changed-by-hand"}
 
 
-def _recreated(deed: str, settings: Settings) -> Settings:
+def _recreated(deed: str, fields: AccountFields) -> AccountFields:
     if deed == "recreate_alike":
-        return settings
-    edited = replace(_edited(settings), default=False, name="By hand")
-    return edited if deed == "recreate" else replace(edited, email=ELSEWHERE)
+        return fields
+    edited = {**_edited(fields), "default": False, "name": "By hand"}
+    return edited if deed == "recreate" else {**edited, "email": ELSEWHERE}

@@ -11,19 +11,17 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from reconciler.sandbox import REFRESH_TOKEN, SandboxOptions
+from reconciler.sandbox.api import AppState, TokenStore
 from reconciler.sandbox.app import build_app
 from reconciler.sandbox.mailer import Mailer
-from reconciler.sandbox.parts import Parts
-from reconciler.sandbox.seed import read_accounts
-from reconciler.sandbox.smtp_sink import Sink
-from reconciler.sandbox.tokens import Tokens
+from reconciler.sandbox.smtp_sink import SmtpSink
 from tests.support.administrator import Administrator, SharedStore, row_of
 from tests.support.false_responses import ACCOUNTS, body_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from reconciler.sandbox.settings import Settings
+    from reconciler.sandbox.schemas import AccountFields
 
 
 @dataclass
@@ -72,7 +70,7 @@ class Answer:
 class Postman(Mailer):
     """Accepts every test mail, and sends none."""
 
-    def send(self, settings: Settings, to_email: str) -> None:
+    def send(self, account: AccountFields, to_email: str) -> None:
         """Sends nothing."""
 
 
@@ -91,15 +89,14 @@ class Application:
         self.refresh_token = REFRESH_TOKEN
         behaviour = SandboxOptions(**options)
         self.store = SharedStore(behaviour)
-        for one in read_accounts(seed):
-            self.store.create(one)
+        self.store.seed(seed)
         self.administrator = Administrator(self.store)
-        mailer = Postman(smtp_port=9, smtps_port=9, trust=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
-        self.tokens = Tokens(900)
-        parts = Parts(
-            options=behaviour, store=self.store, tokens=self.tokens, mailer=mailer, sink=Sink(behaviour.mailboxes)
+        mailer = Postman(smtp_port=9, smtps_port=9, sink_tls=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))
+        self.tokens = TokenStore(900)
+        state = AppState(
+            options=behaviour, store=self.store, tokens=self.tokens, mailer=mailer, sink=SmtpSink(behaviour.mailboxes)
         )
-        self._app = build_app(parts)
+        self._app = build_app(state)
 
     async def respond(self, request: Request) -> Answer:
         """Does what is asked for."""

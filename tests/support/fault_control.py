@@ -107,7 +107,7 @@ class FaultServerControl:
 
     def write(self, account_id: int | None, settings: dict[str, Any] | None) -> None:
         """Creates (without an id), replaces or deletes (without settings) an account as the administrator."""
-        self._send("write", account_id=account_id, settings=settings)
+        self._send("write", account_id=account_id, fields=settings)
 
     def expire(self) -> None:
         """Expires every access token."""

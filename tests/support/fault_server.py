@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from reconciler.sandbox import REFRESH_TOKEN
-from reconciler.sandbox.settings import Settings
 from tests.support.administrator import row_of
 from tests.support.fault_api import Answer, Application, Request, received
 from tests.support.fault_control import AFTER, FALSE, HELD, LATE, REFUSALS
@@ -110,10 +109,10 @@ class FaultyServer:
         self._application.tokens.expire()
         return {}
 
-    async def write(self, account_id: int | None, settings: dict[str, Any] | None) -> dict[str, Any]:
+    async def write(self, account_id: int | None, fields: dict[str, Any] | None) -> dict[str, Any]:
         """Lets the administrator create, replace or delete an account right now."""
         assert self._application is not None
-        self._application.administrator.write(account_id, Settings(**settings) if settings else None)
+        self._application.administrator.write(account_id, fields)
         return {}
 
     async def held(self) -> dict[str, Any]:
