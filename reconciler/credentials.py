@@ -1,8 +1,8 @@
 """Decides which credentials, which CA and which client certificate may go to which server.
 
-A credential is sent only to the server that it was given for. The YAML's go to the YAML's URL; those of flags and
-environment go to a URL from there too, or to one that the trust file lists: whoever can change the YAML must not be
-able to choose who gets them.
+A credential is sent only to the server that it was given for. The YAML's credentials go to the YAML's URL. Those from
+options and environment go to a URL that comes from there too, or that the trust file lists: anyone who can change the
+YAML must not be able to choose who receives them.
 """
 
 from __future__ import annotations
@@ -23,20 +23,28 @@ from reconciler.model.server import (
     Server,
     ServerConfig,
     normal_url,
+    parts_of,
 )
-from reconciler.token_file import TokenElsewhere, TokenFile
+from reconciler.token_file import TokenFile, UnwritableToken
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from reconciler.model.ports import TokenKeeper
     from reconciler.model.redaction import Redactor
+    from reconciler.model.trust import Trust
     from reconciler.token_file import Voice
 
 T = TypeVar("T")
 
-_KEY_LENGTH: Final = 8
+_SHORTEST_KEY: Final = 8
 _LOGIN: Final = ("RECONCILER_USERNAME", "RECONCILER_PASSWORD")
+_VARIABLES: Final[tuple[tuple[type[Credentials], tuple[str, ...]], ...]] = (
+    (AccessToken, ("RECONCILER_TOKEN",)),
+    (RefreshToken, ("RECONCILER_REFRESH_TOKEN",)),
+    (Login, _LOGIN),
+)
+"""The variables of each kind of credentials; the first kind that is complete is used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,209 +72,188 @@ class ServerOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sources:
-    """Everything that may name a server, or hold a credential for it.
-
-    Attributes:
-        config: The YAML's ``server:`` block.
-        resolve: Replaces the references in the YAML's credentials by secrets.
-        lists_url: Whether the trust file lists a URL; ``None`` without a trust file.
-        voice: Prints what has to be said about credentials while they are used.
-    """
-
-    config: ServerConfig
-    flags: ServerOptions
-    environ: Mapping[str, str]
-    resolve: Callable[[Credentials], Credentials]
-    lists_url: Callable[[str], bool] | None
-    voice: Voice
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Access:
     """A server, and what may be sent to it.
 
     Attributes:
-        keeper: Where the refresh token is kept between runs, should the server replace it.
+        keeper: Stores the refresh token between runs, if the server replaces it.
     """
 
     server: Server
     credentials: Credentials
-    keeper: TokenKeeper
-    ca_file: str | None = None
-    client_certificate: ClientCertificate | None = None
+    keeper: TokenKeeper | None
+    ca_file: str | None
+    client_certificate: ClientCertificate | None
 
 
-def access_to_server(sources: Sources) -> Access:
-    """Decides which server is meant and with which credentials; flags win over environment, which wins over YAML.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccessRules:
+    """Everything that may name a server or hold a credential for it, and the rules that choose among them.
 
-    Raises:
-        ApiError: No server is named, no credentials for it, or some that may not go to it.
-        SecretError: The credentials cannot be read.
+    Attributes:
+        config: The YAML's ``server:`` block.
+        options: The command line's.
+        resolve: Replaces the references in the YAML's credentials by secrets.
+        voice: Prints warnings while credentials are used.
     """
-    config, flags, environ = sources.config, sources.flags, sources.environ
-    given = _given_url(flags.url, environ)
-    url = meant_url(flags.url, environ, config.url)
-    is_own = config.url is not None and _normalized(config.url) == url
-    approved = given is not None or (sources.lists_url is not None and sources.lists_url(url))
-    credentials, keeper = _outside_credentials(sources, url, approved=approved)
-    from_yaml = credentials is None and config.auth is not None and is_own
-    if config.auth is not None and from_yaml:
-        credentials = sources.resolve(config.auth)
-        keeper = TokenElsewhere("the YAML's `server.auth`", sources.voice)
-    if credentials is None:
-        raise _no_credentials(url, sources, approved=approved)
-    scope = _Scope(own=from_yaml, outside=given is not None or not from_yaml, warn=sources.voice.warn)
-    ca_file = flags.ca_file or environ.get("RECONCILER_CA_FILE") or None
-    certificate = flags.client_cert or environ.get("RECONCILER_CLIENT_CERT")
-    shown = ClientCertificate(certificate) if certificate else None
-    return Access(
-        server=Server(config.name or urlsplit(url).hostname or url, url),
-        credentials=credentials,
-        keeper=keeper,
-        ca_file=scope.choose("ca_file", config.ca_file, flags.ca_file, ca_file),
-        client_certificate=scope.choose("client_cert", config.client_cert, flags.client_cert, shown),
-    )
 
+    config: ServerConfig
+    options: ServerOptions
+    environ: Mapping[str, str]
+    trust: Trust | None
+    resolve: Callable[[Credentials], Credentials]
+    voice: Voice
 
-@dataclass(frozen=True, slots=True)
-class _Scope:
-    """Which TLS settings apply: those of the YAML (``own``), those of flags and environment (``outside``), or both."""
+    def access(self) -> Access:
+        """Chooses the server and its credentials. Options win over the environment, which wins over the YAML.
 
-    own: bool
-    outside: bool
-    warn: Callable[[Problem], None]
+        Raises:
+            ApiError: No server is named, no credentials are, or those that are named may not go to it.
+            SecretError: The credentials cannot be read.
+        """
+        config = self.config
+        url = meant_url(self.options.url, self.environ, config.url)
+        is_given = _given_url(self.options.url, self.environ) is not None
+        approved = is_given or (self.trust is not None and self.trust.lists_url(url))
+        credentials, keeper = self._outside_credentials(url, approved=approved)
+        from_yaml = credentials is None and config.url is not None and _normalized(config.url) == url
+        if config.auth is not None and from_yaml:
+            credentials, keeper = self.resolve(config.auth), UnwritableToken("the YAML's `server.auth`", self.voice)
+        if credentials is None:
+            raise self._no_credentials(url, approved=approved)
+        outside = is_given or not from_yaml
+        return Access(
+            server=Server(config.name or urlsplit(url).hostname or url, url),
+            credentials=credentials,
+            keeper=keeper,
+            ca_file=self._tls_setting("ca_file", config.ca_file, str, own=from_yaml, outside=outside),
+            client_certificate=self._tls_setting(
+                "client_cert", config.client_cert, ClientCertificate, own=from_yaml, outside=outside
+            ),
+        )
 
-    def choose(self, key: str, own: T | None, flag: str | None, outside: T | None) -> T | None:
-        """The setting ``key`` that applies; one that is given and does not apply is never passed over in silence."""
+    def _outside_credentials(self, url: str, *, approved: bool) -> tuple[Credentials | None, TokenKeeper | None]:
+        """The credentials from options and environment, if they may go to ``url``."""
+        for option, path, kind in (
+            ("--token-file", self.options.token_file, AccessToken),
+            ("--refresh-token-file", self.options.refresh_token_file, RefreshToken),
+        ):
+            if path is not None:
+                if not approved:
+                    raise self._not_approved(option, url)
+                keeper = TokenFile(path, self.voice)
+                return kind(keeper.read()), keeper
+        found = _credential_variables(self.environ) if approved else None
+        if found is None:
+            return None, None
+        from_secrets, names = found
+        return from_secrets(*(_secret(self.environ, name) for name in names)), UnwritableToken(names[0], self.voice)
+
+    def _tls_setting(
+        self, key: str, declared: T | None, make: Callable[[str], T], *, own: bool, outside: bool
+    ) -> T | None:
+        """The setting ``key`` that applies. If one is given and does not apply, that is reported.
+
+        Args:
+            key: Its name in the YAML.
+            declared: The YAML's.
+            make: Makes the setting from an option or variable.
+            own: Whether the YAML's applies.
+            outside: Whether those of options and environment apply.
+        """
         option, variable = f"--{key.replace('_', '-')}", f"RECONCILER_{key.upper()}"
-        if flag is not None and not self.outside:
+        given: str | None = getattr(self.options, key)
+        if given is not None and not outside:
             message = f"{option} is for a URL, or credentials, that are not the YAML's; here both are"
             hint = f"write `server.{key}` in the YAML, or set RECONCILER_URL"
-            raise ApiError(Problem(kind=Kind.TLS_SETTING_NOT_USED, message=message, hint=hint))
-        if outside is not None and self.outside:
-            return outside
-        if outside is not None:
+            raise ApiError.of(message, kind=Kind.TLS_SETTING_NOT_USED, hint=hint)
+        given = given or self.environ.get(variable)
+        if given and outside:
+            return make(given)
+        if given:
             message = f"{variable} is not used: URL and credentials are the YAML's"
-            self.warn(
-                Problem(kind=Kind.TLS_SETTING_NOT_USED, message=message, hint=f"write `server.{key}` in the YAML")
-            )
-        if own is not None and not self.own:
+            self._warn(message, f"write `server.{key}` in the YAML")
+        if declared is not None and not own:
             message = f"`server.{key}` is not used: URL or credentials do not come from the YAML"
-            self.warn(Problem(kind=Kind.TLS_SETTING_NOT_USED, message=message, hint=f"give {option} or {variable}"))
-        return own if self.own else None
+            self._warn(message, f"give {option} or {variable}")
+        return declared if own else None
+
+    def _warn(self, message: str, hint: str) -> None:
+        self.voice.warn(Problem(kind=Kind.TLS_SETTING_NOT_USED, message=message, hint=hint))
+
+    def _no_credentials(self, url: str, *, approved: bool) -> ApiError:
+        complete = _credential_variables(self.environ)
+        if complete and not approved:
+            return self._not_approved(" and ".join(complete[1]), url)
+        hint = "set RECONCILER_REFRESH_TOKEN (or RECONCILER_TOKEN, or RECONCILER_USERNAME and RECONCILER_PASSWORD)"
+        if not approved:
+            hint = f"write `server.auth` in the YAML, or set RECONCILER_URL={url} and RECONCILER_REFRESH_TOKEN"
+        message = f"no credentials for {url}"
+        if self.config.auth is not None:
+            message += f": the YAML's `auth` is for {self.config.url}, and is not sent anywhere else"
+        half = next((name for name in _LOGIN if self.environ.get(name)), None)
+        if half and not complete:
+            message += f"; {half} is set alone, and the other half of the login is missing"
+        return ApiError.of(message, kind=Kind.NO_CREDENTIALS, hint=hint)
+
+    def _not_approved(self, what: str, url: str) -> ApiError:
+        hint = (
+            f"set RECONCILER_URL={url} (or --url), give this server a `server.auth` of its own in the YAML,"
+            " or list the URL in a trust file (--trust)"
+        )
+        message = f"{what} may not be sent to {url}: only the YAML names this server"
+        position = self.config.position
+        return ApiError(Problem(kind=Kind.URL_NOT_APPROVED, message=message, hint=hint, position=position))
 
 
-def meant_url(flag: str | None, environ: Mapping[str, str], config: str | None) -> str:
-    """The URL that is meant by ``--url``, the environment or the YAML, in one spelling.
+def meant_url(option: str | None, environ: Mapping[str, str], declared: str | None) -> str:
+    """The URL from ``--url``, the environment or the YAML, in its normal form.
 
     Raises:
-        ApiError: There is none, or it is no server's.
+        ApiError: There is none, or it is not a server's.
     """
-    given = _given_url(flag, environ)
-    return _normalized(config or "" if given is None else given)
+    given = _given_url(option, environ)
+    return _normalized(declared or "" if given is None else given)
 
 
-def _given_url(flag: str | None, environ: Mapping[str, str]) -> str | None:
-    return flag if flag is not None else environ.get("RECONCILER_URL") or None
+def _given_url(option: str | None, environ: Mapping[str, str]) -> str | None:
+    return option if option is not None else environ.get("RECONCILER_URL") or None
 
 
 def _normalized(url: str) -> str:
-    if not url.strip():
-        message = "no server is named"
+    url = url.strip()
+    if not url:
         hint = "set `server.url` in the YAML, RECONCILER_URL, or --url"
-        raise ApiError(Problem(kind=Kind.NO_SERVER, message=message, hint=hint))
+        raise ApiError.of("no server is named", kind=Kind.NO_SERVER, hint=hint)
     try:
-        return normal_url(url.strip())
+        return normal_url(url)
     except InvalidValueError as error:
-        raise ApiError(_bad_url(url.strip(), error.message, error.hint)) from None
+        message = f"{re.split('[?#]', url)[0]!r} is not a server's URL: {error.message}"
+        hint = error.hint
+        if "@" in url:
+            message = "the server's URL contains a user name or password"
+            hint = "use RECONCILER_USERNAME and RECONCILER_PASSWORD, or a token"
+        raise ApiError.of(message, kind=Kind.BAD_URL, hint=hint) from None
 
 
-def _bad_url(url: str, reason: str, hint: str) -> Problem:
-    if "@" in url:
-        message = "the server's URL contains a user name or password"
-        hint = "use RECONCILER_USERNAME and RECONCILER_PASSWORD, or a token"
-    else:
-        message = f"{re.split('[?#]', url)[0]!r} is not a server's URL: {reason}"
-    return Problem(kind=Kind.BAD_URL, message=message, hint=hint)
+def _credential_variables(environ: Mapping[str, str]) -> tuple[type[Credentials], tuple[str, ...]] | None:
+    """The kind of credentials that variables give, and the variables."""
+    return next((found for found in _VARIABLES if all(environ.get(name) for name in found[1])), None)
 
 
-def _outside_credentials(sources: Sources, url: str, *, approved: bool) -> tuple[Credentials | None, TokenKeeper]:
-    """The credentials of flags and environment, if they may go to ``url``."""
-    flags, voice = sources.flags, sources.voice
-    flag = "--token-file" if flags.token_file is not None else "--refresh-token-file"
-    path = flags.refresh_token_file if flags.token_file is None else flags.token_file
-    nowhere = TokenElsewhere("", voice)
-    if not approved:
-        if path is not None:
-            raise _not_approved(flag, url, sources.config)
-        return None, nowhere
-    if path is None:
-        credentials = _environment_credentials(sources.environ)
-        return credentials, TokenElsewhere("RECONCILER_REFRESH_TOKEN", voice)
-    if path == flags.token_file:
-        return AccessToken(TokenFile(path, voice).read()), nowhere
-    keeper = TokenFile(path, voice)
-    return RefreshToken(keeper.read()), keeper
-
-
-def _environment_credentials(environ: Mapping[str, str]) -> Credentials | None:
-    if environ.get("RECONCILER_TOKEN"):
-        return AccessToken(_variable_secret(environ, "RECONCILER_TOKEN"))
-    if environ.get("RECONCILER_REFRESH_TOKEN"):
-        return RefreshToken(_variable_secret(environ, "RECONCILER_REFRESH_TOKEN"))
-    username, password = _LOGIN
-    if environ.get(username) and environ.get(password):
-        return Login(_variable_secret(environ, username), _variable_secret(environ, password))
-    return None
-
-
-def _variable_secret(environ: Mapping[str, str], name: str) -> Secret:
+def _secret(environ: Mapping[str, str], name: str) -> Secret:
     from reconciler.manifest.references import given_secret
 
     return given_secret(name, environ[name])
 
 
-def _no_credentials(url: str, sources: Sources, *, approved: bool) -> ApiError:
-    """Why there is nothing to show to the server at ``url``."""
-    config, environ = sources.config, sources.environ
-    if not approved and _environment_credentials(environ) is not None:
-        return _not_approved(_variable(environ), url, config)
-    hint = "set RECONCILER_REFRESH_TOKEN (or RECONCILER_TOKEN, or RECONCILER_USERNAME and RECONCILER_PASSWORD)"
-    if not approved:
-        hint = f"write `server.auth` in the YAML, or set RECONCILER_URL={url} and RECONCILER_REFRESH_TOKEN"
-    message = f"no credentials for {url}"
-    if config.auth is not None:
-        message += f": the YAML's `auth` is for {config.url}, and is not sent anywhere else"
-    given = [name for name in _LOGIN if environ.get(name)]
-    if given and _environment_credentials(environ) is None:
-        message = f"{message}; {given[0]} is set alone, and the other half of the login is missing"
-    return ApiError(Problem(kind=Kind.NO_CREDENTIALS, message=message, hint=hint))
-
-
-def _variable(environ: Mapping[str, str]) -> str:
-    names = ("RECONCILER_TOKEN", "RECONCILER_REFRESH_TOKEN")
-    return next((name for name in names if environ.get(name)), " and ".join(_LOGIN))
-
-
-def _not_approved(what: str, url: str, config: ServerConfig) -> ApiError:
-    message = f"{what} may not be sent to {url}: only the YAML names this server"
-    hint = (
-        f"set RECONCILER_URL={url} (or --url), give this server a `server.auth` of its own in the YAML,"
-        " or list the URL in a trust file (--trust)"
-    )
-    problem = Problem(kind=Kind.URL_NOT_APPROVED, message=message, hint=hint, position=config.position)
-    return ApiError(problem)
-
-
 def remember_credentials(credentials: Credentials, redactor: Redactor) -> None:
-    """Lets ``redactor`` mask the credentials wherever they turn up."""
-    secrets = [credentials.password, credentials.username] if isinstance(credentials, Login) else [credentials.token]
-    for secret in secrets:
-        # A user name that is an address, or a word, has to stay readable where reports speak of it.
-        if isinstance(secret, Secret) and (secret is secrets[0] or _is_key(secret.reveal())):
-            redactor.add(secret)
+    """Lets ``redactor`` mask the credentials wherever they occur."""
+    for name, part in parts_of(credentials).items():
+        # A user name that is an address or a word must stay readable in reports.
+        if isinstance(part, Secret) and (name != "username" or _is_key(part.reveal())):
+            redactor.add(part)
 
 
 def _is_key(username: str) -> bool:
-    return len(username) >= _KEY_LENGTH and "@" not in username
+    return len(username) >= _SHORTEST_KEY and "@" not in username

@@ -299,7 +299,7 @@ def connect(
         ApiError: No server is named, no credentials are, or those that are named may not go to it.
         SecretError: The credentials cannot be read.
     """
-    from reconciler.credentials import Sources, access_to_server, remember_credentials
+    from reconciler.credentials import AccessRules, remember_credentials
     from reconciler.model.server import ServerConfig
 
     context = _with_access(context or RunContext(), url, token)
@@ -311,15 +311,15 @@ def connect(
 
         return resolve_credentials(credentials, environ=context.environ, allow_commands=context.may_run_commands)
 
-    sources = Sources(
+    rules = AccessRules(
         config=config,
-        flags=context.server,
+        options=context.server,
         environ=context.environ,
         resolve=resolved,
-        lists_url=context.trust.lists_url if context.trust else None,
+        trust=context.trust,
         voice=context.voice,
     )
-    access = access_to_server(sources)
+    access = rules.access()
     remember_credentials(access.credentials, context.redactor)
     from reconciler.client.gateway import ConnectionSettings  # imports httpx: only after the checks above
 

@@ -1,16 +1,16 @@
-"""A token in a file. The refresh token there is replaced if the server gives a new one, safely beside other runs."""
+"""A token in a file. If the server replaces a refresh token, the file gets the new one, safely beside other runs."""
 
 from __future__ import annotations
 
 import os
 import stat
 import time
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from reconciler.errors import Problem, SecretError
+from reconciler.errors import Kind, Problem, SecretError
 from reconciler.model.display import display_path
 from reconciler.model.secret import Secret
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
 _LARGEST: Final = 64 * 1024
-_PATIENCE: Final = 30.0
-_PAUSE: Final = 0.05
+_LOCK_TIMEOUT: Final = 30.0
+_LOCK_PAUSE: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,78 +29,74 @@ class Voice:
 
     Attributes:
         warn: Prints a warning.
-        note: Prints a remark.
+        note: Prints a note.
     """
 
     warn: Callable[[Problem], None] = lambda _problem: None
     note: Callable[[str], None] = lambda _text: None
 
 
-class TokenElsewhere:
-    """A refresh token that came from where nothing can be written.
+class UnwritableToken:
+    """The keeper of a refresh token from a source that cannot be written to, such as a variable.
 
     Args:
-        origin: Where it came from.
-        voice: Says that the token was replaced.
+        source: Where it came from.
+        voice: Prints that the token was replaced.
     """
 
-    def __init__(self, origin: str, voice: Voice) -> None:
-        self._origin = origin
+    def __init__(self, source: str, voice: Voice) -> None:
+        self._source = source
         self._voice = voice
         self._warned = False
 
     def turn(self) -> AbstractContextManager[None]:
-        """Waits for nobody."""
+        """Does not wait for other runs."""
         return nullcontext()
 
     def store(self, token: Secret) -> None:  # noqa: ARG002 - it must not be shown
-        """Warns, once, that the token is known to this run alone."""
-        if not self._warned:
-            self._warned = True
-            self._voice.warn(
-                Problem(
-                    kind="refresh_token_replaced",
-                    message=f"the server replaced the refresh token; the one from {self._origin} may not work again",
-                    hint="keep the token in a file and name it with --refresh-token-file: the new one is then written"
-                    " there; make a new key in the server's interface now",
-                )
-            )
+        """Warns, once, that only this run knows the new token."""
+        if self._warned:
+            return
+        self._warned = True
+        message = f"the server replaced the refresh token; the one from {self._source} may not work again"
+        hint = (
+            "keep the token in a file and name it with --refresh-token-file: the new one is then written there;"
+            " make a new key in the server's interface now"
+        )
+        self._voice.warn(Problem(kind=Kind.REFRESH_TOKEN_REPLACED, message=message, hint=hint))
 
 
 class TokenFile:
-    """A file with a token, and nothing else, in it."""
+    """A file that contains a token and nothing else; the keeper of a refresh token."""
 
     def __init__(self, path: str, voice: Voice) -> None:
         self._path = path
         self._voice = voice
-        self._seen = ""
+        self._known = ""
 
     def read(self) -> Secret:
         """The token.
 
         Raises:
-            SecretError: The file cannot be read, or holds something else.
+            SecretError: The file cannot be read, or contains something else.
         """
-        self._seen = _token(self._path)
-        return Secret(self._seen)
+        self._known = _token(self._path)
+        return Secret(self._known)
 
     @contextmanager
     def turn(self) -> Iterator[Secret | None]:
-        """Locks the file, so that runs side by side exchange one token after the other."""
+        """Locks the file, so that parallel runs exchange one token after the other; gives the one another run left."""
         with _locked(self._path):
             yield self._left_by_others()
 
     def _left_by_others(self) -> Secret | None:
         if not os.path.isfile(self._path):  # noqa: PTH113 - a pipe can be read only once
             return None
-        try:
-            token = _token(self._path)
-        except SecretError:
-            return None
-        if token == self._seen:
-            return None
-        self._seen = token
-        return Secret(token)
+        known = self._known
+        with suppress(SecretError):
+            token = self.read()
+            return None if token.reveal() == known else token
+        return None
 
     def store(self, token: Secret) -> None:
         """Writes the token to the file, as a whole or not at all."""
@@ -108,16 +104,14 @@ class TokenFile:
             _replace(Path(self._path).resolve(), token.reveal())
         except (OSError, RuntimeError, ValueError) as error:
             reason = (error.strerror if isinstance(error, OSError) else None) or "it is not a file that can be written"
-            self._voice.warn(
-                Problem(
-                    kind="refresh_token_lost",
-                    message=f"the server replaced the refresh token, and {self._path} cannot be written: {reason}",
-                    hint="this run goes on with it; let the file be written, and put a new key from the server's"
-                    " interface into it before the next run",
-                )
+            message = f"the server replaced the refresh token, and {self._path} cannot be written: {reason}"
+            hint = (
+                "this run goes on with it; make the file writable, and put a new key from the server's interface"
+                " into it before the next run"
             )
+            self._voice.warn(Problem(kind=Kind.REFRESH_TOKEN_LOST, message=message, hint=hint))
         else:
-            self._seen = token.reveal()
+            self._known = token.reveal()
             self._voice.note(f"wrote {self._path}: the server replaced the refresh token")
 
 
@@ -131,54 +125,36 @@ def _token(path: str) -> str:
     except (OSError, ValueError) as error:
         reason = (error.strerror if isinstance(error, OSError) else None) or "not a text file"
         hint = "name a file that this user can read, with the secret alone in it"
-        raise SecretError(Problem(kind="secret_file", message=f"cannot read {name}: {reason}", hint=hint)) from None
+        raise SecretError.of(f"cannot read {name}: {reason}", kind=Kind.SECRET_FILE, hint=hint) from None
     return given_secret(name, text).reveal()
 
 
 def _replace(target: Path, token: str) -> None:
-    """Replaces a file's token, and keeps its line ending, its mode and its owner."""
+    """Replaces a file's token, and keeps its line ending, its mode, its owner and its links."""
+    from reconciler.manifest.files import replace_file
+
     status = target.stat()
     if not stat.S_ISREG(status.st_mode):
         raise ValueError("not a file")
-    with target.open("rb") as file:
-        text = file.read(_LARGEST)
-    data = token.encode() + text[len(text.removesuffix(b"\n").removesuffix(b"\r")) :]
-    if status.st_nlink > 1 or not _swap(target, data, status):
-        # Another name of the file, its owner, or a folder that takes no new file: written in place, it stays the same.
-        with target.open("r+b") as file:
-            file.write(data)
-            file.truncate()
-            file.flush()
-            os.fsync(file.fileno())
-
-
-def _swap(target: Path, data: bytes, status: os.stat_result) -> bool:
-    """Puts a new file in the place of ``target``; ``False`` where it could not be the same but for its content."""
     if not os.access(target, os.W_OK):
         raise PermissionError(13, os.strerror(13))
-    from tempfile import mkstemp
-
-    scratch: Path | None = None
-    try:
-        handle, name = mkstemp(dir=target.parent, prefix=f".{target.name}.")
-        scratch = Path(name)
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-            os.fchown(file.fileno(), status.st_uid, status.st_gid)
-            os.fchmod(file.fileno(), stat.S_IMODE(status.st_mode))
-        scratch.replace(target)
-    except OSError:
-        if scratch is not None:
-            scratch.unlink(missing_ok=True)
-        return False
-    return True
+    with target.open("rb") as file:
+        before = file.read(_LARGEST)
+    data = token.encode() + before[len(before.removesuffix(b"\n").removesuffix(b"\r")) :]
+    if status.st_nlink == 1:
+        with suppress(OSError):  # the owner cannot be kept, or the folder is read-only
+            replace_file(target, data, mode=stat.S_IMODE(status.st_mode), owner=(status.st_uid, status.st_gid))
+            return
+    with target.open("r+b") as file:
+        file.write(data)
+        file.truncate()
+        file.flush()
+        os.fsync(file.fileno())
 
 
 @contextmanager
 def _locked(path: str) -> Iterator[None]:
-    """Holds a lock on the file while others may replace it; goes without where that is impossible."""
+    """Holds a lock on the file, which other runs may replace. If that is impossible, goes on without."""
     descriptor = _lock(path)
     try:
         yield
@@ -190,8 +166,8 @@ def _locked(path: str) -> Iterator[None]:
 def _lock(path: str) -> int | None:
     import fcntl
 
-    end = time.monotonic() + _PATIENCE
-    while os.path.isfile(path):  # noqa: PTH113 - a pipe can be opened only once
+    end = time.monotonic() + _LOCK_TIMEOUT
+    while os.path.isfile(path) and time.monotonic() < end:  # noqa: PTH113 - a pipe can be opened only once
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
@@ -201,11 +177,9 @@ def _lock(path: str) -> int | None:
             if os.path.samestat(os.fstat(descriptor), os.stat(path)):  # noqa: PTH116 - a descriptor
                 return descriptor
         except BlockingIOError:
-            time.sleep(_PAUSE)
+            time.sleep(_LOCK_PAUSE)
         except OSError:
             os.close(descriptor)
             return None
         os.close(descriptor)
-        if time.monotonic() > end:
-            return None
     return None

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from reconciler.credentials import Access, ServerOptions, Sources, access_to_server
+from reconciler.credentials import Access, AccessRules, ServerOptions
 from reconciler.errors import ApiError, Problem
 from reconciler.model.secret import Secret
 from reconciler.model.server import ClientCertificate, Credentials, Login, RefreshToken, ServerConfig
+from reconciler.model.trust import Trust, TrustedServer
 from reconciler.token_file import Voice
 from tests.commands.conftest import User
 from tests.http_server import ScriptedServer, json_reply
@@ -44,17 +45,14 @@ class Case:
             self.resolved.append(credentials)
             return credentials
 
-        listed = self.listed
-        return access_to_server(
-            Sources(
-                config=self.config,
-                flags=self.flags,
-                environ=self.environ,
-                resolve=resolve,
-                lists_url=None if listed is None else lambda url: url in listed,
-                voice=Voice(warn=self.warnings.append),
-            )
-        )
+        return AccessRules(
+            config=self.config,
+            options=self.flags,
+            environ=self.environ,
+            trust=None if self.listed is None else Trust(tuple(map(TrustedServer, self.listed))),
+            resolve=resolve,
+            voice=Voice(warn=self.warnings.append),
+        ).access()
 
     def refusal(self) -> Problem:
         with pytest.raises(ApiError) as caught:

@@ -191,20 +191,10 @@ def _store(target: Path, text: str, *, overwrite: bool) -> None:
         # A device, a pipe, or a link of the system such as /dev/stdout; options refuse other links.
         target.write_bytes(_utf_8(text))
         return
-    mode = target.stat().st_mode & 0o777 if target.exists() else 0o666 & ~_umask()
-    from tempfile import mkstemp
+    from reconciler.manifest.files import replace_file
 
-    handle, name = mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    scratch = Path(name)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(_utf_8(text))
-        scratch.chmod(mode)
-        if not overwrite:
-            target.touch(exist_ok=False)
-        scratch.replace(target)
-    finally:
-        scratch.unlink(missing_ok=True)
+    mode = target.stat().st_mode & 0o777 if target.exists() else 0o666 & ~_umask()
+    replace_file(target, _utf_8(text), mode=mode, overwrite=overwrite)
 
 
 def _umask() -> int:

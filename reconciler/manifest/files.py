@@ -1,4 +1,4 @@
-"""Reads files without ever waiting for one, and recognises the documents that reconciler itself writes."""
+"""Reads and replaces files without waiting for any, and recognises the documents that reconciler itself writes."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ import select
 import stat
 import time
 from dataclasses import dataclass, field
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from reconciler.errors import Kind, Position, Problem
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 # Paths are strings here, and not pathlib's: names stay as the user wrote them, with a leading ./ and with links.
 # ruff: noqa: PTH100, PTH116, PTH120
@@ -123,6 +126,41 @@ def _drained(pipe: int, size: int, timeout: float) -> bytes:
             break
         data += piece
     return data
+
+
+def replace_file(
+    target: Path, data: bytes, *, mode: int, owner: tuple[int, int] | None = None, overwrite: bool = True
+) -> None:
+    """Writes a file so that it has the old content or the new one, whatever happens.
+
+    Args:
+        target: The file.
+        data: Its new content.
+        mode: Its permissions.
+        owner: Its user and group; ``None`` for the current ones.
+        overwrite: Whether it may exist.
+
+    Raises:
+        FileExistsError: It exists, and must not be overwritten.
+        OSError: It cannot be written.
+    """
+    from tempfile import mkstemp
+
+    descriptor, name = mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    scratch = target.parent / name
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(descriptor)
+            if owner is not None:
+                os.fchown(descriptor, *owner)
+            os.fchmod(descriptor, mode)
+        if not overwrite:
+            target.touch(exist_ok=False)
+        scratch.replace(target)
+    finally:
+        scratch.unlink(missing_ok=True)
 
 
 def file_problem(name: str, error: OSError | ValueError) -> Problem:

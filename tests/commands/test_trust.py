@@ -325,7 +325,7 @@ def test_a_failure_replaces_no_file_that_may_be_a_secret(at_sandbox: User, mista
         secret = at_sandbox.write("secret", text)
         done = at_sandbox.run("plan", *mistake, "-q", "-f", "json", "-o", "secret")
         assert secret.read_text() == text
-        assert "secret was left as it is" in done.err
+        assert "secret was not replaced" in done.err
         assert json.loads(done.out)["errors"]
 
 
