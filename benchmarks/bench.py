@@ -1,7 +1,8 @@
-"""Measures the tool against the floors, itself at other sizes, and what people use instead; whole processes, in turns.
+"""Measures the tool against the floors, against itself at other sizes, and against other programs.
 
-``python benchmarks/bench.py`` writes docs/performance.md and its picture; ``--quick`` only checks the ratios against
-the floors, with a margin for the noise of shared machines, and fails where one is worse.
+Whole processes are measured, in turns. ``python benchmarks/bench.py`` writes docs/performance.md and its chart.
+``--quick`` only checks the ratios against their goals, with a margin for the noise of shared machines, and fails if one
+is exceeded.
 """
 
 from __future__ import annotations
@@ -36,14 +37,14 @@ PORT = 8791
 URL = f"http://127.0.0.1:{PORT}"
 MARGIN = 1.35
 _LONG = 15.0
-"""Seconds; what takes longer runs three times, not more."""
+"""A program that takes more seconds than this runs only three times."""
 _LIMIT = 300.0
-"""Seconds; what takes longer is stopped then, and runs no more."""
+"""A program that takes more seconds than this is stopped, and does not run again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """The runs of one command line: seconds on the clock, seconds of the processor, and MiB at most."""
+    """The runs of one command line: wall time and CPU time in seconds, and peak memory in MiB."""
 
     walls: list[float]
     cpus: list[float]
@@ -51,7 +52,7 @@ class Timing:
 
     @property
     def stopped(self) -> bool:
-        """Whether it was not done when its time was over."""
+        """Whether it reached the time limit."""
         return max(self.walls) >= _LIMIT
 
     @property
@@ -61,7 +62,7 @@ class Timing:
 
     @property
     def cpu(self) -> float:
-        """The least, which other work on the machine disturbs least."""
+        """The minimum, which other load on the machine disturbs least."""
         return min(self.cpus)
 
     @property
@@ -71,14 +72,14 @@ class Timing:
 
 
 def main() -> int:
-    """Runs what was asked for."""
+    """Runs the benchmarks."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--repeat", type=int, default=5)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name, _server():
         folder = Path(name)
-        # In a process of its own: a new one's peak memory begins with that of who starts it.
+        # In a separate process, because a child's peak memory starts with the memory of its parent.
         subprocess.run([sys.executable, cases.__file__, folder], check=True)
         repeat = 3 if options.quick else options.repeat
         floors = [(case, measure(case, repeat)) for case in cases.against_floors(folder, URL)]
@@ -97,7 +98,7 @@ def main() -> int:
 
 
 def measure(case: Case, repeat: int) -> dict[str, Timing]:
-    """Runs everything in a case, in turns, so often; one that is wrong or fails ends it all."""
+    """Runs all command lines of a case in turns; exits if one fails or sends unexpected requests."""
     found = {name: Timing([], [], []) for name in case.runs}
     for turn in range(repeat):
         for name, command in case.runs.items():
@@ -130,20 +131,20 @@ def _run(command: Any, environment: dict[str, str]) -> tuple[float, float, float
         limit = threading.Timer(_LIMIT, os.killpg, (process.pid, signal.SIGKILL))
         limit.start()
         assert process.stderr
-        words = process.stderr.read()
+        errors = process.stderr.read()
         _, status, usage = os.wait4(process.pid, 0)
         limit.cancel()
         wall = time.perf_counter() - started
         process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode and wall < _LIMIT:
-        sys.exit(f"{command} failed:\n{words.decode()[-2000:]}")
+        sys.exit(f"{command} failed:\n{errors.decode()[-2000:]}")
     return wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
 
 
 def _check(floors: list[tuple[Case, dict[str, Timing]]]) -> int:
     worse = 0
     for case, found in floors:
-        # The better of the two ratios: a busy machine stretches one of them, a regression both.
+        # The better ratio counts: a busy machine makes only one of them worse, a regression both.
         ratio = min(found["tool"].wall / found["floor"].wall, found["tool"].cpu / found["floor"].cpu)
         bad = ratio > case.goals["tool"] * MARGIN
         worse += bad
@@ -166,8 +167,8 @@ def _server() -> Iterator[None]:
 
 
 def _ask(method: str, path: str) -> Any:
-    with urllib.request.urlopen(urllib.request.Request(URL + path, method=method), timeout=60) as answer:
-        return json.load(answer)
+    with urllib.request.urlopen(urllib.request.Request(URL + path, method=method), timeout=60) as response:
+        return json.load(response)
 
 
 if __name__ == "__main__":

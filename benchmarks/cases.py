@@ -1,4 +1,4 @@
-"""What is measured against the floors: command lines, the data that they read, and the goals."""
+"""The comparisons with the floors: command lines, their input data, and the goals."""
 
 from __future__ import annotations
 
@@ -27,11 +27,12 @@ class Case:
     """One comparison.
 
     Attributes:
-        runs: The command lines, by name; the first is what the others are compared with.
-        goals: By name, the most that its time may be of the first one's; for peers, the least that theirs is of ours.
-        accounts: How many the server has, and whether it has them with another port than declared.
-        latency: Seconds that the server adds to every answer.
-        requests: How many of each method the tool has to send; checked after its every run.
+        runs: The command lines by name; the others are compared with the first.
+        goals: By name, the highest ratio to the time of the first; for other programs, the lowest ratio to ours.
+        accounts: The number of accounts on the server.
+        changed: Whether their port differs from the declared one.
+        latency: Seconds that the server adds to every response.
+        requests: The number of requests that the tool must send, by method; checked after each run.
     """
 
     name: str
@@ -45,7 +46,7 @@ class Case:
 
 
 def write_data(folder: Path) -> None:
-    """Writes what the tool and the floors read: the accounts as YAML, and as JSON."""
+    """Writes the accounts as YAML and JSON, for the tool and the floors."""
     for size in SIZES:
         accounts = [{name: one[name] for name in FIELDS} for one in map(account, range(1, size + 1))]
         entries = "".join(entry(one, "{env: MAIL_PASSWORD}") for one in accounts)
@@ -54,19 +55,19 @@ def write_data(folder: Path) -> None:
 
 
 def entry(one: Mapping[str, object], password: object) -> str:
-    """An account as an entry of a list in YAML."""
+    """An account as an item of a YAML list."""
     fields = {name: one[name] for name in FIELDS} | {"password": password}
-    words = (f"{name}: {str(value).lower() if isinstance(value, bool) else value}\n" for name, value in fields.items())
-    return "- " + "  ".join(words)
+    lines = (f"{name}: {str(value).lower() if isinstance(value, bool) else value}\n" for name, value in fields.items())
+    return "- " + "  ".join(lines)
 
 
 def floor(name: str, *arguments: object) -> list[str]:
-    """A floor's command line."""
+    """The command line of a floor."""
     return [sys.executable, str(HERE / "floor.py"), name, *map(str, arguments)]
 
 
 def against_floors(folder: Path, url: str) -> list[Case]:
-    """The tool against what no program can go below."""
+    """The tool compared with the floors."""
     listed, file, many = url + ACCOUNTS, folder / "10000.yaml", folder / "1000.yaml"
     apply = [TOOL, "apply", str(many), "--auto-approve", "--parallelism", "16", "-o", os.devnull]
     lists, creates = {"GET": 1}, {"GET": 3, "POST": 1000}
@@ -122,7 +123,7 @@ def against_floors(folder: Path, url: str) -> list[Case]:
 
 
 def all_changed(folder: Path) -> Case:
-    """The plan of 10,000 accounts that all differ, as text to a file."""
+    """A plan of 10,000 accounts that all differ, written as text to a file."""
     command = [TOOL, "plan", str(folder / "10000.yaml"), "-o", str(folder / "plan.txt")]
     name = "plan, all 10,000 changed, against none changed"
     goals = {"tool": 4.5}

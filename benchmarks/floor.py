@@ -1,6 +1,6 @@
-"""The floors: what no program that does the work can go below, and what a bare client takes for the same requests.
+"""The floors: programs that do only the unavoidable part of the work, or send the same requests with a bare client.
 
-``python benchmarks/floor.py NAME [FILE] [URL]``; each imports nothing but what it has to.
+``python benchmarks/floor.py NAME [FILE] [URL]``; each imports only what it needs.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ def command_line() -> None:
 
 
 def events(file: str) -> None:
-    """A process that imports pydantic and pulls libyaml's events over the file."""
+    """A process that imports pydantic and reads the file's events from libyaml."""
     import pydantic  # noqa: F401
 
     _pull(file)
 
 
 def plan(file: str, url: str) -> None:
-    """A process that imports httpx and pydantic, pulls the events, GETs the list and parses its JSON."""
+    """A process that imports httpx and pydantic, reads the events, GETs the list and parses its JSON."""
     import json
 
     import pydantic  # noqa: F401
@@ -32,12 +32,12 @@ def plan(file: str, url: str) -> None:
 
 
 def one_get(url: str) -> None:
-    """A process that imports httpx and makes the one GET."""
+    """A process that imports httpx and sends one GET."""
     _get(url)
 
 
 def creates(file: str, url: str) -> None:
-    """A bare aiohttp loop that lists, and creates what the file declares, 16 at a time."""
+    """A bare aiohttp loop that lists the accounts, and creates those in the file, 16 at a time."""
     import asyncio
 
     bodies = _bodies(file)
@@ -45,7 +45,7 @@ def creates(file: str, url: str) -> None:
 
 
 def updates(file: str, url: str) -> None:
-    """A bare aiohttp loop that lists, and reads and replaces each account, 16 at a time."""
+    """A bare aiohttp loop that lists the accounts, and reads and replaces each one, 16 at a time."""
     import asyncio
 
     bodies = _bodies(file)
@@ -56,7 +56,7 @@ def updates(file: str, url: str) -> None:
 def _pull(file: str) -> None:
     from yaml._yaml import CParser
 
-    with open(file, "rb") as stream:  # noqa: PTH123 - pathlib would be one more import
+    with open(file, "rb") as stream:  # noqa: PTH123 - pathlib would be another import
         parser = CParser(stream.read())
     while parser.get_event() is not None:
         pass
@@ -70,7 +70,7 @@ def _get(url: str) -> bytes:
 
 
 def _bodies(file: str) -> list[dict[str, Any]]:
-    """What the file declares, from the JSON beside it, so that reading YAML is no part of this."""
+    """The accounts in the file, from the JSON file beside it, so that no YAML is read."""
     import json
 
     with open(f"{file}.json", "rb") as stream:  # noqa: PTH123 - as above
@@ -84,16 +84,16 @@ async def _send(url: str, jobs: list[list[tuple[str, str, dict[str, Any] | None]
     import aiohttp
 
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=workers)) as client:
-        async with client.get(url) as answer:
-            await answer.json()
+        async with client.get(url) as response:
+            await response.json()
         waiting = iter(jobs)
 
         async def work() -> None:
             for job in waiting:
                 for method, where, body in job:
-                    async with client.request(method, where, json=body) as answer:
-                        answer.raise_for_status()
-                        await answer.json()
+                    async with client.request(method, where, json=body) as response:
+                        response.raise_for_status()
+                        await response.json()
 
         await asyncio.gather(*(work() for _ in range(workers)))
 

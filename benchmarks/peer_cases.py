@@ -1,4 +1,4 @@
-"""What else people use for the same work, as command lines, and the data that they read."""
+"""Other programs for the same job: their command lines and input data."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _PROVIDER = "#!/bin/sh\nexec {python} {program}\n"
 
 
 def write_data(folder: Path, url: str) -> None:
-    """Writes the same accounts for each peer, in its own form."""
+    """Writes the same accounts for each program, in its own format."""
     for size in SIZES:
         entries = "".join(entry(one, one["password"]) for one in map(account, range(1, size + 1)))
         (folder / f"peer-{size}.yaml").write_text("accounts:\n" + entries)
@@ -39,7 +39,7 @@ def write_data(folder: Path, url: str) -> None:
 
 
 def at_sizes(folder: Path, url: str) -> list[Case]:
-    """The plan without changes at every size, of floor, tool and script."""
+    """A plan without changes at every size: floor, tool and script."""
     listed = url + ACCOUNTS
     return [
         Case(
@@ -56,7 +56,7 @@ def at_sizes(folder: Path, url: str) -> list[Case]:
 
 
 def against_peers(folder: Path, url: str) -> tuple[Case, list[str]]:
-    """The tool against what else people use, and the names of those that are not installed here."""
+    """The tool compared with the other programs, and the names of those that are not installed."""
     listed, file = url + ACCOUNTS, folder / f"peer-{SIZE}.yaml"
     terraform = folder / "terraform"
     said = (f"file={file}", f"url={listed}")
@@ -93,7 +93,7 @@ def against_peers(folder: Path, url: str) -> tuple[Case, list[str]]:
 
 
 def script(library: str, folder: Path, size: int, listed: str) -> list[str]:
-    """A hand-written script's command line."""
+    """The command line of the hand-written script."""
     return [sys.executable, str(PEERS / "script.py"), library, str(folder / f"peer-{size}.yaml"), listed]
 
 
@@ -119,7 +119,7 @@ def _write_octodns(folder: Path, listed: str) -> None:
 
 
 def _write_terraform(where: Path) -> None:
-    """A working folder whose state knows every account, with the provider in it."""
+    """Writes a Terraform folder with the provider, and with every account in its state."""
     where.mkdir()
     shutil.copy(PEERS / "accounts.tf", where)
     (where / "settings").write_text(_TERRAFORM.format(where))

@@ -1,7 +1,8 @@
-"""The accounts API for measuring: as little as it takes, in a process of its own, so that clients are what is timed.
+"""A minimal accounts API for benchmarks, in a separate process, so that only the client is measured.
 
-``python benchmarks/server.py PORT``. Beside the API it has ``POST /_reset?accounts=N&latency=SECONDS&port=PORT``, which
-fills it with N accounts whose ``smtp_port`` is PORT, and ``GET /_stats``, which tells what was asked since then.
+``python benchmarks/server.py PORT``. In addition to the API, it has
+``POST /_reset?accounts=N&latency=SECONDS&port=PORT``, which creates N accounts whose ``smtp_port`` is PORT, and
+``GET /_stats``, which counts the requests since then.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ ACCOUNTS = "/api/email/accounts"
 
 
 def account(number: int, smtp_port: int = 587) -> dict[str, Any]:
-    """The account of a number, as the server shows it."""
+    """Account number ``number``, as the server returns it."""
     return {
         "id": number,
         "default": False,
@@ -36,44 +37,44 @@ def account(number: int, smtp_port: int = 587) -> dict[str, Any]:
 
 
 class Store:
-    """The accounts, and what was asked; also the ASGI application."""
+    """The accounts and the request counters; also the ASGI application."""
 
     def __init__(self) -> None:
         self.reset(0, 0.0, 587)
 
     def reset(self, accounts: int, latency: float, smtp_port: int) -> None:
-        """Starts anew with so many accounts."""
+        """Starts again with this many accounts."""
         self.accounts = {number: account(number, smtp_port) for number in range(1, accounts + 1)}
         self.next_id = accounts + 1
-        self.listed: bytes | None = self.listing()  # nobody is to wait for it
+        self.listed: bytes | None = self.listing()  # rendered before it is measured
         self.latency = latency
         self.requests: dict[str, int] = {}
         self.in_flight = 0
         self.most_in_flight = 0
 
     def listing(self) -> bytes:
-        """What the list call answers."""
+        """The response of the list call."""
         return json.dumps([*self.accounts.values()]).encode()
 
     def stats(self) -> dict[str, Any]:
-        """What was asked, by method; and what is there."""
+        """The requests by method, and the number of accounts."""
         return {"requests": self.requests, "accounts": len(self.accounts), "in_flight": self.most_in_flight}
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Answers one request."""
+        """Handles one request."""
         body = b""
         while (message := await receive()) and message["type"] == "http.request":
             body += message.get("body", b"")
             if not message.get("more_body"):
                 break
-        status, answer = await self.answer(scope["method"], scope["path"], scope["query_string"], body)
-        length = str(len(answer)).encode()
+        status, response = await self.respond(scope["method"], scope["path"], scope["query_string"], body)
+        length = str(len(response)).encode()
         headers = [(b"content-type", b"application/json"), (b"content-length", length)]
         await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": answer})
+        await send({"type": "http.response.body", "body": response})
 
-    async def answer(self, method: str, path: str, query: bytes, body: bytes) -> tuple[int, bytes]:
-        """Status and body; a call of the API takes ``latency`` seconds longer than it needs."""
+    async def respond(self, method: str, path: str, query: bytes, body: bytes) -> tuple[int, bytes]:
+        """Status and body of the response; API calls are delayed by ``latency`` seconds."""
         if path == "/_reset":
             options = parse_qs(query.decode())
             number = {name: float(values[0]) for name, values in options.items()}
@@ -92,7 +93,7 @@ class Store:
             self.in_flight -= 1
 
     def call(self, method: str, number: str, body: bytes) -> tuple[int, bytes]:
-        """A call of the API; what it would refuse is not what is measured."""
+        """An API call. Invalid requests are not handled, because they are not measured."""
         if method == "GET" and not number:
             self.listed = self.listed or self.listing()
             return 200, self.listed

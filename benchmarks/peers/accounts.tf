@@ -1,4 +1,4 @@
-# The accounts of a YAML file as resources.
+# Turns the accounts in a YAML file into resources.
 terraform {
   required_providers {
     mail = { source = "local.test/peers/mail" }

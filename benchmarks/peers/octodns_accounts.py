@@ -1,4 +1,4 @@
-"""An octoDNS provider for the accounts: each is a TXT record, its name the account's, its value the other fields."""
+"""An octoDNS provider for accounts: each is a TXT record with the account's name, and the other fields as its value."""
 
 import json
 import logging
@@ -11,7 +11,7 @@ FIELDS = ("default", "email", "service", "hash_auth", "smtp_server", "smtp_port"
 
 
 def value_of(account):
-    """An account's fields but its name, as the text of a record."""
+    """The fields of an account, except its name, as the text of a record."""
     return json.dumps({name: account[name] for name in FIELDS}, separators=(",", ":"))
 
 
@@ -27,7 +27,7 @@ class AccountsProvider(BaseProvider):
         super().__init__(id, **options)
 
     def populate(self, zone, target=False, lenient=False):
-        """Fills the zone with what the server has."""
+        """Fills the zone with the accounts on the server."""
         for account in requests.get(self.url, timeout=60).json():
             data = {"type": "TXT", "ttl": 300, "values": [value_of(account)]}
             zone.add_record(Record.new(zone, account["name"], data, source=self, lenient=lenient), lenient=lenient)

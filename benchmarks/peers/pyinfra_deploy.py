@@ -1,4 +1,4 @@
-"""pyinfra: the list is a fact, and each account that differs is a command."""
+"""pyinfra: the list is a fact, and each differing account is a command."""
 
 import json
 import shlex
@@ -9,7 +9,7 @@ from pyinfra.api import FactBase, operation
 
 
 class Accounts(FactBase):
-    """What the server has."""
+    """The accounts on the server."""
 
     def command(self, url):
         return f"curl -sSf {url}"
@@ -20,7 +20,7 @@ class Accounts(FactBase):
 
 @operation()
 def accounts(desired, url):
-    """One curl for each account that differs, is missing, or is there and not declared."""
+    """One curl command for each account that differs, is missing, or is not declared."""
     current = host.get_fact(Accounts, url=url)
     for one in desired:
         found = current.pop(one["email"], {})

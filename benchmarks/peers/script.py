@@ -1,4 +1,4 @@
-"""What somebody writes by hand: CSafeLoader, one list, a comparison of dictionaries.
+"""A typical hand-written script: CSafeLoader, one list call, and a comparison of dictionaries.
 
 ``python script.py httpx|requests|aiohttp FILE URL``; prints how many accounts differ, and writes nothing.
 """
@@ -10,7 +10,7 @@ import yaml
 
 
 def fetched(library, url):
-    """The list, by the library of that name."""
+    """Lists the accounts with the named library."""
     if library == "httpx":
         import httpx
 
@@ -20,17 +20,17 @@ def fetched(library, url):
         import requests
 
         with requests.Session() as session:
-            answer = session.get(url, timeout=60)
-            answer.raise_for_status()
-            return answer.json()
+            response = session.get(url, timeout=60)
+            response.raise_for_status()
+            return response.json()
     return asyncio.run(_fetched(url))
 
 
 async def _fetched(url):
     import aiohttp
 
-    async with aiohttp.ClientSession(raise_for_status=True) as session, session.get(url) as answer:
-        return await answer.json()
+    async with aiohttp.ClientSession(raise_for_status=True) as session, session.get(url) as response:
+        return await response.json()
 
 
 with open(sys.argv[2]) as file:

@@ -1,4 +1,4 @@
-"""A Terraform provider for the accounts: each is a resource, and refreshing it reads it by its id."""
+"""A Terraform provider for accounts: each is a resource, and is refreshed by reading it by its id."""
 
 import os
 import threading
@@ -27,14 +27,14 @@ SESSIONS = threading.local()
 
 
 def call(method, path="", body=None):
-    """What the server answers; ``None`` where it has no such account."""
+    """The server's response; ``None`` if it has no such account."""
     if not hasattr(SESSIONS, "one"):
         SESSIONS.one = requests.Session()
-    answer = SESSIONS.one.request(method, URL + path, json=body, timeout=60)
-    if answer.status_code == codes.not_found:
+    response = SESSIONS.one.request(method, URL + path, json=body, timeout=60)
+    if response.status_code == codes.not_found:
         return None
-    answer.raise_for_status()
-    account = answer.json()
+    response.raise_for_status()
+    account = response.json()
     return {"id": str(account["id"]), **{name: account[name] for name in FIELDS}}
 
 
@@ -42,7 +42,7 @@ class Account(Resource):
     """One account."""
 
     def __init__(self, provider):
-        """Takes nothing from the provider."""
+        """Needs nothing from the provider."""
 
     @classmethod
     def get_name(cls):
