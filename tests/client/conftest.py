@@ -1,4 +1,4 @@
-"""Connections to scripted servers, and a stop event that lets no time pass."""
+"""Connections to scripted servers, and a stop event whose waits take no time."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 TOKEN = "an-access-token"
 
 
-class Clockless(threading.Event):
-    """A stop event on which waiting takes no time; ``waits`` are the seconds asked for."""
+class InstantStop(threading.Event):
+    """A stop event whose waits take no time; ``waits`` are the seconds that were asked for."""
 
     def __init__(self, *, stops_while_waiting: bool = False) -> None:
         super().__init__()
@@ -38,7 +38,7 @@ class Clockless(threading.Event):
 
 def settings_for(url: str, **more: Any) -> ConnectionSettings:  # noqa: ANN401
     """Settings with an access token by default."""
-    given = {"credentials": AccessToken(Secret(TOKEN)), "redactor": Redactor(), "stop": Clockless(), "timeout": 5.0}
+    given = {"credentials": AccessToken(Secret(TOKEN)), "redactor": Redactor(), "stop": InstantStop(), "timeout": 5.0}
     return ConnectionSettings(url=url, **{**given, **more})
 
 
@@ -52,13 +52,13 @@ class OpenReader(Protocol):
 
 @pytest.fixture
 def writer() -> Iterator[Open]:
-    """Opens a writer; ``more`` are ``ConnectionSettings`` 's fields."""
+    """Opens a writer; ``more`` are fields of ``ConnectionSettings``."""
     with ExitStack() as stack:
         yield lambda url, **more: stack.enter_context(connect(settings_for(url, **more))).writer
 
 
 @pytest.fixture
 def reader() -> Iterator[OpenReader]:
-    """Opens a reader; ``more`` are ``ConnectionSettings`` 's fields."""
+    """Opens a reader; ``more`` are fields of ``ConnectionSettings``."""
     with ExitStack() as stack:
         yield lambda url, **more: stack.enter_context(connect(settings_for(url, **more))).reader

@@ -12,7 +12,7 @@ from reconciler.errors import ApiError, Position, Problem, RejectedError, Unreac
 from reconciler.model.redaction import Redactor
 from reconciler.model.secret import Secret, SecretReference
 from reconciler.model.server import AccessToken, Login, RefreshToken
-from tests.client.conftest import Clockless, settings_for
+from tests.client.conftest import InstantStop, settings_for
 from tests.http_server import Close, Reply, Request, ScriptedServer, Step, json_reply
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ HINT = "The token or key is wrong or has expired: check server.auth, or RECONCIL
 
 
 class Server:
-    """A server that gives out token-1, token-2, … and accepts only the last one."""
+    """Issues token-1, token-2, … and accepts only the last one."""
 
     def __init__(self, **token: object) -> None:
         self.given = 0
@@ -67,7 +67,7 @@ def problem_of(call: Callable[[], object]) -> tuple[type[ApiError], Problem]:
         ),
     ],
 )
-def test_credentials_are_exchanged_at_the_first_request_and_not_again(
+def test_credentials_are_exchanged_once_at_the_first_request(
     writer: Open, credentials: Credentials, grant: dict[str, str]
 ) -> None:
     with ScriptedServer(respond=Server()) as server:
@@ -81,16 +81,16 @@ def test_credentials_are_exchanged_at_the_first_request_and_not_again(
     assert server.connections == 1
 
 
-def test_the_path_of_the_sdk_is_used_where_the_documented_one_is_missing_and_remembered(writer: Open) -> None:
+def test_the_sdks_path_is_used_if_the_documented_one_is_missing(writer: Open) -> None:
     give = Server()
 
     def respond(request: Request) -> Step:
         if request.line == V1:
             return Reply(404)
-        answer = give(request)
+        response = give(request)
         if len(server.requests) == 3:
             give.accepted = "another"
-        return answer
+        return response
 
     with ScriptedServer(respond=respond) as server:
         accounts = writer(server.url, credentials=KEY)
@@ -108,7 +108,7 @@ def test_a_server_without_a_token_endpoint_is_an_error(writer: Open) -> None:
     assert server.lines == [V1, V0]
 
 
-def test_an_expired_token_is_replaced_and_the_request_sent_again_on_the_same_connection(writer: Open) -> None:
+def test_a_request_is_sent_again_if_its_token_has_expired(writer: Open) -> None:
     give = Server()
     with ScriptedServer(respond=give) as server:
         accounts = writer(server.url, credentials=KEY)
@@ -132,7 +132,7 @@ def test_a_token_refused_twice_is_an_error_after_one_renewal(writer: Open) -> No
 
 
 @pytest.mark.parametrize("call", ["list", "test"])
-def test_a_new_token_that_others_used_may_expire_as_well(writer: Open, call: str) -> None:
+def test_a_new_token_that_was_accepted_before_may_expire_as_well(writer: Open, call: str) -> None:
     give = Server()
     accounts: AccountWriter
 
@@ -145,7 +145,7 @@ def test_a_new_token_that_others_used_may_expire_as_well(writer: Open, call: str
     def respond(request: Request) -> Step:
         if request.header("Authorization") == "Bearer token-2" and give.given == 2 and not others:
             others.append(request)
-            make()  # another request of the run gets through, and then the token ends
+            make()  # another request of the run succeeds, and then the token expires
             give.accepted = "token-3"
             return Reply(401)
         return give(request)
@@ -159,7 +159,7 @@ def test_a_new_token_that_others_used_may_expire_as_well(writer: Open, call: str
     assert server.lines.count(V1) == 3
 
 
-def test_a_given_token_that_is_refused_is_an_error(writer: Open) -> None:
+def test_a_fixed_token_that_is_refused_is_an_error(writer: Open) -> None:
     with ScriptedServer(Reply(401)) as server:
         accounts = writer(server.url)
         kind, problem = problem_of(accounts.list_accounts)
@@ -178,7 +178,7 @@ def test_a_token_is_replaced_before_it_runs_out(writer: Open, lifetime: object, 
     assert (server.lines.count(V1), server.lines.count(LIST)) == (exchanges, 3)
 
 
-def test_a_refresh_token_that_comes_back_changed_is_used_from_then_on(writer: Open) -> None:
+def test_a_new_refresh_token_is_used_from_then_on(writer: Open) -> None:
     redactor = Redactor()
     with ScriptedServer(respond=Server(refresh_token="another-key", expires_in=1e-9)) as server:
         accounts = writer(server.url, credentials=KEY, redactor=redactor)
@@ -189,7 +189,7 @@ def test_a_refresh_token_that_comes_back_changed_is_used_from_then_on(writer: Op
     assert redactor.redact("the-key another-key token-1 token-2") == "*** *** *** ***"
 
 
-def test_a_log_in_stays_a_log_in_when_a_refresh_token_comes_back(writer: Open) -> None:
+def test_a_login_is_repeated_even_if_a_refresh_token_is_returned(writer: Open) -> None:
     with ScriptedServer(respond=Server(refresh_token="another-key", expires_in=1e-9)) as server:
         accounts = writer(server.url, credentials=Login(Secret("admin"), Secret("s3cret!!")))
         accounts.list_accounts()
@@ -199,7 +199,7 @@ def test_a_log_in_stays_a_log_in_when_a_refresh_token_comes_back(writer: Open) -
     ] * 2
 
 
-def test_parallel_requests_share_one_exchange_at_the_start_and_one_renewal(writer: Open) -> None:
+def test_parallel_requests_share_one_exchange_and_one_renewal(writer: Open) -> None:
     give = Server()
     with ScriptedServer(respond=give) as server, ThreadPoolExecutor(8) as pool:
         accounts = writer(server.url, credentials=KEY)
@@ -217,7 +217,7 @@ def test_parallel_requests_share_one_exchange_at_the_start_and_one_renewal(write
 
 
 @pytest.mark.parametrize("status", [400, 401, 403])
-def test_refused_credentials_are_an_error_and_are_not_tried_again(writer: Open, status: int) -> None:
+def test_refused_credentials_are_not_tried_again(writer: Open, status: int) -> None:
     refusal = {"errors": [{"field": "refresh_token", "type": "invalid", "msg": "Chave the-key inválida"}]}
     with ScriptedServer(json_reply(refusal, status)) as server:
         accounts = writer(server.url, credentials=KEY)
@@ -229,7 +229,7 @@ def test_refused_credentials_are_an_error_and_are_not_tried_again(writer: Open, 
 
 
 class CountingLock:
-    """A lock that tells how many have come for it."""
+    """A lock that counts the threads that ask for it."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
@@ -244,10 +244,10 @@ class CountingLock:
 
 
 def test_parallel_requests_share_the_failure_of_an_exchange(writer: Open) -> None:
-    everybody_is_there = threading.Event()
+    all_are_waiting = threading.Event()
 
     def respond(_: Request) -> Step:
-        everybody_is_there.wait(10)
+        all_are_waiting.wait(10)
         return Reply(500)
 
     with ScriptedServer(respond=respond) as server, ThreadPoolExecutor(8) as pool:
@@ -256,7 +256,7 @@ def test_parallel_requests_share_the_failure_of_an_exchange(writer: Open) -> Non
         accounts._session._tokens._lock = lock  # type: ignore[attr-defined]
         ends = [pool.submit(problem_of, accounts.list_accounts) for _ in range(8)]
         assert all(lock.arrived.acquire(timeout=10) for _ in range(8))
-        everybody_is_there.set()
+        all_are_waiting.set()
         expected = (UnreachableError, Problem(kind="server_error", message="500 Internal Server Error"))
         assert [end.result(10) for end in ends] == [expected] * 8
     assert server.lines == [V1]
@@ -266,16 +266,14 @@ def test_parallel_requests_share_the_failure_of_an_exchange(writer: Open) -> Non
     ("step", "kind", "attempts"),
     [(Reply(503), "server_error", 4), (Close(), "connection_lost", 4), (Reply(200, b"<html>"), "invalid_response", 1)],
 )
-def test_an_exchange_that_fails_is_repeated_where_that_helps_and_then_nothing_happened(
-    writer: Open, step: Step, kind: str, attempts: int
-) -> None:
+def test_a_failed_exchange_is_repeated_if_that_may_help(writer: Open, step: Step, kind: str, attempts: int) -> None:
     with ScriptedServer(step) as server:
         accounts = writer(server.url, credentials=KEY)
         error, problem = problem_of(lambda: accounts.create_account({"email": "a@example.com"}))
     assert (error, problem.kind, server.lines) == (UnreachableError, kind, [V1] * attempts)
 
 
-def test_an_exchange_that_failed_is_tried_again_by_the_next_request(writer: Open) -> None:
+def test_the_next_request_repeats_a_failed_exchange(writer: Open) -> None:
     with ScriptedServer(Reply(500), json_reply({"access_token": "t" * 9}), json_reply([])) as server:
         accounts = writer(server.url, credentials=KEY)
         assert problem_of(accounts.list_accounts)[0] is UnreachableError
@@ -283,7 +281,7 @@ def test_an_exchange_that_failed_is_tried_again_by_the_next_request(writer: Open
     assert server.lines == [V1, V1, LIST]
 
 
-def test_a_write_refused_with_an_old_and_a_new_token_is_not_worth_another_attempt(writer: Open) -> None:
+def test_a_write_refused_with_two_tokens_is_not_transient(writer: Open) -> None:
     steps = [json_reply({"access_token": "t" * 9}), Reply(401), json_reply({"access_token": "u" * 9}), Reply(401)]
     with ScriptedServer(*steps, json_reply({"access_token": "v" * 9})) as server:
         accounts = writer(server.url, credentials=KEY)
@@ -298,7 +296,7 @@ def test_a_write_refused_with_an_old_and_a_new_token_is_not_worth_another_attemp
 
 
 @pytest.mark.parametrize("token", ["", "Bearer abc", "a\r\nX: y", "tokên", "a b", "\x00"])
-def test_a_token_that_cannot_be_a_token_is_refused_before_anything_is_sent(writer: Open, token: str) -> None:
+def test_an_impossible_token_is_refused_before_anything_is_sent(writer: Open, token: str) -> None:
     message = "the access token is empty, or contains spaces or characters that no token has"
     expected = (RejectedError, Problem(kind="unauthorized", message=message, hint=HINT))
     with ScriptedServer(json_reply([])) as server:
@@ -307,14 +305,14 @@ def test_a_token_that_cannot_be_a_token_is_refused_before_anything_is_sent(write
     assert server.requests == []
 
 
-def test_a_token_from_the_server_that_cannot_be_one_is_refused(writer: Open) -> None:
+def test_an_impossible_token_from_the_server_is_refused(writer: Open) -> None:
     with ScriptedServer(json_reply({"access_token": "a\r\nX: y"})) as server:
         accounts = writer(server.url, credentials=KEY)
         assert problem_of(accounts.list_accounts)[1].kind == "unauthorized"
     assert server.lines == [V1]
 
 
-def test_unresolved_credentials_are_a_mistake_of_the_caller(writer: Open) -> None:
+def test_unresolved_credentials_raise_a_type_error(writer: Open) -> None:
     reference = SecretReference("env", ("X",), Position("f.yaml"))
     for credentials in (AccessToken(reference), RefreshToken(reference), Login(Secret("u"), reference)):
         with pytest.raises(TypeError, match="credentials must be resolved"):
@@ -331,7 +329,7 @@ def test_cookies_of_the_exchange_are_not_sent_back(writer: Open) -> None:
     assert [request.header("Cookie") for request in server.requests] == [None, None, None]
 
 
-def test_no_secret_shows_in_what_the_package_holds() -> None:
-    connection = settings_for("http://127.0.0.1:1", credentials=KEY, stop=Clockless())
+def test_no_repr_shows_a_secret() -> None:
+    connection = settings_for("http://127.0.0.1:1", credentials=KEY, stop=InstantStop())
     token = FixedToken(AccessToken(Secret("the-token")), Redactor()).bearer()
     assert ["the-" in repr(holder) for holder in (connection, token)] == [False, False]

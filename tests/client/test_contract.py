@@ -1,4 +1,4 @@
-"""The examples of the vendor's page on email accounts, request by request and answer by answer."""
+"""The examples on the vendor's page on email accounts: each request and each response."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SENT: dict[str, Any] = {
     "smtp_auth_mechanism": "plain",
 }
 TIMES = {"created_at": "2018-12-13T12:20:02.932000+00:00", "updated_at": "2018-12-13T12:20:02.932000+00:00"}
-ANSWER: dict[str, Any] = {"id": 1, **SENT, **TIMES}
+RESPONSE: dict[str, Any] = {"id": 1, **SENT, **TIMES}
 FIELDS: dict[str, Value] = {
     "email": "certs@itflex.com.br",
     "name": "Contas envio de certificados",
@@ -66,23 +66,23 @@ def whole(account: Account) -> tuple[object, ...]:
     return dict(account.fields), account.id, dict(account.extra)
 
 
-def test_the_list_is_asked_for_and_read_as_on_the_page(writer: Open) -> None:
-    with ScriptedServer(json_reply([ANSWER])) as server:
+def test_the_list_is_requested_and_read_as_on_the_vendors_page(writer: Open) -> None:
+    with ScriptedServer(json_reply([RESPONSE])) as server:
         accounts = writer(server.url).list_accounts()
     assert [whole(account) for account in accounts] == [(FIELDS, 1, {})]
     assert server.requests == [Request("GET", "/api/email/accounts", headers(server), b"", 0)]
 
 
-def test_an_account_is_asked_for_and_read_as_on_the_page(writer: Open) -> None:
-    with ScriptedServer(json_reply(ANSWER)) as server:
+def test_an_account_is_requested_and_read_as_on_the_vendors_page(writer: Open) -> None:
+    with ScriptedServer(json_reply(RESPONSE)) as server:
         account = writer(server.url).get_account(1)
     assert whole(account) == (FIELDS, 1, {})
     assert server.requests == [Request("GET", "/api/email/accounts/1", headers(server), b"", 0)]
 
 
 @pytest.mark.parametrize("status", [200, 201])
-def test_a_create_is_sent_and_its_answer_read_as_on_the_page(writer: Open, status: int) -> None:
-    with ScriptedServer(json_reply([ANSWER]), json_reply(ANSWER, status)) as server:
+def test_a_create_is_sent_and_read_as_on_the_vendors_page(writer: Open, status: int) -> None:
+    with ScriptedServer(json_reply([RESPONSE]), json_reply(RESPONSE, status)) as server:
         accounts = writer(server.url)
         accounts.list_accounts()
         created = accounts.create_account(FIELDS)
@@ -93,9 +93,9 @@ def test_a_create_is_sent_and_its_answer_read_as_on_the_page(writer: Open, statu
 
 
 @pytest.mark.parametrize("time", ["2018-12-13T12:20:02.932000+00:00", "2018-12-13T12:20:02.000Z"])
-def test_an_update_is_sent_and_its_answer_read_as_on_the_page(writer: Open, time: str) -> None:
-    answer = {**ANSWER, "created_at": time, "updated_at": time}
-    with ScriptedServer(json_reply([ANSWER]), json_reply(answer)) as server:
+def test_an_update_is_sent_and_read_as_on_the_vendors_page(writer: Open, time: str) -> None:
+    response = {**RESPONSE, "created_at": time, "updated_at": time}
+    with ScriptedServer(json_reply([RESPONSE]), json_reply(response)) as server:
         accounts = writer(server.url)
         (account,) = accounts.list_accounts()
         updated = accounts.update_account(account)
@@ -106,16 +106,16 @@ def test_an_update_is_sent_and_its_answer_read_as_on_the_page(writer: Open, time
 
 
 @pytest.mark.parametrize(
-    "answer", [Reply(200), Reply(200, b"true"), Reply(200, b"null"), Reply(204, headers={"Content-Length": ""})]
+    "response", [Reply(200), Reply(200, b"true"), Reply(200, b"null"), Reply(204, headers={"Content-Length": ""})]
 )
-def test_a_delete_is_sent_as_on_the_page_and_done_with_any_documented_success(writer: Open, answer: Reply) -> None:
-    with ScriptedServer(answer) as server:
+def test_a_delete_accepts_every_documented_success(writer: Open, response: Reply) -> None:
+    with ScriptedServer(response) as server:
         writer(server.url).delete_account(1)
     assert server.requests == [Request("DELETE", "/api/email/accounts/1", headers(server), b"", 0)]
 
 
-def test_settings_are_tried_as_on_the_page(writer: Open) -> None:
-    with ScriptedServer(json_reply([ANSWER]), Reply(200, headers={"Content-Type": ""})) as server:
+def test_a_delivery_test_is_sent_as_on_the_vendors_page(writer: Open) -> None:
+    with ScriptedServer(json_reply([RESPONSE]), Reply(200, headers={"Content-Type": ""})) as server:
         accounts = writer(server.url)
         accounts.list_accounts()
         accounts.run_delivery_test(FIELDS, "test@test.com")

@@ -1,4 +1,4 @@
-"""No foreign exception leaves the package, and no foreign text goes out as it came."""
+"""Every exception of the libraries is converted, and every text from the server is sanitized."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ def test_every_exception_of_httpx_and_httpcore_is_mapped(error: type[Exception])
     assert issubclass(error, TRANSPORT_ERRORS)
 
 
-def test_the_exceptions_of_what_lies_below_are_mapped() -> None:
+def test_the_exceptions_of_lower_layers_are_mapped() -> None:
     below = [ssl.SSLError, socket.gaierror, TimeoutError, UnicodeDecodeError, json.JSONDecodeError, ValidationError]
     assert [error for error in family(*below) if not issubclass(error, TRANSPORT_ERRORS)] == []
-    # These two are translated where they can occur: h11's by httpcore, zlib's where gzip is unpacked.
+    # Converted elsewhere: h11's by httpcore, and zlib's by transport.py.
     assert [issubclass(error, TRANSPORT_ERRORS) for error in (h11.RemoteProtocolError, zlib.error)] == [False, False]
 
 
@@ -64,21 +64,19 @@ def instance(error: type[Exception]) -> Exception:
 
 @pytest.mark.parametrize("sent", [True, False])
 @pytest.mark.parametrize("error", exceptions_of(httpx), ids=lambda e: e.__name__)
-def test_every_exception_becomes_a_failure_that_tells_whether_it_may_have_arrived(
-    error: type[Exception], *, sent: bool
-) -> None:
+def test_every_exception_shows_whether_the_request_may_have_arrived(error: type[Exception], *, sent: bool) -> None:
     converted = error_from_exception(instance(error), origin=ORIGIN, sent=sent, redactor=Redactor())
     assert type(converted) is (OutcomeUnknownError if sent else UnreachableError)
 
 
-def test_an_exception_that_was_being_handled_meanwhile_is_no_cause() -> None:
+def test_an_unrelated_exception_is_not_taken_as_a_cause() -> None:
     error = httpx.ConnectError("no route")
-    error.__context__ = KeyError("somebody else's")
+    error.__context__ = KeyError("unrelated")
     failure = error_from_exception(error, origin=ORIGIN, sent=False, redactor=Redactor())
     assert failure.problems[0].message == f"cannot reach {ORIGIN}: no connection (no route)"
 
 
-def test_an_exception_without_words_and_a_validation_error_are_told_without_an_empty_bracket() -> None:
+def test_an_exception_without_a_message_adds_no_empty_brackets() -> None:
     failure = error_from_exception(httpx.ConnectError(""), origin=ORIGIN, sent=False, redactor=Redactor())
     assert failure.problems[0].message == f"cannot reach {ORIGIN}: no connection"
     with pytest.raises(ValidationError) as caught:
@@ -140,25 +138,25 @@ HINT_404 = "Is this the URL of the server's API, without a path?"
     ],
     ids=["one", "two", "odd", "empty", "unknown", "401", "403", "404", "binary", "long", "huge"],
 )
-def test_a_refusal_is_told_in_the_servers_words(status: int, body: bytes, problem: Problem) -> None:
+def test_a_refusal_is_reported_in_the_servers_words(status: int, body: bytes, problem: Problem) -> None:
     error = refusal(status, body)
     assert (type(error), error.problems, error.transient) == (RejectedError, (problem,), False)
 
 
-def test_of_many_errors_the_first_are_told() -> None:
+def test_only_the_first_of_many_errors_are_reported() -> None:
     failure = refusal(400, vendor(*[REQUIRED] * 23))
     entries = "; ".join(["required: data_list[1].value: Campo obrigatório"] * 20)
     assert failure.problems[0].message == f"400 {entries}; and 3 more"
 
 
-def test_a_status_that_is_none_of_these_makes_no_sense() -> None:
+def test_an_unexpected_status_is_an_invalid_response() -> None:
     message = "the server responded with status 101, which is not valid here"
     problem = Problem(kind="invalid_response", message=message, hint=HINT_404)
     error = refusal(101, b"")
     assert (type(error), error.problems, error.transient) == (OutcomeUnknownError, (problem,), False)
 
 
-def test_a_missing_account_is_told_apart_from_a_missing_page() -> None:
+def test_a_missing_account_is_distinguished_from_a_missing_page() -> None:
     assert [type(refusal(404, b"", on_account=which)) for which in (True, False)] == [NotFoundError, RejectedError]
 
 
@@ -169,12 +167,12 @@ def test_a_secret_that_the_server_echoes_is_masked(body: bytes) -> None:
     assert "hunter22" not in refusal(500, body, redactor).problems[0].message
 
 
-def test_a_secret_that_the_cut_would_split_is_masked_whole() -> None:
+def test_a_secret_is_masked_before_the_message_is_cut() -> None:
     redactor = Redactor()
     redactor.add(Secret("s" * 50))
     assert sanitize("a" * 180 + "s" * 50 + "z" * 50, redactor) == "a" * 180 + "***" + "z" * 16 + "…"
 
 
-def test_a_foreign_text_cannot_forge_a_line_or_turn_it_around() -> None:
+def test_text_from_the_server_cannot_forge_or_reverse_a_line() -> None:
     text = "one\r\ntwo\ttabs \x1b[31m\u202eright\u200b \x85 ação"
     assert sanitize(text, Redactor()) == "one two tabs \\u001b[31m\\u202eright\\u200b ação"

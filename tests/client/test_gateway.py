@@ -21,7 +21,7 @@ URL_HINT = "Is this the URL of the server's API, without a path?"
 
 
 @pytest.mark.parametrize(
-    ("answers", "spellings"),
+    ("responses", "spellings"),
     [
         ([[]], ["hash_auth", "has_auth"]),
         ([[BARE]], ["hash_auth", "has_auth"]),
@@ -30,23 +30,23 @@ URL_HINT = "Is this the URL of the server's API, without a path?"
         ([[{**BARE, "has_auth": False, "hash_auth": False}, {**BARE, "id": 2}]], ["hash_auth", "has_auth"]),
     ],
 )
-def test_the_spelling_that_the_server_uses_is_sent_and_both_until_it_is_known(
-    writer: Open, answers: list[object], spellings: list[str]
+def test_the_servers_spelling_is_sent_and_both_until_it_is_known(
+    writer: Open, responses: list[object], spellings: list[str]
 ) -> None:
-    with ScriptedServer(*map(json_reply, answers), json_reply(BARE)) as server:
+    with ScriptedServer(*map(json_reply, responses), json_reply(BARE)) as server:
         accounts = writer(server.url)
         accounts.list_accounts()
         accounts.create_account({"email": "a@example.com", "has_auth": False})
     assert server.requests[1].json == {"email": "a@example.com", **dict.fromkeys(spellings, False)}
 
 
-def test_a_create_leaves_out_what_is_none(writer: Open) -> None:
+def test_a_create_leaves_out_fields_that_are_none(writer: Open) -> None:
     with ScriptedServer(json_reply(BARE, 201)) as server:
         writer(server.url).create_account({"email": "a@example.com", "password": None, "smtp_port": None, "name": "é"})
     assert server.requests[0].json == {"email": "a@example.com", "name": "é"}
 
 
-def test_an_update_clears_with_null_and_gives_back_what_is_not_ours(writer: Open) -> None:
+def test_an_update_clears_with_null_and_returns_unknown_fields(writer: Open) -> None:
     account = {**BARE, "name": "n", "smtp_port": 25, "zone": [1], "mask": "***", "created_at": "x"}
     with ScriptedServer(json_reply(account)) as server:
         accounts = writer(server.url)
@@ -64,13 +64,13 @@ BAD_UPDATES = [
 ]
 
 
-@pytest.mark.parametrize(("answer", "complaint"), BAD_UPDATES)
-def test_an_update_has_succeeded_only_if_the_account_comes_back(writer: Open, answer: Step, complaint: str) -> None:
-    with ScriptedServer(answer) as server:
+@pytest.mark.parametrize(("response", "reason"), BAD_UPDATES)
+def test_an_update_succeeds_only_if_the_account_is_returned(writer: Open, response: Step, reason: str) -> None:
+    with ScriptedServer(response) as server:
         accounts = writer(server.url)
         with pytest.raises(OutcomeUnknownError) as caught:
             accounts.update_account(Account({"email": "a@example.com"}, 1))
-    message = f"it is not certain whether the server did it: PUT /api/email/accounts/1: {complaint}"
+    message = f"it is not certain whether the server did it: PUT /api/email/accounts/1: {reason}"
     assert caught.value.problems == (Problem(kind="invalid_response", message=message, hint=URL_HINT),)
     assert server.lines == ["PUT /api/email/accounts/1"]
 
@@ -93,31 +93,31 @@ WITHOUT_RESULT: dict[str, Callable[[AccountWriter], object]] = {
 
 
 @pytest.mark.parametrize("line", WITHOUT_RESULT)
-@pytest.mark.parametrize("answer", DONE)
-def test_a_delete_or_test_is_done_after_what_the_vendor_documents(writer: Open, answer: Step, line: str) -> None:
-    with ScriptedServer(answer) as server:
+@pytest.mark.parametrize("response", DONE)
+def test_a_delete_or_test_accepts_documented_successes(writer: Open, response: Step, line: str) -> None:
+    with ScriptedServer(response) as server:
         WITHOUT_RESULT[line](writer(server.url))
     assert server.lines == [line]
 
 
 @pytest.mark.parametrize("line", WITHOUT_RESULT)
-@pytest.mark.parametrize(("answer", "kind", "words"), NOT_DONE)
-def test_a_delete_or_test_is_not_done_after_anything_else(
-    writer: Open, answer: Step, kind: type[ApiError], words: str, line: str
+@pytest.mark.parametrize(("response", "kind", "description"), NOT_DONE)
+def test_a_delete_or_test_accepts_nothing_else(
+    writer: Open, response: Step, kind: type[ApiError], description: str, line: str
 ) -> None:
-    with ScriptedServer(answer) as server:
+    with ScriptedServer(response) as server:
         accounts = writer(server.url)
         with pytest.raises(ApiError) as caught:
             WITHOUT_RESULT[line](accounts)
     if kind is OutcomeUnknownError:
-        what = f"{line}: the response does not confirm that it was done: {words}"
-        words = f"it is not certain whether the server did it: {what}"
-    assert (type(caught.value), caught.value.problems[0].message) == (kind, words)
+        what = f"{line}: the response does not confirm that it was done: {description}"
+        description = f"it is not certain whether the server did it: {what}"
+    assert (type(caught.value), caught.value.problems[0].message) == (kind, description)
     assert server.lines == [line]
 
 
 @pytest.mark.parametrize(
-    ("answer", "complaint"),
+    ("response", "reason"),
     [
         (Reply(200), "the response is empty"),
         (json_reply(BARE, 202), "status 202 is not a documented success"),
@@ -125,17 +125,17 @@ def test_a_delete_or_test_is_not_done_after_anything_else(
         (json_reply({"email": "a"}), "the response: field id: Field required"),
     ],
 )
-def test_a_create_whose_answer_does_not_show_the_account_is_unknown(writer: Open, answer: Step, complaint: str) -> None:
-    with ScriptedServer(answer) as server:
+def test_a_create_is_unknown_if_the_response_shows_no_account(writer: Open, response: Step, reason: str) -> None:
+    with ScriptedServer(response) as server:
         accounts = writer(server.url)
         with pytest.raises(OutcomeUnknownError) as caught:
             accounts.create_account({"email": "a@example.com"})
-    message = f"it is not certain whether the server did it: POST /api/email/accounts: {complaint}"
+    message = f"it is not certain whether the server did it: POST /api/email/accounts: {reason}"
     assert caught.value.problems == (Problem(kind="invalid_response", message=message, hint=URL_HINT),)
     assert len(server.requests) == 1
 
 
-def test_an_answer_about_another_account_is_refused(writer: Open) -> None:
+def test_a_response_about_another_account_is_refused(writer: Open) -> None:
     with ScriptedServer(json_reply(BARE)) as server:
         accounts = writer(server.url)
         with pytest.raises(ApiError) as read:
@@ -149,7 +149,7 @@ def test_an_answer_about_another_account_is_refused(writer: Open) -> None:
     )
 
 
-def test_a_log_in_page_is_no_list_no_delete_and_no_test(writer: Open) -> None:
+def test_a_login_page_is_not_a_valid_response(writer: Open) -> None:
     page = Reply(200, b"<!doctype html><title>Login</title>", {"Content-Type": "text/html; charset=utf-8"})
     with ScriptedServer(page) as server:
         accounts = writer(server.url)
@@ -164,7 +164,7 @@ def test_a_log_in_page_is_no_list_no_delete_and_no_test(writer: Open) -> None:
     assert len(server.requests) == 3
 
 
-def test_an_account_that_is_not_there_is_not_found(writer: Open) -> None:
+def test_a_missing_account_is_not_found(writer: Open) -> None:
     error = {"errors": [{"field": "id", "type": "not_found", "msg": "Conta não existe"}]}
     with ScriptedServer(json_reply(error, 404)) as server:
         accounts = writer(server.url)
@@ -178,7 +178,7 @@ def test_an_account_that_is_not_there_is_not_found(writer: Open) -> None:
     assert [caught.value.problems for caught in (read, updated, deleted)] == [(problem,)] * 3
 
 
-def test_a_list_or_a_create_that_is_not_found_is_no_missing_account(writer: Open) -> None:
+def test_a_404_for_a_list_or_a_create_is_not_a_missing_account(writer: Open) -> None:
     with ScriptedServer(json_reply({}, 404)) as server:
         accounts = writer(server.url)
         with pytest.raises(RejectedError) as listed:
@@ -191,7 +191,7 @@ def test_a_list_or_a_create_that_is_not_found_is_no_missing_account(writer: Open
 
 
 @pytest.mark.parametrize("value", [UNKNOWN, SecretReference("env", ("X",), Position("f.yaml"))])
-def test_what_has_no_value_is_never_sent(writer: Open, value: object) -> None:
+def test_an_unknown_or_unresolved_value_is_never_sent(writer: Open, value: object) -> None:
     fields = {"email": "a@example.com", "password": value}
     with ScriptedServer(json_reply(BARE)) as server:
         accounts = writer(server.url)
@@ -206,7 +206,7 @@ def test_what_has_no_value_is_never_sent(writer: Open, value: object) -> None:
     assert server.requests == []
 
 
-def test_passwords_that_the_server_shows_are_masked_from_then_on(writer: Open) -> None:
+def test_passwords_that_the_server_shows_are_masked(writer: Open) -> None:
     redactor = Redactor()
     shown = [{**BARE, "password": "hunter2-secret", "hash_auth": True}]
     refusal = {"errors": [{"field": "password", "type": "invalid", "msg": "hunter2-secret não serve"}]}

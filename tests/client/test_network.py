@@ -22,7 +22,7 @@ HTTPS = httpx.URL("https://fw.example.com")
 
 
 @pytest.mark.parametrize("url", ["http://fw.example.com", "http://10.0.0.1:8080", "HTTP://[::2]"])
-def test_plain_http_to_another_machine_is_refused_before_anything_is_sent(url: str) -> None:
+def test_plain_http_to_another_machine_is_refused(url: str) -> None:
     host = httpx.URL(url).host
     with pytest.raises(ApiError) as caught, connect(settings_for(url)):
         pass
@@ -35,14 +35,14 @@ def test_plain_http_to_another_machine_can_be_accepted() -> None:
     assert checked_origin("http://fw.example.com", insecure_http=True).host == "fw.example.com"
 
 
-def test_a_url_that_is_not_a_server_s_is_refused() -> None:
+def test_an_invalid_server_url_is_refused() -> None:
     with pytest.raises(ApiError) as caught:
         checked_origin("https://u:p@fw.example.com", insecure_http=False)
     message = "the server's URL is invalid: a server's URL contains no user name or password"
     assert [(problem.kind, problem.message) for problem in caught.value.problems] == [("bad_url", message)]
 
 
-def test_a_host_that_only_looks_like_an_a_label_is_an_ordinary_host(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_host_that_only_looks_like_an_a_label_is_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("https_proxy", "http://proxy:3128")
     assert proxy_for(checked_origin("https://xn--a", insecure_http=False), Redactor()) == "http://proxy:3128"
 
@@ -81,7 +81,7 @@ def test_certificates_are_always_verified() -> None:
         ("http://fw.example.com", {"HTTP_PROXY": "http://proxy:3128", "ALL_PROXY": "http://proxy:3128"}, None),
     ],
 )
-def test_a_proxy_is_used_for_https_to_other_machines_alone(
+def test_a_proxy_is_used_only_for_https_to_other_machines(
     monkeypatch: pytest.MonkeyPatch, url: str, environment: dict[str, str], proxy: str | None
 ) -> None:
     for name in ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY"):
@@ -102,9 +102,7 @@ def test_a_proxy_that_cannot_be_used_is_an_error(monkeypatch: pytest.MonkeyPatch
     assert [problem.kind for problem in caught.value.problems] == ["proxy"]
 
 
-def test_a_proxy_in_the_environment_never_sees_a_request_to_loopback(
-    monkeypatch: pytest.MonkeyPatch, reader: OpenReader
-) -> None:
+def test_a_proxy_never_sees_a_request_to_loopback(monkeypatch: pytest.MonkeyPatch, reader: OpenReader) -> None:
     with ScriptedServer(json_reply([])) as server, ScriptedServer(json_reply([])) as proxy:
         for name in ("http_proxy", "all_proxy", "HTTP_PROXY", "ALL_PROXY"):
             monkeypatch.setenv(name, proxy.url)

@@ -1,4 +1,4 @@
-"""The way through a proxy, which servers go without, and what is said when the proxy fails."""
+"""Connections through a proxy, servers that need none, and the errors of proxies."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import trustme
 from reconciler.client.network import is_exempt
 from reconciler.errors import ApiError, Problem, UnreachableError
 from reconciler.model.redaction import Redactor
-from tests.client.conftest import Clockless
+from tests.client.conftest import InstantStop
 from tests.http_server import ScriptedServer, json_reply
 from tests.proxy import TunnelProxy
 
@@ -52,7 +52,7 @@ NO_PROXY_HINT = "Check HTTPS_PROXY, or name the server in NO_PROXY."
         ("[fd00::]/8:8443", "fd00::1", 8443),
     ],
 )
-def test_no_proxy_names_a_server(no_proxy: str, host: str, port: int) -> None:
+def test_no_proxy_matches_a_server(no_proxy: str, host: str, port: int) -> None:
     assert is_exempt(no_proxy, host, port)
 
 
@@ -76,7 +76,7 @@ def test_no_proxy_names_a_server(no_proxy: str, host: str, port: int) -> None:
         ("fd00::/8", "10.1.2.3", 443),
     ],
 )
-def test_no_proxy_names_no_other_server(no_proxy: str, host: str, port: int) -> None:
+def test_no_proxy_matches_no_other_server(no_proxy: str, host: str, port: int) -> None:
     assert not is_exempt(no_proxy, host, port)
 
 
@@ -150,8 +150,8 @@ def test_a_server_is_reached_through_a_proxy_on_one_connection(
 def test_a_proxy_that_refuses_is_named_without_its_login(
     writer: Open, through: Callable[[str], None], status: str, attempts: int, hint: str
 ) -> None:
-    answer = f"HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n".encode()
-    with TunnelProxy(0, answer) as proxy:
+    response = f"HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n".encode()
+    with TunnelProxy(0, response) as proxy:
         through(proxy.url.replace("//", "//user:hunter2@"))
         redactor = Redactor()
         problem = problem_of(writer("https://fw.example.com", redactor=redactor).list_accounts)
@@ -162,13 +162,13 @@ def test_a_proxy_that_refuses_is_named_without_its_login(
 
 
 @pytest.mark.parametrize(
-    ("answer", "reason"),
+    ("response", "reason"),
     [(b"", "it sent no valid response"), (b"SSH-2.0-OpenSSH_9.6\r\n", "it sent no valid response")],
 )
-def test_a_proxy_that_is_none_is_named_and_nothing_is_in_doubt(
-    writer: Open, through: Callable[[str], None], answer: bytes, reason: str
+def test_a_proxy_that_does_not_speak_http_is_named(
+    writer: Open, through: Callable[[str], None], response: bytes, reason: str
 ) -> None:
-    with TunnelProxy(0, answer) as proxy:
+    with TunnelProxy(0, response) as proxy:
         through(proxy.url)
         accounts = writer("https://fw.example.com")
         problem = problem_of(lambda: accounts.create_account({"email": "a@example.com"}))
@@ -186,11 +186,11 @@ def test_a_proxy_that_is_down_is_named(writer: Open, through: Callable[[str], No
     assert "fw.example.com" not in problem.message
 
 
-def test_a_server_that_is_not_trusted_is_named_and_not_its_proxy(
+def test_an_untrusted_server_behind_a_proxy_is_named(
     writer: Open, authority: trustme.CA, through: Callable[[str], None]
 ) -> None:
     with serving(authority, "fw.example.com") as server, TunnelProxy(server.port) as proxy:
         through(proxy.url)
-        problem = problem_of(writer("https://fw.example.com", stop=Clockless()).list_accounts)
+        problem = problem_of(writer("https://fw.example.com", stop=InstantStop()).list_accounts)
     assert problem.kind == "tls"
     assert problem.message.startswith("cannot reach https://fw.example.com: the server's certificate is not trusted")

@@ -1,4 +1,4 @@
-"""What is repeated, how long that goes on, and whether the error at the end tells the truth."""
+"""What is repeated, for how long, and which error is raised at the end."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from reconciler.model.account import Account
 from reconciler.model.secret import Secret
 from reconciler.model.server import RefreshToken
 from reconciler.retry import Retry
-from tests.client.conftest import Clockless
+from tests.client.conftest import InstantStop
 from tests.http_server import Close, Hang, Reply, Request, Reset, ScriptedServer, Step, json_reply
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def refused_port() -> int:
 @pytest.mark.parametrize("fault", BROKEN)
 @pytest.mark.parametrize("call", READS)
 def test_a_read_is_repeated(writer: Open, call: str, fault: str) -> None:
-    stop = Clockless()
+    stop = InstantStop()
     with ScriptedServer(BROKEN[fault], BROKEN[fault], DONE[call]) as server:
         READS[call](writer(server.url, stop=stop))
     assert len(server.requests) == 3
@@ -72,8 +72,8 @@ def test_a_read_is_repeated(writer: Open, call: str, fault: str) -> None:
 
 @pytest.mark.parametrize("fault", [*BROKEN, "500"])
 @pytest.mark.parametrize("call", ONCE)
-def test_what_is_no_read_is_sent_once_and_stays_in_doubt(writer: Open, call: str, fault: str) -> None:
-    stop = Clockless()
+def test_anything_but_a_read_is_sent_once_and_its_outcome_is_unknown(writer: Open, call: str, fault: str) -> None:
+    stop = InstantStop()
     with ScriptedServer({**BROKEN, "500": Reply(500)}[fault], GOOD) as server:
         accounts = writer(server.url, stop=stop)
         error = failing(lambda: ONCE[call](accounts))
@@ -83,7 +83,7 @@ def test_what_is_no_read_is_sent_once_and_stays_in_doubt(writer: Open, call: str
 
 @pytest.mark.parametrize("call", ALL)
 def test_after_too_many_requests_only_a_read_is_repeated(writer: Open, call: str) -> None:
-    stop = Clockless()
+    stop = InstantStop()
     with ScriptedServer(Reply(429, headers={"Retry-After": "7"}), DONE.get(call, GOOD)) as server:
         accounts = writer(server.url, stop=stop)
         if call in READS:
@@ -96,8 +96,8 @@ def test_after_too_many_requests_only_a_read_is_repeated(writer: Open, call: str
 
 
 @pytest.mark.parametrize("call", ALL)
-def test_a_refused_connection_ends_with_nothing_done(writer: Open, call: str) -> None:
-    stop = Clockless()
+def test_a_refused_connection_means_that_nothing_happened(writer: Open, call: str) -> None:
+    stop = InstantStop()
     accounts = writer(f"http://127.0.0.1:{refused_port()}", stop=stop)
     error = failing(lambda: ALL[call](accounts))
     waits = 3 if call in READS else 0
@@ -107,7 +107,7 @@ def test_a_refused_connection_ends_with_nothing_done(writer: Open, call: str) ->
 
 @pytest.mark.parametrize(("call", "times"), [("get", 2), ("test", 2), ("create", 1), ("update", 1), ("delete", 1)])
 def test_a_write_is_not_sent_again_even_with_a_new_token(writer: Open, call: str, times: int) -> None:
-    """The exchange takes its time, so that the account has to be read again first."""
+    """The token exchange takes time, so the account has to be read again first."""
 
     def respond(request: Request) -> Step:
         if request.path.endswith("/token"):
@@ -126,8 +126,8 @@ def test_a_write_is_not_sent_again_even_with_a_new_token(writer: Open, call: str
     assert [len([line for line in server.lines if "token" not in line]), server.lines.count(TOKEN)] == [times, 2]
 
 
-def test_a_read_within_a_larger_attempt_is_left_to_that_one_to_repeat(writer: Open) -> None:
-    stop = Clockless()
+def test_a_read_within_a_run_is_repeated_by_that_run_only(writer: Open) -> None:
+    stop = InstantStop()
     with ScriptedServer(Reply(503), Reply(503), GOOD) as server:
         accounts = writer(server.url, stop=stop)
         Retry(5.0, stop).run(lambda _: accounts.get_account(1))
@@ -154,7 +154,7 @@ def test_a_refusal_is_not_repeated(writer: Open, call: str, status: int) -> None
         (Reply(200, b"["), "invalid_response", 1),
     ],
 )
-def test_a_read_that_fails_is_an_error_and_not_a_doubt(writer: Open, step: Step, kind: str, attempts: int) -> None:
+def test_a_failed_read_is_never_an_unknown_outcome(writer: Open, step: Step, kind: str, attempts: int) -> None:
     with ScriptedServer(step) as server:
         accounts = writer(server.url)
         error = failing(accounts.list_accounts)
@@ -181,17 +181,17 @@ def test_there_are_four_attempts_at_most(writer: Open) -> None:
     ],
     ids=["zero", "seconds", "past", "words", "negative", "far date", "not ASCII"],
 )
-def test_retry_after_is_honoured_where_it_is_later_than_our_own_pause(
+def test_retry_after_is_respected_if_it_is_longer_than_our_pause(
     writer: Open, value: str, shortest: float, longest: float
 ) -> None:
-    stop = Clockless()
+    stop = InstantStop()
     with ScriptedServer(Reply(503, headers={"Retry-After": value}), GOOD) as server:
         writer(server.url, stop=stop).get_account(1)
     assert [shortest <= wait <= longest for wait in stop.waits] == [True]
 
 
 def test_retry_after_may_be_a_date(writer: Open) -> None:
-    stop = Clockless()
+    stop = InstantStop()
     date = format_datetime(datetime.now(UTC) + timedelta(seconds=40), usegmt=True)
     with ScriptedServer(Reply(503, headers={"Retry-After": date}), GOOD) as server:
         writer(server.url, stop=stop).get_account(1)
@@ -199,10 +199,8 @@ def test_retry_after_may_be_a_date(writer: Open) -> None:
 
 
 @pytest.mark.parametrize(("asked", "seconds"), [("3600", "3600"), ("9" * 30, "1000000000"), ("9" * 9999, "1000000000")])
-def test_a_server_that_asks_for_more_patience_than_there_is_gets_no_further_request(
-    writer: Open, asked: str, seconds: str
-) -> None:
-    stop = Clockless()
+def test_nothing_is_repeated_if_the_wait_exceeds_the_time_left(writer: Open, asked: str, seconds: str) -> None:
+    stop = InstantStop()
     with ScriptedServer(Reply(429, headers={"Retry-After": asked})) as server:
         accounts = writer(server.url, stop=stop)
         error = failing(accounts.list_accounts)
@@ -210,16 +208,16 @@ def test_a_server_that_asks_for_more_patience_than_there_is_gets_no_further_requ
     assert error.problems[0].hint == f"The server asks to wait for {seconds} seconds. A lower --parallelism may help."
 
 
-def test_an_interrupt_ends_the_waiting_and_nothing_is_sent_again(writer: Open) -> None:
-    stop = Clockless(stops_while_waiting=True)
+def test_an_interrupt_ends_the_pause_and_nothing_is_sent_again(writer: Open) -> None:
+    stop = InstantStop(stops_while_waiting=True)
     with ScriptedServer(Reply(503)) as server:
         accounts = writer(server.url, stop=stop)
         error = failing(lambda: accounts.get_account(1))
     assert (type(error), len(server.requests), len(stop.waits)) == (ApiError, 1, 1)
 
 
-def test_after_an_interrupt_nothing_is_repeated_at_all(writer: Open) -> None:
-    stop = Clockless()
+def test_nothing_is_repeated_after_an_interrupt(writer: Open) -> None:
+    stop = InstantStop()
     stop.set()
     with ScriptedServer(Reply(503)) as server:
         accounts = writer(server.url, stop=stop)
@@ -228,7 +226,7 @@ def test_after_an_interrupt_nothing_is_repeated_at_all(writer: Open) -> None:
 
 
 @pytest.mark.parametrize("call", ALL)
-def test_a_time_out_leaves_a_write_in_doubt_and_only_a_read_is_repeated(writer: Open, call: str) -> None:
+def test_after_a_timeout_only_a_read_is_repeated(writer: Open, call: str) -> None:
     with ScriptedServer(Hang()) as server:
         accounts = writer(server.url, timeout=0.05)
         error = failing(lambda: ALL[call](accounts))
@@ -236,7 +234,7 @@ def test_a_time_out_leaves_a_write_in_doubt_and_only_a_read_is_repeated(writer: 
     assert (type(error), error.problems[0].kind, len(server.requests)) == (kind, "timeout", attempts)
 
 
-def test_a_connection_that_the_server_closed_while_idle_is_replaced(writer: Open) -> None:
+def test_an_idle_connection_that_the_server_closed_is_replaced(writer: Open) -> None:
     def respond(_: object) -> Step:
         return Close(GOOD.raw())
 

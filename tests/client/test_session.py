@@ -1,4 +1,4 @@
-"""What happens on the wire when the network or the server misbehaves."""
+"""Requests when the network or the server misbehaves."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from reconciler.errors import ApiError, OutcomeUnknownError, Problem, RejectedEr
 from reconciler.model.redaction import Redactor
 from reconciler.model.secret import Secret
 from reconciler.model.server import RefreshToken
-from tests.client.conftest import Clockless, settings_for
+from tests.client.conftest import InstantStop, settings_for
 from tests.http_server import Close, Endless, Hang, Reply, ScriptedServer, Step, json_reply
 from tests.http_server import Request as Received
 
@@ -83,7 +83,7 @@ def test_the_url_of_many_requests_is_parsed_once(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "x-gzip", "GZIP"])
-def test_a_compressed_answer_is_unpacked(encoding: str) -> None:
+def test_a_compressed_response_is_decompressed(encoding: str) -> None:
     text = b"[" + b" " * 3_000_000 + b"]"
     with ScriptedServer(Reply(200, gzip.compress(text), {"Content-Encoding": encoding})) as server:
         assert exchange(server.url, limit=4_000_000) == text
@@ -120,7 +120,7 @@ def test_a_compressed_answer_is_unpacked(encoding: str) -> None:
     ],
     ids=["large", "declared", "endless", "chunked", "bomb", "nested", "brotli", "no gzip", "cut gzip", "two gzips"],
 )
-def test_an_answer_that_cannot_be_taken_is_refused_within_bounds(step: Step, message: str) -> None:
+def test_an_unusable_response_is_refused_within_bounds(step: Step, message: str) -> None:
     with ScriptedServer(step) as server:
         assert kind(exchange(server.url)) == f"invalid_response: {message}"
 
@@ -136,7 +136,7 @@ def test_an_answer_that_cannot_be_taken_is_refused_within_bounds(step: Step, mes
     ],
     ids=["silence", "half a header", "half a body", "continue", "hints"],
 )
-def test_no_answer_can_stretch_the_deadline(step: Step) -> None:
+def test_no_response_can_exceed_the_deadline(step: Step) -> None:
     with ScriptedServer(step) as server:
         message = f"HOST:{server.port} sent no complete response in time"
         start = time.monotonic()
@@ -150,14 +150,14 @@ def test_an_endless_header_ends_in_an_error() -> None:
         assert kind(exchange(server.url)) == f"connection_lost: {message}"
 
 
-def test_a_request_that_is_late_before_it_is_sent_is_not_sent() -> None:
+def test_a_request_past_its_deadline_is_not_sent() -> None:
     with ScriptedServer(Reply()) as server:
         result = exchange(server.url, seconds=-1)
     assert isinstance(result, UnreachableError)
     assert (result.problems[0].kind, server.connections) == ("connect_timeout", 0)
 
 
-def test_a_server_that_answers_before_it_has_read_everything_is_heard(writer: Open) -> None:
+def test_an_early_response_to_a_large_request_is_read(writer: Open) -> None:
     refusal = Reply(413, b"too much", {"Content-Type": "text/plain", "Connection": "close"})
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
@@ -201,14 +201,14 @@ def test_a_redirect_is_not_followed(writer: Open, location: str, host: str) -> N
     assert len(server.requests) == 2
 
 
-def test_a_redirect_of_the_kind_that_follows_work_leaves_a_write_in_doubt(writer: Open) -> None:
+def test_the_outcome_of_a_write_is_unknown_after_a_303(writer: Open) -> None:
     with ScriptedServer(Reply(303, headers={"Location": "/done"})) as server:
         accounts = writer(server.url)
         assert failing(lambda: accounts.create_account({"email": "a"}))[0] is OutcomeUnknownError
         assert failing(accounts.list_accounts)[0] is ApiError
 
 
-def test_a_status_that_makes_no_sense_is_a_bad_answer(writer: Open) -> None:
+def test_an_unexpected_status_leaves_a_write_unknown(writer: Open) -> None:
     with ScriptedServer(Close(b"HTTP/1.1 101 Switching\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n")) as server:
         accounts = writer(server.url)
         assert failing(lambda: accounts.create_account({"email": "a"}))[0] is OutcomeUnknownError
@@ -220,7 +220,7 @@ def test_a_name_that_cannot_be_resolved_is_an_error(writer: Open, call: str, mon
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
-    stop = Clockless()
+    stop = InstantStop()
     accounts = writer("https://nowhere.invalid", stop=stop)
     waits = 3 if call == "list" else 0
     end = failing(accounts.list_accounts if call == "list" else lambda: accounts.create_account({"email": "a"}))
@@ -230,7 +230,7 @@ def test_a_name_that_cannot_be_resolved_is_an_error(writer: Open, call: str, mon
     assert (end, len(stop.waits)) == ((UnreachableError, Problem(kind="dns", message=message, hint=URL_HINT)), waits)
 
 
-def test_a_server_that_takes_no_connection_in_time_is_an_error(writer: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_connection_timeout_is_an_error(writer: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     def slow(*_: object, **__: object) -> None:
         raise TimeoutError("timed out")
 
@@ -252,7 +252,7 @@ def tls_server(authority: trustme.CA, *names: str) -> ssl.SSLContext:
     return context
 
 
-def test_a_private_authority_is_trusted_where_it_is_named(writer: Open, authority: trustme.CA, tmp_path: Path) -> None:
+def test_a_private_ca_is_trusted_if_it_is_named(writer: Open, authority: trustme.CA, tmp_path: Path) -> None:
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
     with ScriptedServer(json_reply(BARE), tls=tls_server(authority, "127.0.0.1")) as server:
         accounts = writer(server.url, ca_file=str(tmp_path / "ca.pem"))
@@ -262,11 +262,11 @@ def test_a_private_authority_is_trusted_where_it_is_named(writer: Open, authorit
 
 
 @pytest.mark.parametrize("trusted", [True, False], ids=["wrong name", "unknown authority"])
-def test_a_certificate_that_is_not_right_is_refused_before_anything_is_sent(
+def test_nothing_is_sent_to_a_server_with_a_wrong_certificate(
     writer: Open, authority: trustme.CA, tmp_path: Path, *, trusted: bool
 ) -> None:
     (authority if trusted else trustme.CA()).cert_pem.write_to_path(tmp_path / "ca.pem")
-    stop = Clockless()
+    stop = InstantStop()
     with ScriptedServer(Reply(), tls=tls_server(authority, "other.example.com" if trusted else "127.0.0.1")) as server:
         accounts = writer(server.url, ca_file=str(tmp_path / "ca.pem"), stop=stop)
         end = failing(lambda: accounts.create_account({"email": "a"}))
@@ -276,7 +276,7 @@ def test_a_certificate_that_is_not_right_is_refused_before_anything_is_sent(
     assert (server.requests, stop.waits) == ([], [])
 
 
-def test_https_to_a_port_that_does_not_speak_it_is_an_error(writer: Open) -> None:
+def test_https_to_a_plain_http_port_is_an_error(writer: Open) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def complain() -> None:
@@ -293,7 +293,7 @@ def test_https_to_a_port_that_does_not_speak_it_is_an_error(writer: Open) -> Non
     assert (end[0], end[1].kind) == (UnreachableError, "tls")
 
 
-def test_a_proxy_that_refuses_is_an_error_and_gets_no_token(writer: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_proxy_that_refuses_gets_no_token(writer: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("no_proxy", raising=False)
     monkeypatch.delenv("NO_PROXY", raising=False)
     with ScriptedServer(Reply(403)) as proxy:
@@ -345,7 +345,7 @@ def test_parallel_requests_use_no_more_connections_than_allowed(writer: Open) ->
     assert server.connections == 3
 
 
-def test_one_request_after_the_other_uses_one_connection(writer: Open) -> None:
+def test_consecutive_requests_use_one_connection(writer: Open) -> None:
     with ScriptedServer(json_reply(BARE)) as server:
         accounts = writer(server.url)
         for _ in range(5):
@@ -353,7 +353,7 @@ def test_one_request_after_the_other_uses_one_connection(writer: Open) -> None:
     assert server.connections == 1
 
 
-def test_connections_that_other_threads_open_while_the_client_closes_are_closed_too(
+def test_connections_opened_while_the_pool_closes_are_closed_too(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     busy = threading.Barrier(3)

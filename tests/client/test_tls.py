@@ -1,4 +1,4 @@
-"""Private authorities without modern extensions, and servers that ask for a certificate."""
+"""Private CAs without modern extensions, and servers that ask for a certificate."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def openssl(folder: Path, *arguments: str) -> None:
 
 @pytest.fixture
 def bare(tmp_path: Path) -> ssl.SSLContext:
-    """A server whose authority, and whose certificate, have no key identifiers, as many private ones."""
+    """A server whose CA and certificate have no key identifiers, as many private ones."""
     (tmp_path / "plain.cnf").write_text(
         "[req]\ndistinguished_name=dn\n[dn]\n[ca]\nbasicConstraints=critical,CA:TRUE\n"
         "[leaf]\nsubjectAltName=IP:127.0.0.1\nsubjectKeyIdentifier=none\nauthorityKeyIdentifier=none\n"
@@ -46,13 +46,13 @@ def bare(tmp_path: Path) -> ssl.SSLContext:
     return context
 
 
-def test_an_authority_without_key_identifiers_is_accepted_as_on_every_python(
+def test_a_ca_without_key_identifiers_is_accepted_on_every_python(
     writer: Open, bare: ssl.SSLContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = ssl.create_default_context
 
     def strict(*arguments: object, **more: object) -> ssl.SSLContext:
-        """As Python 3.13 makes it."""
+        """The default context of Python 3.13."""
         context = made(*arguments, **more)  # type: ignore[arg-type]
         context.verify_flags |= ssl.VERIFY_X509_STRICT
         return context
@@ -68,7 +68,7 @@ def test_an_authority_without_key_identifiers_is_accepted_as_on_every_python(
 
 @pytest.fixture
 def asking(tmp_path: Path) -> ssl.SSLContext:
-    """A server that takes nobody without a certificate of its authority."""
+    """A server that requires a client certificate signed by its own CA."""
     authority = trustme.CA()
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
     client = authority.issue_cert("reconciler@example.com")
@@ -83,7 +83,7 @@ def asking(tmp_path: Path) -> ssl.SSLContext:
 
 
 @pytest.mark.parametrize("names", [("both.pem",), ("fw.pem", "fw.key")])
-def test_a_server_that_asks_for_a_certificate_gets_it(
+def test_a_server_that_asks_for_a_certificate_gets_one(
     writer: Open, asking: ssl.SSLContext, tmp_path: Path, names: tuple[str, ...]
 ) -> None:
     certificate = ClientCertificate(*(str(tmp_path / name) for name in names))
@@ -94,7 +94,7 @@ def test_a_server_that_asks_for_a_certificate_gets_it(
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 @pytest.mark.parametrize("shown", ["none", "another"])
-def test_a_server_that_takes_nobody_without_a_certificate_says_so(
+def test_a_missing_or_wrong_client_certificate_is_reported(
     writer: Open, asking: ssl.SSLContext, tmp_path: Path, version: ssl.TLSVersion, shown: str
 ) -> None:
     asking.maximum_version = version

@@ -44,7 +44,7 @@ def fields_of(passwords: Passwords = Passwords.AUTO, /, **given: object) -> dict
         ({"hash_auth": 1, "password": "p"}, {"has_auth": True, "password": Secret("p")}),
     ],
 )
-def test_a_password_that_is_not_shown_is_unknown_where_there_must_be_one(
+def test_a_password_that_must_exist_but_is_not_shown_is_unknown(
     given: dict[str, object], fields: dict[str, object]
 ) -> None:
     assert fields_of(**given) == fields
@@ -66,7 +66,7 @@ def test_a_password_that_is_not_shown_is_unknown_where_there_must_be_one(
         (Passwords.HIDDEN, {"has_auth": False, "password": None}, None),
     ],
 )
-def test_the_policy_decides_what_the_server_shows(
+def test_the_policy_decides_whether_passwords_are_shown(
     passwords: Passwords, given: dict[str, object], expected: object
 ) -> None:
     account = account_of(passwords, **given)
@@ -78,32 +78,32 @@ def test_a_mask_is_kept_beside_the_unknown_password() -> None:
     assert (account.fields["password"], account.mask) == (UNKNOWN, Secret("ce******"))
 
 
-def test_a_mask_inside_an_unknown_field_is_not_given_back() -> None:
+def test_a_mask_inside_an_unknown_field_is_not_sent_back() -> None:
     given = {"oauth": {"id": "x", "keys": ["a", "●●●●"]}, "note": "xxxxxxxx\n", "list": ["a"]}
     assert account_of(**given).extra == {"list": ["a"]}
     assert account_of(Passwords.SHOWN, **given).extra == given
 
 
 @pytest.mark.parametrize(("hash_auth", "has_auth"), [(True, False), (False, True), (None, True)])
-def test_of_two_contradicting_spellings_true_wins(hash_auth: object, has_auth: object) -> None:
+def test_true_wins_if_two_spellings_contradict_each_other(hash_auth: object, has_auth: object) -> None:
     assert fields_of(hash_auth=hash_auth, has_auth=has_auth) == {"has_auth": True, "password": UNKNOWN}
 
 
-def test_a_flag_that_is_false_in_one_spelling_and_null_in_the_other_is_false() -> None:
+def test_a_flag_that_is_false_in_one_spelling_and_null_is_false() -> None:
     assert fields_of(hash_auth=None, has_auth=False) == {"has_auth": False}
 
 
 @pytest.mark.parametrize(("given", "port"), [(587, 587), ("587", 587), (" ", None), ("", None), (None, None)], ids=repr)
-def test_a_port_is_read_from_a_number_or_a_text(given: object, port: int | None) -> None:
+def test_a_port_is_read_from_a_number_or_a_string(given: object, port: int | None) -> None:
     assert fields_of(smtp_port=given) == {"smtp_port": port}
 
 
-def test_odd_values_that_can_be_lived_with_are_read() -> None:
+def test_values_of_odd_types_are_converted() -> None:
     read = fields_of(name=7, service="sendgrid", default="true", smtp_server=None, smtp_crypt="none")
     assert read == {"name": "7", "service": "sendgrid", "default": True, "smtp_server": None, "smtp_crypt": "none"}
 
 
-def test_unknown_fields_are_kept_but_for_masks_and_times() -> None:
+def test_unknown_fields_are_kept_except_masks_and_times() -> None:
     given = {"zone": {"a": [1]}, "note": "", "key": "****", "created_at": "x", "updated_at": "y", "none": None}
     account = to_account(read_one(json.dumps({"id": 5, "email": "a@example.com", **given}).encode()))
     assert (account.id, account.extra) == (5, {"zone": {"a": [1]}, "note": "", "none": None})
@@ -141,20 +141,20 @@ def test_unknown_fields_are_kept_but_for_masks_and_times() -> None:
         (b'[{"id": 1, "email": "a"}, {"id": 1, "email": "b"}]', "the response lists the same id twice"),
     ],
 )
-def test_whatever_is_no_list_of_accounts_is_refused_with_a_reason(body: bytes, message: str) -> None:
+def test_anything_but_a_list_of_accounts_is_refused_with_a_reason(body: bytes, message: str) -> None:
     with pytest.raises(InvalidResponseError) as caught:
         read_list(body)
     assert str(caught.value) == message
 
 
-def test_a_single_account_that_is_wrong_is_refused_with_the_field() -> None:
+def test_an_invalid_account_is_refused_with_the_name_of_the_field() -> None:
     with pytest.raises(InvalidResponseError) as caught:
         read_one(b'{"id": [], "email": "a"}')
     assert str(caught.value) == "the response: field id: Input should be a valid integer"
 
 
 @pytest.mark.parametrize("body", [b"{}", b'{"access_token": ""}', b'{"access_token": null}', b"[]"])
-def test_a_token_answer_without_a_token_is_refused(body: bytes) -> None:
+def test_a_token_response_without_a_token_is_refused(body: bytes) -> None:
     with pytest.raises(InvalidResponseError):
         read_token(body)
 
@@ -171,7 +171,7 @@ def test_a_token_answer_without_a_token_is_refused(body: bytes) -> None:
         (b'{"errors": [{"field": null, "msg": "x"}]}', (VendorError("", "", "x"),)),
     ],
 )
-def test_the_vendors_errors_are_read_and_nothing_else_is(body: bytes, errors: tuple[Any, ...]) -> None:
+def test_only_the_vendors_error_format_is_read(body: bytes, errors: tuple[Any, ...]) -> None:
     assert read_errors(body) == errors
 
 
@@ -179,7 +179,7 @@ def test_the_vendors_errors_are_read_and_nothing_else_is(body: bytes, errors: tu
     ("value", "expected"),
     [("2026-01-02T03:04:05Z", "2026-01-02T03:04:05Z"), (1767322800, "1767322800"), ("", None), (None, None)],
 )
-def test_times_are_kept_beside_the_fields_and_never_sent(value: object, expected: str | None) -> None:
+def test_times_are_kept_apart_from_the_fields_and_never_sent(value: object, expected: str | None) -> None:
     body = json.dumps({"id": 1, "email": "a@x", "created_at": value, "updated_at": value}).encode()
     account = to_account(read_one(body))
     assert (account.created_at, account.updated_at, account.extra) == (expected, expected, {})
