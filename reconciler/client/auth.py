@@ -12,6 +12,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Final, Protocol
 
 from reconciler.client.errors import UNAUTHORIZED_HINT, error_from_status, invalid_response
+from reconciler.client.session import Request
 from reconciler.client.transport import InvalidResponseError
 from reconciler.client.wire import read_token
 from reconciler.errors import ApiError, Kind, RejectedError, UnreachableError
@@ -19,8 +20,7 @@ from reconciler.model.secret import Secret
 from reconciler.model.server import AccessToken, RefreshToken
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from reconciler.client.session import ConnectionPool
     from reconciler.client.transport import Response
     from reconciler.client.wire import WireToken
     from reconciler.model.ports import TokenKeeper
@@ -85,25 +85,22 @@ class TokenExchange:
 
     Args:
         credentials: Resolved.
-        post: Posts a body to a path until a deadline.
+        pool: Sends the exchanges; its redactor masks all tokens from now on.
         retry: Repeats an exchange.
-        redactor: Masks all tokens from now on.
         keeper: Where the refresh token is kept between runs.
     """
 
     def __init__(
         self,
         credentials: RefreshToken | Login,
-        *,
-        post: Callable[[str, bytes, float], Response],
+        pool: ConnectionPool,
         retry: Retry,
-        redactor: Redactor,
         keeper: TokenKeeper | None = None,
     ) -> None:
-        self._grant = _grant(credentials, redactor)
-        self._post = post
+        self._grant = _grant(credentials, pool.redactor)
+        self._pool = pool
+        self._redactor = pool.redactor
         self._retry = retry
-        self._redactor = redactor
         self._keeper = keeper
         self._lock = Lock()
         self._exchanges = 0
@@ -162,7 +159,7 @@ class TokenExchange:
     def _attempt(self, deadline: float) -> WireToken:
         body = json.dumps(self._grant).encode()
         for path in self._paths:
-            response = self._post(path, body, deadline)
+            response = self._pool.exchange(Request("POST", path, body), deadline=deadline)
             if response.status != HTTPStatus.NOT_FOUND:
                 self._paths = (path,)
                 return self._read(response)

@@ -94,44 +94,36 @@ def connect(settings: ConnectionSettings) -> Iterator[ServerConnection]:
     Raises:
         ApiError: The URL, the CA file, the client certificate or the proxy cannot be used.
     """
-    redactor, retry, dialect = settings.redactor, Retry(settings.timeout, settings.stop), Dialect()
     origin = checked_origin(settings.url, insecure_http=settings.insecure_http)
     endpoint = Endpoint(
         origin=str(origin).rstrip("/"),
         context=tls_context(origin, settings.ca_file, settings.client_certificate),
-        proxy=proxy_for(origin, redactor),
+        proxy=proxy_for(origin, settings.redactor),
         connections=settings.parallelism,
     )
-    pool = ConnectionPool(endpoint, redactor)
-    tokens = _token_provider(settings, pool, retry)
-    reading, writing = Session(ReadOnlyPool(pool), tokens, retry), Session(pool, tokens, retry)
+    pool, dialect = ConnectionPool(endpoint, settings.redactor), Dialect()
+    retry = Retry(settings.timeout, settings.stop)
+    tokens: TokenProvider
+    if isinstance(settings.credentials, AccessToken):
+        tokens = FixedToken(settings.credentials, settings.redactor)
+    else:
+        tokens = TokenExchange(settings.credentials, pool, retry, settings.keeper)
     try:
         yield ServerConnection(
-            reader=ReadGateway(reading, redactor, settings.passwords, dialect),
-            writer=WriteGateway(writing, redactor, settings.passwords, dialect),
+            reader=ReadGateway(Session(ReadOnlyPool(pool), tokens, retry), settings, dialect),
+            writer=WriteGateway(Session(pool, tokens, retry), settings, dialect),
         )
     finally:
         pool.close()
 
 
-def _token_provider(settings: ConnectionSettings, pool: ConnectionPool, retry: Retry) -> TokenProvider:
-    credentials, redactor = settings.credentials, settings.redactor
-    if isinstance(credentials, AccessToken):
-        return FixedToken(credentials, redactor)
-
-    def post(path: str, body: bytes, deadline: float) -> Response:
-        return pool.exchange(Request("POST", path, body), deadline=deadline)
-
-    return TokenExchange(credentials, post=post, retry=retry, redactor=redactor, keeper=settings.keeper)
-
-
 class ReadGateway:
     """Implements ``AccountReader``. Safe for threads."""
 
-    def __init__(self, session: Session, redactor: Redactor, passwords: Passwords, dialect: Dialect) -> None:
+    def __init__(self, session: Session, settings: ConnectionSettings, dialect: Dialect) -> None:
         self._session = session
-        self._redactor = redactor
-        self._passwords = passwords
+        self._redactor = settings.redactor
+        self._passwords = settings.passwords
         self._dialect = dialect
 
     def list_accounts(self) -> tuple[Account, ...]:
@@ -181,23 +173,12 @@ class WriteGateway(ReadGateway):
     """Implements ``AccountWriter``. Safe for threads."""
 
     def create_account(self, fields: Fields) -> Account:
-        """Creates an account, in a single attempt.
-
-        Raises:
-            RejectedError, UnreachableError: It was certainly not created.
-            OutcomeUnknownError: It may have been; also if the response does not show the account.
-        """
-        return self._session.send(
-            Request("POST", _ACCOUNTS, self._dialect.create_body(fields), writes=True), self._read_one
-        )
+        """Creates an account. Its outcome is unknown if the response does not show it."""
+        body = self._dialect.create_body(fields)
+        return self._session.send(Request("POST", _ACCOUNTS, body, writes=True), self._read_one)
 
     def update_account(self, account: Account) -> Account:
-        """Replaces the account ``account.id``, in a single attempt.
-
-        Raises:
-            RejectedError, UnreachableError: It was certainly not changed.
-            OutcomeUnknownError: It may have been; also if the response does not show the account.
-        """
+        """Replaces the account ``account.id``. Its outcome is unknown if the response does not show the account."""
         if account.id is None:
             raise TypeError("an account without an id cannot be updated")
         account_id = account.id
@@ -206,23 +187,12 @@ class WriteGateway(ReadGateway):
         return self._session.send(request, lambda response: self._read_one(response, account_id))
 
     def delete_account(self, account_id: int) -> None:
-        """Deletes an account, in a single attempt.
-
-        Raises:
-            RejectedError, UnreachableError: It was certainly not deleted.
-            NotFoundError: The server has no such account.
-            OutcomeUnknownError: It may have been deleted; also if the response is not a documented success.
-        """
+        """Deletes an account. Its outcome is unknown if the response is not a documented success."""
         request = Request("DELETE", f"{_ACCOUNTS}/{account_id}", on_account=True, writes=True)
         self._session.send(request, self._check_done)
 
     def run_delivery_test(self, fields: Fields, to_email: str) -> None:
-        """Has the server send a mail to ``to_email`` with the given settings. Returns if it was sent.
-
-        Raises:
-            RejectedError, UnreachableError: It was certainly not sent.
-            OutcomeUnknownError: It may have been.
-        """
+        """Has the server send a mail to ``to_email``. It is unknown whether it did if no documented success came."""
         body = self._dialect.delivery_test_body(fields, to_email)
         self._session.send(Request("POST", f"{_ACCOUNTS}/test", body), self._check_done)
 

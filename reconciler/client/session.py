@@ -170,12 +170,6 @@ class ReadOnlyPool:
         return self._pool.exchange(Request("GET", request.path), bearer=bearer, deadline=deadline)
 
 
-class _Renewed(threading.local):
-    """The generation of the token that this thread got to replace one that was refused for a write."""
-
-    generation: int | None = None
-
-
 class Session:
     """Sends authenticated requests. Safe for threads."""
 
@@ -183,8 +177,8 @@ class Session:
         self._pool = pool
         self._tokens = tokens
         self._retry = retry
-        self._renewed = _Renewed()
-        self._accepted: dict[str, int] = {}  # by method, the last token that was accepted
+        self._renewed = threading.local()  # the generation of the token that replaces one that a write was refused with
+        self._accepted: dict[str, int] = {}  # by method, the generation of the last token that was accepted
 
     def send(self, request: Request, read: Callable[[Response], T]) -> T:
         """Sends ``request`` and reads its response.
@@ -219,7 +213,7 @@ class Session:
     def _respond(self, request: Request, deadline: float) -> Response:
         """The response to ``request``, sent again if a new token may help."""
         bearer = self._tokens.bearer()
-        is_renewed = request.writes and self._renewed.generation == bearer.generation
+        is_renewed = request.writes and getattr(self._renewed, "generation", None) == bearer.generation
         for _ in range(ATTEMPTS):
             response = self._pool.exchange(request, bearer=bearer.header, deadline=deadline)
             if response.status != HTTPStatus.UNAUTHORIZED:

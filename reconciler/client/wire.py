@@ -30,7 +30,7 @@ WireAccount: TypeAlias = dict[str, Any]
 
 _HAS_AUTH: Final = SPELLINGS["has_auth"]
 _SAME_NAME: Final = tuple(name for name in FIELDS if name not in {"has_auth", "password"})
-"""The fields that are read without further thought."""
+"""The fields whose values are taken as they are."""
 
 _KNOWN: Final = frozenset({*FIELDS, *_HAS_AUTH, "id", "created_at", "updated_at"})
 

@@ -1,4 +1,4 @@
-"""What the core needs from the outside, as protocols; ``api`` implements them, and so do the fakes in the tests."""
+"""What the core needs from the outside, as protocols. ``client`` and the tests' fakes implement the first two."""
 
 from __future__ import annotations
 
@@ -14,51 +14,43 @@ if TYPE_CHECKING:
 
 
 class AccountReader(Protocol):
-    """Reading access to a server's accounts; all that ``plan`` ever gets."""
+    """Read access to a server's accounts; all that ``plan`` gets. Every method raises ``ApiError``."""
 
     def list_accounts(self) -> tuple[Account, ...]:
-        """All accounts, in the server's order. Raises ``ApiError``, also for an answer that is not a list."""
+        """All accounts, in the server's order. Raises unless the response is a complete list."""
 
     def get_account(self, account_id: int) -> Account:
-        """One account as it is now. Raises ``NotFoundError`` where there is none, other ``ApiError`` s otherwise."""
+        """One account as it is now. Raises ``NotFoundError`` if it does not exist."""
 
 
 class AccountWriter(AccountReader, Protocol):
-    """Reading and writing access; only ``apply`` and ``test`` get it.
+    """Read and write access; only ``apply`` and ``test`` get it.
 
-    Every method raises ``RejectedError`` or ``UnreachableError`` where the server certainly did nothing, and
-    ``OutcomeUnknownError`` where that is not certain. No method ever sends ``UNKNOWN``.
+    Every write is sent once. It raises ``RejectedError`` or ``UnreachableError`` if the server certainly did nothing,
+    and ``OutcomeUnknownError`` if it may have done it. No method ever sends ``UNKNOWN``.
     """
 
     def create_account(self, fields: Fields) -> Account:
-        """Creates an account, with a single attempt once the request has left. Fields that are ``None`` are not sent.
-
-        Returns:
-            The server's answer, read as an account.
-        """
+        """Creates an account, and returns it as in the response. Fields that are ``None`` are not sent."""
 
     def update_account(self, account: Account) -> Account:
-        """Replaces the account ``account.id`` by ``account``: its fields (``None`` as null) and its extra ones.
-
-        Returns:
-            The server's answer, read as an account.
-        """
+        """Replaces the account ``account.id``, and returns it as in the response. ``None`` is sent as null."""
 
     def delete_account(self, account_id: int) -> None:
-        """Deletes an account; one that is not there (any more) counts as deleted."""
+        """Deletes an account. Raises ``NotFoundError`` if the server has no such account."""
 
     def run_delivery_test(self, fields: Fields, to_email: str) -> None:
-        """Has the server send a mail to ``to_email`` with the given settings; returns only where it was sent."""
+        """Has the server send a mail to ``to_email`` with the given settings. Returns if it was sent."""
 
 
 class TokenKeeper(Protocol):
     """Where a refresh token is kept between runs."""
 
     def turn(self) -> AbstractContextManager[Secret | None]:
-        """Keeps other runs from exchanging the token meanwhile; gives the one that another run left, if any."""
+        """Keeps other runs from exchanging the token meanwhile. Yields the token that another run left, if any."""
 
     def store(self, token: Secret) -> None:
-        """Keeps the token that the server gave in place of the former one. Never raises."""
+        """Stores the token that replaces the former one. Never raises."""
 
 
 class RunObserver(Protocol):
