@@ -22,8 +22,8 @@ from reconciler.manifest.secrets import resolve_accounts
 from reconciler.model.account import Account
 from reconciler.model.server import Server
 from reconciler.planning.planner import PlanOptions, make_plan
-from reconciler.report.style import Style
-from reconciler.report.to_text import plan_text
+from reconciler.report.formats import Style
+from reconciler.report.text import plan_text
 from tests.http_server import Reply, Request, ScriptedServer
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def test_a_plan_without_changes_is_one_request_and_imports_nothing_that_it_does_
     unused = {
         "reconciler.applying",
         "reconciler.manifest.survey",
-        "reconciler.report.to_json",
+        "reconciler.report.json",
     }
     assert not imported & (_HEAVY - _HTTPX_AND_PYDANTIC | unused)
 

@@ -56,7 +56,7 @@ Examples:
 @trust_option
 @apply_options
 @server_options
-@output_options(RESULT_FORMATS, "result", verbose=True)
+@output_options(RESULT_FORMATS, "report", verbose=True)
 @click.pass_obj
 def apply(  # noqa: PLR0913 - one for each group of options
     invocation: Invocation,
@@ -116,7 +116,7 @@ def _show(invocation: Invocation, plan: Plan) -> None:
     if invocation.format is Format.TEXT and invocation.output is None:
         show_plan(invocation, plan)
     elif not invocation.quiet:
-        from reconciler.report.to_text import plan_text
+        from reconciler.report.text import plan_text
 
         invocation.print_note(plan_text(plan, invocation.style_of(sys.stderr), verbose=invocation.verbose).rstrip("\n"))
         invocation.seen.update((*plan.refusals, *plan.errors))

@@ -7,14 +7,13 @@ import sys
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal, TextIO, TypeAlias
+from typing import TYPE_CHECKING, Final, TextIO
 
 from reconciler.errors import Kind, OutputError, Problem, ReaderGoneError
 from reconciler.model.display import escape
 from reconciler.model.redaction import Redactor
-from reconciler.report.formats import Format
-from reconciler.report.style import Style
-from reconciler.report.to_text import problems_text
+from reconciler.report.formats import DocumentKind, Format, Style
+from reconciler.report.text import problems_text
 from reconciler.token_file import Voice
 
 if TYPE_CHECKING:
@@ -23,8 +22,6 @@ if TYPE_CHECKING:
     from reconciler.model.server import Server
 
 _OUTPUT_HINT: Final = "check the folder, its permissions, and the free space"
-
-DocumentKind: TypeAlias = Literal["validation", "plan", "result"]
 
 
 @dataclass(slots=True)

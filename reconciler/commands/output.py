@@ -24,10 +24,16 @@ from reconciler.errors import (
 )
 from reconciler.model.display import escape
 from reconciler.model.outcome import ServerStatus
-from reconciler.report.forge import CIEnvironment
-from reconciler.report.formats import Format, renderer
-from reconciler.report.style import Style
-from reconciler.report.subject import PlanInput, ResultSubject, Setting, ValidationInput
+from reconciler.report.formats import (
+    CIEnvironment,
+    Format,
+    PlanInput,
+    RenderContext,
+    ReportInput,
+    Style,
+    ValidationInput,
+    renderer,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -38,7 +44,7 @@ if TYPE_CHECKING:
     from reconciler.model.outcome import Outcome, Report
     from reconciler.model.plan import Plan
     from reconciler.model.redaction import Redactor
-from reconciler.report.subject import DocumentKind
+from reconciler.report.formats import DocumentKind
 
 
 def show_plan(invocation: Invocation, plan: Plan) -> None:
@@ -55,13 +61,13 @@ def show_report(invocation: Invocation, report: Report) -> None:
     """
     outcomes = tuple(_redacted(outcome, invocation.redactor) for outcome in report.outcomes)
     errors = invocation.redacted(report.errors)
-    subject = ResultSubject(report=replace(report, outcomes=outcomes, errors=errors))
+    subject = ReportInput(report=replace(report, outcomes=outcomes, errors=errors))
     try:
-        _show(invocation, "result", subject, report.finished_at)
+        _show(invocation, "report", subject, report.finished_at)
     except OutputError as error:
         # What was done must not be lost.
-        setting = _setting(invocation, report.finished_at, Style())
-        invocation.print_error_text(renderer("result", Format.TEXT)(subject, setting))
+        context = _context(invocation, report.finished_at, Style())
+        invocation.print_error_text(renderer("report", Format.TEXT)(subject, context))
         if not isinstance(error, ReaderGoneError):
             raise
 
@@ -97,7 +103,7 @@ def show_failure(invocation: Invocation, problems: Sequence[Problem], cause: Bas
     subjects: dict[DocumentKind, Any] = {
         "validation": ValidationInput(accounts=None, errors=errors),
         "plan": PlanInput(plan=None, errors=errors),
-        "result": ResultSubject(
+        "report": ReportInput(
             report=None, errors=errors, server=invocation.server, status=_status(cause, acted=invocation.acted)
         ),
     }
@@ -128,21 +134,21 @@ def _redacted(outcome: Outcome, redactor: Redactor) -> Outcome:
 
 
 def _show(invocation: Invocation, kind: DocumentKind, subject: Any, finished_at: datetime) -> None:  # noqa: ANN401 - by kind
-    setting = _setting(invocation, finished_at, invocation.document_style())
-    text = renderer(kind, invocation.format)(subject, setting)
+    context = _context(invocation, finished_at, invocation.document_style())
+    text = renderer(kind, invocation.format)(subject, context)
     invocation.write_document(text, for_people=invocation.format is Format.TEXT)
-    if invocation.format is Format.GITHUB and kind != "validation" and setting.forge.summary_file:
-        summary = renderer(kind, Format.MARKDOWN)(subject, setting)
-        invocation.append_file(setting.forge.summary_file, summary)
+    if invocation.format is Format.GITHUB and kind != "validation" and context.ci.summary_file:
+        summary = renderer(kind, Format.MARKDOWN)(subject, context)
+        invocation.append_file(context.ci.summary_file, summary)
 
 
-def _setting(invocation: Invocation, finished_at: datetime, style: Style) -> Setting:
-    return Setting(
+def _context(invocation: Invocation, finished_at: datetime, style: Style) -> RenderContext:
+    return RenderContext(
         started_at=invocation.started_at,
         finished_at=finished_at,
         style=style,
         verbose=invocation.verbose,
-        forge=CIEnvironment.from_environ(os.environ),
+        ci=CIEnvironment.from_environ(os.environ),
     )
 
 

@@ -33,7 +33,7 @@ def schema(invocation: Invocation, *, document: Literal["manifest", "plan", "res
 
         invocation.write_document(schema_text())
     else:
-        from reconciler.report import schemas
+        from reconciler.report import json
 
-        invocation.write_document(schemas.schema_text(document))
+        invocation.write_document(json.schema_text(document))
     return ExitCode.OK

@@ -41,7 +41,7 @@ Examples:
 @trust_option
 @parallelism_option
 @server_options
-@output_options(RESULT_FORMATS, "result")
+@output_options(RESULT_FORMATS, "report")
 @click.pass_obj
 def test(  # noqa: PLR0913 - one for each option of the command line
     invocation: Invocation,

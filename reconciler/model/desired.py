@@ -45,6 +45,13 @@ class DeliveryTestSettings:
         """These settings, with what they leave open taken from ``base``."""
         return DeliveryTestSettings(self.when or base.when, self.to_email or base.to_email)
 
+    def described(self) -> dict[str, str]:
+        """When the test is sent, and to whom; empty if nothing is said about it."""
+        when = self.when or DeliveryTestWhen.OFF
+        if when is DeliveryTestWhen.OFF and not self.to_email:
+            return {}
+        return {"when": str(when), "to_email": self.to_email} if self.to_email else {"when": str(when)}
+
 
 NO_DELIVERY_TEST = DeliveryTestSettings()
 

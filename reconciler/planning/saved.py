@@ -1,25 +1,24 @@
-"""Holds a reviewed plan against a fresh one: only what was reviewed may be written.
+"""Compares the changes of a reviewed plan with those of a fresh one: only what was reviewed may be written.
 
-Both come as the ``resource_changes`` of the plan document. A secret's value is in neither, so that a password that was
-changed since the review cannot be told from the one that was reviewed. Where it comes from is in both, and so is where
-delivery tests go.
+A secret's value is in neither, so that a password that was changed since the review cannot be told from the one that
+was reviewed. Where it comes from is compared, and so are delivery tests.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from reconciler.model.account import identity, label_key
+from reconciler.model.account import label_key
+from reconciler.model.fields import SECRET_FIELDS
+from reconciler.model.plan import Action
 from reconciler.planning.fields import normalized
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from reconciler.model.account import Account
-    from reconciler.model.plan import Plan
-
-ResourceChange = dict[str, Any]
+    from reconciler.model.plan import Change, Plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +26,8 @@ class Difference:
     """A change that is not what was reviewed; one of the two sides may be missing."""
 
     address: str
-    reviewed: ResourceChange | None
-    fresh: ResourceChange | None
+    reviewed: Change | None
+    fresh: Change | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,79 +35,73 @@ class Comparison:
     """How a fresh plan relates to the reviewed one.
 
     Attributes:
-        done: Reviewed changes that somebody has made already.
-        differences: Whatever is new, different, or not to be done any more.
+        in_place: Reviewed changes that are in place already, with the accounts as they are, so that they can be checked
+            at the end of a run.
+        differences: Changes that are new, different, or not planned any more.
     """
 
-    done: tuple[ResourceChange, ...]
+    in_place: tuple[Change, ...]
     differences: tuple[Difference, ...]
 
 
-def compare(
-    reviewed: Sequence[ResourceChange],
-    fresh: Sequence[ResourceChange],
-    plan: Plan,
-    uncompared: Sequence[ResourceChange] | None = None,
-) -> Comparison:
+def compare(reviewed: Sequence[Change], plan: Plan, uncompared: Sequence[Change] | None = None) -> Comparison:
     """Compares change by change.
 
     Args:
         reviewed: The saved plan's changes.
-        fresh: The fresh plan's changes.
-        plan: The fresh plan, for telling a change that was made already from one that is no longer planned.
+        plan: The fresh plan.
         uncompared: Changes of passwords that may be planned too, because the reviewed plan did not compare passwords;
             ``None`` if it did.
     """
     core = _core if uncompared is None else _core_without_passwords
-    now = {_key(one): one for one in fresh}
-    then = {_key(one): one for one in reviewed}
-    possible = {_key(one): one for one in uncompared or ()}
-    done, differences = [], []
-    for key, one in then.items():
-        if key not in now and _is_done(one, plan):
-            done.append(one)
-        elif key not in now or core(now[key]) != core(one):
-            differences.append(Difference(one["name"], one, now.get(key)))
-    for key, one in now.items():
-        if key not in then and (key not in possible or _core(possible[key]) != _core(one)):
-            differences.append(Difference(one["name"], possible.get(key), one))
-    return Comparison(tuple(done), tuple(sorted(differences, key=lambda one: label_key(one.address))))
+    now = {label_key(change.address): change for change in plan.changes}
+    then = {label_key(change.address): change for change in reviewed}
+    possible = {label_key(change.address): change for change in uncompared or ()}
+    in_place, differences = [], []
+    for key, change in then.items():
+        if key not in now and (done := _in_place(change, plan)):
+            in_place.append(done)
+        elif key not in now or core(now[key]) != core(change):
+            differences.append(Difference(change.address, change, now.get(key)))
+    for key, change in now.items():
+        if key not in then and (key not in possible or _core(possible[key]) != _core(change)):
+            differences.append(Difference(change.address, possible.get(key), change))
+    return Comparison(tuple(in_place), tuple(sorted(differences, key=lambda one: label_key(one.address))))
 
 
-def _key(change: Mapping[str, Any]) -> tuple[str, str]:
-    """Tells changes apart; addresses that occur twice have their ids in them."""
-    return label_key(change["name"])
-
-
-def _core(change: Mapping[str, Any]) -> tuple[Any, ...]:
+def _core(change: Change) -> tuple[Any, ...]:
     """What a reviewer has agreed to; the reason may name another line of the file by now."""
-    what = change["change"]
-    before, after = _state(what["before"]), _state(what["after"])
-    secret = (change.get("password_from"), change.get("test"))
-    return (change["id"], what["actions"], before, after, *secret, sorted(change["fields"]))
+    names = sorted(one.field for one in change.fields)
+    states = (_state(change.before), _state(change.after))
+    return (change.id, change.action, *states, change.password_from, change.test.described(), names)
 
 
-def _core_without_passwords(change: Mapping[str, Any]) -> tuple[Any, ...]:
+def _core_without_passwords(change: Change) -> tuple[Any, ...]:
     """The same, for a plan that does not say whether the declared password differs."""
-    *others, fields = _core(change)
-    is_declared = change.get("password_from") is not None
-    return (*others, [name for name in fields if name != "password" or not is_declared])
+    *others, names = _core(change)
+    is_declared = change.password_from is not None
+    return (*others, [name for name in names if name != "password" or not is_declared])
 
 
-def _state(fields: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """An account without the spelling of its addresses, which is nothing to agree to."""
-    return None if fields is None else {name: normalized(name, value) for name, value in fields.items()}
+def _state(account: Account | None) -> dict[str, object] | None:
+    """An account without secrets, and without the spelling of addresses, which needs no agreement."""
+    if account is None:
+        return None
+    fields = account.fields.items()
+    state = {name: None if name in SECRET_FIELDS else normalized(name, value) for name, value in fields}
+    return {**state, "id": account.id}
 
 
-def _is_done(reviewed: Mapping[str, Any], plan: Plan) -> bool:
-    (action,) = reviewed["change"]["actions"]
-    if action == "delete":
-        return all(account.id != reviewed["id"] for account in plan.current)
-    return account_in_place(reviewed, plan) is not None
-
-
-def account_in_place(reviewed: Mapping[str, Any], plan: Plan) -> Account | None:
-    """The account that a reviewed create or update asks for, if the fresh plan finds it as it is declared."""
-    wanted, account_id = identity(reviewed["change"]["after"]["email"]), reviewed["id"]
-    found = (account for account in plan.unchanged if account.key == wanted)
-    return next((account for account in found if account_id is None or account.id == account_id), None)
+def _in_place(reviewed: Change, plan: Plan) -> Change | None:
+    """The change, if it needs no write any more; with the account that the fresh plan finds as declared."""
+    if reviewed.action is Action.DELETE:
+        return reviewed if all(account.id != reviewed.id for account in plan.current) else None
+    found = [
+        account
+        for account in plan.unchanged
+        if reviewed.after and account.key == reviewed.after.key and reviewed.id in (None, account.id)
+    ]
+    if not found:
+        return None
+    managed = {one.field: one.after for one in reviewed.fields if one.field not in SECRET_FIELDS}
+    return replace(reviewed, before=found[0], after=found[0], managed=managed)

@@ -1,19 +1,29 @@
-"""Which document comes in which formats, and who renders it. A renderer is imported when its format is asked for."""
+"""Which document comes in which format, and what every renderer is given."""
 
 from __future__ import annotations
 
 import importlib
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeAlias
+
+from reconciler.model.outcome import ServerStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from datetime import datetime
 
-    from reconciler.report.subject import DocumentKind, Setting
+    from reconciler.errors import Problem
+    from reconciler.model.outcome import Report
+    from reconciler.model.plan import Plan
+    from reconciler.model.server import Server
+
+DocumentKind: TypeAlias = Literal["validation", "plan", "report"]
 
 
 class Format(StrEnum):
-    """What ``--format`` takes."""
+    """The values of ``--format``."""
 
     TEXT = "text"
     JSON = "json"
@@ -25,45 +35,150 @@ class Format(StrEnum):
     TFPLAN = "tfplan"
 
 
-_RENDERERS: Final[Mapping[DocumentKind, Mapping[Format, str]]] = {
-    "validation": {
-        Format.TEXT: "to_text:validation",
-        Format.JSON: "to_json:validation",
-        Format.GITHUB: "to_github:validation",
-        Format.GITLAB: "to_gitlab:validation",
-    },
-    "plan": {
-        Format.TEXT: "to_text:plan",
-        Format.JSON: "to_json:plan",
-        Format.MARKDOWN: "to_markdown:plan",
-        Format.HTML: "to_html:plan",
-        Format.GITHUB: "to_github:plan",
-        Format.GITLAB: "to_gitlab:plan",
-        Format.TFPLAN: "to_tfplan:plan",
-    },
-    "result": {
-        Format.TEXT: "to_text:result",
-        Format.JSON: "to_json:result",
-        Format.MARKDOWN: "to_markdown:result",
-        Format.GITHUB: "to_github:result",
-        Format.GITLAB: "to_gitlab:result",
-        Format.JUNIT: "to_junit:result",
-    },
-}
-"""For each document and format the module of this package and its function, ``(subject, setting) -> text``."""
-
-VALIDATION_FORMATS: Final = tuple(_RENDERERS["validation"])
-PLAN_FORMATS: Final = tuple(_RENDERERS["plan"])
-RESULT_FORMATS: Final = tuple(_RENDERERS["result"])
+VALIDATION_FORMATS: Final = (Format.TEXT, Format.JSON, Format.GITHUB, Format.GITLAB)
+PLAN_FORMATS: Final = (
+    Format.TEXT,
+    Format.JSON,
+    Format.MARKDOWN,
+    Format.HTML,
+    Format.GITHUB,
+    Format.GITLAB,
+    Format.TFPLAN,
+)
+RESULT_FORMATS: Final = (
+    Format.TEXT,
+    Format.JSON,
+    Format.MARKDOWN,
+    Format.GITHUB,
+    Format.GITLAB,
+    Format.JUNIT,
+)
 
 
-def renderer(kind: DocumentKind, chosen: Format) -> Callable[[Any, Setting], str]:
-    """The function that writes a document of this kind.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ValidationInput:
+    """Whether the YAML is valid.
 
-    Args:
-        kind: Which document; its subject is the one of that name in ``report/subject.py``.
-        chosen: One of the formats that this document comes in.
+    Attributes:
+        accounts: The number of declared accounts; ``None`` if the YAML is not valid.
     """
-    module, _, function = _RENDERERS[kind][chosen].partition(":")
-    found: Callable[[Any, Setting], str] = getattr(importlib.import_module(f"reconciler.report.{module}"), function)
+
+    accounts: int | None
+    warnings: tuple[Problem, ...] = ()
+    errors: tuple[Problem, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanInput:
+    """A plan, or why there is none.
+
+    Attributes:
+        errors: Why planning failed as a whole, if ``plan`` is ``None``.
+    """
+
+    plan: Plan | None
+    errors: tuple[Problem, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportInput:
+    """The report of an ``apply`` or a ``test``, or why the run did not start.
+
+    Attributes:
+        errors: Why the run did not start, if ``report`` is ``None``.
+        server: The server of the run, if it is known.
+        status: The outcome for this server, if ``report`` is ``None``.
+    """
+
+    report: Report | None
+    errors: tuple[Problem, ...] = ()
+    server: Server | None = None
+    status: ServerStatus = ServerStatus.FAILED
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """What a terminal can show.
+
+    Attributes:
+        colour: Whether to use ANSI colours.
+        arrow: The sign between before and after; ``->`` if the code page has no ``→``.
+        width: Columns of the terminal; ``None`` if lines may have any length, as in a file or a pipe.
+    """
+
+    colour: bool = False
+    arrow: str = "→"
+    width: int | None = None
+
+    def paint(self, text: str, colour: str) -> str:
+        """``text`` in a colour if the terminal has colours."""
+        return f"\x1b[{_CODES[colour]}m{text}\x1b[0m" if self.colour else text
+
+
+_CODES: Final = {"green": 32, "yellow": 33, "red": 31, "cyan": 36, "bold": 1, "dim": 2}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CIEnvironment:
+    """The build server that a run is on: GitHub Actions, GitLab CI, or neither.
+
+    Attributes:
+        root: Folder of the checked-out repository; paths in reports are relative to it.
+        run_url: The page of this run; empty if there is none.
+        summary_file: Where GitHub collects the Markdown of a job's summary; empty elsewhere.
+    """
+
+    root: str = ""
+    run_url: str = ""
+    summary_file: str = ""
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> Self:
+        """Reads the variables that GitHub and GitLab document.
+
+        Sources: https://docs.github.com/actions/reference/workflows-and-actions/variables and
+        https://docs.gitlab.com/ci/variables/predefined_variables/.
+        """
+        github = [environ.get(f"GITHUB_{name}", "") for name in ("SERVER_URL", "REPOSITORY", "RUN_ID")]
+        return cls(
+            root=environ.get("GITHUB_WORKSPACE") or environ.get("CI_PROJECT_DIR") or "",
+            run_url="{}/{}/actions/runs/{}".format(*github) if all(github) else environ.get("CI_JOB_URL", ""),
+            summary_file=environ.get("GITHUB_STEP_SUMMARY", ""),
+        )
+
+    def path(self, file: str) -> str:
+        """A path that the user gave, relative to the repository, and with ``/``."""
+        if self.root:
+            try:
+                return Path(file).resolve().relative_to(Path(self.root).resolve()).as_posix()
+            except (ValueError, OSError):
+                pass
+        return Path(file).as_posix()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RenderContext:
+    """What a document depends on besides its subject.
+
+    Attributes:
+        started_at: When the run began, in UTC.
+        finished_at: When it ended; for a plan, the same.
+        style: What the terminal can show that the document goes to.
+        verbose: Whether to include what stays as it is.
+    """
+
+    started_at: datetime
+    finished_at: datetime
+    style: Style = field(default_factory=Style)
+    verbose: bool = False
+    ci: CIEnvironment = field(default_factory=CIEnvironment)
+
+
+def renderer(kind: DocumentKind, chosen: Format) -> Callable[[Any, RenderContext], str]:
+    """The function that renders a document in one of its formats; its module is imported only now.
+
+    It takes the input of the same name, such as ``PlanInput``, and the context.
+    """
+    module = importlib.import_module(f"reconciler.report.{chosen}")
+    found: Callable[[Any, RenderContext], str] = getattr(module, f"render_{kind}")
     return found

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from reconciler.report.to_json import digest
+from reconciler.report.json import digest
 from tests.commands.appliance import Appliance, Row
 from tests.commands.conftest import User, on_server
 from tests.http_server import ScriptedServer

@@ -22,8 +22,7 @@ from reconciler.model.redaction import Redactor
 from reconciler.model.secret import Secret
 from reconciler.model.server import Server
 from reconciler.planning.planner import PlanOptions, make_plan
-from reconciler.report.formats import PLAN_FORMATS, Format, renderer
-from reconciler.report.subject import PlanInput, Setting
+from reconciler.report.formats import PLAN_FORMATS, Format, PlanInput, RenderContext, renderer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,7 +32,10 @@ SLOWEST: Final = 2.0
 
 _FILE: Final = Path(tempfile.mkdtemp(prefix="reconciler-fuzz-")) / "accounts.yaml"
 _SERVER: Final = Server("fw", "https://fw.example.com")
-_SETTING: Final = Setting(started_at=datetime(2026, 1, 1, tzinfo=UTC), finished_at=datetime(2026, 1, 1, tzinfo=UTC))
+_MOMENT: Final = datetime(2026, 1, 1, tzinfo=UTC)
+_CONTEXT: Final = RenderContext(
+    started_at=datetime(2026, 1, 1, tzinfo=UTC), finished_at=datetime(2026, 1, 1, tzinfo=UTC)
+)
 _CANARY: Final = "Kq7Zr2-canary-Wm9Xs4"
 
 
@@ -65,7 +67,7 @@ def wire(data: bytes) -> None:
         read_manifests([str(_FILE)])
     plan = make_plan(Desired(()), accounts, _SERVER, PlanOptions(allow_empty=True))
     for chosen in PLAN_FORMATS:
-        document = renderer("plan", chosen)(PlanInput(plan=plan), _SETTING)
+        document = renderer("plan", chosen)(PlanInput(plan=plan), _CONTEXT)
         document.encode()
         assert chosen is Format.GITHUB or not any(line.lstrip().startswith("::") for line in document.split("\n"))
 

@@ -12,7 +12,7 @@ from reconciler.model.outcome import DeliveryTestResult, Outcome, Report, Status
 from reconciler.model.secret import UNKNOWN, Secret
 from reconciler.model.server import Server
 from reconciler.planning.planner import PlanOptions, make_plan
-from reconciler.report.subject import Setting
+from reconciler.report.formats import RenderContext
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 NOT_STARTED: Final = "not started: the run stopped first"
 SERVER: Final = Server("matriz", "https://fw.example.com")
-SETTING: Final = Setting(
+CONTEXT: Final = RenderContext(
     started_at=datetime(2026, 3, 4, 5, 6, 7, 89_000, tzinfo=UTC),
     finished_at=datetime(2026, 3, 4, 5, 6, 9, tzinfo=UTC),
 )
@@ -190,8 +190,8 @@ def result() -> Report:
     )
     return Report(
         server=SERVER,
-        started_at=SETTING.started_at,
-        finished_at=SETTING.finished_at,
+        started_at=CONTEXT.started_at,
+        finished_at=CONTEXT.finished_at,
         outcomes=outcomes,
         errors=(Problem(kind="journal", message="the journal cannot be written", hint="check the disk"),),
         interrupted=True,
@@ -210,8 +210,8 @@ def run_of_tests() -> Report:
 
     return Report(
         server=SERVER,
-        started_at=SETTING.started_at,
-        finished_at=SETTING.finished_at,
+        started_at=CONTEXT.started_at,
+        finished_at=CONTEXT.finished_at,
         outcomes=(
             tested("alerts@example.com", 20, 2),
             tested("ci@example.com", 40, 5, "535 no | such `login`"),

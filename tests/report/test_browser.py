@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from reconciler.model.plan import Counts, Plan
-from reconciler.report.formats import Format, renderer
-from reconciler.report.subject import PlanInput
-from tests.report.plans import PLANS, SETTING, many
+from reconciler.report.formats import Format, PlanInput, renderer
+from tests.report.plans import CONTEXT, PLANS, many
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -45,7 +44,7 @@ class LimitedText:
         self.folder = folder.mktemp("page")
 
     def open(self, plan: Plan | None, *, verbose: bool = False) -> None:
-        text = renderer("plan", Format.HTML)(PlanInput(plan=plan), replace(SETTING, verbose=verbose))
+        text = renderer("plan", Format.HTML)(PlanInput(plan=plan), replace(CONTEXT, verbose=verbose))
         file = self.folder / "plan.html"
         file.write_text(text, encoding="utf-8")
         self.browser.get(file.as_uri())

@@ -9,11 +9,19 @@ from typing import Literal
 
 import pytest
 
-from reconciler.report.formats import PLAN_FORMATS, RESULT_FORMATS, VALIDATION_FORMATS, Format, renderer
-from reconciler.report.subject import PlanInput, ResultSubject, ValidationInput
-from tests.report.plans import CURRENT_SECRET, DECLARED_SECRET, PLANS, SETTING, result
+from reconciler.report.formats import (
+    PLAN_FORMATS,
+    RESULT_FORMATS,
+    VALIDATION_FORMATS,
+    Format,
+    PlanInput,
+    ReportInput,
+    ValidationInput,
+    renderer,
+)
+from tests.report.plans import CONTEXT, CURRENT_SECRET, DECLARED_SECRET, PLANS, result
 
-VERBOSE = replace(SETTING, verbose=True)
+VERBOSE = replace(CONTEXT, verbose=True)
 
 
 @pytest.mark.parametrize("chosen", PLAN_FORMATS)
@@ -28,14 +36,14 @@ def test_no_plan_holds_a_secret(name: str, chosen: Format) -> None:
     assert "Secret(" not in text
 
 
-DOCUMENTS = [("plan", one) for one in PLAN_FORMATS] + [("result", one) for one in RESULT_FORMATS]
+DOCUMENTS = [("plan", one) for one in PLAN_FORMATS] + [("report", one) for one in RESULT_FORMATS]
 
 
 @pytest.mark.parametrize(("kind", "chosen"), DOCUMENTS)
 def test_every_document_is_whole_characters_and_ends_its_last_line(
-    kind: Literal["plan", "result"], chosen: Format
+    kind: Literal["plan", "report"], chosen: Format
 ) -> None:
-    subjects = {"plan": PlanInput(plan=PLANS["hostile"]()), "result": ResultSubject(report=result())}
+    subjects = {"plan": PlanInput(plan=PLANS["hostile"]()), "report": ReportInput(report=result())}
     text = renderer(kind, chosen)(subjects[kind], VERBOSE)
     assert text.encode().endswith(b"\n")
     assert not set(text) & set("\x00\x07\x1b\x7f\r\u202e\u2028\u2029\ufeff\U000e0041")
@@ -43,7 +51,7 @@ def test_every_document_is_whole_characters_and_ends_its_last_line(
 
 @pytest.mark.parametrize("chosen", VALIDATION_FORMATS)
 def test_every_validation_has_a_document(chosen: Format) -> None:
-    assert renderer("validation", chosen)(ValidationInput(accounts=3), SETTING).endswith("\n")
+    assert renderer("validation", chosen)(ValidationInput(accounts=3), CONTEXT).endswith("\n")
 
 
 @pytest.mark.parametrize("chosen", [one for one in PLAN_FORMATS if one is not Format.HTML])

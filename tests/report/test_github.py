@@ -6,10 +6,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from reconciler.errors import Position, Problem
-from reconciler.report.forge import NO_FORGE, CIEnvironment
-from reconciler.report.formats import Format, renderer
-from reconciler.report.subject import PlanInput, ResultSubject, ValidationInput
-from tests.report.plans import SETTING, mixed
+from reconciler.report.formats import CIEnvironment, Format, PlanInput, ReportInput, ValidationInput, renderer
+from tests.report.plans import CONTEXT, mixed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,7 +19,7 @@ ODD = Problem(
 
 def test_values_are_escaped_as_github_does_it() -> None:
     subject = ValidationInput(accounts=None, errors=(ODD,))
-    assert renderer("validation", Format.GITHUB)(subject, SETTING) == (
+    assert renderer("validation", Format.GITHUB)(subject, CONTEXT) == (
         "::error file=a%2Cb%3Ac.yaml,line=3,title=reconciler%3A unknown_key"
         "::100%25 wrong:\\u000d\\u000a::error::x, y%0Ahint: 50%25\n"
         "::notice title=reconciler::Not valid.\n"
@@ -31,7 +29,7 @@ def test_values_are_escaped_as_github_does_it() -> None:
 def test_a_valid_file_with_a_warning() -> None:
     warning = Problem(kind="literal_secret", message="a secret is in the file", position=Position("a.yaml"))
     subject = ValidationInput(accounts=1, warnings=(warning,))
-    assert renderer("validation", Format.GITHUB)(subject, SETTING) == (
+    assert renderer("validation", Format.GITHUB)(subject, CONTEXT) == (
         "::warning file=a.yaml,title=reconciler%3A literal_secret::a secret is in the file\n"
         "::notice title=reconciler::Valid: 1 account.\n"
     )
@@ -40,7 +38,7 @@ def test_a_valid_file_with_a_warning() -> None:
 def test_a_problem_of_an_account_is_shown_at_its_entry() -> None:
     problem = Problem(kind="password_missing", message="no password", address="certs@example.com")
     plan = replace(mixed(), errors=(problem,), warnings=(), changes=mixed().changes[1:2])
-    assert renderer("plan", Format.GITHUB)(PlanInput(plan=plan), SETTING) == (
+    assert renderer("plan", Format.GITHUB)(PlanInput(plan=plan), CONTEXT) == (
         "::error file=accounts.yaml,line=10,title=reconciler%3A password_missing::no password\n"
         "::notice file=accounts.yaml,line=10,title=reconciler%3A password_source::"
         "certs@example.com: password  (sent along, from a literal)\n"
@@ -50,10 +48,10 @@ def test_a_problem_of_an_account_is_shown_at_its_entry() -> None:
 
 def test_a_failure_is_an_error() -> None:
     problem = Problem(kind="unreachable", message="nobody answers")
-    assert renderer("plan", Format.GITHUB)(PlanInput(plan=None, errors=(problem,)), SETTING) == (
+    assert renderer("plan", Format.GITHUB)(PlanInput(plan=None, errors=(problem,)), CONTEXT) == (
         "::error title=reconciler%3A unreachable::nobody answers\n::notice title=reconciler::No plan.\n"
     )
-    assert renderer("result", Format.GITHUB)(ResultSubject(report=None, errors=(problem,)), SETTING) == (
+    assert renderer("report", Format.GITHUB)(ReportInput(report=None, errors=(problem,)), CONTEXT) == (
         "::error title=reconciler%3A unreachable::nobody answers\n::notice title=reconciler::Nothing was begun.\n"
     )
 
@@ -66,13 +64,13 @@ def test_files_are_relative_to_the_repository(tmp_path: Path, monkeypatch: pytes
     assert forge.path("../b.yaml") == "b.yaml"
     assert forge.path(str(tmp_path / "mail" / "c.yaml")) == "mail/c.yaml"
     assert forge.path("/elsewhere/d.yaml") == "/elsewhere/d.yaml"
-    assert NO_FORGE.path("./e.yaml") == "e.yaml"
+    assert CIEnvironment().path("./e.yaml") == "e.yaml"
 
 
 @pytest.mark.parametrize(
     ("environ", "forge"),
     [
-        ({}, NO_FORGE),
+        ({}, CIEnvironment()),
         (
             {
                 "GITHUB_SERVER_URL": "https://github.com",

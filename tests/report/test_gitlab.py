@@ -5,14 +5,13 @@ from dataclasses import replace
 from typing import Any
 
 from reconciler.errors import Position, Problem
-from reconciler.report.formats import Format, renderer
-from reconciler.report.subject import PlanInput, ResultSubject, ValidationInput
-from tests.report.plans import SETTING, result
+from reconciler.report.formats import Format, PlanInput, ReportInput, ValidationInput, renderer
+from tests.report.plans import CONTEXT, result
 
 
 def issues(*errors: Problem) -> list[dict[str, Any]]:
     subject = ValidationInput(accounts=None, errors=errors)
-    found: list[dict[str, Any]] = json.loads(renderer("validation", Format.GITLAB)(subject, SETTING))
+    found: list[dict[str, Any]] = json.loads(renderer("validation", Format.GITLAB)(subject, CONTEXT))
     return found
 
 
@@ -47,11 +46,11 @@ def test_what_is_in_no_file_is_shown_at_the_first_file_named() -> None:
 
 def test_what_went_well_is_no_issue() -> None:
     fine = replace(result(), outcomes=result().outcomes[:1], errors=())
-    assert renderer("result", Format.GITLAB)(ResultSubject(report=fine), SETTING) == "[]\n"
+    assert renderer("report", Format.GITLAB)(ReportInput(report=fine), CONTEXT) == "[]\n"
 
 
 def test_a_plan_that_failed_is_an_issue() -> None:
     subject = PlanInput(plan=None, errors=(Problem(kind="x", message="nobody answers"),))
-    assert [one["description"] for one in json.loads(renderer("plan", Format.GITLAB)(subject, SETTING))] == [
+    assert [one["description"] for one in json.loads(renderer("plan", Format.GITLAB)(subject, CONTEXT))] == [
         "nobody answers"
     ]

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.report.formats import PLAN_FORMATS, RESULT_FORMATS, Format, renderer
-from reconciler.report.subject import PlanInput, ResultSubject
+from reconciler.report.formats import PLAN_FORMATS, RESULT_FORMATS, Format, PlanInput, ReportInput, renderer
 from reconciler.version import VERSION
-from tests.report.plans import PLANS, SETTING, result, run_of_tests
+from tests.report.plans import CONTEXT, PLANS, result, run_of_tests
 
 GOLDEN = Path(__file__).with_name("golden")
 SUFFIXES = {
@@ -38,14 +37,14 @@ def compare(name: str, chosen: Format, text: str) -> None:
 @pytest.mark.parametrize("chosen", PLAN_FORMATS)
 @pytest.mark.parametrize("name", PLANS)
 def test_a_plan_is_written_as_before(name: str, chosen: Format) -> None:
-    compare(name, chosen, renderer("plan", chosen)(PlanInput(plan=PLANS[name]()), SETTING))
+    compare(name, chosen, renderer("plan", chosen)(PlanInput(plan=PLANS[name]()), CONTEXT))
 
 
 @pytest.mark.parametrize("chosen", RESULT_FORMATS)
 def test_a_result_is_written_as_before(chosen: Format) -> None:
-    compare("result", chosen, renderer("result", chosen)(ResultSubject(report=result()), SETTING))
+    compare("result", chosen, renderer("report", chosen)(ReportInput(report=result()), CONTEXT))
 
 
 @pytest.mark.parametrize("chosen", RESULT_FORMATS)
 def test_a_run_of_tests_is_written_as_before(chosen: Format) -> None:
-    compare("tests", chosen, renderer("result", chosen)(ResultSubject(report=run_of_tests()), SETTING))
+    compare("tests", chosen, renderer("report", chosen)(ReportInput(report=run_of_tests()), CONTEXT))

@@ -9,9 +9,8 @@ from html.parser import HTMLParser
 import pytest
 
 from reconciler.errors import Problem
-from reconciler.report.formats import Format, renderer
-from reconciler.report.subject import PlanInput
-from tests.report.plans import PLANS, SETTING, mixed
+from reconciler.report.formats import Format, PlanInput, renderer
+from tests.report.plans import CONTEXT, PLANS, mixed
 
 
 class Reader(HTMLParser):
@@ -39,7 +38,7 @@ class Reader(HTMLParser):
 
 
 def page(name: str) -> str:
-    return renderer("plan", Format.HTML)(PlanInput(plan=PLANS[name]()), SETTING)
+    return renderer("plan", Format.HTML)(PlanInput(plan=PLANS[name]()), CONTEXT)
 
 
 def test_the_policy_allows_its_own_style_and_script_alone() -> None:
@@ -74,7 +73,7 @@ def test_hostile_text_adds_no_element() -> None:
 
 def test_a_plan_that_failed_says_why() -> None:
     subject = PlanInput(plan=None, errors=(Problem(kind="x", message="nobody <answers>", hint="look"),))
-    text = renderer("plan", Format.HTML)(subject, SETTING)
+    text = renderer("plan", Format.HTML)(subject, CONTEXT)
     assert '<li>nobody &lt;answers&gt;<span class="hint">look</span></li>' in text
     assert "<title>There is no plan</title>" in text
 
@@ -87,7 +86,7 @@ def test_only_what_differs_in_a_value_is_marked() -> None:
 
 
 def test_verbose_lists_what_stays() -> None:
-    text = renderer("plan", Format.HTML)(PlanInput(plan=mixed()), replace(SETTING, verbose=True))
+    text = renderer("plan", Format.HTML)(PlanInput(plan=mixed()), replace(CONTEXT, verbose=True))
     assert re.findall(r"<li>(\S+@\S+ \(id \d+\))</li>", text) == [
         "ci@example.com (id 5)",
         "twin@example.com (id 10)",

@@ -8,10 +8,9 @@ from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
 from reconciler.errors import Position, Problem
 from reconciler.model.outcome import ServerStatus
-from reconciler.report.formats import RESULT_FORMATS, Format, renderer
-from reconciler.report.schemas import schema_text
-from reconciler.report.subject import PlanInput, ResultSubject, ValidationInput
-from tests.report.plans import PLANS, SERVER, SETTING, mixed, result, run_of_tests
+from reconciler.report.formats import RESULT_FORMATS, Format, PlanInput, ReportInput, ValidationInput, renderer
+from reconciler.report.json import schema_text
+from tests.report.plans import CONTEXT, PLANS, SERVER, mixed, result, run_of_tests
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,12 +28,12 @@ def validator(document: Literal["plan", "result"]) -> Draft202012Validator:
 
 
 def plan_json(subject: PlanInput) -> Document:
-    document: Document = json.loads(renderer("plan", Format.JSON)(subject, SETTING))
+    document: Document = json.loads(renderer("plan", Format.JSON)(subject, CONTEXT))
     return document
 
 
-def result_json(subject: ResultSubject) -> Document:
-    document: Document = json.loads(renderer("result", Format.JSON)(subject, SETTING))
+def result_json(subject: ReportInput) -> Document:
+    document: Document = json.loads(renderer("report", Format.JSON)(subject, CONTEXT))
     return document
 
 
@@ -53,8 +52,8 @@ def test_a_plan_that_failed_fits_its_schema() -> None:
 
 
 def test_every_result_fits_its_schema() -> None:
-    validator("result").validate(result_json(ResultSubject(report=result())))
-    validator("result").validate(result_json(ResultSubject(report=None, errors=(FAILURE,))))
+    validator("result").validate(result_json(ReportInput(report=result())))
+    validator("result").validate(result_json(ReportInput(report=None, errors=(FAILURE,))))
 
 
 def places(node: object, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
@@ -71,7 +70,7 @@ def places(node: object, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]
 @pytest.mark.parametrize("document", ["plan", "result"])
 def test_the_schemas_refuse_an_unknown_member_wherever_it_is(document: Literal["plan", "result"]) -> None:
     def fresh() -> Document:
-        return plan_json(PlanInput(plan=mixed())) if document == "plan" else result_json(ResultSubject(report=result()))
+        return plan_json(PlanInput(plan=mixed())) if document == "plan" else result_json(ReportInput(report=result()))
 
     check = validator(document)
     for path in places(fresh()):
@@ -108,25 +107,25 @@ def test_the_plan_schema_refuses_what_the_contract_rules_out(path: tuple[Any, ..
 
 
 def test_the_same_input_gives_the_same_bytes() -> None:
-    first, second = (renderer("plan", Format.JSON)(PlanInput(plan=mixed()), SETTING) for _ in range(2))
+    first, second = (renderer("plan", Format.JSON)(PlanInput(plan=mixed()), CONTEXT) for _ in range(2))
     assert first == second
 
 
 def test_no_document_holds_what_a_build_server_takes_for_a_command() -> None:
-    text = renderer("plan", Format.JSON)(PlanInput(plan=PLANS["hostile"]()), SETTING)
+    text = renderer("plan", Format.JSON)(PlanInput(plan=PLANS["hostile"]()), CONTEXT)
     assert "##" not in text
     assert "##[error]forged" in json.loads(text)["resource_changes"][2]["name"]
 
 
 def test_a_validation_says_what_is_wrong() -> None:
     document = json.loads(
-        renderer("validation", Format.JSON)(ValidationInput(accounts=None, errors=(FAILURE,)), SETTING)
+        renderer("validation", Format.JSON)(ValidationInput(accounts=None, errors=(FAILURE,)), CONTEXT)
     )
     assert (document["valid"], document["accounts"], len(document["errors"])) == (False, None, 1)
 
 
 def test_nothing_in_a_run_of_tests_is_applied() -> None:
-    document = result_json(ResultSubject(report=run_of_tests()))
+    document = result_json(ReportInput(report=run_of_tests()))
     validator("result").validate(document)
     assert document["summary"] == {
         "applied": 0,
@@ -144,15 +143,15 @@ def test_nothing_in_a_run_of_tests_is_applied() -> None:
 
 @pytest.mark.parametrize("chosen", [one for one in RESULT_FORMATS if one is not Format.JSON])
 def test_no_format_of_a_run_of_tests_says_applied(chosen: Format) -> None:
-    assert "applied" not in renderer("result", chosen)(ResultSubject(report=run_of_tests()), SETTING).lower()
+    assert "applied" not in renderer("report", chosen)(ReportInput(report=run_of_tests()), CONTEXT).lower()
 
 
 def test_a_result_names_its_server_and_the_outcome_there() -> None:
-    document = result_json(ResultSubject(report=result()))
+    document = result_json(ReportInput(report=result()))
     assert document["servers"] == [
         {"name": "matriz", "status": "unknown", "summary": document["summary"], "errors": document["errors"]}
     ]
-    stopped = ResultSubject(report=None, errors=(FAILURE,), server=SERVER, status=ServerStatus.UNREACHABLE)
+    stopped = ReportInput(report=None, errors=(FAILURE,), server=SERVER, status=ServerStatus.UNREACHABLE)
     document = result_json(stopped)
     validator("result").validate(document)
     assert [one["status"] for one in document["servers"]] == ["unreachable"]

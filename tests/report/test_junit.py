@@ -5,17 +5,16 @@ from xml.etree import ElementTree as ET
 
 from reconciler.errors import Problem
 from reconciler.model.outcome import Outcome, Status
-from reconciler.report.formats import Format, renderer
-from reconciler.report.subject import ResultSubject
-from tests.report.plans import HOSTILE, SETTING, result
+from reconciler.report.formats import Format, ReportInput, renderer
+from tests.report.plans import CONTEXT, HOSTILE, result
 
 
-def parsed(subject: ResultSubject) -> ET.Element:
-    return ET.fromstring(renderer("result", Format.JUNIT)(subject, SETTING))  # noqa: S314 - our own text
+def parsed(subject: ReportInput) -> ET.Element:
+    return ET.fromstring(renderer("report", Format.JUNIT)(subject, CONTEXT))  # noqa: S314 - our own text
 
 
 def test_the_numbers_are_those_of_the_cases() -> None:
-    suites = parsed(ResultSubject(report=result()))
+    suites = parsed(ReportInput(report=result()))
     suite = suites[0]
     counts = {
         "tests": len(suite),
@@ -32,13 +31,13 @@ def test_the_numbers_are_those_of_the_cases() -> None:
 
 def test_hostile_text_stays_text() -> None:
     outcomes = [Outcome(address=text, action="create", status=Status.FAILED, error=text) for text in HOSTILE]
-    suite = parsed(ResultSubject(report=replace(result(), outcomes=tuple(outcomes), errors=())))[0]
+    suite = parsed(ReportInput(report=replace(result(), outcomes=tuple(outcomes), errors=())))[0]
     assert [[one.tag for one in case] for case in suite] == [["failure"]] * len(HOSTILE)
     assert suite[5].attrib["name"] == '"<script>alert(1)</script>"'
 
 
 def test_a_run_that_was_not_begun_is_an_error() -> None:
-    suite = parsed(ResultSubject(report=None, errors=(Problem(kind="unreachable", message="nobody answers"),)))[0]
+    suite = parsed(ReportInput(report=None, errors=(Problem(kind="unreachable", message="nobody answers"),)))[0]
     assert ET.tostring(suite[0], encoding="unicode").strip() == (
         '<testcase classname="reconciler.run" name="unreachable">\n'
         '      <error message="nobody answers" />\n    </testcase>'

@@ -11,17 +11,14 @@ from cmarkgfm.cmark import Options  # type: ignore[import-untyped]
 from reconciler.errors import Problem
 from reconciler.model.display import display_value
 from reconciler.model.server import Server
-from reconciler.report.forge import CIEnvironment
-from reconciler.report.formats import Format, renderer
-from reconciler.report.markup import code, prose
-from reconciler.report.subject import PlanInput, ResultSubject
-from reconciler.report.to_markdown import LIMIT
-from tests.report.plans import HOSTILE, PLANS, SERVER, SETTING, hostile, many, mixed, no_change, result
+from reconciler.report.formats import CIEnvironment, Format, PlanInput, ReportInput, renderer
+from reconciler.report.markdown import LIMIT, code_span, escape_text
+from tests.report.plans import CONTEXT, HOSTILE, PLANS, SERVER, hostile, many, mixed, no_change, result
 
 if TYPE_CHECKING:
     from reconciler.model.plan import Plan
 
-ON_GITHUB = replace(SETTING, forge=CIEnvironment(run_url="https://github.com/o/r/actions/runs/1"))
+ON_GITHUB = replace(CONTEXT, ci=CIEnvironment(run_url="https://github.com/o/r/actions/runs/1"))
 OURS = {"h3", "table", "thead", "tbody", "tr", "th", "td", "blockquote", "p", "ul", "li", "br", "strong", "details"}
 OURS |= {"summary", "b", "code", "wbr"}
 
@@ -33,13 +30,14 @@ def rendered(markdown: str) -> str:
 
 
 def of_plan(plan: Plan | None, *errors: Problem) -> str:
-    return renderer("plan", Format.MARKDOWN)(PlanInput(plan=plan, errors=errors), SETTING)
+    return renderer("plan", Format.MARKDOWN)(PlanInput(plan=plan, errors=errors), CONTEXT)
 
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_hostile_text_stays_text_on_github(text: str) -> None:
     value = display_value(text)
-    cells = f"| a | b |\n| --- | --- |\n| {code(value)} | {prose(text)} |\n\n- {prose(text)}\n\n> - {prose(text)}\n"
+    escaped = escape_text(text)
+    cells = f"| a | b |\n| --- | --- |\n| {code_span(value)} | {escaped} |\n\n- {escaped}\n\n> - {escaped}\n"
     html = rendered(cells)
     assert set(re.findall(r"</?([a-z0-9]+)", html)) <= OURS
     assert html.count("<td") == 2
@@ -55,18 +53,20 @@ def test_hostile_text_stays_text_on_github(text: str) -> None:
 
 
 def test_what_a_forge_may_make_a_link_of_is_in_code() -> None:
-    html = rendered(prose("see @everyone, #123 GH-1 o/r#1 deadbeef1234567 a@example.com www.example.com (x.yaml:1)"))
+    html = rendered(
+        escape_text("see @everyone, #123 GH-1 o/r#1 deadbeef1234567 a@example.com www.example.com (x.yaml:1)")
+    )
     assert re.sub(r"<code>.*?</code>", "_", html) == "<p>see _, _ _ _ _ _ _ (_)</p>\n"
 
 
 @pytest.mark.parametrize("text", ["1. x", "- x", "+ x", "# x", "> x", "1) x", "=== x", "--- x", "    x"])
 def test_a_sentence_cannot_begin_a_block(text: str) -> None:
-    assert rendered(f"- {prose(text)}\n").count("<li>") == 1
-    assert not re.search(r"<(h\d|ol|blockquote|pre|hr)", rendered(f"- {prose(text)}\n"))
+    assert rendered(f"- {escape_text(text)}\n").count("<li>") == 1
+    assert not re.search(r"<(h\d|ol|blockquote|pre|hr)", rendered(f"- {escape_text(text)}\n"))
 
 
 def test_our_own_code_is_code() -> None:
-    assert prose("use `--max-deletes 5` or so") == "use <code>--max-deletes 5</code> or so"
+    assert escape_text("use `--max-deletes 5` or so") == "use <code>--max-deletes 5</code> or so"
 
 
 @pytest.mark.parametrize("name", PLANS)
@@ -119,7 +119,7 @@ def test_it_begins_with_a_mark_that_belongs_to_the_servers() -> None:
 
 
 def test_a_result_does_not_replace_the_plan() -> None:
-    text = renderer("result", Format.MARKDOWN)(ResultSubject(report=result()), SETTING)
+    text = renderer("report", Format.MARKDOWN)(ReportInput(report=result()), CONTEXT)
     assert text.startswith("<!-- reconciler-result: 7c0b801136f5 -->\n")
 
 
@@ -131,8 +131,8 @@ def test_a_plan_that_failed_says_why() -> None:
 
 
 def test_a_run_that_was_not_begun_says_why() -> None:
-    subject = ResultSubject(report=None, errors=(Problem(kind="x", message="nobody answers"),))
-    assert renderer("result", Format.MARKDOWN)(subject, SETTING) == (
+    subject = ReportInput(report=None, errors=(Problem(kind="x", message="nobody answers"),))
+    assert renderer("report", Format.MARKDOWN)(subject, CONTEXT) == (
         "<!-- reconciler-result: e3b0c44298fc -->\n### Nothing was begun\n\n> [!CAUTION]\n> - nobody answers\n\n"
     )
 
@@ -141,7 +141,7 @@ def test_a_run_that_was_not_begun_says_why() -> None:
 def test_a_long_result_is_cut_on_a_whole_outcome(place: int) -> None:
     # The first of these outcomes is as planned, the second is not.
     report = replace(result(), outcomes=(result().outcomes[place],) * 2_000 + result().outcomes[:1])
-    text = renderer("result", Format.MARKDOWN)(ResultSubject(report=report), SETTING)
+    text = renderer("report", Format.MARKDOWN)(ReportInput(report=report), CONTEXT)
     rows = text.count("| update |")
     assert len(text) <= LIMIT
     assert text.endswith(f"**{2_001 - rows:,} more outcomes are left out here.** `--format json` has them all.\n")

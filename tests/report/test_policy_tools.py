@@ -16,9 +16,8 @@ import pytest
 from reconciler.model.account import Globs
 from reconciler.model.desired import Policy
 from reconciler.model.plan import Plan
-from reconciler.report.formats import Format, renderer
-from reconciler.report.subject import PlanInput
-from tests.report.plans import PLANS, SERVER, SETTING, account, declared, mixed, plan_of
+from reconciler.report.formats import Format, PlanInput, renderer
+from tests.report.plans import CONTEXT, PLANS, SERVER, account, declared, mixed, plan_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,7 +30,7 @@ ABSENT = "the extra `compliance` is not installed"
 
 
 def tfplan(plan: Plan | None) -> str:
-    return renderer("plan", Format.TFPLAN)(PlanInput(plan=plan), SETTING)
+    return renderer("plan", Format.TFPLAN)(PlanInput(plan=plan), CONTEXT)
 
 
 def needs(installed: bool) -> None:
@@ -122,7 +121,7 @@ def test_every_account_is_there_as_it_will_be() -> None:
 
 def test_the_rest_is_the_plan_document() -> None:
     subject = PlanInput(plan=mixed())
-    document, terraform = (json.loads(renderer("plan", one)(subject, SETTING)) for one in (Format.JSON, Format.TFPLAN))
+    document, terraform = (json.loads(renderer("plan", one)(subject, CONTEXT)) for one in (Format.JSON, Format.TFPLAN))
     ours = {name: value for name, value in terraform.items() if name in document}
     assert ours == {**document, "format_version": "1.2"}
     assert sorted(terraform.keys() - document.keys()) == ["configuration", "planned_values", "terraform_version"]

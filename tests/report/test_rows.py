@@ -8,7 +8,7 @@ from reconciler.errors import Position
 from reconciler.model.account import Account, Value
 from reconciler.model.plan import Action, Change, FieldChange, Plan, Step
 from reconciler.model.secret import UNKNOWN, Secret, SecretReference
-from reconciler.report.rows import Row, changed_rows, kept_rows, lost_rows, remarks, sent_rows
+from reconciler.report.view import FieldRow, change_notes, changed_rows, deleted_rows, kept_rows, sent_rows
 from tests.report.plans import SERVER, account, mixed
 
 EMPTY = Account({"email": "a@example.com"}, 1)
@@ -31,7 +31,7 @@ def update(*fields: FieldChange) -> Change:
 )
 def test_of_a_secret_only_what_happens_to_it_is_said(before: Value, after: Value, words: str) -> None:
     change = replace(update(FieldChange("password", before, after)), managed={"password": after})
-    assert changed_rows(change) == [Row("password", words=words)]
+    assert changed_rows(change) == [FieldRow("password", words=words)]
 
 
 @pytest.mark.parametrize(
@@ -47,15 +47,15 @@ def test_of_a_secret_only_what_happens_to_it_is_said(before: Value, after: Value
 def test_where_a_password_that_is_sent_comes_from_is_always_shown(before: Value, declared: Value, words: str) -> None:
     change = update(FieldChange("name", "A", "B"))
     change = replace(change, before=EMPTY.with_fields({"password": before}), managed={"password": declared})
-    assert sent_rows(change) == [Row("password", words=words, changed=False)]
+    assert sent_rows(change) == [FieldRow("password", words=words, changed=False)]
 
 
 def test_a_create_shows_no_address_and_a_delete_what_goes() -> None:
     create = next(one for one in mixed().changes if one.action is Action.CREATE)
     delete = next(one for one in mixed().changes if one.action is Action.DELETE)
-    assert changed_rows(create)[:2] == [Row("name", after='"New"'), Row("default", after="true")]
-    assert (lost_rows(create), kept_rows(create), changed_rows(delete), kept_rows(delete)) == ([], [], [], [])
-    assert lost_rows(delete)[:2] == [Row("name", before='"Old"'), Row("default", before="false")]
+    assert changed_rows(create)[:2] == [FieldRow("name", after='"New"'), FieldRow("default", after="true")]
+    assert (deleted_rows(create), kept_rows(create), changed_rows(delete), kept_rows(delete)) == ([], [], [], [])
+    assert deleted_rows(delete)[:2] == [FieldRow("name", before='"Old"'), FieldRow("default", before="false")]
 
 
 def test_a_change_says_what_it_waits_for() -> None:
@@ -65,10 +65,10 @@ def test_a_change_says_what_it_waits_for() -> None:
     )
     steps = [Step(change, {}) for change in changes[:5]]
     steps += [Step(changes[5], {"name": "x (moving)"}), Step(changes[5], {}, requires=frozenset(range(6)))]
-    found = remarks(Plan(server=SERVER, changes=changes, steps=tuple(steps)))
+    found = change_notes(Plan(server=SERVER, changes=changes, steps=tuple(steps)))
     assert found == [("why",)] * 5 + [("why", "after a@example.com, b@example.com, c@example.com, 2 more")]
 
 
 def test_an_account_without_a_password_loses_none() -> None:
     gone = Change(action=Action.DELETE, address="a", before=account("a@example.com", 1, password=None), after=None)
-    assert "password" not in [row.field for row in lost_rows(gone)]
+    assert "password" not in [row.field for row in deleted_rows(gone)]

@@ -9,12 +9,9 @@ import pytest
 from reconciler.errors import Problem
 from reconciler.model.outcome import Report
 from reconciler.model.plan import Plan
-from reconciler.report.formats import Format, renderer
-from reconciler.report.style import Style
-from reconciler.report.subject import PlanInput, ResultSubject, ValidationInput
-from reconciler.report.to_text import plan_text, problems_text, report_text
-from reconciler.report.wrapping import columns
-from tests.report.plans import PLANS, SERVER, SETTING, mixed, no_change, result, run_of_tests
+from reconciler.report.formats import Format, PlanInput, ReportInput, Style, ValidationInput, renderer
+from reconciler.report.text import columns, plan_text, problems_text, report_text
+from tests.report.plans import CONTEXT, PLANS, SERVER, mixed, no_change, result, run_of_tests
 
 COLOUR = re.compile(r"\x1b\[\d+m")
 
@@ -146,7 +143,7 @@ def test_an_outcome_that_does_not_fit_puts_its_words_below() -> None:
 
 
 def test_an_empty_run_says_why_it_is_empty() -> None:
-    empty = Report(server=SERVER, started_at=SETTING.started_at, finished_at=SETTING.finished_at)
+    empty = Report(server=SERVER, started_at=CONTEXT.started_at, finished_at=CONTEXT.finished_at)
     assert report_text(empty, Style()) == "Nothing to do.\n"
     assert report_text(replace(empty, interrupted=True), Style()) == "Interrupted. Nothing was written.\n"
 
@@ -165,15 +162,15 @@ def test_a_run_of_tests_counts_tests() -> None:
 def test_a_failure_leaves_standard_output_empty() -> None:
     subjects = {
         "plan": PlanInput(plan=None),
-        "result": ResultSubject(report=None),
+        "report": ReportInput(report=None),
         "validation": ValidationInput(accounts=None),
     }
-    assert [renderer(kind, Format.TEXT)(one, SETTING) for kind, one in subjects.items()] == ["", "", ""]  # type: ignore[arg-type]
+    assert [renderer(kind, Format.TEXT)(one, CONTEXT) for kind, one in subjects.items()] == ["", "", ""]  # type: ignore[arg-type]
 
 
 def test_a_valid_file_is_called_so() -> None:
-    assert renderer("validation", Format.TEXT)(ValidationInput(accounts=1), SETTING) == "Valid: 1 account.\n"
-    assert renderer("validation", Format.TEXT)(ValidationInput(accounts=2), SETTING) == "Valid: 2 accounts.\n"
+    assert renderer("validation", Format.TEXT)(ValidationInput(accounts=1), CONTEXT) == "Valid: 1 account.\n"
+    assert renderer("validation", Format.TEXT)(ValidationInput(accounts=2), CONTEXT) == "Valid: 2 accounts.\n"
 
 
 def test_ten_thousand_changes_take_no_time_to_speak_of() -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from reconciler.report.wrapping import columns, wrapped
+from reconciler.report.text import columns, wrapped
 
 
 @pytest.mark.parametrize(

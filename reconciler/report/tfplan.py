@@ -1,8 +1,7 @@
 """The plan document with what consumers of Terraform's JSON plan insist on.
 
-https://developer.hashicorp.com/terraform/internals/json-format describes that. Accounts that are not ours to change
-are in ``planned_values`` as data sources, which is what Terraform calls what it only reads: a policy sees them, and can
-tell them from the declared ones.
+https://developer.hashicorp.com/terraform/internals/json-format describes it. Accounts that the plan leaves alone are in
+``planned_values`` as data sources, which Terraform only reads: a policy sees them, and can tell them from the others.
 """
 
 from __future__ import annotations
@@ -12,14 +11,14 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from reconciler.model.account import Account, label
-from reconciler.report.to_json import Document, plan_document, to_json
+from reconciler.report.json import Document, plan_document, to_json
 from reconciler.report.view import public_fields, sensitive_fields
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from reconciler.model.plan import Plan
-    from reconciler.report.subject import PlanInput, Setting
+    from reconciler.report.formats import PlanInput, RenderContext
 
 FORMAT_VERSION: Final = "1.2"
 TERRAFORM_VERSION: Final = "1.9.0"
@@ -28,9 +27,9 @@ TERRAFORM_VERSION: Final = "1.9.0"
 _PROVIDER: Final = "reconciler/email"
 
 
-def plan(subject: PlanInput, setting: Setting) -> str:
+def render_plan(subject: PlanInput, context: RenderContext) -> str:
     """The plan, or why there is none, as Terraform would write it: on one line; terraform-compliance relies on that."""
-    document = plan_document(subject.plan, created_at=setting.started_at, errors=subject.errors)
+    document = plan_document(subject.plan, created_at=context.started_at, errors=subject.errors)
     resources = _resources(subject.plan) if subject.plan else []
     terraform = {
         "format_version": FORMAT_VERSION,
@@ -38,11 +37,11 @@ def plan(subject: PlanInput, setting: Setting) -> str:
         "planned_values": {"root_module": {"resources": resources}},
         "configuration": {"root_module": {}},
     }
-    return to_json(_without_halves({**document, **terraform}), indent=None)
+    return to_json(_without_surrogates({**document, **terraform}), indent=None)
 
 
-def _without_halves(document: Document) -> Document:
-    """The document with U+FFFD for halves of surrogate pairs, which strict readers refuse."""
+def _without_surrogates(document: Document) -> Document:
+    """The document with U+FFFD for unpaired surrogates, which strict readers refuse."""
     text = json.dumps(document, ensure_ascii=False)
     whole = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
     found: Document = document if whole == text else json.loads(whole)
@@ -56,7 +55,7 @@ def _resources(plan: Plan) -> list[Document]:
 
 
 def _accounts(plan: Plan) -> Iterator[tuple[Account, str, Literal["managed", "data"]]]:
-    """Accounts with their labels; what the plan changes has its label already."""
+    """The accounts with their labels; a change has its label already."""
     for change in plan.changes:
         if change.after:
             yield change.after, change.address, "managed"

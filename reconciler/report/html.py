@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from reconciler.model.display import display_address, display_sentence
-from reconciler.report.cards import cards_of
-from reconciler.report.tally import CHANGING, STILL, summary_line
-from reconciler.report.view import by_address
+from reconciler.model.display import common_prefix, display_address, display_sentence
+from reconciler.report.view import CHANGING, STILL, by_address, summary_line, view_changes
 from reconciler.version import VERSION
 
 if TYPE_CHECKING:
@@ -24,17 +23,49 @@ if TYPE_CHECKING:
     from reconciler.errors import Problem
     from reconciler.model.account import Account
     from reconciler.model.plan import Plan
-    from reconciler.report.subject import PlanInput, Setting
+    from reconciler.report.formats import PlanInput, RenderContext
+    from reconciler.report.view import ChangeView, FieldRow
 
 _FOLDER: Final = Path(__file__).with_name("web")
 _FEW: Final = 50
 """Up to so many changes, their fields are shown at once."""
 
+_ALIKE: Final = 3
+"""Two values are similar, so that only the difference is marked, if they share at least one in so many characters."""
 
-def plan(subject: PlanInput, setting: Setting) -> str:
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A value in three parts; the marked difference from the other value is in the middle."""
+
+    head: str
+    core: str = ""
+    tail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CardRow:
+    """One field of a card; a value that is not there is ``None``."""
+
+    field: str
+    before: Value | None
+    after: Value | None
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeCard:
+    """One change on the page."""
+
+    view: ChangeView
+    rows: Sequence[CardRow]
+    notes: Sequence[str]
+
+
+def render_plan(subject: PlanInput, context: RenderContext) -> str:
     """The plan as a page with search, filters by action, and each field's values side by side."""
     found = subject.plan
-    moment = setting.started_at
+    moment = context.started_at
     style, script = (_FOLDER.joinpath(name).read_text(encoding="utf-8") for name in ("plan.css", "plan.js"))
     return _template().render(
         policy=_policy(style, script),
@@ -44,11 +75,11 @@ def plan(subject: PlanInput, setting: Setting) -> str:
         moment=moment.isoformat(timespec="seconds"),
         moment_words=f"{moment:%Y-%m-%d %H:%M} UTC",
         footer=f"Made by reconciler {VERSION}. Secrets are not part of this page.",
-        **(_contents(found, setting) if found else _no_contents(subject.errors)),
+        **(_contents(found, context) if found else _no_contents(subject.errors)),
     )
 
 
-def _contents(plan: Plan, setting: Setting) -> dict[str, Any]:
+def _contents(plan: Plan, context: RenderContext) -> dict[str, Any]:
     name = display_sentence(plan.server.name)
     return {
         "title": f"{summary_line(plan)} {name}",
@@ -59,11 +90,11 @@ def _contents(plan: Plan, setting: Setting) -> dict[str, Any]:
         "warnings": list(_problems(plan.warnings)),
         "tiles": [_tile(kind, getattr(plan.counts, kind)) for kind in CHANGING],
         "still": ", ".join(f"{count:,} {kind}" for kind in STILL if (count := getattr(plan.counts, kind))),
-        "cards": cards_of(plan),
+        "cards": [_card(view) for view in view_changes(plan)],
         "total": f"{len(plan.changes):,}",
         "unfolded": len(plan.changes) <= _FEW,
         "nothing": summary_line(plan),
-        "groups": list(_groups(plan)) if setting.verbose else [],
+        "groups": list(_groups(plan)) if context.verbose else [],
     }
 
 
@@ -124,3 +155,26 @@ def _groups(plan: Plan) -> Iterator[dict[str, object]]:
 
 def _labelled(account: Account) -> str:
     return f"{display_address(account.email)} (id {account.id})"
+
+
+def _card(view: ChangeView) -> ChangeCard:
+    return ChangeCard(view, [_row(row) for row in view.rows], [display_sentence(note) for note in view.notes])
+
+
+def _row(row: FieldRow) -> CardRow:
+    if row.before and row.after:
+        return CardRow(row.field, *_marked(row.before, row.after), row.words)
+    before, after = (Value(text) if text else None for text in (row.before, row.after))
+    return CardRow(row.field, before, after, row.words)
+
+
+def _marked(before: str, after: str) -> tuple[Value, Value]:
+    """Both values with the difference marked, unless they have too little in common."""
+    start = common_prefix(before, after)
+    end = common_prefix(before[start:][::-1], after[start:][::-1])
+    if not before.startswith('"') or (start + end - 2) * _ALIKE < max(len(before), len(after)):
+        return Value(before), Value(after)
+    first, second = (
+        Value(text[:start], text[start : len(text) - end], text[len(text) - end :]) for text in (before, after)
+    )
+    return first, second

@@ -9,54 +9,54 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from reconciler.model.display import display_sentence, escape
-from reconciler.report.findings import Finding, of_plan, of_result, of_validation
-from reconciler.report.tally import result_line, summary_line
+from reconciler.report.annotations import Annotation, annotate_plan, annotate_report, annotate_validation
+from reconciler.report.view import result_line, summary_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from reconciler.report.subject import PlanInput, ResultSubject, Setting, ValidationInput
+    from reconciler.report.formats import PlanInput, RenderContext, ReportInput, ValidationInput
 
 
-def validation(subject: ValidationInput, setting: Setting) -> str:
+def render_validation(subject: ValidationInput, context: RenderContext) -> str:
     """An annotation for everything that is wrong with the YAML."""
     count = subject.accounts
     return _commands(
-        of_validation(subject),
+        annotate_validation(subject),
         "Not valid." if count is None else f"Valid: {count} account{'' if count == 1 else 's'}.",
-        setting,
+        context,
     )
 
 
-def plan(subject: PlanInput, setting: Setting) -> str:
+def render_plan(subject: PlanInput, context: RenderContext) -> str:
     """An annotation for every refusal, error and warning; the summary as a notice."""
     found = subject.plan
     summary = f"{display_sentence(found.server.name)}: {summary_line(found)}" if found else "No plan."
-    return _commands(of_plan(subject), summary, setting)
+    return _commands(annotate_plan(subject), summary, context)
 
 
-def result(subject: ResultSubject, setting: Setting) -> str:
+def render_report(subject: ReportInput, context: RenderContext) -> str:
     """An annotation for everything that did not come out as planned; the summary as a notice."""
     report = subject.report
     summary = f"{display_sentence(report.server.name)}: {result_line(report)}" if report else "Nothing was begun."
-    return _commands(of_result(subject), summary, setting)
+    return _commands(annotate_report(subject), summary, context)
 
 
-def _commands(findings: Iterable[Finding], summary: str, setting: Setting) -> str:
-    lines = [_command(one, setting) for one in findings]
+def _commands(annotations: Iterable[Annotation], summary: str, context: RenderContext) -> str:
+    lines = [_command(one, context) for one in annotations]
     return "\n".join((*lines, f"::notice title=reconciler::{_data(summary)}")) + "\n"
 
 
-def _command(finding: Finding, setting: Setting) -> str:
+def _command(annotation: Annotation, context: RenderContext) -> str:
     properties = {}
-    if finding.position:
-        properties["file"] = setting.forge.path(finding.position.file)
-        if finding.position.line:
-            properties["line"] = str(finding.position.line)
-    properties["title"] = f"reconciler: {finding.kind}"
-    words = f"{finding.message}\nhint: {finding.hint}" if finding.hint else finding.message
+    if annotation.position:
+        properties["file"] = context.ci.path(annotation.position.file)
+        if annotation.position.line:
+            properties["line"] = str(annotation.position.line)
+    properties["title"] = f"reconciler: {annotation.kind}"
+    words = f"{annotation.message}\nhint: {annotation.hint}" if annotation.hint else annotation.message
     listed = ",".join(f"{name}={_property(escape(value))}" for name, value in properties.items())
-    return f"::{finding.level} {listed}::{_data(words)}"
+    return f"::{annotation.level} {listed}::{_data(words)}"
 
 
 def _data(text: str) -> str:

@@ -10,38 +10,38 @@ import json
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
-from reconciler.report.findings import Finding, of_plan, of_result, of_validation
+from reconciler.report.annotations import Annotation, annotate_plan, annotate_report, annotate_validation
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from reconciler.report.subject import PlanInput, ResultSubject, Setting, ValidationInput
+    from reconciler.report.formats import PlanInput, RenderContext, ReportInput, ValidationInput
 
 _SEVERITIES: Final = {"error": "critical", "warning": "minor", "notice": "info"}
 
 
-def validation(subject: ValidationInput, setting: Setting) -> str:
+def render_validation(subject: ValidationInput, context: RenderContext) -> str:
     """An issue for everything that is wrong with the YAML."""
-    return _report(of_validation(subject), setting)
+    return _issues(annotate_validation(subject), context)
 
 
-def plan(subject: PlanInput, setting: Setting) -> str:
+def render_plan(subject: PlanInput, context: RenderContext) -> str:
     """An issue for every refusal, error and warning."""
-    return _report(of_plan(subject), setting)
+    return _issues(annotate_plan(subject), context)
 
 
-def result(subject: ResultSubject, setting: Setting) -> str:
+def render_report(subject: ReportInput, context: RenderContext) -> str:
     """An issue for everything that did not come out as planned."""
-    return _report(of_result(subject), setting)
+    return _issues(annotate_report(subject), context)
 
 
-def _report(findings: Sequence[Finding], setting: Setting) -> str:
-    # A place is mandatory; what is in no file, such as an account that is deleted, is shown at the first file named.
-    elsewhere = next((one.position.file for one in findings if one.position), ".")
+def _issues(annotations: Sequence[Annotation], context: RenderContext) -> str:
+    # A position is mandatory; what is in no file, such as an account that is deleted, is shown at the first file.
+    default_file = next((one.position.file for one in annotations if one.position), ".")
     seen: Counter[str] = Counter()
     issues = []
-    for one in findings:
-        path = setting.forge.path(one.position.file if one.position else elsewhere)
+    for one in annotations:
+        path = context.ci.path(one.position.file if one.position else default_file)
         # Without the line, so that an issue is the same one after an edit further up in the file.
         identity = json.dumps([one.kind, one.message, path])
         seen[identity] += 1

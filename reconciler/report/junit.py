@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 from reconciler.model.display import display_address, display_sentence, escape
 from reconciler.model.outcome import Status
-from reconciler.report.findings import needs_attention, place_of, result_of, why
+from reconciler.report.annotations import failure_position, failure_reason, failure_words, needs_attention
 
 if TYPE_CHECKING:
     from reconciler.errors import Position
     from reconciler.model.outcome import Outcome
-    from reconciler.report.subject import ResultSubject, Setting
+    from reconciler.report.formats import RenderContext, ReportInput
 
 _ELEMENTS = {
     Status.APPLIED: "failure",  # its test failed
@@ -27,27 +27,27 @@ _ELEMENTS = {
 }
 
 
-def result(subject: ResultSubject, setting: Setting) -> str:
-    """One test case for each change or test; an error for whatever kept the run from starting."""
+def render_report(subject: ReportInput, context: RenderContext) -> str:
+    """One test case for each change or test, and an error for each problem of the run as a whole."""
     report = subject.report
-    started_at, finished_at = setting.started_at, setting.finished_at
+    moments = report or context
     cases: list[tuple[str, str]] = []
     server = "no server"
     errors = subject.errors
     if report:
-        started_at, finished_at, server = report.started_at, report.finished_at, report.server.name
+        server = report.server.name
         errors = (*errors, *report.errors)
-        cases = [_case(one, setting) for one in report.outcomes]
+        cases = [_case(one, context) for one in report.outcomes]
     for one in errors:
-        opening = _opening("run", one.kind, None, setting)
+        opening = _opening("run", one.kind, None, context)
         cases.append(
             ("error", _element(opening, "error", _joined(display_sentence(str(one)), display_sentence(one.hint))))
         )
-    moment = started_at.isoformat(timespec="seconds")
+    moment = moments.started_at.isoformat(timespec="seconds")
     kinds = [kind for kind, _ in cases]
     numbers = (
         f'tests="{len(cases)}" failures="{kinds.count("failure")}" errors="{kinds.count("error")}"'
-        f' skipped="{kinds.count("skipped")}" time="{(finished_at - started_at).total_seconds():.3f}"'
+        f' skipped="{kinds.count("skipped")}" time="{(moments.finished_at - moments.started_at).total_seconds():.3f}"'
     )
     return "\n".join(
         (
@@ -61,11 +61,12 @@ def result(subject: ResultSubject, setting: Setting) -> str:
     )
 
 
-def _case(outcome: Outcome, setting: Setting) -> tuple[str, str]:
-    opening = _opening(outcome.action, display_address(outcome.address), outcome.position, setting)
+def _case(outcome: Outcome, context: RenderContext) -> tuple[str, str]:
+    opening = _opening(outcome.action, display_address(outcome.address), outcome.position, context)
     if needs_attention(outcome):
         kind = _ELEMENTS[outcome.status]
-        message = ": ".join(part for part in (place_of(outcome), result_of(outcome), why(outcome)) if part)
+        parts = (failure_position(outcome), failure_words(outcome), failure_reason(outcome))
+        message = ": ".join(part for part in parts if part)
         return kind, _element(opening, kind, message)
     return "", f"    {opening}/>"
 
@@ -74,10 +75,8 @@ def _element(opening: str, kind: str, message: str) -> str:
     return f'    {opening}>\n      <{kind} message="{xml_escape(message)}"/>\n    </testcase>'
 
 
-def _opening(group: str, name: str, position: Position | None, setting: Setting) -> str:
-    place = (
-        f' file="{xml_escape(escape(setting.forge.path(position.file)))}" line="{position.line}"' if position else ""
-    )
+def _opening(group: str, name: str, position: Position | None, context: RenderContext) -> str:
+    place = f' file="{xml_escape(escape(context.ci.path(position.file)))}" line="{position.line}"' if position else ""
     return f'<testcase classname="reconciler.{xml_escape(group)}" name="{xml_escape(name)}"{place}'
 
 

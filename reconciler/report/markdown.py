@@ -1,0 +1,293 @@
+"""Markdown for comments on pull requests and for job summaries: escaped, and cut to a forge's limit.
+
+Forges turn more than Markdown into something else: mentions, references to issues and commits, addresses, bare links.
+They leave ``<code>`` alone, so every word that is not plainly a word goes there. Whatever has a meaning in Markdown or
+HTML becomes a character reference, which no table or inline rule takes for syntax.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from html import escape
+from typing import TYPE_CHECKING, Final
+
+from reconciler.model.display import display_address, display_sentence
+from reconciler.model.plan import Action
+from reconciler.report.annotations import failure_position, failure_reason, needs_attention
+from reconciler.report.view import CHANGING, STILL, is_test_run, outcome_counts, result_line, view_changes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from reconciler.errors import Problem
+    from reconciler.model.outcome import Outcome, Report
+    from reconciler.model.plan import Plan
+    from reconciler.model.server import Server
+    from reconciler.report.formats import PlanInput, RenderContext, ReportInput
+    from reconciler.report.view import ChangeView, FieldRow
+
+LIMIT: Final = 65_536
+"""Characters in a comment on GitHub; GitLab takes more."""
+
+_RESERVED: Final = 2_000
+"""For what comes after the changes: what is still open is closed, and what is left out is told."""
+
+_ALERT_LIMIT: Final = 12_000
+_FEW: Final = 20
+"""Up to so many changes, the groups are open."""
+
+_ORDER: Final = (Action.DELETE, Action.UPDATE, Action.CREATE)
+"""What needs the closest look comes first."""
+
+_HEAD: Final = "| Account | Action | Outcome | Test mail | |\n| --- | --- | --- | --- | --- |\n"
+
+_WORD = re.compile(r"\(?[^\W\d_]+(?:'[^\W\d_]+)?[).,;:!?]*")
+_NUMBER = re.compile(r"\(?\d{1,6}%?[).,;]*|[–—→]")  # noqa: RUF001 - dashes are meant
+"""Harmless, but not in the first place: ``1.`` begins a list."""
+
+_HEXADECIMAL = re.compile(r"[0-9a-fA-F]{7,}\W*")
+"""What a forge may take for a commit."""
+
+_MEANINGFUL = re.compile(r"[!#$&*<>@\[\\\]_`|~]|(?<=[wW]{3})\.|:(?=//)")
+_HARMLESS = re.compile(r"(?:[A-Za-z0-9 (),;]|(?<=[A-Za-z0-9])_(?=[A-Za-z0-9]))*")
+"""Words and names of variables; an underscore inside a name has no meaning."""
+
+_QUOTED = re.compile(r"`([^`]+)`")
+"""What our own sentences mark as code. Foreign text may do so too, and gets no more than that."""
+
+_BREAK = "&#64;<wbr>"
+
+
+class LimitedText:
+    """Collects pieces as long as there is room.
+
+    Attributes:
+        left: Room, in UTF-16 units, which is how the strictest forge counts.
+    """
+
+    def __init__(self, limit: int) -> None:
+        """Takes the most UTF-16 units that the text may have."""
+        self.left = limit
+        self._pieces: list[str] = []
+
+    def add(self, piece: str, *, reserved: int = 0) -> bool:
+        """Adds ``piece`` and says so, or does nothing where less than ``reserved`` would be left."""
+        size = len(piece.encode("utf-16-le")) // 2
+        if size + reserved > self.left:
+            return False
+        self.left -= size
+        self._pieces.append(piece)
+        return True
+
+    def __str__(self) -> str:
+        return "".join(self._pieces)
+
+
+def render_plan(subject: PlanInput, context: RenderContext) -> str:
+    """The plan: a table of numbers, what keeps it from being applied, warnings, then each change, folded.
+
+    The first line is a comment that nobody sees. It tells to which servers the plan belongs, so that the next run can
+    replace the comment of this one.
+    """
+    found = subject.plan
+    page = LimitedText(LIMIT)
+    page.add(f"{_marker('reconciler', [found.server] if found else [])}\n")
+    if found is None:
+        page.add(f"### There is no plan\n\n{_alert('CAUTION', 'Planning failed.', subject.errors)}")
+        return str(page)
+    page.add(f"### Plan for {code_span(display_sentence(found.server.name))}\n\n{_plan_numbers(found)}\n")
+    page.add(_alert("CAUTION", "Nothing can be applied.", (*found.refusals, *found.errors)))
+    page.add(_alert("WARNING", "", found.warnings))
+    if not found.changes:
+        page.add("No changes.\n")
+    left_out = _add_changes(found, page)
+    if left_out:
+        page.add(_left_out(left_out, "change", context))
+    return str(page)
+
+
+def render_report(subject: ReportInput, context: RenderContext) -> str:
+    """What became of the changes: a table of numbers, errors, what did not come out as planned, then the rest, folded.
+
+    Its first line is like that of a plan, but another one, so that the plan stays.
+    """
+    report = subject.report
+    page = LimitedText(LIMIT)
+    page.add(f"{_marker('reconciler-result', [report.server] if report else [])}\n")
+    if report is None:
+        page.add(f"### Nothing was begun\n\n{_alert('CAUTION', '', subject.errors)}")
+        return str(page)
+    page.add(f"### {result_line(report)}\n\nOn {code_span(display_sentence(report.server.name))}:\n\n")
+    page.add(_result_numbers(report) + "\n")
+    page.add(_alert("CAUTION", "", (*subject.errors, *report.errors)))
+    left_out = _add_outcomes(report.outcomes, page)
+    if left_out:
+        page.add(_left_out(left_out, "outcome", context))
+    return str(page)
+
+
+def _marker(word: str, servers: Sequence[Server]) -> str:
+    urls = "\n".join(sorted(server.url for server in servers))
+    return f"<!-- {word}: {hashlib.sha256(urls.encode()).hexdigest()[:12]} -->"
+
+
+def _plan_numbers(plan: Plan) -> str:
+    return _numbers({name: getattr(plan.counts, name) for name in (*CHANGING, *STILL)}, CHANGING)
+
+
+def _result_numbers(report: Report) -> str:
+    counts = outcome_counts(report.outcomes)
+    if is_test_run(report):
+        counts = {name: counts[name] for name in ("tests_passed", "tests_failed", "unknown", "not_attempted")}
+    return _numbers(counts, counts)
+
+
+def _numbers(counts: dict[str, int], shown_always: Iterable[str]) -> str:
+    """Counts as a table; those of classes that are seldom met only where there are any."""
+    always = set(shown_always)
+    cells = [(name, count) for name, count in counts.items() if count or name in always]
+    heads = " | ".join(name.replace("_", " ").capitalize() for name, _ in cells)
+    numbers = " | ".join(f"**{count:,}**" if count else "0" for _, count in cells)
+    return f"| {heads} |\n|{' ---: |' * len(cells)}\n| {numbers} |\n"
+
+
+def _alert(kind: str, title: str, problems: Sequence[Problem]) -> str:
+    """Problems as one of the coloured boxes that forges know; nothing where there are none."""
+    if not problems:
+        return ""
+    page = LimitedText(_ALERT_LIMIT)
+    page.add(f"> [!{kind}]\n" + (f"> **{title}**\n>\n" if title else ""))
+    for place, problem in enumerate(problems):
+        hint = f"<br>hint: {escape_text(problem.hint)}" if problem.hint else ""
+        if not page.add(f"> - {escape_text(str(problem))}{hint}\n", reserved=50):
+            page.add(f"> - and {len(problems) - place:,} more\n")
+            break
+    return f"{page}\n"
+
+
+def _add_changes(plan: Plan, page: LimitedText) -> int:
+    """Adds as many changes as there is room for, by action; returns how many are left out."""
+    views = list(view_changes(plan))
+    left_out = 0
+    opening = "<details open>" if len(plan.changes) <= _FEW else "<details>"
+    for action in _ORDER:
+        group = [view for view in views if view.action is action]
+        head = f"{opening}<summary><b>{len(group):,} to {action}</b></summary>\n\n"
+        if not group:
+            continue
+        if left_out or not page.add(head, reserved=_RESERVED):
+            left_out += len(group)
+            continue
+        for place, view in enumerate(group):
+            if not page.add(_change(view), reserved=_RESERVED):
+                left_out += len(group) - place
+                break
+        page.add("</details>\n\n")
+    return left_out
+
+
+def _change(view: ChangeView) -> str:
+    number = f" ({view.id})" if view.id else ""
+    fields = f": {view.changed_names}" if view.changed_names else ""
+    notes = "".join(f"- {escape_text(note)}\n" for note in view.notes)
+    title = f"<b>{view.sign}</b> {code_span(view.address)}{number}{fields}"
+    return f"<details><summary>{title}</summary>\n\n{_table(view.rows, view.sides)}{notes}\n</details>\n\n"
+
+
+def _table(rows: Sequence[FieldRow], columns: Sequence[str]) -> str:
+    """Rows as a table of the field and these columns; what is said about a secret goes into the last."""
+    if not rows:
+        return ""
+    lines = []
+    for row in rows:
+        cells = [code_span(value) if (value := getattr(row, column)) else "" for column in columns]
+        cells[-1] = cells[-1] or _secret_words(row.words)
+        lines.append(f"| {row.field} | {' | '.join(cells)} |\n")
+    heads = "".join(f" | {column.capitalize()}" for column in columns)
+    return f"| Field{heads} |\n|{' --- |' * (len(columns) + 1)}\n{''.join(lines)}\n"
+
+
+def _left_out(count: int, what: str, context: RenderContext) -> str:
+    words = f"**{count:,} more {what}{'s are' if count > 1 else ' is'} left out here.** "
+    if what == "change":
+        words += "`reconciler plan` shows them all; with `--format html` as a page with search and filters."
+    else:
+        words += "`--format json` has them all."
+    if context.ci.run_url:
+        words += f' Made by <a href="{escape(context.ci.run_url)}">this run</a>.'
+    return words + "\n"
+
+
+def _add_outcomes(outcomes: Sequence[Outcome], page: LimitedText) -> int:
+    """Adds as many outcomes as there is room for, those that need attention first; returns how many are left out."""
+    urgent = [one for one in outcomes if needs_attention(one)]
+    fine = [one for one in outcomes if not needs_attention(one)]
+    left_out = _add_rows(urgent, page) if urgent else 0
+    if fine and not left_out:
+        page.add(f"<details><summary>{len(fine):,} as planned</summary>\n\n")
+        left_out = _add_rows(fine, page)
+        page.add("</details>\n")
+    elif fine:
+        left_out += len(fine)
+    return left_out
+
+
+def _add_rows(outcomes: Sequence[Outcome], page: LimitedText) -> int:
+    page.add(_HEAD)
+    count = 0
+    for one in outcomes:
+        if not page.add(_outcome(one), reserved=_RESERVED):
+            break
+        count += 1
+    page.add("\n")
+    return len(outcomes) - count
+
+
+def _outcome(outcome: Outcome) -> str:
+    position = failure_position(outcome)
+    number = "" if outcome.id is None else f" (id {outcome.id})"
+    status = outcome.status.replace("_", " ")
+    if needs_attention(outcome):
+        status = f"**{status}**"
+    test = outcome.test
+    tested = ""
+    if test:
+        tested = f"{'sent' if test.passed else f'**{test.status}**'}, {code_span(display_address(test.to_email))}"
+    words = ": ".join(part for part in (position and code_span(position), escape_text(failure_reason(outcome))) if part)
+    cells = (f"{code_span(display_address(outcome.address))}{number}", outcome.action, status, tested, words)
+    return f"| {' | '.join(cells)} |\n"
+
+
+def code_span(text: str) -> str:
+    """Text that is safe to show already, as code."""
+    return f"<code>{_references(text)}</code>"
+
+
+def escape_text(text: str) -> str:
+    """A sentence that may hold foreign words, each of which becomes code of its own."""
+    pieces = _QUOTED.split(display_sentence(text.strip()))
+    return "".join(code_span(piece) if place % 2 else _words(piece) for place, piece in enumerate(pieces))
+
+
+def _secret_words(text: str) -> str:
+    """What is said about a secret: a few words, and where it comes from, which is foreign."""
+    return text if _HARMLESS.fullmatch(text) else escape_text(text)
+
+
+def _words(text: str) -> str:
+    first, *others = text.split(" ")
+    return " ".join((_word(first), *(word if _NUMBER.fullmatch(word) else _word(word) for word in others)))
+
+
+def _word(word: str) -> str:
+    if not word or (_WORD.fullmatch(word) and not _HEXADECIMAL.fullmatch(word)):
+        return word
+    opening = "(" if word.startswith("(") else ""
+    core = word[len(opening) :].rstrip(",;)" if opening else ",;")
+    return opening + (code_span(core) if core else "") + word[len(opening) + len(core) :]
+
+
+def _references(text: str) -> str:
+    # An address is a link even as a reference; a place for a line break in it is not shown, and keeps it text.
+    return _MEANINGFUL.sub(lambda found: f"&#{ord(found[0])};", text).replace("&#64;", _BREAK)
