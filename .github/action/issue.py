@@ -1,4 +1,4 @@
-"""Keeps one issue per server set while the plan has changes: opened, updated in place, closed when there are none."""
+"""Keeps one issue per set of servers while the plan has changes: opened, updated in place, closed when it has none."""
 
 from __future__ import annotations
 
@@ -6,47 +6,50 @@ import os
 import sys
 from pathlib import Path
 
-import rest
+import github_api
 import workflow
 
 _ACTIONS = ("create", "update", "delete")
 _TITLE = "Email accounts have drifted: {create} to create, {update} to update, {delete} to delete"
-_GONE = "No drift any more: the server is as declared again. {run}"
+_NO_DRIFT = "The drift is gone: the server matches the files again. {run}"
 
 
 def main() -> int:
-    """Opens, updates or closes. A refusal fails the step: without the issue nobody would learn of the drift."""
+    """Opens, updates or closes the issue. If that fails, so does the step: the drift would go unnoticed."""
     try:
-        _keep(Path(os.environ["MARKDOWN"]).read_text(encoding="utf-8"), changes=os.environ["CHANGES"] == "true")
-    except rest.ForgeError as error:
-        workflow.say("error", f"the issue could not be kept: {error}. The job needs `permissions: issues: write`.")
+        markdown = Path(os.environ["MARKDOWN"]).read_text(encoding="utf-8")
+        _update_issues(markdown, has_changes=os.environ["CHANGES"] == "true")
+    except github_api.GitHubError as error:
+        message = f"the issue could not be updated: {error}. The job needs `permissions: issues: write`."
+        workflow.annotate("error", message)
         return 1
     return 0
 
 
-def _keep(markdown: str, *, changes: bool) -> None:
-    marker = rest.marker_of(markdown)
-    # Read to the end before anything is written: closing would move the pages.
-    everything = [one for one in rest.listed("/issues?state=open") if rest.is_by_bot(one)]
-    issues = [one for one in everything if "pull_request" not in one and rest.lines_of(one)[0] == marker]
-    issues.sort(key=lambda one: int(one["number"]))
-    if changes:
-        content = {"title": _TITLE.format(**{name: os.environ[name.upper()] for name in _ACTIONS}), "body": markdown}
+def _update_issues(markdown: str, *, has_changes: bool) -> None:
+    marker = github_api.marker_of(markdown)
+    # Read to the end before anything is written: closing an issue would shift the pages.
+    items = [item for item in github_api.list_all("/issues?state=open") if github_api.is_by_bot(item)]
+    issues = [item for item in items if "pull_request" not in item and github_api.first_lines(item)[0] == marker]
+    issues.sort(key=lambda issue: int(issue["number"]))
+    if has_changes:
+        counts = {action: os.environ[action.upper()] for action in _ACTIONS}
+        content = {"title": _TITLE.format(**counts), "body": markdown}
         if issues:
-            rest.call("PATCH", f"/issues/{issues[0]['number']}", content)
+            github_api.send("PATCH", f"/issues/{issues[0]['number']}", content)
         else:
-            rest.call("POST", "/issues", content)
-    # Two runs at once can each open one: the oldest is kept.
-    for spare in issues[1:] if changes else issues:
-        _close(int(spare["number"]))
+            github_api.send("POST", "/issues", content)
+    # Two runs at the same time may each open an issue: the oldest is kept.
+    for issue in issues[1:] if has_changes else issues:
+        _close(int(issue["number"]))
 
 
 def _close(number: int) -> None:
     run = "{}/{}/actions/runs/{}".format(
         *(os.environ.get(f"GITHUB_{name}", "") for name in ("SERVER_URL", "REPOSITORY", "RUN_ID"))
     )
-    rest.call("POST", f"/issues/{number}/comments", {"body": _GONE.format(run=run)})
-    rest.call("PATCH", f"/issues/{number}", {"state": "closed", "state_reason": "completed"})
+    github_api.send("POST", f"/issues/{number}/comments", {"body": _NO_DRIFT.format(run=run)})
+    github_api.send("PATCH", f"/issues/{number}", {"state": "closed", "state_reason": "completed"})
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Runs the command that the action was asked for, and says in outputs and the job's summary what came of it."""
+"""Runs the command that the inputs ask for, and sets the step's outputs and the job's summary."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import origin
-import places
+import author
+import safe_paths
 import workflow
 
 if TYPE_CHECKING:
@@ -26,15 +26,15 @@ _COMMANDS = ("validate", "plan", "apply", "test")
 _ACTIONS = ("create", "update", "delete")
 _REFUSED = 1
 _USAGE = 64
-_HELD_BACK = re.compile(r"GITHUB_TOKEN|ACTIONS_\w*TOKEN|GITHUB_(ENV|PATH|OUTPUT|STATE)|PYTHON\w+")
-"""The forge's tokens, the files by which later steps can be changed, and PYTHONPATH, which can name the checkout."""
+_WITHHELD = re.compile(r"GITHUB_TOKEN|ACTIONS_\w*TOKEN|GITHUB_(ENV|PATH|OUTPUT|STATE)|PYTHON\w+")
+"""GitHub's tokens, the files by which later steps can be changed, and PYTHONPATH, which may name the checkout."""
 
 _SKIPPED = """\
 ### reconciler: {command} skipped
 
-{reason}. Forks get neither the secrets that a {command} needs (the server's key, the passwords that the YAML refers to)
-nor the right to comment, so the YAML was **validated** and nothing more: {verdict}
-Somebody with write access can see the {command} by pushing the branch to this repository.
+{reason}. A fork's workflow gets neither the secrets that {command} needs (the server's API key, and the passwords that
+the YAML refers to) nor permission to comment, so the YAML was only **validated**: {result}
+To run {command}, somebody with write access can push the branch to this repository.
 """
 
 _UNTRUSTED = (
@@ -45,12 +45,12 @@ _UNTRUSTED = (
 
 
 @dataclass(frozen=True)
-class Request:
-    """What was asked for.
+class Inputs:
+    """The action's inputs.
 
     Attributes:
-        plan_file: Where ``plan`` saves its plan, or the reviewed plan that ``apply`` holds to; may be absent.
-        options: What the other inputs come to, as options of the command.
+        plan_file: Where ``plan`` saves its plan, or the reviewed plan for ``apply``; may be absent.
+        options: The options for the command that other inputs stand for.
         arguments: More arguments for the command.
     """
 
@@ -62,41 +62,41 @@ class Request:
 
 
 def main() -> int:
-    """Runs it; returns the exit code of reconciler."""
+    """Runs the command; returns its exit code."""
     try:
-        asked = _read_inputs()
+        inputs = _read_inputs()
     except workflow.InputError as error:
-        workflow.say("error", str(error))
+        workflow.annotate("error", str(error))
         return _USAGE
-    verdict = origin.judge()
-    if asked.command == "validate":
-        return _validate(asked, verdict)
-    if verdict.origin is origin.Origin.FORK:
-        return _validate_only(asked, verdict)
-    if not verdict.trusted:
-        workflow.say("error", _UNTRUSTED.format(command=asked.command, reason=verdict.reason))
+    assessment = author.assess()
+    if inputs.command == "validate":
+        return _validate(inputs, assessment)
+    if assessment.author is author.Author.FORK:
+        return _validate_only(inputs, assessment)
+    if not assessment.trusted:
+        workflow.annotate("error", _UNTRUSTED.format(command=inputs.command, reason=assessment.reason))
         return _REFUSED
-    return {"plan": _plan, "apply": _apply, "test": _test}[asked.command](asked)
+    return {"plan": _plan, "apply": _apply, "test": _test}[inputs.command](inputs)
 
 
-def _read_inputs() -> Request:
+def _read_inputs() -> Inputs:
     command, paths = _input("COMMAND"), _words("PATHS")
     if command not in _COMMANDS or not paths:
-        wrong = "`paths` is empty" if command in _COMMANDS else f"`command: {command}` is unknown"
-        raise workflow.InputError(f"{wrong}; command is one of {', '.join(_COMMANDS)}, paths are the YAML files")
+        problem = "`paths` is empty" if command in _COMMANDS else f"`command: {command}` is unknown"
+        raise workflow.InputError(f"{problem}; command is one of {', '.join(_COMMANDS)}, paths are the YAML files")
     options = []
     if trust := _input("TRUST"):
-        places.keep_out_of_checkout(trust, paths)
+        safe_paths.check_trust_file(trust, paths)
         options += ["--trust", trust]
     if _is_true("NO_SECRETS"):
         if command != "plan":
             raise workflow.InputError(f"`no-secrets` is for plan; {command} has no such option")
         options += ["--no-secrets"]
     plan_file = _input("PLAN_FILE")
-    return Request(
+    return Inputs(
         command=command,
         paths=paths,
-        plan_file=places.without_links(plan_file) if plan_file else None,
+        plan_file=safe_paths.path_without_links(plan_file) if plan_file else None,
         options=options,
         arguments=_words("ARGS"),
     )
@@ -120,104 +120,108 @@ def _is_true(name: str) -> bool:
     return value == "true"
 
 
-def _validate_only(asked: Request, verdict: origin.Verdict) -> int:
-    workflow.say("notice", f"{verdict.reason} and gets no secrets: {asked.command} skipped, the YAML validated")
-    code = _run(["validate", "--format", "github"], asked.paths, workflow.environment())
-    outcome = "it is not valid; the annotations say why." if code else "it is valid."
-    workflow.summarize(_SKIPPED.format(command=asked.command, reason=verdict.reason, verdict=outcome))
+def _validate_only(inputs: Inputs, assessment: author.Assessment) -> int:
+    message = f"{assessment.reason} and gets no secrets: {inputs.command} skipped, the YAML validated"
+    workflow.annotate("notice", message)
+    code = _run(["validate", "--format", "github"], inputs.paths, workflow.environment_without_secrets())
+    result = "it is not valid; see the annotations." if code else "it is valid."
+    workflow.add_summary(_SKIPPED.format(command=inputs.command, reason=assessment.reason, result=result))
     return code
 
 
-def _validate(asked: Request, verdict: origin.Verdict) -> int:
-    # The trust file is a secret of its environment: what it lists is not for everybody to learn by trying.
-    options = asked.options if verdict.trusted else []
-    arguments = ["validate", "--format", "github", *options, *asked.arguments]
-    return _run(arguments, asked.paths, workflow.environment())
+def _validate(inputs: Inputs, assessment: author.Assessment) -> int:
+    # The trust file is a secret of its environment: an untrusted author could guess what it lists.
+    options = inputs.options if assessment.trusted else []
+    arguments = ["validate", "--format", "github", *options, *inputs.arguments]
+    return _run(arguments, inputs.paths, workflow.environment_without_secrets())
 
 
-def _test(asked: Request) -> int:
-    return _run(["test", "--format", "github", *asked.options, *asked.arguments], asked.paths, _secrets())
+def _test(inputs: Inputs) -> int:
+    arguments = ["test", "--format", "github", *inputs.options, *inputs.arguments]
+    return _run(arguments, inputs.paths, _environment_with_secrets())
 
 
-def _plan(asked: Request) -> int:
-    saved = workflow.scratch() / "plan.json"
-    if asked.plan_file and not _make_way(asked.plan_file):
+def _plan(inputs: Inputs) -> int:
+    saved = workflow.new_folder() / "plan.json"
+    if inputs.plan_file and not _prepare_plan_file(inputs.plan_file):
         return _USAGE
-    arguments = ["plan", "--format", "github", "--save", str(saved), *asked.options, *asked.arguments]
-    code = _run(arguments, asked.paths, _secrets())
+    arguments = ["plan", "--format", "github", "--save", str(saved), *inputs.options, *inputs.arguments]
+    code = _run(arguments, inputs.paths, _environment_with_secrets())
     if saved.exists():
         summary = json.loads(saved.read_bytes())["summary"]
-        if asked.plan_file:
-            shutil.copyfile(saved, asked.plan_file)
-        _announce(Counter({action: summary[action] for action in _ACTIONS}))
-        workflow.set_outputs(**{"plan-file": str(asked.plan_file or saved)})
+        if inputs.plan_file:
+            shutil.copyfile(saved, inputs.plan_file)
+        _set_counts(Counter({action: summary[action] for action in _ACTIONS}))
+        workflow.set_outputs(**{"plan-file": str(inputs.plan_file or saved)})
     return code
 
 
-def _make_way(file: Path) -> bool:
-    """A plan that cannot be applied is not saved; one of an earlier run must not be taken for it."""
+def _prepare_plan_file(file: Path) -> bool:
+    """Removes the plan of an earlier run: a plan that cannot be applied is not saved, and must not leave that one."""
     try:
         file.unlink(missing_ok=True)
         file.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        workflow.say("error", f"`plan-file: {file}` cannot be written: {error.strerror}")
+        workflow.annotate("error", f"`plan-file: {file}` cannot be written: {error.strerror}")
         return False
     return True
 
 
-def _apply(asked: Request) -> int:
-    given = _value_of("--journal", asked.arguments)
-    journal = Path(given) if given else workflow.scratch() / "journal.jsonl"
+def _apply(inputs: Inputs) -> int:
+    given = _value_of("--journal", inputs.arguments)
+    journal = Path(given) if given else workflow.new_folder() / "journal.jsonl"
     size = journal.stat().st_size if journal.exists() else 0
-    how = ["--plan", str(asked.plan_file)] if asked.plan_file else ["--auto-approve"]
-    noted = [] if given else ["--journal", str(journal)]
-    arguments = ["apply", "--format", "github", *how, *noted, *asked.options, *asked.arguments]
-    code = _run(arguments, asked.paths, _secrets())
+    approval = ["--plan", str(inputs.plan_file)] if inputs.plan_file else ["--auto-approve"]
+    journal_option = [] if given else ["--journal", str(journal)]
+    arguments = ["apply", "--format", "github", *approval, *journal_option, *inputs.options, *inputs.arguments]
+    code = _run(arguments, inputs.paths, _environment_with_secrets())
     if journal.exists():
         with journal.open("rb") as file:
             file.seek(size)
-            _announce(_written(file))
+            _set_counts(_applied_changes(file))
     elif code == 0:
-        _announce(Counter())
+        _set_counts(Counter())
     return code
 
 
-def _written(lines: Iterable[bytes]) -> Counter[str]:
-    """What was written, by action; an account that took two writes counts once."""
+def _applied_changes(journal: Iterable[bytes]) -> Counter[str]:
+    """Counts the applied changes by action; an account that took two writes counts once."""
     status = {}
-    for entry in map(json.loads, filter(bytes.strip, lines)):
+    for entry in map(json.loads, filter(bytes.strip, journal)):
         if entry["event"] == "outcome" and not entry.get("rollback"):
             status[entry["action"], entry["address"], entry["id"]] = entry["status"]
     return Counter(action for (action, _address, _id), last in status.items() if last == "applied")
 
 
-def _announce(counts: Counter[str]) -> None:
-    workflow.set_outputs(changes="true" if counts.total() else "false", **{one: str(counts[one]) for one in _ACTIONS})
+def _set_counts(counts: Counter[str]) -> None:
+    changes = "true" if counts.total() else "false"
+    workflow.set_outputs(changes=changes, **{action: str(counts[action]) for action in _ACTIONS})
 
 
-def _secrets() -> dict[str, str]:
-    """The step's environment, where the secrets are."""
-    return {name: value for name, value in os.environ.items() if not _HELD_BACK.fullmatch(name)}
+def _environment_with_secrets() -> dict[str, str]:
+    """The step's environment, which holds the secrets."""
+    return {name: value for name, value in os.environ.items() if not _WITHHELD.fullmatch(name)}
 
 
 def _run(arguments: list[str], paths: list[str], environment: dict[str, str]) -> int:
     """Runs reconciler; its Markdown goes to the job's summary, and to a file for a comment."""
-    summary = workflow.scratch() / "summary.md"
+    summary = workflow.new_folder() / "summary.md"
     environment["GITHUB_STEP_SUMMARY"] = str(summary)
     if url := _input("URL"):
         environment["RECONCILER_URL"] = url
     line = shlex.join(["reconciler", *arguments, "--", *paths])
-    # A line of its own could be a command to the runner.
-    sys.stdout.write("$ " + "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in line) + "\n")
+    # A line break could start a command to the runner.
+    escaped = "".join(character if character.isprintable() else ascii(character)[1:-1] for character in line)
+    sys.stdout.write(f"$ {escaped}\n")
     sys.stdout.flush()
     command = [os.environ["RECONCILER_EXECUTABLE"], *arguments, "--", *paths]
     with subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL) as process:  # noqa: S603 - no shell
-        # A job that is cancelled: reconciler ends what is in flight and reports what was done.
+        # If the job is cancelled, reconciler finishes the requests in flight and reports what it has done.
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda received, _frame: process.send_signal(received))
         code = process.wait()
     if summary.exists():
-        workflow.summarize(summary.read_text(encoding="utf-8"))
+        workflow.add_summary(summary.read_text(encoding="utf-8"))
         workflow.set_outputs(markdown=str(summary))
     return code
 

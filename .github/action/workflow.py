@@ -1,4 +1,4 @@
-"""What GitHub says to a step of a workflow, and how a step answers; the standard library alone, no reconciler."""
+"""A step's side of GitHub's workflows: event, outputs, summary, annotations. Uses the standard library only."""
 
 from __future__ import annotations
 
@@ -18,8 +18,12 @@ _NO_SECRETS = re.compile(
 )
 
 
+class InputError(Exception):
+    """An input of the action is wrong; the message says why."""
+
+
 def event() -> dict[str, Any] | None:
-    """The payload of the event that started the workflow; ``None`` if there is none that can be read."""
+    """The payload of the event that started the workflow; ``None`` if it cannot be read."""
     path = Path(os.environ.get("GITHUB_EVENT_PATH", ""))
     try:
         payload = json.loads(path.read_bytes()) if path.is_file() else None
@@ -28,46 +32,42 @@ def event() -> dict[str, Any] | None:
     return payload if isinstance(payload, dict) else None
 
 
-class InputError(Exception):
-    """An input of the action that cannot be used; its text says why."""
-
-
 def workspace() -> Path:
     """The folder of the job's checkouts: a pull request decides what is in it."""
     return Path(os.environ.get("GITHUB_WORKSPACE") or ".").resolve()
 
 
-def runner_folder() -> Path:
-    """Where to keep files: the runner's own folder, which it empties after the job, unless a checkout can fill it."""
-    given = Path(os.environ.get("RUNNER_TEMP") or workspace()).resolve()
-    if given.is_relative_to(workspace()) or not given.is_dir():
-        given = Path(tempfile.mkdtemp(prefix="reconciler-")).resolve()
-    return given
+def temp_folder() -> Path:
+    """The runner's temporary folder, which is emptied after the job; a new folder if a checkout could fill that one."""
+    folder = Path(os.environ.get("RUNNER_TEMP") or workspace()).resolve()
+    if folder.is_relative_to(workspace()) or not folder.is_dir():
+        folder = Path(tempfile.mkdtemp(prefix="reconciler-")).resolve()
+    return folder
 
 
-def scratch() -> Path:
-    """A new folder outside the checkouts, for this user alone."""
-    return Path(tempfile.mkdtemp(prefix="reconciler-run-", dir=runner_folder()))
+def new_folder() -> Path:
+    """A new folder outside the checkouts, for this user only."""
+    return Path(tempfile.mkdtemp(prefix="reconciler-run-", dir=temp_folder()))
 
 
-def environment() -> dict[str, str]:
-    """What a program gets that has no use for secrets: pip, because it runs what it installs, and `validate`."""
+def environment_without_secrets() -> dict[str, str]:
+    """The environment of programs that need no secrets: `validate`, and pip, because it runs what it installs."""
     return {name: value for name, value in os.environ.items() if _NO_SECRETS.fullmatch(name)}
 
 
 def set_outputs(**values: str) -> None:
-    """Sets outputs of this step; a value may have any characters."""
+    """Sets outputs of this step; a value may contain any characters."""
     for name, value in values.items():
-        fence = uuid.uuid4().hex
-        _append("GITHUB_OUTPUT", f"{name}<<{fence}\n{value}\n{fence}\n")
+        delimiter = uuid.uuid4().hex
+        _append("GITHUB_OUTPUT", f"{name}<<{delimiter}\n{value}\n{delimiter}\n")
 
 
-def summarize(markdown: str) -> None:
+def add_summary(markdown: str) -> None:
     """Adds to the job's summary."""
     _append("GITHUB_STEP_SUMMARY", markdown.rstrip("\n") + "\n\n")
 
 
-def say(level: str, message: str) -> None:
+def annotate(level: str, message: str) -> None:
     """Prints an annotation; ``level`` is error, warning or notice."""
     escaped = message.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
     sys.stdout.write(f"::{level} title=reconciler::{escaped}\n")

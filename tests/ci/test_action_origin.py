@@ -265,7 +265,7 @@ def test_a_committed_link_is_neither_replaced_nor_followed(job: Job, planted: st
     for name in (planted, str(job.checkout / planted)):
         ran = job.run(command, plan_file=name if planted == "plan.json" else f"{name}/plan.json")
         assert (ran.code, ran.calls) == (64, [])
-        assert f"{planted} is a link, and what it leads to is not touched" in ran.log
+        assert f"{planted} is a link, which is neither read nor replaced" in ran.log
     assert (victim / "plan.json").read_text() == "precious"
     assert (job.checkout / planted).is_symlink()
 
@@ -380,7 +380,7 @@ def test_the_project_that_has_the_bare_name_on_pypi_is_refused(job: Job, version
 
 def test_modules_in_the_checkout_are_not_imported(job: Job) -> None:
     job.checkout.mkdir()
-    for name in ("workflow", "origin", "json", "shlex", "sitecustomize"):
+    for name in ("workflow", "author", "json", "shlex", "sitecustomize"):
         (job.checkout / f"{name}.py").write_text("raise SystemExit('imported from the checkout')")
     job.environ = {"PYTHONPATH": "."}
     assert job.run("apply").commands == ["apply"]

@@ -129,4 +129,4 @@ def test_drift_opens_one_issue_and_closes_it_when_it_is_gone(workbench: Workbenc
     gone = workbench.run(drift, "schedule", {})
     assert gone.succeeded, gone.log
     assert [(one["number"], one["state"]) for one in issues] == [(50, "closed"), (60, "open"), (61, "open")]
-    assert "No drift any more" in workbench.forge.comments[-1]["body"]
+    assert "The drift is gone" in workbench.forge.comments[-1]["body"]

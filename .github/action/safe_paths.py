@@ -1,4 +1,4 @@
-"""Where the action reads and writes files that a pull request must not be able to choose."""
+"""Keeps the action's files out of the reach of a pull request."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from pathlib import Path
 import workflow
 
 
-def without_links(name: str) -> Path:
+def path_without_links(name: str) -> Path:
     """The absolute path of a file that an input names.
 
-    Git keeps links: a pull request could commit one under this name, or a folder on the way to it, and so choose a file
-    of the runner that is replaced or read.
+    Git stores links: a pull request could commit one under this name, or in place of one of its folders, and so choose
+    which file of the runner is read or replaced.
 
     Raises:
-        InputError: The file is a link, or a link in a checkout leads to it.
+        InputError: The file is a link, or the path to it leads through a link in a checkout.
     """
     path = Path(os.path.abspath(name))  # noqa: PTH100 - resolve() would follow the links
     links, inside = [], False
@@ -27,14 +27,14 @@ def without_links(name: str) -> Path:
             links.append(part)
     if path in links or (links and inside):
         raise workflow.InputError(
-            f"`plan-file: {name}`: {links[0]} is a link, and what it leads to is not touched. Name a file outside the"
+            f"`plan-file: {name}`: {links[0]} is a link, which is neither read nor replaced. Name a file outside the"
             " checkout, such as ${{ runner.temp }}/plan.json, or leave `plan-file` out"
         )
     return path
 
 
-def keep_out_of_checkout(trust: str, paths: list[str]) -> None:
-    """Refuses a trust file that whoever changes the YAML can change too.
+def check_trust_file(trust: str, paths: list[str]) -> None:
+    """Refuses a trust file that can be changed together with the YAML.
 
     Raises:
         InputError: It is in the same checkout as one of the paths.
@@ -48,10 +48,10 @@ def keep_out_of_checkout(trust: str, paths: list[str]) -> None:
 
 
 def _checkout_of(name: str) -> Path | None:
-    """The folder of the clone that a file is in; ``None`` outside the job's workspace."""
+    """The folder of the clone that contains a file; ``None`` outside the job's workspace."""
     path = Path(name).resolve()
     if not path.is_relative_to(workflow.workspace()):
         return None
     folders = [folder for folder in (path, *path.parents) if folder.is_relative_to(workflow.workspace())]
-    # The `.git` of a submodule is a file: the repository around it says which commit of it is checked out.
+    # The `.git` of a submodule is a file: the repository around it decides which commit of it is checked out.
     return next((folder for folder in folders if (folder / ".git").is_dir()), workflow.workspace())

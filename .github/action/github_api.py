@@ -1,6 +1,6 @@
-"""The forge's REST API, as far as comments and issues need it.
+"""The calls of GitHub's REST API for comments and issues.
 
-https://docs.github.com/rest/issues describes the calls; a comment of a pull request is one of its issue.
+https://docs.github.com/rest/issues describes them; a comment on a pull request is a comment on an issue.
 """
 
 from __future__ import annotations
@@ -16,15 +16,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _MARKER = re.compile(r"<!-- reconciler(-result)?: [0-9a-f]+ -->")
-_SECONDS = 30
+_TIMEOUT = 30
+_PAGE = 100
 
 
-class ForgeError(Exception):
-    """The forge refused, or is not there."""
+class GitHubError(Exception):
+    """GitHub refused a request, or cannot be reached."""
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    """urllib would send the token to wherever it is led."""
+    """urllib would send the token along with a redirect."""
 
     def redirect_request(self, *_arguments: object, **_more: object) -> None:
         return None
@@ -34,51 +35,51 @@ _OPENER = urllib.request.build_opener(_NoRedirects)
 
 
 def marker_of(markdown: str) -> str:
-    """The hidden first line, by which a later run finds what this one wrote."""
+    """The hidden first line of a comment or an issue, by which later runs find it."""
     found = _MARKER.match(markdown)
     if not found:
         message = "the Markdown has no marker line"
-        raise ForgeError(message)
+        raise GitHubError(message)
     return found[0]
 
 
 def is_by_bot(item: dict[str, Any]) -> bool:
-    """Whether a comment or an issue can be ours.
+    """Whether a comment or an issue can be the action's own.
 
-    Anybody can write the marker, and could edit afterwards what we would write over it.
+    Anybody can write the marker, and could later edit what the action writes over their comment.
     """
     return (item.get("user") or {}).get("type") == "Bot"
 
 
-def lines_of(item: dict[str, Any]) -> list[str]:
+def first_lines(item: dict[str, Any]) -> list[str]:
     """The first lines of a comment or an issue; at least one, which may be empty."""
     return str(item.get("body") or "").replace("\r\n", "\n").split("\n", 2)
 
 
-def listed(path: str) -> Iterator[dict[str, Any]]:
-    """Everything in a list, from all its pages."""
+def list_all(path: str) -> Iterator[dict[str, Any]]:
+    """The items of all pages of a list."""
     page = 1
     while True:
-        items = call("GET", f"{path}{'&' if '?' in path else '?'}per_page=100&page={page}")
+        items = send("GET", f"{path}{'&' if '?' in path else '?'}per_page={_PAGE}&page={page}")
         yield from items
-        if len(items) < 100:  # noqa: PLR2004 - the length of a full page
+        if len(items) < _PAGE:
             return
         page += 1
 
 
-def call(method: str, path: str, body: dict[str, Any] | None = None) -> Any:  # noqa: ANN401 - JSON
-    """Sends one request about this repository.
+def send(method: str, path: str, body: dict[str, Any] | None = None) -> Any:  # noqa: ANN401 - JSON
+    """Sends one request about this repository; returns the response's JSON.
 
     Args:
         method: GET, POST or PATCH.
         path: What follows ``/repos/OWNER/NAME``.
-        body: Is sent as JSON.
+        body: The request's JSON.
 
     Raises:
-        ForgeError: The forge refused, or is not there.
+        GitHubError: GitHub refused, or cannot be reached.
     """
     root = os.environ.get("GITHUB_API_URL") or "https://api.github.com"
-    request = urllib.request.Request(  # noqa: S310 - the runner names the forge
+    request = urllib.request.Request(  # noqa: S310 - the runner sets the URL
         f"{root}/repos/{os.environ['GITHUB_REPOSITORY']}{path}",
         data=None if body is None else json.dumps(body).encode(),
         method=method,
@@ -91,10 +92,10 @@ def call(method: str, path: str, body: dict[str, Any] | None = None) -> Any:  # 
         },
     )
     try:
-        with _OPENER.open(request, timeout=_SECONDS) as answer:
-            return json.loads(answer.read())
+        with _OPENER.open(request, timeout=_TIMEOUT) as response:
+            return json.loads(response.read())
     except urllib.error.HTTPError as error:
         with error:
-            raise ForgeError(f"{method} {path}: the forge answered {error.code} {error.reason}") from None
+            raise GitHubError(f"{method} {path}: GitHub responded with {error.code} {error.reason}") from None
     except (OSError, ValueError) as error:
-        raise ForgeError(f"{method} {path}: {error}") from None
+        raise GitHubError(f"{method} {path}: {error}") from None
