@@ -1,16 +1,14 @@
-"""Undoes what programs do to text that they write inside other text, and keeps track of where each part came from."""
+"""Decodes the escapes and encodings of text within text, and tracks where each part came from."""
 
 from __future__ import annotations
 
 import base64
 import re
-from bisect import bisect_right
-from dataclasses import dataclass
 from html.entities import html5
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 Span = tuple[int, int]
 
@@ -27,7 +25,7 @@ _ESCAPE: Final = re.compile(
     """,
     re.VERBOSE | re.IGNORECASE,
 )
-"""All escapes of URLs, JSON, HTML, Python and C. A backslash before anything else, and a second blank, mean nothing."""
+"""The escapes of URLs, JSON, HTML, Python and C. Other backslashes, and repeated spaces, mean nothing."""
 
 _BYTE: Final = re.compile(r"%(?:25)*([0-9a-f]{2})|\\+x([0-9a-f]{2})|\\+([0-3][0-7]{2})", re.IGNORECASE)
 _UNIT: Final = re.compile(r"(?:\\+|%(?:25)*)u([0-9a-f]{4})", re.IGNORECASE)
@@ -36,47 +34,32 @@ _MAY_BE_ESCAPED: Final = re.compile(r"[\\%&]|\s{2}|[^\S ]")
 _BASE64_RUN: Final = re.compile(r"[0-9A-Za-z+/_-]{8,}={0,2}")
 _HEX_RUN: Final = re.compile(r"[0-9A-Fa-f]{12,}")
 _READABLE: Final = re.compile(r"[^\x00-\x1f\x7f\ufffd]{4}")
-"""What hides no text, such as an ordinary word taken for base64, hardly ever has this."""
+"""Text contains this; what an ordinary word decodes to, if it is read as base64, hardly ever does."""
 
 _TO_STANDARD: Final = str.maketrans("-_", "+/")
 
 
-@dataclass(slots=True)
-class Layer:
-    """A text, and where each part of it came from.
+class Layer(NamedTuple):
+    """A decoded text, and which part of the original text each character came from.
 
     Attributes:
-        text: The text, as decoded so far.
-        starts: Where each piece of ``text`` starts, in order; nothing if it is the original text.
-        sources: For each piece, its part of the text that it was decoded from, and whether that is the same.
-        parent: What it was decoded from.
+        text: The text.
+        starts: For each character, where its part of the original text starts.
+        ends: For each character, where that part ends.
     """
 
     text: str
-    starts: list[int]
-    sources: list[tuple[int, int, bool]]
-    parent: Layer | None = None
+    starts: Sequence[int]
+    ends: Sequence[int]
 
     def original(self, start: int, end: int) -> Span:
         """The part of the original text that became ``text[start:end]``, which is not empty."""
-        layer = self
-        while layer.parent is not None:
-            start, end = layer._source(start)[0], layer._source(end - 1)[1]
-            layer = layer.parent
-        return start, end
-
-    def _source(self, place: int) -> Span:
-        piece = bisect_right(self.starts, place) - 1
-        start, end, same = self.sources[piece]
-        if same:
-            start += place - self.starts[piece]
-            return start, start + 1
-        return start, end
+        return self.starts[start], self.ends[end - 1]
 
 
 def layers(text: str) -> Iterator[Layer]:
     """The text as it is, then with its escapes decoded once, twice, until nothing is left to decode."""
-    layer = Layer(text, [], [])
+    layer = Layer(text, range(len(text)), range(1, len(text) + 1))
     yield layer
     for _ in range(_MOST_LAYERS):
         if not _MAY_BE_ESCAPED.search(layer.text):
@@ -89,37 +72,31 @@ def layers(text: str) -> Iterator[Layer]:
 
 
 def plain_form(text: str) -> str:
-    """The text with all escapes decoded; what was written differently is the same then."""
+    """The text with all escapes decoded: equal for all ways to write one string."""
     for layer in layers(text):
         text = layer.text
     return text
 
 
 def _decoded(layer: Layer) -> Layer:
-    text, pieces = layer.text, []
-    found = Layer("", [], [], layer)
-    length = done = 0
-
-    def add(piece: str, start: int, end: int, *, same: bool) -> None:
-        nonlocal length
-        if piece:
-            found.starts.append(length)
-            found.sources.append((start, end, same))
+    pieces: list[str] = []
+    starts: list[int] = []
+    ends: list[int] = []
+    done = 0
+    for escape in _ESCAPE.finditer(layer.text):
+        pieces.append(layer.text[done : escape.start()])
+        starts += layer.starts[done : escape.start()]
+        ends += layer.ends[done : escape.start()]
+        for piece, start, end in _meaning(escape):
             pieces.append(piece)
-            length += len(piece)
-
-    for escape in _ESCAPE.finditer(text):
-        start, end = escape.span()
-        add(text[done:start], done, start, same=True)
-        for piece, piece_start, piece_end in _meant(escape):
-            add(piece, piece_start, piece_end, same=False)
-        done = end
-    add(text[done:], done, len(text), same=True)
-    found.text = "".join(pieces)
-    return found
+            starts += [layer.starts[start]] * len(piece)
+            ends += [layer.ends[end - 1]] * len(piece)
+        done = escape.end()
+    pieces.append(layer.text[done:])
+    return Layer("".join(pieces), [*starts, *layer.starts[done:]], [*ends, *layer.ends[done:]])
 
 
-def _meant(escape: re.Match[str]) -> Iterator[tuple[str, int, int]]:
+def _meaning(escape: re.Match[str]) -> Iterator[tuple[str, int, int]]:
     """What an escape means, character by character, with the part of the text that each comes from."""
     kind, start, end = escape.lastgroup, escape.start(), escape.end()
     value = escape[kind] if kind else ""
@@ -145,31 +122,31 @@ def _character(code: int) -> str:
 
 def _from_bytes(escapes: str, start: int) -> Iterator[tuple[str, int, int]]:
     tokens = list(_BYTE.finditer(escapes))
-    raw = bytes(int(one[3], 8) if one[3] else int(one[1] or one[2], 16) for one in tokens)
-    # UTF-8, or Latin-1 where that is not possible.
-    place = 0
+    raw = bytes(int(token[3], 8) if token[3] else int(token[1] or token[2], 16) for token in tokens)
+    # UTF-8, or Latin-1 for bytes that are not UTF-8
+    position = 0
     for char in raw.decode("utf-8", "surrogateescape"):
         is_latin = "\udc80" <= char <= "\udcff"
-        following = place + (1 if is_latin else len(char.encode()))
+        following = position + (1 if is_latin else len(char.encode()))
         meant = chr(ord(char) - 0xDC00) if is_latin else char
-        yield meant, start + tokens[place].start(), start + tokens[following - 1].end()
-        place = following
+        yield meant, start + tokens[position].start(), start + tokens[following - 1].end()
+        position = following
 
 
 def _from_units(escapes: str, start: int) -> Iterator[tuple[str, int, int]]:
     tokens = list(_UNIT.finditer(escapes))
-    raw = b"".join(int(one[1], 16).to_bytes(2, "big") for one in tokens)
-    place = 0
+    raw = b"".join(int(token[1], 16).to_bytes(2, "big") for token in tokens)
+    position = 0
     for char in raw.decode("utf-16-be", "surrogatepass"):
-        following = place + (2 if char > "\uffff" else 1)
-        yield char, start + tokens[place].start(), start + tokens[following - 1].end()
-        place = following
+        following = position + (2 if char > "\uffff" else 1)
+        yield char, start + tokens[position].start(), start + tokens[following - 1].end()
+        position = following
 
 
 def hidden_texts(text: str) -> Iterator[tuple[Span, str]]:
-    """What the runs of base64 and of hexadecimal digits in a text say, with their places.
+    """The text in each run of base64 or hexadecimal digits, with the position of the run.
 
-    A run may begin anywhere in what was encoded, so it is read at every alignment.
+    A run may begin anywhere in the encoded data, so it is read at every alignment.
     """
     for span, hidden in _hidden_texts(text):
         if _READABLE.search(hidden):
@@ -187,7 +164,7 @@ def _hidden_texts(text: str) -> Iterator[tuple[Span, str]]:
 
 
 def _read_base64(run: str) -> str:
-    # What is left over of the last group of four is good for a byte or two.
+    # The last, incomplete group of four may encode one or two bytes.
     rest = len(run) % 4
     run = run[:-1] if rest == 1 else run + "=" * (-rest % 4)
     return base64.b64decode(run).decode("utf-8", "replace")

@@ -1,7 +1,7 @@
-"""Keeps secrets out of text that others wrote: server errors, exception messages, log lines.
+"""Masks secrets in text from outside: server errors, exception messages, log lines.
 
-The text is decoded, then searched for all secrets in one pass: at each place, a few characters say which secrets may
-begin there. So the time that it takes depends on the length of the text, hardly on the number of secrets.
+The text is decoded, then searched for all secrets in one pass: at each position, a few characters determine which
+secrets may begin there. So the time depends on the length of the text, and hardly on the number of secrets.
 """
 
 from __future__ import annotations
@@ -20,27 +20,27 @@ if TYPE_CHECKING:
 MASK: Final = "***"
 _MASKS: Final = re.compile(r"(?:\*\*\*){2,}")
 _SHORT: Final = 6
-"""A shorter secret is masked only where it stands as a word: masking every ``p`` would leave no readable text."""
+"""A shorter secret is masked only if it is a word of its own: masking every ``p`` would make text unreadable."""
 
 _CASELESS: Final = 8
-"""From this length on, letter case does not count."""
+"""From this length on, letter case is ignored."""
 
 _ANCHOR: Final = 4
-"""Characters that say which secrets may begin at a place."""
+"""The number of characters that determine which secrets may begin at a position."""
 
 _LONG: Final = 24
 _BLOCK: Final = 8
 _PART: Final = 20
-"""Of a secret of ``_LONG`` characters or more, such as a token or a key, a part of ``_PART`` is masked too."""
+"""In a secret of ``_LONG`` characters or more, such as a token or a key, a part of ``_PART`` is masked, too."""
 
-_MOST_PLACES: Final = 4
-"""Places in long secrets that are remembered for each block, as a secret may consist of a single letter."""
+_MOST_POSITIONS: Final = 4
+"""The most positions in long secrets kept for each block: a secret may repeat a single letter."""
 
 _ENCODED_LENGTH: Final = 16
-"""Characters that encodings make of one, or a little more."""
+"""The most characters that encodings make of one, roughly."""
 
 _MOST_HIDDEN: Final = 3
-"""Encodings within encodings, such as base64 of base64."""
+"""The depth of encodings within encodings, such as base64 of base64."""
 
 _QUOTED: Final = re.compile(
     r"""((?:passw|senha|secret|token|api_?key|authorization)\w*\\*["']?\s{0,3}[:=]\s{0,3}\\*["'])(?:[^"'\\]|\\(?!["']))+""",
@@ -53,15 +53,15 @@ _GIVEN: Final = re.compile(
 
 
 def without_labelled(text: str) -> str:
-    """``text`` without what it calls a password or a token itself: secrets that this run has never seen."""
+    """``text`` without the values that it labels as password or token: secrets that this run does not know."""
     return _GIVEN.sub(rf"\1{MASK}", _QUOTED.sub(rf"\1{MASK}", text))
 
 
 class Redactor:
     """Knows the secrets of one run against one server, and masks them, plain or encoded, in free text.
 
-    Our own reports are built from types that do not print secrets; this is for text of foreign origin. Secrets cost
-    next to nothing until there is a text to be masked; each is then indexed once. Thread-safe.
+    Our own reports consist of types that do not print secrets; this is for text from outside. Each secret is indexed
+    once, when the first text is masked. Thread-safe.
     """
 
     def __init__(self) -> None:
@@ -70,40 +70,40 @@ class Redactor:
         self._lock = threading.Lock()
 
     def add(self, secret: Secret) -> None:
-        """From now on ``secret`` is masked."""
+        """Masks ``secret`` from now on."""
         if value := secret.reveal():
             with self._lock:
                 self._waiting.append(value)
 
     def redact(self, text: str, size: int | None = None) -> str:
-        """``text`` with every known secret as ``***``, also where it is encoded.
+        """``text`` with every secret replaced by ``***``, also if it is encoded.
 
-        Known are the escapes of URLs, JSON, HTML, Python and C, for any of its characters, and base64 and hexadecimal
-        digits, also within something longer; each of them also within another; and, of longer secrets, other letter
-        case and a part.
+        Recognised are the escapes of URLs, JSON, HTML, Python and C, for any of its characters; base64 and hexadecimal
+        digits, also as part of something longer; each of them within another; and, for longer secrets, other letter
+        case and a part of the secret.
 
         Args:
-            text: Text of foreign origin.
-            size: How many characters of it are wanted; the time does not depend on the others. ``None`` for all.
+            text: Text from outside.
+            size: How many of its characters are needed, which bounds the time. ``None`` for all.
         """
         with self._lock:
             for value in self._waiting:
                 self._index.add(value)
             self._waiting.clear()
-            # A secret that is cut off at the end must be seen as a whole.
-            looked_at = text if size is None else text[: size + _ENCODED_LENGTH * self._index.longest]
-            return _masked(text[:size], self._index.spans(looked_at)) if self._index else text[:size]
+            # A secret that crosses the end must be read as a whole.
+            searched = text if size is None else text[: size + _ENCODED_LENGTH * self._index.longest]
+            return _masked(text[:size], self._index.spans(searched)) if self._index else text[:size]
 
 
 class _Index:
-    """Secrets by what they begin with."""
+    """Secrets by their first characters."""
 
     def __init__(self) -> None:
         self.longest = _LONG
         self._values: set[str] = set()
         self._exact: set[str] = set()
         self._lowered: dict[int, dict[str, set[int]]] = defaultdict(lambda: defaultdict(set))
-        """By the length of an anchor, by anchor: lengths of the forms that begin with it."""
+        """For each length of an anchor, for each anchor: the lengths of the forms that begin with it."""
         self._forms: set[str] = set()
         self._long: list[str] = []
         self._blocks: dict[str, list[tuple[int, int]]] = defaultdict(list)
@@ -131,26 +131,26 @@ class _Index:
             self.longest = max(self.longest, len(lowered))
             self._long.append(lowered)
             for start in range(0, len(lowered) - _BLOCK + 1, _BLOCK):
-                places = self._blocks[lowered[start : start + _BLOCK]]
-                if len(places) < _MOST_PLACES:
-                    places.append((len(self._long) - 1, start))
+                positions = self._blocks[lowered[start : start + _BLOCK]]
+                if len(positions) < _MOST_POSITIONS:
+                    positions.append((len(self._long) - 1, start))
 
     def spans(self, text: str, depth: int = 0) -> list[Span]:
-        """The parts of ``text`` that are secrets, or contain them in a form that cannot be read part by part."""
+        """The parts of ``text`` that are secrets, or that encode a text with secrets."""
         found: list[Span] = []
         for layer in layers(text):
-            # What is no base64 may hide any few letters if it is taken for it.
-            spans = [one for one in self._in_plain(layer.text) if depth == 0 or one[1] - one[0] >= _ANCHOR]
+            # Any few letters may occur in the bytes that ordinary words decode to.
+            spans = [(start, end) for start, end in self._in_plain(layer.text) if depth == 0 or end - start >= _ANCHOR]
             if depth < _MOST_HIDDEN:
                 spans += self._hidden(layer.text, depth)
             found += [layer.original(*one) for one in spans]
         return found
 
     def _hidden(self, text: str, depth: int) -> list[Span]:
-        """The runs of base64 and hexadecimal digits that hide a secret."""
-        places, starts, texts, length = [], [], [], 0
-        for place, hidden in hidden_texts(text):
-            places.append(place)
+        """The runs of base64 and hexadecimal digits that encode a secret."""
+        positions, starts, texts, length = [], [], [], 0
+        for position, hidden in hidden_texts(text):
+            positions.append(position)
             starts.append(length)
             texts.append(hidden)
             length += len(hidden) + 1
@@ -158,7 +158,7 @@ class _Index:
             return []
         # All of them are searched at once, as there may be thousands.
         joined = "\0".join(texts)
-        return list({places[bisect_right(starts, start) - 1] for start, _end in self.spans(joined, depth + 1)})
+        return list({positions[bisect_right(starts, start) - 1] for start, _end in self.spans(joined, depth + 1)})
 
     def _in_plain(self, text: str) -> list[Span]:
         lowered = _lowered(text)
@@ -176,12 +176,14 @@ class _Index:
         fitting = [
             length
             for length in lengths
-            if lowered[start : start + length] in self._forms and self._counts(text, start, start + length)
+            if start + length <= len(text)
+            and lowered[start : start + length] in self._forms
+            and self._counts(text, start, start + length)
         ]
         return max(fitting, default=0)
 
     def _counts(self, text: str, start: int, end: int) -> bool:
-        """Whether a secret that is short is written in its own letter case, and stands as a word."""
+        """Whether a match counts: a short one must have the same letter case, and a very short one must be a word."""
         if end - start >= _CASELESS:
             return True
         if text[start:end] not in self._exact:
@@ -196,8 +198,8 @@ class _Index:
         starts = range(len(lowered) - _BLOCK + 1)
         for start in [start for start in starts if lowered[start : start + _BLOCK] in blocks]:
             if start + _BLOCK > done:
-                places = blocks[lowered[start : start + _BLOCK]]
-                parts = [_grown(lowered, start, self._long[number], place) for number, place in places]
+                positions = blocks[lowered[start : start + _BLOCK]]
+                parts = [_grown(lowered, start, self._long[number], position) for number, position in positions]
                 first, last = max(parts, key=lambda part: part[1] - part[0])
                 if last - first >= _PART:
                     found.append((first, last))
@@ -205,30 +207,30 @@ class _Index:
         return found
 
 
-def _grown(text: str, start: int, secret: str, place: int) -> Span:
-    """The part of ``text`` around ``start`` that is in ``secret`` around ``place``."""
-    end, after = start + _BLOCK, place + _BLOCK
+def _grown(text: str, start: int, secret: str, position: int) -> Span:
+    """The part of ``text`` around ``start`` that is in ``secret`` around ``position``."""
+    end, after = start + _BLOCK, position + _BLOCK
     while end < len(text) and after < len(secret) and text[end] == secret[after]:
         end, after = end + 1, after + 1
-    while start and place and text[start - 1] == secret[place - 1]:
-        start, place = start - 1, place - 1
+    while start and position and text[start - 1] == secret[position - 1]:
+        start, position = start - 1, position - 1
     return start, end
 
 
 def _forms(secret: str) -> set[str]:
-    """How a secret may be written once escapes are decoded."""
+    """The ways to write a secret without escapes."""
     forms = {secret}
     if not secret.isascii():
         raw = secret.encode("utf-8", "surrogatepass")
-        # UTF-8 read as Latin-1, and what is left of Latin-1 read as UTF-8.
+        # UTF-8 read as Latin-1, and Latin-1 read as UTF-8
         forms |= {raw.decode("latin-1"), "".join(char if char.isascii() else "\ufffd" for char in secret)}
     forms |= {plain for form in tuple(forms) if len(plain := plain_form(form)) >= _ANCHOR}
     return forms | {form.replace(" ", "+") for form in forms if " " in form.strip()}
 
 
 def _lowered(text: str) -> str:
-    """``text`` in lower case, each character for itself, so that all places stay the same."""
-    # I with a dot and sigma: the lower case of the one is of another length, that of the other depends on what follows.
+    """``text`` in lower case, character by character, so that all positions stay the same."""
+    # The lower case of İ has another length; that of Σ depends on the next character.
     return text.replace("\u0130", "i").replace("\u03a3", "\u03c3").lower()
 
 
