@@ -15,7 +15,7 @@ from reconciler.planning.planner import PlanOptions, make_plan
 from reconciler.report.formats import RenderContext
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from reconciler.model.plan import Plan
 
@@ -147,10 +147,10 @@ def many() -> Plan:
     return plan_of(wanted, current, Policy(max_deletes=DeleteLimit(100, percent=False)))
 
 
-def hostile() -> Plan:
+def hostile(texts: Sequence[str] = HOSTILE) -> Plan:
     """Hostile text in names and addresses, before and after, in creates, updates and deletes; refused by a guard."""
     current, wanted = [], []
-    for number, text in enumerate(HOSTILE):
+    for number, text in enumerate(texts):
         current.append(account(f"u{number}@example.com", 100 + number, name=text))
         current.append(account(f"{text}@example.com", 200 + number, name=f"d{number}"))
         wanted.append(declared(number + 1, f"u{number}@example.com", name=text[::-1]))
@@ -164,6 +164,13 @@ PLANS: Final[Mapping[str, Callable[[], Plan]]] = {
     "many": many,
     "hostile": hostile,
 }
+
+GOLDEN_PLANS: Final[Mapping[str, Callable[[], Plan]]] = {
+    "no_change": no_change,
+    "mixed": mixed,
+    "hostile": lambda: hostile([" ".join(HOSTILE[start::4]) for start in range(4)]),
+}
+"""Short plans for the golden files. The other tests try each hostile text by itself, and many changes."""
 
 
 def outcome(address: str, action: str, status: Status, line: int = 0, **more: object) -> Outcome:

@@ -1,4 +1,4 @@
-"""Every format of every document, compared whole. ``UPDATE_GOLDEN=1 pytest tests/report`` writes the files anew."""
+"""Every format of every document, compared whole. ``UPDATE_GOLDEN=1 pytest tests/report`` rewrites the files."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from reconciler.report.formats import PLAN_FORMATS, RESULT_FORMATS, Format, PlanInput, ReportInput, renderer
 from reconciler.version import VERSION
-from tests.report.plans import CONTEXT, PLANS, result, run_of_tests
+from tests.report.plans import CONTEXT, GOLDEN_PLANS, result, run_of_tests
 
 GOLDEN = Path(__file__).with_name("golden")
 SUFFIXES = {
@@ -25,7 +25,7 @@ SUFFIXES = {
 
 
 def compare(name: str, chosen: Format, text: str) -> None:
-    """Holds ``text``, but for the version, against a file."""
+    """Compares ``text``, without the version, with a file."""
     for words in ('"version": "{}"', "reconciler {}"):
         text = text.replace(words.format(VERSION), words.format("VERSION"))
     file = GOLDEN / f"{name}.{SUFFIXES[chosen]}"
@@ -35,16 +35,16 @@ def compare(name: str, chosen: Format, text: str) -> None:
 
 
 @pytest.mark.parametrize("chosen", PLAN_FORMATS)
-@pytest.mark.parametrize("name", PLANS)
-def test_a_plan_is_written_as_before(name: str, chosen: Format) -> None:
-    compare(name, chosen, renderer("plan", chosen)(PlanInput(plan=PLANS[name]()), CONTEXT))
+@pytest.mark.parametrize("name", GOLDEN_PLANS)
+def test_a_plan_equals_its_golden_file(name: str, chosen: Format) -> None:
+    compare(name, chosen, renderer("plan", chosen)(PlanInput(plan=GOLDEN_PLANS[name]()), CONTEXT))
 
 
 @pytest.mark.parametrize("chosen", RESULT_FORMATS)
-def test_a_result_is_written_as_before(chosen: Format) -> None:
+def test_a_report_equals_its_golden_file(chosen: Format) -> None:
     compare("result", chosen, renderer("report", chosen)(ReportInput(report=result()), CONTEXT))
 
 
 @pytest.mark.parametrize("chosen", RESULT_FORMATS)
-def test_a_run_of_tests_is_written_as_before(chosen: Format) -> None:
+def test_a_report_of_tests_equals_its_golden_file(chosen: Format) -> None:
     compare("tests", chosen, renderer("report", chosen)(ReportInput(report=run_of_tests()), CONTEXT))

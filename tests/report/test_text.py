@@ -10,7 +10,7 @@ from reconciler.errors import Problem
 from reconciler.model.outcome import Report
 from reconciler.model.plan import Plan
 from reconciler.report.formats import Format, PlanInput, ReportInput, Style, ValidationInput, renderer
-from reconciler.report.text import columns, plan_text, problems_text, report_text
+from reconciler.report.text import columns, plan_text, problems_text, report_text, wrapped
 from tests.report.plans import CONTEXT, PLANS, SERVER, mixed, no_change, result, run_of_tests
 
 COLOUR = re.compile(r"\x1b\[\d+m")
@@ -180,3 +180,26 @@ def test_ten_thousand_changes_take_no_time_to_speak_of() -> None:
     plan_text(grown, Style())
     # About a third of a second without, and several times that with coverage.
     assert time.process_time() - began < 5
+
+
+@pytest.mark.parametrize(
+    ("text", "width", "lines"),
+    [
+        ("as it is, however long", None, ["as it is, however long"]),
+        ("it fits exactly here", 20, ["it fits exactly here"]),
+        ("this one is a little too long", 20, ["this one is a little", "too long"]),
+        ("a" * 50, 20, ["a" * 20, "a" * 20, "a" * 10]),
+        ("begin " + "a" * 30 + " end", 20, ["begin", "a" * 20, "a" * 10 + " end"]),
+        ("漢字漢字漢字漢字漢字漢字", 20, ["漢字漢字漢字漢字漢字", "漢字"]),
+        ("two  spaces stay where they are", 20, ["two  spaces stay", "where they are"]),
+        ("no width is too narrow for a word", 3, ["no width is too", "narrow for a word"]),
+    ],
+)
+def test_lines_break_at_spaces_and_within_words_that_are_too_long(
+    text: str, width: int | None, lines: list[str]
+) -> None:
+    assert wrapped(text, width) == lines
+
+
+def test_columns_are_those_of_a_terminal() -> None:
+    assert [columns(text) for text in ("abc", "é", "e\u0301", "漢字", "😀")] == [3, 1, 1, 4, 2]

@@ -1,65 +1,74 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from reconciler.model.display import display_address, display_pair, display_sentence, display_value, escape
+from reconciler.errors import Position
+from reconciler.model.account import Account, Value
+from reconciler.model.plan import Action, Change, FieldChange, Plan, Step
+from reconciler.model.secret import UNKNOWN, Secret, SecretReference
+from reconciler.report.view import FieldRow, change_notes, changed_rows, deleted_rows, kept_rows, sent_rows
+from tests.report.plans import SERVER, account, mixed
+
+EMPTY = Account({"email": "a@example.com"}, 1)
+
+
+def update(*fields: FieldChange) -> Change:
+    return Change(action=Action.UPDATE, address="a@example.com", before=EMPTY, after=EMPTY, fields=fields)
 
 
 @pytest.mark.parametrize(
-    ("text", "expected"),
+    ("before", "after", "words"),
     [
-        ("ordinary", "ordinary"),
-        ("Plantão 漢字 😀", "Plantão 漢字 😀"),
-        ("two\nlines\r", "two\\u000alines\\u000d"),
-        ("\x1b[31m", "\\u001b[31m"),
-        ("\u202eevil\u2066", "\\u202eevil\\u2066"),
-        ("\u2028\u2029\ufeff", "\\u2028\\u2029\\ufeff"),
-        ("\ud800", "\\ud800"),
-        ("\U000e0041", "\\U000e0041"),
-        ("##[error]", "#\\u0023[error]"),
-        ("###", "#\\u0023#"),
-        ("# heading", "# heading"),
+        (Secret("a"), Secret("b"), "(changed, from a literal)"),
+        (None, Secret("b", "env PW"), "(set, from env PW)"),
+        (None, SecretReference("env", ("PW",), Position("a.yaml")), "(set, from env PW; not compared)"),
+        (Secret("a"), None, "removed"),
+        (UNKNOWN, Secret("b"), "(sent again, from a literal; the server hides the current one)"),
+        (UNKNOWN, None, "removed"),
     ],
 )
-def test_what_could_forge_a_line_is_escaped(text: str, expected: str) -> None:
-    assert escape(text) == expected
+def test_of_a_secret_only_what_happens_to_it_is_said(before: Value, after: Value, words: str) -> None:
+    change = replace(update(FieldChange("password", before, after)), managed={"password": after})
+    assert changed_rows(change) == [FieldRow("password", words=words)]
 
 
 @pytest.mark.parametrize(
-    ("address", "expected"),
+    ("before", "declared", "words"),
     [
-        ("a@example.com", "a@example.com"),
-        ("a.b+c@example.com#12", "a.b+c@example.com#12"),
-        ("josé@exämple.com", "josé@exämple.com"),
-        ("a@example.com  (id 7)", '"a@example.com  (id 7)"'),
-        ("::error::x@example.com", '"::error::x@example.com"'),
-        ("no address", '"no address"'),
-        ("a" * 300 + "@example.com", f'"{"a" * 200}"... (312 characters)'),
+        (Secret("a"), Secret("a", "file secrets/a"), "(unchanged, from file secrets/a)"),
+        (UNKNOWN, Secret("a", "env PW"), "(sent along, from env PW)"),
+        (None, SecretReference("command", ("x", "a b"), Position("t/a")), "(not compared, from command x 'a b' in t)"),
+        (Secret("a"), SecretReference("literal", (), Position("a.yaml")), "(not compared, from a literal)"),
+        (Secret("a"), Secret("b", "env A\nB"), "(unchanged, from env A\\u000aB)"),
     ],
-)
-def test_an_address_that_could_pass_for_something_else_is_in_quotes(address: str, expected: str) -> None:
-    assert display_address(address) == expected
+)  # fmt: skip
+def test_where_a_password_that_is_sent_comes_from_is_always_shown(before: Value, declared: Value, words: str) -> None:
+    change = update(FieldChange("name", "A", "B"))
+    change = replace(change, before=EMPTY.with_fields({"password": before}), managed={"password": declared})
+    assert sent_rows(change) == [FieldRow("password", words=words, changed=False)]
 
 
-def test_a_long_sentence_is_cut_and_says_so() -> None:
-    assert display_sentence("x" * 5_000) == "x" * 1_000 + "... (5,000 characters)"
+def test_a_create_shows_no_address_and_a_delete_what_goes() -> None:
+    create = next(one for one in mixed().changes if one.action is Action.CREATE)
+    delete = next(one for one in mixed().changes if one.action is Action.DELETE)
+    assert changed_rows(create)[:2] == [FieldRow("name", after='"New"'), FieldRow("default", after="true")]
+    assert (deleted_rows(create), kept_rows(create), changed_rows(delete), kept_rows(delete)) == ([], [], [], [])
+    assert deleted_rows(delete)[:2] == [FieldRow("name", before='"Old"'), FieldRow("default", before="false")]
 
 
-def test_a_long_value_is_cut_and_says_so() -> None:
-    assert display_value("x" * 10_000) == f'"{"x" * 200}"... (10,000 characters)'
+def test_a_change_says_what_it_waits_for() -> None:
+    changes = tuple(
+        replace(update(), address=f"{name}@example.com", after=account(f"{name}@example.com", 1), reason="why")
+        for name in "abcdef"
+    )
+    steps = [Step(change, {}) for change in changes[:5]]
+    steps += [Step(changes[5], {"name": "x (moving)"}), Step(changes[5], {}, requires=frozenset(range(6)))]
+    found = change_notes(Plan(server=SERVER, changes=changes, steps=tuple(steps)))
+    assert found == [("why",)] * 5 + [("why", "after a@example.com, b@example.com, c@example.com, 2 more")]
 
 
-@pytest.mark.parametrize(("value", "expected"), [(True, "true"), (None, "null"), (25, "25"), ('a"b', '"a\\"b"')])
-def test_values_are_written_as_in_yaml(value: bool | int | str | None, expected: str) -> None:
-    assert display_value(value) == expected
-
-
-def test_of_two_long_values_the_part_that_differs_is_shown() -> None:
-    before, after = display_pair("x" * 1_000 + "before" + "y" * 1_000, "x" * 1_000 + "after")
-    assert before == f'..."{"x" * 50}before{"y" * 144}"... (2,006 characters)'
-    assert after == f'..."{"x" * 50}after" (1,005 characters)'
-
-
-def test_a_long_value_beside_a_short_one_is_shown_from_its_start() -> None:
-    assert display_pair("z", "x" * 201) == ('"z"', f'"{"x" * 200}"... (201 characters)')
-    assert display_pair(None, "x" * 201) == ("null", f'"{"x" * 200}"... (201 characters)')
+def test_an_account_without_a_password_loses_none() -> None:
+    gone = Change(action=Action.DELETE, address="a", before=account("a@example.com", 1, password=None), after=None)
+    assert "password" not in [row.field for row in deleted_rows(gone)]
