@@ -97,7 +97,7 @@ def read(*paths: str) -> Desired:
     Raises:
         ManifestError: With every problem in the manifests.
     """
-    from reconciler.manifest.desired import read_manifests
+    from reconciler.manifest.reader import read_manifests
 
     return read_manifests(paths)
 

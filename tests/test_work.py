@@ -17,7 +17,7 @@ import pytest
 from reconciler.cli import COMMANDS, cli
 from reconciler.client.wire import read_list, to_account
 from reconciler.manifest import events
-from reconciler.manifest.desired import read_manifests
+from reconciler.manifest.reader import read_manifests
 from reconciler.manifest.secrets import resolve_accounts
 from reconciler.model.account import Account
 from reconciler.model.server import Server
@@ -29,8 +29,8 @@ from tests.http_server import Reply, Request, ScriptedServer
 if TYPE_CHECKING:
     from pathlib import Path
 
-_HEAVY = {"rich", "pygments", "jinja2", "fastapi", "uvicorn", "asyncio", "tenacity", "deepdiff", "pydantic"}
-_HTTPX_AND_PYDANTIC = {"pydantic", "rich", "pygments", "asyncio", "tenacity"}
+_HEAVY = {"rich", "pygments", "jinja2", "fastapi", "uvicorn", "asyncio", "tenacity", "deepdiff"}
+_HTTPX = {"rich", "pygments", "asyncio", "tenacity"}
 """What every connection imports: httpx brings its own command line and its asynchronous half along."""
 
 _SIZE = 5
@@ -85,12 +85,12 @@ def test_the_list_of_commands_says_what_the_commands_say_of_themselves() -> None
 @pytest.mark.parametrize("option", ["--version", "--help"])
 def test_help_and_version_import_click_and_nothing_else(option: str) -> None:
     imported = _run(None, option)
-    assert not imported & (_HEAVY | {"dataclasses", "httpx", "yaml", "json", "pathlib"})
+    assert not imported & (_HEAVY | {"pydantic", "dataclasses", "httpx", "yaml", "json", "pathlib"})
     light = {f"reconciler.{name}" for name in ("cli", "version", "commands", "commands.process", "__main__")}
     assert {name for name in imported if name.startswith("reconciler.")} <= light
 
 
-def test_validating_a_good_file_imports_neither_models_nor_planner_nor_client(tmp_path: Path) -> None:
+def test_validating_a_good_file_imports_neither_planner_nor_client(tmp_path: Path) -> None:
     imported = _run(None, "validate", _declared(tmp_path))
     assert not imported & (_HEAVY | {"httpx", "ssl", "reconciler.planning", "reconciler.client", "reconciler.applying"})
 
@@ -101,10 +101,10 @@ def test_a_plan_without_changes_is_one_request_and_imports_nothing_that_it_does_
     assert server.lines == ["GET /api/email/accounts"]
     unused = {
         "reconciler.applying",
-        "reconciler.manifest.survey",
+        "reconciler.manifest.positions",
         "reconciler.report.json",
     }
-    assert not imported & (_HEAVY - _HTTPX_AND_PYDANTIC | unused)
+    assert not imported & (_HEAVY - _HTTPX | unused)
 
 
 @pytest.mark.parametrize(

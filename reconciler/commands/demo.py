@@ -40,7 +40,7 @@ def demo(invocation: Invocation, *, path: str | None) -> None:
     """
     import os
 
-    from reconciler.manifest.desired import read_manifests
+    from reconciler.manifest.reader import read_manifests
     from reconciler.sandbox import Sandbox, SandboxOptions
 
     path = path or _example()

@@ -163,7 +163,7 @@ def _is_manifest_within(name: str, folder: str) -> bool:
 def _may_be_ours(name: str) -> bool:
     """Whether a file in a folder of manifests may be (over)written: a document of ours, which is not read there."""
     from reconciler.manifest.files import Source, read_file
-    from reconciler.manifest.sheet import parse_file
+    from reconciler.manifest.parsed_file import parse_file
 
     if not name.lower().endswith(".json"):
         return False

@@ -29,7 +29,7 @@ def schema(invocation: Invocation, *, document: Literal["manifest", "plan", "res
     `manifest` is the YAML, `plan` what `plan --format json` prints, `result` what `apply` and `test` print with it.
     """
     if document == "manifest":
-        from reconciler.manifest.schema import schema_text
+        from reconciler.manifest import schema_text
 
         invocation.write_document(schema_text())
     else:

@@ -1,17 +1,18 @@
-"""The door to PyYAML: its events, and its failures in words that show nothing of the text."""
+"""The entrance to PyYAML: its events, and its errors as ours.
+
+PyYAML quotes text in some of its errors. It may be part of a password, so it is left out.
+"""
 
 from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self, cast
 
-from yaml import SafeLoader, YAMLError
+from yaml import SafeLoader
 from yaml.error import MarkedYAMLError
 from yaml.reader import ReaderError
 
-from reconciler.errors import Kind
-from reconciler.manifest.causes import likely_cause
-from reconciler.manifest.issues import Place
+from reconciler.errors import Kind, Position, Problem
 from reconciler.model.display import shorten
 
 try:
@@ -20,36 +21,82 @@ except ImportError:  # PyYAML built without libyaml: slower, and the same otherw
     CParser = None  # type: ignore[assignment,misc]
 
 if TYPE_CHECKING:
-    from yaml import Event
+    from collections.abc import Sequence
+
+    from yaml import Event, YAMLError
 
 PURE: Final = CParser is None
 """Whether libyaml is missing."""
+
+_UTF_16: Final = (b"\xff\xfe", b"\xfe\xff")
 
 DEEPEST: Final = 64
 """Levels of nesting; accounts need five."""
 
 _BOM: Final = b"\xef\xbb\xbf"
-_UTF_16: Final = (b"\xff\xfe", b"\xfe\xff")
 _UNPRINTABLE: Final = r"[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
-"""What libyaml does not take unescaped. Compiled where it is needed, because that takes a while."""
+"""What libyaml does not accept unescaped. Compiled when it is needed, because that takes a while."""
 
 _HINTS: Final = (
     ("cannot start any token", "put a text that begins with a special character in quotes"),
-    ("mapping values", "a text with a colon and a blank in it needs quotes; otherwise check the indentation"),
+    ("mapping values", "a text with a colon and a space in it needs quotes; otherwise check the indentation"),
     ("expected <block end>", "check the indentation: entries of one mapping or list start in the same column"),
     ("expected key", "check the indentation: the keys of one account start in the same column"),
     ("expected '-' indicator", "begin an account with a dash, or indent the key as the others of its account"),
-    ("could not find expected ':'", "a key needs a colon and a blank after it"),
+    ("could not find expected ':'", "a key needs a colon and a space after it"),
     ("unknown escape", "a backslash is special in double quotes: double it, or use single quotes"),
     ("end of stream", "a quote or bracket is not closed"),
 )
 
 
 _TOO_DEEP: Final = "exceeded maximum nesting depth"
-"""What libyaml says past 1,000 levels, before it hands out the events of the first ones (since libyaml 0.2.6)."""
+"""What libyaml reports past 1,000 levels, before it hands out the events of the first ones (since libyaml 0.2.6)."""
 
 _QUOTES: Final = r""", but (?:found|got) .*|(?<=character)(?: '.*'| ".*")|(?<=handle)(?: '.*'| ".*")"""
-"""Where the parser in Python quotes the text; libyaml never does."""
+"""How the parser in Python quotes the text; libyaml never does."""
+
+
+_CONFLICT: Final = re.compile(r"(?:<{7}|={7}|>{7}|\|{7})(?:[ \t].*)?\Z")
+_ODD_SPACE: Final = re.compile("[\N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}\N{IDEOGRAPHIC SPACE}]")
+_OPEN_QUOTE: Final = re.compile(
+    r"""\s*(?:-\s+)*[\w-]+:\s+(?P<quote>["'])(?:(?<=")(?:[^"\\]|\\.)*|(?<=')(?:[^']|'')*)\\?\Z"""
+)
+_CLOSING: Final = {'"': re.compile(r'(?:[^"\\]|\\.)*"'), "'": re.compile(r"(?:[^']|'')*'(?!')")}
+_AFTER_QUOTE: Final = re.compile(r"\s*(?:\s#|[,}\]]|\Z)")
+_BRACKETED: Final = re.compile(r":\s+(?:\w+://)?(\[[0-9A-Fa-f.:]*:[0-9A-Fa-f.:]*\])")
+_TEMPLATE: Final = re.compile(r":\s+(?:\{\{|\$\{|\$__)|[{,]\s*\w+:\s+\$\{")
+
+
+class YamlError(Exception):
+    """A text cannot be read as YAML.
+
+    Attributes:
+        position: In a file that is not named yet; ``None`` for the file as a whole.
+    """
+
+    def __init__(self, kind: Kind, message: str, hint: str = "", position: Position | None = None) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.message = message
+        self.hint = hint
+        self.position = position
+
+    @classmethod
+    def too_deep(cls, position: Position | None) -> Self:
+        """The text is nested more than ``DEEPEST`` levels deep."""
+        message, hint = f"nested more than {DEEPEST} levels deep", "accounts need five levels at most"
+        return cls(Kind.TOO_DEEP, message, hint, position)
+
+    def problem(self, file: str) -> Problem:
+        """The problem of a file with this text."""
+        position = self.position._replace(file=file) if self.position else Position(file)
+        return Problem(kind=self.kind, message=self.message, hint=self.hint, position=position)
+
+
+def position_of(event: Event, file: str = "") -> Position:
+    """Where an event starts."""
+    mark: Any = event.start_mark  # every event of a parser has one; the stubs doubt it
+    return Position(file, mark.line + 1, mark.column + 1)
 
 
 class Events(Protocol):
@@ -57,35 +104,6 @@ class Events(Protocol):
 
     def get_event(self) -> Event:
         """The next event."""
-
-
-class UnreadableError(Exception):
-    """A text that cannot be read as YAML; carries one problem's parts."""
-
-    def __init__(self, kind: str, message: str, hint: str = "", place: Place | None = None) -> None:
-        super().__init__(message)
-        self.kind = kind
-        self.message = message
-        self.hint = hint
-        self.place = place
-
-    @staticmethod
-    def too_deep(place: Place | None) -> UnreadableError:
-        """The failure of a text that is nested more than ``DEEPEST`` levels deep."""
-        return UnreadableError(
-            Kind.TOO_DEEP, f"nested more than {DEEPEST} levels deep", "accounts need five levels at most", place
-        )
-
-    @classmethod
-    def at(cls, event: Event, kind: str, message: str, hint: str = "") -> Self:
-        """The failure at an event."""
-        return cls(kind, message, hint, place_of(event))
-
-
-def place_of(event: Event) -> Place:
-    """Where an event starts."""
-    mark: Any = event.start_mark  # every event of a parser has one; the stubs doubt it
-    return Place(mark.line + 1, mark.column + 1)
 
 
 def open_events(data: bytes, *, pure: bool | None = None) -> Events:
@@ -96,10 +114,10 @@ def open_events(data: bytes, *, pure: bool | None = None) -> Events:
         pure: Use the parser in Python; ``None`` uses it where there is no libyaml.
 
     Raises:
-        UnreadableError: The bytes are not UTF-8.
+        YamlError: The bytes are not UTF-8.
     """
     if data.startswith(_UTF_16):
-        raise UnreadableError(Kind.ENCODING, "the file is UTF-16", "save it as UTF-8")
+        raise YamlError(Kind.ENCODING, "the file is UTF-16", "save it as UTF-8")
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -111,66 +129,102 @@ def open_events(data: bytes, *, pure: bool | None = None) -> Events:
     raise failure
 
 
-def unreadable(error: YAMLError, data: bytes) -> UnreadableError:
-    """A failure of PyYAML in our words.
-
-    The parser quotes pieces of the text in some of its messages. They may be pieces of a password, and are left out.
-    """
+def converted(error: YAMLError, data: bytes) -> YamlError:
+    """An error of PyYAML as one of ours."""
     if isinstance(error, ReaderError):
         return _unprintable(data)
-    place = None
+    position = None
     message = "this is not YAML"
     lines = data.decode("utf-8-sig").splitlines()
     if isinstance(error, MarkedYAMLError):
         opened = "simple key" in (error.context or "") or "quoted scalar" in (error.context or "")
         mark = (error.context_mark if opened else None) or error.problem_mark or error.context_mark
-        place = Place(mark.line + 1, mark.column + 1) if mark else None
+        position = Position("", mark.line + 1, mark.column + 1) if mark else None
         if error.problem == _TOO_DEEP:
-            return UnreadableError.too_deep(place)
+            return YamlError.too_deep(position)
         parts = (_without_quotes(part) for part in (error.problem, error.context) if part)
         message = ": ".join(("this is not YAML", ", ".join(parts)))
-    if cause := likely_cause(lines, place):
-        return UnreadableError(Kind.SYNTAX, f"this is not YAML: {cause.message}", cause.hint, cause.place)
-    return UnreadableError(Kind.SYNTAX, message, _hint(message, data, place), place)
+    if cause := _likely_cause(lines, position):
+        return cause
+    return YamlError(Kind.SYNTAX, message, _hint(message, data, position), position)
 
 
 def _without_quotes(text: str) -> str:
     return shorten(re.sub(_QUOTES, "", text), 100).strip()
 
 
-def _hint(message: str, data: bytes, place: Place | None) -> str:
+def _hint(message: str, data: bytes, position: Position | None) -> str:
     lines = data.removeprefix(_BOM).splitlines()
-    if place and place.line <= len(lines) and re.match(rb" *\t", lines[place.line - 1]):
-        return "indent with blanks, not with tabs"
+    if position and position.line and position.line <= len(lines) and re.match(rb" *\t", lines[position.line - 1]):
+        return "indent with spaces, not with tabs"
     return next((hint for word, hint in _HINTS if word in message), "")
 
 
-def _not_utf_8(data: bytes, offset: int) -> UnreadableError:
+def _not_utf_8(data: bytes, offset: int) -> YamlError:
     before = data[:offset]
     line_start = before.rfind(b"\n") + 1
-    place = Place(before.count(b"\n") + 1, len(before[line_start:].decode("utf-8", "replace")) + 1)
+    position = Position("", before.count(b"\n") + 1, len(before[line_start:].decode("utf-8", "replace")) + 1)
     if b"\0" in data:
         message = f"this is a binary file (byte {offset} is not UTF-8)"
-        return UnreadableError(Kind.BINARY_FILE, message, "name a YAML file", place)
-    return UnreadableError(
-        Kind.ENCODING, f"byte {offset} (0x{data[offset]:02x}) is not UTF-8", "save the file as UTF-8", place
+        return YamlError(Kind.BINARY_FILE, message, "name a YAML file", position)
+    return YamlError(
+        Kind.ENCODING, f"byte {offset} (0x{data[offset]:02x}) is not UTF-8", "save the file as UTF-8", position
     )
 
 
-def _unprintable(data: bytes) -> UnreadableError:
+def _unprintable(data: bytes) -> YamlError:
     text = data.decode("utf-8-sig")
     match = re.search(_UNPRINTABLE, text)
     if match is None:
-        return UnreadableError(
-            Kind.CONTROL_CHARACTER, "the file holds a character that YAML does not allow", "remove it"
-        )
+        return YamlError(Kind.CONTROL_CHARACTER, "the file holds a character that YAML does not allow", "remove it")
     before = text[: match.start()]
-    place = Place(before.count("\n") + 1, len(before) - before.rfind("\n"))
+    position = Position("", before.count("\n") + 1, len(before) - before.rfind("\n"))
     code = f"\\u{ord(match[0]):04x}"
     if match[0] == "\0":
         message = f"this is a binary file (byte {len(before.encode())} is NUL)"
-        return UnreadableError(Kind.BINARY_FILE, message, "name a YAML file", place)
+        return YamlError(Kind.BINARY_FILE, message, "name a YAML file", position)
     message = f"the character {code} is not allowed in YAML"
-    return UnreadableError(
-        Kind.CONTROL_CHARACTER, message, f'remove it, or write it in double quotes as "{code}"', place
-    )
+    return YamlError(Kind.CONTROL_CHARACTER, message, f'remove it, or write it in double quotes as "{code}"', position)
+
+
+def _syntax_error(message: str, hint: str, line: int, column: int) -> YamlError:
+    return YamlError(Kind.SYNTAX, f"this is not YAML: {message}", hint, Position("", line, column))
+
+
+def _likely_cause(lines: Sequence[str], position: Position | None) -> YamlError | None:
+    """A better explanation of a syntax error that the parser reports at ``position``, if the text suggests one."""
+    for number, line in enumerate(lines, 1):
+        if _CONFLICT.match(line):
+            hint = "resolve the conflict, and remove the lines with <<<<<<<, ======= and >>>>>>>"
+            return _syntax_error("a merge conflict was left in the file", hint, number, 1)
+    last = min(position.line, len(lines)) if position and position.line else len(lines)
+    for number in range(max(1, last - 2), last + 1):
+        line = lines[number - 1]
+        if space := _ODD_SPACE.search(line):
+            hint = "use ordinary spaces; editors and web pages insert others"
+            return _syntax_error("a no-break space (U+00A0) is not a space in YAML", hint, number, space.start() + 1)
+        if template := _TEMPLATE.search(line):
+            hint = "refer to a secret with {env: NAME}, {file: path} or {command: [program, argument]}"
+            return _syntax_error("this is a placeholder that nothing has filled in", hint, number, template.start() + 1)
+        if address := _BRACKETED.search(line):
+            hint = "quote the value; smtp_server takes an IPv6 address without brackets"
+            return _syntax_error("a square bracket begins a list in YAML", hint, number, address.start(1) + 1)
+    return _open_quote(lines[:last])
+
+
+def _open_quote(lines: Sequence[str]) -> YamlError | None:
+    """The first quote that no later line closes in a way that makes sense: a value in quotes may have several lines."""
+    closing = None  # finds the end of the quoted value that is open
+    for number, line in enumerate(lines, 1):
+        if closing is None:
+            if not (opened := _OPEN_QUOTE.fullmatch(line.rstrip())):
+                continue
+            opening = number, opened.start("quote") + 1
+            closing = _CLOSING[opened["quote"]]
+        elif closed := closing.match(line):
+            if not _AFTER_QUOTE.match(line, closed.end()):
+                break
+            closing = None
+    if closing is None:
+        return None
+    return _syntax_error("a quote is opened here and not closed", "close the quote on this line", *opening)

@@ -127,7 +127,7 @@ def _is_host(value: object) -> bool:
 def is_name(value: object) -> bool:
     """Whether this format has the display name."""
     try:
-        return isinstance(value, str) and is_expressible(value) and values.name(value) == value
+        return isinstance(value, str) and is_expressible(value) and values.display_name(value) == value
     except InvalidValueError:
         return False
 

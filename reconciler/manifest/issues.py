@@ -1,22 +1,30 @@
-"""Problems while they still have a path instead of a line; lines are looked up only when there is a problem."""
+"""Issues: problems that have a path into the document, and no line yet."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+import re
+from collections import Counter
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from reconciler.errors import Problem, file_order
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
     from reconciler.manifest.files import Source
 
 Path: TypeAlias = tuple[str | int, ...]
 """Keys and indexes that lead to a node of a document; empty for the document itself."""
 
+MOST_SHOWN: Final = 100
+_MOST_KEPT: Final = 1000
+"""The most different issues that are kept. The first hundred by position are among them; others are only counted."""
 
-class Place(NamedTuple):
-    """A position in a file; both count from 1."""
+_MOST_ALONE: Final = 3
+"""Up to so many equal issues are reported one by one; of more, so many positions are named besides the first."""
 
-    line: int
-    column: int
+_INDEX: Final = re.compile(r"\[[0-9]+\]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,20 +38,90 @@ class NodeRef:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Issue:
-    """A problem at a spot.
+    """A problem with a node.
 
     Attributes:
-        message: What is wrong. Where there is an ``other`` spot, its place is appended in brackets.
-        other: The second of the two places that do not fit together.
+        message: What is wrong. If there is an ``other`` node, its position is appended in brackets.
+        other: The second of two nodes that do not fit together.
         count: How often it occurs, if equal ones are grouped.
-        also: The first few of their other spots.
+        also: The first few of their other nodes.
     """
 
     kind: str
     message: str
-    spot: NodeRef
+    node: NodeRef
     hint: str = ""
     other: NodeRef | None = None
     address: str | None = None
     count: int = 1
     also: tuple[NodeRef, ...] = ()
+
+
+@dataclass(slots=True)
+class _Group:
+    issues: list[Issue]
+    count: int
+
+
+class IssueLog:
+    """Collects issues in bounded memory.
+
+    Attributes:
+        uncounted: How many more there are, by kind.
+    """
+
+    def __init__(self, issues: Iterable[Issue] = ()) -> None:
+        self._groups: dict[tuple[str, str, str], _Group] = {}
+        self.uncounted: Counter[str] = Counter()
+        self.extend(issues)
+
+    def extend(self, issues: Iterable[Issue]) -> None:
+        """Adds issues. One that equals another, apart from its node, is counted with it."""
+        for issue in issues:
+            key = (issue.kind, _INDEX.sub("[]", issue.message), issue.hint)
+            group = self._groups.get(key)
+            if group is not None:
+                group.count += issue.count
+                if len(group.issues) <= _MOST_ALONE:
+                    group.issues.append(issue)
+            elif len(self._groups) < _MOST_KEPT:
+                self._groups[key] = _Group([issue], issue.count)
+            else:
+                self.uncounted[issue.kind] += issue.count
+
+    def add_all(self, other: IssueLog) -> None:
+        """Adds what another log has collected."""
+        self.extend(other)
+        self.uncounted.update(other.uncounted)
+
+    def __iter__(self) -> Iterator[Issue]:
+        """The different issues; one that represents others knows how many."""
+        for group in self._groups.values():
+            first, *others = group.issues
+            if group.count > _MOST_ALONE:
+                yield replace(first, count=group.count, also=first.also or tuple(issue.node for issue in others))
+            else:
+                yield from group.issues
+
+    def __len__(self) -> int:
+        return len(self._groups) + len(self.uncounted)
+
+
+def shortened(problems: Iterable[tuple[Problem, int]], uncounted: Mapping[str, int]) -> list[Problem]:
+    """The first hundred problems by position, and one more for each kind of the rest, with their number.
+
+    Args:
+        problems: Each with how often it occurs.
+        uncounted: How many more there are, by kind.
+    """
+    ordered = sorted(problems, key=lambda counted: (*file_order(counted[0]), counted[0].message))
+    rest = Counter(uncounted)
+    for problem, count in ordered[MOST_SHOWN:]:
+        rest[problem.kind] += count
+    return [
+        *(problem for problem, _ in ordered[:MOST_SHOWN]),
+        *(
+            Problem(kind=kind, message=f"{number} more of the kind {kind} are not shown")
+            for kind, number in sorted(rest.items())
+        ),
+    ]

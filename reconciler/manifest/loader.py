@@ -1,8 +1,8 @@
 """YAML text to plain dictionaries, lists and scalars, in one pass over libyaml's events.
 
 PyYAML's own way to here (nodes, then constructors) takes about nine times as long, and its recursion is what deep
-nesting breaks. Whatever is irregular but readable (a tag, a key given twice, an unknown alias) is only noted here;
-``survey`` goes over the text again and says what and where.
+nesting breaks. Anything irregular but readable (a tag, a key given twice, an unknown alias) is only noted here;
+``build_source_map`` goes over the text again and reports what and where.
 """
 
 from __future__ import annotations
@@ -24,8 +24,7 @@ from yaml import (
 from yaml.events import CollectionEndEvent, NodeEvent
 
 from reconciler.errors import Kind, Position
-from reconciler.manifest.anchors import Anchors
-from reconciler.manifest.events import DEEPEST, UnreadableError, open_events, place_of, unreadable
+from reconciler.manifest.events import DEEPEST, YamlError, converted, open_events, position_of
 from reconciler.manifest.scalars import EMPTY, SUSPECTS, resolve
 
 if TYPE_CHECKING:
@@ -50,6 +49,9 @@ MARKED: Final = frozenset(
 )
 """Keys of values that may be refused once the file is known to be right: errors about them need a position."""
 
+_MOST_EXPANDED: Final = 5_000_000
+_FREELY_EXPANDED: Final = 100_000
+
 _MERGE: Final[Any] = object()
 """The key under which a plain ``<<`` waits until its mapping ends; no text is equal to it, however it is escaped."""
 
@@ -59,12 +61,14 @@ class Loaded:
     """A document as plain values.
 
     Attributes:
+        name: The file.
         value: Dictionaries with string keys, lists, and scalars of the core schema.
         items: For each list right under the root, by its key: where its items start.
         positions: For each mapping, by its ``id``: where the values of the ``MARKED`` keys are.
-        irregular: Something was passed over that ``survey`` has to report.
+        irregular: Something was passed over that ``build_source_map`` has to report.
     """
 
+    name: str
     value: object
     items: Mapping[str, Sequence[Position]]
     positions: Mapping[int, Mapping[str, Position]]
@@ -79,13 +83,60 @@ def load(data: bytes, name: str = "") -> Loaded:
         name: The file, for positions.
 
     Raises:
-        UnreadableError: This is not YAML, or not YAML that is safe to read.
+        YamlError: This is not YAML, or not YAML that is safe to read.
     """
     try:
         return _Builder(data, name).build()
     except YAMLError as error:
-        failure = unreadable(error, data)
+        failure = converted(error, data)
     raise failure
+
+
+class _Anchors:
+    """The anchored values of one document. An alias stands for the value itself, not for a copy."""
+
+    def __init__(self, text_size: int) -> None:
+        """Takes the size of the text in bytes: a large file may expand to more than a small one."""
+        self._values: dict[str, object] = {}
+        self._sizes: dict[int, int] = {}
+        self._sized: list[object] = []  # keeps alive what _sizes knows by its id
+        self._left = min(_FREELY_EXPANDED + text_size, _MOST_EXPANDED)
+
+    def open(self, name: str) -> None:
+        """A container with this anchor begins; until it ends, the name stands for nothing."""
+        self._values.pop(name, None)
+
+    def set(self, name: str, value: object) -> None:
+        """A value with this anchor is complete."""
+        self._values[name] = value
+        if isinstance(value, dict | list):
+            self._sizes[id(value)] = self._size(value)
+            self._sized.append(value)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._values
+
+    def expand(self, name: str) -> object:
+        """The value of an alias.
+
+        Raises:
+            OverflowError: All aliases together stand for too many values.
+        """
+        value = self._values[name]
+        self._left -= self._sizes.get(id(value), 1)
+        if self._left < 0:
+            raise OverflowError
+        return value
+
+    def _size(self, value: object) -> int:
+        """How many nodes a value has, with what its aliases stand for."""
+        size, waiting = 0, [value]
+        while waiting:
+            node = waiting.pop()
+            size += self._sizes.get(id(node), 1)
+            if id(node) not in self._sizes and isinstance(node, dict | list):
+                waiting.extend(node.values() if isinstance(node, dict) else node)
+        return size
 
 
 class _Builder:
@@ -100,7 +151,7 @@ class _Builder:
         self._items: dict[str, list[Position]] = {}
         self._positions: dict[int, dict[str, Position]] = {}
         self._merged: list[object] = []  # keeps alive what _positions knows by its id
-        self._anchors = Anchors(len(data))
+        self._anchors = _Anchors(len(data))
         self._anchored: list[tuple[int, str]] = []  # the open containers with an anchor: how deep, and its name
         self._plain_keys: dict[str, str] = {}  # one text for a key, however many mappings have it
         self._irregular = False
@@ -124,7 +175,7 @@ class _Builder:
             raise _empty() if isinstance(following, StreamEndEvent) else _second_document(following)
         if not isinstance(following, StreamEndEvent):
             self._irregular = True
-        return Loaded(self._root[0], self._items, self._positions, self._irregular)
+        return Loaded(self._name, self._root[0], self._items, self._positions, self._irregular)
 
     def _entries(self, target: Any) -> None:  # noqa: ANN401, C901 - a check or a call would cost more than an entry
         """Reads on in a mapping and those inside, until it ends or a list opens inside. This is the hot loop."""
@@ -167,7 +218,7 @@ class _Builder:
                 self._close()
                 return
             if places is not None:
-                places.append(Position(self._name, *place_of(event)))
+                places.append(position_of(event, self._name))
             if self._open(event, target, None):
                 return
 
@@ -197,12 +248,12 @@ class _Builder:
         found = self._positions.get(id(target))
         if found is None:
             found = self._positions[id(target)] = {}
-        found[key] = Position(self._name, *place_of(event))
+        found[key] = position_of(event, self._name)
 
     def _push(self, event: NodeEvent, container: _Container, key: str | None) -> None:
         depth = len(self._stack)
         if depth > DEEPEST:
-            raise UnreadableError.too_deep(place_of(event))
+            raise YamlError.too_deep(position_of(event))
         if depth == 2 and key is not None and isinstance(container, list):  # noqa: PLR2004 - right under the root
             self._places = self._items[key] = []
         self._stack.append(container)
@@ -228,7 +279,7 @@ class _Builder:
         while depth:
             depth += _step(self._next())
             if depth > DEEPEST:
-                raise UnreadableError.too_deep(place_of(event))
+                raise YamlError.too_deep(position_of(event))
 
     def _key(self, event: ScalarEvent) -> str:
         """A key that is seen for the first time, quoted, or odd."""
@@ -257,7 +308,7 @@ class _Builder:
             return self._anchors.expand(name)
         except OverflowError:
             hint = "write the values out, or split the file"
-            failure = UnreadableError.at(event, Kind.ALIAS_BOMB, "the aliases expand to too many values", hint)
+            failure = YamlError(Kind.ALIAS_BOMB, "the aliases expand to too many values", hint, position_of(event))
         raise failure
 
     def _merge(self, target: dict[str, object], merged: object) -> None:
@@ -278,12 +329,11 @@ def _step(event: Event) -> int:
     return 1 if isinstance(event, NodeEvent) and not isinstance(event, ScalarEvent | AliasEvent) else 0
 
 
-def _second_document(event: Event) -> UnreadableError:
+def _second_document(event: Event) -> YamlError:
     message = "a second document begins here, and the first one is empty"
-    return UnreadableError.at(event, Kind.SEVERAL_DOCUMENTS, message, "remove this line; a file holds one document")
+    hint = "remove this line; a file holds one document"
+    return YamlError(Kind.SEVERAL_DOCUMENTS, message, hint, position_of(event))
 
 
-def _empty() -> UnreadableError:
-    return UnreadableError(
-        Kind.EMPTY_FILE, "the file is empty", "a set without accounts has version: 1 and accounts: []"
-    )
+def _empty() -> YamlError:
+    return YamlError(Kind.EMPTY_FILE, "the file is empty", "a set without accounts has version: 1 and accounts: []")

@@ -1,14 +1,16 @@
-"""Plain scalars by the core schema of YAML 1.2 (chapter 10.3 of its specification).
-
-PyYAML resolves by YAML 1.1, where ``when: off`` is false and ``1:30`` is ninety; nobody who writes that means it.
-"""
+"""The scalars of YAML 1.2, and how messages show values: short, on one line, and never a secret."""
 
 from __future__ import annotations
 
 import re
 from enum import Enum
 from functools import lru_cache
-from typing import Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from reconciler.model.display import shorten
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class Empty(Enum):
@@ -18,7 +20,7 @@ class Empty(Enum):
 
 
 EMPTY: Final = Empty.EMPTY
-"""YAML says null. Most often it is a value that begins with ``#`` or ``&`` and was not quoted, so it is an error."""
+"""YAML reads null. Most often it is a value that begins with ``#`` or ``&`` and was not quoted, so it is an error."""
 
 Scalar: TypeAlias = str | int | float | bool | Empty | None
 
@@ -35,26 +37,69 @@ _NUMBER: Final = re.compile(
     r"|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)"
 )
 _LONGEST_NUMBER: Final = 64
-"""Longer runs of digits stay text: nothing here counts that far, and Python refuses to read thousands of digits."""
+"""Longer runs of digits stay strings: nothing here counts that far, and Python refuses to read thousands of digits."""
 
 _NUMERIC: Final = frozenset("0123456789+-.")
 """First characters of every number."""
 
 SUSPECTS: Final = frozenset({"", *_NUMERIC, *"~nNtTfF"})
-"""First characters (none, for the empty one) of every plain scalar that may be something else than text."""
+"""First characters (none, for the empty one) of every plain scalar that may be something other than a string."""
+
+_LONGEST: Final = 60
+_SECRET_KEYS: Final = frozenset({"password", "auth", "access_token", "refresh_token", "token"})
+_SECRET_WORDS: Final = re.compile(r"passw|pasw|senha|token|secret|auth\s*:", re.IGNORECASE)
 
 
 def resolve(text: str) -> Scalar:
-    """What a plain (unquoted) scalar means."""
+    """The value of a plain (unquoted) scalar by the core schema of YAML 1.2 (chapter 10.3 of its specification).
+
+    PyYAML follows YAML 1.1, where ``when: off`` is false and ``1:30`` is ninety, which no author means.
+    """
     if text in _WORDS:
         return _WORDS[text]
     return _number(text) if text[0] in _NUMERIC else text
 
 
-@lru_cache(1024)  # the same few ports stand in thousands of accounts
+@lru_cache(1024)  # thousands of accounts have the same few ports
 def _number(text: str) -> Scalar:
     if len(text) > _LONGEST_NUMBER or (match := _NUMBER.fullmatch(text)) is None:
         return text
     if match["int"] is None:
         return float(text.replace(".", "") if text[-1] in "fFnN" else text)
     return int(text, {"0o": 8, "0x": 16}.get(text[:2], 10))
+
+
+def describe_value(value: object) -> str:
+    """A value as a message shows it: short and on one line. If it may hold a secret by accident, only its type.
+
+    ``- password:hunter2`` (no space after the colon) is a string, and so is a field with a wrongly indented
+    ``password:`` line after it: such text is not shown.
+    """
+    if isinstance(value, str):
+        return "a text that is not shown here" if _SECRET_WORDS.search(value) else f'"{shorten(value, _LONGEST)}"'
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value) if isinstance(value, int | float) else type_name(value)
+
+
+def type_name(value: object) -> str:
+    """What sort of thing a value is, in the words of a YAML author."""
+    if value is None:
+        return "null"
+    if value is EMPTY:
+        return "nothing"
+    for kind, words in ((bool, "true or false"), (int, "a number"), (float, "a number"), (str, "a text")):
+        if isinstance(value, kind):
+            return words
+    return "a mapping" if isinstance(value, dict) else "a list"
+
+
+def describe_key(key: str) -> str:
+    """A key as a message shows it; of ``password:hunter2`` and ``password=hunter2``, which are keys, the word alone."""
+    word = re.match(r"[\w-]*", key) if _SECRET_WORDS.search(key) else None
+    return f"{shorten(word[0], _LONGEST)}…" if word and word[0] != key else shorten(key, _LONGEST)
+
+
+def is_secret(path: Sequence[str | int]) -> bool:
+    """Whether what lies at ``path`` may be a secret, or part of one, and must not be shown."""
+    return not _SECRET_KEYS.isdisjoint(path)

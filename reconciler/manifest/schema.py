@@ -1,41 +1,362 @@
-"""The JSON Schema of the YAML, for editors; ``python -m reconciler.manifest.schema`` writes the shipped file."""
+"""The manifest's types, and the JSON Schema for editors that is generated from them.
+
+``python -m reconciler.manifest.schema`` writes the shipped file.
+"""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Annotated, Any, Final, Literal, NotRequired, TypeAlias, get_args
 
-if TYPE_CHECKING:
-    from pydantic_core.core_schema import WithDefaultSchema
+from pydantic import AfterValidator, ConfigDict, Field, PlainValidator, StringConstraints, WithJsonSchema, with_config
+from typing_extensions import TypedDict, get_type_hints
 
-_FILE: Final = Path(__file__).with_name("manifest.schema.json")
+from reconciler.manifest import values
+from reconciler.model import fields
+from reconciler.model.desired import DeleteLimit
+from reconciler.model.server import normal_url
+
+SCHEMA_FILE: Final = Path(__file__).with_name("manifest.schema.json")
+
+CONFIG: Final = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True, arbitrary_types_allowed=True)
+"""Holds for a block and all blocks inside."""
 
 
-def spec_schema() -> dict[str, object]:
-    """The schema, generated from the models."""
-    from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+def _reference_schema(key: str, title: str, description: str, target: dict[str, object]) -> dict[str, object]:
+    return {
+        "title": title,
+        "description": description,
+        "type": "object",
+        "properties": {key: target},
+        "required": [key],
+        "additionalProperties": False,
+    }
 
-    from reconciler.manifest.document import Document
 
-    class WithoutDefaults(GenerateJsonSchema):
-        """The models' defaults are stand-ins for omitted keys; an editor would offer them as values."""
+_SECRET_SCHEMA: Final[dict[str, object]] = {
+    "anyOf": [
+        _reference_schema(
+            "env",
+            "Environment variable",
+            "The secret is in an environment variable.",
+            {
+                "type": "string",
+                "pattern": "^[A-Za-z_][A-Za-z0-9_]*$",
+                "title": "Variable",
+                "description": "Name of the variable.",
+                "examples": ["SMTP_PASSWORD"],
+            },
+        ),
+        _reference_schema(
+            "file",
+            "File",
+            "The secret is the content of a file; one newline at its end does not count.",
+            {
+                "type": "string",
+                "minLength": 1,
+                "title": "Path",
+                "description": "Path relative to this YAML file.",
+                "examples": ["secrets/smtp.txt"],
+            },
+        ),
+        _reference_schema(
+            "command",
+            "Command",
+            "The secret is what a command prints. Needs --allow-commands.",
+            {
+                "type": "array",
+                "items": {"type": "string"},
+                "minItems": 1,
+                "title": "Program and arguments",
+                "description": "Program and arguments, without a shell; run in the folder of this YAML file.",
+                "examples": [["pass", "show", "smtp"]],
+            },
+        ),
+        _reference_schema(
+            "literal",
+            "Literal that looks like a placeholder",
+            "The secret itself, whatever it looks like; earns a warning.",
+            {
+                "type": "string",
+                "minLength": 1,
+                "title": "Literal",
+                "description": "The secret itself.",
+                "examples": ["${not a placeholder}"],
+            },
+        ),
+        {"title": "Literal", "description": "The secret itself; earns a warning.", "type": "string", "minLength": 1},
+    ],
+    "examples": [
+        {"env": "SMTP_PASSWORD"},
+        {"file": "secrets/smtp.txt"},
+        {"command": ["sops", "-d", "--extract", '["smtp"]', "secrets.yaml"]},
+    ],
+}
 
-        def default_schema(self, schema: WithDefaultSchema) -> JsonSchemaValue:
-            return self.generate_inner(schema["schema"])
+Text: TypeAlias = Annotated[str, StringConstraints(min_length=1), AfterValidator(values.plain_text)]
+Name: TypeAlias = Annotated[str, StringConstraints(min_length=1), AfterValidator(values.display_name)]
+Address: TypeAlias = Annotated[
+    str, AfterValidator(values.address), Field(json_schema_extra={"format": "email", "examples": ["certs@example.com"]})
+]
+Host: TypeAlias = Annotated[
+    str, AfterValidator(values.host), Field(json_schema_extra={"examples": ["smtp.example.com", "192.0.2.25"]})
+]
+SecretValue: TypeAlias = Annotated[Any, PlainValidator(values.secret), WithJsonSchema(_SECRET_SCHEMA)]
+"""A ``Secret`` or a ``SecretReference``."""
+MaxDeletes: TypeAlias = Annotated[
+    DeleteLimit,
+    PlainValidator(DeleteLimit.parse),
+    WithJsonSchema(
+        {
+            "anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": "^(100|[0-9]{1,2}) ?%$"}],
+            "examples": [5, "30%"],
+        }
+    ),
+]
+Version: TypeAlias = Annotated[
+    Literal[1], PlainValidator(values.version), WithJsonSchema({"const": 1, "type": "integer"})
+]
 
-    generated = Document.model_json_schema(schema_generator=WithoutDefaults)
+
+class DeliveryTestBlock(TypedDict):
+    """Whether, when and to whom the settings are tried through the server's test endpoint."""
+
+    when: NotRequired[
+        Annotated[
+            Literal["off", "before", "after"],
+            Field(title="When", description="Never (off), before the account is written, or after it."),
+        ]
+    ]
+    to_email: NotRequired[Annotated[Address, Field(title="Recipient", description="Who gets the mail.")]]
+
+
+_SPECIAL_TYPES: Final[Mapping[str, object]] = {"email": Address, "name": Name, "smtp_server": Host}
+
+
+def _type_of(name: str) -> Any:  # noqa: ANN401 - a type, or an annotated one
+    field = fields.FIELDS[name]
+    kind: Any = _SPECIAL_TYPES.get(name, SecretValue if field.secret else field.type)
+    if field.choices:
+        kind = Literal[field.choices]
+    elif field.largest:
+        kind = Annotated[kind, Field(ge=field.smallest, le=field.largest)]
+    return kind | None if field.optional else kind
+
+
+def _account_fields() -> dict[str, Any]:
+    """The fields of an account, apart from its address, with every spelling of their names."""
+    found = {}
+    for name, field in fields.FIELDS.items():
+        if name == "email":
+            continue
+        about = Field(title=field.title, description=field.description, examples=list(field.examples) or None)
+        found[name] = NotRequired[Annotated[_type_of(name), about]]
+        for spelling in set(fields.SPELLINGS[name]) - {name}:
+            about = Field(title=field.title, description=f"Another spelling of {name}.")
+            found[spelling] = NotRequired[Annotated[_type_of(name), about]]
+    test = Annotated[DeliveryTestBlock, Field(title="Test", description="Overrides policy.test.")]
+    return {**found, "test": NotRequired[test]}
+
+
+DefaultsBlock: Any = TypedDict("DefaultsBlock", _account_fields())  # type: ignore[misc]
+DefaultsBlock.__doc__ = "What may stand in an account and in defaults. An omitted field is not managed; null clears it."
+
+
+class AccountBlock(DefaultsBlock):
+    """One email account."""
+
+    email: Annotated[Address, Field(title="Address", description="The identity of the account, however it is spelled.")]
+    id: NotRequired[
+        Annotated[
+            int,
+            Field(
+                ge=0,
+                title="Pin",
+                description="The server's id, for when it holds the same address twice.",
+                examples=[12],
+            ),
+        ]
+    ]
+    renamed_from: NotRequired[
+        Annotated[
+            Address,
+            Field(
+                title="Former address", description="The same account, new address: updated in place, its id survives."
+            ),
+        ]
+    ]
+
+
+class AuthBlock(TypedDict):
+    """Credentials: exactly one of access_token, refresh_token, or username with password."""
+
+    access_token: NotRequired[Annotated[SecretValue | None, Field(title="Access token", description="Used as it is.")]]
+    refresh_token: NotRequired[
+        Annotated[
+            SecretValue | None,
+            Field(title="Refresh token", description="The integrator's key, exchanged for access tokens."),
+        ]
+    ]
+    username: NotRequired[Annotated[SecretValue | None, Field(title="User name", description="With password.")]]
+    password: NotRequired[Annotated[SecretValue | None, Field(title="Password", description="With username.")]]
+
+
+class ClientCertBlock(TypedDict):
+    """A certificate for servers that ask for one."""
+
+    cert: Annotated[
+        Text,
+        Field(title="Certificate", description="PEM file, relative to this YAML file.", examples=["fw.pem"]),
+    ]
+    key: NotRequired[
+        Annotated[
+            Text,
+            Field(
+                title="Key",
+                description="PEM file of its key; where omitted, the key is in cert.",
+                examples=["fw.key"],
+            ),
+        ]
+    ]
+
+
+class ServerBlock(TypedDict):
+    """The server that the accounts are on; flags and environment variables win over it."""
+
+    name: NotRequired[
+        Annotated[
+            Name,
+            Field(
+                title="Name", description="Label in reports; the URL's host where omitted.", examples=["headquarters"]
+            ),
+        ]
+    ]
+    url: NotRequired[
+        Annotated[
+            str,
+            AfterValidator(normal_url),
+            Field(title="URL", description="Scheme, host and port.", examples=["https://fw.example.com"]),
+        ]
+    ]
+    auth: NotRequired[
+        Annotated[AuthBlock, Field(title="Credentials", description="Only ever sent to the URL beside it.")]
+    ]
+    ca_file: NotRequired[
+        Annotated[
+            Text,
+            Field(
+                title="Private CA",
+                description="PEM file, relative to this YAML file.",
+                examples=["certs/private-ca.pem"],
+            ),
+        ]
+    ]
+    client_cert: NotRequired[
+        Annotated[
+            ClientCertBlock,
+            Field(title="Client certificate", description="Only ever shown to the URL beside it."),
+        ]
+    ]
+
+
+class PolicyBlock(TypedDict):
+    """How the declared set is to be treated."""
+
+    prune: NotRequired[
+        Annotated[bool, Field(title="Prune", description="Delete what is not declared; true unless said otherwise.")]
+    ]
+    max_deletes: NotRequired[
+        Annotated[
+            MaxDeletes,
+            Field(
+                title="Most deletes",
+                description="Number, or percentage of the managed accounts; 30% unless said otherwise.",
+            ),
+        ]
+    ]
+    protect: NotRequired[
+        Annotated[
+            list[Text],
+            Field(title="Protected", description="Address globs that are never deleted.", examples=[["certs@*"]]),
+        ]
+    ]
+    ignore: NotRequired[
+        Annotated[
+            list[Text],
+            Field(
+                title="Ignored",
+                description="Address globs that are never touched.",
+                examples=[["legacy-*@example.com"]],
+            ),
+        ]
+    ]
+    passwords: NotRequired[
+        Annotated[
+            Literal["auto", "shown", "hidden"],
+            Field(
+                title="Passwords",
+                description="Whether the server's responses show passwords. auto recognises masks such as ********.",
+            ),
+        ]
+    ]
+    test: NotRequired[
+        Annotated[DeliveryTestBlock, Field(title="Test", description="How settings are tried when they are written.")]
+    ]
+
+
+@with_config(CONFIG)
+class Manifest(TypedDict):
+    """The email accounts of a server, as they should be."""
+
+    version: Annotated[Version, Field(title="Version", description="Version of this format: 1.")]
+    server: NotRequired[Annotated[ServerBlock, Field(title="Server", description="Which server; optional.")]]
+    policy: NotRequired[Annotated[PolicyBlock, Field(title="Policy", description="How the set is to be treated.")]]
+    defaults: NotRequired[Annotated[DefaultsBlock, Field(title="Defaults", description="Merged under every account.")]]
+    accounts: Annotated[list[AccountBlock], Field(title="Accounts", description="The whole set; may be empty.")]
+
+
+Shape: TypeAlias = Mapping[tuple[str, ...], Any]
+"""The types of a document's blocks, by the keys that lead to them; indexes are left out."""
+
+SHAPE: Final[Shape] = {
+    (): Manifest,
+    ("server",): ServerBlock,
+    ("server", "auth"): AuthBlock,
+    ("server", "client_cert"): ClientCertBlock,
+    ("policy",): PolicyBlock,
+    ("policy", "test"): DeliveryTestBlock,
+    ("defaults",): DefaultsBlock,
+    ("defaults", "test"): DeliveryTestBlock,
+    ("accounts",): AccountBlock,
+    ("accounts", "test"): DeliveryTestBlock,
+}
+
+
+@cache
+def types_of(block: Any) -> Mapping[str, Any]:  # noqa: ANN401 - as in Shape
+    """The type of each key of a block, without its annotations."""
+    return get_type_hints(block)
+
+
+def choices_of(kind: object) -> tuple[str, ...]:
+    """The strings that a type allows, if it allows nothing else but null."""
+    return tuple(choice for part in get_args(kind) for choice in ([part] if isinstance(part, str) else get_args(part)))
+
+
+def manifest_schema() -> dict[str, object]:
+    """The JSON Schema, generated from the types."""
+    from pydantic import TypeAdapter
+
+    generated = TypeAdapter(Manifest).json_schema()
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **generated, "title": "Email accounts"}
 
 
-def schema_text() -> str:
-    """The shipped schema, as text; needs no pydantic."""
-    return _FILE.read_text(encoding="utf-8")
-
-
 def write_schema() -> None:
-    """Generates the shipped file anew."""
-    _FILE.write_text(json.dumps(spec_schema(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    """Generates the shipped file again."""
+    SCHEMA_FILE.write_text(json.dumps(manifest_schema(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Final, TypeAlias, cast
 
 from reconciler.errors import InvalidValueError, Kind, Problem, SecretError, file_order
 from reconciler.manifest.files import file_problem, read_bytes
-from reconciler.manifest.references import secret_text
 from reconciler.manifest.values import is_own
 from reconciler.model.display import shorten
-from reconciler.model.secret import Secret, SecretReference
+from reconciler.model.secret import Secret, SecretReference, secret_text
 from reconciler.model.server import parts_of, with_parts
 
 if TYPE_CHECKING:

@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from reconciler.errors import ManifestError, Problem, file_order
-from reconciler.manifest.events import UnreadableError
+from reconciler.manifest.events import YamlError
 from reconciler.manifest.files import Source, read_file
 from reconciler.manifest.loader import load
-from reconciler.manifest.places import located
-from reconciler.manifest.sheet import unreadable_problem
+from reconciler.manifest.parsed_file import validate
 from reconciler.model.account import Globs
 from reconciler.model.display import display_path
 from reconciler.model.trust import Limits, Trust, TrustedServer
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from reconciler.manifest.loader import Loaded
-    from reconciler.manifest.trust_document import TrustDocument
 
 _LARGEST: Final = 1024 * 1024
-_ROOT: Final = "trust"
 
 
 def read_trust(name: str) -> Trust:
@@ -34,9 +33,9 @@ def read_trust(name: str) -> Trust:
     if isinstance(source, Problem):
         raise ManifestError(_without_content(source, name))
     try:
-        loaded = load(source.data)
-    except UnreadableError as failure:
-        raise ManifestError(unreadable_problem(failure, name)) from None
+        loaded = load(source.data, name)
+    except YamlError as error:
+        raise ManifestError(error.problem(name)) from None
     return _trust(_document(source, loaded), name)
 
 
@@ -50,40 +49,35 @@ def _without_content(problem: Problem, name: str) -> Problem:
     return replace(problem, message=message, hint=hint, position=None)
 
 
-def _document(source: Source, loaded: Loaded) -> TrustDocument:
-    from pydantic import ValidationError
+def _document(source: Source, loaded: Loaded) -> dict[str, Any]:
+    from reconciler.manifest.trust_document import TRUST_SHAPE
 
-    from reconciler.manifest.complaints import issue_from
-    from reconciler.manifest.trust_document import TrustDocument
+    document, errors = validate(loaded.value, TRUST_SHAPE)
+    if document is None or loaded.irregular:
+        from reconciler.manifest.messages import issue_from
+        from reconciler.manifest.positions import locate
 
-    issues = []
-    document = None
-    try:
-        document = TrustDocument.model_validate(loaded.value)
-    except ValidationError as failure:
-        for error in failure.errors(include_url=False):
-            issue = issue_from(error, source, (_ROOT,))
-            issues.append(replace(issue, spot=replace(issue.spot, path=issue.spot.path[1:])))
-    problems = located(issues, [source] if loaded.irregular else [])
-    if problems or document is None:
+        issues = [issue_from(error, source, shape=TRUST_SHAPE) for error in errors]
+        problems = locate(issues, [source] if loaded.irregular else [])
         raise ManifestError(*sorted(problems, key=file_order))
     return document
 
 
-def _trust(document: TrustDocument, name: str) -> Trust:
+def _trust(document: Mapping[str, Any], name: str) -> Trust:
     folder = os.path.dirname(os.path.abspath(name))  # noqa: PTH100, PTH120 - links are followed when paths are compared
+    limits = document.get("limits", {})
     return Trust(
         servers=tuple(
             TrustedServer(
-                server.url,
-                tuple(server.env),
-                tuple(os.path.join(folder, pattern) for pattern in server.files),  # noqa: PTH118 - as above
+                server["url"],
+                tuple(server.get("env", ())),
+                tuple(os.path.join(folder, pattern) for pattern in server.get("files", ())),  # noqa: PTH118 - as above
             )
-            for server in document.servers
+            for server in document.get("servers", ())
         ),
-        commands=tuple(document.commands),
-        smtp_servers=tuple(document.smtp_servers),
-        recipients=Globs(tuple(document.recipients)),
-        limits=Limits(document.limits.max_deletes, Globs(tuple(document.limits.protect))),
+        commands=tuple(document.get("commands", ())),
+        smtp_servers=tuple(document.get("smtp_servers", ())),
+        recipients=Globs(tuple(document.get("recipients", ()))),
+        limits=Limits(limits.get("max_deletes"), Globs(tuple(limits.get("protect", ())))),
         file=name,
     )

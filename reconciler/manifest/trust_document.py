@@ -1,20 +1,18 @@
-"""The shape of a trust file, as pydantic models."""
+"""The types of a trust file."""
 
 from __future__ import annotations
 
 import re
 import shlex
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import Annotated, Final, NotRequired
 
-from pydantic import AfterValidator, BaseModel, Field
+from pydantic import AfterValidator, with_config
+from typing_extensions import TypedDict
 
 from reconciler.errors import InvalidValueError
-from reconciler.manifest.document import MaxDeletes, Text, Version, _Model
+from reconciler.manifest.schema import CONFIG, MaxDeletes, Shape, Text, Version
 from reconciler.manifest.values import argument
 from reconciler.model.trust import is_url_pattern
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 _VARIABLE: Final = re.compile(r"[A-Za-z0-9_*?]+")
 _HOST: Final = re.compile(r"[A-Za-z0-9_.:*?-]+")
@@ -68,35 +66,35 @@ def _recipient(text: str) -> str:
     raise InvalidValueError("a pattern of addresses has an @-sign", "write it as *@example.com")
 
 
-class TrustedServerEntry(_Model):
+class TrustedServerBlock(TypedDict):
     """A server that credentials and passwords may be sent to."""
 
-    url: Annotated[str, AfterValidator(_url)] = Field()
-    env: list[Annotated[str, AfterValidator(_variable)]] = Field([])
-    files: list[Annotated[Text, AfterValidator(_file)]] = Field([])
+    url: Annotated[str, AfterValidator(_url)]
+    env: NotRequired[list[Annotated[str, AfterValidator(_variable)]]]
+    files: NotRequired[list[Annotated[Text, AfterValidator(_file)]]]
 
 
-class LimitsEntry(_Model):
+class LimitsBlock(TypedDict):
     """What the manifests' policy cannot exceed."""
 
-    max_deletes: MaxDeletes | None = None
-    protect: list[Annotated[str, AfterValidator(_recipient)]] = Field([])
+    max_deletes: NotRequired[MaxDeletes | None]
+    protect: NotRequired[list[Annotated[str, AfterValidator(_recipient)]]]
 
 
-class TrustDocument(_Model):
-    """What the manifests may do with secrets; a key that is left out allows nothing, apart from limits."""
+@with_config(CONFIG)
+class TrustDocument(TypedDict):
+    """What the manifests may do with secrets; an omitted key allows nothing, apart from limits."""
 
     version: Version
-    servers: list[TrustedServerEntry] = Field([])
-    commands: list[Annotated[str, AfterValidator(_command)]] = Field([])
-    smtp_servers: list[Annotated[str, AfterValidator(_smtp_server)]] = Field([])
-    recipients: list[Annotated[str, AfterValidator(_recipient)]] = Field([])
-    limits: LimitsEntry = LimitsEntry()
+    servers: NotRequired[list[TrustedServerBlock]]
+    commands: NotRequired[list[Annotated[str, AfterValidator(_command)]]]
+    smtp_servers: NotRequired[list[Annotated[str, AfterValidator(_smtp_server)]]]
+    recipients: NotRequired[list[Annotated[str, AfterValidator(_recipient)]]]
+    limits: NotRequired[LimitsBlock]
 
 
-TRUST_SHAPE: Final[Mapping[tuple[str, ...], type[BaseModel]]] = {
-    ("trust",): TrustDocument,
-    ("trust", "servers"): TrustedServerEntry,
-    ("trust", "limits"): LimitsEntry,
+TRUST_SHAPE: Final[Shape] = {
+    (): TrustDocument,
+    ("servers",): TrustedServerBlock,
+    ("limits",): LimitsBlock,
 }
-"""Which model stands at which keys of a trust file, below a root of their own."""

@@ -1,23 +1,31 @@
-"""What single values have to be, beyond their type. No third party is needed unless an address is unusual."""
+"""The parsers of single values that need more than a type. The schema calls them."""
 
 from __future__ import annotations
 
 import re
-import unicodedata
-from typing import Final
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final, TypeVar
 
-from reconciler.errors import InvalidValueError
-from reconciler.manifest import hosts
+from reconciler.errors import InvalidValueError, Position
+from reconciler.manifest.scalars import type_name
+from reconciler.model.account import identity
+from reconciler.model.display import control_character
+from reconciler.model.secret import Secret, SecretReference, secret_text
 from reconciler.model.server import is_host_name, parse_ip
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+T = TypeVar("T")
 
 _PLAIN_ADDRESS: Final = re.compile(
     r"(?=.{3,254}\Z)(?=[^@]{1,64}@)[A-Za-z0-9_+-]+(?:\.[A-Za-z0-9_+-]+)*"
     r"@(?:(?:[A-Za-z0-9]{1,32}(?:-[A-Za-z0-9]{1,30})?\.)+[A-Za-z]{2,63}|[A-Za-z][A-Za-z0-9]{0,62})"
 )
-"""Addresses that need no second look; email-validator, which is exact and slow, judges all others."""
+"""Addresses that are certainly valid. email-validator, which is exact and slow, checks all others."""
 
 _LOCAL_DOMAIN: Final = re.compile(r"[@.](?:local|localhost|arpa|test)\Z", re.IGNORECASE)
-"""Names that only local networks have. email-validator refuses them, but appliances use them."""
+"""Names that only local networks have. email-validator rejects them, but appliances use them."""
 
 _PLACEHOLDER: Final = re.compile(
     r"\$\{[^{}]*\}|\$\{\{.*\}\}|\$[A-Z_][A-Z0-9_]*|\{\{.*\}\}|ENC\[.*\]|\$__\w+\{.*\}|<<[^<>]+>>", re.DOTALL
@@ -29,7 +37,10 @@ PLACEHOLDER_HINT: Final = (
     'a secret that really looks like this is {literal: "…"}; fill other values in before the file is read'
 )
 
-_ENV_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_SOURCES: Final = ("env", "file", "command")
+_REFERENCE_HINT: Final = "write {env: NAME}, {file: path} or {command: [program, argument]}"
+_NOWHERE: Final = Position("")
 
 
 def is_placeholder(value: object) -> bool:
@@ -39,8 +50,17 @@ def is_placeholder(value: object) -> bool:
     return _PLACEHOLDER.fullmatch(value.strip()) is not None
 
 
-def text(value: str) -> str:
-    """A text that is no placeholder."""
+def is_unicode(text: str) -> bool:
+    """Whether a string can be encoded: unpaired surrogates cannot, and not every parser rejects them."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def plain_text(value: str) -> str:
+    """A string that is not empty and no placeholder."""
     if not value:
         raise InvalidValueError("this cannot be empty", "leave the key out, or write a text")
     if is_placeholder(value):
@@ -48,28 +68,28 @@ def text(value: str) -> str:
     return value
 
 
-def name(value: str) -> str:
-    """A display name: on one line."""
-    if not value.isprintable():
-        found = next((one for one in value if unicodedata.category(one) == "Cc"), None)
-        if found is not None:
-            message = f"a name has no line breaks and no other control characters, such as U+{ord(found):04X}"
-            raise InvalidValueError(message, "write the name on one line")
-    return text(value)
+def display_name(value: str) -> str:
+    """A name on one line."""
+    if not value.isprintable() and (found := control_character(value)):
+        message = f"a name has no line breaks and no other control characters, such as {found}"
+        raise InvalidValueError(message, "write the name on one line")
+    return plain_text(value)
 
 
-def address(text: str) -> str:
-    """An email address, without the blanks around it and otherwise as written."""
-    stripped = text.strip()
+def address(value: str) -> str:
+    """An email address, without the spaces around it and otherwise as written."""
+    stripped = value.strip()
     if _PLAIN_ADDRESS.fullmatch(stripped):
         return stripped
     from email_validator import EmailNotValidError, validate_email
 
-    judged = f"{stripped}.example" if _LOCAL_DOMAIN.search(stripped) else stripped
+    checked = f"{stripped}.example" if _LOCAL_DOMAIN.search(stripped) else stripped
     try:
-        validate_email(judged, check_deliverability=False, test_environment=True, globally_deliverable=False)
+        validate_email(checked, check_deliverability=False, test_environment=True, globally_deliverable=False)
     except EmailNotValidError as error:
         reason = str(error).rstrip(".")  # it becomes part of a sentence
+    except UnicodeError:
+        reason = "it contains an unpaired surrogate"
     else:
         return stripped
     raise InvalidValueError(
@@ -77,11 +97,46 @@ def address(text: str) -> str:
     )
 
 
-def host(text: str) -> str:
+@lru_cache(maxsize=1024)  # thousands of accounts share a few hosts
+def host(value: str) -> str:
     """A host name or IP address, without scheme and port."""
-    if is_host_name(text) or parse_ip(text) is not None:
-        return text
-    raise InvalidValueError(*hosts.fault(text))
+    if is_host_name(value) or (parse_ip(value) and is_unicode(value)):
+        return value
+    faults = (*_faults(value), ("this is neither a host name nor an IP address", "write it as smtp.example.com"))
+    raise InvalidValueError(*faults[0])
+
+
+def _faults(text: str) -> Iterator[tuple[str, str]]:
+    """What is wrong with a string that is no host, and what to write instead."""
+    scheme, has_scheme, _ = text.lower().partition("://")
+    if not text.strip():
+        yield "a host name cannot be empty", "write null to clear it, or leave the key out"
+    if has_scheme:
+        hint = "leave out what stands before the name, such as smtp://"
+        encrypted = scheme in {"smtps", "submissions"}
+        yield "a host name has no scheme", hint + (f"; {scheme} is smtp_crypt: ssl-tls" if encrypted else "")
+    if "@" in text:
+        yield "a host name has no user name", "leave out the @ and what is before it; the login is the account's email"
+    if "/" in text:
+        yield "a host name has no path", "leave out the slash and what follows it"
+    yield from _almost_host(text)
+
+
+def _almost_host(text: str) -> Iterator[tuple[str, str]]:
+    """What is wrong with a host that is spelled in another way."""
+    if text.startswith("["):
+        bare, _, port = text[1:].partition("]")
+        hint = f"write it as {bare}" if parse_ip(bare) and bare.isascii() else "leave out the brackets"
+        yield "an IPv6 address has no brackets here", hint + ("; put the port into smtp_port" if port else "")
+    name, _, port = text.rpartition(":")
+    if port.isdecimal() and is_host_name(identity(name)):
+        yield "a host name has no port", "put the port into smtp_port"
+    if text.strip() != text:
+        yield "a host name has no spaces around it", "leave them out"
+    if text.endswith(".") and is_host_name(text[:-1]):
+        yield "a host name has no dot at its end here", f"write it as {text[:-1]}"
+    if not text.isascii() and is_host_name(a_labels := identity(text)):
+        yield "an internationalised name is written in its ASCII form, of A-labels", f"write it as {a_labels}"
 
 
 def version(value: object) -> int:
@@ -91,31 +146,98 @@ def version(value: object) -> int:
     raise InvalidValueError("this version of the format is not known", "write version: 1")
 
 
-def environment_name(text: str) -> str:
-    """The name of an environment variable."""
-    if _ENV_NAME.fullmatch(text):
-        return text
-    raise InvalidValueError("env takes the name of a variable", "letters, digits and _ only, without a $")
-
-
 def is_own(variable: str) -> bool:
     """Whether a variable is one of this program's own, such as ``RECONCILER_REFRESH_TOKEN``."""
     return variable.upper().startswith("RECONCILER_")
 
 
-def argument(text: str) -> str:
+def argument(value: str) -> str:
     """A file name or a command's argument."""
-    if "\0" in text or not is_unicode(text):
+    if "\0" in value or not is_unicode(value):
         raise InvalidValueError("a NUL character or half a character cannot stand here")
-    if is_placeholder(text):
+    if is_placeholder(value):
         raise InvalidValueError(UNFILLED, PLACEHOLDER_HINT)
-    return text
+    return value
 
 
-def is_unicode(text: str) -> bool:
-    """Whether the text can be encoded: halves of surrogate pairs cannot, and not every parser refuses them."""
+def secret(value: object) -> Secret | SecretReference:
+    """A literal secret, or a reference to one, which gets its position later.
+
+    Raises:
+        InvalidValueError: It is neither. The message shows nothing of it.
+    """
+    if isinstance(value, str):
+        if is_placeholder(value):
+            raise InvalidValueError(UNFILLED, PLACEHOLDER_HINT)
+        return _literal(value)
+    if isinstance(value, int | float):
+        raise InvalidValueError(f"expected a text or a reference, found {type_name(value)}", "put it in quotes")
+    if not isinstance(value, dict):
+        raise InvalidValueError(f"expected a reference, found {type_name(value)}", _REFERENCE_HINT)
+    if len(value) != 1 or value.keys().isdisjoint(_TARGETS):
+        raise InvalidValueError("a secret's reference has exactly one key: env, file or command", _key_hint(value))
+    ((key, target),) = value.items()
+    return _TARGETS[key](target)
+
+
+def _literal(text: str) -> Secret:
     try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+        bare = secret_text(text)
+    except InvalidValueError as error:
+        raise InvalidValueError(f"the secret {error.message}", error.hint) from None
+    if not bare:
+        raise InvalidValueError("a secret cannot be empty", "write null to clear it, or leave the key out")
+    return Secret(bare)
+
+
+def _key_hint(reference: dict[str, object]) -> str:
+    """What may be meant by the keys of a reference. They are not shown: {hunter2} is a mapping, too."""
+    from difflib import get_close_matches
+
+    near = {close for key in reference for close in get_close_matches(key, _SOURCES, 1)} - reference.keys()
+    return f"did you mean {' or '.join(sorted(near))}? {_REFERENCE_HINT}" if near else _REFERENCE_HINT
+
+
+@lru_cache(maxsize=1024)  # thousands of accounts may share one
+def _variable(name: str) -> SecretReference:
+    if _VARIABLE.fullmatch(name):
+        return SecretReference("env", (name,), _NOWHERE)
+    raise InvalidValueError("env takes the name of a variable", "letters, digits and _ only, without a $")
+
+
+@lru_cache(maxsize=1024)  # as above
+def _file(path: str) -> SecretReference:
+    return SecretReference("file", (argument(path),), _NOWHERE)
+
+
+def _command(target: object) -> SecretReference:
+    if not isinstance(target, list) or not target:
+        hint = "write {command: [program, argument]}; there is no shell"
+        raise InvalidValueError(f"command takes a list of a program and its arguments, found {type_name(target)}", hint)
+    for number, part in enumerate(target, 1):
+        if not isinstance(part, str):
+            message = f"part {number} of the command is {type_name(part)}, not a text"
+            raise InvalidValueError(message, "put it in quotes")
+    return SecretReference("command", tuple(map(argument, target)), _NOWHERE)
+
+
+def _text_of(key: str, parse: Callable[[str], T]) -> Callable[[object], T]:
+    """A parser of the value of a reference's key, which has to be a string."""
+
+    def parse_text(target: object) -> T:
+        if isinstance(target, str) and (target or key == "literal"):
+            return parse(target)
+        found = "an empty one" if target == "" else type_name(target)
+        hint = 'write {literal: "…"}, in quotes' if key == "literal" else _REFERENCE_HINT
+        raise InvalidValueError(f"{key} takes a text, found {found}", hint)
+
+    return parse_text
+
+
+_TARGETS: Final[Mapping[str, Callable[[object], Secret | SecretReference]]] = {
+    "env": _text_of("env", _variable),
+    "file": _text_of("file", _file),
+    "command": _command,
+    "literal": _text_of("literal", _literal),
+}
+"""The parsers of references, by their key."""

@@ -39,6 +39,11 @@ def escape(text: str) -> str:
     return "".join(_escape(char) if unicodedata.category(char) in _UNSAFE else char for char in text)
 
 
+def control_character(text: str) -> str | None:
+    """The first control character of a string, as ``U+000A``; ``None`` if there is none."""
+    return next((f"U+{ord(char):04X}" for char in text if unicodedata.category(char) == "Cc"), None)
+
+
 def _escape(char: str) -> str:
     code = ord(char)
     return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"  # noqa: PLR2004 - the end of the basic plane

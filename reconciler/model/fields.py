@@ -15,6 +15,8 @@ class Field:
     """One field of an account.
 
     Attributes:
+        title: What an editor calls it.
+        description: What it means, in one sentence.
         type: The type of its value, in the manifest and in the server's JSON.
         choices: All allowed values; empty if any value of the type will do.
         smallest: The smallest allowed number.
@@ -26,8 +28,11 @@ class Field:
         destination: Whether it decides where the stored password is sent, and how well it is protected on the way.
         exported: Whether an export writes its value. A default account and a password are exported in another way.
         wire_order: Its place in a request, as on the vendor's page. Fields with one number follow in the table's order.
+        examples: Values that an editor offers.
     """
 
+    title: str
+    description: str
     type: type[str | int | bool] = str
     choices: tuple[str, ...] = ()
     smallest: int = 0
@@ -39,20 +44,62 @@ class Field:
     destination: bool = False
     exported: bool = True
     wire_order: int = 3
+    examples: tuple[str | int, ...] = ()
 
 
 FIELDS: Final[Mapping[str, Field]] = MappingProxyType(
     {
-        "email": Field(caseless=True, wire_order=2),
-        "name": Field(wire_order=1),
-        "default": Field(bool, exported=False, wire_order=0),
-        "service": Field(choices=("gmail", "outlook", "other"), destination=True),
-        "has_auth": Field(bool, spellings=("hash_auth", "has_auth")),
-        "password": Field(optional=True, secret=True, exported=False),
-        "smtp_server": Field(optional=True, caseless=True, destination=True),
-        "smtp_port": Field(int, smallest=1, largest=65535, optional=True, destination=True),
-        "smtp_crypt": Field(choices=("none", "ssl-tls", "starttls"), optional=True, destination=True),
-        "smtp_auth_mechanism": Field(choices=("plain", "login", "cram-md5"), optional=True),
+        "email": Field("Address", "The identity of the account, however it is spelled.", caseless=True, wire_order=2),
+        "name": Field("Name", "Display name.", wire_order=1, examples=("Certificates",)),
+        "default": Field(
+            "Default account",
+            "Whether this is the server's default account; at most one is.",
+            bool,
+            exported=False,
+            wire_order=0,
+        ),
+        "service": Field(
+            "Service",
+            "Kind of provider; other needs smtp_server.",
+            choices=("gmail", "outlook", "other"),
+            destination=True,
+        ),
+        "has_auth": Field(
+            "Authenticates",
+            "Whether the account logs in. Omitted, it is true where a password is declared.",
+            bool,
+            spellings=("hash_auth", "has_auth"),
+        ),
+        "password": Field(
+            "Password", "SMTP password, best as a reference.", optional=True, secret=True, exported=False
+        ),
+        "smtp_server": Field(
+            "SMTP server",
+            "Host name or IP address, without a port.",
+            optional=True,
+            caseless=True,
+            destination=True,
+        ),
+        "smtp_port": Field(
+            "SMTP port",
+            "Usually 587 for starttls, 465 for ssl-tls, 25 for none.",
+            int,
+            smallest=1,
+            largest=65535,
+            optional=True,
+            destination=True,
+            examples=(587, 465),
+        ),
+        "smtp_crypt": Field(
+            "Encryption",
+            "How the way to the SMTP server is protected.",
+            choices=("none", "ssl-tls", "starttls"),
+            optional=True,
+            destination=True,
+        ),
+        "smtp_auth_mechanism": Field(
+            "Mechanism", "How the account logs in.", choices=("plain", "login", "cram-md5"), optional=True
+        ),
     }
 )
 """Every field by its name, in the order in which reports show them. Source: the vendor's page on email accounts."""

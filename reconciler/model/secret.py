@@ -5,9 +5,13 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import unicodedata
 from enum import Enum
 from functools import cache
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias
+
+from reconciler.errors import InvalidValueError
+from reconciler.model.display import control_character
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,6 +72,33 @@ class Secret:
         raise TypeError(msg)
 
 
+_BOM: Final = "\ufeff"
+_LINE_BREAK: Final = re.compile("[\n\r\x85\u2028\u2029]")
+
+
+def secret_text(value: str) -> str:
+    """The secret in a variable, a file, the output of a command, or a YAML string: without one final line ending.
+
+    Raises:
+        InvalidValueError: The rest cannot be a secret: a second line, a byte order mark, another control character.
+            The message continues a sentence that begins with the source's name, and shows nothing of the string.
+    """
+    bare = value.removesuffix("\n").removesuffix("\r")
+    if bare.isprintable():
+        return bare
+    if any(unicodedata.category(character) == "Cs" for character in bare):
+        raise InvalidValueError("is not valid Unicode", "save it as UTF-8")
+    if _BOM in bare:
+        message = "holds a byte order mark, which is not part of a secret"
+        raise InvalidValueError(message, "save it as UTF-8 without BOM")
+    if _LINE_BREAK.search(bare):
+        raise InvalidValueError("has more than one line, and a secret has one", "leave nothing but the secret in it")
+    if found := control_character(bare):
+        message = f"holds a control character ({found}), which is not part of a secret"
+        raise InvalidValueError(message, "leave nothing but the secret in it")
+    return bare
+
+
 class Unknown(Enum):
     """The type of ``UNKNOWN``: a value the server has but does not show."""
 
@@ -109,6 +140,9 @@ def looks_masked(text: str) -> bool:
     return _mask().fullmatch(text.strip()) is not None
 
 
+SecretSource: TypeAlias = Literal["env", "file", "command", "literal"]
+
+
 class SecretReference(NamedTuple):
     """Where a secret is to be found; not the secret.
 
@@ -119,7 +153,7 @@ class SecretReference(NamedTuple):
         position: Where the reference is written.
     """
 
-    kind: Literal["env", "file", "command", "literal"]
+    kind: SecretSource
     target: tuple[str, ...]
     position: Position
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 import pytest
 
 from reconciler.errors import ManifestError
-from reconciler.manifest.desired import read_manifests
+from reconciler.manifest.reader import read_manifests
 
 if TYPE_CHECKING:
     from pathlib import Path

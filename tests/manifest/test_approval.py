@@ -9,7 +9,7 @@ import pytest
 
 from reconciler.errors import ManifestError, NotTrustedError
 from reconciler.manifest.approval import Request, approve
-from reconciler.manifest.desired import read_manifests
+from reconciler.manifest.reader import read_manifests
 from reconciler.manifest.trust import read_trust
 from reconciler.model.account import Globs
 from reconciler.model.desired import DeleteLimit

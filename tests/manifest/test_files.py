@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from reconciler.errors import ManifestError, Position, Problem, file_order
-from reconciler.manifest.desired import read_manifests
+from reconciler.manifest import schema_text
 from reconciler.manifest.files import LARGEST, TooLargeError, read_bytes
 from reconciler.manifest.loader import load
 from reconciler.manifest.locations import read_files
-from reconciler.manifest.schema import schema_text
+from reconciler.manifest.reader import read_manifests
 
 if TYPE_CHECKING:
     from pathlib import Path

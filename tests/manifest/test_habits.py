@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from reconciler.errors import ManifestError, file_order
-from reconciler.manifest.desired import read_manifests
+from reconciler.manifest.reader import read_manifests
 from reconciler.model.secret import Secret
 
 if TYPE_CHECKING:

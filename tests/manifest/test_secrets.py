@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from reconciler.errors import Position, SecretError, file_order
-from reconciler.manifest.desired import read_manifests
+from reconciler.manifest.reader import read_manifests
 from reconciler.manifest.secrets import SecretCommandError, SecretCommands, resolve_accounts, resolve_credentials
 from reconciler.model.secret import Secret, SecretReference
 from reconciler.model.server import AccessToken, Login, RefreshToken

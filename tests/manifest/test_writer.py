@@ -7,8 +7,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from reconciler.manifest.desired import read_manifests
 from reconciler.manifest.quoting import quoted
+from reconciler.manifest.reader import read_manifests
 from reconciler.manifest.scalars import resolve
 from reconciler.manifest.writer import export_yaml
 from reconciler.model.account import Account, Value

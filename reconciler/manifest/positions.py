@@ -1,6 +1,6 @@
-"""The second pass over a YAML text that turned out to be wrong: where its nodes are, and what is irregular about it.
+"""The source map: where the nodes of a YAML text are, and what is irregular about it.
 
-Only the error path comes here, so that a good file pays nothing for the positions that its errors would have.
+It is built in a second pass over the text, and only if there are errors, so that a good file costs nothing more.
 """
 
 from __future__ import annotations
@@ -13,20 +13,19 @@ from yaml import AliasEvent, DocumentStartEvent, MappingStartEvent, ScalarEvent
 from yaml.events import CollectionEndEvent, CollectionStartEvent, NodeEvent
 
 from reconciler.errors import Kind, Position, Problem
-from reconciler.manifest.events import open_events, place_of
-from reconciler.manifest.issues import Path, Place
-from reconciler.manifest.scalars import resolve
-from reconciler.manifest.shown import describe_key, is_secret
+from reconciler.manifest.events import open_events, position_of
+from reconciler.manifest.issues import IssueLog
+from reconciler.manifest.scalars import describe_key, is_secret, resolve
 from reconciler.manifest.values import PLACEHOLDER_HINT, UNFILLED
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterable, Mapping
 
     from yaml import Event
 
     from reconciler.manifest.files import Source
+    from reconciler.manifest.issues import Issue, NodeRef, Path
 
-_START: Final = Place(1, 1)
 _MOST_PROBLEMS: Final = 1000
 """More are hardly read, and only counted."""
 
@@ -40,19 +39,21 @@ class SourceMap:
         comments: The first characters of the comments that end plain scalars.
     """
 
-    keys: dict[Path, Place] = field(default_factory=dict)
-    values: dict[Path, Place] = field(default_factory=dict)
+    file: str
+    keys: dict[Path, Position] = field(default_factory=dict)
+    values: dict[Path, Position] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     uncounted: Counter[str] = field(default_factory=Counter)
     comments: dict[Path, str] = field(default_factory=dict)
 
-    def place(self, path: Path, *, key: bool = False) -> Place:
+    def position(self, node: NodeRef) -> Position:
         """Where a node is, or the nearest node around it that the text has (a merge or an alias brought it in)."""
-        if key and path in self.keys:
+        path = node.path
+        if node.key and path in self.keys:
             return self.keys[path]
         while path and path not in self.values:
             path = path[:-1]
-        return self.values.get(path, _START)
+        return self.values.get(path, Position(self.file, 1, 1))
 
 
 @dataclass(slots=True)
@@ -60,15 +61,15 @@ class _Frame:
     """An open container: ``keys`` is ``None`` for a list; ``key`` is ``None`` while a key is awaited."""
 
     path: Path
-    start: Place
-    keys: dict[str, Place] | None
+    start: Position
+    keys: dict[str, Position] | None
     anchor: str | None
     key: str | None = None
     index: int = 0
     merging: bool = False
 
 
-def survey(source: Source, wanted: Collection[Path], *, thorough: bool) -> SourceMap:
+def build_source_map(source: Source, wanted: Collection[Path], *, thorough: bool) -> SourceMap:
     """Goes over a text that ``load`` could read.
 
     Args:
@@ -76,16 +77,16 @@ def survey(source: Source, wanted: Collection[Path], *, thorough: bool) -> Sourc
         wanted: The nodes whose positions are needed.
         thorough: Go on to the end for irregularities, even where all positions are found.
     """
-    return _Surveyor(source, wanted, thorough=thorough).run()
+    return _MapBuilder(source, wanted, thorough=thorough).run()
 
 
-class _Surveyor:
+class _MapBuilder:
     def __init__(self, source: Source, wanted: Collection[Path], *, thorough: bool) -> None:
         self._source = source
         self._thorough = thorough
         self._next = open_events(source.data).get_event
         self._wanted = {path[:length] for path in wanted for length in range(len(path) + 1)}
-        self._found = SourceMap()
+        self._found = SourceMap(source.name)
         self._lines: list[str] | None = None
         self._stack: list[_Frame] = []
         self._anchors: dict[str, bool] = {}  # whether the anchored node is complete
@@ -129,7 +130,7 @@ class _Surveyor:
         path = self._path()
         merging = self._is_merged(event)
         if path in self._wanted:
-            self._found.values.setdefault(path, place_of(event))
+            self._found.values.setdefault(path, position_of(event, self._source.name))
             if isinstance(event, ScalarEvent) and not event.style:
                 self._comment(event, path)
         self._properties(event)
@@ -137,11 +138,12 @@ class _Surveyor:
             self._stack[-1].index += 1
             self._stack[-1].key = None
         if isinstance(event, CollectionStartEvent):
-            keys: dict[str, Place] | None = {} if isinstance(event, MappingStartEvent) else None
-            self._stack.append(_Frame(path, place_of(event), keys, event.anchor, merging=merging and keys is None))
+            keys: dict[str, Position] | None = {} if isinstance(event, MappingStartEvent) else None
+            start = position_of(event, self._source.name)
+            self._stack.append(_Frame(path, start, keys, event.anchor, merging=merging and keys is None))
 
     def _comment(self, event: ScalarEvent, path: Path) -> None:
-        mark: Any = event.end_mark  # as in place_of
+        mark: Any = event.end_mark  # as in position_of
         if self._lines is None:
             self._lines = self._source.data.decode("utf-8-sig").split("\n")
         rest = self._lines[mark.line][mark.column :] if mark.line < len(self._lines) else ""
@@ -183,34 +185,33 @@ class _Surveyor:
         if frame.anchor:
             self._anchors[frame.anchor] = True
 
-    def _key(self, event: Event, frame: _Frame, keys: dict[str, Place]) -> None:
+    def _key(self, event: Event, frame: _Frame, keys: dict[str, Position]) -> None:
         self._properties(event)
         if not isinstance(event, ScalarEvent):
-            if isinstance(event, MappingStartEvent) and place_of(event) == frame.start._replace(
-                column=frame.start.column + 1
-            ):
+            start = position_of(event, self._source.name)
+            if isinstance(event, MappingStartEvent) and start == (*frame.start[:2], (frame.start.column or 0) + 1):
                 self._report_at(frame.start, Kind.PLACEHOLDER, UNFILLED, PLACEHOLDER_HINT)
             else:
                 self._report(event, Kind.BAD_KEY, "a key has to be a text", "write it as key: value")
             self._skip(event)
             self._skip(self._next())
             return
-        key, place = event.value, place_of(event)
+        key, position = event.value, position_of(event, self._source.name)
         frame.key = key
         if not event.style and not isinstance(resolve(key), str):
             self._report(event, Kind.BAD_KEY, "a key has to be a text; this one is not", "put it in quotes")
         if key in keys:
             name = "a key" if is_secret(frame.path) else f'the key "{describe_key(key)}"'
-            first = f"{self._source.name}:{keys[key].line}:{keys[key].column}"
+            first = keys[key].full
             message = f"{name} is given twice (first at {first})"
             new = key == "email" and frame.path[:1] == ("accounts",)
             hint = "begin a new account with a dash: - email: …; otherwise keep one of the two"
             self._report(event, Kind.DUPLICATE_KEY, message, hint if new else "keep one of the two")
             return
-        keys[key] = place
+        keys[key] = position
         path = (*frame.path, key)
         if path in self._wanted:
-            self._found.keys[path] = place
+            self._found.keys[path] = position
 
     def _skip(self, event: Event) -> None:
         depth = 0
@@ -222,12 +223,66 @@ class _Surveyor:
             event = self._next()
 
     def _report(self, event: Event, kind: str, message: str, hint: str) -> None:
-        self._report_at(place_of(event), kind, message, hint)
+        self._report_at(position_of(event, self._source.name), kind, message, hint)
 
-    def _report_at(self, place: Place, kind: str, message: str, hint: str) -> None:
+    def _report_at(self, position: Position, kind: str, message: str, hint: str) -> None:
         if len(self._found.problems) >= _MOST_PROBLEMS:
             self._found.uncounted[kind] += 1
             return
-        self._found.problems.append(
-            Problem(kind=kind, message=message, hint=hint, position=Position(self._source.name, *place))
-        )
+        self._found.problems.append(Problem(kind=kind, message=message, hint=hint, position=position))
+
+
+def locate(issues: Iterable[Issue], irregular: Iterable[Source]) -> list[Problem]:
+    """Gives every issue its file, line and column; arguments as ``locate_counted``."""
+    return [problem for problem, _ in locate_counted(IssueLog(issues), irregular)]
+
+
+def locate_counted(log: IssueLog, irregular: Iterable[Source]) -> list[tuple[Problem, int]]:
+    """Gives every issue its file, line and column, and says how often it occurs.
+
+    Args:
+        log: What was found by path. Irregularities beyond the first thousand are counted there.
+        irregular: Files whose text has irregularities that are to be reported as well.
+    """
+    issues = list(log)
+    nodes = [node for issue in issues for node in (issue.node, issue.other, *issue.also) if node is not None]
+    wanted: dict[Source, set[Path]] = {source: set() for source in irregular}
+    if not nodes and not wanted:
+        return []
+    thorough = set(wanted)
+    for node in nodes:
+        wanted.setdefault(node.source, set()).add(node.path)
+    maps = {source: build_source_map(source, paths, thorough=source in thorough) for source, paths in wanted.items()}
+    for found in maps.values():
+        log.uncounted.update(found.uncounted)
+    irregularities = [(problem, 1) for found in maps.values() for problem in found.problems]
+    known = {problem.position for problem, _ in irregularities}
+    problems = [(_problem(issue, maps), issue.count) for issue in issues]
+    # A value that is irregular is often wrong as well; the irregularity is the cause.
+    kept = [one for one in problems if one[0].position not in known]
+    return irregularities + kept
+
+
+def _problem(issue: Issue, maps: Mapping[Source, SourceMap]) -> Problem:
+    message = issue.message
+    if issue.other is not None:
+        message += f" (the other is at {_position(issue.other, maps).full})"
+    if issue.count > 1:
+        message += f" ({issue.count} times, also at {_also(issue, maps)})"
+    return Problem(
+        kind=issue.kind,
+        message=message,
+        hint=issue.hint,
+        address=issue.address,
+        position=_position(issue.node, maps),
+    )
+
+
+def _also(issue: Issue, maps: Mapping[Source, SourceMap]) -> str:
+    lines = [str(_position(node, maps)) for node in issue.also]
+    rest = issue.count - 1 - len(lines)
+    return f"{', '.join(lines)} and {rest} more places" if rest else " and ".join(lines)
+
+
+def _position(node: NodeRef, maps: Mapping[Source, SourceMap]) -> Position:
+    return maps[node.source].position(node)

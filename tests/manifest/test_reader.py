@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconciler.errors import ManifestError, Position, Problem, file_order
-from reconciler.manifest.desired import read_manifests
 from reconciler.manifest.files import Source
-from reconciler.manifest.places import located
-from reconciler.manifest.sheet import ParsedFile, parse_file
+from reconciler.manifest.parsed_file import ParsedFile, parse_file
+from reconciler.manifest.positions import locate
+from reconciler.manifest.reader import read_manifests
 from reconciler.model.account import Account, Globs
 from reconciler.model.desired import (
     DeleteLimit,
@@ -340,7 +340,7 @@ def test_whatever_the_text_problems_come_out_and_nothing_else(lines: list[tuple[
     text = "\n".join("  " * indent + mark + word + end for indent, mark, word, end in lines)
     sheet = parse_file(Source("x.yaml", text.encode()))
     if isinstance(sheet, ParsedFile):
-        problems = located(sheet.issues, [sheet.source])
+        problems = locate(sheet.issues, [sheet.source])
         assert all(1 <= file_order(problem)[1] <= text.count("\n") + 2 for problem in problems)
     elif sheet is not None:
         assert sheet.position is not None

@@ -1,4 +1,4 @@
-"""The ``server:`` and ``policy:`` blocks of several files to one of each."""
+"""The ``server`` and ``policy`` blocks of all files, merged into one of each."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from reconciler.errors import Kind, Position
-from reconciler.manifest.issues import Issue, Path
-from reconciler.manifest.references import Reference
+from reconciler.manifest.issues import Issue
 from reconciler.model.account import Globs, glob_forms
 from reconciler.model.desired import NO_POSITIONS, DeleteLimit, DeliveryTestSettings, DeliveryTestWhen, Policy
 from reconciler.model.secret import Secret, SecretReference
@@ -24,75 +23,80 @@ from reconciler.model.server import (
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from reconciler.manifest.sheet import ParsedFile
+    from reconciler.manifest.issues import Path
+    from reconciler.manifest.parsed_file import ParsedFile
 
-Settings: TypeAlias = dict[Path, Any]
-"""What the blocks say, by path."""
+Settings: TypeAlias = dict[tuple[str | int, ...], Any]
+"""What the blocks contain, by path."""
 
 _URL: Final = ("server", "url")
 _AUTH: Final = ("server", "auth")
 _LISTS: Final = (("policy", "protect"), ("policy", "ignore"))
 
 
-def merged(sheets: Sequence[ParsedFile]) -> tuple[Settings, list[Issue]]:
+def merged(files: Sequence[ParsedFile]) -> tuple[Settings, list[Issue]]:
     """What all files say together, and where two of them disagree."""
     said: dict[Path, tuple[ParsedFile, Any]] = {}
     issues: list[Issue] = []
-    for sheet in sheets:
-        for path, value in _settings(sheet).items():
-            first, before = said.setdefault(path, (sheet, value))
-            if _comparable(path, before, first) != _comparable(path, value, sheet):
-                issues.append(_conflict(path, sheet, first))
-    several = [issue for issue in issues if issue.kind == "several_servers"]
+    for file in files:
+        for path, value in _settings(file).items():
+            first, before = said.setdefault(path, (file, value))
+            if _comparable(path, before, first) != _comparable(path, value, file):
+                issues.append(_conflict(path, file, first))
+    several = [issue for issue in issues if issue.kind == Kind.SEVERAL_SERVERS]
     return {path: value for path, (_, value) in said.items()}, several or issues
 
 
-def positions_of(sheets: Sequence[ParsedFile]) -> dict[Path, Position]:
+def positions_of(files: Sequence[ParsedFile]) -> dict[Path, Position]:
     """Where each setting is written: in the first file, if several have it."""
-    return {path: _position(path, sheet) for sheet in reversed(sheets) for path in _settings(sheet)}
+    return {path: _position(path, file) for file in reversed(files) for path in _settings(file)}
 
 
-def _position(path: Path, sheet: ParsedFile) -> Position:
+def _position(path: Path, file: ParsedFile) -> Position:
     key = str(path[-1])
-    return sheet.positions.get(path[:-1], NO_POSITIONS).get(key, Position(sheet.source.name))
+    return file.positions.get(path[:-1], NO_POSITIONS).get(key, Position(file.source.name))
 
 
-def unused_auth_warning(sheet: ParsedFile) -> Issue | None:
+def unused_auth_warning(file: ParsedFile) -> Issue | None:
     """A warning where a file has credentials that belong to no server, and are therefore not used."""
-    server = sheet.block("server")
+    server = file.block("server")
     if "auth" not in server or "url" in server:
         return None
     message = "server.auth is not used: credentials travel only to the server.url beside them"
     hint = "write server.url, or give the credentials in the environment"
-    return Issue(kind=Kind.AUTH_WITHOUT_URL, message=message, hint=hint, spot=sheet.spot(*_AUTH, key=True))
+    return Issue(kind=Kind.AUTH_WITHOUT_URL, message=message, hint=hint, node=file.node(*_AUTH, key=True))
 
 
-def auth_error(sheet: ParsedFile) -> Issue | None:
+def auth_error(file: ParsedFile) -> Issue | None:
     """An error where ``auth`` is not exactly one of the three kinds of credentials."""
-    server = sheet.block("server")
+    server = file.block("server")
     if "auth" not in server:
         return None
     said = {name for name, value in server["auth"].items() if value is not None}
     if said in ({"access_token"}, {"refresh_token"}, {"username", "password"}):
         return None
     message = "server.auth takes exactly one of access_token, refresh_token, or username with password"
-    return Issue(kind=Kind.WRONG_AUTH, message=message, hint="keep one of them", spot=sheet.spot(*_AUTH, key=True))
+    return Issue(kind=Kind.WRONG_AUTH, message=message, hint="keep one of them", node=file.node(*_AUTH, key=True))
 
 
 def policy(settings: Settings) -> Policy:
     """The merged policy."""
     said = {str(path[1]): value for path, value in settings.items() if path[0] == "policy" and len(path) == 2}  # noqa: PLR2004
     limit: DeleteLimit = said.get("max_deletes", Policy().max_deletes)
-    when = settings.get(("policy", "test", "when"))
+    test = {path[2]: value for path, value in settings.items() if path[:2] == ("policy", "test")}
     return Policy(
         prune=said.get("prune", True),
         max_deletes=limit,
         protect=Globs(tuple(said.get("protect", ()))),
         ignore=Globs(tuple(said.get("ignore", ()))),
-        test=DeliveryTestSettings(
-            None if when is None else DeliveryTestWhen(when), settings.get(("policy", "test", "to_email"))
-        ),
+        test=delivery_test(test),
     )
+
+
+def delivery_test(block: Mapping[Any, Any]) -> DeliveryTestSettings:
+    """A ``test`` block."""
+    when = block.get("when")
+    return DeliveryTestSettings(None if when is None else DeliveryTestWhen(when), block.get("to_email"))
 
 
 def server(settings: Settings, positions: Mapping[Path, Position]) -> ServerConfig:
@@ -108,22 +112,22 @@ def server(settings: Settings, positions: Mapping[Path, Position]) -> ServerConf
     )
 
 
-def _settings(sheet: ParsedFile) -> Settings:
-    said = dict(_flat(sheet.block("policy"), ("policy",)))
-    own = sheet.block("server")
+def _settings(file: ParsedFile) -> Settings:
+    said = dict(_flat(file.block("policy"), ("policy",)))
+    own = file.block("server")
     said.update({("server", name): value for name, value in own.items() if name != "auth"})
     if "ca_file" in own:
-        said["server", "ca_file"] = _path(own["ca_file"], sheet)
+        said["server", "ca_file"] = _path(own["ca_file"], file)
     if certificate := own.get("client_cert"):
-        paths = {name: _path(value, sheet) for name, value in certificate.items()}
+        paths = {name: _path(value, file) for name, value in certificate.items()}
         said["server", "client_cert"] = ClientCertificate(**paths)
-    if {"auth", "url"} <= own.keys() and auth_error(sheet) is None:
-        said[_AUTH] = _credentials(own["auth"], sheet)
+    if {"auth", "url"} <= own.keys() and auth_error(file) is None:
+        said[_AUTH] = _credentials(own["auth"])
     return said
 
 
-def _path(name: str, sheet: ParsedFile) -> str:
-    return os.path.normpath(os.path.join(sheet.source.folder, name))  # noqa: PTH118 - names stay as the user wrote them
+def _path(name: str, file: ParsedFile) -> str:
+    return os.path.normpath(os.path.join(file.source.folder, name))  # noqa: PTH118 - names stay as the user wrote them
 
 
 def _flat(block: Mapping[str, Any], path: Path) -> Iterator[tuple[Path, Any]]:
@@ -134,12 +138,8 @@ def _flat(block: Mapping[str, Any], path: Path) -> Iterator[tuple[Path, Any]]:
             yield (*path, name), value
 
 
-def _credentials(said: Mapping[str, Any], sheet: ParsedFile) -> Credentials:
-    found: dict[str, Secret | SecretReference] = {
-        name: value.at(sheet.positions[_AUTH][name]) if isinstance(value, Reference) else value
-        for name, value in said.items()
-        if value is not None
-    }
+def _credentials(said: Mapping[str, Any]) -> Credentials:
+    found = {name: value for name, value in said.items() if value is not None}
     if "access_token" in found:
         return AccessToken(found["access_token"])
     if "refresh_token" in found:
@@ -147,28 +147,28 @@ def _credentials(said: Mapping[str, Any], sheet: ParsedFile) -> Credentials:
     return Login(found["username"], found["password"])
 
 
-def _comparable(path: Path, value: object, sheet: ParsedFile) -> object:
+def _comparable(path: Path, value: object, file: ParsedFile) -> object:
     """What has to be equal for two files to agree."""
     if path in _LISTS and isinstance(value, list):
         return frozenset(map(glob_forms, value))
     if isinstance(value, AccessToken | RefreshToken):
-        return type(value), _target(value.token, sheet)
+        return type(value), _target(value.token, file)
     if isinstance(value, Login):
-        return _target(value.username, sheet), _target(value.password, sheet)
+        return _target(value.username, file), _target(value.password, file)
     return value
 
 
-def _target(value: Secret | SecretReference, sheet: ParsedFile) -> object:
+def _target(value: Secret | SecretReference, file: ParsedFile) -> object:
     if isinstance(value, Secret):
         return value
-    return value.kind, value.target, None if value.kind == "env" else sheet.source.folder
+    return value.kind, value.target, None if value.kind == "env" else file.source.folder
 
 
-def _conflict(path: Path, sheet: ParsedFile, first: ParsedFile) -> Issue:
+def _conflict(path: Path, file: ParsedFile, first: ParsedFile) -> Issue:
     name = ".".join(map(str, path))
     if path == _URL:
         message = "these files name different servers: fleets are not supported yet"
         hint, kind = "run one server at a time", Kind.SEVERAL_SERVERS
     else:
         message, hint, kind = f"{name} is not the same in all files", "say it in one file alone", Kind.CONFLICT
-    return Issue(kind=kind, message=message, hint=hint, spot=sheet.spot(*path), other=first.spot(*path))
+    return Issue(kind=kind, message=message, hint=hint, node=file.node(*path), other=first.node(*path))

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from reconciler.manifest.desired import read_manifests
+from reconciler.manifest.reader import read_manifests
 from reconciler.model.account import Globs
 from reconciler.model.desired import DeleteLimit, DeliveryTestSettings, DeliveryTestWhen, Policy
 from reconciler.model.server import Passwords, ServerConfig

@@ -1,0 +1,244 @@
+"""The wording of validation errors, for the author of the YAML."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, get_args
+
+from reconciler.errors import InvalidValueError, Kind
+from reconciler.manifest.issues import Issue, NodeRef, Path
+from reconciler.manifest.scalars import EMPTY, describe_key, describe_value, is_secret, type_name
+from reconciler.manifest.schema import SHAPE, DeliveryTestBlock, Shape, choices_of, types_of
+from reconciler.manifest.suggestions import encryption_hint, key_hint, suggestion
+from reconciler.manifest.values import PLACEHOLDER_HINT, UNFILLED, is_placeholder
+from reconciler.model.display import shorten
+from reconciler.model.fields import FIELDS
+from reconciler.model.server import parse_ip
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from pydantic_core import ErrorDetails
+
+    from reconciler.manifest.files import Source
+
+Message: TypeAlias = tuple[str, str]
+"""What is wrong, and a hint."""
+
+_YES_AND_NO: Final = frozenset({"yes", "no", "on", "off", "y", "n"})
+_EXPECTED: Final = {
+    "string_type": "a text",
+    "bool_type": "true or false",
+    "int_type": "a whole number",
+    "list_type": "a list",
+    "dict_type": "a mapping",
+}
+_CONTAINERS: Final = frozenset({"list_type", "dict_type"})
+_MAY_HOLD_LOGIN: Final = frozenset({"url", "smtp_server"})
+_LISTS: Final = {
+    "protect": '["certs@*"]',
+    "ignore": '["legacy-*@example.com"]',
+    "accounts": "[{email: name@example.com, …}]",
+}
+_REQUIRED: Final = {"name": "a name: write one", "service": "a service: write gmail, outlook or other"}
+_HOMES: Final = (("accounts",), ("policy",), ("server",), ("server", "auth"), ())
+"""The blocks in which a key may belong that is in the wrong block."""
+
+_WHEN: Final = choices_of(types_of(DeliveryTestBlock)["when"])
+_ACCOUNT_ONLY: Final = frozenset({"email", "id", "renamed_from"})
+
+
+def is_known_key(key: str) -> bool:
+    """Whether a key at the top level is known, or a hint says what may be meant."""
+    return key in types_of(SHAPE[()]) or key_hint(key, "", _homes(SHAPE)) != ""
+
+
+def _homes(shape: Shape) -> dict[str, Mapping[str, Any]]:
+    return {path[-1] if path else "": types_of(shape[path]) for path in _HOMES if path in shape}
+
+
+def kind_of(error: ErrorDetails) -> Kind:
+    """The kind of a validation error. Much faster than ``issue_from``, which also finds the words."""
+    value, of = error["input"], error["type"]
+    if of == "extra_forbidden":
+        return Kind.UNKNOWN_KEY
+    if of == "missing":
+        return Kind.MISSING_KEY
+    if value is EMPTY:
+        return Kind.EMPTY_VALUE
+    if is_placeholder(value):
+        return Kind.PLACEHOLDER
+    is_type = of in _EXPECTED or (of == "literal_error" and value is None)
+    return Kind.WRONG_TYPE if is_type else Kind.WRONG_VALUE
+
+
+def issue_from(
+    error: ErrorDetails, source: Source, *, shape: Shape = SHAPE, address: str | None = None, port: object = None
+) -> Issue:
+    """A validation error as an issue.
+
+    Args:
+        error: With input and context.
+        source: The file.
+        shape: The types of the document's blocks.
+        address: The account concerned.
+        port: The ``smtp_port`` beside the value.
+    """
+    path: Path = error["loc"]
+    kind = kind_of(error)
+    if kind == Kind.EMPTY_VALUE:
+        message, hint = _no_value(path, shape)
+    elif kind == Kind.PLACEHOLDER:
+        message, hint = f"{label_of(path)}: {UNFILLED}", PLACEHOLDER_HINT
+    elif kind == Kind.UNKNOWN_KEY:
+        message, hint = _unknown_key(path, shape)
+    else:
+        message, hint = _MESSAGES.get(error["type"], _other)(error, shape)
+    if path[-1:] == ("smtp_crypt",) and kind == Kind.WRONG_VALUE:
+        hint = encryption_hint(error["input"], port) or hint
+    node = NodeRef(source, path, key=kind in {Kind.UNKNOWN_KEY, Kind.EMPTY_VALUE})
+    return Issue(kind=kind, message=message, hint=hint, node=node, address=address)
+
+
+def _no_value(path: Path, shape: Shape) -> Message:
+    hint = "a # begins a comment and a & an anchor: put a value that begins with one of them in quotes"
+    if isinstance(path[-1], int):
+        return f"{label_of(path)} is empty", f"remove the dash, or write something after it; {hint}"
+    kind = types_of(shape[_names(path[:-1])])[path[-1]]
+    otherwise = "write null to clear it" if type(None) in get_args(kind) else "leave the key out"
+    if path == ("accounts",):
+        otherwise = "write accounts: [] for a set without accounts"
+    return f"{label_of(path)} has no value", f"{hint}; {otherwise}"
+
+
+def label_of(path: Path) -> str:
+    """How messages call what is at ``path``: its key, with the index where it is an item."""
+    if not path:
+        return "the document"
+    last = path[-1]
+    return f"{label_of(path[:-1])}[{last}]" if isinstance(last, int) else last
+
+
+def _names(path: Path) -> tuple[str, ...]:
+    return tuple(part for part in path if isinstance(part, str))
+
+
+def _unknown_key(path: Path, shape: Shape) -> Message:
+    key, block = str(path[-1]), _names(path[:-1])
+    if block == ("defaults",) and key in _ACCOUNT_ONLY:
+        return f'"{key}" has no default: it belongs to a single account', "move it into the account"
+    known = types_of(shape[block])
+    name = "unknown key" if is_secret(block) else f'unknown key "{describe_key(key)}"'
+    last = block[-1] if block else ""
+    return name, key_hint(key, last, {**_homes(shape), last: known}) or f"known here: {', '.join(known)}"
+
+
+def _missing_key(error: ErrorDetails, _shape: Shape) -> Message:
+    key = error["loc"][-1]
+    hints = {"version": "write version: 1", "accounts": "write accounts: [] for a set without accounts"}
+    return f'"{key}" is missing', hints.get(str(key), "")
+
+
+def _wrong_type(error: ErrorDetails, shape: Shape) -> Message:
+    path, value, expected = error["loc"], error["input"], _EXPECTED[error["type"]]
+    if value is None:
+        return f"{label_of(path)} cannot be null: expected {expected}", _null_hint(path)
+    # A container's position is where a misindented line, password and all, ends up: its text is not shown.
+    hidden = is_secret(path) or error["type"] in _CONTAINERS
+    found = type_name(value) if hidden else describe_value(value)
+    hint = _form_hint(path, value, shape) if error["type"] in _CONTAINERS else _type_hint(error["type"], value)
+    return f"{label_of(path)}: expected {expected}, found {found}", hint
+
+
+def _null_hint(path: Path) -> str:
+    if isinstance(path[-1], int):
+        return "remove the dash, or write the account after it" if path[0] == "accounts" else "remove it from the list"
+    if path[-1] in _REQUIRED and path[0] in {"accounts", "defaults"}:
+        return f"every account has {_REQUIRED[path[-1]]}"
+    return "write [] for an empty list" if path[-1] in _LISTS else "leave the key out instead"
+
+
+def _form_hint(path: Path, value: object, shape: Shape) -> str:
+    """The form of a block or a list, if something else is in its place."""
+    key = path[-1] if path else ""
+    if key == "" and isinstance(value, list) and shape is SHAPE:
+        return "write version: 1 and accounts: above the list; the list belongs to accounts"
+    if key == "accounts" and isinstance(value, dict) and value:
+        return "begin each account with a dash: - email: name@example.com"
+    if key in _LISTS and isinstance(value, str):
+        return f"write it as a list: {key}: {_LISTS[str(key)]}"
+    return _test_hint(value) if key == "test" and isinstance(value, str | bool) else ""
+
+
+def _test_hint(value: str | bool) -> str:  # noqa: FBT001 - a value, not a switch
+    if isinstance(value, str) and "@" in value:
+        return "write test: {to_email: name@example.com}"
+    when = "off" if value is False else value
+    return f"write test: {{when: {when if when in _WHEN else 'before'}}}"
+
+
+def _type_hint(kind: str, value: object) -> str:
+    if kind == "string_type" and isinstance(value, list) and len(value) == 1 and parse_ip(str(value[0])):
+        return f"an IPv6 address has no brackets here: write it as {value[0]}"
+    if kind == "string_type" and isinstance(value, int | float):
+        return "put it in quotes"
+    if kind == "bool_type" and isinstance(value, str):
+        word = value.casefold()
+        if word in {"true", "false"}:
+            return f"write {word}, without quotes"
+        return "write true or false" if word in _YES_AND_NO else ""
+    if kind == "int_type" and isinstance(value, str):
+        return "write the number without quotes and other characters"
+    return ""
+
+
+def _wrong_choice(error: ErrorDetails, shape: Shape) -> Message:
+    value, path = error["input"], error["loc"]
+    allowed = choices_of(types_of(shape[_names(path[:-1])])[str(path[-1])])
+    listed = ", ".join(allowed)
+    if value is None:
+        return f"{label_of(path)} cannot be null; allowed: {listed}", _null_hint(path)
+    message = f"{label_of(path)}: {describe_value(value)} is not allowed; allowed: {listed}"
+    if value is False and "off" in allowed:
+        return message, "write off"
+    return message, suggestion(value, allowed) if isinstance(value, str) else "put it in quotes"
+
+
+def _empty(error: ErrorDetails, _shape: Shape) -> Message:
+    path = error["loc"]
+    hint = "leave the key out, or write a text"
+    if path[-1] in _REQUIRED and path[0] in {"accounts", "defaults"}:
+        hint = f"every account has {_REQUIRED[path[-1]]}"
+    return f"{label_of(path)} cannot be empty", hint
+
+
+def _out_of_range(error: ErrorDetails, _shape: Shape) -> Message:
+    field = FIELDS.get(str(error["loc"][-1]))
+    allowed = f"from {field.smallest} to {field.largest}" if field else "from 0"
+    return f"{label_of(error['loc'])}: {describe_value(error['input'])} is out of range; allowed: {allowed}", ""
+
+
+def _bad_value(error: ErrorDetails, shape: Shape) -> Message:
+    reason = error["ctx"]["error"]
+    if not isinstance(reason, InvalidValueError):
+        return _other(error, shape)
+    message, path, value = shorten(reason.message, 200), error["loc"], error["input"]
+    # A URL or a host with an @ holds a password more often than not.
+    may_hold_login = path[-1] in _MAY_HOLD_LOGIN or "://" in str(value)
+    hidden = is_secret(path) or (may_hold_login and "@" in str(value))
+    found = "" if hidden else f", found {describe_value(value)}"
+    return f"{label_of(path)}: {message}{found}", reason.hint
+
+
+def _other(error: ErrorDetails, _shape: Shape) -> Message:
+    return f"{label_of(error['loc'])}: this value is not allowed", ""
+
+
+_MESSAGES: Final[dict[str, Callable[[ErrorDetails, Shape], Message]]] = {
+    "missing": _missing_key,
+    **dict.fromkeys(_EXPECTED, _wrong_type),
+    "literal_error": _wrong_choice,
+    "string_too_short": _empty,
+    "greater_than_equal": _out_of_range,
+    "less_than_equal": _out_of_range,
+    "value_error": _bad_value,
+}

@@ -1,0 +1,293 @@
+"""One file, loaded and validated by itself."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from functools import cache
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from reconciler.errors import Kind, Position, Problem
+from reconciler.manifest.events import YamlError
+from reconciler.manifest.files import is_journal, own_document
+from reconciler.manifest.issues import Issue, IssueLog, NodeRef
+from reconciler.manifest.loader import load
+from reconciler.model.desired import NO_POSITIONS
+from reconciler.model.secret import SecretReference
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from pydantic import TypeAdapter
+    from pydantic_core import ErrorDetails
+
+    from reconciler.manifest.files import Source
+    from reconciler.manifest.issues import Path
+    from reconciler.manifest.loader import Loaded
+    from reconciler.manifest.schema import Shape
+    from reconciler.model.desired import DesiredAccount
+
+Keys: TypeAlias = frozenset[str | None]
+"""Keys of a block; ``None`` means the block itself."""
+
+_NONE: Final[Keys] = frozenset()
+SECRET_KEYS: Final = frozenset({"password", "access_token", "refresh_token", "username"})
+_KEYS_LOOKED_AT: Final = 100
+
+_MOST_EXPLAINED: Final = 2000
+"""The number of wrong accounts in a file after which further errors are only counted. Wording takes a while."""
+
+_MARKED_BLOCKS: Final[tuple[Path, ...]] = (
+    ("server",),
+    ("server", "auth"),
+    ("policy",),
+    ("policy", "test"),
+    ("defaults",),
+    ("defaults", "test"),
+)
+"""The blocks outside ``accounts`` with keys that the loader marks."""
+
+
+@dataclass(slots=True)
+class ParsedFile:
+    """The valid content of a file, and what is wrong with the rest.
+
+    Attributes:
+        header: The blocks that the file has, apart from ``accounts``, each with the keys that it has.
+        entries: The usable entries of ``accounts``.
+        positions: Where the values of the ``MARKED`` keys are, by the path of their block.
+        bad_defaults: The wrong fields of ``defaults``; ``None`` if the block itself is wrong.
+        irregular: The text has irregularities that ``locate`` reports.
+    """
+
+    source: Source
+    header: dict[str, Any] = field(default_factory=dict)
+    entries: list[Entry] = field(default_factory=list)
+    issues: IssueLog = field(default_factory=IssueLog)
+    positions: Mapping[Path, Mapping[str, Position]] = field(default_factory=dict)
+    bad_defaults: Keys = _NONE
+    irregular: bool = False
+
+    def block(self, *path: str) -> dict[str, Any]:
+        """A block of the header; empty if the file does not have it."""
+        found = self.header
+        for key in path:
+            found = found.get(key) or {}
+        return found
+
+    def node(self, *path: str | int, key: bool = False) -> NodeRef:
+        """A node of this file."""
+        return NodeRef(self.source, path, key=key)
+
+
+@dataclass(slots=True)
+class Entry:
+    """One entry of ``accounts``.
+
+    Attributes:
+        index: Its number in the list, from 0.
+        position: Where it starts.
+        positions: Where the values of the ``MARKED`` keys are, including those of ``test``.
+        given: The valid fields of the entry, by name.
+        bad: The wrong fields of the entry, and of the defaults. No rule looks at them.
+        desired: The account with the defaults merged in; set once all files are read.
+    """
+
+    file: ParsedFile
+    index: int
+    position: Position
+    positions: Mapping[str, Position]
+    given: dict[str, Any]
+    bad: Keys = _NONE
+    desired: DesiredAccount = field(init=False)
+
+    def node(self, *keys: str) -> NodeRef:
+        """A field of the entry, or of the defaults if they gave it; without keys, the entry itself."""
+        if keys and keys[0] not in self.given and keys[0] in self.file.block("defaults"):
+            return self.file.node("defaults", *keys)
+        return self.file.node("accounts", self.index, *keys)
+
+
+def parse_file(source: Source) -> ParsedFile | Problem | None:
+    """Loads and validates a file.
+
+    Returns:
+        A problem if the file is unusable; ``None`` if it is one of our own documents, found in a folder.
+    """
+    if is_journal(source.data):
+        return _not_a_manifest(source, "a journal")
+    try:
+        loaded = load(source.data, source.name)
+    except YamlError as error:
+        return error.problem(source.name)
+    kind = own_document(loaded.value)
+    return _not_a_manifest(source, kind) if kind else _validated(source, loaded)
+
+
+def _not_a_manifest(source: Source, what: str) -> Problem | None:
+    if source.given is not None:
+        return None
+    message, hint = f"this is {what} of reconciler, and declares no accounts", "name the YAML with the accounts"
+    return Problem(kind=Kind.NOT_A_MANIFEST, message=message, hint=hint, position=Position(source.name))
+
+
+def validate(raw: object, shape: Shape) -> tuple[dict[str, Any] | None, list[ErrorDetails]]:
+    """Validates a document; of ``shape``, only the root counts.
+
+    Returns:
+        The document with the keys that it has, unless there are errors; and the errors. They contain the input.
+    """
+    from pydantic import ValidationError
+
+    try:
+        return _adapter(shape[()]).validate_python(raw), []
+    except ValidationError as error:
+        return None, error.errors(include_url=False)
+
+
+@cache
+def _adapter(root: Any) -> TypeAdapter[dict[str, Any] | None]:  # noqa: ANN401 - a TypedDict
+    from pydantic import ConfigDict, TypeAdapter
+
+    # pydantic ignores hide_input_in_errors of a TypedDict at the root, and takes no config beside it.
+    return TypeAdapter(root | None, config=ConfigDict(hide_input_in_errors=True))
+
+
+def _validated(source: Source, loaded: Loaded) -> ParsedFile | Problem:
+    from reconciler.manifest.schema import SHAPE
+
+    raw: Any = loaded.value
+    document, errors = validate(raw, SHAPE)
+    wrong = _wrong_keys(errors)
+    if errors:
+        from reconciler.manifest.messages import is_known_key
+
+        if isinstance(raw, dict) and raw and not any(map(is_known_key, islice(raw, _KEYS_LOOKED_AT))):
+            return _foreign(source)
+        document, _ = validate(_usable(raw, wrong), SHAPE)
+    parsed = ParsedFile(
+        source,
+        document or {"accounts": []},
+        positions=_header_positions(loaded),
+        bad_defaults=wrong.get("defaults", _NONE),
+        irregular=loaded.irregular,
+    )
+    _add_entries(parsed, raw, loaded, wrong)
+    for path in (("defaults",), ("server", "auth")):
+        _complete(parsed, parsed.block(*path), parsed.positions[path], path)
+    _add_issues(parsed, raw, errors, wrong)
+    return parsed
+
+
+def _foreign(source: Source) -> Problem:
+    """The problem of a file that is no manifest, maybe reached through a committed link: its keys are not shown."""
+    message = "this is no file of accounts: none of its keys is one of those that such a file has"
+    hint = "name the YAML with the accounts; it begins with version: 1"
+    return Problem(kind=Kind.NOT_A_MANIFEST, message=message, hint=hint, position=Position(source.name, 1, 1))
+
+
+def _wrong_keys(errors: Iterable[ErrorDetails]) -> Mapping[str | int, Keys]:
+    """The wrong keys of each block, by its name or by its index in ``accounts``."""
+    found: defaultdict[str | int, set[str | None]] = defaultdict(set)
+    for error in errors:
+        block, *keys = error["loc"] or ("",)
+        if block == "accounts" and keys:
+            block, *keys = keys
+        found[block].add(str(keys[0]) if keys else None)
+    return {block: frozenset(keys) for block, keys in found.items()}
+
+
+def _usable(raw: object, wrong: Mapping[str | int, Keys]) -> dict[str, Any]:
+    """The document without its wrong parts. An account without a valid address is left out."""
+    blocks: dict[str, Any] = raw if isinstance(raw, dict) else {}
+    kept = {key: _without(block, wrong[key]) if key in wrong else block for key, block in blocks.items()}
+    header = {key: block for key, block in kept.items() if None not in wrong.get(key, _NONE)}
+    accounts: Any = header.get("accounts", [])
+    usable = [
+        _without(account, wrong[index]) if index in wrong else account
+        for index, account in enumerate(accounts)
+        if not _is_unusable(wrong.get(index, _NONE))
+    ]
+    return {**header, "version": 1, "accounts": usable}
+
+
+def _without(block: object, keys: Keys) -> object:
+    return {key: value for key, value in block.items() if key not in keys} if isinstance(block, dict) else block
+
+
+def _is_unusable(wrong: Keys) -> bool:
+    return not wrong.isdisjoint((None, "email"))
+
+
+def _add_entries(
+    parsed: ParsedFile,
+    raw: Any,  # noqa: ANN401 - it may be anything
+    loaded: Loaded,
+    wrong: Mapping[str | int, Keys],
+) -> None:
+    given: list[dict[str, Any]] = parsed.header.pop("accounts")
+    accounts = raw["accounts"] if given else []
+    starts = loaded.items.get("accounts", ())
+    if len(starts) != len(accounts):
+        starts = [Position(loaded.name, 1, 1)] * len(accounts)  # the list came through an alias or a merge
+    usable = (index for index in range(len(accounts)) if not _is_unusable(wrong.get(index, _NONE)))
+    for index, account in zip(usable, given, strict=False):
+        positions = loaded.positions.get(id(accounts[index]), NO_POSITIONS)
+        if "test" in account:
+            positions = {**positions, **loaded.positions.get(id(accounts[index]["test"]), NO_POSITIONS)}
+        _complete(parsed, account, positions, ("accounts", index))
+        bad = wrong.get(index, _NONE) | parsed.bad_defaults
+        parsed.entries.append(Entry(parsed, index, starts[index], positions, account, bad))
+
+
+def _complete(parsed: ParsedFile, block: dict[str, Any], positions: Mapping[str, Position], path: Path) -> None:
+    """Gives a block's references their positions, and ``has_auth`` the value of its other spelling."""
+    for key in block.keys() & SECRET_KEYS:
+        if isinstance(reference := block[key], SecretReference):
+            block[key] = SecretReference(reference.kind, reference.target, positions[key])
+    if "hash_auth" in block and block.setdefault("has_auth", block["hash_auth"]) is not block["hash_auth"]:
+        issue = Issue(
+            kind=Kind.CONFLICT,
+            message="has_auth and hash_auth are two spellings of one field, and have different values",
+            hint="keep has_auth alone",
+            node=parsed.node(*path, "hash_auth", key=True),
+            other=parsed.node(*path, "has_auth", key=True),
+        )
+        parsed.issues.extend([issue])
+
+
+def _header_positions(loaded: Loaded) -> dict[Path, Mapping[str, Position]]:
+    found = {}
+    for path in _MARKED_BLOCKS:
+        block = loaded.value
+        for key in path:
+            block = block.get(key) if isinstance(block, dict) else None
+        found[path] = loaded.positions.get(id(block), NO_POSITIONS)
+    return found
+
+
+def _add_issues(
+    parsed: ParsedFile,
+    raw: Any,  # noqa: ANN401 - it may be anything
+    errors: Sequence[ErrorDetails],
+    wrong: Mapping[str | int, Keys],
+) -> None:
+    """Adds an issue for each error, and counts those in further accounts once many accounts are wrong."""
+    if not errors:
+        return
+    from reconciler.manifest.messages import issue_from, kind_of
+
+    addresses: dict[int | None, str] = {entry.index: entry.given["email"] for entry in parsed.entries if entry.bad}
+    explained = set(islice((block for block in wrong if isinstance(block, int)), _MOST_EXPLAINED))
+    port = parsed.block("defaults").get("smtp_port")
+    for error in errors:
+        block, key = (*error["loc"], "", "")[:2]
+        index = key if block == "accounts" and isinstance(key, int) else None
+        if index is None or index in explained:
+            beside = raw["accounts"][index] if index is not None else block == "defaults" and raw["defaults"]
+            own_port = beside.get("smtp_port", port) if isinstance(beside, dict) else None
+            issue = issue_from(error, parsed.source, address=addresses.get(index), port=own_port)
+            parsed.issues.extend([issue])
+        else:
+            parsed.issues.uncounted[kind_of(error)] += 1

@@ -1,0 +1,185 @@
+"""YAML files to the desired set."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+from reconciler.errors import Kind, ManifestError, Problem
+from reconciler.manifest import settings
+from reconciler.manifest.issues import Issue, IssueLog, NodeRef, shortened
+from reconciler.manifest.locations import no_manifests, read_files
+from reconciler.manifest.parsed_file import ParsedFile, parse_file
+from reconciler.manifest.rules import check_rules, duplicate_name_warnings, unusual
+from reconciler.model.account import Account, Value
+from reconciler.model.desired import Desired, DesiredAccount
+from reconciler.model.fields import FIELDS
+from reconciler.model.secret import Secret
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from reconciler.manifest.files import Source
+    from reconciler.manifest.issues import Path
+    from reconciler.manifest.parsed_file import Entry
+
+_LITERAL: Final = "the {} of this entry is written into the file itself"
+_REFERENCES: Final = "refer to it with {env: NAME}, {file: path} or {command: [program, argument]}"
+
+_COMMENT: Final = re.compile(rb"[ \t]#")
+_NAME_WITH_COMMENT: Final = re.compile(rb"name[\"']?:[^\n]*[^\s][ \t]+#[^\s#]")
+
+
+def read_manifests(paths: Sequence[str]) -> Desired:
+    """Reads YAML files, and folders of them, as one set.
+
+    Secrets stay references; a literal one becomes a ``Secret`` and earns a warning.
+
+    Args:
+        paths: Files and folders, as the user named them.
+
+    Raises:
+        ManifestError: With every problem of all files, sorted by file, line and column.
+    """
+    if not paths:
+        raise ManifestError.of("no YAML file is named", kind=Kind.NO_YAML_FILES, hint="name files or folders")
+    sources, problems, warnings = read_files(paths)
+    parsed = [parse_file(source) for source in sources]
+    files = [file for file in parsed if isinstance(file, ParsedFile)]
+    problems += [problem for problem in parsed if isinstance(problem, Problem)]
+    problems += _folders_without_manifests(sources, parsed)
+    return _combined(files, problems, warnings)
+
+
+def _folders_without_manifests(sources: Sequence[Source], parsed: Sequence[object]) -> Iterator[Problem]:
+    """A problem for each folder that holds only our own documents: it would look like an empty set."""
+    used = {source.given for source, outcome in zip(sources, parsed, strict=True) if outcome is not None}
+    for folder in dict.fromkeys(source.given for source in sources):
+        if folder is not None and folder not in used:
+            yield no_manifests(folder)
+
+
+def _combined(files: Sequence[ParsedFile], problems: Sequence[Problem], skipped: Sequence[Problem]) -> Desired:
+    merged, conflicts = settings.merged(files)
+    policy = settings.policy(merged)
+    one_is_default = any(map(_declares_default, files))
+    for file in files:
+        _set_desired(file, one_is_default=one_is_default)
+    entries = [entry for file in files for entry in file.entries]
+    log = IssueLog()
+    for file in files:
+        log.add_all(file.issues)
+    log.extend(filter(None, map(settings.auth_error, files)))
+    log.extend(conflicts)
+    if not any(issue.kind == Kind.SEVERAL_SERVERS for issue in conflicts):
+        log.extend(check_rules(entries, policy.ignore))
+    irregular = [file.source for file in files if file.irregular]
+    if problems or log or irregular:
+        from reconciler.manifest.positions import locate_counted
+
+        found = [*((problem, 1) for problem in problems), *locate_counted(log, irregular)]
+        raise ManifestError(*shortened(found, log.uncounted))
+    positions = settings.positions_of(files)
+    return Desired(
+        tuple(entry.desired for entry in entries),
+        policy,
+        settings.server(merged, positions),
+        tuple(_warnings(files, entries, skipped)),
+        positions,
+    )
+
+
+def _declares_default(file: ParsedFile) -> bool:
+    """Whether any account of the file becomes the default account."""
+    by_default = file.block("defaults").get("default", False)
+    return any(entry.given.get("default", by_default) is True for entry in file.entries)
+
+
+def _set_desired(file: ParsedFile, *, one_is_default: bool) -> None:
+    """Merges each entry of a file with the file's defaults.
+
+    Args:
+        file: The file.
+        one_is_default: Some account of the whole set is the default account, so the others are not.
+    """
+    defaults = file.block("defaults")
+    default_test = settings.delivery_test(defaults.get("test", {}))
+    base: dict[str, Any] = {"default": False, **defaults} if one_is_default else defaults
+    base_positions = {**file.positions["defaults",], **file.positions["defaults", "test"]}
+    for entry in file.entries:
+        merged = {**base, **entry.given}
+        if "has_auth" not in merged and merged.get("password") is not None:
+            merged["has_auth"] = True
+        fields: dict[str, Value] = {name: merged[name] for name in FIELDS if name in merged}
+        test = entry.given.get("test")
+        entry.desired = DesiredAccount(
+            Account(fields, entry.given.get("id")),
+            entry.position,
+            entry.given.get("renamed_from"),
+            default_test if test is None else settings.delivery_test(test).over(default_test),
+            {**base_positions, **entry.positions} if base_positions else entry.positions,
+        )
+
+
+def _warnings(files: Sequence[ParsedFile], entries: Sequence[Entry], skipped: Sequence[Problem]) -> list[Problem]:
+    log = IssueLog()
+    for file in files:
+        log.extend(_header_warnings(file))
+    log.extend(duplicate_name_warnings(entries))
+    log.extend(unusual(entries))
+    for file in files:
+        log.extend(_cut_off_warnings(file))
+    log.extend(_literal(entry) for entry in entries if isinstance(entry.given.get("password"), Secret))
+    found = [(problem, 1) for problem in skipped]
+    if log:
+        from reconciler.manifest.positions import locate_counted
+
+        found += locate_counted(log, ())
+    return shortened(found, log.uncounted)
+
+
+def _literal(entry: Entry) -> Issue:
+    message, address = _LITERAL.format("password"), entry.desired.account.email
+    return Issue(kind=Kind.LITERAL_SECRET, message=message, hint=_REFERENCES, node=entry.node(), address=address)
+
+
+def _header_warnings(file: ParsedFile) -> Iterator[Issue]:
+    if warning := settings.unused_auth_warning(file):
+        yield warning
+    for path in (("defaults",), ("server", "auth")):
+        for name, value in file.block(*path).items():
+            if isinstance(value, Secret) and name != "username":
+                node = file.node(*path, name, key=True)
+                yield Issue(kind=Kind.LITERAL_SECRET, message=_LITERAL.format(name), hint=_REFERENCES, node=node)
+
+
+def _cut_off_warnings(file: ParsedFile) -> Iterator[Issue]:
+    """Warnings about literal secrets and names that end at a ``#``: it begins a comment, which is seldom intended.
+
+    The comment is not shown.
+    """
+    paths = list(_paths_before_comments(file)) if _COMMENT.search(file.source.data) else []
+    if not paths:
+        return
+    from reconciler.manifest.positions import build_source_map
+
+    comments = build_source_map(file.source, paths, thorough=False).comments
+    for path in paths:
+        comment = comments.get(path)
+        if comment and (path[-1] != "name" or comment[1:2].strip()):
+            message = f"the {path[-1]} ends before the #: what was cut off there is a comment"
+            hint = "put the value in quotes if the # belongs to it"
+            yield Issue(kind=Kind.CUT_OFF, message=message, hint=hint, node=NodeRef(file.source, path))
+
+
+def _paths_before_comments(file: ParsedFile) -> Iterator[Path]:
+    """The paths of the values that a comment may cut off."""
+    names = _NAME_WITH_COMMENT.search(file.source.data) is not None
+    blocks: list[tuple[Path, dict[str, object]]] = [
+        (path, file.block(*path)) for path in (("server", "auth"), ("server",), ("defaults",))
+    ]
+    blocks += [(("accounts", entry.index), entry.given) for entry in file.entries]
+    for path, block in blocks:
+        yield from ((*path, key) for key, value in block.items() if isinstance(value, Secret))
+        if names and "name" in block:
+            yield (*path, "name")
