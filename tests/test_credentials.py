@@ -14,7 +14,7 @@ from reconciler.model.server import ClientCertificate, Credentials, Login, Refre
 from reconciler.model.trust import Trust, TrustedServer
 from reconciler.token_file import Voice
 from tests.commands.conftest import User
-from tests.http_server import ScriptedServer, json_reply
+from tests.support.scripted_server import ScriptedServer, json_reply
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

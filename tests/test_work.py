@@ -24,7 +24,7 @@ from reconciler.model.server import Server
 from reconciler.planning.planner import PlanOptions, make_plan
 from reconciler.report.formats import Style
 from reconciler.report.text import plan_text
-from tests.http_server import Reply, Request, ScriptedServer
+from tests.support.scripted_server import Reply, Request, ScriptedServer
 
 if TYPE_CHECKING:
     from pathlib import Path

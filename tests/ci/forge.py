@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
-from tests.http_server import Reply, Request, ScriptedServer, json_reply
+from tests.support.scripted_server import Reply, Request, ScriptedServer, json_reply
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,7 +13,7 @@ from reconciler.model.redaction import Redactor
 from reconciler.model.secret import Secret, SecretReference
 from reconciler.model.server import AccessToken, Login, RefreshToken
 from tests.client.conftest import InstantStop, settings_for
-from tests.http_server import Close, Reply, Request, ScriptedServer, Step, json_reply
+from tests.support.scripted_server import Close, Reply, Request, ScriptedServer, Step, json_reply
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from reconciler.errors import ApiError
-from tests.http_server import Reply, ScriptedServer, json_reply
+from tests.support.scripted_server import Reply, ScriptedServer, json_reply
 
 if TYPE_CHECKING:
     from tests.client.conftest import OpenReader

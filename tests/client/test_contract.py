@@ -10,7 +10,7 @@ from reconciler.model.account import Account
 from reconciler.model.secret import Secret
 from reconciler.version import VERSION
 from tests.client.conftest import TOKEN
-from tests.http_server import Reply, Request, ScriptedServer, json_reply
+from tests.support.scripted_server import Reply, Request, ScriptedServer, json_reply
 
 if TYPE_CHECKING:
     from reconciler.model.account import Value

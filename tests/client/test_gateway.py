@@ -8,7 +8,7 @@ from reconciler.errors import ApiError, NotFoundError, OutcomeUnknownError, Posi
 from reconciler.model.account import Account
 from reconciler.model.redaction import Redactor
 from reconciler.model.secret import UNKNOWN, Secret, SecretReference
-from tests.http_server import Reply, ScriptedServer, Step, json_reply
+from tests.support.scripted_server import Reply, ScriptedServer, Step, json_reply
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,7 +11,7 @@ from reconciler.client.network import checked_origin, proxy_for, tls_context
 from reconciler.errors import ApiError, Problem
 from reconciler.model.redaction import Redactor
 from tests.client.conftest import settings_for
-from tests.http_server import ScriptedServer, json_reply
+from tests.support.scripted_server import ScriptedServer, json_reply
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,8 +13,8 @@ from reconciler.client.network import is_exempt
 from reconciler.errors import ApiError, Problem, UnreachableError
 from reconciler.model.redaction import Redactor
 from tests.client.conftest import InstantStop
-from tests.http_server import ScriptedServer, json_reply
-from tests.proxy import TunnelProxy
+from tests.support.scripted_server import ScriptedServer, json_reply
+from tests.support.tunnel_proxy import TunnelProxy
 
 if TYPE_CHECKING:
     from collections.abc import Callable

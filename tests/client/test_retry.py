@@ -14,7 +14,7 @@ from reconciler.model.secret import Secret
 from reconciler.model.server import RefreshToken
 from reconciler.retry import Retry
 from tests.client.conftest import InstantStop
-from tests.http_server import Close, Hang, Reply, Request, Reset, ScriptedServer, Step, json_reply
+from tests.support.scripted_server import Close, Hang, Reply, Request, Reset, ScriptedServer, Step, json_reply
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -23,8 +23,8 @@ from reconciler.model.redaction import Redactor
 from reconciler.model.secret import Secret
 from reconciler.model.server import RefreshToken
 from tests.client.conftest import InstantStop, settings_for
-from tests.http_server import Close, Endless, Hang, Reply, ScriptedServer, Step, json_reply
-from tests.http_server import Request as Received
+from tests.support.scripted_server import Close, Endless, Hang, Reply, ScriptedServer, Step, json_reply
+from tests.support.scripted_server import Request as Received
 
 if TYPE_CHECKING:
     from collections.abc import Callable

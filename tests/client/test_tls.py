@@ -13,7 +13,7 @@ import trustme
 from reconciler.client.network import tls_context
 from reconciler.errors import ApiError
 from reconciler.model.server import ClientCertificate
-from tests.http_server import ScriptedServer, json_reply
+from tests.support.scripted_server import ScriptedServer, json_reply
 
 if TYPE_CHECKING:
     from pathlib import Path

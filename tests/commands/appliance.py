@@ -6,7 +6,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from tests.http_server import Reply, Request, Step, json_reply
+from tests.support.scripted_server import Reply, Request, Step, json_reply
 
 if TYPE_CHECKING:
     from collections.abc import Callable

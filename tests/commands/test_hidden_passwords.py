@@ -9,12 +9,12 @@ import pytest
 
 from tests.commands.appliance import Appliance, Row
 from tests.commands.conftest import User, on_server
-from tests.http_server import Reply, Request, ScriptedServer, json_reply
+from tests.support.scripted_server import Reply, Request, ScriptedServer, json_reply
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.http_server import Step
+    from tests.support.scripted_server import Step
 
 MASKS = ["********", "●●●●", "····", "xxxxxxxx", "<hidden>", "[REDACTED]", "ce******", "********\n", " XXXXXX\r\n"]
 ACCOUNT = on_server("certs@example.com", hash_auth=True, smtp_port=587, smtp_crypt="starttls", api_key="●●●●", zone=1)

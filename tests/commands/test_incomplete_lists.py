@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.commands.conftest import User, on_server
-from tests.http_server import Reply, Request, ScriptedServer, json_reply
+from tests.support.scripted_server import Reply, Request, ScriptedServer, json_reply
 
 if TYPE_CHECKING:
-    from tests.http_server import Step
+    from tests.support.scripted_server import Step
 
 YAML = """version: 1
 accounts:

@@ -10,7 +10,7 @@ import pytest
 
 from tests.commands.appliance import Appliance
 from tests.commands.conftest import RECONCILER, User, lead_to, on_server
-from tests.http_server import Reply, ScriptedServer
+from tests.support.scripted_server import Reply, ScriptedServer
 
 if TYPE_CHECKING:
     from reconciler.sandbox import Sandbox

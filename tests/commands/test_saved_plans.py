@@ -10,14 +10,14 @@ import pytest
 from reconciler.report.json import digest
 from tests.commands.appliance import Appliance, Row
 from tests.commands.conftest import User, on_server
-from tests.http_server import ScriptedServer
+from tests.support.scripted_server import ScriptedServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from reconciler.sandbox import Sandbox
-    from tests.http_server import Request
+    from tests.support.scripted_server import Request
 
 FILE = """\
 version: 1

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.commands.appliance import Appliance, Row
-from tests.http_server import Reply, Request, ScriptedServer, Step, json_reply
+from tests.support.scripted_server import Reply, Request, ScriptedServer, Step, json_reply
 
 if TYPE_CHECKING:
     from tests.commands.conftest import User

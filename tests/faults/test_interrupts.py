@@ -20,9 +20,9 @@ from reconciler.applying.worker_pool import Abort, InterruptGate
 from reconciler.commands.invocation import Invocation
 from reconciler.commands.process import handle_interrupts
 from tests.faults.command import APPLY, begun, finished
-from tests.http_server import Request, ScriptedServer, Step, json_reply
 from tests.support.fault_control import FaultServerControl, fault
 from tests.support.scenarios import PLAIN, Case, writes
+from tests.support.scripted_server import Request, ScriptedServer, Step, json_reply
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,13 +6,13 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from tests.http_server import Reply, ScriptedServer, json_reply
+from tests.support.scripted_server import Reply, ScriptedServer, json_reply
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.http_server import Request, Step
     from tests.safety.canaries import Canaries
+    from tests.support.scripted_server import Request, Step
 
 PLACES = ("token", "list", "get", "create", "update", "delete", "test")
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.http_server import Endless, Reply, ScriptedServer, Step, json_reply
 from tests.safety.test_hostile_yaml import bounded
+from tests.support.scripted_server import Endless, Reply, ScriptedServer, Step, json_reply
 
 if TYPE_CHECKING:
     from tests.safety.runs import Desk

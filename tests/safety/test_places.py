@@ -18,10 +18,10 @@ from reconciler import reconcile
 from reconciler.applying import delivery_tests
 from reconciler.applying.step import StepRunner
 from reconciler.report.formats import PLAN_FORMATS, VALIDATION_FORMATS
-from tests.http_server import Hang, Request, ScriptedServer, Step
 from tests.safety.canaries import TOKEN, Canaries
 from tests.safety.gossip import Gossip, serve
 from tests.safety.test_secrets import APPLY, TRY, assert_silent, declare, gossip_about, on_server, run
+from tests.support.scripted_server import Hang, Request, ScriptedServer, Step
 
 if TYPE_CHECKING:
     from tests.safety.runs import Desk

@@ -1,4 +1,4 @@
-"""A scripted HTTP server on loopback: records what was sent, and plays answers, good and broken, from a script."""
+"""A scripted HTTP server on loopback. It records requests, and plays valid and broken responses from a script."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request as it arrived; ``connection`` counts the connections from 0."""
+    """A received request. ``connection`` counts the connections from 0."""
 
     method: str
     path: str
@@ -40,7 +40,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A whole answer; the connection stays open."""
+    """A complete response; the connection stays open."""
 
     status: int = 200
     body: bytes = b""
@@ -86,7 +86,7 @@ Script: TypeAlias = Callable[[Request], Step]
 
 
 def json_reply(value: object, status: int = 200, **headers: str) -> Reply:
-    """An answer in JSON, written as the vendor's server writes it."""
+    """A JSON response, formatted as by the vendor's server."""
     named = {name.replace("_", "-").title(): text for name, text in headers.items()}
     return Reply(status, json.dumps(value, ensure_ascii=False).encode(), named)
 

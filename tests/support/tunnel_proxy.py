@@ -15,12 +15,12 @@ class TunnelProxy:
 
     Attributes:
         target: The local port that tunnels lead to.
-        answer: What it answers; a tunnel is only made after 200.
+        response: What it sends; only a 200 opens a tunnel.
         heads: The head of every request, as it arrived.
     """
 
     target: int
-    answer: bytes = b"HTTP/1.1 200 Connection established\r\n\r\n"
+    response: bytes = b"HTTP/1.1 200 Connection established\r\n\r\n"
     heads: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -56,8 +56,8 @@ class TunnelProxy:
                     return
                 head += piece
             self.heads.append(head.decode())
-            connection.sendall(self.answer)
-            if b" 200 " not in self.answer:
+            connection.sendall(self.response)
+            if b" 200 " not in self.response:
                 return
             with socket.create_connection(("127.0.0.1", self.target)) as server:
                 back = threading.Thread(target=_pump, args=(server, connection), daemon=True)
