@@ -1,4 +1,4 @@
-"""What became of a plan."""
+"""The outcome of a change, of a delivery test and of a whole run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Status(StrEnum):
-    """The outcome of a change; or of an account that was only tested, which is never ``APPLIED`` but ``PASSED``."""
+    """The outcome of a change, or of an account that was only tested: that is ``PASSED``, never ``APPLIED``."""
 
     APPLIED = "applied"
     PASSED = "passed"
@@ -41,11 +41,11 @@ class ServerStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class DeliveryTestResult:
-    """What the test endpoint said.
+    """The result of a delivery test.
 
     Attributes:
-        error: The reason why the test did not pass, without saying that it failed.
-        unclear: Whether it is unknown how the test ended.
+        error: Why the test did not pass.
+        unclear: Whether it is unknown if the mail was sent.
         unreached: Whether the server was not reached.
     """
 
@@ -67,7 +67,7 @@ class DeliveryTestResult:
 
     @property
     def failure(self) -> str:
-        """That the test did not pass, and why, as part of a sentence."""
+        """That the test did not pass, and why, as part of a sentence in a report."""
         what = (
             "the outcome of the test is unknown, and its mail may have been sent" if self.unclear else "the test failed"
         )
@@ -165,7 +165,7 @@ class Report:
     """The outcome of a whole run against one server.
 
     Attributes:
-        verified: Whether the check at the end of the run could be made, or there was nothing to check.
+        verified: Whether the final check could be made, or there was nothing to check.
     """
 
     server: Server
@@ -178,13 +178,13 @@ class Report:
 
     @property
     def complete(self) -> bool:
-        """Whether everything was applied, and is still so at the end of the run, and every test passed."""
+        """Whether everything was applied and confirmed, and every delivery test passed."""
         as_planned = all(outcome.succeeded and not outcome.changed_since for outcome in self.outcomes)
         return as_planned and self.verified and not self.errors
 
     @property
     def status(self) -> ServerStatus:
-        """The outcome for the server as a whole. A run of tests alone leaves it unchanged."""
+        """The outcome for the server as a whole. Delivery tests alone leave it unchanged."""
         if not self.complete:
             return self._incomplete()
         return ServerStatus.APPLIED if self._has(Status.APPLIED) else ServerStatus.UNCHANGED

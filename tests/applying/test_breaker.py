@@ -14,7 +14,7 @@ from tests.support.declarations import apply_plan, declare, plan_for, summaries
 from tests.support.fake_server import BLANK, FakeServer, Fault
 
 DOWN = UnreachableError.of("connection refused", kind=Kind.CONNECTION_FAILED)
-ADDRESSES = [f"u{place}@x" for place in range(8)]
+ADDRESSES = [f"u{number}@x" for number in range(8)]
 
 
 def updates() -> FakeServer:
@@ -22,13 +22,16 @@ def updates() -> FakeServer:
 
 
 @pytest.mark.parametrize("error", [DOWN, BAD_GATEWAY])
-def test_five_steps_in_a_row_that_do_not_reach_the_server_end_the_run(error: ApiError) -> None:
+def test_five_unreached_steps_in_a_row_end_the_run(error: ApiError) -> None:
     server = updates()
     plan = plan_for(server, *(declare(address, name="N") for address in ADDRESSES))
     server.script("get", None, *[Fault(error)] * 99)
     outcomes = summaries(apply_plan(plan, server, stop=Hurried()))
-    assert outcomes[:6] == ["update u0@x: applied", *(f"update u{place}@x: failed ({error})" for place in range(1, 6))]
-    assert outcomes[6:] == [f"update u{place}@x: not_attempted ({OUTAGE})" for place in (6, 7)]
+    assert outcomes[:6] == [
+        "update u0@x: applied",
+        *(f"update u{number}@x: failed ({error})" for number in range(1, 6)),
+    ]
+    assert outcomes[6:] == [f"update u{number}@x: not_attempted ({OUTAGE})" for number in (6, 7)]
 
 
 @pytest.mark.parametrize(
@@ -43,7 +46,7 @@ def test_a_server_that_says_no_is_reached(error: ApiError) -> None:
     }
 
 
-def test_a_step_that_reaches_the_server_again_starts_the_count_anew() -> None:
+def test_a_step_that_reaches_the_server_resets_the_count() -> None:
     server = updates()
     plan = plan_for(server, *(declare(address, name="N") for address in ADDRESSES))
     server.script("get", *[Fault(DOWN)] * 4, None, *[Fault(DOWN)] * 3)
@@ -59,15 +62,15 @@ def test_tests_before_the_write_count_too() -> None:
     assert [one.split()[2] for one in summaries(apply_plan(plan, server, stop=Hurried()))].count("not_attempted") == 3
 
 
-def test_tests_alone_end_early_and_are_repeated_only_if_nothing_was_sent() -> None:
-    trials = [DeliveryTest(address=one, fields={**BLANK, "email": one}, to_email="ops@x") for one in ADDRESSES]
+def test_delivery_tests_end_early_and_repeat_only_unsent_mail() -> None:
+    tests = [DeliveryTest(address=one, fields={**BLANK, "email": one}, to_email="ops@x") for one in ADDRESSES]
     server = FakeServer()
     server.script("test", *[Fault(DOWN)] * 8)
-    outcomes = run_delivery_tests(server, trials, parallelism=1, gate=InterruptGate(Hurried()))
+    outcomes = run_delivery_tests(server, tests, parallelism=1, gate=InterruptGate(Hurried()))
     assert [one.status for one in outcomes] == [*["failed"] * 5, *["not_attempted"] * 3]
     assert {one.error for one in outcomes[5:]} == {OUTAGE}
     server.calls.clear()
     server.script("test", Fault(REFUSED), None, Fault(BUSY), Fault(BAD_GATEWAY))
-    outcomes = run_delivery_tests(server, trials[:3], parallelism=1, gate=InterruptGate(Hurried()))
+    outcomes = run_delivery_tests(server, tests[:3], parallelism=1, gate=InterruptGate(Hurried()))
     assert [one.status for one in outcomes] == ["passed", "failed", "unknown"]
     assert server.methods() == ["test u0@x", "test u0@x", "test u1@x", "test u2@x"]

@@ -108,9 +108,7 @@ def test_an_update_that_is_found_in_place_counts_as_applied(error: ApiError) -> 
         ),
     ],
 )
-def test_a_hidden_password_is_sent_again_only_if_the_times_say_that_it_was_not_stored(
-    rules: Rules, when: When, expected: str
-) -> None:
+def test_a_hidden_password_is_resent_only_if_times_show_it_unstored(rules: Rules, when: When, expected: str) -> None:
     server = FakeServer.holding(AUTH, rules=rules)
     plan = plan_for(server, declare("a@x", password=Secret("q")), rotate_passwords=True)
     server.script("update", Fault(BAD_GATEWAY, when), None)
@@ -118,7 +116,7 @@ def test_a_hidden_password_is_sent_again_only_if_the_times_say_that_it_was_not_s
     assert len(server.writes()) == (2 if expected == "applied" else 1)
 
 
-def test_a_hidden_password_that_was_refused_for_the_moment_is_sent_again() -> None:
+def test_a_hidden_password_is_resent_after_a_temporary_refusal() -> None:
     server = FakeServer.holding(AUTH, rules=Rules(hidden_password_warning=True))
     plan = plan_for(server, declare("a@x", password=Secret("q")), rotate_passwords=True)
     server.script("update", Fault(BUSY), None)
@@ -126,7 +124,7 @@ def test_a_hidden_password_that_was_refused_for_the_moment_is_sent_again() -> No
     assert server.accounts[1].fields["password"] == Secret("q")
 
 
-def test_a_change_of_a_hidden_password_since_the_plan_is_left_alone() -> None:
+def test_a_hidden_password_changed_since_the_plan_is_left_alone() -> None:
     server = FakeServer.holding(AUTH, {"email": "b@x"}, rules=HIDES)
     plan = plan_for(server, declare("a@x", name="B", password=Secret("p")))
     for account_id in (1, 2):
@@ -138,7 +136,7 @@ def test_a_change_of_a_hidden_password_since_the_plan_is_left_alone() -> None:
     assert server.writes() == []
 
 
-def test_an_id_that_is_another_accounts_since_the_plan_is_left_alone() -> None:
+def test_an_id_reused_since_the_plan_is_left_alone() -> None:
     server = FakeServer.holding({"email": "a@x", "name": "A"}, {"email": "b@x", "name": "b@x"}, rules=TIMES)
     plan = plan_for(server, declare("a@x", name="B"))
     server.reuse(1, "a@x")
@@ -150,14 +148,14 @@ def test_an_id_that_is_another_accounts_since_the_plan_is_left_alone() -> None:
     assert server.writes() == []
 
 
-def test_the_time_of_a_default_account_that_the_server_demoted_for_us_does_not_count() -> None:
+def test_the_demotion_of_the_former_default_is_no_conflict() -> None:
     rules = Rules(times=True, single_default=True)
     server = FakeServer.holding({"email": "a@x", "name": "A", "default": True}, {"email": "b@x"}, rules=rules)
     plan = plan_for(server, declare("a@x", name="B", default=False), declare("b@x", default=True))
     assert applied(plan, server) == ["update a@x: applied", "update b@x: applied"]
 
 
-def test_the_times_of_our_own_first_step_do_not_count_but_somebody_elses_do() -> None:
+def test_our_first_step_is_no_conflict_but_another_writer_is() -> None:
     held: tuple[Fields, Fields] = ({"email": "a@x", "name": "A"}, {"email": "b@x", "name": "B"})
     server = FakeServer.holding(*held, rules=Rules(times=True, unique_names=True))
     plan = plan_for(server, declare("a@x", name="B"), declare("b@x", name="A"))
@@ -182,7 +180,7 @@ def test_a_delete_is_sent_again_only_after_another_read(error: ApiError) -> None
 
 
 @pytest.mark.parametrize("rules", [Rules(), TIMES])
-def test_a_delete_is_not_sent_again_for_an_account_that_got_the_free_id(rules: Rules) -> None:
+def test_a_delete_is_not_resent_to_an_account_that_got_the_id(rules: Rules) -> None:
     server = FakeServer.holding({"email": "a@x"}, rules=rules)
     plan = plan_for(server)
     server.script("delete", Fault(BAD_GATEWAY, "after"), None)
@@ -193,7 +191,7 @@ def test_a_delete_is_not_sent_again_for_an_account_that_got_the_free_id(rules: R
     assert (server.accounts[1].email, server.methods()) == ("new@x", ["get 1", "delete 1", "get 1"])
 
 
-def test_a_delete_is_not_sent_again_after_somebody_changed_the_account() -> None:
+def test_a_delete_is_not_resent_after_another_writers_change() -> None:
     server = FakeServer.holding({"email": "a@x"}, rules=TIMES)
     plan = plan_for(server)
     server.script("delete", Fault(BAD_GATEWAY), None)
@@ -229,7 +227,7 @@ def test_a_create_is_sent_again_only_after_a_fresh_list(error: ApiError) -> None
     assert server.methods() == ["list", "create a@x", "list", "create a@x"]
 
 
-def test_a_create_that_was_done_although_the_server_said_no_is_adopted() -> None:
+def test_a_create_that_was_refused_but_made_is_adopted() -> None:
     server = FakeServer.holding()
     plan = plan_for(server, declare("a@x", name="A"))
     server.script("create", Fault(BUSY, "after"), None)
@@ -238,7 +236,7 @@ def test_a_create_that_was_done_although_the_server_said_no_is_adopted() -> None
     assert server.methods() == ["list", "create a@x", "list"]
 
 
-def test_after_the_last_attempt_to_create_the_list_is_read_once_more() -> None:
+def test_the_list_is_read_after_the_last_attempt_to_create() -> None:
     server = FakeServer.holding()
     plan = plan_for(server, declare("a@x", name="A"))
     server.script("create", *[Fault(BUSY)] * 3, Fault(BUSY, "after"))
@@ -283,7 +281,7 @@ def test_a_create_is_not_done_by_an_answer_about_another_account(answer: Account
     assert (summaries([outcome]), outcome.id) == ([f"create a@x: applied ({note})"], 2)
 
 
-def test_a_create_may_get_the_id_of_an_account_that_this_run_has_deleted() -> None:
+def test_a_create_may_get_the_id_of_an_account_we_deleted() -> None:
     server = FakeServer.holding({"email": "a@x", "name": "N"}, rules=Rules(unique_names=True))
     plan = plan_for(server, declare("n@x", name="N"))
     server._next_id = 1
@@ -292,7 +290,7 @@ def test_a_create_may_get_the_id_of_an_account_that_this_run_has_deleted() -> No
 
 
 @pytest.mark.parametrize("fault", [None, Fault(BAD_GATEWAY, "after")])
-def test_a_create_may_get_the_id_of_an_account_that_somebody_else_has_deleted(fault: Fault | None) -> None:
+def test_a_create_may_get_the_id_of_an_account_others_deleted(fault: Fault | None) -> None:
     server = FakeServer.holding({"email": "a@x", "name": "a@x"}, rules=TIMES)
     plan = plan_for(server, declare("a@x"), declare("n@x", name="N"))
     server.accounts.clear()
@@ -302,7 +300,7 @@ def test_a_create_may_get_the_id_of_an_account_that_somebody_else_has_deleted(fa
     assert outcome.startswith("create n@x: applied")
 
 
-def test_a_rollback_is_not_sent_again_over_what_somebody_else_wrote() -> None:
+def test_a_rollback_does_not_overwrite_another_writers_change() -> None:
     server = FakeServer.holding({"email": "a@x", "name": "A"}, rules=TIMES)
     plan = plan_for(server, declare("a@x", name="B", test=DeliveryTestSettings(DeliveryTestWhen.AFTER, "ops@x")))
     server.tests_fail = lambda _fields: "535"
@@ -343,7 +341,7 @@ def test_a_rollback_that_the_server_says_and_does_not_do_is_told() -> None:
     [("get", "update", [declare("a@x", name="B")]), ("get", "delete", []), ("list", "create", [declare("n@x")])],
 )
 @pytest.mark.parametrize("error", [None, BUSY, BAD_GATEWAY])
-def test_no_write_starts_after_an_interrupt_that_came_during_the_read(
+def test_no_write_starts_after_an_interrupt_during_the_read(
     read: Method, write: Method, desired: list[DesiredAccount], error: ApiError | None
 ) -> None:
     server = FakeServer.holding({"email": "a@x", "name": "A"}, rules=TIMES)

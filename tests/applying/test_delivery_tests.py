@@ -22,24 +22,24 @@ if TYPE_CHECKING:
     from reconciler.model.account import Value
     from tests.support.fake_server import Call
 
-PATIENCE = 20
-NO_TURN = "not started: the run stopped first"
+LONGEST_WAIT = 20
+NOT_STARTED = "not started: the run stopped first"
 
 
-def trial(address: str, **fields: Value) -> DeliveryTest:
+def delivery_test(address: str, **fields: Value) -> DeliveryTest:
     return DeliveryTest(address=address, fields={**BLANK, "email": address, **fields}, to_email="ops@x", id=7)
 
 
-def tried(
-    server: FakeServer, trials: Sequence[DeliveryTest], parallelism: int = 1, stop: threading.Event | None = None
+def run_tests(
+    server: FakeServer, tests: Sequence[DeliveryTest], parallelism: int = 1, stop: threading.Event | None = None
 ) -> tuple[Outcome, ...]:
-    return run_delivery_tests(server, trials, parallelism=parallelism, gate=InterruptGate(stop))
+    return run_delivery_tests(server, tests, parallelism=parallelism, gate=InterruptGate(stop))
 
 
-def test_each_account_is_tried_once_and_reported_in_order() -> None:
+def test_each_account_is_tested_once_and_reported_in_order() -> None:
     server = FakeServer()
     server.tests_fail = lambda fields: "535 no" if fields["email"] == "b@x" else None
-    outcomes = tried(server, [trial("a@x"), trial("b@x")])
+    outcomes = run_tests(server, [delivery_test("a@x"), delivery_test("b@x")])
     failed = "535 no"
     passed = DeliveryTestResult(DeliveryTestWhen.BEFORE, "ops@x", passed=True)
     assert outcomes == (
@@ -56,21 +56,21 @@ def test_each_account_is_tried_once_and_reported_in_order() -> None:
     assert server.methods() == ["test a@x", "test b@x"]
 
 
-def test_nothing_to_try_is_no_outcome() -> None:
-    assert tried(FakeServer(), []) == ()
+def test_no_tests_have_no_outcome() -> None:
+    assert run_tests(FakeServer(), []) == ()
 
 
-def test_trials_run_at_the_same_time() -> None:
+def test_delivery_tests_run_in_parallel() -> None:
     server = FakeServer()
-    barrier = threading.Barrier(3, timeout=PATIENCE)
+    barrier = threading.Barrier(3, timeout=LONGEST_WAIT)
     server.hooks["test"] = lambda _call: (barrier.wait(), None)[1]
-    outcomes = tried(server, [trial(f"{name}@x") for name in "abcdef"], parallelism=3)
+    outcomes = run_tests(server, [delivery_test(f"{name}@x") for name in "abcdef"], parallelism=3)
     assert {one.status for one in outcomes} == {Status.PASSED}
 
 
-def test_a_hidden_password_cannot_be_tried_and_nothing_is_sent() -> None:
+def test_a_hidden_password_cannot_be_tested() -> None:
     server = FakeServer()
-    assert summaries(tried(server, [trial("a@x", has_auth=True, password=UNKNOWN)])) == [
+    assert summaries(run_tests(server, [delivery_test("a@x", has_auth=True, password=UNKNOWN)])) == [
         "test a@x: failed (the server hides the password, and the YAML declares none)"
     ]
     assert server.calls == []
@@ -78,7 +78,7 @@ def test_a_hidden_password_cannot_be_tried_and_nothing_is_sent() -> None:
 
 def test_a_hidden_password_without_authentication_is_left_out() -> None:
     server = FakeServer()
-    assert summaries(tried(server, [trial("a@x", password=UNKNOWN)])) == ["test a@x: passed"]
+    assert summaries(run_tests(server, [delivery_test("a@x", password=UNKNOWN)])) == ["test a@x: passed"]
     assert "password" not in (server.calls[0].fields or {})
 
 
@@ -96,23 +96,23 @@ def test_a_hidden_password_without_authentication_is_left_out() -> None:
 def test_a_test_is_not_repeated_and_reports_only_what_is_certain(fault: Fault, outcome: str, failure: str) -> None:
     server = FakeServer()
     server.script("test", fault)
-    outcomes = tried(server, [trial("a@x")])
+    outcomes = run_tests(server, [delivery_test("a@x")])
     assert summaries(outcomes) == [f"test a@x: {outcome}"]
     assert [one.test.failure for one in outcomes if one.test] == [failure]
     assert server.methods() == ["test a@x"]
 
 
-def test_a_stop_lets_trials_in_flight_finish_and_starts_no_other() -> None:
+def test_a_stop_lets_tests_in_flight_finish() -> None:
     server = FakeServer()
     stop = threading.Event()
     server.hooks["test"] = lambda _call: stop.set()
-    assert summaries(tried(server, [trial("a@x"), trial("b@x")], stop=stop)) == [
+    assert summaries(run_tests(server, [delivery_test("a@x"), delivery_test("b@x")], stop=stop)) == [
         "test a@x: passed",
-        f"test b@x: not_attempted ({NO_TURN})",
+        f"test b@x: not_attempted ({NOT_STARTED})",
     ]
 
 
-def test_a_bug_in_one_trial_does_not_lose_the_others() -> None:
+def test_a_bug_in_one_test_does_not_lose_the_others() -> None:
     server = FakeServer()
 
     def bug(call: Call) -> None:
@@ -120,13 +120,13 @@ def test_a_bug_in_one_trial_does_not_lose_the_others() -> None:
             raise ZeroDivisionError
 
     server.hooks["test"] = bug
-    assert summaries(tried(server, [trial("a@x"), trial("b@x")])) == [
+    assert summaries(run_tests(server, [delivery_test("a@x"), delivery_test("b@x")])) == [
         "test a@x: unknown (internal error (ZeroDivisionError))",
         "test b@x: passed",
     ]
 
 
-def test_an_abort_does_not_wait_for_the_trial_in_flight() -> None:
+def test_an_abort_does_not_wait_for_the_test_in_flight() -> None:
     def handle(*_signal: object) -> None:
         raise Abort
 
@@ -135,16 +135,16 @@ def test_an_abort_does_not_wait_for_the_trial_in_flight() -> None:
 
     def block(_call: Call) -> None:
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
-        release.wait(PATIENCE)
+        release.wait(LONGEST_WAIT)
 
     server.hooks["test"] = block
     former = signal.signal(signal.SIGUSR1, handle)
     try:
-        outcomes = tried(server, [trial("a@x"), trial("b@x")])
+        outcomes = run_tests(server, [delivery_test("a@x"), delivery_test("b@x")])
     finally:
         signal.signal(signal.SIGUSR1, former)
         release.set()
     assert summaries(outcomes) == [
         "test a@x: unknown (interrupted while the test was under way)",
-        f"test b@x: not_attempted ({NO_TURN})",
+        f"test b@x: not_attempted ({NOT_STARTED})",
     ]

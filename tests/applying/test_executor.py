@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from tests.support.fake_server import Call
 
 NO = Fault(RejectedError.of("no", kind=Kind.REJECTED))
-PATIENCE = 20
+LONGEST_WAIT = 20
 """Seconds after which a test that waits for something is given up."""
-NO_TURN = "not started: the run stopped first"
+NOT_STARTED = "not started: the run stopped first"
 
 
 def creates(*addresses: str, **fields: Any) -> tuple[FakeServer, Any]:  # noqa: ANN401 - a plan
@@ -50,13 +50,13 @@ def test_outcomes_come_in_the_order_of_the_changes_with_their_ids() -> None:
 @pytest.mark.parametrize("parallelism", [2, 5])
 def test_as_many_writes_as_allowed_are_under_way_at_the_same_time(parallelism: int) -> None:
     server, plan = creates(*(f"u{place}@x" for place in range(2 * parallelism)))
-    barrier = threading.Barrier(parallelism, timeout=PATIENCE)
+    barrier = threading.Barrier(parallelism, timeout=LONGEST_WAIT)
     server.hooks["create"] = lambda _call: (barrier.wait(), None)[1]
     outcomes = apply_plan(plan, server, parallelism=parallelism)
     assert {one.status for one in outcomes} == {Status.APPLIED}
 
 
-def test_no_more_writes_than_allowed_are_under_way_at_the_same_time() -> None:
+def test_parallelism_limits_the_writes_in_flight() -> None:
     server, plan = creates(*(f"u{place}@x" for place in range(12)))
     lock, under_way, most = threading.Lock(), 0, 0
 
@@ -126,7 +126,7 @@ def test_several_that_take_a_name_wait_for_all_that_free_it() -> None:
     ]
 
 
-def test_a_step_with_two_requirements_is_skipped_once_the_first_has_failed() -> None:
+def test_a_step_is_skipped_if_one_of_two_requirements_failed() -> None:
     server = FakeServer.holding({"email": "a@x", "name": "A", "default": True}, {"email": "b@x", "name": "B"})
     successor = declare("c@x", name="D", default=True)
     plan = plan_for(server, declare("a@x", name="B", default=False), declare("b@x", name="C"), successor)
@@ -134,7 +134,7 @@ def test_a_step_with_two_requirements_is_skipped_once_the_first_has_failed() -> 
     assert [one.status for one in apply_plan(plan, server)] == ["skipped", "failed", "applied"]
 
 
-def test_a_default_that_cannot_be_created_first_does_not_keep_the_others_from_being_created() -> None:
+def test_a_default_that_cannot_be_created_blocks_no_other_create() -> None:
     server = FakeServer.holding(rules=Rules(first_is_default=True))
     plan = plan_for(server, declare("a@x", name="A", default=False), declare("b@x", name="B", default=True))
     server.script("create", NO)
@@ -163,7 +163,7 @@ def test_deletes_that_free_nothing_start_when_all_else_is_done() -> None:
     assert [call.split()[0] for call in server.writes()] == ["create"] * 6 + ["delete"] * 2
 
 
-def test_a_delete_that_frees_nothing_is_not_begun_while_anything_is_under_way() -> None:
+def test_a_last_delete_starts_when_nothing_is_in_flight() -> None:
     server = FakeServer.holding({"email": "d@x"})
     plan = plan_for(server, declare("n@x", name="N"))
     stop = threading.Event()
@@ -196,12 +196,12 @@ def test_a_failure_stops_the_rest_where_asked(on_failure: OnFailure, expected: l
     assert [one.status for one in apply_plan(plan, server, on_failure=on_failure)] == expected
 
 
-def test_a_test_that_fails_after_the_write_stops_the_rest_where_asked() -> None:
+def test_a_failed_test_after_the_write_stops_the_rest_if_asked() -> None:
     server, plan = creates("a@x", "b@x", test=DeliveryTestSettings(DeliveryTestWhen.AFTER, "ops@x"))
     server.tests_fail = lambda _fields: "no"
     assert summaries(apply_plan(plan, server, on_failure=OnFailure.STOP)) == [
         "create a@x: applied",
-        f"create b@x: not_attempted ({NO_TURN})",
+        f"create b@x: not_attempted ({NOT_STARTED})",
     ]
 
 
@@ -210,8 +210,8 @@ def test_what_is_stopped_before_it_begins_is_not_attempted() -> None:
     stop = threading.Event()
     stop.set()
     assert summaries(apply_plan(plan, server, stop=stop)) == [
-        f"create a@x: not_attempted ({NO_TURN})",
-        f"create b@x: not_attempted ({NO_TURN})",
+        f"create a@x: not_attempted ({NOT_STARTED})",
+        f"create b@x: not_attempted ({NOT_STARTED})",
     ]
     assert server.calls == []
 
@@ -223,23 +223,23 @@ def test_a_stop_lets_writes_in_flight_finish_and_starts_no_other() -> None:
     assert [one.status for one in apply_plan(plan, server, stop=stop)] == ["applied", "not_attempted", "not_attempted"]
 
 
-def test_a_stop_during_a_test_before_the_write_keeps_the_write_from_starting() -> None:
+def test_a_stop_during_a_test_keeps_the_write_from_starting() -> None:
     server, plan = creates("a@x", test=DeliveryTestSettings(DeliveryTestWhen.BEFORE, "ops@x"))
     stop = threading.Event()
     server.hooks["test"] = lambda _call: stop.set()
     (outcome,) = apply_plan(plan, server, stop=stop)
-    assert summaries([outcome]) == [f"create a@x: not_attempted ({NO_TURN})"]
+    assert summaries([outcome]) == [f"create a@x: not_attempted ({NOT_STARTED})"]
     assert (outcome.test and outcome.test.passed, server.writes()) == (True, [])
 
 
-def test_a_stop_between_two_steps_of_a_change_tells_of_the_temporary_name() -> None:
+def test_a_stop_between_two_steps_reports_the_temporary_name() -> None:
     server = FakeServer.holding({"email": "a@x", "name": "A"}, {"email": "b@x", "name": "B"})
     plan = plan_for(server, declare("a@x", name="B"), declare("b@x", name="A"))
     stop = threading.Event()
     server.hooks["update"] = lambda _call: stop.set()
     assert summaries(apply_plan(plan, server, stop=stop)) == [
-        f"update a@x: failed (the account was left under its temporary name: {NO_TURN})",
-        f"update b@x: not_attempted ({NO_TURN})",
+        f"update a@x: failed (the account was left under its temporary name: {NOT_STARTED})",
+        f"update b@x: not_attempted ({NOT_STARTED})",
     ]
 
 
@@ -254,20 +254,20 @@ def _abort_at_signal() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("_abort_at_signal")
-def test_an_abort_leaves_what_is_in_flight_unknown_and_keeps_what_is_done() -> None:
+def test_an_abort_keeps_outcomes_and_reports_the_rest_as_unknown() -> None:
     server, plan = creates("a@x", "b@x", "c@x", "d@x")
     release, done = threading.Event(), threading.Event()
 
     def block(call: Call) -> None:
         if call.subject == "b@x":
-            assert done.wait(PATIENCE)
+            assert done.wait(LONGEST_WAIT)
             signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
-            release.wait(PATIENCE)
+            release.wait(LONGEST_WAIT)
 
     def at_end(change: Change) -> None:
         if change.address == "c@x":
             done.set()
-            release.wait(PATIENCE)
+            release.wait(LONGEST_WAIT)
 
     server.hooks["create"] = block
     stop = threading.Event()
@@ -278,7 +278,7 @@ def test_an_abort_leaves_what_is_in_flight_unknown_and_keeps_what_is_done() -> N
         "create a@x: applied",
         f"create b@x: {unknown}",
         f"create c@x: {unknown}",
-        f"create d@x: not_attempted ({NO_TURN})",
+        f"create d@x: not_attempted ({NOT_STARTED})",
     ]
     assert stop.is_set()
 
@@ -304,9 +304,7 @@ def test_a_bug_in_one_step_does_not_lose_the_others() -> None:
         (ZeroDivisionError(), "internal error (ZeroDivisionError)"),
     ],
 )
-def test_what_the_listener_cannot_note_before_is_not_written_and_afterwards_stays_what_it_is(
-    error: Exception, words: str
-) -> None:
+def test_what_the_observer_cannot_record_is_not_written(error: Exception, words: str) -> None:
     def fail(change: Change) -> None:
         if change.address == "a@x":
             raise error
@@ -323,7 +321,7 @@ def test_what_the_listener_cannot_note_before_is_not_written_and_afterwards_stay
     ]
 
 
-def test_a_note_that_was_there_stays_beside_what_the_listener_says() -> None:
+def test_an_observers_error_is_added_to_the_note() -> None:
     def fail(_change: Change) -> None:
         raise UnreachableError.of("the disk is full", kind=Kind.CONNECTION_FAILED)
 

@@ -36,7 +36,7 @@ def checked(plan: Plan, server: FakeServer, meanwhile: Callable[[], object] = la
     return final_check(plan, outcomes, server, gate=InterruptGate(), pauses=NO_DELAYS)
 
 
-def test_what_is_as_it_should_be_costs_one_list() -> None:
+def test_a_confirmed_run_costs_one_list() -> None:
     held: list[Fields] = [
         {"email": "a@x", "name": "A", "default": True},
         {"email": "b@x", "name": "B"},
@@ -61,7 +61,7 @@ def test_nothing_is_listed_if_nothing_was_applied() -> None:
     assert server.calls == []
 
 
-def test_a_write_that_was_said_and_not_done_has_failed() -> None:
+def test_a_write_reported_but_not_stored_has_failed() -> None:
     server = FakeServer.holding({"email": "a@x", "name": "A"}, {"email": "c@x"})
     plan = plan_for(server, declare("a@x", name="B", password=Secret("p")), declare("n@x", name="N"))
     before = dict(server.accounts)
@@ -78,7 +78,7 @@ def test_a_write_that_was_said_and_not_done_has_failed() -> None:
     assert server.methods() == ["list"] * 3
 
 
-def test_what_shows_a_moment_later_is_applied() -> None:
+def test_a_write_that_shows_a_moment_later_is_applied() -> None:
     server = FakeServer.holding({"email": "c@x"})
     plan = plan_for(server)
     kept = server.accounts[1]
@@ -93,7 +93,7 @@ def test_what_shows_a_moment_later_is_applied() -> None:
     assert (summaries(outcomes), problem, server.methods()) == (["delete c@x: applied"], None, ["list", "list"])
 
 
-def test_two_accounts_at_one_address_are_both_named_with_what_to_do() -> None:
+def test_two_accounts_of_one_address_are_named_with_a_hint() -> None:
     server = FakeServer.holding()
     plan = plan_for(server, declare("a@x", name="A"))
     (outcome,) = checked(plan, server, lambda: server.accounts.update({9: account("A@X", 9)})).outcomes
@@ -124,7 +124,7 @@ def test_an_account_that_is_there_again_after_its_delete_is_told(*, gone_already
     ]
 
 
-def test_an_id_that_went_to_another_address_after_the_delete_is_nobodys_concern() -> None:
+def test_an_id_reused_elsewhere_after_the_delete_is_ignored() -> None:
     server = FakeServer.holding({"email": "a@x"}, rules=TIMES)
     assert summaries(checked(plan_for(server), server, lambda: server.reuse(1, "new@x")).outcomes) == [
         "delete a@x: applied"
@@ -152,7 +152,7 @@ def test_what_a_rename_puts_at_a_deleted_address_is_planned() -> None:
 
 
 @pytest.mark.parametrize(("field", "value"), [("smtp_port", 99), ("password", Secret("theirs"))])
-def test_what_somebody_changed_after_the_write_stays_applied_with_a_note(field: str, value: Any) -> None:  # noqa: ANN401
+def test_an_undeclared_change_after_the_write_is_noted(field: str, value: Any) -> None:  # noqa: ANN401
     fields = {**BLANK, "email": "a@x", "name": "A", "has_auth": True, "password": Secret("p")}
     server = FakeServer.holding(fields, rules=Rules(times=True, hidden_password_warning=True))
     plan = plan_for(server, declare("a@x", name="B", password=Secret("p")))
@@ -162,7 +162,7 @@ def test_what_somebody_changed_after_the_write_stays_applied_with_a_note(field: 
     assert (outcome.status, outcome.note, outcome.changed_since) == (Status.APPLIED, note, True)
 
 
-def test_a_declared_value_that_somebody_changed_after_the_write_has_failed() -> None:
+def test_a_declared_value_changed_after_the_write_is_a_failure() -> None:
     server = FakeServer.holding({"email": "a@x", "name": "A"}, rules=TIMES)
     outcomes, _ = checked(plan_for(server, declare("a@x", name="B")), server, lambda: server.edit(1, name="C"))
     assert summaries(outcomes) == [
@@ -170,7 +170,7 @@ def test_a_declared_value_that_somebody_changed_after_the_write_has_failed() -> 
     ]
 
 
-def test_a_list_that_fails_leaves_everything_as_it_was_said_and_tells_so() -> None:
+def test_a_failed_list_changes_no_outcome_and_is_reported() -> None:
     server = FakeServer.holding({"email": "a@x"})
     outcomes, problem = checked(plan_for(server), server, lambda: server.script("list", Fault(DOWN)))
     message = "the writes were not verified: the list at the end of the run could not be read: connection refused"
@@ -180,7 +180,7 @@ def test_a_list_that_fails_leaves_everything_as_it_was_said_and_tells_so() -> No
     )
 
 
-def test_a_time_that_is_written_in_another_way_is_the_same_time() -> None:
+def test_a_time_in_another_format_is_the_same_time() -> None:
     server = FakeServer.holding({"email": "a@x", "name": "A"}, rules=TIMES)
     server.answers["update"] = lambda answer: Account(
         answer.fields, 1, updated_at=str(answer.updated_at).replace("+00:00", ".000Z")
@@ -188,7 +188,7 @@ def test_a_time_that_is_written_in_another_way_is_the_same_time() -> None:
     assert summaries(checked(plan_for(server, declare("a@x", name="B")), server).outcomes) == ["update a@x: applied"]
 
 
-def test_a_response_with_the_time_before_the_write_accuses_nobody() -> None:
+def test_a_response_with_an_old_time_is_no_conflict() -> None:
     server = FakeServer.holding({"email": "a@x", "name": "A"}, rules=TIMES)
     before = server.accounts[1].updated_at
     server.answers["update"] = lambda answer: answer._replace(updated_at=before)

@@ -32,7 +32,7 @@ def failed(what: str) -> str:
     return f"failed (the test failed: 535) ({what})"
 
 
-def test_an_update_that_fails_its_test_gets_its_former_settings_back() -> None:
+def test_a_failed_test_restores_the_former_settings() -> None:
     server = FakeServer.holding({**AUTH, "smtp_port": 25})
     before = server.state()
     plan = plan_for(server, declare("n@x", 1, name="N", smtp_port=None, password=Secret("q"), test=AFTER))
@@ -40,14 +40,14 @@ def test_an_update_that_fails_its_test_gets_its_former_settings_back() -> None:
     assert server.state() == before
 
 
-def test_a_create_that_fails_its_test_is_deleted_again() -> None:
+def test_a_failed_test_deletes_the_new_account() -> None:
     server = FakeServer.holding()
     plan = plan_for(server, declare("a@x", name="A", test=AFTER))
     assert undone(server, plan) == [f"create a@x: {failed('rolled back: the new account was deleted again')}"]
     assert server.accounts == {}
 
 
-def test_a_field_that_the_answer_left_out_was_not_changed_by_somebody_else() -> None:
+def test_a_field_missing_from_the_response_is_no_conflict() -> None:
     server = FakeServer.holding()
     server.answers["create"] = lambda answer: answer._replace(
         fields={name: value for name, value in answer.fields.items() if name != "has_auth"}
@@ -62,7 +62,7 @@ def test_what_passes_its_test_stays() -> None:
     assert summaries(apply_plan(plan, server, on_failure=OnFailure.ROLLBACK)) == ["create a@x: applied"]
 
 
-def test_what_was_in_place_already_is_not_ours_to_take_back() -> None:
+def test_what_was_in_place_already_is_not_rolled_back() -> None:
     server = FakeServer.holding()
     plan = plan_for(server, declare("a@x", name="A", test=AFTER))
     server.accounts[1] = account("a@x", 1, name="A")
@@ -70,7 +70,7 @@ def test_what_was_in_place_already_is_not_ours_to_take_back() -> None:
     assert list(server.accounts) == [1]
 
 
-def test_an_account_that_somebody_else_changed_meanwhile_is_left_alone() -> None:
+def test_a_rollback_leaves_another_writers_change_alone() -> None:
     server = FakeServer.holding({"email": "a@x", "name": "A"})
     plan = plan_for(server, declare("a@x", name="B", test=AFTER))
 
@@ -84,7 +84,7 @@ def test_an_account_that_somebody_else_changed_meanwhile_is_left_alone() -> None
     assert server.accounts[1].name == "B"
 
 
-def test_a_hidden_password_that_was_replaced_cannot_be_put_back_and_the_report_says_so() -> None:
+def test_a_replaced_hidden_password_cannot_be_restored() -> None:
     server = FakeServer.holding(AUTH, rules=HIDES)
     plan = plan_for(server, declare("a@x", name="B", password=Secret("q"), test=AFTER))
     what = "rolled back, except for the password: the server does not show the former one"
@@ -100,7 +100,7 @@ def test_a_rotation_leaves_nothing_to_put_back() -> None:
     assert len(server.writes()) == 1
 
 
-def test_every_write_that_takes_something_back_is_told_before_and_after() -> None:
+def test_the_observer_is_notified_about_every_rollback() -> None:
     server = FakeServer.holding({"email": "b@x", "name": "B", "default": True}, rules=SINGLE)
     plan = plan_for(server, declare("a@x", name="A", default=True, test=AFTER), declare("b@x", default=False))
     observer = RecordingObserver()
@@ -126,7 +126,7 @@ def test_every_write_that_takes_something_back_is_told_before_and_after() -> Non
     ]
 
 
-def test_what_cannot_be_told_is_not_taken_back() -> None:
+def test_what_the_observer_cannot_record_is_not_rolled_back() -> None:
     class Deaf(RecordingObserver):
         def rollback_started(self, change: Change) -> None:
             raise ReconcilerError(Problem(kind="journal", message=f"no room for {change.address}"))
@@ -148,7 +148,7 @@ HIDDEN_WAY = "not rolled back: the server hides the former password, and the new
         {"has_auth": False, "password": None},
     ],
 )
-def test_the_new_password_never_goes_to_the_former_server_nor_is_one_invented(fields: Fields) -> None:
+def test_the_new_password_never_goes_to_the_former_server(fields: Fields) -> None:
     server = FakeServer.holding(AUTH, rules=HIDES)
     declaration = declare("a@x", None, None, AFTER, **fields)
     plan = plan_for(server, declaration)
@@ -199,7 +199,7 @@ def test_the_former_default_account_is_the_default_again(rules: Rules, email: st
     assert server.state() == before
 
 
-def test_a_former_default_account_that_cannot_be_promoted_again_is_named() -> None:
+def test_a_former_default_that_cannot_be_promoted_is_named() -> None:
     server = FakeServer.holding(
         {**AUTH, "default": True}, rules=Rules(single_default=True, hidden_password_warning=True)
     )
@@ -208,7 +208,7 @@ def test_a_former_default_account_that_cannot_be_promoted_again_is_named() -> No
     assert undone(server, plan)[1] == f"create b@x: {failed(what)}"
 
 
-def test_a_former_default_account_that_is_not_ours_is_named_and_not_touched() -> None:
+def test_a_former_default_that_is_not_managed_is_only_named() -> None:
     server = FakeServer.holding({"email": "i-1@x", "default": True}, {"email": "b@x"}, rules=Rules(single_default=True))
     policy = Policy(ignore=globs("i-*"))
     plan = plan_for(server, declare("b@x", default=True, test=AFTER), policy=policy)
@@ -217,14 +217,14 @@ def test_a_former_default_account_that_is_not_ours_is_named_and_not_touched() ->
     assert server.writes() == ["update 2", "update 2"]
 
 
-def test_a_default_account_that_stays_the_default_needs_no_promotion() -> None:
+def test_an_account_that_stays_default_needs_no_promotion() -> None:
     server = FakeServer.holding({"email": "a@x", "default": True})
     plan = plan_for(server, declare("a@x", name="B", default=True, test=AFTER))
     undone(server, plan)
     assert server.writes() == ["update 1", "update 1"]
 
 
-def test_a_password_that_is_hidden_only_since_the_plan_survives_a_rollback() -> None:
+def test_a_password_hidden_since_the_plan_survives_a_rollback() -> None:
     server = FakeServer.holding(AUTH)
     plan = plan_for(server, declare("a@x", name="N", password=Secret("p"), test=AFTER))
     server.rules = HIDES
@@ -232,7 +232,7 @@ def test_a_password_that_is_hidden_only_since_the_plan_survives_a_rollback() -> 
     assert server.state()[1]["password"] == Secret("p")
 
 
-def test_a_declared_password_that_looks_like_a_mask_survives_a_rollback() -> None:
+def test_a_password_that_looks_like_a_mask_survives_a_rollback() -> None:
     server = FakeServer.holding({**AUTH, "password": Secret("****")})
     server.answers = dict.fromkeys(
         ("get", "update"), lambda answer: answer.with_fields({"password": UNKNOWN})._replace(mask=Secret("****"))

@@ -42,7 +42,7 @@ def vanishing(server: FakeServer, account_id: int) -> Callable[[Call], None]:
 # Updates
 
 
-def test_an_update_reads_again_writes_the_whole_account_and_keeps_what_it_does_not_know() -> None:
+def test_an_update_writes_the_whole_account_after_a_read() -> None:
     held = Account({**BLANK, "email": "a@x", "name": "A", "smtp_port": 25}, 1, {"color": "red"})
     server = FakeServer({1: held})
     assert summaries(plan_and_apply(server, declare("a@x", name="B"))) == ["update a@x: applied"]
@@ -50,7 +50,7 @@ def test_an_update_reads_again_writes_the_whole_account_and_keeps_what_it_does_n
     assert (server.accounts[1], server.accounts[1].extra) == (held.with_fields({"name": "B"}), {"color": "red"})
 
 
-def test_an_update_that_is_in_place_already_is_applied_without_a_write() -> None:
+def test_an_update_in_place_already_needs_no_write() -> None:
     server = FakeServer.holding({"email": "a@x", "name": "A"})
     plan = plan_for(server, declare("a@x", name="B"))
     server.hooks["get"] = meddling(server, 1, name="B", smtp_port=99)
@@ -76,7 +76,7 @@ def test_an_update_of_an_account_that_is_gone_fails() -> None:
 
 
 @pytest.mark.parametrize("error", [NO, DOWN, ODD, OutcomeUnknownError.of("time-out", kind=Kind.TIMEOUT)])
-def test_an_update_whose_account_cannot_be_read_first_fails_and_nothing_is_written(error: ApiError) -> None:
+def test_an_update_fails_if_the_account_cannot_be_read(error: ApiError) -> None:
     server = FakeServer.holding({"email": "a@x", "name": "A"})
     plan = plan_for(server, declare("a@x", name="B"))
     server.script("get", Fault(error))
@@ -128,12 +128,12 @@ def test_a_response_with_former_values_is_checked_by_reading_again(method: Metho
     assert server.methods()[-1] == "get 1"
 
 
-def test_a_field_that_is_not_declared_and_was_empty_may_be_filled_in_by_the_server() -> None:
+def test_the_server_may_fill_in_empty_undeclared_fields() -> None:
     server = FakeServer.holding({"email": "a@x", "service": "other"}, rules=Rules(fills_gmail=True))
     assert summaries(plan_and_apply(server, declare("a@x", service="gmail"))) == ["update a@x: applied"]
 
 
-def test_a_declared_empty_field_that_the_server_fills_in_is_not_kept() -> None:
+def test_a_declared_empty_field_must_stay_empty() -> None:
     server = FakeServer.holding({"email": "a@x", "service": "other"}, rules=Rules(fills_gmail=True))
     outcomes = plan_and_apply(server, declare("a@x", service="gmail", smtp_port=None))
     assert summaries(outcomes) == ["update a@x: failed (the server did not keep smtp_port (it has 587))"]
@@ -146,7 +146,7 @@ def test_a_declared_empty_field_that_the_server_fills_in_is_not_kept() -> None:
         (False, "unknown (the response was about another account (id 77); read again, not in place so far)"),
     ],
 )
-def test_after_an_answer_about_another_account_the_account_is_read_again(*, stored: bool, expected: str) -> None:
+def test_after_a_response_about_another_account_it_reads_again(*, stored: bool, expected: str) -> None:
     server = FakeServer.holding({"email": "a@x", "name": "A"})
 
     def answer(answer: Account) -> Account:
@@ -185,7 +185,7 @@ def test_a_password_that_is_hidden_only_since_the_plan_is_not_overwritten() -> N
     assert server.writes() == []
 
 
-def test_a_new_password_is_sent_where_the_server_hides_the_present_one_only_since_the_plan() -> None:
+def test_a_new_password_is_sent_if_the_old_one_is_hidden_now() -> None:
     server = FakeServer.holding(AUTH)
     plan = plan_for(server, declare("a@x", password=Secret("q")))
     server.rules = HIDES
@@ -194,7 +194,7 @@ def test_a_new_password_is_sent_where_the_server_hides_the_present_one_only_sinc
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_a_rotation_whose_answer_was_lost_is_unknown_as_nothing_can_tell(when: Any) -> None:  # noqa: ANN401 - literal
+def test_a_rotation_whose_response_was_lost_is_unknown(when: Any) -> None:  # noqa: ANN401 - literal
     server = FakeServer.holding(AUTH, rules=HIDES)
     plan = plan_for(server, declare("a@x", password=Secret("q")), rotate_passwords=True)
     server.script("update", Fault(lost(), when))
@@ -221,7 +221,7 @@ def test_ending_authentication_does_not_send_a_hidden_password() -> None:
 
 
 @pytest.mark.parametrize("rules", [Rules(), Rules(single_default=True), Rules(single_default=True, keep_default=True)])
-def test_the_default_is_handed_over_whatever_the_server_does_by_itself(rules: Rules) -> None:
+def test_the_default_is_handed_over_on_every_kind_of_server(rules: Rules) -> None:
     server = FakeServer.holding({"email": "a@x", "default": True}, {"email": "b@x"}, rules=rules)
     outcomes = plan_and_apply(server, declare("a@x", name="A", default=False), declare("b@x", default=True))
     assert [one.status for one in outcomes] == ["applied", "applied"]
@@ -244,7 +244,7 @@ def test_a_default_that_somebody_else_cleared_is_a_conflict() -> None:
     assert summaries(apply_plan(plan, server)) == ["update a@x: failed (changed since the plan: default; left alone)"]
 
 
-def test_a_default_that_somebody_else_set_is_a_conflict_although_we_promoted_another() -> None:
+def test_a_default_set_by_another_writer_is_a_conflict() -> None:
     server = FakeServer.holding({"email": "a@x"}, {"email": "b@x"})
     plan = plan_for(server, declare("a@x", default=True), declare("b@x", name="B"))
     server.hooks["get"] = meddling(server, 2, default=True)
@@ -259,7 +259,7 @@ def test_the_first_account_may_become_the_default_by_itself() -> None:
     assert summaries(plan_and_apply(server, declare("a@x", name="A"))) == ["create a@x: applied"]
 
 
-def test_the_default_of_an_empty_server_is_created_first_so_that_no_other_becomes_it() -> None:
+def test_the_default_of_an_empty_server_is_created_first() -> None:
     server = FakeServer.holding(rules=Rules(first_is_default=True))
     desired = [declare("a@x", name="A", default=False), declare("b@x", name="B", default=True)]
     assert summaries(plan_and_apply(server, *desired, parallelism=2)) == ["create a@x: applied", "create b@x: applied"]
@@ -268,14 +268,14 @@ def test_the_default_of_an_empty_server_is_created_first_so_that_no_other_become
 # Creates
 
 
-def test_a_create_sends_what_the_server_insists_on_and_nothing_of_it_is_verified_that_is_not_declared() -> None:
+def test_a_create_sends_required_fields_and_verifies_declared_ones() -> None:
     server = FakeServer.holding()
     server.answers["create"] = lambda answer: answer.with_fields({"default": True, "smtp_port": 25})
     assert summaries(plan_and_apply(server, declare("a@x", name="A"))) == ["create a@x: applied"]
     assert server.calls[0].fields == {"default": False, "has_auth": False, "email": "a@x", "name": "A"}
 
 
-def test_a_create_names_the_fields_that_the_server_did_not_keep_and_its_id() -> None:
+def test_a_create_names_fields_not_kept_and_its_id() -> None:
     server = FakeServer.holding()
     server.stores_instead("create", name="a")
     outcomes = plan_and_apply(server, declare("a@x", name="A"))
@@ -283,14 +283,14 @@ def test_a_create_names_the_fields_that_the_server_did_not_keep_and_its_id() -> 
     assert outcomes[0].id == 1
 
 
-def test_an_answer_that_lacks_fields_is_completed_by_reading_again() -> None:
+def test_a_response_that_lacks_fields_is_completed_by_a_read() -> None:
     server = FakeServer.holding()
     server.answers["create"] = lambda answer: Account({"email": answer.email}, answer.id)
     assert summaries(plan_and_apply(server, declare("a@x", name="A"))) == ["create a@x: applied"]
     assert server.methods() == ["create a@x", "get 1"]
 
 
-def test_an_answer_that_lacks_fields_and_cannot_be_completed_leaves_the_outcome_unknown() -> None:
+def test_a_response_that_cannot_be_completed_is_unknown() -> None:
     server = FakeServer.holding()
     server.answers["create"] = lambda answer: Account({"email": answer.email}, answer.id)
     server.script("get", Fault(DOWN))
@@ -301,7 +301,7 @@ def test_an_answer_that_lacks_fields_and_cannot_be_completed_leaves_the_outcome_
 
 
 @pytest.mark.parametrize("error", [NO, DOWN])
-def test_a_create_that_certainly_did_nothing_has_failed_and_is_not_looked_for(error: ApiError) -> None:
+def test_a_create_that_did_nothing_fails_without_a_search(error: ApiError) -> None:
     server = FakeServer.holding()
     server.script("create", Fault(error))
     assert summaries(plan_and_apply(server, declare("a@x", name="A"))) == [f"create a@x: failed ({error})"]
@@ -316,7 +316,7 @@ def test_a_create_whose_answer_was_lost_is_adopted() -> None:
     assert (outcomes[0].id, server.methods()) == (1, ["create a@x", "list"])
 
 
-def test_a_create_that_never_arrived_is_unknown_after_a_bounded_search_and_not_repeated() -> None:
+def test_a_lost_create_is_searched_for_and_never_repeated() -> None:
     server = FakeServer.holding()
     server.script("create", Fault(lost()))
     assert summaries(plan_and_apply(server, declare("a@x", name="A"))) == [
@@ -377,7 +377,7 @@ def test_an_adopted_account_is_verified() -> None:
     ]
 
 
-def test_an_account_of_somebody_else_is_not_adopted_in_place_of_a_lost_create() -> None:
+def test_another_writers_account_is_not_adopted() -> None:
     server = FakeServer.holding()
     server.script("create", Fault(lost()))
     server.hooks["create"] = lambda _call: server.accounts.update({9: account("a@x", 9, name="theirs")})
@@ -416,7 +416,7 @@ def test_an_account_that_appeared_as_declared_counts_as_applied() -> None:
     assert (outcomes, server.writes()) == (["create a@x: applied (was in place already; nothing written)"], [])
 
 
-def test_an_account_that_appeared_with_a_hidden_password_is_not_taken_for_ours() -> None:
+def test_an_account_with_a_hidden_password_is_not_adopted() -> None:
     outcomes, _ = appeared(account("a@x", 9, name="A", has_auth=True, password=UNKNOWN), password=Secret("p"))
     assert outcomes == [
         "create a@x: failed (an account with its address (id 9) has appeared since the plan; left alone)"
@@ -430,7 +430,7 @@ def test_two_accounts_that_appeared_are_both_named() -> None:
     ]
 
 
-def test_an_account_that_appeared_elsewhere_is_in_nobodys_way_and_the_list_is_read_once() -> None:
+def test_unplanned_accounts_elsewhere_do_not_matter() -> None:
     server = FakeServer.holding({"email": "old@x"})
     plan = plan_for(server, declare("a@x", name="A"), declare("b@x", name="B"), declare("old@x"))
     server.accounts[9] = account("z@x", 9)
@@ -439,7 +439,7 @@ def test_an_account_that_appeared_elsewhere_is_in_nobodys_way_and_the_list_is_re
     assert server.methods() == ["list", "create a@x", "create b@x"]
 
 
-def test_a_create_without_a_look_at_the_list_fails_and_the_next_one_looks_again() -> None:
+def test_a_create_without_a_list_fails_and_the_next_lists_again() -> None:
     server = FakeServer.holding()
     plan = plan_for(server, declare("a@x", name="A"), declare("b@x", name="B"))
     server.script("list", Fault(DOWN))
@@ -519,7 +519,7 @@ def test_names_are_exchanged_through_a_temporary_one() -> None:
     assert [call.fields["name"] for call in server.calls if call.fields] == ["B (moving)", "A", "B"]
 
 
-def test_what_comes_after_a_temporary_name_is_told_where_it_is_left() -> None:
+def test_a_failure_after_the_temporary_name_is_reported() -> None:
     server = FakeServer.holding(*SWAPPED, rules=UNIQUE)
     plan = plan_for(server, *SWAP)
     server.script("update", None, Fault(NO))
@@ -550,7 +550,7 @@ def test_a_first_step_that_goes_wrong_is_the_outcome() -> None:
     ]
 
 
-def test_a_first_step_without_a_clear_answer_may_have_given_the_temporary_name() -> None:
+def test_an_unclear_first_step_may_have_set_the_temporary_name() -> None:
     server = FakeServer.holding(*SWAPPED, rules=UNIQUE)
     plan = plan_for(server, *SWAP)
     server.script("update", Fault(lost()))
@@ -561,7 +561,7 @@ def test_a_first_step_without_a_clear_answer_may_have_given_the_temporary_name()
     ]
 
 
-def test_an_exchange_that_is_in_place_already_is_not_undone_for_its_temporary_name() -> None:
+def test_a_swap_in_place_already_gets_no_temporary_name() -> None:
     server = FakeServer.holding(*SWAPPED)
     plan = plan_for(server, *SWAP)
     server.accounts[1] = server.accounts[1].with_fields({"name": "B"})
@@ -584,7 +584,7 @@ def test_what_somebody_else_has_ended_was_still_begun_by_us() -> None:
     assert summaries(apply_plan(plan, server, observer=observer)) == ["update a@x: applied", "update b@x: applied"]
 
 
-def test_a_create_under_a_temporary_name_is_renamed_although_its_answer_was_thin() -> None:
+def test_a_create_under_a_temporary_name_is_renamed() -> None:
     server = FakeServer.holding({"email": "a@x", "name": "N", "default": True}, rules=UNIQUE)
     plan = plan_for(server, declare("n@x", name="N", default=True))
     server.answers["create"] = lambda answer: Account(
@@ -597,7 +597,7 @@ def test_a_create_under_a_temporary_name_is_renamed_although_its_answer_was_thin
 # Tests around the write
 
 
-def test_a_test_before_the_write_tries_the_whole_account_and_lets_the_write_pass() -> None:
+def test_a_passed_test_before_the_write_lets_it_start() -> None:
     server = FakeServer.holding({"email": "a@x", "name": "A", "smtp_port": 25})
     (outcome,) = plan_and_apply(server, declare("a@x", name="B", test=BEFORE))
     assert server.methods() == ["test a@x", "get 1", "update 1"]
@@ -621,7 +621,7 @@ def test_what_fails_its_test_before_the_write_is_not_written() -> None:
     assert (outcome.test and outcome.test.passed, server.writes()) == (False, [])
 
 
-def test_a_test_without_a_clear_outcome_is_not_repeated_and_says_that_its_mail_may_have_been_sent() -> None:
+def test_an_unclear_test_is_not_repeated_and_its_mail_is_mentioned() -> None:
     server = FakeServer.holding()
     plan = plan_for(server, declare("a@x", name="A", test=BEFORE))
     server.script("test", Fault(lost(), "after"))
@@ -648,7 +648,7 @@ def test_an_account_with_a_temporary_name_is_tested_once() -> None:
     assert server.methods().count("test b@x") == 1
 
 
-def test_a_test_after_the_write_tries_what_was_written_with_the_declared_password() -> None:
+def test_a_test_after_the_write_uses_the_declared_password() -> None:
     server = FakeServer.holding(AUTH, rules=HIDES)
     (outcome,) = plan_and_apply(server, declare("a@x", name="B", password=Secret("q"), test=AFTER))
     assert server.methods() == ["get 1", "update 1", "test a@x"]
@@ -664,7 +664,7 @@ def test_a_test_after_a_write_that_failed_is_not_sent() -> None:
     assert (outcome.test, server.methods()) == (None, ["create a@x"])
 
 
-def test_the_old_default_stays_where_the_new_one_fails_its_test_after_the_write() -> None:
+def test_the_old_default_stays_if_the_new_one_fails_its_test() -> None:
     server = FakeServer.holding({"email": "a@x", "default": True})
     server.tests_fail = lambda _fields: "no"
     outcomes = plan_and_apply(server, declare("b@x", name="B", default=True, test=AFTER))
@@ -678,7 +678,7 @@ def test_the_old_default_stays_where_the_new_one_fails_its_test_after_the_write(
 UNICODE, ASCII = "info@b\u00fccher.example", "info@xn--bcher-kva.example"
 
 
-def test_an_account_that_appeared_in_another_spelling_is_not_doubled() -> None:
+def test_an_account_in_another_spelling_is_not_doubled() -> None:
     server = FakeServer.holding()
     plan = plan_for(server, declare(UNICODE, name="A"))
     server.accounts[9] = account(ASCII, 9, name="other")
@@ -687,7 +687,7 @@ def test_an_account_that_appeared_in_another_spelling_is_not_doubled() -> None:
     assert server.writes() == []
 
 
-def test_a_create_that_the_server_stores_in_another_spelling_is_adopted() -> None:
+def test_a_create_stored_in_another_spelling_is_adopted() -> None:
     server = FakeServer.holding()
     server.script("create", Fault(lost(), "after"))
     server.hooks["list"] = lambda _call: server.accounts.update(

@@ -27,7 +27,7 @@ CALLS = ("get", "create", "update", "delete")
 
 
 @pytest.mark.parametrize("kind", ATTEMPTED)
-def test_an_edit_between_two_attempts_survives_and_is_told(
+def test_an_edit_between_two_attempts_survives_and_is_reported(
     server: FaultServerControl, tmp_path: Path, note: Note, kind: str
 ) -> None:
     outcomes: Counter[str] = Counter()
@@ -45,7 +45,7 @@ def test_an_edit_between_two_attempts_survives_and_is_told(
 @pytest.mark.parametrize("name", SCENARIOS)
 @pytest.mark.parametrize("deed", DEEDS)
 @pytest.mark.parametrize("kind", ATTEMPTED)
-def test_every_edit_between_two_attempts_survives_and_is_told(  # noqa: PLR0913, PLR0917 - one for each dimension
+def test_every_edit_between_two_attempts_survives(  # noqa: PLR0913, PLR0917 - one for each dimension
     server: FaultServerControl, tmp_path: Path, note: Note, kind: str, deed: str, name: str, parallelism: int
 ) -> None:
     scenario = SCENARIOS[name]

@@ -147,7 +147,7 @@ def test_a_signal_while_the_report_is_written_leaves_it_whole(
 
 
 @pytest.mark.parametrize("place", ["pipe", "file"])
-def test_a_second_signal_while_the_report_is_written_ends_the_command_in_words(
+def test_a_second_signal_during_the_report_ends_the_command(
     server: FaultServerControl, tmp_path: Path, place: str
 ) -> None:
     process, reading = stuck_in_its_report(server, tmp_path, place)
@@ -170,7 +170,7 @@ class Shaken(threading.Event):
         super().set()
 
 
-def test_a_second_signal_in_the_midst_of_the_first_waits_for_it_and_counts() -> None:
+def test_a_second_signal_waits_for_the_first_and_counts() -> None:
     stop = Shaken()
     with handle_interrupts(InterruptGate(stop), Invocation(quiet=True)) as interruption:
         interruption.run_ended()
@@ -179,7 +179,7 @@ def test_a_second_signal_in_the_midst_of_the_first_waits_for_it_and_counts() -> 
     assert (stop.times_set, stop.is_set()) == (1, True)
 
 
-def test_a_second_signal_while_nothing_is_waited_for_ends_the_next_waiting_and_nothing_else() -> None:
+def test_a_second_signal_ends_the_next_wait_and_nothing_else() -> None:
     queue: SimpleQueue[str] = SimpleQueue()
     queue.put("a result")
     gate = InterruptGate()
@@ -227,9 +227,7 @@ def test_a_pipe_closed_while_planning_ends_quietly(server: FaultServerControl, t
         assert writes(server.state()[1]) == []
 
 
-def test_a_pipe_closed_while_writing_does_not_stop_the_run_nor_lose_its_report(
-    server: FaultServerControl, tmp_path: Path
-) -> None:
+def test_a_pipe_closed_during_the_run_does_not_stop_it(server: FaultServerControl, tmp_path: Path) -> None:
     case = prepared(server, tmp_path, fault("held_before", FIRST_WRITE))
     process = begun(tmp_path, case.url, *APPLY)
     server.held()
@@ -243,7 +241,7 @@ def test_a_pipe_closed_while_writing_does_not_stop_the_run_nor_lose_its_report(
     assert case.unfinished() == []
 
 
-def test_everybody_gone_while_writing_leaves_the_exit_code(server: FaultServerControl, tmp_path: Path) -> None:
+def test_closed_streams_leave_the_exit_code(server: FaultServerControl, tmp_path: Path) -> None:
     case = prepared(server, tmp_path, fault("held_before", FIRST_WRITE))
     process = begun(tmp_path, case.url, *APPLY)
     server.held()
@@ -257,9 +255,7 @@ def test_everybody_gone_while_writing_leaves_the_exit_code(server: FaultServerCo
 
 
 @pytest.mark.parametrize("form", ["text", "json"])
-def test_a_report_that_does_not_fit_on_the_disk_is_told_on_standard_error(
-    server: FaultServerControl, tmp_path: Path, form: str
-) -> None:
+def test_a_report_on_a_full_disk_is_an_error_on_stderr(server: FaultServerControl, tmp_path: Path, form: str) -> None:
     case = prepared(server, tmp_path)
     code, out, err = finished(begun(tmp_path, case.url, *APPLY, "-f", form, "-o", "/dev/full"))
     assert (code, out) == (1, "")
@@ -268,7 +264,7 @@ def test_a_report_that_does_not_fit_on_the_disk_is_told_on_standard_error(
     assert case.unfinished() == []
 
 
-def test_a_plan_that_cannot_be_written_is_a_clear_error(server: FaultServerControl, tmp_path: Path) -> None:
+def test_a_plan_that_cannot_be_written_is_an_error(server: FaultServerControl, tmp_path: Path) -> None:
     case = prepared(server, tmp_path)
     full = "No space left on device\n"
     with open("/dev/full", "w") as disk:  # noqa: PTH123 - a plain descriptor
@@ -279,7 +275,7 @@ def test_a_plan_that_cannot_be_written_is_a_clear_error(server: FaultServerContr
         assert (code, err.partition("  hint: ")[0]) == (1, f"error: cannot write /dev/full: {full}")
 
 
-def test_a_closed_standard_output_is_a_clear_error(server: FaultServerControl, tmp_path: Path) -> None:
+def test_a_closed_standard_output_is_an_error(server: FaultServerControl, tmp_path: Path) -> None:
     case = prepared(server, tmp_path)
     process = begun(tmp_path, case.url, "plan", "accounts.yaml", stdout=None, preexec_fn=lambda: os.close(1))
     assert finished(process) == (1, "", "error: cannot write to standard output: Bad file descriptor\n")

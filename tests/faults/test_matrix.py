@@ -61,7 +61,7 @@ def test_without_a_fault_one_run_converges(server: FaultServerControl, tmp_path:
 
 @pytest.mark.parametrize("parallelism", [1, 8])
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_fault_at_any_request_is_told_truly_and_made_good(
+def test_a_fault_is_reported_truly_and_the_next_run_converges(
     server: FaultServerControl, tmp_path: Path, note: Note, kind: str, parallelism: int
 ) -> None:
     count = requests_of(server, PLAIN, tmp_path)
@@ -107,7 +107,7 @@ def test_the_command_reports_a_fault_truly(
 @pytest.mark.parametrize("parallelism", [1, 8])
 @pytest.mark.parametrize("name", SCENARIOS)
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_fault_at_every_request_is_told_truly_and_made_good(  # noqa: PLR0913, PLR0917 - one for each dimension
+def test_every_fault_is_reported_truly_and_the_next_run_converges(  # noqa: PLR0913, PLR0917 - one for each dimension
     server: FaultServerControl, tmp_path: Path, note: Note, kind: str, name: str, parallelism: int, times: int
 ) -> None:
     scenario = SCENARIOS[name]

@@ -49,7 +49,7 @@ def play(server: FaultServerControl, folder: Path, seed: str) -> Counter[str]:
 
 
 @pytest.mark.parametrize("part", range(4))
-def test_two_faults_are_told_truly_and_made_good(
+def test_two_faults_are_reported_truly_and_repaired(
     server: FaultServerControl, tmp_path: Path, note: Note, part: int
 ) -> None:
     cases = range(part, BOUNDED, 4)
@@ -60,7 +60,7 @@ def test_two_faults_are_told_truly_and_made_good(
 @pytest.mark.faults
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("part", range(8))
-def test_many_pairs_of_faults_are_told_truly_and_made_good(
+def test_many_pairs_of_faults_are_reported_truly_and_repaired(
     server: FaultServerControl, tmp_path: Path, note: Note, part: int
 ) -> None:
     cases = range(BOUNDED + part, BOUNDED + PAIRS, 8)
