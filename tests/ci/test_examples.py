@@ -6,18 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.ci.conftest import (
-    ACCOUNTS,
-    HEAD,
-    Ran,
-    Workbench,
-    addresses,
-    by_hand,
-    example,
-    pull_request,
-)
-from tests.ci.forge import BOT
+from tests.ci.conftest import ACCOUNTS, addresses, by_hand, example
 from tests.commands.conftest import on_server
+from tests.support.github_api import BOT
+from tests.support.workflow_runner import HEAD, WorkflowResult, WorkflowRunner, pull_request
 
 if TYPE_CHECKING:
     from reconciler.sandbox import Sandbox
@@ -28,83 +20,83 @@ AFTER_MERGE = ["alerts@example.com", "certs@example.com"]
 PUSH = {"ref": "refs/heads/main", "repository": {"full_name": "example-org/accounts", "default_branch": "main"}}
 
 
-def drifted(workbench: Workbench, sandbox: Sandbox) -> None:
+def drifted(runner: WorkflowRunner, sandbox: Sandbox) -> None:
     sandbox.seed([on_server("alerts@example.com", name="Old"), on_server("gone@example.com")])
-    workbench.write("accounts/accounts.yaml", ACCOUNTS)
+    runner.write("accounts/accounts.yaml", ACCOUNTS)
 
 
-def apply(workbench: Workbench, sandbox: Sandbox, event: str = "push") -> Ran:
-    return workbench.run(example("apply.yml", sandbox), event, PUSH, run_id=12)
+def apply(runner: WorkflowRunner, sandbox: Sandbox, event: str = "push") -> WorkflowResult:
+    return runner.run(example("apply.yml", sandbox), event, PUSH, run_id=12)
 
 
 def test_what_was_reviewed_in_the_pull_request_is_applied_after_the_merge(
-    workbench: Workbench, sandbox: Sandbox
+    runner: WorkflowRunner, sandbox: Sandbox
 ) -> None:
-    drifted(workbench, sandbox)
-    planned = workbench.run(example("plan.yml", sandbox), "pull_request", pull_request(), run_id=11)
+    drifted(runner, sandbox)
+    planned = runner.run(example("plan.yml", sandbox), "pull_request", pull_request(), run_id=11)
     assert planned.succeeded, planned.log
-    assert len(workbench.forge.comments) == 1
-    assert [one.name for one in workbench.forge.artifacts.glob("*/*")] == ["plan.json"]
-    workbench.forge.merged.append(HEAD)
-    applied = apply(workbench, sandbox)
+    assert len(runner.github.comments) == 1
+    assert [one.name for one in runner.github.artifacts.glob("*/*")] == ["plan.json"]
+    runner.github.merged.append(HEAD)
+    applied = apply(runner, sandbox)
     assert applied.succeeded, applied.log
     assert addresses(sandbox) == AFTER_MERGE
-    assert (workbench.forge.artifacts / f"reconciler-plan-{HEAD}.run").read_text() == "11\n"
-    assert not (workbench.forge.artifacts / "reconciler-plan.run").exists()
+    assert (runner.github.artifacts / f"reconciler-plan-{HEAD}.run").read_text() == "11\n"
+    assert not (runner.github.artifacts / "reconciler-plan.run").exists()
     assert "canary" not in planned.log + planned.summary + applied.log + applied.summary
 
 
 def test_a_server_that_changed_since_the_review_is_left_alone_until_somebody_plans_anew(
-    workbench: Workbench, sandbox: Sandbox
+    runner: WorkflowRunner, sandbox: Sandbox
 ) -> None:
-    drifted(workbench, sandbox)
-    assert workbench.run(example("plan.yml", sandbox), "pull_request", pull_request(), run_id=11).succeeded
-    workbench.forge.merged.append(HEAD)
+    drifted(runner, sandbox)
+    assert runner.run(example("plan.yml", sandbox), "pull_request", pull_request(), run_id=11).succeeded
+    runner.github.merged.append(HEAD)
     by_hand(sandbox, "PUT", "/1", on_server("alerts@example.com", name="Changed meanwhile"))
-    stale = apply(workbench, sandbox)
+    stale = apply(runner, sandbox)
     assert not stale.succeeded
     assert "the plan is not the reviewed one" in stale.log
     assert addresses(sandbox) == ["alerts@example.com", "gone@example.com"]
-    by_hand_started = apply(workbench, sandbox, "workflow_dispatch")
+    by_hand_started = apply(runner, sandbox, "workflow_dispatch")
     assert by_hand_started.succeeded, by_hand_started.log
     assert addresses(sandbox) == AFTER_MERGE
 
 
-def test_an_artifact_that_a_fork_stored_is_no_review(workbench: Workbench, sandbox: Sandbox) -> None:
-    drifted(workbench, sandbox)
-    assert workbench.run(example("plan.yml", sandbox), "pull_request", pull_request(), run_id=11).succeeded
-    workbench.forge.merged.append(HEAD)
-    workbench.forge.artifact_repository = 666
-    ran = apply(workbench, sandbox)
+def test_an_artifact_that_a_fork_stored_is_no_review(runner: WorkflowRunner, sandbox: Sandbox) -> None:
+    drifted(runner, sandbox)
+    assert runner.run(example("plan.yml", sandbox), "pull_request", pull_request(), run_id=11).succeeded
+    runner.github.merged.append(HEAD)
+    runner.github.artifact_repository = 666
+    ran = apply(runner, sandbox)
     assert ran.succeeded, ran.log
     assert "No reviewed plan was found" in ran.log
-    assert (workbench.forge.artifacts / "reconciler-plan.run").read_text() == "12\n"
+    assert (runner.github.artifacts / "reconciler-plan.run").read_text() == "12\n"
 
 
-def test_a_merged_pull_request_sends_no_password_to_an_outsider(workbench: Workbench, sandbox: Sandbox) -> None:
-    workbench.write("accounts/accounts.yaml", ACCOUNTS.replace("smtp.example.com", "smtp.evil.example", 1))
-    ran = apply(workbench, sandbox, "workflow_dispatch")
+def test_a_merged_pull_request_sends_no_password_to_an_outsider(runner: WorkflowRunner, sandbox: Sandbox) -> None:
+    runner.write("accounts/accounts.yaml", ACCOUNTS.replace("smtp.example.com", "smtp.evil.example", 1))
+    ran = apply(runner, sandbox, "workflow_dispatch")
     assert not ran.succeeded
     assert "not_trusted" in ran.log
     assert "smtp.evil.example" in ran.log
     assert addresses(sandbox) == []
 
 
-def test_apply_needs_the_trust_file_of_the_environment(workbench: Workbench, sandbox: Sandbox) -> None:
-    drifted(workbench, sandbox)
-    del workbench.secrets["RECONCILER_TRUST_FILE"]
-    ran = apply(workbench, sandbox, "workflow_dispatch")
+def test_apply_needs_the_trust_file_of_the_environment(runner: WorkflowRunner, sandbox: Sandbox) -> None:
+    drifted(runner, sandbox)
+    del runner.secrets["RECONCILER_TRUST_FILE"]
+    ran = apply(runner, sandbox, "workflow_dispatch")
     assert not ran.succeeded
     assert "the environment production has no secret RECONCILER_TRUST_FILE" in ran.log
     assert addresses(sandbox) == ["alerts@example.com", "gone@example.com"]
 
 
-def test_drift_opens_one_issue_and_closes_it_when_it_is_gone(workbench: Workbench, sandbox: Sandbox) -> None:
-    workbench.write("accounts/accounts.yaml", ACCOUNTS)
+def test_drift_opens_one_issue_and_closes_it_when_it_is_gone(runner: WorkflowRunner, sandbox: Sandbox) -> None:
+    runner.write("accounts/accounts.yaml", ACCOUNTS)
     drift = example("drift.yml", sandbox)
-    issues = workbench.forge.issues
+    issues = runner.github.issues
 
-    assert workbench.run(drift, "schedule", {}).succeeded
+    assert runner.run(drift, "schedule", {}).succeeded
     assert [(one["number"], one["title"], one["state"]) for one in issues] == [
         (50, "Email accounts have drifted: 2 to create, 0 to update, 0 to delete", "open")
     ]
@@ -114,19 +106,19 @@ def test_drift_opens_one_issue_and_closes_it_when_it_is_gone(workbench: Workbenc
 
     # The password is not compared, so only the name is a change.
     by_hand(sandbox, "POST", body=on_server("certs@example.com", name="Former", hash_auth=True, password="x"))
-    assert workbench.run(drift, "schedule", {}).succeeded
+    assert runner.run(drift, "schedule", {}).succeeded
     assert issues[0]["title"] == "Email accounts have drifted: 1 to create, 1 to update, 0 to delete"
 
-    workbench.write("accounts/accounts.yaml", "version: 1\naccounts: 7\n")
-    assert not workbench.run(drift, "schedule", {}).succeeded
+    runner.write("accounts/accounts.yaml", "version: 1\naccounts: 7\n")
+    assert not runner.run(drift, "schedule", {}).succeeded
     assert issues[0]["state"] == "open"
 
-    workbench.write(
+    runner.write(
         "accounts/accounts.yaml",
         "version: 1\ndefaults: {service: other, smtp_server: smtp.example.com}\n"
         "accounts: [{email: certs@example.com, name: Former}]\n",
     )
-    gone = workbench.run(drift, "schedule", {})
+    gone = runner.run(drift, "schedule", {})
     assert gone.succeeded, gone.log
     assert [(one["number"], one["state"]) for one in issues] == [(50, "closed"), (60, "open"), (61, "open")]
-    assert "The drift is gone" in workbench.forge.comments[-1]["body"]
+    assert "The drift is gone" in runner.github.comments[-1]["body"]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from tests.ci.conftest import ROOT, tool
+from tests.support.workflow_runner import ROOT, tool
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

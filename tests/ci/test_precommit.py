@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.ci.conftest import ACCOUNTS, ROOT, copy_release, git, tool
+from tests.ci.conftest import ACCOUNTS
+from tests.support.workflow_runner import ROOT, copy_release, git, tool
 
 if TYPE_CHECKING:
     from pathlib import Path

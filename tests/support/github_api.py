@@ -1,4 +1,4 @@
-"""A stand-in for the REST API of the forge, on loopback: comments, issues, merged pull requests, artifacts."""
+"""A fake of GitHub's REST API on loopback: comments, issues, merged pull requests, artifacts."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 REPOSITORY = "example-org/accounts"
-TOKEN = "forge-token-canary"
+TOKEN = "github-token-canary"
 BOT = {"login": "github-actions[bot]", "type": "Bot"}
 
 
 @dataclass
-class CIEnvironment:
-    """What the forge knows of one repository.
+class FakeGitHub:
+    """GitHub's data about one repository.
 
     Attributes:
-        artifacts: The folder of the stand-in for upload-artifact.
-        merged: Heads of the merged pull requests that the pushed commit came from.
-        refuse: Answer everything but reading with 403, as without the rights.
+        artifacts: The folder that the replacement of upload-artifact writes to.
+        merged: The heads of the merged pull requests that contain the pushed commit.
+        refuse: Respond with 403 to every request but GET, as without the permission.
     """
 
     artifacts: Path
@@ -37,14 +37,14 @@ class CIEnvironment:
     server: ScriptedServer = field(init=False)
 
     def __post_init__(self) -> None:
-        self.server = ScriptedServer(respond=self._answer)
+        self.server = ScriptedServer(respond=self._respond)
 
     @property
     def written(self) -> list[str]:
-        """The requests that changed something."""
+        """The requests that write."""
         return [line for line in self.server.lines if not line.startswith("GET ")]
 
-    def _answer(self, request: Request) -> Reply:
+    def _respond(self, request: Request) -> Reply:
         if request.header("Authorization") != f"Bearer {TOKEN}":
             return json_reply({"message": "Bad credentials"}, 401)
         if self.refuse and request.method != "GET":
@@ -53,7 +53,7 @@ class CIEnvironment:
         query = {name: values[0] for name, values in parse_qs(parts.query).items()}
         body = json.loads(request.body) if request.body else {}
         prefix = f"/repos/{REPOSITORY}"
-        for method, pattern, respond in (
+        for method, pattern, handle in (
             ("GET", r"/issues/7/comments", self._comments),
             ("POST", r"/issues/(\d+)/comments", self._add_comment),
             ("PATCH", r"/issues/comments/(\d+)", self._edit_comment),
@@ -65,7 +65,7 @@ class CIEnvironment:
         ):
             found = re.fullmatch(prefix + pattern, parts.path)
             if found and method == request.method:
-                return json_reply(respond(query, body, *found.groups()))
+                return json_reply(handle(query, body, *found.groups()))
         return json_reply({"message": "Not Found"}, 404)
 
     def _comments(self, query: dict[str, str], _body: dict[str, Any]) -> object:
@@ -76,18 +76,18 @@ class CIEnvironment:
         return self.comments[-1]
 
     def _edit_comment(self, _query: dict[str, str], body: dict[str, Any], number: str) -> object:
-        comment = next(one for one in self.comments if one["id"] == int(number))
+        comment = next(comment for comment in self.comments if comment["id"] == int(number))
         return comment.update(body)
 
     def _issues(self, query: dict[str, str], _body: dict[str, Any]) -> object:
-        return _page([one for one in self.issues if one["state"] == query["state"]], query)
+        return _page([issue for issue in self.issues if issue["state"] == query["state"]], query)
 
     def _add_issue(self, _query: dict[str, str], body: dict[str, Any]) -> object:
         self.issues.append({"number": 50 + len(self.issues), "user": BOT, "state": "open", **body})
         return self.issues[-1]
 
     def _edit_issue(self, _query: dict[str, str], body: dict[str, Any], number: str) -> object:
-        return next(one for one in self.issues if one["number"] == int(number)).update(body)
+        return next(issue for issue in self.issues if issue["number"] == int(number)).update(body)
 
     def _pulls(self, _query: dict[str, str], _body: dict[str, Any]) -> object:
         return [{"number": 7, "merged_at": "2026-01-01T00:00:00Z", "head": {"sha": sha}} for sha in self.merged]

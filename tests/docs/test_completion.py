@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.ci.conftest import ROOT, TOOLS
-from tests.ci.terminal import Terminal
+from tests.support.terminal import Terminal
+from tests.support.workflow_runner import ROOT, TOOLS
 
 if TYPE_CHECKING:
     from pathlib import Path

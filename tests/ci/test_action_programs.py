@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.ci.conftest import HEAD, ROOT, pull_request
-from tests.ci.forge import REPOSITORY
+from tests.support.github_api import REPOSITORY
+from tests.support.workflow_runner import HEAD, ROOT, pull_request
 
 if TYPE_CHECKING:
     from pathlib import Path
