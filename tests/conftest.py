@@ -1,4 +1,4 @@
-"""What tests of several packages need: sandboxes to talk to."""
+"""Fixtures for tests of several packages: sandboxes, and the command in a process of its own."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
-from tests.commands import fork_server
 from tests.faults.tally import pytest_terminal_summary  # noqa: F401 - a hook, found here alone
+from tests.support import fork_server
+from tests.support.cli_runner import CliProcess
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from reconciler.sandbox import Sandbox
 
@@ -23,10 +25,7 @@ STATE = pytest.StashKey[tempfile.TemporaryDirectory[str]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Heeds Ctrl-C where a shell started this in the background: the commands that tests interrupt inherit it.
-
-    Locks go into a folder that ends with the tests, and not into that of the user.
-    """
+    """Keeps locks out of the home folder, and restores Ctrl-C: a background job of a shell ignores it."""
     config.stash[STATE] = tempfile.TemporaryDirectory(prefix="reconciler-state-")
     os.environ["XDG_STATE_HOME"] = config.stash[STATE].name
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -38,8 +37,8 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def end_of_the_fork_server() -> Iterator[None]:
-    """Ends it before coverage is put together."""
+def end_of_fork_servers() -> Iterator[None]:
+    """Ends them before coverage data is combined."""
     yield
     fork_server.end()
 
@@ -67,3 +66,13 @@ def make_sandbox() -> Iterator[MakeSandbox]:
 @pytest.fixture
 def sandbox(make_sandbox: MakeSandbox) -> Sandbox:
     return make_sandbox()
+
+
+@pytest.fixture
+def user(tmp_path: Path) -> CliProcess:
+    return CliProcess(tmp_path)
+
+
+@pytest.fixture
+def at_sandbox(user: CliProcess, sandbox: Sandbox) -> CliProcess:
+    return user.connect_to(sandbox)

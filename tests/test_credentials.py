@@ -13,12 +13,13 @@ from reconciler.model.secret import Secret
 from reconciler.model.server import ClientCertificate, Credentials, Login, RefreshToken, ServerConfig
 from reconciler.model.trust import Trust, TrustedServer
 from reconciler.token_file import Voice
-from tests.commands.conftest import User
 from tests.support.scripted_server import ScriptedServer, json_reply
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+    from tests.support.cli_runner import CliProcess
 
 OURS, OTHER = "https://fw.example.com", "https://other.example.com"
 TOKEN = {"RECONCILER_TOKEN": "env-token"}
@@ -209,12 +210,7 @@ def test_an_option_for_tls_that_does_not_apply_is_an_error(flags: ServerOptions,
     assert (problem.kind, problem.message) == ("tls_setting_not_used", message)
 
 
-@pytest.fixture
-def user(tmp_path: Path) -> User:
-    return User(tmp_path)
-
-
-def test_a_plan_sends_nothing_to_a_server_that_only_the_yaml_names(user: User) -> None:
+def test_a_plan_sends_nothing_to_a_server_that_only_the_yaml_names(user: CliProcess) -> None:
     with ScriptedServer(json_reply([])) as outsider:
         user.write("a.yaml", f"version: 1\nserver: {{url: '{outsider.url}'}}\naccounts: []\n")
         user.write("key", "secret-key")
@@ -234,7 +230,7 @@ def test_a_plan_sends_nothing_to_a_server_that_only_the_yaml_names(user: User) -
         assert (done.code, outsider.lines) == (0, ["GET /api/email/accounts"])
 
 
-def test_a_trust_file_approves_the_url(user: User) -> None:
+def test_a_trust_file_approves_the_url(user: CliProcess) -> None:
     with ScriptedServer(json_reply([])) as server:
         user.write("a.yaml", f"version: 1\nserver: {{url: '{server.url}'}}\naccounts: []\n")
         user.write("trust.yaml", f"version: 1\nservers: [{{url: '{server.url}'}}]\n")
@@ -245,7 +241,7 @@ def test_a_trust_file_approves_the_url(user: User) -> None:
         assert len(server.requests) == 1
 
 
-def test_two_token_files_are_wrong_usage(user: User) -> None:
+def test_two_token_files_are_wrong_usage(user: CliProcess) -> None:
     done = user.run("export", "--token-file", "a", "--refresh-token-file", "b")
     assert done.code == 64
     assert "--token-file and --refresh-token-file exclude each other. Name one." in done.err

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.ci.conftest import ACCOUNTS, addresses, by_hand
-from tests.commands.conftest import on_server
+from tests.support.accounts_api import account_json
 from tests.support.github_api import BOT
 from tests.support.workflow_runner import WorkflowResult, WorkflowRunner, pull_request
 
@@ -57,7 +57,7 @@ def outputs(ran: WorkflowResult) -> dict[str, str]:
 
 def drifted(runner: WorkflowRunner, sandbox: Sandbox) -> None:
     """One account to create, one to update, one to delete."""
-    sandbox.seed([on_server("alerts@example.com", name="Old"), on_server("gone@example.com")])
+    sandbox.seed([account_json("alerts@example.com", name="Old"), account_json("gone@example.com")])
     runner.write("accounts/accounts.yaml", ACCOUNTS)
 
 
@@ -70,7 +70,7 @@ def test_plan_sets_outputs_summarizes_and_comments_once(runner: WorkflowRunner, 
     (comment,) = runner.github.comments
     lines = comment["body"].splitlines()
     assert first.summary.splitlines()[2:5] == lines[3:6]
-    by_hand(sandbox, "POST", body=on_server("more@example.com"))
+    by_hand(sandbox, "POST", body=account_json("more@example.com"))
     assert outputs(use(runner, sandbox, command="plan", args="--max-deletes 2"))["delete"] == "2"
     assert [one["id"] for one in runner.github.comments] == [comment["id"]]
     assert "more&#64;" in comment["body"]
@@ -150,7 +150,7 @@ def test_apply_refuses_a_plan_that_is_not_the_reviewed_one(runner: WorkflowRunne
     assert not planned.succeeded
     reviewed = str(runner.folder / "reviewed.json")
     assert use(runner, sandbox, command="plan", plan_file=reviewed, comment="false").succeeded
-    by_hand(sandbox, "POST", body=on_server("new@example.com"))
+    by_hand(sandbox, "POST", body=account_json("new@example.com"))
     ran = use(runner, sandbox, command="apply", plan_file=reviewed, comment="false", args="--max-deletes 9")
     assert not ran.succeeded
     assert "the plan is not the reviewed one" in ran.log

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.ci.conftest import ACCOUNTS, addresses, by_hand, example
-from tests.commands.conftest import on_server
+from tests.support.accounts_api import account_json
 from tests.support.github_api import BOT
 from tests.support.workflow_runner import HEAD, WorkflowResult, WorkflowRunner, pull_request
 
@@ -21,7 +21,7 @@ PUSH = {"ref": "refs/heads/main", "repository": {"full_name": "example-org/accou
 
 
 def drifted(runner: WorkflowRunner, sandbox: Sandbox) -> None:
-    sandbox.seed([on_server("alerts@example.com", name="Old"), on_server("gone@example.com")])
+    sandbox.seed([account_json("alerts@example.com", name="Old"), account_json("gone@example.com")])
     runner.write("accounts/accounts.yaml", ACCOUNTS)
 
 
@@ -52,7 +52,7 @@ def test_a_server_that_changed_since_the_review_is_left_alone_until_somebody_pla
     drifted(runner, sandbox)
     assert runner.run(example("plan.yml", sandbox), "pull_request", pull_request(), run_id=11).succeeded
     runner.github.merged.append(HEAD)
-    by_hand(sandbox, "PUT", "/1", on_server("alerts@example.com", name="Changed meanwhile"))
+    by_hand(sandbox, "PUT", "/1", account_json("alerts@example.com", name="Changed meanwhile"))
     stale = apply(runner, sandbox)
     assert not stale.succeeded
     assert "the plan is not the reviewed one" in stale.log
@@ -105,7 +105,7 @@ def test_drift_opens_one_issue_and_closes_it_when_it_is_gone(runner: WorkflowRun
     issues.append({"number": 61, "state": "open", "user": BOT, "body": marker, "pull_request": {}, "title": "A pull"})
 
     # The password is not compared, so only the name is a change.
-    by_hand(sandbox, "POST", body=on_server("certs@example.com", name="Former", hash_auth=True, password="x"))
+    by_hand(sandbox, "POST", body=account_json("certs@example.com", name="Former", hash_auth=True, password="x"))
     assert runner.run(drift, "schedule", {}).succeeded
     assert issues[0]["title"] == "Email accounts have drifted: 1 to create, 1 to update, 0 to delete"
 

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from tests.commands.conftest import User
+    from tests.support.cli_runner import CliProcess
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "accounts.yaml"
 
 
-def test_the_demo_tells_the_whole_story(user: User) -> None:
+def test_the_demo_tells_the_whole_story(user: CliProcess) -> None:
     done = user.run("demo")
     assert done.code == 0, done.err
     commands = re.findall(r"^\$ reconciler (\w+)", done.out, re.MULTILINE)
@@ -22,20 +22,20 @@ def test_the_demo_tells_the_whole_story(user: User) -> None:
     assert "backup@example.com → ops@example.com  (TLS, cram-md5)" in done.out
 
 
-def test_the_demo_tells_it_with_a_file_of_ones_own(user: User) -> None:
+def test_the_demo_tells_it_with_a_file_of_ones_own(user: CliProcess) -> None:
     user.write("mine.yaml", "version: 1\naccounts:\n  - {email: a@example.com, name: A, service: gmail}\n")
     done = user.run("demo", "mine.yaml")
     assert done.code == 0, done.err
     assert "$ reconciler plan mine.yaml\n" in done.out
 
 
-def test_the_demo_does_not_touch_the_users_own_server(user: User) -> None:
+def test_the_demo_does_not_touch_the_users_own_server(user: CliProcess) -> None:
     user.environ |= {"RECONCILER_URL": "http://127.0.0.1:9", "RECONCILER_TOKEN": "real-token"}
     done = user.run("demo")
     assert done.code == 0, done.err
     assert "127.0.0.1:9 " not in done.out
 
 
-def test_the_example_is_valid_without_a_warning(user: User) -> None:
+def test_the_example_is_valid_without_a_warning(user: CliProcess) -> None:
     done = user.run("validate", str(EXAMPLE))
     assert (done.code, done.out, done.err) == (0, "Valid: 8 accounts.\n", "")

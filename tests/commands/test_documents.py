@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
-from tests.commands.conftest import User, on_server
+from tests.support.accounts_api import account_json
 
 if TYPE_CHECKING:
     from reconciler.sandbox import Sandbox
+    from tests.support.cli_runner import CliProcess
 
 ONE = """\
 version: 1
@@ -19,8 +20,8 @@ accounts:
 """
 
 
-def test_github_gets_annotations_and_a_job_summary(at_sandbox: User, sandbox: Sandbox) -> None:
-    sandbox.seed([on_server("gone@example.com"), on_server("also@example.com")])
+def test_github_gets_annotations_and_a_job_summary(at_sandbox: CliProcess, sandbox: Sandbox) -> None:
+    sandbox.seed([account_json("gone@example.com"), account_json("also@example.com")])
     at_sandbox.write("a.yaml", ONE)
     summary = at_sandbox.write("summary.md", "what others wrote\n")
     done = at_sandbox.run("plan", "a.yaml", "-f", "github", environ={"GITHUB_STEP_SUMMARY": str(summary)})
@@ -37,7 +38,7 @@ def test_github_gets_annotations_and_a_job_summary(at_sandbox: User, sandbox: Sa
     assert "**Nothing can be applied.**" in text
 
 
-def test_a_job_summary_that_cannot_be_written_changes_nothing(at_sandbox: User) -> None:
+def test_a_job_summary_that_cannot_be_written_changes_nothing(at_sandbox: CliProcess) -> None:
     at_sandbox.write("a.yaml", ONE)
     done = at_sandbox.run("plan", "a.yaml", "-f", "github", environ={"GITHUB_STEP_SUMMARY": "/nowhere/summary"})
     assert (done.code, done.err) == (
@@ -47,7 +48,7 @@ def test_a_job_summary_that_cannot_be_written_changes_nothing(at_sandbox: User) 
     )
 
 
-def test_bad_yaml_is_annotated_in_its_place(user: User) -> None:
+def test_bad_yaml_is_annotated_in_its_place(user: CliProcess) -> None:
     user.write("mail/a.yaml", "version: 1\naccounts: 7\n")
     done = user.run("validate", "mail/a.yaml", "-f", "github", environ={"GITHUB_WORKSPACE": str(user.folder)})
     assert done.code == 1
@@ -56,13 +57,13 @@ def test_bad_yaml_is_annotated_in_its_place(user: User) -> None:
     assert issue["location"] == {"path": "mail/a.yaml", "lines": {"begin": 2}}
 
 
-def test_a_run_of_tests_is_a_junit_report(at_sandbox: User) -> None:
+def test_a_run_of_tests_is_a_junit_report(at_sandbox: CliProcess) -> None:
     at_sandbox.write("a.yaml", ONE.replace("smtp.example.com", "smtp.example.com, has_auth: false"))
     done = at_sandbox.run("test", "a.yaml", "--to-email", "ops@example.com", "-f", "junit")
     assert done.out.startswith('<?xml version="1.0" encoding="UTF-8"?>\n<testsuites name="reconciler" tests="1" ')
 
 
-def test_apply_says_on_failure_in_every_format_why(user: User) -> None:
+def test_apply_says_on_failure_in_every_format_why(user: CliProcess) -> None:
     user.write("a.yaml", ONE)
     for chosen in ("json", "markdown", "github", "gitlab", "junit"):
         done = user.run("apply", "a.yaml", "-f", chosen)
@@ -70,18 +71,18 @@ def test_apply_says_on_failure_in_every_format_why(user: User) -> None:
         assert "no server is named" in done.out.replace("<code>", "").replace("</code>", "")
 
 
-def test_plan_says_on_failure_in_every_format_why(user: User) -> None:
+def test_plan_says_on_failure_in_every_format_why(user: CliProcess) -> None:
     user.write("a.yaml", ONE)
     for chosen in ("json", "markdown", "html", "github", "gitlab", "tfplan"):
         assert "no server is named" in user.run("plan", "a.yaml", "-f", chosen).out
 
 
-def test_the_schemas_are_printed(user: User) -> None:
+def test_the_schemas_are_printed(user: CliProcess) -> None:
     for document in ("plan", "result"):
         Draft202012Validator.check_schema(json.loads(user.run("schema", document).out))
 
 
-def test_nothing_that_is_read_is_written_over(at_sandbox: User) -> None:
+def test_nothing_that_is_read_is_written_over(at_sandbox: CliProcess) -> None:
     at_sandbox.write("set/a.yaml", ONE)
     at_sandbox.run("plan", "set", "--save", "plan.json")
     saved = (at_sandbox.folder / "plan.json").read_text(encoding="utf-8")

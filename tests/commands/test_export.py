@@ -8,28 +8,31 @@ import pytest
 
 from reconciler.commands.invocation import Invocation
 from reconciler.errors import OutputError
-from tests.commands.conftest import User, lead_to, on_server
+from tests.support.accounts_api import account_json
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from reconciler.sandbox import Sandbox
     from tests.conftest import MakeSandbox
+    from tests.support.cli_runner import CliProcess
 
 ACCOUNTS = [
-    on_server("certs@example.com", default=True, hash_auth=True, password="right", smtp_port=465, smtp_crypt="ssl-tls"),
-    on_server("twice@example.com", name="1"),
-    on_server("twice@example.com", name="2"),
-    on_server("odd@example.com", name="\u202e - yes: [null] # \n\t"),
-    on_server("gmail@example.com", service="gmail", smtp_server=None),
+    account_json(
+        "certs@example.com", default=True, hash_auth=True, password="right", smtp_port=465, smtp_crypt="ssl-tls"
+    ),
+    account_json("twice@example.com", name="1"),
+    account_json("twice@example.com", name="2"),
+    account_json("odd@example.com", name="\u202e - yes: [null] # \n\t"),
+    account_json("gmail@example.com", service="gmail", smtp_server=None),
 ]
 
 
 @pytest.mark.parametrize("passwords", ["shown", "absent", "null", "empty", "mask"])
-def test_planning_an_export_shows_no_changes(user: User, make_sandbox: MakeSandbox, passwords: str) -> None:
+def test_planning_an_export_shows_no_changes(user: CliProcess, make_sandbox: MakeSandbox, passwords: str) -> None:
     sandbox = make_sandbox(passwords=passwords)
     sandbox.seed(ACCOUNTS)
-    lead_to(user, sandbox)
+    user.connect_to(sandbox)
     done = user.run("export", "-o", "accounts.yaml")
     assert (done.code, done.out, done.err) == (0, "", "wrote accounts.yaml\n")
     text = (user.folder / "accounts.yaml").read_text(encoding="utf-8")
@@ -41,28 +44,28 @@ def test_planning_an_export_shows_no_changes(user: User, make_sandbox: MakeSandb
 
 
 @pytest.mark.parametrize("encoding", ["cp1252", "latin-1", "ascii", "utf-16"])
-def test_an_export_is_utf_8_whatever_the_stream(user: User, make_sandbox: MakeSandbox, encoding: str) -> None:
+def test_an_export_is_utf_8_whatever_the_stream(user: CliProcess, make_sandbox: MakeSandbox, encoding: str) -> None:
     sandbox = make_sandbox()
-    sandbox.seed([*ACCOUNTS, on_server("names@example.com", name="Ação 日本 😀"), on_server("jörg@example.com")])
-    lead_to(user, sandbox).environ |= {"PYTHONUTF8": "0", "PYTHONIOENCODING": encoding, "LC_ALL": "C"}
+    sandbox.seed([*ACCOUNTS, account_json("names@example.com", name="Ação 日本 😀"), account_json("jörg@example.com")])
+    user.connect_to(sandbox).environ |= {"PYTHONUTF8": "0", "PYTHONIOENCODING": encoding, "LC_ALL": "C"}
     user.write("accounts.yaml", user.run("export").out)
     user.environ["CERTS_EXAMPLE_COM_PASSWORD"] = "right"
     done = user.run("plan", "accounts.yaml", "--detailed-exitcode", environ={"PYTHONIOENCODING": "utf-8"})
     assert (done.code, done.out.splitlines()[-1]) == (0, "No changes.")
 
 
-def test_an_export_can_be_narrowed(user: User, make_sandbox: MakeSandbox) -> None:
+def test_an_export_can_be_narrowed(user: CliProcess, make_sandbox: MakeSandbox) -> None:
     sandbox = make_sandbox()
     sandbox.seed(ACCOUNTS)
-    done = lead_to(user, sandbox).run("export", "--only", "g*")
+    done = user.connect_to(sandbox).run("export", "--only", "g*")
     user.write("gmail.yaml", done.out)
     planned = user.run("plan", "gmail.yaml", "--detailed-exitcode")
     assert (planned.code, planned.out.splitlines()[-1]) == (0, "No changes.")
     assert [line for line in done.out.splitlines() if "email" in line] == ["  - email: gmail@example.com"]
 
 
-def test_an_export_of_nothing_says_so(user: User, make_sandbox: MakeSandbox) -> None:
-    done = lead_to(user, make_sandbox()).run("export", "--only", "typo*")
+def test_an_export_of_nothing_says_so(user: CliProcess, make_sandbox: MakeSandbox) -> None:
+    done = user.connect_to(make_sandbox()).run("export", "--only", "typo*")
     assert (done.code, done.err) == (
         0,
         "warning: --only typo*: no account has such an address\n"
@@ -70,7 +73,7 @@ def test_an_export_of_nothing_says_so(user: User, make_sandbox: MakeSandbox) -> 
     )
 
 
-def test_an_export_replaces_no_file_unless_forced(at_sandbox: User, sandbox: Sandbox) -> None:
+def test_an_export_replaces_no_file_unless_forced(at_sandbox: CliProcess, sandbox: Sandbox) -> None:
     sandbox.seed(ACCOUNTS[:1])
     at_sandbox.write("accounts.yaml", "mine\n")
     done = at_sandbox.run("export", "-o", "accounts.yaml")

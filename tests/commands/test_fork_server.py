@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
-import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.commands import fork_server
-from tests.commands.conftest import User, on_server
+from tests.support.accounts_api import account_json
+from tests.support.cli_runner import CliProcess
 
 if TYPE_CHECKING:
     from reconciler.sandbox import Sandbox
@@ -41,10 +41,12 @@ accounts:
     ],
     ids=" ".join,
 )
-def test_a_forked_run_is_like_one_that_starts_python(at_sandbox: User, sandbox: Sandbox, arguments: list[str]) -> None:
+def test_a_forked_run_is_like_one_that_starts_python(
+    at_sandbox: CliProcess, sandbox: Sandbox, arguments: list[str]
+) -> None:
     at_sandbox.write("a.yaml", FILE)
     at_sandbox.write("tell", "env | grep -v ^_= | sort >> told; pwd >> told; cat >> told; printf x")
-    sandbox.seed([on_server("a@example.com", name="A", password="x", hash_auth=True)])
+    sandbox.seed([account_json("a@example.com", name="A", password="x", hash_auth=True)])
     both = []
     for user in (at_sandbox, replace(at_sandbox, starts_python=True)):
         done = user.run(*arguments, stdin=FILE)
@@ -55,21 +57,22 @@ def test_a_forked_run_is_like_one_that_starts_python(at_sandbox: User, sandbox: 
     assert bool(both[0][1]) is ("--allow-commands" in arguments)
 
 
-def test_nothing_of_a_run_is_left_for_the_next(user: User) -> None:
+def test_nothing_of_a_run_is_left_for_the_next(user: CliProcess) -> None:
     user.write("a.yaml", "version: 1\naccounts: []\n")
-    elsewhere = User(user.folder / "elsewhere", {"FORCE_COLOR": "1", "TZ": "Asia/Tokyo"})
+    elsewhere = CliProcess(user.folder / "elsewhere", {"FORCE_COLOR": "1", "TZ": "Asia/Tokyo"})
     elsewhere.write("b.yaml", "version: 1\naccounts: 7\n")
     first = user.run("validate", "b.yaml")
-    assert elsewhere.run("validate", "b.yaml", "-v").code == 1
+    assert elsewhere.run("plan", "b.yaml", "-v").code == 1
     assert (user.run("validate", "b.yaml"), user.run("validate", "a.yaml").code) == (first, 0)
 
 
-def test_a_run_that_takes_too_long_is_killed_and_the_next_one_is_not_touched(user: User) -> None:
+def test_a_run_that_takes_too_long_is_killed_and_the_next_one_is_not_touched(user: CliProcess) -> None:
     user.environ |= {"RECONCILER_URL": "http://127.0.0.1:9", "RECONCILER_TOKEN": "t"}
-    user.write("a.yaml", FILE.replace("[sh, tell]", "[sleep, '30']"))
+    user.write("a.yaml", FILE.replace("[sh, tell]", "[sh, -c, 'echo > started; exec sleep 600']"))
     arguments = ["plan", "a.yaml", "--allow-commands"]
-    begun = time.monotonic()
+    os.mkfifo(user.folder / "started")
+    process = user.start(*arguments)
+    (user.folder / "started").read_text()
     with pytest.raises(subprocess.TimeoutExpired):
-        fork_server.run(arguments, user.folder, user.environment(), stdin=None, timeout=1)
-    assert time.monotonic() - begun < 20
+        process.finish(timeout=0)
     assert json.loads(user.run("schema", "plan").out)["title"]

@@ -7,17 +7,19 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.commands.appliance import Appliance, Row
-from tests.commands.conftest import User, on_server
+from tests.support.accounts_api import AccountsApi, Row, account_json
 from tests.support.scripted_server import Reply, Request, ScriptedServer, json_reply
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tests.support.cli_runner import CliProcess
     from tests.support.scripted_server import Step
 
 MASKS = ["********", "●●●●", "····", "xxxxxxxx", "<hidden>", "[REDACTED]", "ce******", "********\n", " XXXXXX\r\n"]
-ACCOUNT = on_server("certs@example.com", hash_auth=True, smtp_port=587, smtp_crypt="starttls", api_key="●●●●", zone=1)
+ACCOUNT = account_json(
+    "certs@example.com", hash_auth=True, smtp_port=587, smtp_crypt="starttls", api_key="●●●●", zone=1
+)
 DECLARED = """version: 1
 policy: {{passwords: {policy}}}
 accounts:
@@ -47,32 +49,32 @@ class MaskingServer(ScriptedServer):
 
 
 @pytest.fixture(params=MASKS)
-def masking(request: pytest.FixtureRequest, user: User) -> Iterator[MaskingServer]:
+def masking(request: pytest.FixtureRequest, user: CliProcess) -> Iterator[MaskingServer]:
     with MaskingServer(request.param) as server:
         user.environ |= {"RECONCILER_URL": server.url, "RECONCILER_TOKEN": "token", "P": "the declared one"}
         yield server
 
 
-def applied(user: User, *, policy: str = "auto", more: str = "") -> tuple[int, str]:
+def applied(user: CliProcess, *, policy: str = "auto", more: str = "") -> tuple[int, str]:
     user.write("accounts.yaml", DECLARED.format(policy=policy, more=more))
     done = user.run("apply", "accounts.yaml", "--auto-approve")
     return done.code, done.out + done.err
 
 
-def test_a_mask_is_not_written_back(user: User, masking: MaskingServer) -> None:
+def test_a_mask_is_not_written_back(user: CliProcess, masking: MaskingServer) -> None:
     code, text = applied(user)
     assert (code, masking.puts, masking.held["password"]) == (1, [], "the real one")
     assert "the server hides its password and none is declared" in text
 
 
-def test_the_declared_password_is_written_in_place_of_a_mask(user: User, masking: MaskingServer) -> None:
+def test_the_declared_password_is_written_in_place_of_a_mask(user: CliProcess, masking: MaskingServer) -> None:
     code, _ = applied(user, more=", password: {env: P}")
     (put,) = masking.puts
     assert (code, put["name"], put["password"]) == (0, "New name", "the declared one")
     assert ("api_key" in put, put["zone"]) == (False, 1)
 
 
-def test_a_mask_that_is_the_declared_password_is_known(user: User) -> None:
+def test_a_mask_that_is_the_declared_password_is_known(user: CliProcess) -> None:
     with MaskingServer("********") as server:
         user.environ |= {"RECONCILER_URL": server.url, "RECONCILER_TOKEN": "token", "P": "********"}
         assert applied(user, more=", password: {env: P}")[0] == 0
@@ -81,12 +83,12 @@ def test_a_mask_that_is_the_declared_password_is_known(user: User) -> None:
     assert [put["password"] for put in server.puts] == ["********"]
 
 
-def test_shown_takes_whatever_the_server_returns(user: User, masking: MaskingServer) -> None:
+def test_shown_takes_whatever_the_server_returns(user: CliProcess, masking: MaskingServer) -> None:
     assert applied(user, policy="shown")[0] == 0
     assert [put["password"] for put in masking.puts] == [masking.mask]
 
 
-def test_hidden_takes_nothing_that_the_server_returns(user: User) -> None:
+def test_hidden_takes_nothing_that_the_server_returns(user: CliProcess) -> None:
     with MaskingServer("looks real") as server:
         user.environ |= {"RECONCILER_URL": server.url, "RECONCILER_TOKEN": "token", "P": "the declared one"}
         assert (applied(user, policy="hidden")[0], server.puts) == (1, [])
@@ -96,55 +98,55 @@ def test_hidden_takes_nothing_that_the_server_returns(user: User) -> None:
     assert (done.code, "the server hides 1 declared password" in done.err + done.out) == (0, True)
 
 
-def test_a_test_needs_the_declared_password(user: User, masking: MaskingServer) -> None:
+def test_a_test_needs_the_declared_password(user: CliProcess, masking: MaskingServer) -> None:
     user.write("accounts.yaml", DECLARED.format(policy="auto", more=""))
     done = user.run("test", "accounts.yaml", "--to-email", "ops@example.com")
     assert done.code != 0
     assert [request.line for request in masking.requests if request.method == "POST"] == []
 
 
-def test_an_export_refers_to_a_masked_password(user: User, masking: MaskingServer) -> None:
+def test_an_export_refers_to_a_masked_password(user: CliProcess, masking: MaskingServer) -> None:
     done = user.run("export")
     assert (done.code, "CERTS_EXAMPLE_COM_PASSWORD" in done.out) == (0, True)
     assert str(masking.mask).strip() not in done.out
 
 
-def test_an_unknown_word_in_the_policy_is_an_error(user: User) -> None:
+def test_an_unknown_word_in_the_policy_is_an_error(user: CliProcess) -> None:
     user.write("accounts.yaml", DECLARED.format(policy="visible", more=""))
     done = user.run("validate", "accounts.yaml")
     assert done.code == 1
     assert "accounts.yaml:2:21" in done.err
 
 
-def test_an_account_that_appears_with_the_declared_mask_is_in_place(user: User) -> None:
-    appliance = Appliance()
+def test_an_account_that_appears_with_the_declared_mask_is_in_place(user: CliProcess) -> None:
+    api = AccountsApi()
     held: Row = {**ACCOUNT, "password": "********"}
 
     def appears(_request: Request, count: int) -> Step | None:
         if count == 2:
-            appliance.add(**held)
+            api.add(**held)
         return None
 
-    appliance.lies["GET list"] = appears
-    code, text = applied_at(appliance, user, "Certs")
-    assert (code, "POST" in appliance.requests, "was in place already" in text) == (0, False, True), text
+    api.overrides["GET list"] = appears
+    code, text = applied_at(api, user, "Certs")
+    assert (code, "POST" in api.requests, "was in place already" in text) == (0, False, True), text
 
 
-def test_a_lost_write_of_a_password_like_a_mask_is_found_in_place(user: User) -> None:
-    appliance = Appliance({**ACCOUNT, "password": "former"})
+def test_a_lost_write_of_a_password_like_a_mask_is_found_in_place(user: CliProcess) -> None:
+    api = AccountsApi({**ACCOUNT, "password": "former"})
 
     def loses(request: Request, _count: int) -> Step:
-        appliance.serve(request)
+        api.serve(request)
         return Reply(500)
 
-    appliance.lies["PUT 1"] = loses
-    code, text = applied_at(appliance, user, "Certs")
+    api.overrides["PUT 1"] = loses
+    code, text = applied_at(api, user, "Certs")
     assert (code, "read again and found in place" in text) == (0, True), text
 
 
-def applied_at(appliance: Appliance, user: User, name: str) -> tuple[int, str]:
+def applied_at(api: AccountsApi, user: CliProcess, name: str) -> tuple[int, str]:
     """Applies a declaration whose password looks like a mask."""
-    with ScriptedServer(respond=appliance) as server:
+    with ScriptedServer(respond=api) as server:
         user.environ |= {"RECONCILER_URL": server.url, "RECONCILER_TOKEN": "token", "P": "********"}
         user.write(
             "accounts.yaml", DECLARED.format(policy="auto", more=", password: {env: P}").replace("New name", name)

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.commands.conftest import User, on_server
+from tests.support.accounts_api import account_json
 from tests.support.scripted_server import Reply, Request, ScriptedServer, json_reply
 
 if TYPE_CHECKING:
+    from tests.support.cli_runner import CliProcess
     from tests.support.scripted_server import Step
 
 YAML = """version: 1
@@ -18,7 +19,7 @@ accounts:
   - {email: a@example.com, name: A, service: other, smtp_server: smtp.example.com}
   - {email: beyond@example.com, name: B, service: other, smtp_server: smtp.example.com}
 """
-PAGE = [on_server("a@example.com", id=1)]
+PAGE = [account_json("a@example.com", id=1)]
 
 
 @pytest.mark.parametrize(
@@ -41,7 +42,7 @@ PAGE = [on_server("a@example.com", id=1)]
     ids=lambda command: command[0],
 )
 def test_no_command_takes_a_page_for_the_list(
-    user: User, command: tuple[str, ...], status: int, headers: dict[str, str], seen: str
+    user: CliProcess, command: tuple[str, ...], status: int, headers: dict[str, str], seen: str
 ) -> None:
     user.write("accounts.yaml", YAML)
     with ScriptedServer(Reply(status, json.dumps(PAGE).encode(), headers)) as server:
@@ -51,7 +52,7 @@ def test_no_command_takes_a_page_for_the_list(
     assert f"the response to the list call may be incomplete: {seen}" in done.err
 
 
-def test_a_page_in_the_middle_of_a_run_creates_nothing(user: User) -> None:
+def test_a_page_in_the_middle_of_a_run_creates_nothing(user: CliProcess) -> None:
     lists = iter([json_reply(PAGE)])
 
     def respond(request: Request) -> Step:

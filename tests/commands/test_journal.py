@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.commands.appliance import Appliance
-from tests.commands.conftest import RECONCILER, User, lead_to, on_server
+from tests.support.accounts_api import AccountsApi, account_json
+from tests.support.cli_runner import RECONCILER, CliProcess
 from tests.support.scripted_server import Reply, ScriptedServer
 
 if TYPE_CHECKING:
@@ -24,19 +23,19 @@ accounts:
 """
 
 
-def entries(user: User) -> list[dict[str, object]]:
+def entries(user: CliProcess) -> list[dict[str, object]]:
     lines = (user.folder / "journal").read_text(encoding="utf-8").splitlines()
     return [{name: value for name, value in json.loads(line).items() if name not in ("at", "server")} for line in lines]
 
 
-def prepared(user: User, sandbox: Sandbox) -> User:
-    sandbox.seed([on_server("b@example.com", name="Old"), on_server("c@example.com")])
+def prepared(user: CliProcess, sandbox: Sandbox) -> CliProcess:
+    sandbox.seed([account_json("b@example.com", name="Old"), account_json("c@example.com")])
     user.environ["PW"] = "canary-password"
     user.write("a.yaml", FILE)
     return user
 
 
-def test_each_write_has_its_intent_and_its_outcome(at_sandbox: User, sandbox: Sandbox) -> None:
+def test_each_write_has_its_intent_and_its_outcome(at_sandbox: CliProcess, sandbox: Sandbox) -> None:
     user = prepared(at_sandbox, sandbox)
     assert user.run("apply", "a.yaml", "--auto-approve", "--parallelism", "1", "--journal", "journal").code == 0
     assert "canary" not in (user.folder / "journal").read_text(encoding="utf-8")
@@ -51,9 +50,9 @@ def test_each_write_has_its_intent_and_its_outcome(at_sandbox: User, sandbox: Sa
     ]
 
 
-def test_a_write_that_takes_another_one_back_has_its_own_lines(user: User, make_sandbox: MakeSandbox) -> None:
+def test_a_write_that_takes_another_one_back_has_its_own_lines(user: CliProcess, make_sandbox: MakeSandbox) -> None:
     sandbox = make_sandbox(mailboxes={"a@example.com": "right"})
-    lead_to(user, sandbox).environ["PW"] = "wrong"
+    user.connect_to(sandbox).environ["PW"] = "wrong"
     user.write("a.yaml", FILE.partition("  - {email: b@")[0])
     options = ("--test", "after", "--to-email", "ops@example.com", "--on-failure", "rollback")
     assert user.run("apply", "a.yaml", "--auto-approve", *options, "--journal", "journal").code == 3
@@ -66,7 +65,7 @@ def test_a_write_that_takes_another_one_back_has_its_own_lines(user: User, make_
     ]
 
 
-def test_intents_without_outcome_are_looked_at_again_once(at_sandbox: User, sandbox: Sandbox) -> None:
+def test_intents_without_outcome_are_looked_at_again_once(at_sandbox: CliProcess, sandbox: Sandbox) -> None:
     user = prepared(at_sandbox, sandbox)
     user.run("apply", "a.yaml", "--auto-approve", "--parallelism", "1", "--journal", "journal")
     journal = user.folder / "journal"
@@ -86,11 +85,11 @@ def test_intents_without_outcome_are_looked_at_again_once(at_sandbox: User, sand
         assert "checked:" not in done.err
 
 
-def test_what_the_final_check_finds_is_in_the_journal_too(user: User) -> None:
-    appliance = Appliance({"email": "c@example.com", "name": "C"})
-    appliance.lies["DELETE 1"] = lambda _request, _count: Reply(200)
+def test_what_the_final_check_finds_is_in_the_journal_too(user: CliProcess) -> None:
+    api = AccountsApi({"email": "c@example.com", "name": "C"})
+    api.overrides["DELETE 1"] = lambda _request, _count: Reply(200)
     user.write("a.yaml", "version: 1\naccounts: []\n")
-    with ScriptedServer(respond=appliance) as server:
+    with ScriptedServer(respond=api) as server:
         user.environ |= {"RECONCILER_URL": server.url, "RECONCILER_TOKEN": "token"}
         done = user.run("apply", "a.yaml", "--auto-approve", "--allow-empty", "--journal", "journal")
     assert done.code == 3
@@ -101,7 +100,7 @@ def test_what_the_final_check_finds_is_in_the_journal_too(user: User) -> None:
     ]
 
 
-def test_a_file_that_is_no_journal_is_refused_and_left_alone(at_sandbox: User, sandbox: Sandbox) -> None:
+def test_a_file_that_is_no_journal_is_refused_and_left_alone(at_sandbox: CliProcess, sandbox: Sandbox) -> None:
     user = prepared(at_sandbox, sandbox)
     before = "version: 1\naccounts: []\n"
     user.write("other.yaml", before)
@@ -115,7 +114,7 @@ def test_a_file_that_is_no_journal_is_refused_and_left_alone(at_sandbox: User, s
     assert len(user.run("export").out.split("- email")) == 3
 
 
-def test_a_text_without_a_line_end_is_refused_and_left_alone(at_sandbox: User, sandbox: Sandbox) -> None:
+def test_a_text_without_a_line_end_is_refused_and_left_alone(at_sandbox: CliProcess, sandbox: Sandbox) -> None:
     user = prepared(at_sandbox, sandbox)
     user.write("notes", "not a journal")
     done = user.run("apply", "a.yaml", "--auto-approve", "--journal", "notes")
@@ -123,20 +122,18 @@ def test_a_text_without_a_line_end_is_refused_and_left_alone(at_sandbox: User, s
     assert (user.folder / "notes").read_text(encoding="utf-8") == "not a journal"
 
 
-def test_half_a_journal_line_is_none(at_sandbox: User, sandbox: Sandbox) -> None:
+def test_half_a_journal_line_is_none(at_sandbox: CliProcess, sandbox: Sandbox) -> None:
     user = prepared(at_sandbox, sandbox)
     command = ["bash", "-c", 'ulimit -f 1; trap "" XFSZ; exec "$@"', "-", str(RECONCILER)]
     user.write("journal", "\n" * 1000)
     arguments = ["apply", "a.yaml", "--auto-approve", "--journal", "journal", "-f", "json", "-q"]
-    done = subprocess.run(
-        [*command, *arguments], cwd=user.folder, env=user.environment(), capture_output=True, check=False
-    )
-    assert done.returncode == 3
-    assert {one["status"] for one in json.loads(done.stdout)["results"]} == {"failed"}
+    done = user.run_program([*command, *arguments])
+    assert done.code == 3
+    assert {one["status"] for one in json.loads(done.out)["results"]} == {"failed"}
     assert user.run("plan", "a.yaml", "-f", "json").out.count('"actions"') == 3
 
 
-def test_without_a_journal_line_nothing_is_written(at_sandbox: User, sandbox: Sandbox) -> None:
+def test_without_a_journal_line_nothing_is_written(at_sandbox: CliProcess, sandbox: Sandbox) -> None:
     user = prepared(at_sandbox, sandbox)
     done = user.run("apply", "a.yaml", "--auto-approve", "--journal", "/dev/full", "-f", "json", "-q")
     results = json.loads(done.out)["results"]
@@ -157,7 +154,7 @@ def test_without_a_journal_line_nothing_is_written(at_sandbox: User, sandbox: Sa
         b'{"address": "a@x", "action": {}, "id": 1, "at": "x", "event": "intent", "server": "x"}\n',
     ],
 )
-def test_an_odd_line_is_an_error_with_its_place(at_sandbox: User, sandbox: Sandbox, line: bytes) -> None:
+def test_an_odd_line_is_an_error_with_its_place(at_sandbox: CliProcess, sandbox: Sandbox, line: bytes) -> None:
     user = prepared(at_sandbox, sandbox)
     (user.folder / "odd").write_bytes(line)
     done = user.run("apply", "a.yaml", "--auto-approve", "--journal", "odd")

@@ -5,19 +5,16 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import time
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.commands.conftest import RECONCILER
-
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tests.commands.conftest import User
+    from tests.support.cli_runner import CliProcess
 
 YAML = "version: 1\naccounts:\n" + "".join(
     f"  - {{email: a{n}@example.com, name: A{n}, service: other, smtp_server: smtp.example.com}}\n" for n in range(12)
@@ -26,23 +23,11 @@ APPLY = ("apply", "accounts.yaml", "--auto-approve")
 
 
 @pytest.fixture
-def state(at_sandbox: User) -> Path:
+def state(at_sandbox: CliProcess) -> Path:
     """The folder with the locks."""
     at_sandbox.write("accounts.yaml", YAML)
     at_sandbox.environ["XDG_STATE_HOME"] = str(at_sandbox.folder / ".state")
     return at_sandbox.folder / ".state" / "reconciler"
-
-
-def start(user: User, *arguments: str, **more: object) -> subprocess.Popen[str]:
-    return subprocess.Popen(  # type: ignore[call-overload, no-any-return]
-        [RECONCILER, *arguments],
-        cwd=user.folder,
-        env=user.environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        **more,
-    )
 
 
 def until(condition: Callable[[], bool]) -> None:
@@ -55,9 +40,9 @@ def until(condition: Callable[[], bool]) -> None:
 class Asking:
     """An ``apply`` that waits at its question, and holds the lock meanwhile."""
 
-    def __init__(self, user: User, state: Path) -> None:
+    def __init__(self, user: CliProcess, state: Path) -> None:
         self.terminal, child = os.openpty()
-        self.process = start(user, "apply", "accounts.yaml", stdin=child)
+        self.process = user.start("apply", "accounts.yaml", stdin=child)
         os.close(child)
         until(lambda: any(path.stat().st_size for path in state.glob("*.lock")))
 
@@ -66,20 +51,20 @@ class Asking:
 
     def __exit__(self, *_: object) -> None:
         self.process.kill()
-        self.process.communicate()
+        self.process.finish()
         os.close(self.terminal)
 
 
-def test_three_runs_at_once_create_each_account_once(at_sandbox: User, state: Path) -> None:
-    runs = [start(at_sandbox, *APPLY) for _ in range(3)]
-    ends = [(run.communicate(timeout=90), run.returncode) for run in runs]
-    assert [code for _, code in ends] == [0, 0, 0], ends
+def test_three_runs_at_once_create_each_account_once(at_sandbox: CliProcess, state: Path) -> None:
+    runs = [at_sandbox.start(*APPLY) for _ in range(3)]
+    ends = [run.finish() for run in runs]
+    assert [end.code for end in ends] == [0, 0, 0], ends
     assert at_sandbox.run("export").out.count("- email:") == 12
     (lock,) = state.iterdir()
     assert [path.stat().st_mode & 0o777 for path in (state, lock)] == [0o700, 0o600]
 
 
-def test_who_does_not_get_the_lock_says_who_holds_it(at_sandbox: User, state: Path) -> None:
+def test_who_does_not_get_the_lock_says_who_holds_it(at_sandbox: CliProcess, state: Path) -> None:
     with Asking(at_sandbox, state) as other:
         done = at_sandbox.run(*APPLY, "--lock-timeout", "0.3s", "-f", "json")
         plan = at_sandbox.run("plan", "accounts.yaml")
@@ -92,40 +77,39 @@ def test_who_does_not_get_the_lock_says_who_holds_it(at_sandbox: User, state: Pa
     assert (plan.code, plan.err) == (0, "")
 
 
-def test_the_lock_of_a_run_that_was_killed_is_free(at_sandbox: User, state: Path) -> None:
+def test_the_lock_of_a_run_that_was_killed_is_free(at_sandbox: CliProcess, state: Path) -> None:
     with Asking(at_sandbox, state):
         pass
     assert at_sandbox.run(*APPLY, "--lock-timeout", "0s").code == 0
 
 
-def test_another_server_has_another_lock(at_sandbox: User, state: Path) -> None:
+def test_another_server_has_another_lock(at_sandbox: CliProcess, state: Path) -> None:
     with Asking(at_sandbox, state):
         at_sandbox.environ["RECONCILER_URL"] = "http://127.0.0.1:9"
         assert "cannot reach" in at_sandbox.run(*APPLY, "--lock-timeout", "0s", "--timeout", "1s").err
 
 
-def test_a_run_that_waits_can_be_interrupted(at_sandbox: User, state: Path) -> None:
+def test_a_run_that_waits_can_be_interrupted(at_sandbox: CliProcess, state: Path) -> None:
     with Asking(at_sandbox, state):
-        waiting = start(at_sandbox, *APPLY)
-        assert waiting.stderr is not None
-        assert waiting.stderr.readline().startswith("Waiting for another run on http://127.0.0.1:")
+        waiting = at_sandbox.start(*APPLY)
+        waiting.wait_for_error_text("Waiting for another run on http://127.0.0.1:")
         waiting.send_signal(signal.SIGINT)
-        assert waiting.wait(20) == 130
-        waiting.communicate()
+        assert waiting.finish().code == 130
 
 
-def test_a_run_that_waits_goes_on_when_the_other_ends(at_sandbox: User, state: Path) -> None:
+def test_a_run_that_waits_goes_on_when_the_other_ends(at_sandbox: CliProcess, state: Path) -> None:
     with Asking(at_sandbox, state) as other:
-        waiting = start(at_sandbox, *APPLY)
-        assert waiting.stderr is not None
-        waiting.stderr.readline()
+        waiting = at_sandbox.start(*APPLY)
+        waiting.wait_for_error_text("Waiting for another run")
         os.write(other.terminal, b"no\n")
-        out, _ = waiting.communicate(timeout=60)
-    assert waiting.returncode == 0, out
+        done = waiting.finish()
+    assert done.code == 0, done.whole
 
 
 @pytest.mark.parametrize("trick", ["link", "dangling link", "file", "linked lock", "folder in its place"])
-def test_without_a_folder_of_its_own_a_run_warns_and_follows_no_link(at_sandbox: User, state: Path, trick: str) -> None:
+def test_without_a_folder_of_its_own_a_run_warns_and_follows_no_link(
+    at_sandbox: CliProcess, state: Path, trick: str
+) -> None:
     victim = at_sandbox.write("victim/file", "precious")
     state.parent.mkdir()
     if trick == "link":
@@ -150,7 +134,7 @@ def test_without_a_folder_of_its_own_a_run_warns_and_follows_no_link(at_sandbox:
     assert not (at_sandbox.folder / "nowhere").exists()
 
 
-def test_a_state_folder_that_is_relative_is_not_used(at_sandbox: User, state: Path) -> None:
+def test_a_state_folder_that_is_relative_is_not_used(at_sandbox: CliProcess, state: Path) -> None:
     at_sandbox.environ |= {"XDG_STATE_HOME": "state", "HOME": str(at_sandbox.folder / ".home")}
     assert at_sandbox.run(*APPLY).code == 0
     assert not (at_sandbox.folder / "state").exists()
@@ -158,7 +142,7 @@ def test_a_state_folder_that_is_relative_is_not_used(at_sandbox: User, state: Pa
     assert not state.exists()
 
 
-def test_where_no_folder_can_be_made_a_run_warns(at_sandbox: User, state: Path) -> None:
+def test_where_no_folder_can_be_made_a_run_warns(at_sandbox: CliProcess, state: Path) -> None:
     at_sandbox.environ["XDG_STATE_HOME"] = "/proc/nowhere"
     done = at_sandbox.run(*APPLY)
     assert done.code == 0

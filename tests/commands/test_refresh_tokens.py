@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.commands.conftest import RECONCILER, on_server
+from tests.support.accounts_api import account_json
+from tests.support.cli_runner import RECONCILER
 
 if TYPE_CHECKING:
     from reconciler.sandbox import Sandbox
-    from tests.commands.conftest import User
     from tests.conftest import MakeSandbox
+    from tests.support.cli_runner import CliProcess
 
 YAML = "version: 1\naccounts:\n" + "".join(
     f"  - {{email: a{n}@example.com, name: A{n}, service: other, smtp_server: smtp.example.com}}\n" for n in range(6)
@@ -29,12 +29,12 @@ COMMANDS = [
 def rotating(make_sandbox: MakeSandbox) -> Sandbox:
     """A server where each access token has expired when it arrives half of the time, and each key works once."""
     sandbox = make_sandbox(rotate_refresh_tokens=True, token_lifetime=900)
-    sandbox.seed([on_server("a0@example.com")])
+    sandbox.seed([account_json("a0@example.com")])
     return sandbox
 
 
 @pytest.fixture
-def holder(user: User, rotating: Sandbox) -> User:
+def holder(user: CliProcess, rotating: Sandbox) -> CliProcess:
     """Somebody with a key in a file that ends with a line break."""
     user.environ["RECONCILER_URL"] = rotating.url
     user.write("accounts.yaml", YAML)
@@ -42,11 +42,11 @@ def holder(user: User, rotating: Sandbox) -> User:
     return user
 
 
-def key(user: User) -> str:
+def key(user: CliProcess) -> str:
     return (user.folder / "fw.key").read_text()
 
 
-def test_one_key_lasts_for_every_command(holder: User) -> None:
+def test_one_key_lasts_for_every_command(holder: CliProcess) -> None:
     keys = [key(holder)]
     for command in COMMANDS:
         done = holder.run(*command, "--refresh-token-file", "fw.key")
@@ -60,7 +60,7 @@ def test_one_key_lasts_for_every_command(holder: User) -> None:
     assert sorted(path.name for path in holder.folder.iterdir()) == ["accounts.yaml", "fw.key"]
 
 
-def test_tokens_that_expire_in_the_middle_of_a_run_are_replaced(holder: User, rotating: Sandbox) -> None:
+def test_tokens_that_expire_in_the_middle_of_a_run_are_replaced(holder: CliProcess, rotating: Sandbox) -> None:
     refused = rotating._tokens
     accepts, count = refused.accepts, 0
 
@@ -80,14 +80,14 @@ def test_tokens_that_expire_in_the_middle_of_a_run_are_replaced(holder: User, ro
     assert key(holder).strip() == refused.refresh_token
 
 
-def test_planning_and_applying_share_one_token(holder: User, rotating: Sandbox) -> None:
+def test_planning_and_applying_share_one_token(holder: CliProcess, rotating: Sandbox) -> None:
     exchanged = rotating._tokens.refresh_token
     done = holder.run("apply", "accounts.yaml", "--auto-approve", "--refresh-token-file", "fw.key")
     assert (done.code, done.err.count("wrote fw.key")) == (0, 1)
     assert exchanged != rotating._tokens.refresh_token
 
 
-def test_a_link_to_the_key_stays_a_link(holder: User) -> None:
+def test_a_link_to_the_key_stays_a_link(holder: CliProcess) -> None:
     (holder.folder / "keys").mkdir()
     (holder.folder / "fw.key").rename(holder.folder / "keys/real.key")
     (holder.folder / "fw.key").symlink_to("keys/real.key")
@@ -97,40 +97,35 @@ def test_a_link_to_the_key_stays_a_link(holder: User) -> None:
     assert (holder.folder / "keys/real.key").stat().st_mode & 0o777 == 0o640
 
 
-def test_another_name_of_the_key_has_the_new_one_too(holder: User) -> None:
+def test_another_name_of_the_key_has_the_new_one_too(holder: CliProcess) -> None:
     (holder.folder / "same.key").hardlink_to(holder.folder / "fw.key")
     assert holder.run("plan", "accounts.yaml", "--refresh-token-file", "fw.key").code == 0
     assert (holder.folder / "same.key").read_text() == key(holder)
 
 
 @pytest.mark.parametrize("where", ["environment", "yaml", "pipe"])
-def test_a_key_from_elsewhere_is_warned_about_without_showing_it(holder: User, rotating: Sandbox, where: str) -> None:
+def test_a_key_from_elsewhere_is_warned_about_without_showing_it(
+    holder: CliProcess, rotating: Sandbox, where: str
+) -> None:
     environ = {"KEY": rotating.refresh_token}
-    command = [str(RECONCILER), "plan", "accounts.yaml"]
+    lost = "warning: the server replaced the refresh token; the one from"
     if where == "environment":
-        environ["RECONCILER_REFRESH_TOKEN"] = rotating.refresh_token
-        position = "refresh_token_replaced"
+        done = holder.run("plan", "accounts.yaml", environ={"RECONCILER_REFRESH_TOKEN": rotating.refresh_token})
     elif where == "yaml":
         server = f"server: {{url: '{rotating.url}', auth: {{refresh_token: {{env: KEY}}}}}}\n"
         holder.write("accounts.yaml", server + YAML)
-        position = "refresh_token_replaced"
+        done = holder.run("plan", "accounts.yaml", environ=environ)
     else:
-        command = ["bash", "-c", f'{RECONCILER} plan accounts.yaml --refresh-token-file <(printf %s "$KEY")']
-        position = "refresh_token_lost"
-    done = subprocess.run(
-        command, cwd=holder.folder, env=holder.environment(environ), capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    said = {
-        "refresh_token_replaced": "warning: the server replaced the refresh token; the one from",
-        "refresh_token_lost": "warning: the server replaced the refresh token, and /dev/fd/",
-    }
-    assert done.stderr.count(said[position]) == 1
-    assert rotating._tokens.refresh_token not in done.stdout + done.stderr
+        script = f'{RECONCILER} plan accounts.yaml --refresh-token-file <(printf %s "$KEY")'
+        done = holder.run_program(["bash", "-c", script], environ=environ)
+        lost = "warning: the server replaced the refresh token, and /dev/fd/"
+    assert done.code == 0, done.err
+    assert done.err.count(lost) == 1
+    assert rotating._tokens.refresh_token not in done.out + done.err
 
 
 @pytest.mark.parametrize("lost", ["folder", "file", "replaced"])
-def test_a_key_that_cannot_be_written_back_is_warned_about(holder: User, rotating: Sandbox, lost: str) -> None:
+def test_a_key_that_cannot_be_written_back_is_warned_about(holder: CliProcess, rotating: Sandbox, lost: str) -> None:
     keys = holder.folder / "keys"
     keys.mkdir()
     (holder.folder / "fw.key").rename(keys / "fw.key")
@@ -153,7 +148,7 @@ def test_a_key_that_cannot_be_written_back_is_warned_about(holder: User, rotatin
     assert tokens.refresh_token not in done.out + done.err
 
 
-def test_a_file_with_more_than_a_token_is_refused(holder: User) -> None:
+def test_a_file_with_more_than_a_token_is_refused(holder: CliProcess) -> None:
     (holder.folder / "fw.key").unlink()
     (holder.folder / "fw.key").symlink_to("/proc/self/environ")
     holder.starts_python = True
@@ -163,14 +158,8 @@ def test_a_file_with_more_than_a_token_is_refused(holder: User) -> None:
     assert "fw.key holds a control character" in done.err
 
 
-def test_runs_side_by_side_take_turns_with_the_key(holder: User, rotating: Sandbox) -> None:
-    command = [str(RECONCILER), "plan", "accounts.yaml", "--refresh-token-file", "fw.key", "-q"]
-    runs = [
-        subprocess.Popen(
-            command, cwd=holder.folder, env=holder.environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-        )
-        for _ in range(4)
-    ]
-    ends = [(run.communicate(timeout=60)[0].decode()[-300:], run.returncode) for run in runs]
-    assert [code for _, code in ends] == [0] * 4, ends
+def test_runs_side_by_side_take_turns_with_the_key(holder: CliProcess, rotating: Sandbox) -> None:
+    runs = [holder.start("plan", "accounts.yaml", "--refresh-token-file", "fw.key", "-q") for _ in range(4)]
+    ends = [run.finish() for run in runs]
+    assert [end.code for end in ends] == [0] * 4, ends
     assert key(holder).strip() == rotating._tokens.refresh_token

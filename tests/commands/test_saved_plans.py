@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from reconciler.report.json import digest
-from tests.commands.appliance import Appliance, Row
-from tests.commands.conftest import User, on_server
+from tests.support.accounts_api import AccountsApi, Row, account_json
 from tests.support.scripted_server import ScriptedServer
 
 if TYPE_CHECKING:
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from reconciler.sandbox import Sandbox
+    from tests.support.cli_runner import CliProcess
     from tests.support.scripted_server import Request
 
 FILE = """\
@@ -28,9 +28,9 @@ accounts:
 
 
 @pytest.fixture
-def reviewed(at_sandbox: User, sandbox: Sandbox) -> User:
+def reviewed(at_sandbox: CliProcess, sandbox: Sandbox) -> CliProcess:
     """A user with a saved plan: create a, update b, delete c."""
-    sandbox.seed([on_server("b@example.com", name="Old"), on_server("c@example.com")])
+    sandbox.seed([account_json("b@example.com", name="Old"), account_json("c@example.com")])
     at_sandbox.environ["PW"] = "canary-password"
     at_sandbox.write("a.yaml", FILE)
     done = at_sandbox.run("plan", "a.yaml", "--save", "plan.json")
@@ -38,7 +38,7 @@ def reviewed(at_sandbox: User, sandbox: Sandbox) -> User:
     return at_sandbox
 
 
-def test_a_saved_plan_is_applied_without_asking(reviewed: User) -> None:
+def test_a_saved_plan_is_applied_without_asking(reviewed: CliProcess) -> None:
     done = reviewed.run("apply", "a.yaml", "--plan", "plan.json", "-f", "json", "-q")
     assert done.code == 0
     assert [
@@ -51,11 +51,11 @@ def test_a_saved_plan_is_applied_without_asking(reviewed: User) -> None:
     assert reviewed.run("plan", "a.yaml", "--detailed-exitcode").code == 0
 
 
-def test_a_saved_plan_holds_no_secret(reviewed: User) -> None:
+def test_a_saved_plan_holds_no_secret(reviewed: CliProcess) -> None:
     assert "canary" not in (reviewed.folder / "plan.json").read_text(encoding="utf-8")
 
 
-def test_a_change_already_made_is_noted_and_skipped(reviewed: User) -> None:
+def test_a_change_already_made_is_noted_and_skipped(reviewed: CliProcess) -> None:
     other = reviewed.run("apply", "a.yaml", "--auto-approve", "--only", "b@example.com")
     assert other.code == 0
     done = reviewed.run("apply", "a.yaml", "--plan", "plan.json", "-q")
@@ -68,7 +68,7 @@ def test_a_change_already_made_is_noted_and_skipped(reviewed: User) -> None:
     ]
 
 
-def test_a_different_change_ends_with_4_and_is_shown_side_by_side(reviewed: User) -> None:
+def test_a_different_change_ends_with_4_and_is_shown_side_by_side(reviewed: CliProcess) -> None:
     reviewed.write("a.yaml", FILE.replace("name: B", "name: Other"))
     done = reviewed.run("apply", "a.yaml", "--plan", "plan.json")
     assert done.code == 4
@@ -83,7 +83,7 @@ def test_a_different_change_ends_with_4_and_is_shown_side_by_side(reviewed: User
     assert reviewed.run("plan", "a.yaml", "-f", "json").out.count('"actions"') == 3
 
 
-def test_a_document_has_the_differences_too(reviewed: User) -> None:
+def test_a_document_has_the_differences_too(reviewed: CliProcess) -> None:
     reviewed.write("a.yaml", FILE.replace("name: B", "name: Other"))
     done = reviewed.run("apply", "a.yaml", "--plan", "plan.json", "-f", "json", "-q")
     assert done.code == 4
@@ -96,14 +96,14 @@ def test_a_document_has_the_differences_too(reviewed: User) -> None:
     ]
 
 
-def test_a_new_change_ends_with_4(reviewed: User) -> None:
+def test_a_new_change_ends_with_4(reviewed: CliProcess) -> None:
     reviewed.write("a.yaml", FILE + "  - {email: d@example.com, name: D, service: gmail}\n")
     done = reviewed.run("apply", "a.yaml", "--plan", "plan.json")
     assert done.code == 4
     assert "d@example.com" in done.err
 
 
-def test_an_account_that_vanished_and_came_back_ends_with_4(reviewed: User) -> None:
+def test_an_account_that_vanished_and_came_back_ends_with_4(reviewed: CliProcess) -> None:
     reviewed.write("only-b.yaml", FILE)
     reviewed.write("none.yaml", "version: 1\naccounts: []\n")
     reviewed.run("apply", "none.yaml", "--auto-approve", "--only", "b@example.com", "--max-deletes", "1")
@@ -112,13 +112,13 @@ def test_an_account_that_vanished_and_came_back_ends_with_4(reviewed: User) -> N
     assert done.code == 4
 
 
-def test_a_change_that_is_no_longer_planned_ends_with_4(reviewed: User) -> None:
+def test_a_change_that_is_no_longer_planned_ends_with_4(reviewed: CliProcess) -> None:
     done = reviewed.run("apply", "a.yaml", "--plan", "plan.json", "--no-prune")
     assert done.code == 4
     assert "c@example.com" in done.err
 
 
-def test_a_plan_for_another_server_ends_with_4(reviewed: User) -> None:
+def test_a_plan_for_another_server_ends_with_4(reviewed: CliProcess) -> None:
     path = reviewed.folder / "plan.json"
     path.write_text(path.read_text().replace(reviewed.environ["RECONCILER_URL"], "https://other.example.com"))
     done = reviewed.run("apply", "a.yaml", "--plan", "plan.json")
@@ -154,7 +154,7 @@ def _forge(path: Path) -> None:
 
 
 @pytest.mark.parametrize("spoil", [_truncate, _edit, _empty, _foreign, _list, _forge])
-def test_a_spoilt_plan_file_is_a_clear_error(reviewed: User, spoil: Callable[[Path], None]) -> None:
+def test_a_spoilt_plan_file_is_a_clear_error(reviewed: CliProcess, spoil: Callable[[Path], None]) -> None:
     spoil(reviewed.folder / "plan.json")
     done = reviewed.run("apply", "a.yaml", "--plan", "plan.json")
     assert done.code == 1
@@ -163,7 +163,7 @@ def test_a_spoilt_plan_file_is_a_clear_error(reviewed: User, spoil: Callable[[Pa
     assert "bug" not in done.err
 
 
-def test_a_plan_that_cannot_be_applied_is_not_saved(reviewed: User) -> None:
+def test_a_plan_that_cannot_be_applied_is_not_saved(reviewed: CliProcess) -> None:
     reviewed.write("none.yaml", "version: 1\naccounts: []\n")
     done = reviewed.run("plan", "none.yaml", "--save", "none.json")
     assert done.code == 5
@@ -176,14 +176,14 @@ FINAL = 2
 """The list calls of an apply that creates nothing: one for the plan, one at the end."""
 
 
-def done_and_undone(appliance: Appliance, what: str) -> None:
+def done_and_undone(api: AccountsApi, what: str) -> None:
     """Somebody takes back what somebody else has done."""
     if what == "update":
-        appliance.edit(1, name="Old")
+        api.edit(1, name="Old")
     elif what == "delete":
-        appliance.add(account_id=2, email="c@example.com")
+        api.add(account_id=2, email="c@example.com")
     elif what == "create":
-        del appliance.accounts[3]
+        del api.accounts[3]
 
 
 @pytest.mark.parametrize(
@@ -195,21 +195,23 @@ def done_and_undone(appliance: Appliance, what: str) -> None:
         ("create", "a@example.com", "the account is not on the server at the end of the run"),
     ],
 )
-def test_what_was_in_place_already_is_checked_at_the_end_too(user: User, what: str, address: str, error: str) -> None:
-    appliance = Appliance(*HELD)
+def test_what_was_in_place_already_is_checked_at_the_end_too(
+    user: CliProcess, what: str, address: str, error: str
+) -> None:
+    api = AccountsApi(*HELD)
     user.write("a.yaml", FILE)
     user.environ["PW"] = "password"
-    with ScriptedServer(respond=appliance) as server:
+    with ScriptedServer(respond=api) as server:
         user.environ |= {"RECONCILER_URL": server.url, "RECONCILER_TOKEN": "token"}
         assert user.run("plan", "a.yaml", "--save", "plan.json").code == 0
         assert user.run("apply", "a.yaml", "--auto-approve").code == 0
 
         def undo(_request: Request, count: int) -> None:
             if count == FINAL:
-                done_and_undone(appliance, what)
+                done_and_undone(api, what)
 
-        appliance.requests.clear()
-        appliance.lies["GET list"] = undo
+        api.requests.clear()
+        api.overrides["GET list"] = undo
         done = user.run("apply", "a.yaml", "--plan", "plan.json", "-f", "json", "-q")
     results = {one["address"]: one for one in json.loads(done.out)["results"]}
     failed = {key: one["error"] for key, one in results.items() if one["status"] != "applied"}
@@ -217,7 +219,7 @@ def test_what_was_in_place_already_is_checked_at_the_end_too(user: User, what: s
     assert [results[f"{name}@example.com"]["id"] for name in "abc"] == [3, 1, 2]
 
 
-def test_an_empty_name_of_a_plan_does_not_apply_without_one(at_sandbox: User) -> None:
+def test_an_empty_name_of_a_plan_does_not_apply_without_one(at_sandbox: CliProcess) -> None:
     at_sandbox.write("a.yaml", "version: 1\naccounts:\n  - {email: a@example.com, name: A, service: gmail}\n")
     done = at_sandbox.run("apply", "a.yaml", "--auto-approve", "--plan", "")
     assert (done.code, done.out) == (1, "")

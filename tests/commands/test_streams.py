@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.commands.conftest import RECONCILER, User, on_server
+from tests.support.accounts_api import account_json
+from tests.support.cli_runner import RECONCILER, CliProcess, RunResult
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from typing import IO
-
     from reconciler.sandbox import Sandbox
 
 FULL_DISK = Path("/dev/full")
@@ -27,8 +24,8 @@ accounts:
 """
 
 
-def test_json_stands_alone_on_standard_output(at_sandbox: User, sandbox: Sandbox) -> None:
-    sandbox.seed([on_server("b@example.com"), on_server("c@example.com")])
+def test_json_stands_alone_on_standard_output(at_sandbox: CliProcess, sandbox: Sandbox) -> None:
+    sandbox.seed([account_json("b@example.com"), account_json("c@example.com")])
     at_sandbox.write("a.yaml", FILE)
     plan = at_sandbox.run("plan", "a.yaml", "-f", "json", "--no-prune")
     assert json.loads(plan.out)["summary"]["create"] == 1
@@ -39,13 +36,13 @@ def test_json_stands_alone_on_standard_output(at_sandbox: User, sandbox: Sandbox
         assert "hunter2" not in done.out + done.err
 
 
-def test_quiet_leaves_the_document_alone(at_sandbox: User) -> None:
+def test_quiet_leaves_the_document_alone(at_sandbox: CliProcess) -> None:
     at_sandbox.write("a.yaml", FILE)
     done = at_sandbox.run("apply", "a.yaml", "-f", "json", "-q", "--auto-approve")
     assert (done.code, done.err) == (0, "")
 
 
-def test_the_document_goes_to_a_file(at_sandbox: User) -> None:
+def test_the_document_goes_to_a_file(at_sandbox: CliProcess) -> None:
     at_sandbox.write("a.yaml", FILE)
     done = at_sandbox.run("plan", "a.yaml", "-f", "json", "-o", "plan.json")
     assert (done.code, done.out) == (0, "")
@@ -53,7 +50,7 @@ def test_the_document_goes_to_a_file(at_sandbox: User) -> None:
     assert sorted(path.name for path in at_sandbox.folder.iterdir()) == ["a.yaml", "plan.json"]
 
 
-def test_a_json_document_is_printed_on_failure_too(user: User) -> None:
+def test_a_json_document_is_printed_on_failure_too(user: CliProcess) -> None:
     user.write("a.yaml", "version: 1\naccounts:\n  - {email: a@example.com, name: A, service: gmail, smtp_sever: s}\n")
     user.environ["RECONCILER_URL"] = "http://127.0.0.1:9"
     for command, key in (
@@ -71,7 +68,7 @@ def test_a_json_document_is_printed_on_failure_too(user: User) -> None:
         assert "smtp_server" in first["message"] + first.get("hint", "")
 
 
-def test_a_file_keeps_its_permissions_and_a_planted_link_is_not_followed(at_sandbox: User) -> None:
+def test_a_file_keeps_its_permissions_and_a_planted_link_is_not_followed(at_sandbox: CliProcess) -> None:
     at_sandbox.write("a.yaml", FILE)
     plan = at_sandbox.write("plan.txt", "former")
     plan.chmod(0o600)
@@ -81,7 +78,7 @@ def test_a_file_keeps_its_permissions_and_a_planted_link_is_not_followed(at_sand
     assert sorted(path.name for path in at_sandbox.folder.iterdir()) == ["a.yaml", "plan.txt"]
 
 
-def test_a_file_that_cannot_be_written_is_a_clear_error(at_sandbox: User) -> None:
+def test_a_file_that_cannot_be_written_is_a_clear_error(at_sandbox: CliProcess) -> None:
     at_sandbox.write("a.yaml", FILE)
     done = at_sandbox.run("plan", "a.yaml", "-o", "nowhere/plan.txt")
     assert done.code == 1
@@ -89,38 +86,22 @@ def test_a_file_that_cannot_be_written_is_a_clear_error(at_sandbox: User) -> Non
 
 
 @pytest.mark.parametrize("asked", [["--help"], ["--version"], ["plan", "--help"], []])
-def test_help_that_does_not_fit_on_the_disk_is_a_clear_error(user: User, asked: list[str]) -> None:
+def test_help_that_does_not_fit_on_the_disk_is_a_clear_error(user: CliProcess, asked: list[str]) -> None:
     completion = {} if asked else {"_RECONCILER_COMPLETE": "bash_source"}
     with FULL_DISK.open("w") as disk:
-        done = finished(user, *asked, stdout=disk, stderr=subprocess.PIPE, environ=completion)
-    assert done == (1, None, "error: cannot write to standard output: No space left on device\n")
+        done = user.run(*asked, stdout=disk, environ=completion)
+    assert (done.code, done.err) == (1, "error: cannot write to standard output: No space left on device\n")
 
 
 @pytest.mark.parametrize("wrong", [["plan", "--bad"], ["plan"], ["nonsense"], []])
-def test_wrong_usage_is_wrong_usage_where_nobody_can_be_told(user: User, wrong: list[str]) -> None:
+def test_wrong_usage_is_wrong_usage_where_nobody_can_be_told(user: CliProcess, wrong: list[str]) -> None:
     with FULL_DISK.open("w") as disk:
-        assert finished(user, *wrong, stdout=subprocess.PIPE, stderr=disk) == (64, "", None)
+        done = user.run(*wrong, stderr=disk)
+    assert (done.code, done.out) == (64, "")
 
 
-def finished(
-    user: User, *arguments: str, stdout: int | IO[str], stderr: int | IO[str], environ: Mapping[str, str] | None = None
-) -> tuple[int, str | None, str | None]:
-    """The exit code of a run, and what came through its pipes."""
-    done = subprocess.run(
-        [RECONCILER, *arguments],
-        cwd=user.folder,
-        env=user.environment(environ),
-        stdout=stdout,
-        stderr=stderr,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    return done.returncode, done.stdout, done.stderr
-
-
-def test_other_code_pages_get_the_same_words(at_sandbox: User, sandbox: Sandbox) -> None:
-    sandbox.seed([on_server("a@example.com", name="Ação")])
+def test_other_code_pages_get_the_same_words(at_sandbox: CliProcess, sandbox: Sandbox) -> None:
+    sandbox.seed([account_json("a@example.com", name="Ação")])
     at_sandbox.write("a.yaml", FILE)
     environ = {"PYTHONUTF8": "0", "PYTHONIOENCODING": "cp1252:strict", "LC_ALL": "C"}
     raw = at_sandbox.run("plan", "a.yaml", environ=environ | {"PYTHONIOENCODING": "ascii:strict"})
@@ -129,8 +110,10 @@ def test_other_code_pages_get_the_same_words(at_sandbox: User, sandbox: Sandbox)
 
 
 @pytest.mark.parametrize("document", ["json", "markdown", "html", "tfplan"])
-def test_documents_for_programs_are_utf_8_in_any_code_page(at_sandbox: User, sandbox: Sandbox, document: str) -> None:
-    sandbox.seed([on_server("a@example.com", name="Ação")])
+def test_documents_for_programs_are_utf_8_in_any_code_page(
+    at_sandbox: CliProcess, sandbox: Sandbox, document: str
+) -> None:
+    sandbox.seed([account_json("a@example.com", name="Ação")])
     at_sandbox.write("a.yaml", FILE)
     code_page = {"PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii", "LC_ALL": "C"}
     done = at_sandbox.run("plan", "a.yaml", "-f", document, environ=code_page)
@@ -156,20 +139,20 @@ def test_documents_for_programs_are_utf_8_in_any_code_page(at_sandbox: User, san
         ["--nope", "plan", "a.yaml", "-f", "json"],
     ],
 )
-def test_incorrect_usage_prints_the_document_that_was_asked_for(user: User, arguments: list[str]) -> None:
+def test_incorrect_usage_prints_the_document_that_was_asked_for(user: CliProcess, arguments: list[str]) -> None:
     done = user.run(*arguments)
     (error,) = json.loads(done.out)["errors"]
     assert (done.code, error["kind"]) == (64, "usage")
     assert error["message"] in done.err
 
 
-def test_incorrect_usage_without_a_format_prints_no_document(user: User) -> None:
+def test_incorrect_usage_without_a_format_prints_no_document(user: CliProcess) -> None:
     for arguments in (["--nope"], ["--nope", "--", "-f", "json"], ["-f", "nonsense"], ["--save", "-f", "json", "-x"]):
         done = user.run("plan", "a.yaml", *arguments)
         assert (done.code, done.out) == (64, "")
 
 
-def test_incorrect_usage_is_written_to_the_file_that_was_asked_for(user: User) -> None:
+def test_incorrect_usage_is_written_to_the_file_that_was_asked_for(user: CliProcess) -> None:
     done = user.run("plan", "a.yaml", "--nope", "-f", "json", "-oplan.json")
     assert (done.code, done.out) == (64, "")
     assert json.loads((user.folder / "plan.json").read_text(encoding="utf-8"))["errors"][0]["kind"] == "usage"
@@ -177,7 +160,7 @@ def test_incorrect_usage_is_written_to_the_file_that_was_asked_for(user: User) -
 
 
 @pytest.mark.parametrize("wrong", [["--nope"], ["--parallelism", "none"], ["--save"]])
-def test_incorrect_usage_replaces_no_file_that_is_read(user: User, wrong: list[str]) -> None:
+def test_incorrect_usage_replaces_no_file_that_is_read(user: CliProcess, wrong: list[str]) -> None:
     user.write("set/a.yaml", FILE)
     user.write("key", "token")
     for output, read in (("set/a.yaml", "set"), ("set/a.yaml", "set/a.yaml"), ("key", "--refresh-token-file=key")):
@@ -188,43 +171,51 @@ def test_incorrect_usage_replaces_no_file_that_is_read(user: User, wrong: list[s
 
 
 @pytest.mark.parametrize("command", ["validate", "plan", "apply", "test"])
-def test_a_deleted_working_directory_is_no_bug(user: User, command: str) -> None:
+def test_a_deleted_working_directory_is_no_bug(user: CliProcess, command: str) -> None:
     gone = user.folder / "gone"
     gone.mkdir()
-    script = 'rmdir "$PWD" && exec "$@"'
-    done = subprocess.run(
-        ["sh", "-c", script, "sh", RECONCILER, command, "a.yaml"],
-        cwd=gone,
-        env=user.environment({"RECONCILER_URL": "http://127.0.0.1:9", "RECONCILER_TOKEN": "x"}),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert (done.returncode, done.stderr) == (
+    program = ["sh", "-c", 'rmdir "$PWD" && exec "$@"', "sh", str(RECONCILER), command, "a.yaml"]
+    environ = {"RECONCILER_URL": "http://127.0.0.1:9", "RECONCILER_TOKEN": "x"}
+    done = user.run_program(program, folder=gone, environ=environ)
+    assert (done.code, done.err) == (
         1,
         "error: the working directory no longer exists\n  hint: change to a folder that exists\n",
     )
 
 
-@pytest.mark.parametrize("redirection", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-", ">/dev/full", "2>/dev/full"])
-@pytest.mark.parametrize("command", ["apply a.yaml", "plan a.yaml -f json", "export", "test a.yaml --to-email o@x.io"])
-def test_a_closed_or_full_stream_is_no_bug(at_sandbox: User, command: str, redirection: str) -> None:
+def assert_no_bug(done: RunResult) -> None:
+    assert "this is a bug" not in done.whole
+    assert "Traceback" not in done.whole
+
+
+WRITERS = ["apply a.yaml", "plan a.yaml -f json", "export", "test a.yaml --to-email o@x.io"]
+
+
+@pytest.mark.parametrize(
+    ("command", "redirection"),
+    [
+        *((WRITERS[0], one) for one in ("<&-", ">&-", "2>&-")),
+        *((command, "<&- >&- 2>&-") for command in WRITERS),
+    ],
+)
+def test_a_closed_stream_is_no_bug(at_sandbox: CliProcess, command: str, redirection: str) -> None:
     at_sandbox.write("a.yaml", FILE)
-    script = f"exec {RECONCILER} {command} {redirection}"
     (at_sandbox.folder / "tmp").mkdir()
-    done = subprocess.run(
-        ["sh", "-c", script],
-        cwd=at_sandbox.folder,
-        env=at_sandbox.environment({"TMPDIR": "tmp"}),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert "this is a bug" not in done.stdout + done.stderr
-    assert "Traceback" not in done.stderr
+    done = at_sandbox.run_program(["sh", "-c", f"exec {RECONCILER} {command} {redirection}"], environ={"TMPDIR": "tmp"})
+    assert_no_bug(done)
     assert list((at_sandbox.folder / "tmp").iterdir()) == []  # no crash log
+
+
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+@pytest.mark.parametrize("command", WRITERS)
+def test_a_full_disk_is_no_bug(at_sandbox: CliProcess, command: str, stream: str) -> None:
+    at_sandbox.write("a.yaml", FILE)
+    (at_sandbox.folder / "tmp").mkdir()
+    with FULL_DISK.open("w") as disk:
+        given = {"stdout": disk} if stream == "stdout" else {"stderr": disk}
+        done = at_sandbox.run(*command.split(), environ={"TMPDIR": "tmp"}, **given)  # type: ignore[arg-type]
+    assert_no_bug(done)
+    assert list((at_sandbox.folder / "tmp").iterdir()) == []
 
 
 ODD = ["x" * 300, "d/" * 2500 + "a", "a\nb", "a.yaml/b"]
@@ -234,7 +225,7 @@ CODE_PAGES = [{"PYTHONUTF8": "0", "LC_ALL": "C", "PYTHONIOENCODING": one} for on
 
 
 @pytest.mark.parametrize(("name", "code_page"), [*product(ODD, [{}]), *product(NOT_ASCII, CODE_PAGES)])
-def test_an_odd_name_of_a_file_is_no_bug(at_sandbox: User, name: str, code_page: dict[str, str]) -> None:
+def test_an_odd_name_of_a_file_is_no_bug(at_sandbox: CliProcess, name: str, code_page: dict[str, str]) -> None:
     at_sandbox.write("a.yaml", FILE)
     for arguments in (
         ["validate", name],
@@ -246,12 +237,11 @@ def test_an_odd_name_of_a_file_is_no_bug(at_sandbox: User, name: str, code_page:
         ["plan", "a.yaml", "--trust", name],
     ):
         done = at_sandbox.run(*arguments, environ=code_page)
-        assert "this is a bug" not in done.err, arguments
-        assert "Traceback" not in done.err, arguments
+        assert_no_bug(done)
         assert done.code in (0, 1, 64), arguments
 
 
-def test_whatever_writes_a_file_says_so(at_sandbox: User) -> None:
+def test_whatever_writes_a_file_says_so(at_sandbox: CliProcess) -> None:
     at_sandbox.write("a.yaml", FILE)
     for arguments, files in (
         (["plan", "a.yaml", "--save", "plan.json", "-o", "plan.html", "-f", "html"], ["plan.json", "plan.html"]),
@@ -281,7 +271,7 @@ def test_whatever_writes_a_file_says_so(at_sandbox: User) -> None:
     ],
 )
 @pytest.mark.parametrize("target", ["precious.txt", "absent.txt"])
-def test_a_link_is_never_written_through(at_sandbox: User, command: str, option: str, target: str) -> None:
+def test_a_link_is_never_written_through(at_sandbox: CliProcess, command: str, option: str, target: str) -> None:
     at_sandbox.write("a.yaml", FILE)
     precious = at_sandbox.write("precious.txt", "precious")
     link = at_sandbox.folder / "link"
@@ -297,9 +287,9 @@ def test_a_link_is_never_written_through(at_sandbox: User, command: str, option:
     )
 
 
-def test_the_links_of_the_system_can_be_written_to(at_sandbox: User) -> None:
+def test_the_links_of_the_system_can_be_written_to(at_sandbox: CliProcess) -> None:
     at_sandbox.write("a.yaml", FILE)
     assert "Plan: 1 to create" in at_sandbox.run("plan", "a.yaml", "-o", "/dev/stdout").out
     with (at_sandbox.folder / "redirected").open("w") as file:
-        assert finished(at_sandbox, "plan", "a.yaml", "-o", "/dev/stdout", stdout=file, stderr=subprocess.PIPE)[0] == 0
+        assert at_sandbox.run("plan", "a.yaml", "-o", "/dev/stdout", stdout=file).code == 0
     assert "Plan: 1 to create" in (at_sandbox.folder / "redirected").read_text()

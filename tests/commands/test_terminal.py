@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import pty
-import signal
-import subprocess
-import termios
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.commands.conftest import RECONCILER, User, on_server
+from tests.support import fork_server
+from tests.support.accounts_api import account_json
 
 if TYPE_CHECKING:
     from reconciler.sandbox import Sandbox
+    from tests.support.cli_runner import CliProcess
 
 FILE = """\
 version: 1
@@ -24,25 +22,11 @@ accounts:
 """
 
 
-def _take_terminal() -> None:
-    """Makes Ctrl-C reach the new process, as it would from a shell; pytest's workers ignore it."""
-    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-def at_terminal(user: User, *arguments: str, answer: str) -> tuple[int, str]:
-    """Runs the command on a terminal and types ``answer`` when it is asked."""
+def at_terminal(user: CliProcess, *arguments: str, answer: str) -> tuple[int, str]:
+    """Runs the command on a terminal and types ``answer`` at its question; returns the exit code and the screen."""
     ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        [RECONCILER, *arguments],
-        cwd=user.folder,
-        env=user.environment({"TERM": "xterm", "COLUMNS": "120"}),
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-        start_new_session=True,
-        preexec_fn=_take_terminal,  # noqa: PLW1509 - no other thread forks here
-    )
+    environ = user.environment({"TERM": "xterm", "COLUMNS": "120"})
+    process = fork_server.start(arguments, user.folder, environ, stdin=theirs, stdout=theirs, stderr=theirs)
     os.close(theirs)
     seen = ""
     typed = False
@@ -56,10 +40,10 @@ def at_terminal(user: User, *arguments: str, answer: str) -> tuple[int, str]:
             os.write(ours, answer.encode())
             typed = True
     os.close(ours)
-    return process.wait(timeout=30), seen
+    return process.finish().code, seen
 
 
-def test_yes_applies(at_sandbox: User) -> None:
+def test_yes_applies(at_sandbox: CliProcess) -> None:
     at_sandbox.write("a.yaml", FILE)
     code, seen = at_terminal(at_sandbox, "apply", "a.yaml", answer="yes\n")
     assert code == 0
@@ -69,7 +53,7 @@ def test_yes_applies(at_sandbox: User) -> None:
 
 
 @pytest.mark.parametrize(("answer", "code"), [("no\n", 1), ("y\n", 1), ("\n", 1), ("\x03", 130), ("\x04", 1)])
-def test_anything_else_does_not(at_sandbox: User, answer: str, code: int) -> None:
+def test_anything_else_does_not(at_sandbox: CliProcess, answer: str, code: int) -> None:
     at_sandbox.write("a.yaml", FILE)
     found, seen = at_terminal(at_sandbox, "apply", "a.yaml", answer=answer)
     assert found == code
@@ -77,8 +61,8 @@ def test_anything_else_does_not(at_sandbox: User, answer: str, code: int) -> Non
     assert at_sandbox.run("plan", "a.yaml", "--detailed-exitcode").code == 2
 
 
-def test_nobody_is_asked_where_nothing_changes(at_sandbox: User, sandbox: Sandbox) -> None:
-    sandbox.seed([on_server("a@example.com", name="A")])
+def test_nobody_is_asked_where_nothing_changes(at_sandbox: CliProcess, sandbox: Sandbox) -> None:
+    sandbox.seed([account_json("a@example.com", name="A")])
     at_sandbox.write("a.yaml", FILE)
     code, seen = at_terminal(at_sandbox, "apply", "a.yaml", answer="")
     assert code == 0
@@ -94,7 +78,9 @@ def test_nobody_is_asked_where_nothing_changes(at_sandbox: User, sandbox: Sandbo
         ({"FORCE_COLOR": "1"}, ["--no-color"], False),
     ],
 )
-def test_colour_in_a_pipe(at_sandbox: User, environ: dict[str, str], arguments: list[str], *, coloured: bool) -> None:
+def test_colour_in_a_pipe(
+    at_sandbox: CliProcess, environ: dict[str, str], arguments: list[str], *, coloured: bool
+) -> None:
     at_sandbox.write("a.yaml", FILE)
     done = at_sandbox.run("plan", "a.yaml", *arguments, environ=environ)
     assert ("\x1b[" in done.out) is coloured
@@ -104,8 +90,8 @@ def test_colour_in_a_pipe(at_sandbox: User, environ: dict[str, str], arguments: 
     "arguments",
     [["plan"], ["apply"], ["plan", "-f", "json"], ["apply", "-f", "json"], ["plan", "-f", "markdown"]],
 )
-def test_a_refusal_is_said_once(at_sandbox: User, sandbox: Sandbox, arguments: list[str]) -> None:
-    sandbox.seed([on_server("b@example.com"), on_server("c@example.com")])
+def test_a_refusal_is_said_once(at_sandbox: CliProcess, sandbox: Sandbox, arguments: list[str]) -> None:
+    sandbox.seed([account_json("b@example.com"), account_json("c@example.com")])
     at_sandbox.write("a.yaml", FILE)
     code, seen = at_terminal(at_sandbox, arguments[0], "a.yaml", *arguments[1:], answer="")
     assert code == 5
@@ -114,15 +100,15 @@ def test_a_refusal_is_said_once(at_sandbox: User, sandbox: Sandbox, arguments: l
     assert len(said) - (2 if arguments == ["apply", "-f", "json"] else 0) == 1
 
 
-def test_an_error_is_said_once(user: User) -> None:
+def test_an_error_is_said_once(user: CliProcess) -> None:
     user.write("a.yaml", FILE.replace("name: A", "nme: A"))
     for arguments in (["plan"], ["plan", "-f", "json"], ["apply", "-f", "github"], ["validate", "-f", "json"]):
         code, seen = at_terminal(user, arguments[0], "a.yaml", *arguments[1:], answer="")
         assert (code, seen.count("unknown key")) == (1, 1), arguments
 
 
-def test_a_refusal_is_said_on_standard_error_beside_a_pipe(at_sandbox: User, sandbox: Sandbox) -> None:
-    sandbox.seed([on_server("b@example.com"), on_server("c@example.com")])
+def test_a_refusal_is_said_on_standard_error_beside_a_pipe(at_sandbox: CliProcess, sandbox: Sandbox) -> None:
+    sandbox.seed([account_json("b@example.com"), account_json("c@example.com")])
     at_sandbox.write("a.yaml", FILE)
     for arguments in (["plan", "a.yaml"], ["apply", "a.yaml"], ["plan", "a.yaml", "-f", "json"]):
         done = at_sandbox.run(*arguments)

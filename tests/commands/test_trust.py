@@ -6,13 +6,13 @@ import base64
 import json
 import os
 import shlex
-import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
 
 from reconciler.report.formats import PLAN_FORMATS, RESULT_FORMATS, VALIDATION_FORMATS
-from tests.commands.conftest import RECONCILER, User, on_server
+from tests.support.accounts_api import account_json
+from tests.support.cli_runner import RECONCILER, CliProcess
 
 if TYPE_CHECKING:
     from reconciler.sandbox import Sandbox
@@ -25,13 +25,13 @@ def manifest(password: str, *more: str) -> str:
     return "\n".join(["version: 1", *more, "accounts:", f"  - {ENTRY.format(password)}", ""])
 
 
-def accounts_of(user: User) -> int:
+def accounts_of(user: CliProcess) -> int:
     """How many accounts the server has."""
     return user.run("export").out.count("email:")
 
 
 @pytest.fixture
-def careful(at_sandbox: User, sandbox: Sandbox) -> User:
+def careful(at_sandbox: CliProcess, sandbox: Sandbox) -> CliProcess:
     """A user with a trust file for the sandbox, and a secret that it lists."""
     at_sandbox.environ |= {"SMTP_A": CANARY, "AWS_SECRET_ACCESS_KEY": CANARY, "RECONCILER_TRUST": "../trust.yaml"}
     trust = {
@@ -52,7 +52,9 @@ def careful(at_sandbox: User, sandbox: Sandbox) -> User:
         "{command: [touch, ran]}",
     ],
 )
-def test_no_pull_request_reads_what_is_not_meant_for_it(at_sandbox: User, sandbox: Sandbox, password: str) -> None:
+def test_no_pull_request_reads_what_is_not_meant_for_it(
+    at_sandbox: CliProcess, sandbox: Sandbox, password: str
+) -> None:
     at_sandbox.starts_python = "/proc/self" in password
     os.mkfifo(at_sandbox.folder / "pipe")
     at_sandbox.write("a.yaml", manifest(password, "policy: {test: {when: before, to_email: me@evil.example}}"))
@@ -66,7 +68,7 @@ def test_no_pull_request_reads_what_is_not_meant_for_it(at_sandbox: User, sandbo
     assert accounts_of(at_sandbox) == 0
 
 
-def test_a_trust_file_lets_commands_run_without_our_variables(careful: User) -> None:
+def test_a_trust_file_lets_commands_run_without_our_variables(careful: CliProcess) -> None:
     careful.write("a.yaml", manifest("{command: [printf, '%s', x]}"))
     assert careful.run("plan", "a.yaml").code == 0
     careful.write("a.yaml", manifest("{command: [touch, ran]}"))
@@ -81,7 +83,7 @@ def test_a_trust_file_lets_commands_run_without_our_variables(careful: User) -> 
     assert "RECONCILER_" not in seen
 
 
-def test_two_pull_requests_do_not_lead_a_password_elsewhere(careful: User, sandbox: Sandbox) -> None:
+def test_two_pull_requests_do_not_lead_a_password_elsewhere(careful: CliProcess, sandbox: Sandbox) -> None:
     trust = careful.folder.parent / "trust.yaml"
     trust.write_text(trust.read_text().replace('"smtp.example.com"', '"smtp.gmail.com"'))
     text = "version: 1\naccounts:\n  - {email: a@example.com, name: A, service: gmail}\n"
@@ -96,7 +98,7 @@ def test_two_pull_requests_do_not_lead_a_password_elsewhere(careful: User, sandb
     assert sandbox.mails() == []
 
 
-def test_a_recipient_has_to_be_listed_also_on_the_command_line(careful: User) -> None:
+def test_a_recipient_has_to_be_listed_also_on_the_command_line(careful: CliProcess) -> None:
     careful.write("a.yaml", manifest("{env: SMTP_A}"))
     for command in (["test", "a.yaml"], ["apply", "a.yaml", "--auto-approve", "--test", "before"]):
         done = careful.run(*command, "--to-email", "me@evil.example")
@@ -104,7 +106,7 @@ def test_a_recipient_has_to_be_listed_also_on_the_command_line(careful: User) ->
         assert "--to-email me@evil.example: ../trust.yaml does not list the recipient" in done.err
 
 
-def test_the_trust_command_allows_what_is_used_and_no_more(careful: User) -> None:
+def test_the_trust_command_allows_what_is_used_and_no_more(careful: CliProcess) -> None:
     careful.environ.pop("RECONCILER_TRUST")
     careful.write("secrets/pw", "x\n")
     text = manifest("{file: secrets/pw}", "policy: {test: {when: before, to_email: ops@example.com}}")
@@ -125,7 +127,7 @@ def test_the_trust_command_allows_what_is_used_and_no_more(careful: User) -> Non
 
 
 @pytest.mark.parametrize("name", ["secrets/pw", "link", "hard", "../trust.yaml", "token"])
-def test_nothing_that_is_read_is_written_over(careful: User, sandbox: Sandbox, name: str) -> None:
+def test_nothing_that_is_read_is_written_over(careful: CliProcess, sandbox: Sandbox, name: str) -> None:
     secret = careful.write("secrets/pw", f"{CANARY}\n")
     (careful.folder / "link").symlink_to("secrets/pw")
     (careful.folder / "hard").hardlink_to(secret)
@@ -141,8 +143,8 @@ def test_nothing_that_is_read_is_written_over(careful: User, sandbox: Sandbox, n
 
 
 @pytest.mark.parametrize("chosen", ["text", "json", "markdown", "html", "github", "gitlab", "tfplan"])
-def test_every_format_says_where_a_password_comes_from(careful: User, sandbox: Sandbox, chosen: str) -> None:
-    sandbox.seed([on_server("b@example.com", name="Old", hash_auth=True, password="x")])
+def test_every_format_says_where_a_password_comes_from(careful: CliProcess, sandbox: Sandbox, chosen: str) -> None:
+    sandbox.seed([account_json("b@example.com", name="Old", hash_auth=True, password="x")])
     entry = (
         "  - {email: b@example.com, name: B, service: other, smtp_server: smtp.example.com, password: {env: SMTP_B}}\n"
     )
@@ -157,8 +159,8 @@ def test_every_format_says_where_a_password_comes_from(careful: User, sandbox: S
         assert ("not compared" in done.out) is bool(option)
 
 
-def test_a_plan_without_secrets_resolves_none_and_binds_their_references(careful: User, sandbox: Sandbox) -> None:
-    sandbox.seed([on_server("a@example.com", name="A", hash_auth=True, password="old")])
+def test_a_plan_without_secrets_resolves_none_and_binds_their_references(careful: CliProcess, sandbox: Sandbox) -> None:
+    sandbox.seed([account_json("a@example.com", name="A", hash_auth=True, password="old")])
     careful.write("a.yaml", manifest("{env: SMTP_A}"))
     value = careful.environ.pop("SMTP_A")
     done = careful.run("plan", "a.yaml", "--no-secrets", "--save", "plan.json")
@@ -180,7 +182,7 @@ def test_a_plan_without_secrets_resolves_none_and_binds_their_references(careful
     ("old", "new"),
     [("SMTP_A", "SMTP_B"), ("when: before", "when: after"), ("to_email: ops@", "to_email: evil@"), ("before", "'off'")],
 )
-def test_a_saved_plan_binds_references_and_tests(at_sandbox: User, old: str, new: str) -> None:
+def test_a_saved_plan_binds_references_and_tests(at_sandbox: CliProcess, old: str, new: str) -> None:
     at_sandbox.environ |= {"SMTP_A": "x", "SMTP_B": "x"}
     text = manifest("{env: SMTP_A}", "policy: {test: {when: before, to_email: ops@example.com}}")
     at_sandbox.write("a.yaml", text)
@@ -191,14 +193,14 @@ def test_a_saved_plan_binds_references_and_tests(at_sandbox: User, old: str, new
     assert new.rsplit(maxsplit=1)[-1].strip("'") in done.err
 
 
-def test_an_empty_trust_variable_is_not_taken_for_none(careful: User) -> None:
+def test_an_empty_trust_variable_is_not_taken_for_none(careful: CliProcess) -> None:
     careful.write("a.yaml", manifest("{env: SMTP_A}"))
     done = careful.run("plan", "a.yaml", environ={"RECONCILER_TRUST": ""})
     assert done.code == 64
     assert "RECONCILER_TRUST" in done.err
 
 
-def test_one_final_line_ending_is_no_part_of_a_token(at_sandbox: User, sandbox: Sandbox) -> None:
+def test_one_final_line_ending_is_no_part_of_a_token(at_sandbox: CliProcess, sandbox: Sandbox) -> None:
     token = "RECONCILER_REFRESH_TOKEN"
     assert at_sandbox.run("export", environ={token: f"{sandbox.refresh_token}\n"}).code == 0
     done = at_sandbox.run("export", environ={token: f"{sandbox.refresh_token}\n\n"})
@@ -223,7 +225,7 @@ BROKEN = {
         *("--refresh-token-file", "variable", "file", "command", "literal"),
     ],
 )
-def test_what_is_no_secret_is_refused_from_every_source(user: User, source: str, text: str, reason: str) -> None:
+def test_what_is_no_secret_is_refused_from_every_source(user: CliProcess, source: str, text: str, reason: str) -> None:
     user.environ |= {"RECONCILER_URL": "http://127.0.0.1:9", "RECONCILER_USERNAME": "u"}
     user.write("secret", text)
     passwords = {
@@ -248,7 +250,9 @@ def test_what_is_no_secret_is_refused_from_every_source(user: User, source: str,
 
 @pytest.mark.parametrize("option", ["--refresh-token-file", "--token-file", "--client-cert"])
 @pytest.mark.parametrize("name", ["token", "link", "hard", "./token"])
-def test_no_pull_request_sends_our_own_token_on(at_sandbox: User, sandbox: Sandbox, option: str, name: str) -> None:
+def test_no_pull_request_sends_our_own_token_on(
+    at_sandbox: CliProcess, sandbox: Sandbox, option: str, name: str
+) -> None:
     token = at_sandbox.write("token", f"{sandbox.refresh_token}\n")
     (at_sandbox.folder / "link").symlink_to("token")
     (at_sandbox.folder / "hard").hardlink_to(token)
@@ -261,7 +265,7 @@ def test_no_pull_request_sends_our_own_token_on(at_sandbox: User, sandbox: Sandb
     assert sandbox.mails() == []
 
 
-def test_a_block_is_a_secret_of_one_line(user: User) -> None:
+def test_a_block_is_a_secret_of_one_line(user: CliProcess) -> None:
     entry = "version: 1\naccounts:\n- email: a@example.com\n  name: A\n  service: gmail\n  password: "
     for header, more, code in (("|", "", 0), ("|-", "", 0), (">", "", 0), ("|", "    x\n", 1), ("|+", "\n", 1)):
         user.write("a.yaml", f"{entry}{header}\n    {CANARY}\n{more}")
@@ -271,7 +275,7 @@ def test_a_block_is_a_secret_of_one_line(user: User) -> None:
         assert CANARY not in done.out + done.err
 
 
-def test_what_is_no_file_is_not_waited_for(user: User) -> None:
+def test_what_is_no_file_is_not_waited_for(user: CliProcess) -> None:
     os.mkfifo(user.folder / "pipe")
     user.write("a.yaml", manifest("null, has_auth: false"))
     for setting in ("ca_file: pipe", "client_cert: {cert: pipe}", "ca_file: /dev/zero"):
@@ -288,15 +292,14 @@ def test_what_is_no_file_is_not_waited_for(user: User) -> None:
             assert "this is not a regular file" in done.err
 
 
-def test_a_token_comes_through_a_pipe_too(at_sandbox: User, sandbox: Sandbox) -> None:
+def test_a_token_comes_through_a_pipe_too(at_sandbox: CliProcess, sandbox: Sandbox) -> None:
     at_sandbox.environ.pop("RECONCILER_REFRESH_TOKEN")
     command = [RECONCILER, "export", "--refresh-token-file", "/dev/stdin"]
     script = f"(sleep 0.2; echo {sandbox.refresh_token}) | {shlex.join(map(str, command))}"
-    environ = at_sandbox.environment()
-    assert subprocess.run(["sh", "-c", script], env=environ, capture_output=True, check=False).returncode == 0
+    assert at_sandbox.run_program(["sh", "-c", script]).code == 0
 
 
-def test_content_in_place_of_a_path_is_not_shown(user: User) -> None:
+def test_content_in_place_of_a_path_is_not_shown(user: CliProcess) -> None:
     user.environ |= {"RECONCILER_URL": "https://127.0.0.1:9", "RECONCILER_TOKEN": "t"}
     user.write("a.yaml", manifest("null, has_auth: false"))
     key = f"-----BEGIN PRIVATE KEY-----\n{CANARY}\n-----END PRIVATE KEY-----\n"
@@ -318,7 +321,7 @@ def test_content_in_place_of_a_path_is_not_shown(user: User) -> None:
 
 
 @pytest.mark.parametrize("mistake", [["broken.yaml"], ["a.yaml", "--nope"], ["missing.yaml"]])
-def test_a_failure_replaces_no_file_that_may_be_a_secret(at_sandbox: User, mistake: list[str]) -> None:
+def test_a_failure_replaces_no_file_that_may_be_a_secret(at_sandbox: CliProcess, mistake: list[str]) -> None:
     at_sandbox.write("a.yaml", manifest("{file: secret}"))
     at_sandbox.write("broken.yaml", "version: 1\naccounts: [\n")
     for text in (CANARY, f'{{"key": "{CANARY}"}}', f"-----BEGIN KEY-----\n{CANARY}\n"):
@@ -330,7 +333,7 @@ def test_a_failure_replaces_no_file_that_may_be_a_secret(at_sandbox: User, mista
 
 
 @pytest.mark.parametrize("command", ["validate", "plan", "apply"])
-def test_a_failure_replaces_documents_of_ours(at_sandbox: User, command: str) -> None:
+def test_a_failure_replaces_documents_of_ours(at_sandbox: CliProcess, command: str) -> None:
     formats = {"validate": VALIDATION_FORMATS, "plan": PLAN_FORMATS, "apply": RESULT_FORMATS}[command]
     at_sandbox.write("a.yaml", manifest("null, has_auth: false"))
     at_sandbox.write("broken.yaml", "version: 1\naccounts: [\n")

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.commands.appliance import Appliance, Row
+from tests.support.accounts_api import AccountsApi, Row
 from tests.support.scripted_server import Reply, Request, ScriptedServer, Step, json_reply
 
 if TYPE_CHECKING:
-    from tests.commands.conftest import User
+    from tests.support.cli_runner import CliProcess
 
 HEAD = "version: 1\npolicy: {max_deletes: 100%}\ndefaults: {service: other, smtp_server: mx.example.com}\naccounts:\n"
 KEEP = "  - {email: keep@example.com, name: Keep}\n"
@@ -33,9 +33,9 @@ def earlier(status: int) -> str:
 class Report:
     """A run of a command and what it printed."""
 
-    def __init__(self, user: User, appliance: Appliance, accounts: str, *command: str) -> None:
+    def __init__(self, user: CliProcess, api: AccountsApi, accounts: str, *command: str) -> None:
         user.write("accounts.yaml", HEAD + accounts)
-        with ScriptedServer(respond=appliance) as server:
+        with ScriptedServer(respond=api) as server:
             user.environ |= {"RECONCILER_URL": server.url, "RECONCILER_TOKEN": "token"}
             done = user.run(*(command or ("apply", "accounts.yaml", "--auto-approve", "--allow-empty")), "-f", "json")
         assert "Traceback" not in done.err
@@ -49,57 +49,57 @@ class Report:
         return self.code, result["status"], "; ".join(result[part] for part in ("error", "note") if part in result)
 
 
-def test_a_delete_is_not_repeated_for_the_account_that_got_the_freed_id(user: User) -> None:
-    appliance = Appliance(KEPT, GONE)
+def test_a_delete_is_not_repeated_for_the_account_that_got_the_freed_id(user: CliProcess) -> None:
+    api = AccountsApi(KEPT, GONE)
 
-    def lie(_request: Request, count: int) -> Step | None:
+    def respond(_request: Request, count: int) -> Step | None:
         if count > 1:
             return None
-        del appliance.accounts[2]
-        appliance.add(account_id=2, email="theirs@example.com")
+        del api.accounts[2]
+        api.add(account_id=2, email="theirs@example.com")
         return Reply(502, headers=SOON)
 
-    appliance.lies["DELETE 2"] = lie
-    report = Report(user, appliance, KEEP)
-    assert (appliance.accounts[2]["email"], appliance.requests.count("DELETE 2")) == ("theirs@example.com", 1)
+    api.overrides["DELETE 2"] = respond
+    report = Report(user, api, KEEP)
+    assert (api.accounts[2]["email"], api.requests.count("DELETE 2")) == ("theirs@example.com", 1)
     what = f"changed since the plan: id 2 is now that of another account, which is left alone{earlier(502)}"
     assert report.of("gone@example.com") == (3, "failed", what)
 
 
 @pytest.mark.parametrize("hides", [False, True])
 @pytest.mark.parametrize("status", [429, 502, 503, 504])
-def test_an_update_is_not_repeated_over_an_administrators_change(user: User, *, status: int, hides: bool) -> None:
-    appliance = Appliance({**KEPT, "password": "former", "hash_auth": True}, hides=hides)
+def test_an_update_is_not_repeated_over_an_administrators_change(user: CliProcess, *, status: int, hides: bool) -> None:
+    api = AccountsApi({**KEPT, "password": "former", "hash_auth": True}, hides_passwords=hides)
     theirs = {"password": "theirs"} if hides else {"smtp_port": 2525, "password": "theirs"}
 
-    def lie(_request: Request, count: int) -> Step | None:
+    def respond(_request: Request, count: int) -> Step | None:
         if count > 1:
             return None
-        appliance.edit(1, **theirs)
+        api.edit(1, **theirs)
         return Reply(status, headers=SOON)
 
-    appliance.lies["PUT 1"] = lie
+    api.overrides["PUT 1"] = respond
     user.environ["SMTP_PASSWORD"] = "former"
     declared = "  - {email: keep@example.com, name: Renamed, password: {env: SMTP_PASSWORD}}\n"
-    report = Report(user, appliance, declared)
-    assert appliance.requests == ["GET list", "GET 1", "PUT 1", "GET 1"]
-    assert {name: appliance.accounts[1][name] for name in ("name", *theirs)} == {"name": "Keep", **theirs}
-    names = "updated_at" if hides else "smtp_port, password, updated_at"
+    report = Report(user, api, declared)
+    assert api.requests == ["GET list", "GET 1", "PUT 1", "GET 1"]
+    assert {name: api.accounts[1][name] for name in ("name", *theirs)} == {"name": "Keep", **theirs}
+    names = "updated_at" if hides else "password, smtp_port, updated_at"
     before = "" if status == HTTPStatus.TOO_MANY_REQUESTS else earlier(status)
     assert report.of("keep@example.com") == (3, "failed", f"changed since the plan: {names}; left alone{before}")
 
 
-def test_a_create_that_is_done_and_refused_with_429_is_made_once(user: User) -> None:
-    appliance = Appliance(KEPT)
+def test_a_create_that_is_done_and_refused_with_429_is_made_once(user: CliProcess) -> None:
+    api = AccountsApi(KEPT)
 
-    def lie(request: Request, _count: int) -> Step | None:
-        appliance.serve(request)
+    def respond(request: Request, _count: int) -> Step | None:
+        api.serve(request)
         return Reply(429)
 
-    appliance.lies["POST"] = lie
-    report = Report(user, appliance, NEW)
-    assert [row["email"] for row in appliance.accounts.values()] == ["keep@example.com", "new@example.com"]
-    assert appliance.requests == ["GET list", "GET list", "POST", "GET list", "GET list"]
+    api.overrides["POST"] = respond
+    report = Report(user, api, NEW)
+    assert [row["email"] for row in api.accounts.values()] == ["keep@example.com", "new@example.com"]
+    assert api.requests == ["GET list", "GET list", "POST", "GET list", "GET list"]
     note = "429 Too Many Requests; found on the server and adopted"
     assert report.of("new@example.com") == (0, "applied", note)
 
@@ -117,49 +117,51 @@ FALSE = {
 
 
 @pytest.mark.parametrize("answer", FALSE)
-def test_a_delete_that_is_said_and_not_done_is_not_applied(user: User, answer: str) -> None:
-    appliance = Appliance(KEPT, GONE)
-    appliance.lies["DELETE 2"] = lambda _request, _count: FALSE[answer]
-    report = Report(user, appliance, KEEP)
+def test_a_delete_that_is_said_and_not_done_is_not_applied(user: CliProcess, answer: str) -> None:
+    api = AccountsApi(KEPT, GONE)
+    api.overrides["DELETE 2"] = lambda _request, _count: FALSE[answer]
+    report = Report(user, api, KEEP)
     expected = "failed" if answer in {"404", "false", "no success", "errors"} else "unknown"
     assert report.of("gone@example.com")[:2] == (3, expected)
-    assert appliance.requests == ["GET list", "GET 2", "DELETE 2", "GET 2"]
+    assert api.requests == ["GET list", "GET 2", "DELETE 2", "GET 2"]
 
 
 @pytest.mark.parametrize("answer", FALSE)
-def test_a_delete_that_is_done_is_applied_whatever_is_said(user: User, answer: str) -> None:
-    appliance = Appliance(KEPT, GONE)
+def test_a_delete_that_is_done_is_applied_whatever_is_said(user: CliProcess, answer: str) -> None:
+    api = AccountsApi(KEPT, GONE)
 
-    def lie(request: Request, _count: int) -> Step | None:
-        appliance.serve(request)
+    def respond(request: Request, _count: int) -> Step | None:
+        api.serve(request)
         return FALSE[answer]
 
-    appliance.lies["DELETE 2"] = lie
-    assert Report(user, appliance, KEEP).of("gone@example.com")[:2] == (0, "applied")
+    api.overrides["DELETE 2"] = respond
+    assert Report(user, api, KEEP).of("gone@example.com")[:2] == (0, "applied")
 
 
-def test_a_delete_that_is_said_and_not_done_is_found_in_the_end(user: User) -> None:
-    appliance = Appliance(KEPT, GONE)
-    appliance.lies["DELETE 2"] = lambda _request, _count: Reply(200)
+def test_a_delete_that_is_said_and_not_done_is_found_in_the_end(user: CliProcess) -> None:
+    api = AccountsApi(KEPT, GONE)
+    api.overrides["DELETE 2"] = lambda _request, _count: Reply(200)
     what = "the account is still on the server at the end of the run"
-    assert Report(user, appliance, KEEP).of("gone@example.com") == (3, "failed", what)
+    assert Report(user, api, KEEP).of("gone@example.com") == (3, "failed", what)
 
 
 @pytest.mark.parametrize("answer", [one for one in FALSE if one != "404"])
-def test_a_test_mail_that_is_not_sent_has_not_passed(user: User, answer: str) -> None:
-    appliance = Appliance(KEPT)
-    appliance.lies["POST test"] = lambda _request, _count: FALSE[answer]
-    report = Report(user, appliance, KEEP, "test", "accounts.yaml", "--to-email", "ops@example.com")
+def test_a_test_mail_that_is_not_sent_has_not_passed(user: CliProcess, answer: str) -> None:
+    api = AccountsApi(KEPT)
+    api.overrides["POST test"] = lambda _request, _count: FALSE[answer]
+    report = Report(user, api, KEEP, "test", "accounts.yaml", "--to-email", "ops@example.com")
     expected = "failed" if answer in {"false", "no success", "errors"} else "unknown"
     assert report.of("keep@example.com")[:2] == (3, expected)
-    assert appliance.requests.count("POST test") == 1
+    assert api.requests.count("POST test") == 1
 
 
 @pytest.mark.parametrize(("kind", "accounts", "address"), [("PUT 1", RENAMED, "keep"), ("POST", NEW, "new")])
-def test_a_write_that_is_echoed_and_not_stored_has_failed(user: User, kind: str, accounts: str, address: str) -> None:
-    appliance = Appliance(KEPT)
-    appliance.lies[kind] = lambda request, _count: json_reply({"id": 7, **appliance.echo(request)})
-    report = Report(user, appliance, accounts)
+def test_a_write_that_is_echoed_and_not_stored_has_failed(
+    user: CliProcess, kind: str, accounts: str, address: str
+) -> None:
+    api = AccountsApi(KEPT)
+    api.overrides[kind] = lambda request, _count: json_reply({"id": 7, **api.echo(request)})
+    report = Report(user, api, accounts)
     what = {
         "keep": 'at the end of the run the server has other values: name (it has "Keep")',
         "new": "the account is not on the server at the end of the run",
@@ -178,118 +180,118 @@ NOT_DONE = {
 }
 
 
-def test_a_create_is_not_done_by_any_other_answer(user: User) -> None:
-    appliance = Appliance(KEPT)
+def test_a_create_is_not_done_by_any_other_answer(user: CliProcess) -> None:
+    api = AccountsApi(KEPT)
     created: list[str] = []
 
-    def lie(request: Request, _count: int) -> Step:
+    def respond(request: Request, _count: int) -> Step:
         created.append(json.loads(request.body)["email"])
         return NOT_DONE[created[-1]]
 
-    appliance.lies["POST"] = lie
+    api.overrides["POST"] = respond
     # All in one run, which looks for the accounts side by side for some seconds.
-    report = Report(user, appliance, KEEP + "".join(f"  - {{email: {one}, name: {one}}}\n" for one in NOT_DONE))
+    report = Report(user, api, KEEP + "".join(f"  - {{email: {one}, name: {one}}}\n" for one in NOT_DONE))
     assert {address: report.of(address)[:2] for address in NOT_DONE} == dict.fromkeys(NOT_DONE, (3, "unknown"))
     assert sorted(created) == sorted(NOT_DONE)
 
 
-def test_two_accounts_at_one_address_are_found_and_can_be_told_apart(user: User) -> None:
-    appliance = Appliance(KEPT)
+def test_two_accounts_at_one_address_are_found_and_can_be_told_apart(user: CliProcess) -> None:
+    api = AccountsApi(KEPT)
 
-    def lie(request: Request, _count: int) -> Step | None:
-        appliance.add(email="new@example.com", name="Theirs")
-        return appliance.serve(request)
+    def respond(request: Request, _count: int) -> Step | None:
+        api.add(email="new@example.com", name="Theirs")
+        return api.serve(request)
 
-    appliance.lies["POST"] = lie
+    api.overrides["POST"] = respond
     what = (
         "the server has this address more than once at the end of the run (ids 3, 2): choose one with `id: 3` in the"
         " YAML; the other is then undeclared, and is deleted if pruning is on"
     )
-    assert Report(user, appliance, NEW).of("new@example.com") == (3, "failed", what)
-    plan = Report(user, appliance, NEW, "plan", "accounts.yaml")
+    assert Report(user, api, NEW).of("new@example.com") == (3, "failed", what)
+    plan = Report(user, api, NEW, "plan", "accounts.yaml")
     (error,) = plan.document["errors"]
     words = f"{error['message']} {error['hint']}"
     assert (plan.code, error["kind"]) == (1, "ambiguous_address")
     assert all(part in words for part in ("2, 3", "`id: 2`", "undeclared", "deleted"))
     chosen = KEEP + "  - {email: new@example.com, name: New, id: 3}\n"
-    assert Report(user, appliance, chosen).code == 0
-    assert sorted(appliance.accounts) == [1, 3]
+    assert Report(user, api, chosen).code == 0
+    assert sorted(api.accounts) == [1, 3]
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
-def test_an_account_that_is_created_again_while_it_is_deleted_is_told(user: User, moment: str) -> None:
-    appliance = Appliance(KEPT, GONE)
+def test_an_account_that_is_created_again_while_it_is_deleted_is_told(user: CliProcess, moment: str) -> None:
+    api = AccountsApi(KEPT, GONE)
 
     def renew(*_: object) -> None:
-        del appliance.accounts[2]
-        appliance.add(account_id=5, **GONE)
+        del api.accounts[2]
+        api.add(account_id=5, **GONE)
 
-    def lie(_request: Request, _count: int) -> Step | None:
+    def respond(_request: Request, _count: int) -> Step | None:
         renew()
         return Reply(200) if moment == "after" else None
 
-    appliance.lies["GET 2" if moment == "before" else "DELETE 2"] = lie
-    code, status, words = Report(user, appliance, KEEP).of("gone@example.com")
+    api.overrides["GET 2" if moment == "before" else "DELETE 2"] = respond
+    code, status, words = Report(user, api, KEEP).of("gone@example.com")
     assert (code, status) == (3, "failed")
     assert words.startswith("an account with this address exists again at the end of the run (id 5)")
-    assert 5 in appliance.accounts
+    assert 5 in api.accounts
 
 
-def test_what_somebody_changes_after_the_write_is_told(user: User) -> None:
-    appliance = Appliance({**KEPT, "password": "former", "hash_auth": True}, hides=True)
+def test_what_somebody_changes_after_the_write_is_told(user: CliProcess) -> None:
+    api = AccountsApi({**KEPT, "password": "former", "hash_auth": True}, hides_passwords=True)
 
-    def lie(request: Request, _count: int) -> Step | None:
-        answer = appliance.serve(request)
-        appliance.edit(1, password="theirs")
+    def respond(request: Request, _count: int) -> Step | None:
+        answer = api.serve(request)
+        api.edit(1, password="theirs")
         return answer
 
-    appliance.lies["PUT 1"] = lie
+    api.overrides["PUT 1"] = respond
     user.environ["SMTP_PASSWORD"] = "former"
     declared = "  - {email: keep@example.com, name: Renamed, password: {env: SMTP_PASSWORD}}\n"
     note = "somebody changed it after this run's write: updated_at"
-    assert Report(user, appliance, declared).of("keep@example.com") == (3, "applied", note)
+    assert Report(user, api, declared).of("keep@example.com") == (3, "applied", note)
 
 
-def test_a_run_that_cannot_be_verified_says_so(user: User) -> None:
-    appliance = Appliance(KEPT)
-    appliance.lies["GET list"] = lambda _request, count: Reply(500) if count > 1 else None
-    report = Report(user, appliance, RENAMED)
+def test_a_run_that_cannot_be_verified_says_so(user: CliProcess) -> None:
+    api = AccountsApi(KEPT)
+    api.overrides["GET list"] = lambda _request, count: Reply(500) if count > 1 else None
+    report = Report(user, api, RENAMED)
     assert (report.code, report.document["verified"]) == (3, False)
     assert [error["kind"] for error in report.document["errors"]] == ["not_verified"]
     assert report.of("keep@example.com")[1] == "applied"
 
 
-def test_the_journal_says_how_often_a_write_was_sent(user: User) -> None:
-    appliance = Appliance(KEPT)
-    appliance.lies["PUT 1"] = lambda _request, count: Reply(503) if count == 1 else None
+def test_the_journal_says_how_often_a_write_was_sent(user: CliProcess) -> None:
+    api = AccountsApi(KEPT)
+    api.overrides["PUT 1"] = lambda _request, count: Reply(503) if count == 1 else None
     command = ("apply", "accounts.yaml", "--auto-approve", "--journal", "journal.jsonl")
-    assert Report(user, appliance, RENAMED, *command).code == 0
+    assert Report(user, api, RENAMED, *command).code == 0
     lines = [json.loads(line) for line in (user.folder / "journal.jsonl").read_text(encoding="utf-8").splitlines()]
     assert [(one["event"], one.get("attempts")) for one in lines] == [("intent", None), ("outcome", 2)]
 
 
-def test_a_run_costs_one_more_list_and_one_without_changes_none(user: User) -> None:
-    appliance = Appliance(KEPT, GONE)
-    assert Report(user, appliance, RENAMED).code == 0
-    assert sorted(appliance.requests) == ["DELETE 2", "GET 1", "GET 2", "GET list", "GET list", "PUT 1"]
-    appliance.requests.clear()
-    assert Report(user, appliance, RENAMED).code == 0
-    assert appliance.requests == ["GET list"]
+def test_a_run_costs_one_more_list_and_one_without_changes_none(user: CliProcess) -> None:
+    api = AccountsApi(KEPT, GONE)
+    assert Report(user, api, RENAMED).code == 0
+    assert sorted(api.requests) == ["DELETE 2", "GET 1", "GET 2", "GET list", "GET list", "PUT 1"]
+    api.requests.clear()
+    assert Report(user, api, RENAMED).code == 0
+    assert api.requests == ["GET list"]
 
 
-def test_a_server_that_dies_in_the_middle_ends_the_run(user: User) -> None:
-    appliance = Appliance(KEPT)
+def test_a_server_that_dies_in_the_middle_ends_the_run(user: CliProcess) -> None:
+    api = AccountsApi(KEPT)
     servers: list[ScriptedServer] = []
 
     def die(request: Request, count: int) -> Step | None:
         if count == 20:
             servers[0].die()
-        return appliance.serve(request)
+        return api.serve(request)
 
-    appliance.lies["POST"] = die
+    api.overrides["POST"] = die
     many = "".join(f"  - {{email: a{index}@example.com, name: A{index}}}\n" for index in range(120))
     user.write("accounts.yaml", HEAD + KEEP + many)
-    with ScriptedServer(respond=appliance) as server:
+    with ScriptedServer(respond=api) as server:
         servers.append(server)
         user.environ |= {"RECONCILER_URL": server.url, "RECONCILER_TOKEN": "token"}
         begun = time.monotonic()

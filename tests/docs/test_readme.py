@@ -11,10 +11,11 @@ import pytest
 
 from reconciler.cli import cli
 from reconciler.errors import ExitCode
-from tests.commands.conftest import User, on_server
+from tests.support.accounts_api import account_json
 
 if TYPE_CHECKING:
     from reconciler.sandbox import Sandbox
+    from tests.support.cli_runner import CliProcess
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -22,11 +23,13 @@ COMMANDS = re.findall(r"^\$ (reconciler .*)$", README, re.MULTILINE)
 YAML = re.findall(r"```yaml\n(.*?)```", README, re.DOTALL)
 
 
-def test_every_command_shown_does_what_it_should(at_sandbox: User, sandbox: Sandbox) -> None:
+def test_every_command_shown_does_what_it_should(at_sandbox: CliProcess, sandbox: Sandbox) -> None:
     sandbox.seed(
         [
-            on_server("certs@example.com", default=True, hash_auth=True, password="right", smtp_auth_mechanism="plain"),
-            on_server("alerts@example.com"),
+            account_json(
+                "certs@example.com", default=True, hash_auth=True, password="right", smtp_auth_mechanism="plain"
+            ),
+            account_json("alerts@example.com"),
         ]
     )
     at_sandbox.environ["CERTS_EXAMPLE_COM_PASSWORD"] = "right"
@@ -37,7 +40,7 @@ def test_every_command_shown_does_what_it_should(at_sandbox: User, sandbox: Sand
 
 
 @pytest.mark.parametrize("text", YAML)
-def test_every_yaml_shown_is_valid(user: User, text: str) -> None:
+def test_every_yaml_shown_is_valid(user: CliProcess, text: str) -> None:
     user.write("accounts.yaml", text)
     done = user.run("validate", "accounts.yaml")
     assert (done.code, done.err) == (0, "")

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.safety.canaries import Canaries
-from tests.safety.runs import Desk
+from tests.support.canaries import Canaries
+from tests.support.cli_runner import CliRunner
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,8 +19,8 @@ def canaries() -> Canaries:
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Desk:
+def desk(tmp_path: Path) -> CliRunner:
     inputs, outputs = tmp_path / "inputs", tmp_path / "outputs"
     inputs.mkdir()
     outputs.mkdir()
-    return Desk(inputs, outputs)
+    return CliRunner(inputs, outputs)

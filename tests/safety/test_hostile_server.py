@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.safety.test_hostile_yaml import bounded
 from tests.support.scripted_server import Endless, Reply, ScriptedServer, Step, json_reply
 
 if TYPE_CHECKING:
-    from tests.safety.runs import Desk
+    from tests.support.cli_runner import CliProcess, CliRunner
 
 ACCOUNT: dict[str, Any] = {"id": 1, "email": "a@example.com", "name": "A", "service": "gmail", "hash_auth": False}
 LIMIT = "the response is larger than 256 MiB"
@@ -47,33 +46,31 @@ ANSWERS: dict[str, tuple[Step, str]] = {
 
 
 @pytest.mark.parametrize("name", ANSWERS)
-def test_an_answer_that_lies_is_an_error_within_bounds(desk: Desk, name: str) -> None:
+def test_an_answer_that_lies_is_an_error_within_bounds(user: CliProcess, name: str) -> None:
     step, words = ANSWERS[name]
     with ScriptedServer(step) as server:
-        environ = {"RECONCILER_URL": server.url, "RECONCILER_TOKEN": "x"}
-        code, out, seconds, memory = bounded(desk, "export", environ=environ)
-    assert (code, "Traceback" in out) == (1, False), out[-2000:]
-    assert words in out
-    assert len(out) < 2_000
-    assert seconds < 20
-    assert memory < 900 * 1024  # the largest body that is taken, and one copy of it
+        done = user.run("export", environ={"RECONCILER_URL": server.url, "RECONCILER_TOKEN": "x"})
+    assert (done.code, "Traceback" in done.whole) == (1, False), done.whole[-2000:]
+    assert words in done.err
+    assert len(done.whole) < 2_000
+    assert done.usage.seconds < 20
+    assert done.usage.peak_memory < 900 * 1024  # the largest body that is taken, and one copy of it
 
 
-def test_a_name_of_ten_megabytes_is_cut_in_the_plan(desk: Desk) -> None:
-    (desk.outputs / "a.yaml").write_text("version: 1\naccounts: [{email: a@example.com, name: B, service: gmail}]\n")
+def test_a_name_of_ten_megabytes_is_cut_in_the_plan(user: CliProcess) -> None:
+    user.write("a.yaml", "version: 1\naccounts: [{email: a@example.com, name: B, service: gmail}]\n")
     with ScriptedServer(listing({"name": "x" * 10_000_000})) as server:
-        environ = {"RECONCILER_URL": server.url, "RECONCILER_TOKEN": "x"}
-        code, out, seconds, memory = bounded(desk, "plan", "a.yaml", environ=environ)
-    assert code == 0
-    assert "(10,000,000 characters)" in out
-    assert len(out) < 2_000
-    assert seconds < 15
-    assert memory < 400 * 1024
+        done = user.run("plan", "a.yaml", environ={"RECONCILER_URL": server.url, "RECONCILER_TOKEN": "x"})
+    assert done.code == 0
+    assert "(10,000,000 characters)" in done.out
+    assert len(done.whole) < 2_000
+    assert done.usage.seconds < 15
+    assert done.usage.peak_memory < 400 * 1024
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 @pytest.mark.parametrize("place", ["token", "list"])
-def test_no_token_follows_a_redirect(desk: Desk, status: int, place: str) -> None:
+def test_no_token_follows_a_redirect(desk: CliRunner, status: int, place: str) -> None:
     tokens = {"access_token": "an-access-token", "expires_in": 900}
     with ScriptedServer(json_reply(tokens), listing({})) as other:
         redirect = Reply(status, b"", {"Location": f"{other.url}/api/email/accounts"})
@@ -86,7 +83,7 @@ def test_no_token_follows_a_redirect(desk: Desk, status: int, place: str) -> Non
         assert other.connections == 0
 
 
-def test_a_hostile_refusal_does_not_fill_the_log(desk: Desk) -> None:
+def test_a_hostile_refusal_does_not_fill_the_log(desk: CliRunner) -> None:
     errors = [{"type": "x" * 10_000, "field": "y" * 10_000, "msg": "z" * 10_000}]
     for body in (json.dumps({"errors": errors * 10_000}), "x" * 50_000_000):
         with ScriptedServer(Reply(400, body.encode())) as server:

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from reconciler.report.formats import PLAN_FORMATS, RESULT_FORMATS, VALIDATION_FORMATS
-from tests.safety.canaries import Canaries
-from tests.safety.gossip import Gossip, serve
+from tests.support.canaries import Canaries
+from tests.support.leaky_server import LeakyServer, serve
 
 if TYPE_CHECKING:
-    from tests.safety.runs import Desk
+    from pathlib import Path
 
-RECONCILER = Path(sys.executable).with_name("reconciler")
+    from tests.support.cli_runner import CliProcess, CliRunner
+
 HEAD = b"version: 1\naccounts:\n"
 ENTRY = b"  - {email: a@example.com, service: gmail, name: %s}\n"
 
@@ -56,42 +53,15 @@ FILES: dict[str, tuple[bytes, int, str]] = {
 }
 
 
-def bounded(desk: Desk, *arguments: str, environ: dict[str, str] | None = None) -> tuple[int, str, float, int]:
-    """Runs the command in a process of its own: exit code, output, processor time in s, peak memory in KiB."""
-    measured = (
-        "import os, resource, subprocess, sys\n"
-        "done = subprocess.run(sys.argv[1:], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)\n"
-        "used = resource.getrusage(resource.RUSAGE_CHILDREN)\n"
-        "sys.stdout.buffer.write(b'%d %f %d\\n' % (done.returncode, used.ru_utime + used.ru_stime, used.ru_maxrss))\n"
-        "sys.stdout.buffer.write(done.stdout)\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", measured, str(RECONCILER), *arguments],
-        cwd=desk.outputs,
-        env={
-            "PATH": "/usr/bin:/bin",
-            "XDG_STATE_HOME": os.environ["XDG_STATE_HOME"],
-            "PYTHONUTF8": "1",
-            **(environ or {}),
-        },
-        stdout=subprocess.PIPE,
-        timeout=90,
-        check=True,
-    )
-    numbers, _, out = done.stdout.decode("utf-8", "replace").partition("\n")
-    code, seconds, memory = numbers.split()
-    return int(code), out, float(seconds), int(memory)
-
-
 @pytest.mark.parametrize("name", FILES)
-def test_a_hostile_file_is_told_in_words_within_bounds(desk: Desk, name: str) -> None:
+def test_a_hostile_file_is_told_in_words_within_bounds(user: CliProcess, name: str) -> None:
     data, code, words = FILES[name]
-    (desk.outputs / "a.yaml").write_bytes(data)
-    ended, out, seconds, memory = bounded(desk, "validate", "a.yaml")
-    assert (ended, "Traceback" in out) == (code, False), out[-2000:]
-    assert words in out
-    assert seconds < 15
-    assert memory < 700 * 1024
+    (user.folder / "a.yaml").write_bytes(data)
+    done = user.run("validate", "a.yaml")
+    assert (done.code, "Traceback" in done.whole) == (code, False), done.whole[-2000:]
+    assert words in done.whole
+    assert done.usage.seconds < 15
+    assert done.usage.peak_memory < 700 * 1024
 
 
 NAMES = [
@@ -130,7 +100,7 @@ def in_yaml(text: str) -> str:
     return '"' + "".join(char if char > "\uffff" else json.dumps(char)[1:-1] for char in text) + '"'
 
 
-def declared_names(desk: Desk) -> Path:
+def declared_names(desk: CliRunner) -> Path:
     """A file with the same names, one of them another account's."""
     path = desk.inputs / "accounts.yaml"
     entries = [
@@ -152,12 +122,12 @@ def declared_names(desk: Desk) -> Path:
     ],
     ids=" ".join,
 )
-def test_no_name_can_forge_a_line_or_a_command_or_hide_a_text(desk: Desk, command: tuple[str, ...]) -> None:
+def test_no_name_can_forge_a_line_or_a_command_or_hide_a_text(desk: CliRunner, command: tuple[str, ...]) -> None:
     place = {"apply": "update", "test": "test"}.get(command[0])
     path = declared_names(desk)
     spoken = Canaries()
     spoken.values = {"header": "x", **{str(number): name for number, name in enumerate(NAMES)}}
-    with serve(Gossip(spoken, hostile_accounts(), list(spoken.values), place)) as server:
+    with serve(LeakyServer(spoken, hostile_accounts(), list(spoken.values), place)) as server:
         paths = [] if command[0] == "export" else [str(path)]
         traces = desk.run(*command, *paths, environ={"RECONCILER_URL": server.url, "RECONCILER_TOKEN": "x"})
     assert traces.code in {0, 3}, traces.whole

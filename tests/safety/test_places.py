@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
 import sys
 import threading
 from itertools import count
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -18,18 +14,14 @@ from reconciler import reconcile
 from reconciler.applying import delivery_tests
 from reconciler.applying.step import StepRunner
 from reconciler.report.formats import PLAN_FORMATS, VALIDATION_FORMATS
-from tests.safety.canaries import TOKEN, Canaries
-from tests.safety.gossip import Gossip, serve
 from tests.safety.test_secrets import APPLY, TRY, assert_silent, declare, gossip_about, on_server, run
+from tests.support.canaries import TOKEN, Canaries
+from tests.support.cli_runner import CliProcess, CliRunner
+from tests.support.leaky_server import LeakyServer, serve
 from tests.support.scripted_server import Hang, Request, ScriptedServer, Step
 
-if TYPE_CHECKING:
-    from tests.safety.runs import Desk
 
-RECONCILER = Path(sys.executable).with_name("reconciler")
-
-
-def reference(desk: Desk, kind: str, name: str, value: str) -> str:
+def reference(desk: CliRunner, kind: str, name: str, value: str) -> str:
     """A secret in the YAML, given in one of the four ways."""
     if kind == "env":
         desk.environ[name.upper()] = value
@@ -47,11 +39,11 @@ def reference(desk: Desk, kind: str, name: str, value: str) -> str:
 @pytest.mark.parametrize("fields", [("access_token",), ("refresh_token",), ("username", "password")], ids="+".join)
 @pytest.mark.parametrize("place", ["token", "list"])
 def test_credentials_in_the_yaml_are_not_shown(
-    desk: Desk, canaries: Canaries, kind: str, fields: tuple[str, ...], place: str
+    desk: CliRunner, canaries: Canaries, kind: str, fields: tuple[str, ...], place: str
 ) -> None:
     values = {name: canaries.new(f"{name} in the YAML", TOKEN) for name in fields}
     auth = ", ".join(f"{name}: {reference(desk, kind, name, value)}" for name, value in values.items())
-    gossip = Gossip(canaries, on_server(canaries), list(canaries.values)[: len(values)], place)
+    gossip = LeakyServer(canaries, on_server(canaries), list(canaries.values)[: len(values)], place)
     with serve(gossip) as server:
         path = declare(desk, canaries, auth=f"server: {{url: '{server.url}', auth: {{{auth}}}}}")
         chosen = "json" if place == "list" else "text"
@@ -60,16 +52,16 @@ def test_credentials_in_the_yaml_are_not_shown(
 
 
 @pytest.mark.parametrize("option", ["--token-file", "--refresh-token-file"])
-def test_a_token_from_a_file_is_not_shown(desk: Desk, canaries: Canaries, option: str) -> None:
+def test_a_token_from_a_file_is_not_shown(desk: CliRunner, canaries: Canaries, option: str) -> None:
     path = desk.inputs / "token"
     path.write_text(canaries.new("token file", TOKEN))
-    gossip = Gossip(canaries, on_server(canaries), list(canaries.values)[:1], "list")
+    gossip = LeakyServer(canaries, on_server(canaries), list(canaries.values)[:1], "list")
     with serve(gossip) as server:
         assert_silent(canaries, desk.run("export", "--url", server.url, option, str(path)))
     assert gossip.refused
 
 
-def test_a_literal_password_that_is_out_of_scope_is_not_shown_either(desk: Desk, canaries: Canaries) -> None:
+def test_a_literal_password_that_is_out_of_scope_is_not_shown_either(desk: CliRunner, canaries: Canaries) -> None:
     gossip = gossip_about(desk, canaries)
     gossip.place = "list"
     gossip.known = ["literal password"]
@@ -104,12 +96,12 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
-def test_a_mistake_in_the_yaml_is_told_without_the_secret(desk: Desk, canaries: Canaries, mistake: str) -> None:
+def test_a_mistake_in_the_yaml_is_told_without_the_secret(desk: CliRunner, canaries: Canaries, mistake: str) -> None:
     secret = canaries.new("mistake", "")
     text = "version: 1\naccounts:\n  - service: gmail\n    " + MISTAKES[mistake].format(secret) + "\n"
     (desk.inputs / "accounts.yaml").write_text(text)
     for chosen in VALIDATION_FORMATS:
-        traces = desk.run("validate", str(desk.inputs / "accounts.yaml"), "-f", chosen.value, "-v")
+        traces = desk.run("validate", str(desk.inputs / "accounts.yaml"), "-f", chosen.value)
         assert traces.code == 1
         assert_silent(canaries, traces)
 
@@ -117,7 +109,7 @@ def test_a_mistake_in_the_yaml_is_told_without_the_secret(desk: Desk, canaries: 
 @pytest.mark.parametrize(
     "where", ["https://u:{}@fw.example.com", "u:{}@fw", "https://fw.example.com/?key={}", "https://fw/#{}"]
 )
-def test_a_secret_in_the_url_is_not_repeated(desk: Desk, canaries: Canaries, where: str) -> None:
+def test_a_secret_in_the_url_is_not_repeated(desk: CliRunner, canaries: Canaries, where: str) -> None:
     traces = desk.run(
         "export", environ={"RECONCILER_URL": where.format(canaries.new("url", "")), "RECONCILER_TOKEN": "x"}
     )
@@ -125,7 +117,7 @@ def test_a_secret_in_the_url_is_not_repeated(desk: Desk, canaries: Canaries, whe
     assert_silent(canaries, traces)
 
 
-def test_a_secret_on_the_command_line_is_wrong_usage_and_not_repeated(desk: Desk, canaries: Canaries) -> None:
+def test_a_secret_on_the_command_line_is_wrong_usage_and_not_repeated(desk: CliRunner, canaries: Canaries) -> None:
     for option in ("--token={}", "--password={}", "--refresh-token={}"):
         traces = desk.run("plan", "accounts.yaml", option.format(canaries.new("option", "")), "-f", "json")
         assert traces.code == 64
@@ -134,7 +126,7 @@ def test_a_secret_on_the_command_line_is_wrong_usage_and_not_repeated(desk: Desk
 
 @pytest.mark.parametrize("chosen", [one.value for one in PLAN_FORMATS])
 def test_a_crash_leaves_a_log_without_secrets(
-    desk: Desk, canaries: Canaries, monkeypatch: pytest.MonkeyPatch, chosen: str
+    desk: CliRunner, canaries: Canaries, monkeypatch: pytest.MonkeyPatch, chosen: str
 ) -> None:
     gossip = gossip_about(desk, canaries)
     unknown = canaries.new("a value that nobody knows to be a secret")
@@ -162,7 +154,7 @@ def test_a_crash_leaves_a_log_without_secrets(
     ids=["apply", "test"],
 )
 def test_a_bug_in_a_worker_leaves_a_log_without_secrets_and_the_report_of_the_others(
-    desk: Desk,
+    desk: CliRunner,
     canaries: Canaries,
     monkeypatch: pytest.MonkeyPatch,
     command: tuple[str, ...],
@@ -179,7 +171,7 @@ def test_a_bug_in_a_worker_leaves_a_log_without_secrets_and_the_report_of_the_ot
         return work(*arguments)
 
     monkeypatch.setattr(owner, name, crash)
-    traces = run(desk, gossip, (*command, "-v", "-f", "json"))
+    traces = run(desk, gossip, (*command, "-f", "json"))
     (log,) = (path for path in traces.texts if path.startswith("reconciler-crash-"))
     results = json.loads(traces.texts["stdout"])["results"]
     told = f"internal error (ValueError); please report it with {desk.outputs / log}, after looking through it"
@@ -192,7 +184,7 @@ def test_a_bug_in_a_worker_leaves_a_log_without_secrets_and_the_report_of_the_ot
 
 
 @pytest.mark.parametrize("signals", [1, 2])
-def test_an_interrupted_run_shows_no_secret(desk: Desk, canaries: Canaries, signals: int) -> None:
+def test_an_interrupted_run_shows_no_secret(desk: CliRunner, canaries: Canaries, signals: int) -> None:
     gossip = gossip_about(desk, canaries)
     reached, let_go = threading.Event(), threading.Event()
 
@@ -205,54 +197,23 @@ def test_an_interrupted_run_shows_no_secret(desk: Desk, canaries: Canaries, sign
         return gossip(request)
 
     with ScriptedServer(respond=respond) as server:
-        environ = {
-            "PATH": "/usr/bin:/bin",
-            "XDG_STATE_HOME": os.environ["XDG_STATE_HOME"],
-            "TMPDIR": str(desk.outputs),
-            "RECONCILER_URL": server.url,
-            **desk.environ,
-        }
-        process = subprocess.Popen(
-            [
-                RECONCILER,
-                *APPLY,
-                "-v",
-                "-f",
-                "json",
-                "-o",
-                "document",
-                "--timeout",
-                "20",
-                desk.inputs / "accounts.yaml",
-            ],
-            cwd=desk.outputs,
-            env=environ,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            preexec_fn=_hear_interrupts,  # noqa: PLW1509 - no other thread forks here
-        )
+        environ = {"TMPDIR": str(desk.outputs), "RECONCILER_URL": server.url, **desk.environ}
+        arguments = (*APPLY, "-v", "-f", "json", "-o", "document", "--timeout", "20")
+        process = CliProcess(desk.outputs, environ).start(*arguments, str(desk.inputs / "accounts.yaml"))
         assert reached.wait(30)
         process.send_signal(signal.SIGINT)
-        assert process.stderr is not None
-        seen = ""
-        while "Interrupted" not in seen:
-            seen += process.stderr.readline()
+        process.wait_for_error_text("Interrupted")
         if signals == 2:
             process.send_signal(signal.SIGINT)
         let_go.set()
-        out, err = process.communicate(timeout=30)
-    assert process.returncode == 130, (seen, out, err)
-    texts = {"stdout": out, "stderr": seen + err, **desk.files()}
+        done = process.finish()
+    assert done.code == 130, done.whole
+    texts = {**done.texts, **desk.files()}
     assert "document" in texts
     assert {name: leaks for name, text in texts.items() if (leaks := canaries.leaks(text))} == {}
 
 
-def _hear_interrupts() -> None:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-def test_no_secret_is_on_a_command_line(desk: Desk, canaries: Canaries) -> None:
+def test_no_secret_is_on_a_command_line(desk: CliRunner, canaries: Canaries) -> None:
     gossip = gossip_about(desk, canaries)
     spy = """
 import os, pathlib

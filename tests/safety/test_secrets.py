@@ -10,15 +10,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from reconciler.report.formats import PLAN_FORMATS, RESULT_FORMATS, VALIDATION_FORMATS
-from tests.safety.canaries import ENCODINGS, TOKEN, Canaries
-from tests.safety.gossip import PLACES, STYLES, Gossip, serve
+from tests.support.canaries import ENCODINGS, TOKEN, Canaries
+from tests.support.leaky_server import PLACES, STYLES, LeakyServer, serve
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.safety.runs import Desk, Traces
+    from tests.support.cli_runner import CliRunner, RunResult
 
-LOUDNESS: tuple[tuple[str, ...], ...] = ((), ("-q",), ("-v",))
 PLAN = ("plan", "--save", "saved.json", "--rotate-passwords", "--allow-commands")
 APPLY = ("apply", "--auto-approve", "--journal", "journal.jsonl", "--allow-commands", "--to-email", "ops@example.com")
 TRY = ("test", "--to-email", "ops@example.com", "--allow-commands")
@@ -40,7 +39,12 @@ CREDENTIALS = {
 }
 
 
-def declare(desk: Desk, canaries: Canaries, *, auth: str = "") -> Path:
+def loudness(command: tuple[str, ...]) -> list[tuple[str, ...]]:
+    """The options for how much a command prints."""
+    return [(), ("-q",), *([("-v",)] if command[0] in {"plan", "apply"} else [])]
+
+
+def declare(desk: CliRunner, canaries: Canaries, *, auth: str = "") -> Path:
     """Writes a YAML file with a secret of each kind, and provides what it refers to."""
     desk.environ["CERTS_PASSWORD"] = canaries.new("env password")
     (desk.inputs / "password.txt").write_text(canaries.new("file password", "") + "\n")
@@ -89,7 +93,7 @@ def on_server(canaries: Canaries) -> list[dict[str, Any]]:
     ]
 
 
-def credentials(desk: Desk, canaries: Canaries, kind: str = "env refresh token") -> list[str]:
+def credentials(desk: CliRunner, canaries: Canaries, kind: str = "env refresh token") -> list[str]:
     """Sets the credentials; returns the places of their canaries."""
     names = []
     for variable, middle in CREDENTIALS[kind].items():
@@ -98,19 +102,19 @@ def credentials(desk: Desk, canaries: Canaries, kind: str = "env refresh token")
     return names
 
 
-def gossip_about(desk: Desk, canaries: Canaries, kind: str = "env refresh token") -> Gossip:
+def gossip_about(desk: CliRunner, canaries: Canaries, kind: str = "env refresh token") -> LeakyServer:
     """A server that has heard everything that the client knows, too."""
     declare(desk, canaries)
-    return Gossip(canaries, on_server(canaries), [*DECLARED, *credentials(desk, canaries, kind)])
+    return LeakyServer(canaries, on_server(canaries), [*DECLARED, *credentials(desk, canaries, kind)])
 
 
-def run(desk: Desk, gossip: Gossip, command: tuple[str, ...], *more: str) -> Traces:
+def run(desk: CliRunner, gossip: LeakyServer, command: tuple[str, ...], *more: str) -> RunResult:
     paths = [] if command[0] == "export" else [str(desk.inputs / "accounts.yaml")]
     with serve(gossip) as server:
         return desk.run(*command, *paths, *more, environ={"RECONCILER_URL": server.url})
 
 
-def assert_silent(canaries: Canaries, traces: Traces) -> None:
+def assert_silent(canaries: Canaries, traces: RunResult) -> None:
     found = {name: leaks for name, text in traces.texts.items() if (leaks := canaries.leaks(text))}
     assert not found, f"{found} in\n{traces.whole}"
 
@@ -124,9 +128,9 @@ def test_the_search_finds_a_secret_in_every_encoding(canaries: Canaries) -> None
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-def test_a_run_that_goes_well_shows_no_secret(desk: Desk, canaries: Canaries, command: tuple[str, ...]) -> None:
+def test_a_run_that_goes_well_shows_no_secret(desk: CliRunner, canaries: Canaries, command: tuple[str, ...]) -> None:
     kinds = itertools.cycle(CREDENTIALS)
-    for loud, output in itertools.product(LOUDNESS, ((), ("-o", "document"))):
+    for loud, output in itertools.product(loudness(command), ((), ("-o", "document"))):
         kind = next(kinds)
         gossip = gossip_about(desk, canaries, kind)
         traces = run(desk, gossip, command, *loud, *output)
@@ -139,12 +143,12 @@ def test_a_run_that_goes_well_shows_no_secret(desk: Desk, canaries: Canaries, co
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("command", COMMANDS[len(VALIDATION_FORMATS) :], ids=" ".join)
 def test_a_server_that_repeats_what_it_was_told_is_not_repeated(
-    desk: Desk, canaries: Canaries, command: tuple[str, ...], place: str
+    desk: CliRunner, canaries: Canaries, command: tuple[str, ...], place: str
 ) -> None:
-    encodings, loudness = itertools.cycle(ENCODINGS.values()), itertools.cycle(LOUDNESS)
+    encodings, options = itertools.cycle(ENCODINGS.values()), itertools.cycle(loudness(command))
     # Every second style: the commands that share a place take turns.
     for style in list(STYLES)[(COMMANDS.index(command) + PLACES.index(place)) % 2 :: 2]:
-        loud = next(loudness)
+        loud = next(options)
         gossip = gossip_about(desk, canaries)
         gossip.place, gossip.style, gossip.encode = place, style, next(encodings)
         if command[0] == "export":  # which never sees the others
@@ -159,7 +163,7 @@ def test_a_server_that_repeats_what_it_was_told_is_not_repeated(
 @pytest.mark.parametrize("encoding", ENCODINGS)
 @pytest.mark.parametrize("style", STYLES)
 def test_a_secret_is_masked_in_every_encoding_that_a_server_may_answer_in(
-    desk: Desk, canaries: Canaries, encoding: str, style: str
+    desk: CliRunner, canaries: Canaries, encoding: str, style: str
 ) -> None:
     command = (*APPLY, "--test", "before", "-v", "-f", "json")
     for place, kind in (("token", "env login"), ("test", "env refresh token")):

@@ -11,7 +11,7 @@ from tests.support.scripted_server import Reply, ScriptedServer, json_reply
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.safety.canaries import Canaries
+    from tests.support.canaries import Canaries
     from tests.support.scripted_server import Request, Step
 
 PLACES = ("token", "list", "get", "create", "update", "delete", "test")
@@ -28,7 +28,7 @@ STYLES: dict[str, tuple[int, str]] = {
 
 
 @dataclass(slots=True)
-class Gossip:
+class LeakyServer:
     """What the server has and how it talks.
 
     Attributes:
@@ -125,6 +125,6 @@ def _place(request: Request) -> str:
     return {"POST": "create", "PUT": "update", "DELETE": "delete"}[request.method]
 
 
-def serve(gossip: Gossip) -> ScriptedServer:
+def serve(gossip: LeakyServer) -> ScriptedServer:
     """The server, to be entered."""
     return ScriptedServer(respond=gossip)
