@@ -74,7 +74,7 @@ def test_intents_without_outcome_are_looked_at_again_once(at_sandbox: CliProcess
     done = user.run("apply", "a.yaml", "--auto-approve", "--journal", "journal")
     assert done.code == 0
     said = [line for line in done.err.splitlines() if line.startswith("checked:")]
-    assert [(line.split()[4], line.rpartition("; ")[2]) for line in said] == [
+    assert [(line.split()[3], line.rpartition("; ")[2]) for line in said] == [
         ("a@example.com", "it is in place"),
         ("b@example.com", "it is in place"),
         ("c@example.com", "it is gone"),

@@ -143,7 +143,7 @@ def test_a_crash_leaves_a_log_without_secrets(
     assert traces.code == 1
     assert len(logs) == 1
     assert "builtins.TypeError: [" in logs[0]
-    assert "builtins.KeyError: (its message is left out: it may hold a secret)" in logs[0]
+    assert "builtins.KeyError: (its message is left out: it may contain a secret)" in logs[0]
     assert ", in crash" in logs[0]
     assert_silent(canaries, traces)
 
@@ -178,7 +178,7 @@ def test_a_bug_in_a_worker_leaves_a_log_without_secrets_and_the_report_of_the_ot
     assert traces.code == 3
     assert [one["error"] for one in results if one["status"] == "unknown"] == [told, told]
     assert {one["status"] for one in results} > {"unknown"}
-    assert "builtins.ValueError: (its message is left out: it may hold a secret)" in traces.texts[log]
+    assert "builtins.ValueError: (its message is left out: it may contain a secret)" in traces.texts[log]
     assert ", in crash" in traces.texts[log]
     assert_silent(canaries, traces)
 
