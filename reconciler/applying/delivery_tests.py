@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.applying.worker_pool import Breaker, InterruptGate, WorkerPool
 from reconciler.errors import ApiError, RejectedError, UnreachableError, internal_error
-from reconciler.model.account import known
+from reconciler.model.account import writable_fields
 from reconciler.model.outcome import DeliveryTestResult, Outcome, Status
 from reconciler.model.secret import UNKNOWN
 from reconciler.retry import Retry
@@ -48,7 +48,7 @@ def run_delivery_test(server: AccountWriter, test: DeliveryTest, retry: Retry) -
 def _send(server: AccountWriter, test: DeliveryTest) -> ApiError | None:
     """Sends the request; returns the error that must not be repeated. Raises ``UnreachableError``."""
     try:
-        server.run_delivery_test(known(test.fields), test.to_email)
+        server.run_delivery_test(writable_fields(test.fields), test.to_email)
     except UnreachableError:
         raise
     except ApiError as error:

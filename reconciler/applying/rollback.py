@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.applying.writes import Delete, Update
 from reconciler.errors import ApiError, NotFoundError, ReconcilerError
-from reconciler.model.account import Account, known
+from reconciler.model.account import Account, writable_fields
 from reconciler.model.fields import DESTINATION_FIELDS
 from reconciler.model.outcome import FailureKind, Outcome, Status
 from reconciler.model.plan import Action, Change, Plan
@@ -68,7 +68,7 @@ class Rollback:
         demoted = self._restore_default(change)
         if written.fields.get("password") is UNKNOWN and change.before:
             # It was not hidden when the plan was made, or is a mask. The write would lose it.
-            former = {**known({"password": change.before.fields.get("password")}), **former}
+            former = {**writable_fields({"password": change.before.fields.get("password")}), **former}
         outcome = self._update(written, former, ours=True)
         if outcome.status is not Status.APPLIED:
             return _not_rolled_back(outcome, demoted)
@@ -113,7 +113,7 @@ class Rollback:
             fresh = self._server.get_account(expected.id)
         except ApiError as error:
             return Outcome.of(undoing, Status.UNKNOWN, f"it could not be read again: {error.reason}")
-        if missing := not_kept(known(former), fresh):
+        if missing := not_kept(writable_fields(former), fresh):
             message = f"the server did not keep {describe_fields(missing, fresh)}"
             return Outcome.of(undoing, Status.FAILED, message, kind=FailureKind.NOT_KEPT)
         return outcome

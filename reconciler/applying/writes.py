@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from reconciler.applying.worker_pool import NOT_STARTED
 from reconciler.applying.write_cycle import ExistingAccountWrite, Write, Written
 from reconciler.errors import ApiError, Kind, OutcomeUnknownError, RejectedError, UnreachableError
-from reconciler.model.account import Account, Fields, known
+from reconciler.model.account import Account, Fields, writable_fields
 from reconciler.model.outcome import Outcome, Status
 from reconciler.model.secret import UNKNOWN
 from reconciler.planning.checks import loses_password
@@ -185,7 +185,7 @@ class Update(ExistingAccountWrite):
 
     def write(self, fresh: Account) -> Written:
         """Replaces the account; fields that are not declared keep their values."""
-        sent = known(self._target(fresh).fields)
+        sent = writable_fields(self._target(fresh).fields)
         response = self.server.update_account(Account(sent, self.id, fresh.extra))
         if response.id != self.id:
             message = f"the response was about another account (id {response.id})"

@@ -1,4 +1,4 @@
-"""The neutral account: desired and current are the same type, so that they can be compared."""
+"""An account and its identity. Desired and current accounts are the same type, so that they can be compared."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ _WILDCARD: Final = re.compile(r"[*?\[\]]")
 
 @lru_cache(maxsize=4096)
 def _a_label(label: str) -> str:
-    """A label in lower case and ASCII. IDNA 2008 says which labels are allowed, and encodes those with punycode.
+    """A label in lower case and ASCII. IDNA 2008 defines which labels are allowed, and encodes those with punycode.
 
     This encodes the others with punycode too, so it need not ask which ones are allowed.
     """
@@ -117,13 +117,13 @@ class Account(NamedTuple):
 
     Attributes:
         fields: What is known, by the names in ``FIELDS``. In a desired account an absent field is not managed and
-            ``None`` clears; in a current one an absent field was not in the server's answer. ``email`` is always there.
+            ``None`` clears; in a current one an absent field was not in the response. ``email`` is always there.
         id: The server's id; in a desired account the pin.
-        extra: Fields of the server's answer that this program does not know. They go back unchanged in a PUT, which
+        extra: Fields of the server's response that this program does not know. They go back unchanged in a PUT, which
             replaces the whole account.
-        created_at: When the server made it, as the server writes it; ``None`` if it does not say.
-        updated_at: When somebody last changed it, likewise. Neither is a field: they are never planned, sent or shown,
-            and only tell whether an account is still the one that was read before.
+        created_at: When it was created, as the server writes it; ``None`` if unknown.
+        updated_at: When it was last changed, likewise. Neither is a field: they are never planned, sent or shown. They
+            show whether an account is still the one that was read before.
         mask: The password in the server's response, if it looks like a mask; the field ``password`` is unknown then.
     """
 
@@ -148,37 +148,37 @@ class Account(NamedTuple):
 
     @property
     def name(self) -> str | None:
-        """The display name, where known."""
+        """The display name, if known."""
         value = self.fields.get("name")
         return None if value is None else str(value)
 
     @property
     def is_default(self) -> bool:
-        """Is this (to be) the system's default account."""
+        """Whether this is the server's default account."""
         return self.fields.get("default") is True
 
     def with_fields(self, fields: Fields) -> Account:
-        """This account with ``fields`` written over it; the rest stays."""
+        """This account with ``fields`` written over its own."""
         return Account({**self.fields, **fields}, *self[1:])
 
     def unmasked(self, managed: Fields) -> Account:
-        """This account as somebody sees it who declares ``managed``: the declared password itself is not a mask."""
+        """This account with its password, if what looks like a mask is the declared password itself."""
         if self.mask is None or managed.get("password") != self.mask:
             return self
         return self.with_fields({"password": self.mask})
 
 
 ACCOUNT_DEFAULTS: Final = Account({"default": False, "has_auth": False})
-"""What an account has that exists nowhere yet: the values that the server insists on, where nothing is declared."""
+"""The fields that a new account needs even if they are not declared."""
 
 
-def known(fields: Fields) -> Fields:
-    """The fields without those whose value nobody knows: what may be written."""
+def writable_fields(fields: Fields) -> Fields:
+    """The fields that may be written: those with a known value."""
     return {name: value for name, value in fields.items() if value is not UNKNOWN}
 
 
 def label(email: str, account_id: int | None, *, ambiguous: bool) -> str:
-    """How reports name an account: the address, with ``#id`` where the address alone is ambiguous."""
+    """How reports name an account: the address, with ``#id`` if the address alone is ambiguous."""
     return f"{email}#{account_id}" if ambiguous and account_id is not None else email
 
 

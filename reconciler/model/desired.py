@@ -34,7 +34,7 @@ class DeliveryTestWhen(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class DeliveryTestSettings:
-    """Whether, when and to whom an account's settings are tried. A field that is ``None`` was not said."""
+    """Whether and when an account's settings are tested, and who receives the mail. ``None`` means not given."""
 
     __test__ = False
 
@@ -46,7 +46,7 @@ class DeliveryTestSettings:
         return DeliveryTestSettings(self.when or base.when, self.to_email or base.to_email)
 
     def described(self) -> dict[str, str]:
-        """When the test is sent, and to whom; empty if nothing is said about it."""
+        """When the test runs and who receives the mail, as in documents; empty if there is no test."""
         when = self.when or DeliveryTestWhen.OFF
         if when is DeliveryTestWhen.OFF and not self.to_email:
             return {}
@@ -96,7 +96,7 @@ class DeleteLimit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """How the declared set is to be treated."""
+    """The YAML's ``policy:`` block."""
 
     prune: bool = True
     max_deletes: DeleteLimit = DeleteLimit(30, percent=True)
@@ -110,7 +110,7 @@ class DesiredAccount(NamedTuple):
 
     Attributes:
         position: Where the entry starts.
-        positions: Where the values that decide where a password goes are written, by their keys.
+        positions: The positions of the values that decide where a password goes, by their keys.
     """
 
     account: Account
@@ -124,7 +124,7 @@ class DesiredAccount(NamedTuple):
         return not only or self.account.email in only or self.renamed_from in only
 
     def position_of(self, key: str) -> Position:
-        """Where the value of a key is written, or at least where the entry starts."""
+        """The position of a key's value; that of the entry if it is unknown."""
         return self.positions.get(key, self.position)
 
 
@@ -133,7 +133,7 @@ class Desired:
     """The whole declared set for one server.
 
     Attributes:
-        settings: Where each setting of ``server`` and ``policy`` is written, by its path.
+        settings: The positions of the settings of ``server`` and ``policy``, by their paths.
     """
 
     accounts: tuple[DesiredAccount, ...]

@@ -1,4 +1,4 @@
-"""The one table of an account's fields: everything that differs from field to field is said here."""
+"""The table of an account's fields: everything that differs from field to field."""
 
 from __future__ import annotations
 

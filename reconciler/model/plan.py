@@ -39,14 +39,14 @@ class Change:
     """What happens to one account, as the reviewer sees it.
 
     Attributes:
-        address: The account's label: its address as it will be (as it is, for a delete), with ``#id`` where ambiguous.
+        address: The account's label: its address as it will be (as it is, for a delete), with ``#id`` if ambiguous.
         before: The account on the server; ``None`` exactly for a create.
         after: The whole account as it will be; ``None`` exactly for a delete.
-        managed: The declared fields, which are those that the write is about; empty for a delete.
+        managed: The declared fields; empty for a delete.
         fields: What changes; empty for a delete.
-        reason: Why, in words for people.
-        notes: What else the reviewer should know: passwords that cannot be compared, temporary names.
-        test: Whether and how the settings are tried around the write.
+        reason: Why it is planned, as a sentence.
+        notes: What else a reviewer should know: passwords that cannot be compared, temporary names.
+        test: Whether the settings are tested before or after the write, and who receives the mail.
         position: Where the account is declared; ``None`` for a delete.
     """
 
@@ -73,23 +73,23 @@ class Change:
 
     @property
     def key(self) -> tuple[str, int]:
-        """Sorts changes, and tells them apart, by the account's identity and id."""
+        """The account's identity and id: unique in a plan, and the sort key of changes."""
         account = self.after or self.before
         return (account.key if account else self.address, self.id or 0)
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One write. A change is one step, or two where its name has to go through a temporary one.
+    """One write. A change is one step, or two if the account needs a temporary name.
 
     Attributes:
         change: One of ``Plan.changes``.
-        fields: Field values that this step writes instead of the change's own: the temporary name, or nothing.
-        requires: Indexes of the steps that must have succeeded before.
-        last: A delete that nothing waits for: it runs when every other step is done.
-        after: Indexes of steps that go first, whatever becomes of them.
-        shared: More steps that must have succeeded before, in sets that several steps have in common. Thousands of
-            steps may wait for thousands, so these sets are never copied.
+        fields: Values that this step writes instead of the change's own: the temporary name, or nothing.
+        requires: Indexes of the steps that must succeed before; steps themselves would make ``==`` recurse.
+        last: It is a delete that nothing waits for, which runs after every other step.
+        after: Indexes of the steps that go first, whether they succeed or not.
+        shared: More steps that must succeed before, in sets that several steps share. Thousands of steps may wait for
+            thousands, so these sets are never copied.
     """
 
     change: Change
@@ -100,17 +100,17 @@ class Step:
     shared: tuple[frozenset[int], ...] = ()
 
     def needs(self, index: int) -> bool:
-        """Whether another step must have succeeded before this one."""
+        """Whether another step must succeed before this one."""
         return index in self.requires or any(index in steps for steps in self.shared)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryTest:
-    """Settings to be tried.
+    """A test mail to send with the settings of one account.
 
     Attributes:
         fields: The whole account as declared, over what the server has.
-        when: What the report says about the occasion; a trial of its own is ``before`` any write.
+        when: Before or after a write; a test without a write counts as ``before``.
         position: Where the account is declared.
     """
 
@@ -124,7 +124,7 @@ class DeliveryTest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counts:
-    """How many accounts fall into which class; together every account that the plan has seen."""
+    """The number of accounts in each class. Every account that the plan has seen is in one."""
 
     create: int = 0
     update: int = 0
@@ -137,13 +137,13 @@ class Counts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """Everything that would be done to one server, and why.
+    """Everything that would be written to one server, and why.
 
     Attributes:
         changes: Sorted by address, then id.
-        steps: The writes, each after those it requires.
+        steps: The writes, each after those that it requires.
         unchanged: Declared accounts that are as declared, as the server has them.
-        untouched: The other accounts that stay as they are: ignored, protected, unmanaged, outside ``--only``.
+        untouched: The other accounts, which stay as they are: ignored, protected, unmanaged, outside ``--only``.
         uncompared: Updates of unchanged accounts to their declared passwords, which were not compared with the stored
             ones; ``None`` if passwords were compared.
         warnings: What a reviewer should look at.

@@ -112,7 +112,7 @@ def destination_problems(desired: DesiredAccount, after: Fields, trust: Trust) -
 
 
 def recipient_problems(without_recipient: Sequence[DesiredAccount]) -> Iterator[Problem]:
-    """Yields a problem if accounts are to be tested, but nothing says who receives the mail."""
+    """Yields a problem if accounts are to be tested, but no recipient is set."""
     if not without_recipient:
         return
     first, *others = without_recipient
@@ -166,7 +166,7 @@ def password_notes(current: Account, after: Account, managed: Fields, changes: S
     elif "password" in managed:
         what = "the declaration clears it" if managed["password"] is None else "the declared one is sent along"
         yield f"the server hides its password; {what}"
-    elif after.fields.get("has_auth") is not True:  # otherwise it is an error of the plan, which says more
+    elif after.fields.get("has_auth") is not True:  # otherwise it is an error of the plan, which explains more
         yield "the server hides its password, which is not sent and may be lost; nothing needs it without `has_auth`"
 
 

@@ -1,7 +1,7 @@
 """Compares the changes of a reviewed plan with those of a fresh one: only what was reviewed may be written.
 
-A secret's value is in neither, so that a password that was changed since the review cannot be told from the one that
-was reviewed. Where it comes from is compared, and so are delivery tests.
+A saved plan holds no secret, so a password that was changed since the review goes unnoticed. Its source is compared,
+and so are delivery tests.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def _core(change: Change) -> tuple[Any, ...]:
 
 
 def _core_without_passwords(change: Change) -> tuple[Any, ...]:
-    """The same, for a plan that does not say whether the declared password differs."""
+    """The same, for a plan that did not compare the declared password."""
     *others, names = _core(change)
     is_declared = change.password_from is not None
     return (*others, [name for name in names if name != "password" or not is_declared])

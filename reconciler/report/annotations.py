@@ -1,4 +1,4 @@
-"""What a build server points at: everything that went wrong, or may, with its position in the YAML."""
+"""What a build server shows beside the lines of a file: problems and outcomes, with their positions in the YAML."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def render_validation(subject: ValidationInput, context: RenderContext) -> str:
-    """An annotation for everything that is wrong with the YAML."""
+    """An annotation for each problem of the YAML."""
     count = subject.accounts
     return _commands(
         annotate_validation(subject),
@@ -29,16 +29,16 @@ def render_validation(subject: ValidationInput, context: RenderContext) -> str:
 
 
 def render_plan(subject: PlanInput, context: RenderContext) -> str:
-    """An annotation for every refusal, error and warning; the summary as a notice."""
+    """An annotation for each refusal, error and warning; the summary as a notice."""
     found = subject.plan
     summary = f"{display_sentence(found.server.name)}: {summary_line(found)}" if found else "No plan."
     return _commands(annotate_plan(subject), summary, context)
 
 
 def render_report(subject: ReportInput, context: RenderContext) -> str:
-    """An annotation for everything that did not come out as planned; the summary as a notice."""
+    """An annotation for each outcome that needs attention; the summary as a notice."""
     report = subject.report
-    summary = f"{display_sentence(report.server.name)}: {result_line(report)}" if report else "Nothing was begun."
+    summary = f"{display_sentence(report.server.name)}: {result_line(report)}" if report else "The run did not start."
     return _commands(annotate_report(subject), summary, context)
 
 

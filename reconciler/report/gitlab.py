@@ -21,17 +21,17 @@ _SEVERITIES: Final = {"error": "critical", "warning": "minor", "notice": "info"}
 
 
 def render_validation(subject: ValidationInput, context: RenderContext) -> str:
-    """An issue for everything that is wrong with the YAML."""
+    """An issue for each problem of the YAML."""
     return _issues(annotate_validation(subject), context)
 
 
 def render_plan(subject: PlanInput, context: RenderContext) -> str:
-    """An issue for every refusal, error and warning."""
+    """An issue for each refusal, error and warning."""
     return _issues(annotate_plan(subject), context)
 
 
 def render_report(subject: ReportInput, context: RenderContext) -> str:
-    """An issue for everything that did not come out as planned."""
+    """An issue for each outcome that needs attention."""
     return _issues(annotate_report(subject), context)
 
 

@@ -1,4 +1,4 @@
-"""Plans as one HTML file that needs nothing else: no network, no other file."""
+"""Plans as one self-contained HTML file: it needs no network and no other file."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _FOLDER: Final = Path(__file__).with_name("web")
 _FEW: Final = 50
-"""Up to so many changes, their fields are shown at once."""
+"""Up to this many changes, their fields are expanded at first."""
 
 _ALIKE: Final = 3
 """Two values are similar, so that only the difference is marked, if they share at least one in so many characters."""

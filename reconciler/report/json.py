@@ -96,9 +96,9 @@ def plan_document(plan: Plan | None, *, created_at: datetime, errors: Sequence[P
     """The plan, or why there is none.
 
     Args:
-        plan: What was planned; ``None`` where planning failed as a whole.
-        created_at: When, in UTC; the only part that differs between two runs over the same input.
-        errors: Why planning failed, where ``plan`` is ``None``.
+        plan: The plan; ``None`` if planning failed as a whole.
+        created_at: The time, in UTC; the only part that differs between two runs over the same input.
+        errors: Why planning failed, if ``plan`` is ``None``.
     """
     changes = [_change(change, plan.server) for change in plan.changes] if plan else []
     uncompared = None

@@ -31,48 +31,48 @@ LIMIT: Final = 65_536
 """Characters in a comment on GitHub; GitLab takes more."""
 
 _RESERVED: Final = 2_000
-"""For what comes after the changes: what is still open is closed, and what is left out is told."""
+"""UTF-16 units for what comes after the changes: closing tags, and the number of changes that are left out."""
 
 _ALERT_LIMIT: Final = 12_000
 _FEW: Final = 20
 """Up to so many changes, the groups are open."""
 
 _ORDER: Final = (Action.DELETE, Action.UPDATE, Action.CREATE)
-"""What needs the closest look comes first."""
+"""What needs the closest review comes first."""
 
 _HEAD: Final = "| Account | Action | Outcome | Test mail | |\n| --- | --- | --- | --- | --- |\n"
 
 _WORD = re.compile(r"\(?[^\W\d_]+(?:'[^\W\d_]+)?[).,;:!?]*")
 _NUMBER = re.compile(r"\(?\d{1,6}%?[).,;]*|[–—→]")  # noqa: RUF001 - dashes are meant
-"""Harmless, but not in the first place: ``1.`` begins a list."""
+"""Harmless, but not as the first word: ``1.`` begins a list."""
 
 _HEXADECIMAL = re.compile(r"[0-9a-fA-F]{7,}\W*")
-"""What a forge may take for a commit."""
+"""What a forge may link as a commit."""
 
 _MEANINGFUL = re.compile(r"[!#$&*<>@\[\\\]_`|~]|(?<=[wW]{3})\.|:(?=//)")
 _HARMLESS = re.compile(r"(?:[A-Za-z0-9 (),;]|(?<=[A-Za-z0-9])_(?=[A-Za-z0-9]))*")
 """Words and names of variables; an underscore inside a name has no meaning."""
 
 _QUOTED = re.compile(r"`([^`]+)`")
-"""What our own sentences mark as code. Foreign text may do so too, and gets no more than that."""
+"""What our own messages mark as code. Text from outside may do so too, and only becomes code."""
 
 _BREAK = "&#64;<wbr>"
 
 
 class LimitedText:
-    """Collects pieces as long as there is room.
+    """Text of limited length, made of pieces that are included as a whole or not at all.
 
     Attributes:
-        left: Room, in UTF-16 units, which is how the strictest forge counts.
+        left: The UTF-16 units that are left, which is how the strictest forge counts.
     """
 
     def __init__(self, limit: int) -> None:
-        """Takes the most UTF-16 units that the text may have."""
+        """Takes the limit in UTF-16 units."""
         self.left = limit
         self._pieces: list[str] = []
 
     def add(self, piece: str, *, reserved: int = 0) -> bool:
-        """Adds ``piece`` and says so, or does nothing where less than ``reserved`` would be left."""
+        """Adds a piece and returns whether it fits; ``reserved`` units stay free."""
         size = len(piece.encode("utf-16-le")) // 2
         if size + reserved > self.left:
             return False
@@ -87,8 +87,8 @@ class LimitedText:
 def render_plan(subject: PlanInput, context: RenderContext) -> str:
     """The plan: a table of numbers, what keeps it from being applied, warnings, then each change, folded.
 
-    The first line is a comment that nobody sees. It tells to which servers the plan belongs, so that the next run can
-    replace the comment of this one.
+    The first line is an HTML comment that identifies the plan's server, so that the next run can replace the comment of
+    this one.
     """
     found = subject.plan
     page = LimitedText(LIMIT)
@@ -108,15 +108,15 @@ def render_plan(subject: PlanInput, context: RenderContext) -> str:
 
 
 def render_report(subject: ReportInput, context: RenderContext) -> str:
-    """What became of the changes: a table of numbers, errors, what did not come out as planned, then the rest, folded.
+    """The outcomes: a table of numbers, errors, what needs attention, then the rest, folded.
 
-    Its first line is like that of a plan, but another one, so that the plan stays.
+    The HTML comment in its first line differs from that of a plan, so that it does not replace the plan.
     """
     report = subject.report
     page = LimitedText(LIMIT)
     page.add(f"{_marker('reconciler-result', [report.server] if report else [])}\n")
     if report is None:
-        page.add(f"### Nothing was begun\n\n{_alert('CAUTION', '', subject.errors)}")
+        page.add(f"### The run did not start\n\n{_alert('CAUTION', '', subject.errors)}")
         return str(page)
     page.add(f"### {result_line(report)}\n\nOn {code_span(display_sentence(report.server.name))}:\n\n")
     page.add(_result_numbers(report) + "\n")
@@ -144,7 +144,7 @@ def _result_numbers(report: Report) -> str:
 
 
 def _numbers(counts: dict[str, int], shown_always: Iterable[str]) -> str:
-    """Counts as a table; those of classes that are seldom met only where there are any."""
+    """Counts as a table; a count of zero only if it is always shown."""
     always = set(shown_always)
     cells = [(name, count) for name, count in counts.items() if count or name in always]
     heads = " | ".join(name.replace("_", " ").capitalize() for name, _ in cells)
@@ -153,7 +153,7 @@ def _numbers(counts: dict[str, int], shown_always: Iterable[str]) -> str:
 
 
 def _alert(kind: str, title: str, problems: Sequence[Problem]) -> str:
-    """Problems as one of the coloured boxes that forges know; nothing where there are none."""
+    """Problems as one of the coloured boxes that forges have; empty if there are none."""
     if not problems:
         return ""
     page = LimitedText(_ALERT_LIMIT)
@@ -196,7 +196,7 @@ def _change(view: ChangeView) -> str:
 
 
 def _table(rows: Sequence[FieldRow], columns: Sequence[str]) -> str:
-    """Rows as a table of the field and these columns; what is said about a secret goes into the last."""
+    """Rows as a table of the field and these columns; the words about a secret go into the last one."""
     if not rows:
         return ""
     lines = []
@@ -260,18 +260,18 @@ def _outcome(outcome: Outcome) -> str:
 
 
 def code_span(text: str) -> str:
-    """Text that is safe to show already, as code."""
+    """Escaped text as code."""
     return f"<code>{_references(text)}</code>"
 
 
 def escape_text(text: str) -> str:
-    """A sentence that may hold foreign words, each of which becomes code of its own."""
+    """A sentence that may contain text from outside; each word that may have a meaning becomes code."""
     pieces = _QUOTED.split(display_sentence(text.strip()))
     return "".join(code_span(piece) if place % 2 else _words(piece) for place, piece in enumerate(pieces))
 
 
 def _secret_words(text: str) -> str:
-    """What is said about a secret: a few words, and where it comes from, which is foreign."""
+    """The words about a secret; its source is text from outside."""
     return text if _HARMLESS.fullmatch(text) else escape_text(text)
 
 
@@ -289,5 +289,5 @@ def _word(word: str) -> str:
 
 
 def _references(text: str) -> str:
-    # An address is a link even as a reference; a place for a line break in it is not shown, and keeps it text.
+    # An address becomes a link even if its @ is a reference; an invisible line break opportunity prevents that.
     return _MEANINGFUL.sub(lambda found: f"&#{ord(found[0])};", text).replace("&#64;", _BREAK)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.model.account import ACCOUNT_DEFAULTS, Account, identity, known, label, label_key, readable
+from reconciler.model.account import ACCOUNT_DEFAULTS, Account, identity, label, label_key, readable, writable_fields
 from reconciler.model.secret import UNKNOWN, Secret
 
 HELD = Account({"email": "A@x", "name": "A", "default": True}, 7, {"color": "red"})
@@ -39,8 +39,11 @@ def test_writing_over_an_account_keeps_its_id_and_what_is_unknown_to_us() -> Non
     assert after == Account({"email": "A@x", "name": "B", "default": True, "smtp_port": 25}, 7, {"color": "red"})
 
 
-def test_what_nobody_knows_is_not_written() -> None:
-    assert known({"email": "a@x", "password": UNKNOWN, "smtp_port": None}) == {"email": "a@x", "smtp_port": None}
+def test_an_unknown_password_is_not_written() -> None:
+    assert writable_fields({"email": "a@x", "password": UNKNOWN, "smtp_port": None}) == {
+        "email": "a@x",
+        "smtp_port": None,
+    }
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
         yield found
 
 
-class LimitedText:
+class Page:
     """A plan, opened."""
 
     def __init__(self, browser: Chrome, folder: pytest.TempPathFactory) -> None:
@@ -69,14 +69,14 @@ class LimitedText:
 
 
 @pytest.fixture
-def page(browser: Chrome, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LimitedText]:
-    opened = LimitedText(browser, tmp_path_factory)
+def page(browser: Chrome, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    opened = Page(browser, tmp_path_factory)
     opened.media(1200)
     yield opened
     assert opened.complaints() == []
 
 
-def test_filters_show_one_action_at_a_time(page: LimitedText) -> None:
+def test_filters_show_one_action_at_a_time(page: Page) -> None:
     page.open(PLANS["mixed"]())
     assert page.run(VISIBLE) == 7
     for action, count in (("create", 1), ("update", 5), ("delete", 1), ("all", 7)):
@@ -86,7 +86,7 @@ def test_filters_show_one_action_at_a_time(page: LimitedText) -> None:
         assert page.run("return document.querySelector('[aria-pressed=true]').dataset.filter") == action
 
 
-def test_search_finds_addresses_fields_and_values(page: LimitedText) -> None:
+def test_search_finds_addresses_fields_and_values(page: Page) -> None:
     page.open(PLANS["mixed"]())
     for words, count in (
         ("NOC@", 1),
@@ -104,7 +104,7 @@ def test_search_finds_addresses_fields_and_values(page: LimitedText) -> None:
     assert page.run(VISIBLE) == 1
 
 
-def test_the_keyboard_is_enough(page: LimitedText) -> None:
+def test_the_keyboard_is_enough(page: Page) -> None:
     from selenium.webdriver.common.keys import Keys
 
     page.open(PLANS["mixed"]())
@@ -127,7 +127,7 @@ def test_the_keyboard_is_enough(page: LimitedText) -> None:
     assert page.run("return arguments[0].parentElement.open", summary) is not was
 
 
-def test_all_cards_fold_and_unfold(page: LimitedText) -> None:
+def test_all_cards_collapse_and_expand(page: Page) -> None:
     page.open(PLANS["mixed"]())
     unfolded = "return document.querySelectorAll('.change details[open]').length"
     assert page.run(unfolded) == 7
@@ -137,7 +137,7 @@ def test_all_cards_fold_and_unfold(page: LimitedText) -> None:
     assert (page.run(unfolded), page.text("#fold")) == (7, "Collapse all")
 
 
-def test_hostile_text_stays_text(page: LimitedText) -> None:
+def test_hostile_text_stays_text(page: Page) -> None:
     page.open(PLANS["hostile"](), verbose=True)
     # An alert would make every further command fail.
     assert page.run("return document.querySelectorAll('script, img, svg, iframe, marquee').length") == 1
@@ -164,7 +164,7 @@ LOOKS: dict[str, Callable[[], Plan | None]] = {
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1200, 390])
 @pytest.mark.parametrize("name", LOOKS)
-def test_axe_finds_no_violation(page: LimitedText, name: str, width: int, scheme: str) -> None:
+def test_axe_finds_no_violation(page: Page, name: str, width: int, scheme: str) -> None:
     page.media(width, scheme)
     page.open(LOOKS[name](), verbose=True)
     page.run("document.querySelectorAll('details').forEach(one => { one.open = true; })")
@@ -177,14 +177,14 @@ def test_axe_finds_no_violation(page: LimitedText, name: str, width: int, scheme
 
 
 @pytest.mark.parametrize("name", ["mixed", "hostile"])
-def test_a_telephone_needs_no_sideways_scrolling(page: LimitedText, name: str) -> None:
+def test_a_phone_screen_needs_no_horizontal_scrolling(page: Page, name: str) -> None:
     page.media(390)
     page.open(PLANS[name](), verbose=True)
     page.run("document.querySelectorAll('details').forEach(one => { one.open = true; })")
     assert page.run("return document.documentElement.scrollWidth <= window.innerWidth")
 
 
-def test_paper_shows_what_was_folded_and_no_buttons(page: LimitedText) -> None:
+def test_print_view_expands_details_and_hides_buttons(page: Page) -> None:
     page.open(PLANS["mixed"]())
     page.click("#fold")
     page.run("window.dispatchEvent(new Event('beforeprint'))")
@@ -196,7 +196,7 @@ def test_paper_shows_what_was_folded_and_no_buttons(page: LimitedText) -> None:
     assert page.run("return document.querySelectorAll('.change details[open]').length") == 0
 
 
-def test_five_thousand_changes_open_and_filter_quickly(page: LimitedText) -> None:
+def test_five_thousand_changes_open_and_filter_quickly(page: Page) -> None:
     plan = many()
     changes = tuple(
         replace(one, address=f"u{index}@example.com") for index, one in enumerate((plan.changes * 17)[:5_000])

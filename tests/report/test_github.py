@@ -52,7 +52,7 @@ def test_a_failure_is_an_error() -> None:
         "::error title=reconciler%3A unreachable::nobody answers\n::notice title=reconciler::No plan.\n"
     )
     assert renderer("report", Format.GITHUB)(ReportInput(report=None, errors=(problem,)), CONTEXT) == (
-        "::error title=reconciler%3A unreachable::nobody answers\n::notice title=reconciler::Nothing was begun.\n"
+        "::error title=reconciler%3A unreachable::nobody answers\n::notice title=reconciler::The run did not start.\n"
     )
 
 

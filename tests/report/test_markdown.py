@@ -133,7 +133,7 @@ def test_a_plan_that_failed_says_why() -> None:
 def test_a_run_that_was_not_begun_says_why() -> None:
     subject = ReportInput(report=None, errors=(Problem(kind="x", message="nobody answers"),))
     assert renderer("report", Format.MARKDOWN)(subject, CONTEXT) == (
-        "<!-- reconciler-result: e3b0c44298fc -->\n### Nothing was begun\n\n> [!CAUTION]\n> - nobody answers\n\n"
+        "<!-- reconciler-result: e3b0c44298fc -->\n### The run did not start\n\n> [!CAUTION]\n> - nobody answers\n\n"
     )
 
 
