@@ -25,7 +25,7 @@ from reconciler.model.server import (
     normal_url,
     parts_of,
 )
-from reconciler.token_file import TokenFile, UnwritableToken
+from reconciler.token_file import TokenFile, UnwritableToken, given_secret
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -147,7 +147,9 @@ class AccessRules:
         if found is None:
             return None, None
         from_secrets, names = found
-        return from_secrets(*(_secret(self.environ, name) for name in names)), UnwritableToken(names[0], self.voice)
+        return from_secrets(*(given_secret(name, self.environ[name]) for name in names)), UnwritableToken(
+            names[0], self.voice
+        )
 
     def _tls_setting(
         self, key: str, declared: T | None, make: Callable[[str], T], *, own: bool, outside: bool
@@ -239,12 +241,6 @@ def _normalized(url: str) -> str:
 def _credential_variables(environ: Mapping[str, str]) -> tuple[type[Credentials], tuple[str, ...]] | None:
     """The kind of credentials that variables give, and the variables."""
     return next((found for found in _VARIABLES if all(environ.get(name) for name in found[1])), None)
-
-
-def _secret(environ: Mapping[str, str], name: str) -> Secret:
-    from reconciler.manifest.references import given_secret
-
-    return given_secret(name, environ[name])
 
 
 def remember_credentials(credentials: Credentials, redactor: Redactor) -> None:

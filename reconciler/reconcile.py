@@ -499,7 +499,7 @@ def export(server: Connection, *, only: Iterable[str] = ()) -> str:
     Raises:
         ApiError: The server cannot be reached, or its response cannot be used.
     """
-    from reconciler.manifest.writer import export_yaml
+    from reconciler.manifest.export import export_yaml
 
     accounts = server.reader.list_accounts()
     wanted = in_scope(accounts, only)

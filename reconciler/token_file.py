@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from reconciler.errors import Kind, Problem, SecretError
+from reconciler.errors import InvalidValueError, Kind, Problem, SecretError
 from reconciler.model.display import display_path
-from reconciler.model.secret import Secret
+from reconciler.model.secret import Secret, secret_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -115,9 +115,27 @@ class TokenFile:
             self._voice.note(f"wrote {self._path}: the server replaced the refresh token")
 
 
+def given_secret(name: str, text: str) -> Secret:
+    """The secret in a variable or a file that the user names, by the rules of ``secret_text``.
+
+    Args:
+        name: What messages call it.
+        text: Its content.
+
+    Raises:
+        SecretError: It cannot be a secret, or is empty.
+    """
+    try:
+        secret = secret_text(text)
+    except InvalidValueError as error:
+        raise SecretError.of(f"{name} {error.message}", kind=Kind.BAD_SECRET, hint=error.hint) from None
+    if not secret:
+        raise SecretError.of(f"{name} is empty", kind=Kind.SECRET_EMPTY, hint="put the secret into it")
+    return Secret(secret)
+
+
 def _token(path: str) -> str:
     from reconciler.manifest.files import read_bytes
-    from reconciler.manifest.references import given_secret
 
     name = display_path(path)
     try:

@@ -34,7 +34,7 @@ Examples:
 @click.pass_obj
 def export(invocation: Invocation, *, only: tuple[str, ...], force: bool, server: ServerOptions) -> ExitCode:
     """Write the server's accounts as YAML, with secrets as references."""
-    from reconciler.manifest.writer import export_yaml
+    from reconciler.manifest.export import export_yaml
     from reconciler.planning.checks import unmatched_only_warning
 
     files = Files(server=server)

@@ -33,7 +33,7 @@ def trust(invocation: Invocation, *, paths: tuple[str, ...], url: str | None) ->
 
     Read it, then keep it where a pull request cannot change it.
     """
-    from reconciler.manifest.trust_writer import trust_yaml
+    from reconciler.manifest.trust import trust_yaml
 
     desired, context = read_inputs(invocation, paths, Files(server=ServerOptions(url=url)))
     reconcile.check_trust(desired, context)

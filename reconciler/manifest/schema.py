@@ -136,7 +136,8 @@ class DeliveryTestBlock(TypedDict):
 _SPECIAL_TYPES: Final[Mapping[str, object]] = {"email": Address, "name": Name, "smtp_server": Host}
 
 
-def _type_of(name: str) -> Any:  # noqa: ANN401 - a type, or an annotated one
+def field_type(name: str) -> Any:  # noqa: ANN401 - a type, or an annotated one
+    """The type of a field of an account."""
     field = fields.FIELDS[name]
     kind: Any = _SPECIAL_TYPES.get(name, SecretValue if field.secret else field.type)
     if field.choices:
@@ -153,10 +154,10 @@ def _account_fields() -> dict[str, Any]:
         if name == "email":
             continue
         about = Field(title=field.title, description=field.description, examples=list(field.examples) or None)
-        found[name] = NotRequired[Annotated[_type_of(name), about]]
+        found[name] = NotRequired[Annotated[field_type(name), about]]
         for spelling in set(fields.SPELLINGS[name]) - {name}:
             about = Field(title=field.title, description=f"Another spelling of {name}.")
-            found[spelling] = NotRequired[Annotated[_type_of(name), about]]
+            found[spelling] = NotRequired[Annotated[field_type(name), about]]
     test = Annotated[DeliveryTestBlock, Field(title="Test", description="Overrides policy.test.")]
     return {**found, "test": NotRequired[test]}
 

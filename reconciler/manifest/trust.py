@@ -1,33 +1,145 @@
-"""Reads trust files, and writes one that allows what the manifests use."""
+"""Trust files: reads them, and writes one that allows exactly what the manifests use."""
 
 from __future__ import annotations
 
+import json
 import os
+import re
+import shlex
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, NotRequired
 
-from reconciler.errors import ManifestError, Problem, file_order
+from pydantic import AfterValidator, with_config
+from typing_extensions import TypedDict
+
+from reconciler.errors import InvalidValueError, ManifestError, Problem, file_order
+from reconciler.manifest.approval import references_of
 from reconciler.manifest.events import YamlError
-from reconciler.manifest.files import Source, read_file
+from reconciler.manifest.files import read_file
 from reconciler.manifest.loader import load
 from reconciler.manifest.parsed_file import validate
-from reconciler.model.account import Globs
+from reconciler.manifest.schema import CONFIG, MaxDeletes, Shape, Text, Version
+from reconciler.manifest.values import argument
+from reconciler.model.account import Globs, identity
 from reconciler.model.display import display_path
-from reconciler.model.trust import Limits, Trust, TrustedServer
+from reconciler.model.trust import Limits, Trust, TrustedServer, escaped_pattern, is_url_pattern, smtp_servers_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
-    from reconciler.manifest.loader import Loaded
+    from reconciler.model.desired import Desired
+
+# ruff: noqa: PTH100, PTH118, PTH120 - links are followed only when paths are compared
 
 _LARGEST: Final = 1024 * 1024
+
+
+def _pattern(is_valid: Callable[[str], object], message: str, hint: str) -> AfterValidator:
+    def check(text: str) -> str:
+        if is_valid(text):
+            return text
+        raise InvalidValueError(message, hint)
+
+    return AfterValidator(check)
+
+
+def _is_command_line(text: str) -> bool:
+    try:
+        return bool(shlex.split(text))
+    except ValueError:
+        return False
+
+
+_Url = Annotated[
+    str,
+    _pattern(
+        is_url_pattern,
+        "this is not a pattern of a server's URL",
+        "write scheme, host and port, such as https://*.fw.example.com; * stays within the host, or the port",
+    ),
+]
+_Variable = Annotated[
+    str,
+    _pattern(
+        re.compile(r"[A-Za-z0-9_*?]+").fullmatch,
+        "this is not a pattern of a variable's name",
+        "letters, digits, _, * and ? only, without a $",
+    ),
+]
+_File = Annotated[
+    Text,
+    _pattern(
+        re.compile(r"(?:(?!\$\{(?!name\})).)*", re.DOTALL).fullmatch,
+        "a pattern of files takes no variable but ${name}",
+        "write ${name} for the server's name",
+    ),
+    _pattern(
+        lambda text: ".." not in text.split("/") and not text.startswith("~"),
+        "a pattern of files takes neither .. nor ~",
+        "write the path from / on",
+    ),
+    AfterValidator(argument),
+]
+_CommandLine = Annotated[
+    str,
+    _pattern(_is_command_line, "this is not a command line", "write it as for a shell, with every quote closed"),
+    AfterValidator(argument),
+]
+_Host = Annotated[
+    str,
+    _pattern(
+        re.compile(r"[A-Za-z0-9_.:*?-]+").fullmatch,
+        "this is not a pattern of a host",
+        "write it as smtp.example.com, without scheme and path",
+    ),
+]
+_Address = Annotated[
+    str,
+    _pattern(
+        lambda text: "@" in text or text == "*", "a pattern of addresses has an @-sign", "write it as *@example.com"
+    ),
+]
+
+
+class TrustedServerBlock(TypedDict):
+    """A server that credentials and passwords may be sent to."""
+
+    url: _Url
+    env: NotRequired[list[_Variable]]
+    files: NotRequired[list[_File]]
+
+
+class LimitsBlock(TypedDict):
+    """What the manifests' policy cannot exceed."""
+
+    max_deletes: NotRequired[MaxDeletes | None]
+    protect: NotRequired[list[_Address]]
+
+
+@with_config(CONFIG)
+class TrustDocument(TypedDict):
+    """What the manifests may do with secrets; an omitted key allows nothing, apart from limits."""
+
+    version: Version
+    servers: NotRequired[list[TrustedServerBlock]]
+    commands: NotRequired[list[_CommandLine]]
+    smtp_servers: NotRequired[list[_Host]]
+    recipients: NotRequired[list[_Address]]
+    limits: NotRequired[LimitsBlock]
+
+
+TRUST_SHAPE: Final[Shape] = {
+    (): TrustDocument,
+    ("servers",): TrustedServerBlock,
+    ("limits",): LimitsBlock,
+}
 
 
 def read_trust(name: str) -> Trust:
     """Reads a trust file.
 
     Raises:
-        ManifestError: With everything that is wrong in it, by line and column.
+        ManifestError: With every problem in it, by line and column.
     """
     source = read_file(name, largest=_LARGEST)
     if isinstance(source, Problem):
@@ -36,22 +148,6 @@ def read_trust(name: str) -> Trust:
         loaded = load(source.data, name)
     except YamlError as error:
         raise ManifestError(error.problem(name)) from None
-    return _trust(_document(source, loaded), name)
-
-
-def _without_content(problem: Problem, name: str) -> Problem:
-    """The problem of a file that cannot be read, if need be without what was given in place of its name."""
-    shown = display_path(name)
-    if shown == name:
-        return problem
-    message = f"the trust file {shown}: {problem.message}"
-    hint = "--trust and RECONCILER_TRUST take the path of a file, not its content"
-    return replace(problem, message=message, hint=hint, position=None)
-
-
-def _document(source: Source, loaded: Loaded) -> dict[str, Any]:
-    from reconciler.manifest.trust_document import TRUST_SHAPE
-
     document, errors = validate(loaded.value, TRUST_SHAPE)
     if document is None or loaded.irregular:
         from reconciler.manifest.messages import issue_from
@@ -60,18 +156,28 @@ def _document(source: Source, loaded: Loaded) -> dict[str, Any]:
         issues = [issue_from(error, source, shape=TRUST_SHAPE) for error in errors]
         problems = locate(issues, [source] if loaded.irregular else [])
         raise ManifestError(*sorted(problems, key=file_order))
-    return document
+    return _trust(document, name)
+
+
+def _without_content(problem: Problem, name: str) -> Problem:
+    """The problem of a file that cannot be read, without its name if that seems to be the file's content."""
+    shown = display_path(name)
+    if shown == name:
+        return problem
+    message = f"the trust file {shown}: {problem.message}"
+    hint = "--trust and RECONCILER_TRUST take the path of a file, not its content"
+    return replace(problem, message=message, hint=hint, position=None)
 
 
 def _trust(document: Mapping[str, Any], name: str) -> Trust:
-    folder = os.path.dirname(os.path.abspath(name))  # noqa: PTH100, PTH120 - links are followed when paths are compared
+    folder = os.path.dirname(os.path.abspath(name))
     limits = document.get("limits", {})
     return Trust(
         servers=tuple(
             TrustedServer(
                 server["url"],
                 tuple(server.get("env", ())),
-                tuple(os.path.join(folder, pattern) for pattern in server.get("files", ())),  # noqa: PTH118 - as above
+                tuple(os.path.join(folder, pattern) for pattern in server.get("files", ())),
             )
             for server in document.get("servers", ())
         ),
@@ -81,3 +187,65 @@ def _trust(document: Mapping[str, Any], name: str) -> Trust:
         limits=Limits(limits.get("max_deletes"), Globs(tuple(limits.get("protect", ())))),
         file=name,
     )
+
+
+def trust_yaml(desired: Desired, url: str) -> str:
+    """A trust file that allows exactly what the manifests use.
+
+    Args:
+        desired: The manifests, with their references.
+        url: The server that credentials and passwords go to.
+    """
+    found: dict[str, set[str]] = {"env": set(), "file": set(), "command": set()}
+    for reference, _ in references_of(desired):
+        if reference.kind == "command":
+            found["command"].add(shlex.join(reference.target))
+        else:
+            found[reference.kind].add(
+                os.path.abspath(reference.path) if reference.kind == "file" else reference.target[0]
+            )
+    limits = f"max_deletes: {json.dumps(str(desired.policy.max_deletes))}"
+    if protect := desired.policy.protect.patterns:
+        limits += f", protect: {_list(protect)}"
+    tests = (desired.policy.test, *(entry.test for entry in desired.accounts))
+    server = {"env": found["env"], "files": found["file"]}
+    others = {
+        "commands": found["command"],
+        "smtp_servers": _smtp_servers(desired),
+        "recipients": {test.to_email for test in tests if test.to_email},
+    }
+    return "\n".join(
+        [
+            "# What the manifests may do with secrets: made by `reconciler trust` from what they use now.",
+            "# Read it, and keep it where a pull request cannot change it. See docs/trust.md.",
+            "version: 1",
+            "servers:",
+            f"  - url: {json.dumps(url)}",
+            *(f"    {key}: {_exact(values)}" for key, values in server.items() if values),
+            *(f"{key}: {_exact(values)}" for key, values in others.items() if values),
+            f"limits: {{{limits}}}",
+            "",
+        ]
+    )
+
+
+def _smtp_servers(desired: Desired) -> set[str]:
+    """The hosts where the accounts log in. One without a declared password may have one on the server."""
+    accounts = [entry.account.fields for entry in desired.accounts]
+    hosts = (
+        host
+        for fields in accounts
+        if fields.get("password") or fields.get("has_auth") is not False
+        for _, host in smtp_servers_of(fields)
+    )
+    return set(map(identity, hosts))
+
+
+def _exact(values: Iterable[str]) -> str:
+    """Patterns that match these values alone."""
+    return _list(escaped_pattern(value) for value in sorted(values))
+
+
+def _list(values: Iterable[str]) -> str:
+    """A list of strings in double quotes, which JSON and YAML read alike."""
+    return f"[{', '.join(json.dumps(value, ensure_ascii=False) for value in values)}]"

@@ -15,8 +15,8 @@ from reconciler.client.errors import error_from_status
 from reconciler.client.transport import InvalidResponseError, Response
 from reconciler.client.wire import read_list, read_one, read_token, to_account
 from reconciler.errors import ReconcilerError
+from reconciler.manifest.export import export_yaml
 from reconciler.manifest.reader import read_manifests
-from reconciler.manifest.writer import export_yaml
 from reconciler.model.desired import Desired
 from reconciler.model.redaction import Redactor
 from reconciler.model.secret import Secret

@@ -7,10 +7,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from reconciler.manifest.quoting import quoted
+from reconciler.manifest.export import export_yaml, quoted
 from reconciler.manifest.reader import read_manifests
 from reconciler.manifest.scalars import resolve
-from reconciler.manifest.writer import export_yaml
 from reconciler.model.account import Account, Value
 from reconciler.model.secret import UNKNOWN, Secret, SecretReference
 from reconciler.model.server import Server
