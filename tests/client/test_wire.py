@@ -145,6 +145,7 @@ def test_anything_but_a_list_of_accounts_is_refused_with_a_reason(body: bytes, m
     with pytest.raises(InvalidResponseError) as caught:
         read_list(body)
     assert str(caught.value) == message
+    assert (caught.value.__cause__, caught.value.__context__) == (None, None)  # pydantic's error holds the input
 
 
 def test_an_invalid_account_is_refused_with_the_name_of_the_field() -> None:
