@@ -219,7 +219,7 @@ class Session:
             if response.status != HTTPStatus.UNAUTHORIZED:
                 self._accepted[request.method] = bearer.generation
                 break
-            # A new token is the reason only if it was accepted for such a request before: then it has expired since.
+            # A new token that was never accepted for such a request is not at fault. One that was has expired since.
             if is_renewed and self._accepted.get(request.method) != bearer.generation:
                 break
             if (other := self._tokens.replace(bearer)) is None:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 RECONCILER = Path(sys.executable).with_name("reconciler")
-IMPORTED_LATE = ("deepdiff", "email_validator", "tenacity")
+IMPORTED_LATE = ("deepdiff", "email_validator")
 """Third-party modules that no module of ours imports at its top, but most runs need."""
 READ_AT_START = ("PYTHON", "LANG", "LC_")
 """Prefixes of the variables that the interpreter reads when it starts."""
