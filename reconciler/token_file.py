@@ -49,7 +49,7 @@ class UnwritableToken:
         self._voice = voice
         self._warned = False
 
-    def turn(self) -> AbstractContextManager[None]:
+    def locked(self) -> AbstractContextManager[None]:
         """Does not wait for other runs."""
         return nullcontext()
 
@@ -84,7 +84,7 @@ class TokenFile:
         return Secret(self._known)
 
     @contextmanager
-    def turn(self) -> Iterator[Secret | None]:
+    def locked(self) -> Iterator[Secret | None]:
         """Locks the file, so that parallel runs exchange one token after the other; gives the one another run left."""
         with _locked(self._path):
             yield self._left_by_others()

@@ -79,7 +79,7 @@ def used(case: Case) -> str:
     ],
 )
 @pytest.mark.parametrize("listed", [None, (), (OTHER,)])
-def test_credentials_of_the_environment_do_not_go_where_only_the_yaml_leads(
+def test_environment_credentials_are_not_sent_to_a_url_that_only_the_yaml_names(
     environ: dict[str, str], listed: tuple[str, ...] | None
 ) -> None:
     problem = Case(ServerConfig(url=OURS), environ=environ, listed=listed).refusal()
@@ -98,19 +98,19 @@ def test_credentials_of_the_environment_do_not_go_where_only_the_yaml_leads(
     ],
 )
 @pytest.mark.parametrize("auth", [None, AUTH])
-def test_credentials_of_the_environment_go_to_a_url_from_there_or_one_that_is_trusted(
+def test_environment_credentials_are_sent_to_a_given_or_trusted_url(
     flags: ServerOptions, environ: dict[str, str], listed: tuple[str, ...] | None, auth: Credentials | None
 ) -> None:
     case = Case(ServerConfig(url=OURS, auth=auth), flags, {**TOKEN, **environ}, listed)
     assert (used(case), case.resolved, case.access().server.url) == ("env-token", [], OURS)
 
 
-def test_the_yaml_s_own_credentials_are_used_where_the_others_may_not_go() -> None:
+def test_the_yaml_s_credentials_are_used_if_the_others_are_not_approved() -> None:
     assert used(Case(ServerConfig(url=OURS, auth=AUTH), environ=TOKEN)) == "yaml-key"
 
 
 @pytest.mark.parametrize("source", ["flag", "environment"])
-def test_credentials_of_the_yaml_do_not_go_to_a_url_from_elsewhere(source: str) -> None:
+def test_the_yaml_s_credentials_are_not_sent_to_another_url(source: str) -> None:
     flags = ServerOptions(url=OTHER) if source == "flag" else ServerOptions()
     environ = {"RECONCILER_URL": OTHER} if source == "environment" else {}
     problem = Case(ServerConfig(url=OURS, auth=AUTH), flags, environ).refusal()
@@ -118,28 +118,26 @@ def test_credentials_of_the_yaml_do_not_go_to_a_url_from_elsewhere(source: str) 
     assert (problem.kind, problem.message) == ("no_credentials", message)
 
 
-def test_credentials_of_the_yaml_go_to_their_url_whoever_names_it_as_well() -> None:
+def test_the_yaml_s_credentials_are_sent_to_its_url_even_if_it_is_also_given() -> None:
     assert used(Case(ServerConfig(url=OURS, auth=AUTH), environ={"RECONCILER_URL": f"{OURS}/"})) == "yaml-key"
 
 
 @pytest.mark.parametrize("option", ["token_file", "refresh_token_file"])
 @pytest.mark.parametrize("auth", [None, AUTH])
-def test_a_file_that_was_named_and_may_not_be_used_is_an_error_and_not_read(
-    option: str, auth: Credentials | None
-) -> None:
+def test_a_token_file_that_is_not_approved_is_an_error_and_not_read(option: str, auth: Credentials | None) -> None:
     flags = ServerOptions(**{option: "/nowhere"})  # type: ignore[arg-type]
     problem = Case(ServerConfig(url=OURS, auth=auth), flags).refusal()
     what = f"--{option.replace('_', '-')}"
     assert problem.message == f"{what} may not be sent to {OURS}: only the YAML names this server"
 
 
-def test_an_empty_url_is_not_passed_over(tmp_path: Path) -> None:
+def test_an_empty_url_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "key").write_text("k")
     flags = ServerOptions(url="", token_file=str(tmp_path / "key"))
     assert Case(ServerConfig(url=OURS), flags).refusal().kind == "no_server"
 
 
-def test_flags_win_over_the_environment_and_that_over_the_yaml(tmp_path: Path) -> None:
+def test_options_win_over_the_environment_which_wins_over_the_yaml(tmp_path: Path) -> None:
     (tmp_path / "token").write_text("flag-token\n")
     config, environ = ServerConfig(url=OURS, auth=AUTH), {"RECONCILER_URL": OURS, **TOKEN}
     assert used(Case(config, ServerOptions(token_file=str(tmp_path / "token")), environ)) == "flag-token"
@@ -191,7 +189,7 @@ NAMED = ServerOptions(ca_file="flag-ca.pem", client_cert="flag.pem")
         ),
     ],
 )
-def test_tls_settings_go_with_the_url_and_credentials_that_they_stand_beside(
+def test_tls_settings_belong_to_the_url_and_credentials_beside_them(
     case: Case, ca_file: str | None, certificate: ClientCertificate | None, warnings: int
 ) -> None:
     access = case.access()
@@ -241,7 +239,7 @@ def test_a_trust_file_approves_the_url(user: CliProcess) -> None:
         assert len(server.requests) == 1
 
 
-def test_two_token_files_are_wrong_usage(user: CliProcess) -> None:
+def test_two_token_files_are_a_usage_error(user: CliProcess) -> None:
     done = user.run("export", "--token-file", "a", "--refresh-token-file", "b")
     assert done.code == 64
     assert "--token-file and --refresh-token-file exclude each other. Name one." in done.err

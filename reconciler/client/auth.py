@@ -138,7 +138,7 @@ class TokenExchange:
             return self._current
 
     def _exchange(self) -> BearerToken:
-        with self._keeper.turn() if self._keeper else nullcontext() as left:
+        with self._keeper.locked() if self._keeper else nullcontext() as left:
             if left is not None:
                 self._redactor.add(left)
                 self._grant = {**self._grant, "refresh_token": left.reveal()}

@@ -46,7 +46,7 @@ class AccountWriter(AccountReader, Protocol):
 class TokenKeeper(Protocol):
     """Where a refresh token is kept between runs."""
 
-    def turn(self) -> AbstractContextManager[Secret | None]:
+    def locked(self) -> AbstractContextManager[Secret | None]:
         """Keeps other runs from exchanging the token meanwhile. Yields the token that another run left, if any."""
 
     def store(self, token: Secret) -> None:

@@ -1,4 +1,4 @@
-"""Values that must never be seen, and the one that nobody knows."""
+"""Secrets, references to them, and the password that is not known."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def _compare_digest() -> Callable[[bytes, bytes], bool]:
 class Secret:
     """A secret value behind a type that does not print.
 
-    ``repr``, ``str``, ``format`` and pickling give nothing away; only ``reveal`` does, and it is called where the value
-    goes onto the wire and nowhere else. Two secrets compare in constant time.
+    ``repr``, ``str``, ``format`` and pickling show nothing. Only ``reveal`` does: it is called to send the value, and
+    to mask it in text. Two secrets compare in constant time.
     """
 
     __slots__ = ("_value", "source")
 
     def __init__(self, value: str, source: str = "") -> None:
-        """Takes the value, and where it was found: ``env NAME``; nothing if it is written in the YAML itself."""
+        """Takes the value and its source: ``env NAME``; empty if it is written in the YAML itself."""
         self._value = value
         self.source = source
 
@@ -89,12 +89,12 @@ def secret_text(value: str) -> str:
     if any(unicodedata.category(character) == "Cs" for character in bare):
         raise InvalidValueError("is not valid Unicode", "save it as UTF-8")
     if _BOM in bare:
-        message = "holds a byte order mark, which is not part of a secret"
+        message = "contains a byte order mark, which is not part of a secret"
         raise InvalidValueError(message, "save it as UTF-8 without BOM")
     if _LINE_BREAK.search(bare):
         raise InvalidValueError("has more than one line, and a secret has one", "leave nothing but the secret in it")
     if found := control_character(bare):
-        message = f"holds a control character ({found}), which is not part of a secret"
+        message = f"contains a control character ({found}), which is not part of a secret"
         raise InvalidValueError(message, "leave nothing but the secret in it")
     return bare
 
@@ -109,7 +109,7 @@ class Unknown(Enum):
 
 
 UNKNOWN: Final = Unknown.UNKNOWN
-"""The server's password where it is hidden. Never written back; counts as unchanged."""
+"""The server's password if it is hidden. Never written back; counts as unchanged."""
 
 
 _HIDING: Final = (
@@ -136,7 +136,7 @@ def _mask() -> re.Pattern[str]:
 
 
 def looks_masked(text: str) -> bool:
-    """Whether a value from the server stands in for a secret: dots or stars, only x, or a word such as "<hidden>"."""
+    """Whether a value from the server is a mask for a secret: dots or stars, only x, or a word such as "<hidden>"."""
     return _mask().fullmatch(text.strip()) is not None
 
 
@@ -144,11 +144,11 @@ SecretSource: TypeAlias = Literal["env", "file", "command", "literal"]
 
 
 class SecretReference(NamedTuple):
-    """Where a secret is to be found; not the secret.
+    """Where to find a secret; not the secret.
 
     Attributes:
         kind: ``env`` (variable name), ``file`` (path relative to the YAML file) or ``command`` (arguments); ``literal``
-            is a secret that the YAML holds itself and that is kept out of a plan.
+            is a secret in the YAML itself that is kept out of a plan.
         target: One string for ``env`` and ``file``; the argument list for ``command``.
         position: Where the reference is written.
     """
@@ -179,7 +179,7 @@ class SecretReference(NamedTuple):
     def source(self) -> str:
         """The reference in words, the same wherever the YAML was read: ``env NAME``, ``file PATH``, ``command LINE``.
 
-        Paths start from where the names of the YAML files do.
+        Paths are relative to the same folder as the names of the YAML files.
         """
         folder = os.path.dirname(self.position.file)  # noqa: PTH120 - names stay as the user wrote them
         if self.kind == "file":

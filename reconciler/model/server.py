@@ -125,7 +125,7 @@ def with_parts(credentials: Credentials, parts: Mapping[str, Secret]) -> Credent
 
 @dataclass(frozen=True, slots=True)
 class ClientCertificate:
-    """A certificate that shows the server who is asking.
+    """A certificate that identifies this client to the server.
 
     Attributes:
         cert: Path of the certificate in PEM form.
@@ -137,7 +137,7 @@ class ClientCertificate:
 
 
 class Passwords(StrEnum):
-    """Whether the server's responses show passwords: to be found out, or always, or never."""
+    """Whether the server's responses show passwords: found out, always, or never."""
 
     AUTO = "auto"
     SHOWN = "shown"
@@ -149,8 +149,8 @@ class ServerConfig:
     """The YAML's ``server:`` block.
 
     Attributes:
-        url: Scheme, host and port, without a trailing slash; ``None`` where it is left to flags and environment.
-        name: Label in reports; ``None`` where not given.
+        url: Scheme, host and port, without a trailing slash; ``None`` if it is left to options and environment.
+        name: Label in reports; ``None`` if it is not given.
         auth: Credentials, still with references.
         ca_file: Path of the private CA, made absolute against the YAML file's folder.
         client_cert: Certificate for servers that ask for one; its paths likewise.

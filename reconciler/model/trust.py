@@ -1,8 +1,8 @@
-"""What a trust file allows, as a value that can be asked.
+"""What a trust file allows.
 
-Nothing that a pull request can change may decide where secrets go, so a trust file lies outside of what it changes.
-Patterns know only ``*`` (any characters) and ``?`` (one character); ``[*]``, ``[?]`` and ``[[]`` are the characters
-themselves. How far ``*`` reaches depends on what is matched, and is documented at each question.
+Nothing that a pull request can change may decide where secrets go, so a trust file is kept outside of the repository.
+Patterns have only ``*`` (any characters) and ``?`` (one character); ``[*]``, ``[?]`` and ``[[]`` are the characters
+themselves. What ``*`` matches differs, and is documented at each method.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from reconciler.model.desired import DeleteLimit
 
 PROVIDERS: Final = {"gmail": "smtp.gmail.com", "outlook": "smtp.office365.com"}
-"""Where accounts of a service other than ``other`` log in."""
+"""The SMTP servers of the services other than ``other``."""
 
 _HOST: Final = r"\[[0-9a-f:.*?]+\]|[a-z0-9_.*?-]+"
 _URL: Final = re.compile(rf"(https?)://({_HOST})(?::([0-9*]+))?/?")
@@ -85,8 +85,8 @@ class Trust:
     def files(self, url: str | None, name: str) -> tuple[str, ...]:
         """The patterns of the files that references for the server at ``url`` may name.
 
-        A name that could lead elsewhere in the file system takes the place of no ``${name}``. While the server is not
-        known (``None``), neither is its name, and any will do.
+        A name that could be a path is not inserted for ``${name}``. If the server is not known (``None``), its name
+        is not either, and any name matches.
         """
         patterns = (pattern for server in self._servers(url) for pattern in server.files)
         if url is None and not name:
@@ -98,14 +98,14 @@ class Trust:
     def lists_command(self, arguments: Sequence[str]) -> bool:
         """Whether the command line may run.
 
-        A pattern is split into words as a shell would; each word has to match one argument, so that ``*`` brings in no
-        further arguments. An argument that needs a pattern cannot climb (``..``), and cannot be an option where the
-        pattern does not begin with a hyphen.
+        A pattern is split into words as a shell does. Each word must match one argument, so that ``*`` cannot add
+        arguments. An argument that matches by a wildcard must not have ``..`` as a part of a path, and must not be an
+        option unless the pattern begins with a hyphen.
         """
         return any(_allows(shlex.split(pattern), arguments) for pattern in self.commands)
 
     def lists_smtp_server(self, host: str) -> bool:
-        """Whether an account with a password may log in at ``host``, however it is spelled."""
+        """Whether an account with a password may log in at ``host``, in any spelling."""
         key = identity(host).removesuffix(".")
         forms = [glob_forms(pattern.removesuffix(".")) for pattern in self.smtp_servers]
         return any(_matches(for_key, key) or _matches(for_shown, readable(key)) for for_key, for_shown in forms)
@@ -119,7 +119,7 @@ class Trust:
 
 
 def smtp_servers_of(fields: Fields) -> Iterator[tuple[str, str]]:
-    """Where an account logs in, each with the field that says so. The service's own server may win, or may not."""
+    """The hosts where an account may log in, each with its field. The service's own host may win."""
     if provider := PROVIDERS.get(str(fields.get("service"))):
         yield "service", provider
     if host := fields.get("smtp_server"):
@@ -186,6 +186,6 @@ def _is_argument(word: str, argument: str) -> bool:
 
 @cache
 def _literal(word: str) -> str | None:
-    """The one argument that a word without patterns matches."""
+    """The one argument that a word without wildcards matches."""
     bare = re.sub(r"\[([*?\[])\]", "", word)
     return None if re.search("[*?]", bare) else re.sub(r"\[([*?\[])\]", r"\1", word)

@@ -82,7 +82,7 @@ def test_the_schemas_are_printed(user: CliProcess) -> None:
         Draft202012Validator.check_schema(json.loads(user.run("schema", document).out))
 
 
-def test_nothing_that_is_read_is_written_over(at_sandbox: CliProcess) -> None:
+def test_no_input_file_is_overwritten(at_sandbox: CliProcess) -> None:
     at_sandbox.write("set/a.yaml", ONE)
     at_sandbox.run("plan", "set", "--save", "plan.json")
     saved = (at_sandbox.folder / "plan.json").read_text(encoding="utf-8")

@@ -27,7 +27,7 @@ COMMANDS = [
 
 @pytest.fixture
 def rotating(make_sandbox: MakeSandbox) -> Sandbox:
-    """A server where each access token has expired when it arrives half of the time, and each key works once."""
+    """A server with short-lived access tokens, on which each refresh token works once."""
     sandbox = make_sandbox(rotate_refresh_tokens=True, token_lifetime=900)
     sandbox.seed([account_json("a0@example.com")])
     return sandbox
@@ -46,7 +46,7 @@ def key(user: CliProcess) -> str:
     return (user.folder / "fw.key").read_text()
 
 
-def test_one_key_lasts_for_every_command(holder: CliProcess) -> None:
+def test_one_refresh_token_lasts_for_every_command(holder: CliProcess) -> None:
     keys = [key(holder)]
     for command in COMMANDS:
         done = holder.run(*command, "--refresh-token-file", "fw.key")
@@ -87,7 +87,7 @@ def test_planning_and_applying_share_one_token(holder: CliProcess, rotating: San
     assert exchanged != rotating._tokens.refresh_token
 
 
-def test_a_link_to_the_key_stays_a_link(holder: CliProcess) -> None:
+def test_a_link_to_the_token_file_stays_a_link(holder: CliProcess) -> None:
     (holder.folder / "keys").mkdir()
     (holder.folder / "fw.key").rename(holder.folder / "keys/real.key")
     (holder.folder / "fw.key").symlink_to("keys/real.key")
@@ -97,21 +97,21 @@ def test_a_link_to_the_key_stays_a_link(holder: CliProcess) -> None:
     assert (holder.folder / "keys/real.key").stat().st_mode & 0o777 == 0o640
 
 
-def test_another_name_of_the_key_has_the_new_one_too(holder: CliProcess) -> None:
+def test_a_hard_link_to_the_token_file_gets_the_new_token_too(holder: CliProcess) -> None:
     (holder.folder / "same.key").hardlink_to(holder.folder / "fw.key")
     assert holder.run("plan", "accounts.yaml", "--refresh-token-file", "fw.key").code == 0
     assert (holder.folder / "same.key").read_text() == key(holder)
 
 
-@pytest.mark.parametrize("where", ["environment", "yaml", "pipe"])
-def test_a_key_from_elsewhere_is_warned_about_without_showing_it(
-    holder: CliProcess, rotating: Sandbox, where: str
+@pytest.mark.parametrize("source", ["environment", "yaml", "pipe"])
+def test_a_replaced_token_without_a_file_is_a_warning_that_does_not_show_it(
+    holder: CliProcess, rotating: Sandbox, source: str
 ) -> None:
     environ = {"KEY": rotating.refresh_token}
     lost = "warning: the server replaced the refresh token; the one from"
-    if where == "environment":
+    if source == "environment":
         done = holder.run("plan", "accounts.yaml", environ={"RECONCILER_REFRESH_TOKEN": rotating.refresh_token})
-    elif where == "yaml":
+    elif source == "yaml":
         server = f"server: {{url: '{rotating.url}', auth: {{refresh_token: {{env: KEY}}}}}}\n"
         holder.write("accounts.yaml", server + YAML)
         done = holder.run("plan", "accounts.yaml", environ=environ)
@@ -125,7 +125,7 @@ def test_a_key_from_elsewhere_is_warned_about_without_showing_it(
 
 
 @pytest.mark.parametrize("lost", ["folder", "file", "replaced"])
-def test_a_key_that_cannot_be_written_back_is_warned_about(holder: CliProcess, rotating: Sandbox, lost: str) -> None:
+def test_a_token_that_cannot_be_written_back_is_a_warning(holder: CliProcess, rotating: Sandbox, lost: str) -> None:
     keys = holder.folder / "keys"
     keys.mkdir()
     (holder.folder / "fw.key").rename(keys / "fw.key")
@@ -133,7 +133,7 @@ def test_a_key_that_cannot_be_written_back_is_warned_about(holder: CliProcess, r
     redeem = tokens.redeem
 
     def redeems(refresh_token: str) -> bool:
-        (keys / "fw.key").unlink(missing_ok=True)  # somebody takes it away while the tokens are exchanged
+        (keys / "fw.key").unlink(missing_ok=True)  # the file is removed while the tokens are exchanged
         if lost == "folder":
             keys.rmdir()
         elif lost == "replaced":
@@ -155,10 +155,10 @@ def test_a_file_with_more_than_a_token_is_refused(holder: CliProcess) -> None:
     holder.environ = {name: value for name, value in holder.environ.items() if name == "RECONCILER_URL"}
     done = holder.run("plan", "accounts.yaml", "--refresh-token-file", "fw.key")
     assert done.code == 1
-    assert "fw.key holds a control character" in done.err
+    assert "fw.key contains a control character" in done.err
 
 
-def test_runs_side_by_side_take_turns_with_the_key(holder: CliProcess, rotating: Sandbox) -> None:
+def test_parallel_runs_take_turns_with_the_token_file(holder: CliProcess, rotating: Sandbox) -> None:
     runs = [holder.start("plan", "accounts.yaml", "--refresh-token-file", "fw.key", "-q") for _ in range(4)]
     ends = [run.finish() for run in runs]
     assert [end.code for end in ends] == [0] * 4, ends

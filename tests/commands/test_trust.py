@@ -52,9 +52,7 @@ def careful(at_sandbox: CliProcess, sandbox: Sandbox) -> CliProcess:
         "{command: [touch, ran]}",
     ],
 )
-def test_no_pull_request_reads_what_is_not_meant_for_it(
-    at_sandbox: CliProcess, sandbox: Sandbox, password: str
-) -> None:
+def test_a_pull_request_cannot_read_other_secrets(at_sandbox: CliProcess, sandbox: Sandbox, password: str) -> None:
     at_sandbox.starts_python = "/proc/self" in password
     os.mkfifo(at_sandbox.folder / "pipe")
     at_sandbox.write("a.yaml", manifest(password, "policy: {test: {when: before, to_email: me@evil.example}}"))
@@ -68,7 +66,7 @@ def test_no_pull_request_reads_what_is_not_meant_for_it(
     assert accounts_of(at_sandbox) == 0
 
 
-def test_a_trust_file_lets_commands_run_without_our_variables(careful: CliProcess) -> None:
+def test_a_trusted_command_runs_without_reconciler_variables(careful: CliProcess) -> None:
     careful.write("a.yaml", manifest("{command: [printf, '%s', x]}"))
     assert careful.run("plan", "a.yaml").code == 0
     careful.write("a.yaml", manifest("{command: [touch, ran]}"))
@@ -83,7 +81,7 @@ def test_a_trust_file_lets_commands_run_without_our_variables(careful: CliProces
     assert "RECONCILER_" not in seen
 
 
-def test_two_pull_requests_do_not_lead_a_password_elsewhere(careful: CliProcess, sandbox: Sandbox) -> None:
+def test_two_pull_requests_cannot_send_a_password_elsewhere(careful: CliProcess, sandbox: Sandbox) -> None:
     trust = careful.folder.parent / "trust.yaml"
     trust.write_text(trust.read_text().replace('"smtp.example.com"', '"smtp.gmail.com"'))
     text = "version: 1\naccounts:\n  - {email: a@example.com, name: A, service: gmail}\n"
@@ -98,7 +96,7 @@ def test_two_pull_requests_do_not_lead_a_password_elsewhere(careful: CliProcess,
     assert sandbox.mails() == []
 
 
-def test_a_recipient_has_to_be_listed_also_on_the_command_line(careful: CliProcess) -> None:
+def test_a_recipient_on_the_command_line_must_be_listed_too(careful: CliProcess) -> None:
     careful.write("a.yaml", manifest("{env: SMTP_A}"))
     for command in (["test", "a.yaml"], ["apply", "a.yaml", "--auto-approve", "--test", "before"]):
         done = careful.run(*command, "--to-email", "me@evil.example")
@@ -106,7 +104,7 @@ def test_a_recipient_has_to_be_listed_also_on_the_command_line(careful: CliProce
         assert "--to-email me@evil.example: ../trust.yaml does not list the recipient" in done.err
 
 
-def test_the_trust_command_allows_what_is_used_and_no_more(careful: CliProcess) -> None:
+def test_the_trust_command_allows_exactly_what_is_used(careful: CliProcess) -> None:
     careful.environ.pop("RECONCILER_TRUST")
     careful.write("secrets/pw", "x\n")
     text = manifest("{file: secrets/pw}", "policy: {test: {when: before, to_email: ops@example.com}}")
@@ -127,7 +125,7 @@ def test_the_trust_command_allows_what_is_used_and_no_more(careful: CliProcess) 
 
 
 @pytest.mark.parametrize("name", ["secrets/pw", "link", "hard", "../trust.yaml", "token"])
-def test_nothing_that_is_read_is_written_over(careful: CliProcess, sandbox: Sandbox, name: str) -> None:
+def test_no_input_file_is_overwritten(careful: CliProcess, sandbox: Sandbox, name: str) -> None:
     secret = careful.write("secrets/pw", f"{CANARY}\n")
     (careful.folder / "link").symlink_to("secrets/pw")
     (careful.folder / "hard").hardlink_to(secret)
@@ -143,7 +141,7 @@ def test_nothing_that_is_read_is_written_over(careful: CliProcess, sandbox: Sand
 
 
 @pytest.mark.parametrize("chosen", ["text", "json", "markdown", "html", "github", "gitlab", "tfplan"])
-def test_every_format_says_where_a_password_comes_from(careful: CliProcess, sandbox: Sandbox, chosen: str) -> None:
+def test_every_format_shows_where_a_password_comes_from(careful: CliProcess, sandbox: Sandbox, chosen: str) -> None:
     sandbox.seed([account_json("b@example.com", name="Old", hash_auth=True, password="x")])
     entry = (
         "  - {email: b@example.com, name: B, service: other, smtp_server: smtp.example.com, password: {env: SMTP_B}}\n"
@@ -193,14 +191,14 @@ def test_a_saved_plan_binds_references_and_tests(at_sandbox: CliProcess, old: st
     assert new.rsplit(maxsplit=1)[-1].strip("'") in done.err
 
 
-def test_an_empty_trust_variable_is_not_taken_for_none(careful: CliProcess) -> None:
+def test_an_empty_trust_variable_is_an_error(careful: CliProcess) -> None:
     careful.write("a.yaml", manifest("{env: SMTP_A}"))
     done = careful.run("plan", "a.yaml", environ={"RECONCILER_TRUST": ""})
     assert done.code == 64
     assert "RECONCILER_TRUST" in done.err
 
 
-def test_one_final_line_ending_is_no_part_of_a_token(at_sandbox: CliProcess, sandbox: Sandbox) -> None:
+def test_one_final_line_ending_is_not_part_of_a_token(at_sandbox: CliProcess, sandbox: Sandbox) -> None:
     token = "RECONCILER_REFRESH_TOKEN"
     assert at_sandbox.run("export", environ={token: f"{sandbox.refresh_token}\n"}).code == 0
     done = at_sandbox.run("export", environ={token: f"{sandbox.refresh_token}\n\n"})
@@ -210,8 +208,8 @@ def test_one_final_line_ending_is_no_part_of_a_token(at_sandbox: CliProcess, san
 
 
 BROKEN = {
-    "byte order mark": (f"\ufeff{CANARY}", "holds a byte order mark"),
-    "control character": (f"{CANARY}\x07x", "holds a control character (U+0007)"),
+    "byte order mark": (f"\ufeff{CANARY}", "contains a byte order mark"),
+    "control character": (f"{CANARY}\x07x", "contains a control character (U+0007)"),
     "second line": (f"{CANARY}\nx\n", "has more than one line"),
     "two line endings": (f"{CANARY}\n\n", "has more than one line"),
 }
@@ -225,7 +223,7 @@ BROKEN = {
         *("--refresh-token-file", "variable", "file", "command", "literal"),
     ],
 )
-def test_what_is_no_secret_is_refused_from_every_source(user: CliProcess, source: str, text: str, reason: str) -> None:
+def test_an_invalid_secret_is_refused_from_every_source(user: CliProcess, source: str, text: str, reason: str) -> None:
     user.environ |= {"RECONCILER_URL": "http://127.0.0.1:9", "RECONCILER_USERNAME": "u"}
     user.write("secret", text)
     passwords = {
@@ -250,7 +248,7 @@ def test_what_is_no_secret_is_refused_from_every_source(user: CliProcess, source
 
 @pytest.mark.parametrize("option", ["--refresh-token-file", "--token-file", "--client-cert"])
 @pytest.mark.parametrize("name", ["token", "link", "hard", "./token"])
-def test_no_pull_request_sends_our_own_token_on(
+def test_a_pull_request_cannot_forward_our_own_token(
     at_sandbox: CliProcess, sandbox: Sandbox, option: str, name: str
 ) -> None:
     token = at_sandbox.write("token", f"{sandbox.refresh_token}\n")
@@ -265,7 +263,7 @@ def test_no_pull_request_sends_our_own_token_on(
     assert sandbox.mails() == []
 
 
-def test_a_block_is_a_secret_of_one_line(user: CliProcess) -> None:
+def test_a_block_scalar_is_a_secret_of_one_line(user: CliProcess) -> None:
     entry = "version: 1\naccounts:\n- email: a@example.com\n  name: A\n  service: gmail\n  password: "
     for header, more, code in (("|", "", 0), ("|-", "", 0), (">", "", 0), ("|", "    x\n", 1), ("|+", "\n", 1)):
         user.write("a.yaml", f"{entry}{header}\n    {CANARY}\n{more}")
@@ -275,7 +273,7 @@ def test_a_block_is_a_secret_of_one_line(user: CliProcess) -> None:
         assert CANARY not in done.out + done.err
 
 
-def test_what_is_no_file_is_not_waited_for(user: CliProcess) -> None:
+def test_pipes_and_devices_cannot_block_the_run(user: CliProcess) -> None:
     os.mkfifo(user.folder / "pipe")
     user.write("a.yaml", manifest("null, has_auth: false"))
     for setting in ("ca_file: pipe", "client_cert: {cert: pipe}", "ca_file: /dev/zero"):
@@ -292,7 +290,7 @@ def test_what_is_no_file_is_not_waited_for(user: CliProcess) -> None:
             assert "this is not a regular file" in done.err
 
 
-def test_a_token_comes_through_a_pipe_too(at_sandbox: CliProcess, sandbox: Sandbox) -> None:
+def test_a_token_can_come_through_a_pipe(at_sandbox: CliProcess, sandbox: Sandbox) -> None:
     at_sandbox.environ.pop("RECONCILER_REFRESH_TOKEN")
     command = [RECONCILER, "export", "--refresh-token-file", "/dev/stdin"]
     script = f"(sleep 0.2; echo {sandbox.refresh_token}) | {shlex.join(map(str, command))}"
@@ -333,7 +331,7 @@ def test_a_failure_replaces_no_file_that_may_be_a_secret(at_sandbox: CliProcess,
 
 
 @pytest.mark.parametrize("command", ["validate", "plan", "apply"])
-def test_a_failure_replaces_documents_of_ours(at_sandbox: CliProcess, command: str) -> None:
+def test_a_failure_replaces_our_own_documents(at_sandbox: CliProcess, command: str) -> None:
     formats = {"validate": VALIDATION_FORMATS, "plan": PLAN_FORMATS, "apply": RESULT_FORMATS}[command]
     at_sandbox.write("a.yaml", manifest("null, has_auth: false"))
     at_sandbox.write("broken.yaml", "version: 1\naccounts: [\n")

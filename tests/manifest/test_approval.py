@@ -54,7 +54,7 @@ def outside(tmp_path_factory: pytest.TempPathFactory) -> Path:
     "reference",
     ["RECONCILER_REFRESH_TOKEN", "RECONCILER_TOKEN", "RECONCILER_PASSWORD", "RECONCILER_X", "reconciler_token"],
 )
-def test_our_own_variables_never_become_passwords(write: Write, reference: str) -> None:
+def test_reconciler_variables_are_never_used_as_passwords(write: Write, reference: str) -> None:
     name = write(account(f"{{env: {reference}}}"))
     trust = Trust((TrustedServer(URL, env=("*",)),), smtp_servers=("*",))
     for given in (None, trust):
@@ -63,7 +63,7 @@ def test_our_own_variables_never_become_passwords(write: Write, reference: str) 
         ]
 
 
-def test_our_own_variables_never_become_credentials_of_a_server(write: Write) -> None:
+def test_reconciler_variables_are_never_sent_as_the_yaml_s_credentials(write: Write) -> None:
     name = write(
         "version: 1\nserver: {url: 'https://evil.example', auth: {username: {env: RECONCILER_USERNAME},"
         " password: {env: RECONCILER_PASSWORD}}}\naccounts: []\n"
@@ -82,7 +82,7 @@ def test_our_own_variables_never_become_credentials_of_a_server(write: Write) ->
         *("link", "folder/environ", "/dev/fd/0"),
     ],
 )
-def test_nothing_that_the_system_shows_becomes_a_password(write: Write, folder: Path, path: str) -> None:
+def test_files_of_the_system_are_never_used_as_passwords(write: Write, folder: Path, path: str) -> None:
     (folder / "link").symlink_to("/proc/self/environ")
     (folder / "folder").symlink_to("/proc/self")
     name = write(account(f"{{file: {path}}}"))
@@ -93,7 +93,7 @@ def test_nothing_that_the_system_shows_becomes_a_password(write: Write, folder: 
         assert "nothing below /" in message
 
 
-def test_without_a_trust_file_files_are_near_the_yaml(write: Write, folder: Path, outside: Path) -> None:
+def test_without_a_trust_file_secret_files_must_be_near_the_yaml(write: Write, folder: Path, outside: Path) -> None:
     (folder / "near").write_text("ours")
     (folder / "link").symlink_to(outside / "secret")
     (folder / "linked").symlink_to(outside)
@@ -105,7 +105,7 @@ def test_without_a_trust_file_files_are_near_the_yaml(write: Write, folder: Path
         assert "the file is outside the given paths, the working directory" in message
 
 
-def test_the_folder_of_a_given_file_and_a_given_folder_are_near(folder: Path, outside: Path) -> None:
+def test_given_folders_and_the_folders_of_given_files_are_near(folder: Path, outside: Path) -> None:
     (outside / "a.yaml").write_text(account("{file: secret}"))
     assert refused(str(outside / "a.yaml")) == []
     assert refused(str(outside)) == []
@@ -156,7 +156,7 @@ def test_with_a_trust_file_only_what_it_lists_may_be_used(write: Write, password
     assert all(one.startswith("accounts.yaml:3:86: ") and "t.yaml does not list the" in one for one in found)
 
 
-def test_everything_is_reported_at_once_with_its_place(write: Write) -> None:
+def test_all_refusals_are_reported_at_once_with_their_positions(write: Write) -> None:
     name = write(
         """\
         version: 1
@@ -229,7 +229,7 @@ def test_links_are_followed_on_both_sides(write: Write, folder: Path, outside: P
         assert refused(write(account(f"{{file: {outside}/secret}}")), trust) != []
 
 
-def test_a_link_out_of_a_listed_folder_leads_nowhere(write: Write, folder: Path, outside: Path) -> None:
+def test_a_link_out_of_a_listed_folder_is_refused(write: Write, folder: Path, outside: Path) -> None:
     (folder / "secrets").mkdir()
     (folder / "secrets/link").symlink_to(outside / "secret")
     trust = replace(EVERYTHING, servers=(TrustedServer(URL, files=(f"{folder}/secrets/*", f"{folder}/secrets/link")),))
@@ -250,7 +250,7 @@ def test_kubernetes_links_a_secret_to_a_hidden_folder_beside_it(write: Write, ou
 
 
 @pytest.mark.parametrize("name", ["../b2", "*", ".", "..", "b1/../b2"])
-def test_a_servers_name_reaches_no_other_servers_files(write: Write, name: str) -> None:
+def test_a_server_name_gives_no_access_to_other_servers_files(write: Write, name: str) -> None:
     file = write(account("{file: /run/secrets/b2/x}"))
     request = Request(paths=[file], environ={}, url=URL, name=name)
     with pytest.raises(NotTrustedError):
@@ -287,7 +287,7 @@ def test_a_trust_file_is_read(write: Write, folder: Path) -> None:
     assert read_trust(write("version: 1\n")) == Trust(file="accounts.yaml")
 
 
-def test_everything_that_is_wrong_in_a_trust_file_has_its_place(write: Write) -> None:
+def test_every_error_in_a_trust_file_has_its_position(write: Write) -> None:
     name = write(
         """\
         version: 2
@@ -326,12 +326,12 @@ def test_everything_that_is_wrong_in_a_trust_file_has_its_place(write: Write) ->
 
 
 @pytest.mark.parametrize("text", ["", "- a\n", "version: 1\nversion: 1\n", "a: [", "\x00"])
-def test_what_is_no_trust_file_is_an_error(write: Write, text: str) -> None:
+def test_a_file_that_is_not_a_trust_file_is_an_error(write: Write, text: str) -> None:
     with pytest.raises(ManifestError):
         read_trust(write(text))
 
 
-def test_a_trust_file_is_a_regular_file(folder: Path) -> None:
+def test_a_trust_file_must_be_a_regular_file(folder: Path) -> None:
     os.mkfifo(folder / "pipe")
     with pytest.raises(ManifestError):
         read_trust("pipe")

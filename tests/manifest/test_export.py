@@ -34,7 +34,7 @@ def _account(email: str, account_id: int | None = None, **fields: Value) -> Acco
     return Account({"email": email, "name": email.split("@", maxsplit=1)[0], "service": "gmail", **fields}, account_id)
 
 
-def test_an_export_says_what_is_there_and_nothing_else() -> None:
+def test_an_export_declares_exactly_what_is_there() -> None:
     accounts = [
         Account(
             {
@@ -102,13 +102,13 @@ def test_an_empty_server_exports_an_empty_set() -> None:
         ([False, False], ""),
     ],
 )
-def test_default_is_written_only_where_it_is_unambiguous(flags: list[bool | None], remark: str) -> None:
+def test_default_is_written_only_if_it_is_unambiguous(flags: list[bool | None], remark: str) -> None:
     accounts = [_account(f"a{index}@example.com", default=flag) for index, flag in enumerate(flags)]
     text = export_yaml(accounts, server=SERVER)
     assert ("default:" in text, remark in text) == (False, True)
 
 
-def test_what_cannot_be_written_is_ignored_so_that_nobody_deletes_it() -> None:
+def test_an_account_that_cannot_be_written_is_ignored_not_deleted() -> None:
     accounts = [
         _account("ok@example.com"),
         _account("[a*]@example.com\n# x"),
@@ -128,7 +128,7 @@ policy:
     )
 
 
-def test_nothing_is_pruned_where_ignoring_would_hit_an_account_that_is_written() -> None:
+def test_nothing_is_pruned_if_ignoring_would_hit_a_written_account() -> None:
     accounts = [_account("a@example.com", 1), _account("A@example.com", 2, name="")]
     assert (
         export_yaml(accounts, server=SERVER).split("\n\n")[2]

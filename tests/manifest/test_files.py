@@ -78,13 +78,13 @@ def test_nothing_below_the_system_folders_is_read(folder: Path, name: str) -> No
         assert name != "/proc/self/environ" or found[1] == [f"outside_path | {file}: nothing below {root} is read"]
 
 
-def test_folders_give_json_too_and_the_case_of_the_ending_is_free(write: Write) -> None:
+def test_folders_give_json_too_with_any_case_of_the_extension(write: Write) -> None:
     for name in ("d/sales.YAML", "d/b.Yml", "d/x.json", "d/y.JSON"):
         write("x", name)
     assert _read("d") == (["d/b.Yml", "d/sales.YAML", "d/x.json", "d/y.JSON"], [])
 
 
-def test_links_are_followed_and_what_is_reached_twice_is_read_once(write: Write, folder: Path) -> None:
+def test_links_are_followed_and_each_file_is_read_once(write: Write, folder: Path) -> None:
     write("x", "d/real/a.yaml")
     write("x", "elsewhere/b.yaml")
     (folder / "d/a-link").symlink_to("real")
@@ -152,7 +152,7 @@ def test_json_writes_some_characters_as_two_escapes(write: Write) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_what_may_not_be_read_is_named(write: Write, folder: Path) -> None:
+def test_files_without_read_permission_are_reported(write: Write, folder: Path) -> None:
     write("x", "d/a.yaml")
     write("x", "d/closed/b.yaml")
     (folder / "d/a.yaml").chmod(0)
@@ -190,7 +190,7 @@ _OWN = {
 }
 
 
-def test_documents_of_our_own_are_skipped_in_folders(write: Write) -> None:
+def test_our_own_documents_are_skipped_in_folders(write: Write) -> None:
     write(_MANIFEST, "d/accounts.yaml")
     for name, text in _OWN.items():
         write(text, f"d/{name}")
@@ -198,7 +198,7 @@ def test_documents_of_our_own_are_skipped_in_folders(write: Write) -> None:
 
 
 @pytest.mark.parametrize("name", _OWN)
-def test_a_document_of_our_own_is_no_manifest(write: Write, name: str) -> None:
+def test_our_own_documents_are_not_manifests(write: Write, name: str) -> None:
     write(_OWN[name], f"d/{name}")
     write(_MANIFEST, "more/accounts.yaml")
     for path, kind in ((f"d/{name}", "not_a_manifest"), ("d", "no_yaml_files")):
@@ -207,7 +207,7 @@ def test_a_document_of_our_own_is_no_manifest(write: Write, name: str) -> None:
         assert [problem.kind for problem in caught.value.problems] == [kind]
 
 
-def test_a_pipe_that_the_user_names_has_some_time(folder: Path) -> None:
+def test_a_pipe_that_the_user_names_has_a_time_limit(folder: Path) -> None:
     os.mkfifo(folder / "pipe")
     with pytest.raises(TimeoutError):
         read_bytes("pipe", 10, allow_pipe=True, timeout=0.2)

@@ -60,7 +60,7 @@ def test_each_kind_of_reference_is_resolved(write: Write, folder: Path) -> None:
     ]
 
 
-def test_an_account_without_a_password_stays_as_it_is(write: Write) -> None:
+def test_an_account_without_a_password_is_unchanged(write: Write) -> None:
     accounts = read_manifests(
         [write("version: 1\naccounts: [{email: a@example.com, name: A, service: gmail}]\n")]
     ).accounts
@@ -78,13 +78,13 @@ def test_a_command_runs_once_however_many_accounts_need_it(write: Write, folder:
     assert (folder / "runs").read_text() == "run\n"
 
 
-def test_distinct_commands_run_side_by_side(write: Write, folder: Path) -> None:
+def test_distinct_commands_run_in_parallel(write: Write, folder: Path) -> None:
     os.mkfifo(folder / "pipe")
     name = write(_yaml("{command: [sh, -c, 'echo one > pipe; echo wrote']}", "{command: [cat, pipe]}"))
     assert _resolved(name, ENVIRON) == [Secret("wrote"), Secret("one")]
 
 
-def test_every_reference_that_fails_is_named_once_with_its_first_place(write: Write, folder: Path) -> None:
+def test_each_failing_reference_is_reported_once_at_its_first_use(write: Write, folder: Path) -> None:
     (folder / "empty").write_bytes(b"\n")
     (folder / "binary").write_bytes(b"\xff")
     (folder / "large").write_bytes(b"x" * (1024 * 1024 + 1))
@@ -126,12 +126,12 @@ def test_every_reference_that_fails_is_named_once_with_its_first_place(write: Wr
     ]
 
 
-def test_what_fails_is_told_in_the_order_of_the_text_also_within_a_line(write: Write) -> None:
+def test_failures_are_reported_in_file_order(write: Write) -> None:
     entry = "{{email: {0}@example.com, name: {0}, service: gmail, password: {1}}}"
     entries = ", ".join(entry.format(name, what) for name, what in (("a", "{command: [x]}"), ("b", "{env: NOPE}")))
     name = write(f"version: 1\naccounts: [{entries}]\n")
-    told = [one.split(" | ")[1] for one in _problems(name, {}, allow_commands=False)]
-    assert told == ["a@example.com", "b@example.com"]
+    reported = [one.split(" | ")[1] for one in _problems(name, {}, allow_commands=False)]
+    assert reported == ["a@example.com", "b@example.com"]
 
 
 def test_commands_do_not_run_unless_they_are_allowed(write: Write, folder: Path) -> None:
@@ -142,7 +142,7 @@ def test_commands_do_not_run_unless_they_are_allowed(write: Write, folder: Path)
     assert not (folder / "ran").exists()
 
 
-def test_a_command_that_hangs_is_killed_with_all_that_it_started(write: Write) -> None:
+def test_a_command_that_hangs_is_killed_with_its_children(write: Write) -> None:
     name = write(_yaml("{command: [sh, -c, 'tail -f /dev/null & tail -f /dev/null']}"))
     before = time.monotonic()
     assert _problems(name, ENVIRON, timeout=0.1) == [
@@ -152,7 +152,7 @@ def test_a_command_that_hangs_is_killed_with_all_that_it_started(write: Write) -
     assert time.monotonic() - before < 10
 
 
-def test_a_command_that_starts_after_the_end_does_not_live_long(folder: Path) -> None:
+def test_a_command_that_starts_after_the_end_is_killed(folder: Path) -> None:
     commands = SecretCommands(ENVIRON, timeout=60)
     commands.end()
     with pytest.raises(SecretCommandError, match="the command ended with exit code -9"):
@@ -165,7 +165,7 @@ def test_an_endless_output_is_cut_short(write: Write) -> None:
     ]
 
 
-def test_a_reference_in_the_defaults_is_found_there(write: Write) -> None:
+def test_a_reference_in_the_defaults_is_reported_there(write: Write) -> None:
     name = write(
         "version: 1\ndefaults:\n  password: {env: X}\naccounts: [{email: a@example.com, name: A, service: gmail}]\n"
     )
@@ -175,7 +175,7 @@ def test_a_reference_in_the_defaults_is_found_there(write: Write) -> None:
 
 
 @pytest.mark.parametrize("now", [None, "a: [", "x" * 10])
-def test_a_file_that_changed_meanwhile_still_gives_a_line(write: Write, folder: Path, now: str | None) -> None:
+def test_an_error_has_its_line_even_if_the_file_has_changed(write: Write, folder: Path, now: str | None) -> None:
     name = write(_yaml("{env: X}"))
     accounts = read_manifests([name]).accounts
     (folder / name).unlink()

@@ -64,7 +64,7 @@ def test_a_secret_is_masked_as_other_programs_write_it(redactor: Redactor, form:
     assert redactor.redact(f"said <{form}>.") == "said <***>."
 
 
-def test_a_long_secret_is_masked_where_a_part_of_it_is_repeated() -> None:
+def test_a_long_secret_is_masked_as_a_whole_and_in_part() -> None:
     redactor = Redactor()
     key = "".join(f"{number:x}+/" for number in range(4_000, 5_000))
     redactor.add(Secret(key))
@@ -72,7 +72,7 @@ def test_a_long_secret_is_masked_where_a_part_of_it_is_repeated() -> None:
     assert len(redactor.redact(f"bad key {key[:1000]}")) < len("bad key ***") + 100
 
 
-def test_thousands_of_alike_secrets_do_not_make_masking_slow() -> None:
+def test_thousands_of_similar_secrets_do_not_slow_masking_down() -> None:
     redactor = Redactor()
     for number in range(10_000):
         redactor.add(Secret(f"Password-{number:05}!"))
@@ -83,7 +83,7 @@ def test_thousands_of_alike_secrets_do_not_make_masking_slow() -> None:
     assert time.perf_counter() - start < 1
 
 
-def test_no_secret_and_no_text_make_the_search_explode() -> None:
+def test_hostile_secrets_and_texts_do_not_slow_the_search_down() -> None:
     redactor = Redactor()
     redactor.add(Secret("abcd" + "\\" * 30 + "x" + "\\" * 30 + "efgh" + "%&" * 20))
     start = time.perf_counter()
@@ -102,7 +102,7 @@ def test_no_secret_and_no_text_make_the_search_explode() -> None:
         ("the field password: required", "the field password: required"),
     ],
 )
-def test_what_a_text_itself_calls_a_secret_is_masked(text: str, left: str) -> None:
+def test_a_value_labelled_as_secret_is_masked(text: str, left: str) -> None:
     assert without_labelled(text) == left
 
 
@@ -142,9 +142,9 @@ def test_a_secret_is_masked_whichever_letters_are_encoded_and_how(secret: str, d
 
 
 @pytest.mark.parametrize("way", sorted(LETTERS))
-def test_a_single_encoded_letter_hides_nothing(way: str) -> None:
-    for place, char in enumerate("hunter-22"):
-        written = f"{'hunter-22'[:place]}{LETTERS[way](char)}{'hunter-22'[place + 1 :]}"
+def test_a_secret_with_one_encoded_letter_is_masked(way: str) -> None:
+    for index, char in enumerate("hunter-22"):
+        written = f"{'hunter-22'[:index]}{LETTERS[way](char)}{'hunter-22'[index + 1 :]}"
         assert redacted(f"said <{written}>.", "hunter-22") == "said <***>."
 
 
@@ -167,7 +167,7 @@ def test_a_secret_is_masked_in_base64_of_base64(secret: str, before: str, after:
         base64.urlsafe_b64encode(base64.urlsafe_b64encode(SECRET.encode())).decode().rstrip("="),
     ],
 )
-def test_encodings_within_encodings_are_seen_through(form: str) -> None:
+def test_a_secret_is_masked_in_nested_encodings(form: str) -> None:
     assert redacted(f"said <{form}>.", SECRET) == "said <***>."
 
 
@@ -193,12 +193,12 @@ def test_ordinary_text_is_not_masked() -> None:
 
 
 @pytest.mark.parametrize("length", [1, 3, 5, 12, 40])
-def test_thousands_of_secrets_in_a_large_text_take_no_time_to_speak_of(length: int) -> None:
+def test_thousands_of_secrets_in_a_large_text_are_masked_fast(length: int) -> None:
     redactor = Redactor()
     letters = string.ascii_letters + string.digits + "!$%"
     for number in range(2_000):
         redactor.add(
-            Secret("".join(letters[(number * 7919 + place * number) % len(letters)] for place in range(length)))
+            Secret("".join(letters[(number * 7919 + index * number) % len(letters)] for index in range(length)))
         )
     bodies = [
         ("words and %41 &lt; " * 4_000)[:65_536],

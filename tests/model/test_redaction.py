@@ -41,22 +41,22 @@ def test_a_secret_is_masked_in_each_of_its_encodings(form: str) -> None:
     assert redacted(f"before {form} after {form}", HARD) == "before *** after ***"
 
 
-def test_a_secret_within_another_does_not_leave_the_rest_of_it() -> None:
+def test_a_secret_within_another_leaves_no_rest() -> None:
     assert redacted("it is hunter22-long", "hunter22", "hunter22-long") == "it is ***"
 
 
-def test_a_short_secret_is_masked_only_where_it_stands_as_a_word() -> None:
+def test_a_short_secret_is_masked_only_as_a_word() -> None:
     assert redacted("pin is p, not a ship", "p") == "pin is ***, not a ship"
 
 
-def test_a_short_password_is_masked_in_what_smtp_sends() -> None:
+def test_a_short_password_is_masked_in_an_smtp_login() -> None:
     sent = base64.b64encode(b"\0info@example.com\0ab12").decode()
     assert redacted(f"535 AUTH PLAIN {sent} failed", "ab12") == "535 AUTH PLAIN *** failed"
     longer = base64.b64encode(b"\0info@example.com\0xab12x").decode()
     assert redacted(f"535 {longer}", "ab12") == f"535 {longer}"
 
 
-def test_text_without_a_secret_stays_as_it_is() -> None:
+def test_text_without_a_secret_is_unchanged() -> None:
     assert redacted("nothing here", "canary", "") == "nothing here"
 
 
@@ -74,7 +74,7 @@ def test_no_long_secret_survives(secret: str, before: str, after: str) -> None:
 
 @given(st.text(min_size=6, max_size=60), st.text(max_size=30), st.integers(0, 30))
 @BOUNDED
-def test_an_excerpt_ends_in_no_half_of_a_secret(secret: str, before: str, left: int) -> None:
+def test_an_excerpt_never_ends_within_a_secret(secret: str, before: str, left: int) -> None:
     text = before + secret + "and more" * 20
     redactor = Redactor()
     redactor.add(Secret(secret))

@@ -42,11 +42,11 @@ def test_a_value_that_is_not_utf8_can_be_compared() -> None:
     assert Secret("\udcff") != Secret("é")
 
 
-def test_an_empty_secret_is_none() -> None:
+def test_an_empty_secret_is_false() -> None:
     assert (bool(Secret("")), bool(CANARY), CANARY.reveal()) == (False, True, "canary")
 
 
-def test_the_unknown_password_says_so() -> None:
+def test_the_unknown_password_has_a_clear_representation() -> None:
     assert repr(UNKNOWN) == "UNKNOWN"
 
 
@@ -86,7 +86,7 @@ def test_a_reference_shows_where_to_look() -> None:
         *("(sensitive value)", "<password hidden>", "<senha_oculta>", "[** removed **]"),
     ],
 )
-def test_what_stands_in_for_a_password_is_a_mask(value: str) -> None:
+def test_a_mask_is_recognised(value: str) -> None:
     assert looks_masked(value)
 
 
@@ -97,7 +97,7 @@ def test_what_stands_in_for_a_password_is_a_mask(value: str) -> None:
         *("hidden", "secret", "<hidden", "hidden>", "<hunter2>", "<my secret horse>", "correct horse", "hunter2"),
     ],
 )
-def test_what_may_be_a_password_is_no_mask(value: str) -> None:
+def test_a_possible_password_is_not_a_mask(value: str) -> None:
     assert not looks_masked(value)
 
 
@@ -105,18 +105,18 @@ _ENDS = st.text(alphabet="aZ9!-_é", max_size=4)
 
 
 @given(_ENDS, st.text(alphabet="*•●·", min_size=3), _ENDS, st.text(alphabet=" \t\r\n"))
-def test_a_mask_may_show_four_characters_at_each_end(start: str, dots: str, end: str, blank: str) -> None:
-    assert looks_masked(f"{blank}{start}{dots}{end}{blank}")
+def test_a_mask_may_show_four_characters_at_each_end(start: str, dots: str, end: str, spaces: str) -> None:
+    assert looks_masked(f"{spaces}{start}{dots}{end}{spaces}")
     assert not looks_masked(f"{start}.....{dots}")
 
 
 @given(st.text())
-def test_blanks_around_a_value_do_not_make_a_mask(text: str) -> None:
+def test_spaces_around_a_value_do_not_make_it_a_mask(text: str) -> None:
     assert looks_masked(f" {text}\r\n") == looks_masked(text)
 
 
 @pytest.mark.parametrize("text", ["<" * 10**6, "*" * 10**5 + "!!!!!", "[hidden " * 10**5, "(" + " hidden" * 10**5])
-def test_a_long_value_is_told_from_a_mask_soon(text: str) -> None:
+def test_a_long_value_is_quickly_recognised_as_no_mask(text: str) -> None:
     begun = time.process_time()
     assert not looks_masked(text)
     assert time.process_time() - begun < 1

@@ -67,7 +67,7 @@ def test_a_listed_server_is_trusted(url: str) -> None:
         "",
     ],
 )
-def test_no_other_url_passes_for_a_listed_server(url: str) -> None:
+def test_no_other_url_is_accepted(url: str) -> None:
     assert not TRUST.lists_url(url)
 
 
@@ -90,7 +90,7 @@ def test_a_pattern_of_a_url_has_scheme_host_and_port(text: str, fits: bool) -> N
     assert is_url_pattern(text) is fits
 
 
-def test_variables_and_files_are_those_of_the_server() -> None:
+def test_variables_and_files_belong_to_a_server() -> None:
     assert TRUST.lists_variable("https://a.fw.example.com", "SMTP_A")
     assert not TRUST.lists_variable("https://a.fw.example.com", "smtp_a")
     assert not TRUST.lists_variable("https://a.fw.example.com", "ONE")
@@ -100,7 +100,7 @@ def test_variables_and_files_are_those_of_the_server() -> None:
 
 
 @pytest.mark.parametrize("name", ["*", "?", "..", ".", "a/b", "../b", "", "a\n", "[*]", "${name}"])
-def test_no_name_reaches_the_files_of_another_server(name: str) -> None:
+def test_no_server_name_gives_access_to_other_servers_files(name: str) -> None:
     assert TRUST.files("https://a.fw.example.com", name) == ("/etc/all",)
 
 
@@ -173,7 +173,7 @@ def test_smtp_servers_and_recipients_are_compared_by_identity(listed: str, host:
     assert not trust.lists_smtp_server("smtp.bucher.example")
 
 
-def test_nothing_is_listed_where_nothing_is_said() -> None:
+def test_an_empty_trust_file_lists_nothing() -> None:
     trust = Trust()
     assert not trust.lists_url("https://a.fw.example.com")
     assert not trust.lists_command(["true"])
