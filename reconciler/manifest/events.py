@@ -38,8 +38,8 @@ _UNPRINTABLE: Final = r"[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\uff
 """What libyaml does not accept unescaped. Compiled when it is needed, because that takes a while."""
 
 _HINTS: Final = (
-    ("cannot start any token", "put a text that begins with a special character in quotes"),
-    ("mapping values", "a text with a colon and a space in it needs quotes; otherwise check the indentation"),
+    ("cannot start any token", "put a string that begins with a special character in quotes"),
+    ("mapping values", "a string with a colon and a space in it needs quotes; otherwise check the indentation"),
     ("expected <block end>", "check the indentation: entries of one mapping or list start in the same column"),
     ("expected key", "check the indentation: the keys of one account start in the same column"),
     ("expected '-' indicator", "begin an account with a dash, or indent the key as the others of its account"),

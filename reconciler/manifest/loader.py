@@ -147,7 +147,7 @@ class _Builder:
         self._next = open_events(data).get_event
         self._root: list[object] = []
         self._stack: list[_Container] = [self._root]
-        self._places: list[Position] | None = None  # of the items of the list right under the root that is open
+        self._starts: list[Position] | None = None  # of the items of the list right under the root that is open
         self._items: dict[str, list[Position]] = {}
         self._positions: dict[int, dict[str, Position]] = {}
         self._merged: list[object] = []  # keeps alive what _positions knows by its id
@@ -211,14 +211,14 @@ class _Builder:
 
     def _elements(self, target: list[object]) -> None:
         """Reads on in a list, until it ends or a container opens inside."""
-        places = self._places if len(self._stack) == 3 else None  # noqa: PLR2004 - right under the root
+        starts = self._starts if len(self._stack) == 3 else None  # noqa: PLR2004 - right under the root
         while True:
             event = self._next()
             if event.__class__ is SequenceEndEvent:
                 self._close()
                 return
-            if places is not None:
-                places.append(position_of(event, self._name))
+            if starts is not None:
+                starts.append(position_of(event, self._name))
             if self._open(event, target, None):
                 return
 
@@ -255,7 +255,7 @@ class _Builder:
         if depth > DEEPEST:
             raise YamlError.too_deep(position_of(event))
         if depth == 2 and key is not None and isinstance(container, list):  # noqa: PLR2004 - right under the root
-            self._places = self._items[key] = []
+            self._starts = self._items[key] = []
         self._stack.append(container)
         if event.anchor:
             self._anchored.append((depth, event.anchor))

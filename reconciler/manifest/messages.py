@@ -26,7 +26,7 @@ Message: TypeAlias = tuple[str, str]
 
 _YES_AND_NO: Final = frozenset({"yes", "no", "on", "off", "y", "n"})
 _EXPECTED: Final = {
-    "string_type": "a text",
+    "string_type": "a string",
     "bool_type": "true or false",
     "int_type": "a whole number",
     "list_type": "a list",
@@ -205,7 +205,7 @@ def _wrong_choice(error: ErrorDetails, shape: Shape) -> Message:
 
 def _empty(error: ErrorDetails, _shape: Shape) -> Message:
     path = error["loc"]
-    hint = "leave the key out, or write a text"
+    hint = "leave the key out, or write a string"
     if path[-1] in _REQUIRED and path[0] in {"accounts", "defaults"}:
         hint = f"every account has {_REQUIRED[path[-1]]}"
     return f"{label_of(path)} cannot be empty", hint

@@ -165,7 +165,7 @@ class _MapBuilder:
             self._alias(event)
         elif isinstance(event, NodeEvent):
             if event.tag is not None:  # type: ignore[attr-defined]
-                hint = "remove it, or put the text in quotes"
+                hint = "remove it, or put the string in quotes"
                 self._report(event, Kind.TAG, "a YAML tag (!…) is not allowed here", hint)
             if event.anchor:
                 self._anchors[event.anchor] = not isinstance(event, CollectionStartEvent)
@@ -174,7 +174,7 @@ class _MapBuilder:
     def _alias(self, event: AliasEvent) -> None:
         # The name is not shown: an unquoted password that begins with * looks like an alias.
         if event.anchor not in self._anchors:
-            hint = "define it above with &, or put a text that begins with * in quotes"
+            hint = "define it above with &, or put a string that begins with * in quotes"
             self._report(event, Kind.UNKNOWN_ALIAS, "this alias (*…) refers to no anchor (&…) above it", hint)
         elif not self._anchors[event.anchor]:
             hint = "a value cannot contain itself"
@@ -192,14 +192,14 @@ class _MapBuilder:
             if isinstance(event, MappingStartEvent) and start == (*frame.start[:2], (frame.start.column or 0) + 1):
                 self._report_at(frame.start, Kind.PLACEHOLDER, UNFILLED, PLACEHOLDER_HINT)
             else:
-                self._report(event, Kind.BAD_KEY, "a key has to be a text", "write it as key: value")
+                self._report(event, Kind.BAD_KEY, "a key must be a string", "write it as key: value")
             self._skip(event)
             self._skip(self._next())
             return
         key, position = event.value, position_of(event, self._source.name)
         frame.key = key
         if not event.style and not isinstance(resolve(key), str):
-            self._report(event, Kind.BAD_KEY, "a key has to be a text; this one is not", "put it in quotes")
+            self._report(event, Kind.BAD_KEY, "a key must be a string; this one is not", "put it in quotes")
         if key in keys:
             name = "a key" if is_secret(frame.path) else f'the key "{describe_key(key)}"'
             first = keys[key].full
@@ -258,8 +258,8 @@ def locate_counted(log: IssueLog, irregular: Iterable[Source]) -> list[tuple[Pro
     irregularities = [(problem, 1) for found in maps.values() for problem in found.problems]
     known = {problem.position for problem, _ in irregularities}
     problems = [(_problem(issue, maps), issue.count) for issue in issues]
-    # A value that is irregular is often wrong as well; the irregularity is the cause.
-    kept = [one for one in problems if one[0].position not in known]
+    # An irregular value is often wrong as well; the irregularity is the cause.
+    kept = [(problem, count) for problem, count in problems if problem.position not in known]
     return irregularities + kept
 
 

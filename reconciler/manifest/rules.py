@@ -128,11 +128,11 @@ def _several_defaults(entries: Sequence[Entry]) -> Iterator[Issue]:
     for entry in entries:
         if entry.desired.account.is_default:
             found.setdefault(entry.node("default"), []).append(entry)
-    said = [*found.values()]
-    for other in said[1:]:
+    groups = [*found.values()]
+    for other in groups[1:]:
         message = "there can be one default account"
-        yield _issue(other[0], Kind.SEVERAL_DEFAULTS, message, hint, first=said[0][0], field="default")
-    for same in said:
+        yield _issue(other[0], Kind.SEVERAL_DEFAULTS, message, hint, first=groups[0][0], field="default")
+    for same in groups:
         if len(same) > 1:
             message = f"the defaults make {len(same)} accounts the default one, and there can be one"
             yield _issue(same[0], Kind.SEVERAL_DEFAULTS, message, hint, field="default")

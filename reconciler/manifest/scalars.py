@@ -76,7 +76,7 @@ def describe_value(value: object) -> str:
     ``password:`` line after it: such text is not shown.
     """
     if isinstance(value, str):
-        return "a text that is not shown here" if _SECRET_WORDS.search(value) else f'"{shorten(value, _LONGEST)}"'
+        return "a string that is not shown here" if _SECRET_WORDS.search(value) else f'"{shorten(value, _LONGEST)}"'
     if isinstance(value, bool):
         return "true" if value else "false"
     return str(value) if isinstance(value, int | float) else type_name(value)
@@ -88,7 +88,7 @@ def type_name(value: object) -> str:
         return "null"
     if value is EMPTY:
         return "nothing"
-    for kind, words in ((bool, "true or false"), (int, "a number"), (float, "a number"), (str, "a text")):
+    for kind, words in ((bool, "true or false"), (int, "a number"), (float, "a number"), (str, "a string")):
         if isinstance(value, kind):
             return words
     return "a mapping" if isinstance(value, dict) else "a list"

@@ -36,15 +36,15 @@ _LISTS: Final = (("policy", "protect"), ("policy", "ignore"))
 
 def merged(files: Sequence[ParsedFile]) -> tuple[Settings, list[Issue]]:
     """What all files say together, and where two of them disagree."""
-    said: dict[Path, tuple[ParsedFile, Any]] = {}
+    given: dict[Path, tuple[ParsedFile, Any]] = {}
     issues: list[Issue] = []
     for file in files:
         for path, value in _settings(file).items():
-            first, before = said.setdefault(path, (file, value))
+            first, before = given.setdefault(path, (file, value))
             if _comparable(path, before, first) != _comparable(path, value, file):
                 issues.append(_conflict(path, file, first))
     several = [issue for issue in issues if issue.kind == Kind.SEVERAL_SERVERS]
-    return {path: value for path, (_, value) in said.items()}, several or issues
+    return {path: value for path, (_, value) in given.items()}, several or issues
 
 
 def positions_of(files: Sequence[ParsedFile]) -> dict[Path, Position]:
@@ -72,8 +72,8 @@ def auth_error(file: ParsedFile) -> Issue | None:
     server = file.block("server")
     if "auth" not in server:
         return None
-    said = {name for name, value in server["auth"].items() if value is not None}
-    if said in ({"access_token"}, {"refresh_token"}, {"username", "password"}):
+    given = {name for name, value in server["auth"].items() if value is not None}
+    if given in ({"access_token"}, {"refresh_token"}, {"username", "password"}):
         return None
     message = "server.auth takes exactly one of access_token, refresh_token, or username with password"
     return Issue(kind=Kind.WRONG_AUTH, message=message, hint="keep one of them", node=file.node(*_AUTH, key=True))
@@ -81,14 +81,14 @@ def auth_error(file: ParsedFile) -> Issue | None:
 
 def policy(settings: Settings) -> Policy:
     """The merged policy."""
-    said = {str(path[1]): value for path, value in settings.items() if path[0] == "policy" and len(path) == 2}  # noqa: PLR2004
-    limit: DeleteLimit = said.get("max_deletes", Policy().max_deletes)
+    given = {str(path[1]): value for path, value in settings.items() if path[0] == "policy" and len(path) == 2}  # noqa: PLR2004
+    limit: DeleteLimit = given.get("max_deletes", Policy().max_deletes)
     test = {path[2]: value for path, value in settings.items() if path[:2] == ("policy", "test")}
     return Policy(
-        prune=said.get("prune", True),
+        prune=given.get("prune", True),
         max_deletes=limit,
-        protect=Globs(tuple(said.get("protect", ()))),
-        ignore=Globs(tuple(said.get("ignore", ()))),
+        protect=Globs(tuple(given.get("protect", ()))),
+        ignore=Globs(tuple(given.get("ignore", ()))),
         test=delivery_test(test),
     )
 
@@ -113,17 +113,17 @@ def server(settings: Settings, positions: Mapping[Path, Position]) -> ServerConf
 
 
 def _settings(file: ParsedFile) -> Settings:
-    said = dict(_flat(file.block("policy"), ("policy",)))
+    given = dict(_flat(file.block("policy"), ("policy",)))
     own = file.block("server")
-    said.update({("server", name): value for name, value in own.items() if name != "auth"})
+    given.update({("server", name): value for name, value in own.items() if name != "auth"})
     if "ca_file" in own:
-        said["server", "ca_file"] = _path(own["ca_file"], file)
+        given["server", "ca_file"] = _path(own["ca_file"], file)
     if certificate := own.get("client_cert"):
         paths = {name: _path(value, file) for name, value in certificate.items()}
-        said["server", "client_cert"] = ClientCertificate(**paths)
+        given["server", "client_cert"] = ClientCertificate(**paths)
     if {"auth", "url"} <= own.keys() and auth_error(file) is None:
-        said[_AUTH] = _credentials(own["auth"])
-    return said
+        given[_AUTH] = _credentials(own["auth"])
+    return given
 
 
 def _path(name: str, file: ParsedFile) -> str:
@@ -138,8 +138,8 @@ def _flat(block: Mapping[str, Any], path: Path) -> Iterator[tuple[Path, Any]]:
             yield (*path, name), value
 
 
-def _credentials(said: Mapping[str, Any]) -> Credentials:
-    found = {name: value for name, value in said.items() if value is not None}
+def _credentials(given: Mapping[str, Any]) -> Credentials:
+    found = {name: value for name, value in given.items() if value is not None}
     if "access_token" in found:
         return AccessToken(found["access_token"])
     if "refresh_token" in found:
@@ -170,5 +170,5 @@ def _conflict(path: Path, file: ParsedFile, first: ParsedFile) -> Issue:
         message = "these files name different servers: fleets are not supported yet"
         hint, kind = "run one server at a time", Kind.SEVERAL_SERVERS
     else:
-        message, hint, kind = f"{name} is not the same in all files", "say it in one file alone", Kind.CONFLICT
+        message, hint, kind = f"{name} differs between files", "keep it in one file", Kind.CONFLICT
     return Issue(kind=kind, message=message, hint=hint, node=file.node(*path), other=first.node(*path))

@@ -66,7 +66,7 @@ def suggestion(found: str, known: Iterable[str]) -> str:
 
 
 def key_hint(key: str, block: str, homes: Mapping[str, Iterable[str]]) -> str:
-    """What an unknown key should be; empty if nobody knows.
+    """A hint about an unknown key; empty if there is none.
 
     Args:
         key: The unknown key.
@@ -92,7 +92,7 @@ _ODD_SPACES: Final = ("\N{NO-BREAK SPACE}", "\N{NARROW NO-BREAK SPACE}", "\N{IDE
 
 
 def encryption_hint(found: object, port: object) -> str:
-    """The ``smtp_crypt`` that somebody means, by the port beside it; empty if nobody knows."""
+    """A hint about a wrong ``smtp_crypt``, by the port beside it; empty if there is none."""
     if not isinstance(found, str | bool):
         return ""
     word = str(found).casefold().replace("_", "-")

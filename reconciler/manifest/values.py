@@ -62,7 +62,7 @@ def is_unicode(text: str) -> bool:
 def plain_text(value: str) -> str:
     """A string that is not empty and no placeholder."""
     if not value:
-        raise InvalidValueError("this cannot be empty", "leave the key out, or write a text")
+        raise InvalidValueError("this cannot be empty", "leave the key out, or write a string")
     if is_placeholder(value):
         raise InvalidValueError(UNFILLED, PLACEHOLDER_HINT)
     return value
@@ -112,7 +112,7 @@ def _faults(text: str) -> Iterator[tuple[str, str]]:
     if not text.strip():
         yield "a host name cannot be empty", "write null to clear it, or leave the key out"
     if has_scheme:
-        hint = "leave out what stands before the name, such as smtp://"
+        hint = "leave out the scheme, such as smtp://"
         encrypted = scheme in {"smtps", "submissions"}
         yield "a host name has no scheme", hint + (f"; {scheme} is smtp_crypt: ssl-tls" if encrypted else "")
     if "@" in text:
@@ -154,7 +154,7 @@ def is_own(variable: str) -> bool:
 def argument(value: str) -> str:
     """A file name or a command's argument."""
     if "\0" in value or not is_unicode(value):
-        raise InvalidValueError("a NUL character or half a character cannot stand here")
+        raise InvalidValueError("a NUL character or an unpaired surrogate is not allowed here")
     if is_placeholder(value):
         raise InvalidValueError(UNFILLED, PLACEHOLDER_HINT)
     return value
@@ -171,7 +171,7 @@ def secret(value: object) -> Secret | SecretReference:
             raise InvalidValueError(UNFILLED, PLACEHOLDER_HINT)
         return _literal(value)
     if isinstance(value, int | float):
-        raise InvalidValueError(f"expected a text or a reference, found {type_name(value)}", "put it in quotes")
+        raise InvalidValueError(f"expected a string or a reference, found {type_name(value)}", "put it in quotes")
     if not isinstance(value, dict):
         raise InvalidValueError(f"expected a reference, found {type_name(value)}", _REFERENCE_HINT)
     if len(value) != 1 or value.keys().isdisjoint(_TARGETS):
@@ -216,7 +216,7 @@ def _command(target: object) -> SecretReference:
         raise InvalidValueError(f"command takes a list of a program and its arguments, found {type_name(target)}", hint)
     for number, part in enumerate(target, 1):
         if not isinstance(part, str):
-            message = f"part {number} of the command is {type_name(part)}, not a text"
+            message = f"part {number} of the command is {type_name(part)}, not a string"
             raise InvalidValueError(message, "put it in quotes")
     return SecretReference("command", tuple(map(argument, target)), _NOWHERE)
 
@@ -229,7 +229,7 @@ def _text_of(key: str, parse: Callable[[str], T]) -> Callable[[object], T]:
             return parse(target)
         found = "an empty one" if target == "" else type_name(target)
         hint = 'write {literal: "…"}, in quotes' if key == "literal" else _REFERENCE_HINT
-        raise InvalidValueError(f"{key} takes a text, found {found}", hint)
+        raise InvalidValueError(f"{key} takes a string, found {found}", hint)
 
     return parse_text
 

@@ -316,7 +316,7 @@ def test_every_error_in_a_trust_file_has_its_position(write: Write) -> None:
         "accounts.yaml:6:11: url: this is not a pattern of a server's URL | write scheme, host and port, such as https://*.fw.example.com; * stays within the host, or the port",
         'accounts.yaml:7:1: unknown key "command" | did you mean "commands"?',
         "accounts.yaml:8:12: commands[0]: this is not a command line | write it as for a shell, with every quote closed",
-        "accounts.yaml:8:23: commands[1]: expected a text | put it in quotes",
+        "accounts.yaml:8:23: commands[1]: expected a string | put it in quotes",
         "accounts.yaml:8:26: commands[2]: this is not a command line | write it as for a shell, with every quote closed",
         "accounts.yaml:9:1: smtp_servers has no value | a # begins a comment and a & an anchor: put a value that begins with one of them in quotes; leave the key out",
         "accounts.yaml:10:14: recipients[0]: a pattern of addresses has an @-sign | write it as *@example.com",

@@ -26,7 +26,7 @@ def _told(complain: Complain, text: str) -> str:
 
 @pytest.mark.parametrize("value", ["", " #hunter2", " &hunter2", " &hunter2 # hunter2", "   # hunter2"])
 @pytest.mark.parametrize("end", ["\n", "\r\n", ""])
-def test_a_value_that_yaml_swallows_is_an_error_at_its_key(complain: Complain, value: str, end: str) -> None:
+def test_a_value_lost_to_yaml_syntax_is_an_error_at_its_key(complain: Complain, value: str, end: str) -> None:
     hint = "a # begins a comment and a & an anchor: put a value that begins with one of them in quotes"
     text = (_ENTRY + f"  password:{value}\n").replace("\n", end or "\n")
     text = ("\ufeff" + text).removesuffix("\n") if not end else text
@@ -59,13 +59,13 @@ def test_a_key_without_a_value_is_an_error_everywhere(complain: Complain, text: 
 
 
 @pytest.mark.parametrize("key", ["id", "default", "has_auth", "smtp_server", "smtp_port", "test", "renamed_from"])
-def test_so_is_a_key_of_an_account(complain: Complain, key: str) -> None:
+def test_a_key_of_an_account_without_a_value_is_an_error(complain: Complain, key: str) -> None:
     assert _told(complain, _ENTRY + f"  {key}:\n").startswith(f"empty_value | a.yaml:6:3: {key} has no value | ")
     told = _told(complain, "version: 1\naccounts:\n- email:\n  name: A\n  service: gmail\n")
     assert told.startswith("empty_value | a.yaml:3:3: email has no value | ")
 
 
-def test_an_empty_item_is_an_error_and_version_too(complain: Complain) -> None:
+def test_an_empty_item_and_an_empty_version_are_errors(complain: Complain) -> None:
     assert [one.split(" | ")[1] for one in complain("version:\naccounts:\n-\n- # x\npolicy: {protect: [a, ]}\n")] == [
         "a.yaml:1:1: version has no value",
         "a.yaml:3:2: accounts[0] is empty",
@@ -93,7 +93,7 @@ _PLACEHOLDERS = [
 
 @pytest.mark.parametrize("value", _PLACEHOLDERS)
 @pytest.mark.parametrize("form", ["'{}'", '"{}"', "{}", "|\n    {}"])
-def test_a_placeholder_is_an_error_but_no_literal(complain: Complain, write: Write, value: str, form: str) -> None:
+def test_a_placeholder_is_an_error_unless_literal(complain: Complain, write: Write, value: str, form: str) -> None:
     told = _told(complain, _ENTRY + f"  password: {form.format(value)}\n")
     assert told.startswith("placeholder | a.yaml:6:1")
     assert "{env: NAME}" in told
@@ -126,12 +126,12 @@ def test_a_placeholder_is_an_error_everywhere(complain: Complain, text: str) -> 
 
 
 @pytest.mark.parametrize("password", ["{file: '${X}'}", "{command: [get, $NAME]}"])
-def test_so_it_is_inside_a_reference(complain: Complain, password: str) -> None:
+def test_a_placeholder_in_a_reference_is_an_error(complain: Complain, password: str) -> None:
     assert "placeholder" in _told(complain, _ENTRY + f"  password: {password}\n")
 
 
 @pytest.mark.parametrize("value", ["$name", "a${X}", "${X}b", "$1", "pa$$WORD", "ENC", "<<", "{{", "$", "$Tr0ub"])
-def test_what_only_looks_a_little_like_one_is_a_value(write: Write, value: str) -> None:
+def test_a_value_similar_to_a_placeholder_is_accepted(write: Write, value: str) -> None:
     (account,) = read_manifests(
         [write(_ENTRY.replace("name: A", f"name: '{value}'") + f"  password: '{value}'\n")]
     ).accounts
@@ -158,7 +158,7 @@ def test_what_only_looks_a_little_like_one_is_a_value(write: Write, value: str) 
         ("'a b'", "this is neither a host name nor an IP address"),
     ],
 )  # fmt: skip
-def test_a_wrong_host_says_what_is_wrong_with_it(complain: Complain, host: str, words: str) -> None:
+def test_a_wrong_host_is_explained(complain: Complain, host: str, words: str) -> None:
     assert words in _told(complain, _ENTRY + f"  smtp_server: {host}\n")
 
 
@@ -177,9 +177,7 @@ def test_a_wrong_host_says_what_is_wrong_with_it(complain: Complain, host: str, 
         ("tls", "null", '"starttls" begins unencrypted (port 587); "ssl-tls" is encrypted from the start (port 465)'),
     ],
 )
-def test_an_encryption_of_other_tools_gets_the_right_suggestion(
-    complain: Complain, crypt: str, port: str, hint: str
-) -> None:
+def test_the_encryption_names_of_other_tools_get_a_hint(complain: Complain, crypt: str, port: str, hint: str) -> None:
     assert _told(complain, _ENTRY + f"  smtp_crypt: {crypt}\n  smtp_port: {port}\n").endswith(f"| {hint}")
     defaults = f"defaults: {{smtp_port: {port}}}\n"
     assert _told(complain, defaults + _ENTRY + f"  smtp_crypt: {crypt}\n").endswith(f"| {hint}")
@@ -187,7 +185,7 @@ def test_an_encryption_of_other_tools_gets_the_right_suggestion(
 
 
 @pytest.mark.parametrize("key", ["username", "smtp_user", "from", "login", "user", "FROM", "smtp-user"])
-def test_a_login_is_the_address(complain: Complain, key: str) -> None:
+def test_a_login_key_gets_the_hint_to_use_the_address(complain: Complain, key: str) -> None:
     hint = "the login is the account's address: remove this key, and write the address as email"
     assert _told(complain, _ENTRY + f"  {key}: x\n") == f'unknown_key | a.yaml:6:3: unknown key "{key}" | {hint}'
 
@@ -235,7 +233,7 @@ def test_keys_of_other_tools_get_a_suggestion(complain: Complain, key: str, know
         (_ENTRY + "smtp_port: 25\n", "smtp_port belongs to an account: indent it as the other keys there"),
     ],
 )
-def test_a_wrong_form_gets_a_hint_that_shows_the_right_one(complain: Complain, text: str, hint: str) -> None:
+def test_a_wrong_form_gets_a_hint_with_the_right_one(complain: Complain, text: str, hint: str) -> None:
     assert _told(complain, text).endswith(f" | {hint}")
 
 
@@ -255,7 +253,7 @@ def test_local_names_are_addresses(write: Write, address: str) -> None:
 
 
 @pytest.mark.parametrize("address", ["root", "@nas", "a@", "a b@nas", "a@-nas", "a@nas..local", "a@b@nas"])
-def test_other_texts_are_not(write: Write, address: str) -> None:
+def test_other_strings_are_no_addresses(write: Write, address: str) -> None:
     with pytest.raises(ManifestError):
         read_manifests([write(_ENTRY.replace("a@example.com", f"'{address}'"))])
 
@@ -287,7 +285,7 @@ def test_other_texts_are_not(write: Write, address: str) -> None:
         (_ENTRY + "\tid: 1\n", "6:1: this is not YAML: found a tab character"),
     ],
 )
-def test_broken_yaml_names_the_likely_cause_at_its_line(complain: Complain, text: str, told: str) -> None:
+def test_a_syntax_error_names_its_likely_cause(complain: Complain, text: str, told: str) -> None:
     found = complain(text)
     assert [one for one in found if f"a.yaml:{told}" in one]
     assert "hunter2" not in "".join(found)
@@ -304,7 +302,7 @@ def test_a_password_cut_off_by_a_comment_earns_a_warning(write: Write, value: st
     assert "hunter" not in warnings[0].message + warnings[0].hint
 
 
-def test_so_does_a_name_but_no_ordinary_comment(write: Write) -> None:
+def test_a_name_cut_off_by_a_comment_earns_a_warning(write: Write) -> None:
     text = _ENTRY.replace("name: A", "name: Sales #1") + "  smtp_port: 587 #x\n  password: 'a' # x\n"
     found = read_manifests([write(text + "- {email: b@example.com, name: B, service: gmail} # x\n")]).warnings
     assert [file_order(one)[1:] for one in found if one.kind == "cut_off"] == [(4, 9)]
@@ -352,16 +350,16 @@ def test_equal_errors_are_grouped_and_many_are_counted(complain: Complain) -> No
     assert found[-1] == "wrong_value | 400 more of the kind wrong_value are not shown"
 
 
-def test_however_many_entries_are_wrong_the_output_is_bounded(complain: Complain) -> None:
+def test_the_number_of_reported_errors_is_bounded(complain: Complain) -> None:
     found = complain("version: 1\naccounts:\n" + "- x\n" * 50_000)
     assert found == [
-        "wrong_type | a.yaml:3:3: accounts[0]: expected a mapping, found a text (2000 times, also at a.yaml:4, "
+        "wrong_type | a.yaml:3:3: accounts[0]: expected a mapping, found a string (2000 times, also at a.yaml:4, "
         "a.yaml:5, a.yaml:6 and 1996 more places)",
         "wrong_type | 48000 more of the kind wrong_type are not shown",
     ]
 
 
-def test_errors_beyond_the_first_are_counted_by_their_true_kind(complain: Complain) -> None:
+def test_further_errors_are_counted_by_kind(complain: Complain) -> None:
     kinds = {
         "- x\n": ["wrong_type"],
         "- {email: a%d@x.com, name: A, service: gmail, nme: x}\n": ["unknown_key"],

@@ -15,7 +15,7 @@ from reconciler.manifest.events import YamlError, open_events
 from reconciler.manifest.loader import Loaded, load
 
 
-def test_a_document_becomes_plain_values_with_the_places_of_the_items() -> None:
+def test_a_document_becomes_plain_values_with_item_positions() -> None:
     text = b"""\
 version: 1
 accounts:
@@ -44,19 +44,19 @@ accounts:
 
 
 @pytest.mark.parametrize("other", ["1", "x!"])
-def test_a_quoted_key_never_merges_whatever_else_is_in_the_text(other: str) -> None:
+def test_a_quoted_merge_key_is_an_ordinary_key(other: str) -> None:
     text = f"""{{"<<": {{a: 1}}, "\\0\\x3c\\x3c": {{b: 1}}, c: "{other}"}}"""
     assert load(text.encode()).value == {"<<": {"a": 1}, "\0<<": {"b": 1}, "c": other}
 
 
-def test_mappings_with_the_same_keys_share_their_texts() -> None:
+def test_mappings_with_the_same_keys_share_their_strings() -> None:
     loaded = load(b"accounts:\n- smtp_server: a.example\n- smtp_server: b.example\n").value
     assert isinstance(loaded, dict)
     (first,), (second,) = loaded["accounts"]
     assert first is second
 
 
-def test_aliases_and_merges_bring_in_what_was_anchored() -> None:
+def test_aliases_and_merges_use_the_anchored_value() -> None:
     text = b"""\
 &key base: &base {a: 1, b: &two 2}
 list: &list [x]
@@ -101,7 +101,7 @@ five: *q
         b"a: 1\n---\nb: 2",
     ],
 )
-def test_what_is_odd_but_readable_is_noted(text: bytes) -> None:
+def test_irregular_but_readable_text_is_marked(text: bytes) -> None:
     assert load(text).irregular
 
 
@@ -124,21 +124,21 @@ def test_what_is_odd_but_readable_is_noted(text: bytes) -> None:
         (b"? " + b"[" * 100 + b"]" * 100 + b"\n: x", "too_deep", Position("", 1, 3)),
     ],
 )
-def test_what_cannot_be_read_says_why_and_where(text: bytes, kind: str, place: Position | None) -> None:
+def test_an_unreadable_text_has_a_reason_and_a_position(text: bytes, kind: str, place: Position | None) -> None:
     with pytest.raises(YamlError) as caught:
         load(text)
     assert (caught.value.kind, caught.value.position) == (kind, place)
 
 
 @pytest.mark.parametrize("text", [b"[" * 5_000_000, b"".join(b" " * depth + b"-\n" for depth in range(2_000))])
-def test_however_deep_the_nesting_it_is_refused_as_that(text: bytes) -> None:
+def test_nesting_of_any_depth_is_rejected_as_too_deep(text: bytes) -> None:
     with pytest.raises(YamlError) as caught:
         load(text)
     assert caught.value.kind == "too_deep"
     assert caught.value.position
 
 
-def test_an_alias_bomb_is_refused_where_it_goes_off() -> None:
+def test_an_alias_bomb_is_rejected_at_the_alias() -> None:
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 12)]
     with pytest.raises(YamlError) as caught:
@@ -146,7 +146,7 @@ def test_an_alias_bomb_is_refused_where_it_goes_off() -> None:
     assert (caught.value.kind, caught.value.position) == ("alias_bomb", Position("", 5, 45))
 
 
-def test_sixty_four_levels_are_deep_enough() -> None:
+def test_sixty_four_levels_are_allowed() -> None:
     value: object = load(b"[" * 64 + b"]" * 64).value
     depth = 0
     while isinstance(value, list):
@@ -211,7 +211,7 @@ _TREES = st.recursive(_SCALARS, lambda inner: st.lists(inner) | st.dictionaries(
 
 @given(_TREES.filter(lambda tree: tree is not None))
 @settings(max_examples=150, deadline=None)
-def test_what_pyyaml_writes_is_read_back(tree: object) -> None:
+def test_a_document_written_by_pyyaml_is_read_back(tree: object) -> None:
     text = yaml.dump(
         tree, Dumper=yaml.SafeDumper, allow_unicode=True, default_style='"' if isinstance(tree, str) else None
     )
@@ -220,7 +220,7 @@ def test_what_pyyaml_writes_is_read_back(tree: object) -> None:
 
 @given(st.binary(max_size=200) | st.text("&*a:[]{}-? \n'\"!|<#%\t,", max_size=60).map(str.encode))
 @settings(max_examples=300, deadline=None)
-def test_whatever_the_bytes_only_our_own_error_comes_out(text: bytes) -> None:
+def test_loading_any_bytes_raises_only_yaml_errors(text: bytes) -> None:
     try:
         load(text)
     except YamlError as error:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from tests.manifest.conftest import Complain, Write
 
 
-def test_every_problem_of_all_files_is_told_in_one_run(complain: Complain) -> None:
+def test_one_run_reports_every_problem_of_all_files(complain: Complain) -> None:
     first = """\
     version: 1
     version: 1
@@ -36,19 +36,19 @@ def test_every_problem_of_all_files_is_told_in_one_run(complain: Complain) -> No
         'wrong_type | a.yaml:4:17: prune: expected true or false, found "yes" | write true or false',
         "wrong_value | a.yaml:4:35: max_deletes: expected a number from 0, or a percentage from 0% to 100%, "
         'found "130%" | write it as 5 or as 30%',
-        'wrong_type | a.yaml:4:50: protect: expected a list, found a text | write it as a list: protect: ["certs@*"]',
+        'wrong_type | a.yaml:4:50: protect: expected a list, found a string | write it as a list: protect: ["certs@*"]',
         'wrong_value | a.yaml:4:66: when: "befor" is not allowed; allowed: off, before, after | did you mean "before"?',
         "wrong_value | a.yaml:4:83: to_email: this is not an email address: an email address must have an @-sign, "
         'found "x" | write it as name@example.com',
         'unknown_key | a.yaml:5:12: "email" has no default: it belongs to a single account | move it into the account',
         "wrong_value | a.yaml:5:45: smtp_port: 99999 is out of range; allowed: from 1 to 65535",
-        "wrong_type | a.yaml:7:5: accounts[0]: expected a mapping, found a text",
-        "wrong_type | a.yaml:9:11: name: expected a text, found 123 | put it in quotes",
+        "wrong_type | a.yaml:7:5: accounts[0]: expected a mapping, found a string",
+        "wrong_type | a.yaml:9:11: name: expected a string, found 123 | put it in quotes",
         'wrong_value | a.yaml:10:14: service: "gmial" is not allowed; allowed: gmail, outlook, other '
         '| did you mean "gmail"?',
         "wrong_type | a.yaml:11:16: smtp_port: expected a whole number, found true",
         'wrong_value | a.yaml:12:18: smtp_server: a host name has no scheme, found "smtp://x" '
-        "| leave out what stands before the name, such as smtp://",
+        "| leave out the scheme, such as smtp://",
         'unknown_key | a.yaml:13:5: unknown key "pasword" | did you mean "password"?',
         "wrong_value | a.yaml:14:18: when: false is not allowed; allowed: off, before, after | write off",
         "missing_smtp_server | a.yaml:15:5: service: other needs smtp_server | declare smtp_server",
@@ -75,16 +75,16 @@ def test_every_problem_of_all_files_is_told_in_one_run(complain: Complain) -> No
          "| write [] for an empty list"),
         ("version: 1\naccounts: [null]", "wrong_type | a.yaml:2:12: accounts[0] cannot be null: expected a mapping "
          "| remove the dash, or write the account after it"),
-        ("version: 1\naccounts: []\npolicy: {protect: [1]}", "wrong_type | a.yaml:3:20: protect[0]: expected a text, found 1 "
+        ("version: 1\naccounts: []\npolicy: {protect: [1]}", "wrong_type | a.yaml:3:20: protect[0]: expected a string, found 1 "
          "| put it in quotes"),
         ("version: 1\naccounts: []\npolicy: {protect: ['']}", "wrong_value | a.yaml:3:20: protect[0] cannot be empty "
-         "| leave the key out, or write a text"),
+         "| leave the key out, or write a string"),
         ("version: 1\naccounts: []\nserver: {nam: x}", 'unknown_key | a.yaml:3:10: unknown key "nam" | did you mean "name"?'),
         ("version: 1\naccounts: []\nserver: {zzz: x}", 'unknown_key | a.yaml:3:10: unknown key "zzz" '
          "| known here: name, url, auth, ca_file, client_cert"),
         ("version: 1\naccounts: []\nserver: 3", "wrong_type | a.yaml:3:9: server: expected a mapping, found a number"),
         ("version: 1\naccounts: []\ntoken: !x hunter2", "tag | a.yaml:3:8: a YAML tag (!…) is not allowed here "
-         "| remove it, or put the text in quotes"),
+         "| remove it, or put the string in quotes"),
     ],
 )  # fmt: skip
 def test_a_wrong_document_is_explained(complain: Complain, text: str, problem: str) -> None:
@@ -94,7 +94,7 @@ def test_a_wrong_document_is_explained(complain: Complain, text: str, problem: s
 @pytest.mark.parametrize(
     ("fields", "problem"),
     [
-        ("name: null", "wrong_type | a.yaml:3:10: name cannot be null: expected a text | every account has a name: write one"),
+        ("name: null", "wrong_type | a.yaml:3:10: name cannot be null: expected a string | every account has a name: write one"),
         ("name: ''", "wrong_value | a.yaml:3:10: name cannot be empty | every account has a name: write one"),
         ("name: A, default: null", "wrong_type | a.yaml:3:22: default cannot be null: expected true or false "
          "| leave the key out instead"),
@@ -125,8 +125,8 @@ def test_a_wrong_field_is_explained(complain: Complain, fields: str, problem: st
 @pytest.mark.parametrize(
     ("password", "message"),
     [
-        ("12345678", "password: expected a text or a reference, found a number | put it in quotes"),
-        ("true", "password: expected a text or a reference, found true or false | put it in quotes"),
+        ("12345678", "password: expected a string or a reference, found a number | put it in quotes"),
+        ("true", "password: expected a string or a reference, found true or false | put it in quotes"),
         ("[hunter2]", "password: expected a reference, found a list "
          "| write {env: NAME}, {file: path} or {command: [program, argument]}"),
         ("''", "password: a secret cannot be empty | write null to clear it, or leave the key out"),
@@ -137,16 +137,16 @@ def test_a_wrong_field_is_explained(complain: Complain, fields: str, problem: st
         ("{env: hunter2, file: hunter2}", "password: a secret's reference has exactly one key: env, file or command "
          "| write {env: NAME}, {file: path} or {command: [program, argument]}"),
         ("{env: $hunter2}", "password: env takes the name of a variable | letters, digits and _ only, without a $"),
-        ("{env: 12}", "password: env takes a text, found a number "
+        ("{env: 12}", "password: env takes a string, found a number "
          "| write {env: NAME}, {file: path} or {command: [program, argument]}"),
-        ("{file: ''}", "password: file takes a text, found an empty one "
+        ("{file: ''}", "password: file takes a string, found an empty one "
          "| write {env: NAME}, {file: path} or {command: [program, argument]}"),
-        ('{file: "hunter2\\0"}', "password: a NUL character or half a character cannot stand here"),
-        ("{command: hunter2}", "password: command takes a list of a program and its arguments, found a text "
+        ('{file: "hunter2\\0"}', "password: a NUL character or an unpaired surrogate is not allowed here"),
+        ("{command: hunter2}", "password: command takes a list of a program and its arguments, found a string "
          "| write {command: [program, argument]}; there is no shell"),
         ("{command: []}", "password: command takes a list of a program and its arguments, found a list "
          "| write {command: [program, argument]}; there is no shell"),
-        ("{command: [hunter2, 5]}", "password: part 2 of the command is a number, not a text | put it in quotes"),
+        ("{command: [hunter2, 5]}", "password: part 2 of the command is a number, not a string | put it in quotes"),
     ],
 )  # fmt: skip
 def test_a_wrong_password_is_explained_without_showing_it(complain: Complain, password: str, message: str) -> None:
@@ -175,7 +175,7 @@ def test_a_wrong_password_is_explained_without_showing_it(complain: Complain, pa
         "id: 'token hunter2'",
     ],
 )
-def test_no_part_of_a_secret_is_shown_however_it_went_wrong(complain: Complain, text: str) -> None:
+def test_no_error_shows_part_of_a_secret(complain: Complain, text: str) -> None:
     problems = complain(f"version: 1\naccounts:\n- email: a@example.com\n  {text}\n")
     shown = [problem for problem in problems if "hunter2" in problem.replace('unknown key "hunter2password"', "")]
     assert shown == []
@@ -200,7 +200,7 @@ def test_no_part_of_a_secret_is_shown_however_it_went_wrong(complain: Complain, 
          "access_token, refresh_token, or username with password | keep one of them"]),
         ("{url: https://x, auth: {hunter2: x}}", ["unknown_key | a.yaml:3:33: unknown key "
          "| known here: access_token, refresh_token, username, password"]),
-        ("{auth: hunter2}", ["wrong_type | a.yaml:3:16: auth: expected a mapping, found a text"]),
+        ("{auth: hunter2}", ["wrong_type | a.yaml:3:16: auth: expected a mapping, found a string"]),
     ],
 )  # fmt: skip
 def test_a_wrong_server_is_explained(complain: Complain, server: str, problems: list[str]) -> None:
@@ -210,10 +210,10 @@ def test_a_wrong_server_is_explained(complain: Complain, server: str, problems: 
 @pytest.mark.parametrize(
     ("text", "problems"),
     [
-        ("? [&x y, {a: *x, b: *y}]\n: z", ["bad_key | a.yaml:3:3: a key has to be a text | write it as key: value",
+        ("? [&x y, {a: *x, b: *y}]\n: z", ["bad_key | a.yaml:3:3: a key must be a string | write it as key: value",
          "unknown_alias | a.yaml:3:21: this alias (*…) refers to no anchor (&…) above it "
-         "| define it above with &, or put a text that begins with * in quotes"]),
-        ("12: x", ["bad_key | a.yaml:3:1: a key has to be a text; this one is not | put it in quotes"]),
+         "| define it above with &, or put a string that begins with * in quotes"]),
+        ("12: x", ["bad_key | a.yaml:3:1: a key must be a string; this one is not | put it in quotes"]),
         ("policy: &p {protect: [*p ]}", ["alias_loop | a.yaml:3:23: this alias (*…) lies inside the value that it refers to "
          "| a value cannot contain itself"]),
         ("policy: {<<: x}", ["bad_merge | a.yaml:3:14: << merges a mapping, or a list of mappings | write <<: *anchor"]),
@@ -227,7 +227,7 @@ def test_a_wrong_server_is_explained(complain: Complain, server: str, problems: 
          "(first at a.yaml:3:17) | keep one of the two"]),
     ],
 )  # fmt: skip
-def test_what_is_odd_in_the_text_is_explained(complain: Complain, text: str, problems: list[str]) -> None:
+def test_irregular_yaml_is_explained(complain: Complain, text: str, problems: list[str]) -> None:
     kinds = {problem.split(" | ")[0] for problem in problems}
     found = complain(f"version: 1\naccounts: []\n{text}\n")
     assert [problem for problem in found if problem.split(" | ")[0] in kinds] == problems
@@ -237,7 +237,7 @@ def test_what_is_odd_in_the_text_is_explained(complain: Complain, text: str, pro
     "value", ['"\\ud800"', '{"\\ud800": 1}', '{env: "\\ud800"}', '{file: "\\ud800"}', '["\\ud800"]']
 )
 @pytest.mark.parametrize("key", ["name", "email", "password", "smtp_server", "renamed_from", '"\\ud800"', "smtp_crypt"])
-def test_without_libyaml_half_a_character_is_an_error_like_others(
+def test_without_libyaml_unpaired_surrogates_are_errors(
     write: Write, monkeypatch: pytest.MonkeyPatch, key: str, value: str
 ) -> None:
     text = f"version: 1\naccounts: [{{email: a@example.com, {key}: {value}}}]\n"

@@ -151,7 +151,7 @@ def test_everything_that_the_format_has_is_read(write: Write, folder: Path) -> N
     )
 
 
-def test_the_order_of_fields_is_the_models_whatever_the_yaml_says(write: Write) -> None:
+def test_fields_have_the_order_of_the_table(write: Write) -> None:
     name = write("version: 1\naccounts:\n- {smtp_port: 25, service: gmail, name: A, email: a@example.com}\n")
     assert list(read_manifests([name]).accounts[0].account.fields) == ["email", "name", "service", "smtp_port"]
 
@@ -292,7 +292,7 @@ def test_credentials_without_a_url_beside_them_are_not_used(write: Write) -> Non
     ]
 
 
-def test_accounts_may_come_through_an_alias(write: Write) -> None:
+def test_accounts_may_be_an_alias(write: Write) -> None:
     text = """\
     version: 1
     defaults: &base {service: gmail}
@@ -307,7 +307,7 @@ def test_accounts_may_come_through_an_alias(write: Write) -> None:
     ]
 
 
-def test_no_path_at_all_is_an_error() -> None:
+def test_an_empty_list_of_paths_is_an_error() -> None:
     with pytest.raises(ManifestError, match="no YAML file is named"):
         read_manifests([])
 
@@ -336,7 +336,7 @@ _LINES = st.lists(
 
 @given(_LINES)
 @settings(max_examples=300, deadline=None)
-def test_whatever_the_text_problems_come_out_and_nothing_else(lines: list[tuple[int, str, str, str]]) -> None:
+def test_parsing_any_text_raises_nothing(lines: list[tuple[int, str, str, str]]) -> None:
     text = "\n".join("  " * indent + mark + word + end for indent, mark, word, end in lines)
     sheet = parse_file(Source("x.yaml", text.encode()))
     if isinstance(sheet, ParsedFile):

@@ -132,5 +132,5 @@ def test_wrong_defaults_cause_no_second_error_in_the_accounts(complain: Complain
         '| did you mean "gmail"?'
     ]
     assert complain("version: 1\ndefaults: gmail\naccounts: [{email: a@example.com, name: A}]\n") == [
-        "wrong_type | a.yaml:2:11: defaults: expected a mapping, found a text"
+        "wrong_type | a.yaml:2:11: defaults: expected a mapping, found a string"
     ]

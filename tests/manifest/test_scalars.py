@@ -45,10 +45,10 @@ def test_plain_scalars_follow_the_core_schema(text: str, meaning: Scalar) -> Non
     assert (found, type(found)) == (meaning, type(meaning))
 
 
-def test_not_a_number_is_read_as_such() -> None:
+def test_not_a_number_is_a_float() -> None:
     assert math.isnan(float(str(resolve(".NaN"))))
 
 
 @pytest.mark.parametrize("text", ["", "~", "null", "true", "False", "12", "-7", "+7", ".5", ".nan", "0x1f"])
-def test_every_scalar_that_is_not_text_begins_with_a_suspect(text: str) -> None:
+def test_scalars_other_than_strings_begin_with_a_suspect(text: str) -> None:
     assert text[:1] in SUSPECTS

@@ -87,7 +87,7 @@ def test_the_schema_is_valid_and_explains_every_key() -> None:
         "version: 1\ndefaults: {smtp_crypt: starttls, hash_auth: true}\naccounts: []",
     ],
 )
-def test_the_schema_accepts_what_is_right(text: str) -> None:
+def test_the_schema_accepts_valid_documents(text: str) -> None:
     assert [error.message for error in VALIDATOR.iter_errors(load(text.encode()).value)] == []
 
 
@@ -107,11 +107,11 @@ def test_the_schema_accepts_what_is_right(text: str) -> None:
         "version: 1\ndefaults: {email: a@example.com}\naccounts: []",
     ],
 )
-def test_the_schema_refuses_what_is_wrong(text: str) -> None:
+def test_the_schema_rejects_invalid_documents(text: str) -> None:
     assert not VALIDATOR.is_valid(load(text.encode()).value)
 
 
-def test_the_example_is_right_without_a_warning_and_shows_everything() -> None:
+def test_the_example_is_valid_and_shows_every_choice() -> None:
     value = load(EXAMPLE.read_bytes()).value
     assert [error.message for error in VALIDATOR.iter_errors(value)] == []
     desired = read_manifests([str(EXAMPLE)])

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 HEAD = "version: 1\naccounts: []\n"
 
 
-def test_files_that_agree_or_are_silent_are_merged(write: Write) -> None:
+def test_files_that_do_not_disagree_are_merged(write: Write) -> None:
     one = "server: {url: https://x, auth: {access_token: {env: A}}}\npolicy: {protect: [a, b], test: {when: before}}\n"
     two = "server: {url: https://X:443/, name: fw, auth: {access_token: {env: A}}}\npolicy: {protect: [b, a], prune: false, passwords: hidden}\n"
     three = "policy: {max_deletes: 3, test: {to_email: ops@example.com}}\n"
@@ -36,7 +36,7 @@ def test_files_that_agree_or_are_silent_are_merged(write: Write) -> None:
 @pytest.mark.parametrize(
     ("one", "two", "problems"),
     [
-        ("policy: {prune: true}", "policy: {prune: false}", ["b.yaml:3:17: policy.prune is not the same in all files "
+        ("policy: {prune: true}", "policy: {prune: false}", ["b.yaml:3:17: policy.prune differs between files "
          "(the other is at a.yaml:3:17)"]),
         ("policy: {passwords: shown}", "policy: {passwords: hidden}", ["b.yaml:3:21: policy.passwords is not the same in all "
          "files (the other is at a.yaml:3:21)"]),
@@ -44,18 +44,18 @@ def test_files_that_agree_or_are_silent_are_merged(write: Write) -> None:
          "all files (the other is at a.yaml:3:23)"]),
         ("server: {url: https://x, name: a}", "server: {url: https://x, name: b}", ["b.yaml:3:32: server.name is not the "
          "same in all files (the other is at a.yaml:3:32)"]),
-        ("server: {ca_file: a}", "server: {ca_file: b}", ["b.yaml:3:19: server.ca_file is not the same in all files "
+        ("server: {ca_file: a}", "server: {ca_file: b}", ["b.yaml:3:19: server.ca_file differs between files "
          "(the other is at a.yaml:3:19)"]),
         ("server: {url: https://x, auth: {access_token: {env: A}}}", "server: {url: https://x, auth: {refresh_token: {env: A}}}",
-         ["b.yaml:3:32: server.auth is not the same in all files (the other is at a.yaml:3:32)"]),
+         ["b.yaml:3:32: server.auth differs between files (the other is at a.yaml:3:32)"]),
         ("server: {url: https://x, auth: {username: u, password: hunter2}}",
          "server: {url: https://x, auth: {username: u, password: hunter3}}",
-         ["b.yaml:3:32: server.auth is not the same in all files (the other is at a.yaml:3:32)"]),
+         ["b.yaml:3:32: server.auth differs between files (the other is at a.yaml:3:32)"]),
         ("server: {url: https://x}\npolicy: {prune: true}", "server: {url: https://y}\npolicy: {prune: false}",
          ["b.yaml:3:15: these files name different servers: fleets are not supported yet (the other is at a.yaml:3:15)"]),
     ],
 )  # fmt: skip
-def test_files_that_disagree_are_named_both(complain: Complain, one: str, two: str, problems: list[str]) -> None:
+def test_a_disagreement_names_both_files(complain: Complain, one: str, two: str, problems: list[str]) -> None:
     found = [problem.split(" | ")[1] for problem in complain(HEAD + one, HEAD + two)]
     assert found == problems
 
