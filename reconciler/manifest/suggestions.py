@@ -100,6 +100,6 @@ def encryption_hint(found: object, port: object) -> str:
         return f'did you mean "{"none" if word in _UNENCRYPTED else "starttls"}"?'
     if word.replace("-", "/") not in _ENCRYPTED and word not in _ENCRYPTED:
         return ""
-    if port in _STARTTLS_PORTS | _TLS_PORTS:
+    if isinstance(port, int) and port in _STARTTLS_PORTS | _TLS_PORTS:
         return f'did you mean "{"starttls" if port in _STARTTLS_PORTS else "ssl-tls"}", as usual with port {port}?'
     return '"starttls" begins unencrypted (port 587); "ssl-tls" is encrypted from the start (port 465)'

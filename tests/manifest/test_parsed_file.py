@@ -14,7 +14,7 @@ from reconciler.manifest import parsed_file
 from reconciler.manifest.files import Source
 from reconciler.manifest.parsed_file import ParsedFile, parse_file, validate
 from reconciler.manifest.schema import SHAPE, Manifest, types_of
-from reconciler.manifest.trust_document import TRUST_SHAPE
+from reconciler.manifest.trust import TRUST_SHAPE
 from reconciler.model.fields import FIELDS, SPELLINGS
 
 if TYPE_CHECKING:
@@ -111,3 +111,8 @@ def test_a_reference_knows_where_it_is_written() -> None:
     text = "version: 1\nx: &x {password: {env: A}}\naccounts:\n- {<<: *x, email: a@example.com}\n"
     (entry,) = parsed(text).entries
     assert entry.given["password"].position == Position("a.yaml", 2, 18)
+
+
+def test_an_encryption_beside_a_port_of_the_wrong_type_is_an_error() -> None:
+    file = parsed("version: 1\naccounts: [{email: a@example.com, smtp_port: {env: A}, smtp_crypt: tls}]\n")
+    assert [issue.node.path[-1] for issue in file.issues] == ["smtp_port", "smtp_crypt"]
