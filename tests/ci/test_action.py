@@ -61,7 +61,7 @@ def drifted(runner: WorkflowRunner, sandbox: Sandbox) -> None:
     runner.write("accounts/accounts.yaml", ACCOUNTS)
 
 
-def test_plan_sets_outputs_summarizes_and_comments_once(runner: WorkflowRunner, sandbox: Sandbox) -> None:
+def test_plan_sets_outputs_adds_a_summary_and_comments_once(runner: WorkflowRunner, sandbox: Sandbox) -> None:
     drifted(runner, sandbox)
     first = use(runner, sandbox, command="plan")
     assert first.succeeded
@@ -77,7 +77,7 @@ def test_plan_sets_outputs_summarizes_and_comments_once(runner: WorkflowRunner, 
     assert comment["body"].splitlines()[0] == lines[0]
 
 
-def test_a_comment_that_somebody_else_wrote_is_left_alone(runner: WorkflowRunner, sandbox: Sandbox) -> None:
+def test_a_comment_by_somebody_else_is_left_alone(runner: WorkflowRunner, sandbox: Sandbox) -> None:
     drifted(runner, sandbox)
     use(runner, sandbox, command="plan")
     (ours,) = runner.github.comments
@@ -104,7 +104,7 @@ def test_a_failure_replaces_the_comment_and_the_next_plan_replaces_it(runner: Wo
     assert "Plan for" in comment["body"]
 
 
-def test_without_the_right_to_comment_the_plan_is_still_made(runner: WorkflowRunner, sandbox: Sandbox) -> None:
+def test_without_permission_to_comment_the_plan_is_still_made(runner: WorkflowRunner, sandbox: Sandbox) -> None:
     drifted(runner, sandbox)
     runner.github.refuse = True
     ran = use(runner, sandbox, command="plan")
@@ -114,7 +114,7 @@ def test_without_the_right_to_comment_the_plan_is_still_made(runner: WorkflowRun
 
 @pytest.mark.parametrize("event", ["pull_request", "pull_request_target"])
 @pytest.mark.parametrize("command", ["plan", "apply"])
-def test_a_fork_gets_its_yaml_validated_and_is_told_so(
+def test_a_fork_gets_its_yaml_validated_and_the_summary_says_so(
     runner: WorkflowRunner, sandbox: Sandbox, command: str, event: str
 ) -> None:
     drifted(runner, sandbox)
@@ -133,7 +133,7 @@ def test_a_fork_with_bad_yaml_fails(runner: WorkflowRunner, sandbox: Sandbox) ->
     assert "it is not valid" in ran.summary
 
 
-def test_apply_counts_what_it_wrote(runner: WorkflowRunner, sandbox: Sandbox) -> None:
+def test_apply_counts_the_applied_changes(runner: WorkflowRunner, sandbox: Sandbox) -> None:
     drifted(runner, sandbox)
     ran = use(runner, sandbox, command="apply", comment="false")
     assert ran.succeeded
@@ -157,7 +157,7 @@ def test_apply_refuses_a_plan_that_is_not_the_reviewed_one(runner: WorkflowRunne
     assert len(addresses(sandbox)) == 3
 
 
-def test_validate_and_test_run_too(runner: WorkflowRunner, sandbox: Sandbox) -> None:
+def test_validate_and_test_work(runner: WorkflowRunner, sandbox: Sandbox) -> None:
     drifted(runner, sandbox)
     assert use(runner, sandbox, command="validate").succeeded
     tried = use(runner, sandbox, command="test", args="--to-email ops@example.com --only 'alerts@*'")
@@ -166,7 +166,7 @@ def test_validate_and_test_run_too(runner: WorkflowRunner, sandbox: Sandbox) -> 
     assert [mail.recipients for mail in sandbox.mails()] == [("ops@example.com",)]
 
 
-def test_hostile_inputs_stay_words(runner: WorkflowRunner, sandbox: Sandbox) -> None:
+def test_hostile_inputs_are_only_arguments(runner: WorkflowRunner, sandbox: Sandbox) -> None:
     drifted(runner, sandbox)
     ran = use(runner, sandbox, command="plan", paths='"$(touch pwned)" `id` ; --help', comment="false")
     assert not ran.succeeded

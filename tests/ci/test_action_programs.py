@@ -196,7 +196,7 @@ def test_forks_are_validated_without_secrets(job: Job, event: str, command: str)
 
 @pytest.mark.parametrize("command", ["plan", "apply", "test"])
 @pytest.mark.parametrize("event", UNKNOWN)
-def test_events_that_prove_no_author_are_refused(job: Job, event: str, command: str) -> None:
+def test_events_without_a_certain_author_are_refused(job: Job, event: str, command: str) -> None:
     ran = job.on(*UNKNOWN[event]).run(command)
     assert (ran.code, ran.calls) == (1, [])
     assert ran.log.startswith(f"::error title=reconciler::{command} refused: ")
@@ -207,7 +207,7 @@ def test_events_that_prove_no_author_are_refused(job: Job, event: str, command: 
     "payload", [None, b"", b"{", b"\xff\xfe", b"[]", b"null", b'"push"', b"[" * 100_000, b"{}"], ids=repr
 )
 @pytest.mark.parametrize("event", ["push", "pull_request", "workflow_dispatch"])
-def test_an_event_file_that_says_nothing_is_refused(job: Job, event: str, payload: bytes | None) -> None:
+def test_an_unreadable_event_file_is_refused(job: Job, event: str, payload: bytes | None) -> None:
     job.event, job.payload = event, payload
     ran = job.run("apply")
     assert (ran.code, ran.calls) == (1, [])
@@ -246,7 +246,7 @@ def test_only_a_trusted_pull_request_gets_a_comment(job: Job, event: str) -> Non
     assert (job.on(*FORKS[event]).run(program="comment").code, job.run(program="comment").log) == (0, "")
 
 
-def test_the_tokens_of_the_forge_are_not_passed_on(job: Job) -> None:
+def test_github_tokens_are_not_passed_on(job: Job) -> None:
     names = ("GITHUB_TOKEN", "ACTIONS_RUNTIME_TOKEN", "ACTIONS_ID_TOKEN_REQUEST_TOKEN", "GITHUB_ENV", "GITHUB_PATH")
     job.environ = dict.fromkeys(names, "forge-canary")
     ((_arguments, environ),) = job.run().calls
@@ -270,7 +270,7 @@ def test_a_committed_link_is_neither_replaced_nor_followed(job: Job, planted: st
     assert (job.checkout / planted).is_symlink()
 
 
-def test_a_committed_plan_is_not_taken_for_a_new_one(job: Job) -> None:
+def test_a_committed_plan_is_replaced(job: Job) -> None:
     job.checkout.mkdir()
     (job.checkout / "plan.json").write_text("committed")
     ran = job.run(plan_file="plan.json")
@@ -298,7 +298,7 @@ def test_files_of_a_run_are_outside_the_checkout(job: Job) -> None:
         ({"paths": "a\n::error::x"}, None),
     ],
 )
-def test_odd_inputs_are_errors_and_no_commands(job: Job, inputs: dict[str, str], complaint: str | None) -> None:
+def test_invalid_inputs_are_errors(job: Job, inputs: dict[str, str], complaint: str | None) -> None:
     ran = job.run(**inputs)
     assert (ran.code, complaint or "") == (
         64 if complaint else 0,

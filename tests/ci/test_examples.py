@@ -46,9 +46,7 @@ def test_what_was_reviewed_in_the_pull_request_is_applied_after_the_merge(
     assert "canary" not in planned.log + planned.summary + applied.log + applied.summary
 
 
-def test_a_server_that_changed_since_the_review_is_left_alone_until_somebody_plans_anew(
-    runner: WorkflowRunner, sandbox: Sandbox
-) -> None:
+def test_a_server_changed_since_the_review_needs_a_new_plan(runner: WorkflowRunner, sandbox: Sandbox) -> None:
     drifted(runner, sandbox)
     assert runner.run(example("plan.yml", sandbox), "pull_request", pull_request(), run_id=11).succeeded
     runner.github.merged.append(HEAD)
@@ -62,7 +60,7 @@ def test_a_server_that_changed_since_the_review_is_left_alone_until_somebody_pla
     assert addresses(sandbox) == AFTER_MERGE
 
 
-def test_an_artifact_that_a_fork_stored_is_no_review(runner: WorkflowRunner, sandbox: Sandbox) -> None:
+def test_an_artifact_of_a_fork_is_not_a_reviewed_plan(runner: WorkflowRunner, sandbox: Sandbox) -> None:
     drifted(runner, sandbox)
     assert runner.run(example("plan.yml", sandbox), "pull_request", pull_request(), run_id=11).succeeded
     runner.github.merged.append(HEAD)
@@ -91,7 +89,7 @@ def test_apply_needs_the_trust_file_of_the_environment(runner: WorkflowRunner, s
     assert addresses(sandbox) == ["alerts@example.com", "gone@example.com"]
 
 
-def test_drift_opens_one_issue_and_closes_it_when_it_is_gone(runner: WorkflowRunner, sandbox: Sandbox) -> None:
+def test_drift_opens_one_issue_and_closes_it_once_it_is_gone(runner: WorkflowRunner, sandbox: Sandbox) -> None:
     runner.write("accounts/accounts.yaml", ACCOUNTS)
     drift = example("drift.yml", sandbox)
     issues = runner.github.issues

@@ -31,11 +31,11 @@ def test_there_is_something_to_lint() -> None:
     assert GITLAB.exists()
 
 
-def test_actionlint_has_nothing_to_say() -> None:
+def test_actionlint_finds_nothing() -> None:
     assert lint(tool("actionlint"), "-no-color", *WORKFLOWS) == ""
 
 
-def test_zizmor_has_nothing_to_say() -> None:
+def test_zizmor_finds_nothing() -> None:
     command = [tool("zizmor"), "--offline", "--no-progress", "--strict-collection"]
     assert lint(*command, ACTION, *WORKFLOWS) == ""
 
@@ -48,7 +48,7 @@ def test_zizmor_has_nothing_to_say() -> None:
         ("vendor.gitlab-ci", [GITLAB]),
     ],
 )
-def test_the_schemas_fit(schema: str, files: list[Path]) -> None:
+def test_workflows_action_and_pipeline_match_their_schemas(schema: str, files: list[Path]) -> None:
     assert lint(tool("check-jsonschema"), "--builtin-schema", schema, *files) == ""
 
 
@@ -59,7 +59,7 @@ def test_every_action_is_pinned_to_a_commit(file: Path) -> None:
 
 
 @pytest.mark.parametrize("file", WORKFLOWS, ids=lambda file: str(file.relative_to(ROOT)))
-def test_every_workflow_starts_with_no_rights(file: Path) -> None:
+def test_every_workflow_starts_without_permissions(file: Path) -> None:
     assert "\npermissions: {}\n" in file.read_text(encoding="utf-8")
 
 
@@ -80,7 +80,7 @@ def uses(name: str) -> list[tuple[dict[str, Any], dict[str, Any]]]:
 
 
 @pytest.mark.parametrize("name", ["apply.yml", "drift.yml", "plan.yml"])
-def test_example_workflows_give_passwords_to_the_environment_alone(name: str) -> None:
+def test_example_workflows_give_passwords_to_the_environment_only(name: str) -> None:
     for job, step in uses(name):
         given = step["with"]
         # With a URL from here, no URL in the YAML gets the key.

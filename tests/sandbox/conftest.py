@@ -34,15 +34,15 @@ class Connect(Protocol):
     """The type of the ``connect`` fixture."""
 
     def __call__(self, sandbox: Sandbox, *, token: str | None = None) -> httpx.Client:
-        """A client that holds an access token, or sends the one given."""
+        """A client with an access token; a new one, unless one is given."""
 
 
 def access_token(sandbox: Sandbox) -> str:
-    answer = httpx.post(
+    response = httpx.post(
         f"{sandbox.url}/api/v1/oauth2/token",
         json={"grant_type": "refresh_token", "refresh_token": sandbox.refresh_token},
     )
-    return str(answer.json()["access_token"])
+    return str(response.json()["access_token"])
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The calls of the vendor's page, and what is wrong with them."""
+"""The calls on the vendor's page about accounts, and the errors of invalid requests."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def invalid(field: str, msg: str) -> dict[str, Any]:
     return {"errors": [{"field": field, "type": "invalid", "msg": msg}]}
 
 
-def test_an_account_is_created_read_listed_replaced_and_deleted_as_on_the_vendors_page(client: httpx.Client) -> None:
+def test_accounts_are_created_read_listed_replaced_and_deleted_as_documented(client: httpx.Client) -> None:
     created = client.post(ACCOUNTS, json=ACCOUNT)
     assert (created.status_code, created.headers["content-type"]) == (200, "application/json")
     account = created.json()
@@ -48,7 +48,7 @@ def test_an_account_is_created_read_listed_replaced_and_deleted_as_on_the_vendor
     assert client.get(ACCOUNTS).json() == []
 
 
-def test_replacing_an_account_clears_what_the_body_leaves_out(client: httpx.Client) -> None:
+def test_replacing_an_account_clears_fields_that_the_body_leaves_out(client: httpx.Client) -> None:
     client.post(ACCOUNTS, json=ACCOUNT)
     body = {"default": False, "name": "n", "email": "n@example.com", "service": "other", "hash_auth": False}
     assert without_times(client.put(f"{ACCOUNTS}/1", json=body).json()) == {
@@ -62,7 +62,7 @@ def test_replacing_an_account_clears_what_the_body_leaves_out(client: httpx.Clie
     }
 
 
-def test_an_id_is_never_given_twice(client: httpx.Client) -> None:
+def test_ids_are_never_reused(client: httpx.Client) -> None:
     ids = []
     for _ in range(3):
         ids.append(client.post(ACCOUNTS, json=ACCOUNT).json()["id"])
@@ -70,37 +70,40 @@ def test_an_id_is_never_given_twice(client: httpx.Client) -> None:
     assert ids == [1, 2, 3]
 
 
-def test_a_request_may_spell_has_auth_either_way(client: httpx.Client) -> None:
+def test_requests_may_use_either_spelling_of_has_auth(client: httpx.Client) -> None:
     body = {key: value for key, value in ACCOUNT.items() if key != "hash_auth"}
     assert client.post(ACCOUNTS, json={**body, "has_auth": True}).json()["hash_auth"] is True
     assert client.post(ACCOUNTS, json={**body, "hash_auth": False, "has_auth": False}).json()["hash_auth"] is False
 
 
-def test_unknown_fields_the_id_and_the_times_in_a_body_are_ignored(client: httpx.Client) -> None:
+def test_unknown_fields_id_and_times_in_a_body_are_ignored(client: httpx.Client) -> None:
     body = {**ACCOUNT, "id": 77, "created_at": "never", "colour": {"of": ["money"]}}
     assert without_times(client.post(ACCOUNTS, json=body).json()) == {"id": 1, **ACCOUNT}
 
 
-def test_a_whole_number_may_be_written_with_a_fraction_of_zero(client: httpx.Client) -> None:
-    answer = client.post(ACCOUNTS, json={**ACCOUNT, "smtp_port": 587.0})
-    assert answer.json()["smtp_port"] == 587
-    assert answer.text.count("587.0") == 0
+def test_a_port_may_be_written_as_a_float_without_a_fraction(client: httpx.Client) -> None:
+    response = client.post(ACCOUNTS, json={**ACCOUNT, "smtp_port": 587.0})
+    assert response.json()["smtp_port"] == 587
+    assert response.text.count("587.0") == 0
 
 
 @pytest.mark.parametrize("account_id", ["2", "0", "-1", "9223372036854775808", "9" * 5000, "x", "1.5"])
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
-def test_an_id_that_no_account_has_is_not_found(client: httpx.Client, method: str, account_id: str) -> None:
+def test_an_unknown_id_is_not_found(client: httpx.Client, method: str, account_id: str) -> None:
     client.post(ACCOUNTS, json=ACCOUNT)
-    answer = client.request(method, f"{ACCOUNTS}/{account_id}", json=ACCOUNT)
-    assert (answer.status_code, answer.json()) == (
+    response = client.request(method, f"{ACCOUNTS}/{account_id}", json=ACCOUNT)
+    assert (response.status_code, response.json()) == (
         404,
         {"errors": [{"field": "id", "type": "not_found", "msg": "Conta de email não encontrada"}]},
     )
 
 
-def test_all_missing_fields_are_named_at_once(client: httpx.Client) -> None:
-    answer = client.post(ACCOUNTS, json={})
-    assert (answer.status_code, answer.json()) == (400, required("default", "name", "email", "service", "hash_auth"))
+def test_all_missing_fields_are_reported_at_once(client: httpx.Client) -> None:
+    response = client.post(ACCOUNTS, json={})
+    assert (response.status_code, response.json()) == (
+        400,
+        required("default", "name", "email", "service", "hash_auth"),
+    )
 
 
 @pytest.mark.parametrize(
@@ -121,9 +124,9 @@ def test_all_missing_fields_are_named_at_once(client: httpx.Client) -> None:
         ("smtp_auth_mechanism", "ntlm", "Valor inválido: valores possíveis: plain, login, cram-md5"),
     ],
 )
-def test_a_value_that_breaks_the_rules_is_invalid(client: httpx.Client, field: str, value: object, msg: str) -> None:
-    answer = client.post(ACCOUNTS, json={**ACCOUNT, field: value})
-    assert (answer.status_code, answer.json()) == (400, invalid(field, msg))
+def test_an_invalid_value_is_refused(client: httpx.Client, field: str, value: object, msg: str) -> None:
+    response = client.post(ACCOUNTS, json={**ACCOUNT, field: value})
+    assert (response.status_code, response.json()) == (400, invalid(field, msg))
     assert client.get(ACCOUNTS).json() == []
 
 
@@ -136,32 +139,32 @@ def test_a_value_that_breaks_the_rules_is_invalid(client: httpx.Client, field: s
         (b'["a"]', invalid("body", "Valor inválido")),
         (b"", required("body")),
     ],
-    ids=["trailing comma", "not text", "too deep", "a list", "nothing"],
+    ids=["trailing comma", "not text", "too deep", "a list", "empty"],
 )
-def test_a_body_that_is_no_account_is_refused_in_the_vendors_format(
+def test_a_body_that_is_not_an_account_is_refused_in_the_vendors_format(
     client: httpx.Client, content: bytes, errors: dict[str, Any]
 ) -> None:
-    answer = client.post(ACCOUNTS, content=content, headers={"Content-Type": "application/json"})
-    assert (answer.status_code, answer.json()) == (400, errors)
+    response = client.post(ACCOUNTS, content=content, headers={"Content-Type": "application/json"})
+    assert (response.status_code, response.json()) == (400, errors)
 
 
-def test_a_refused_body_is_not_repeated_in_the_answer(client: httpx.Client) -> None:
-    answer = client.post(ACCOUNTS, json={**ACCOUNT, "password": ["hunter2"], "smtp_port": "hunter2"})
-    assert answer.status_code == 400
-    assert "hunter2" not in answer.text
+def test_a_refused_body_is_not_repeated_in_the_response(client: httpx.Client) -> None:
+    response = client.post(ACCOUNTS, json={**ACCOUNT, "password": ["hunter2"], "smtp_port": "hunter2"})
+    assert response.status_code == 400
+    assert "hunter2" not in response.text
 
 
-def test_half_a_surrogate_pair_is_no_text(client: httpx.Client) -> None:
+def test_an_unpaired_surrogate_is_not_a_string(client: httpx.Client) -> None:
     content = b'{"default": true, "name": "\\ud800", "email": "a@b", "service": "other", "hash_auth": false}'
-    answer = client.post(ACCOUNTS, content=content, headers={"Content-Type": "application/json"})
-    assert (answer.status_code, answer.json()) == (
+    response = client.post(ACCOUNTS, content=content, headers={"Content-Type": "application/json"})
+    assert (response.status_code, response.json()) == (
         400,
         invalid("name", "Valor inválido: esperado um texto em Unicode válido"),
     )
 
 
 @pytest.mark.parametrize("name", ["a\0b", "\u202eevil", "<script>", "\U0001f9ff", "'; DROP TABLE accounts; --", " "])
-def test_a_name_comes_back_as_it_was_sent(client: httpx.Client, name: str) -> None:
+def test_a_name_is_returned_as_it_was_sent(client: httpx.Client, name: str) -> None:
     account_id = client.post(ACCOUNTS, json={**ACCOUNT, "name": name}).json()["id"]
     assert client.get(f"{ACCOUNTS}/{account_id}").json()["name"] == name
 
@@ -175,18 +178,18 @@ def test_a_name_comes_back_as_it_was_sent(client: httpx.Client, name: str) -> No
         ("POST", "/sandbox/mails", "GET, HEAD"),
     ],
 )
-def test_a_method_that_is_not_offered_gets_405_with_those_that_are(
+def test_an_unsupported_method_gets_405_with_the_supported_ones(
     client: httpx.Client, method: str, path: str, allowed: str
 ) -> None:
-    answer = client.request(method, path)
-    assert answer.status_code == 405
-    assert ", ".join(sorted(answer.headers["allow"].split(", "))) == allowed
-    assert answer.json() == invalid("method", "Método não permitido")
+    response = client.request(method, path)
+    assert response.status_code == 405
+    assert ", ".join(sorted(response.headers["allow"].split(", "))) == allowed
+    assert response.json() == invalid("method", "Método não permitido")
 
 
 def test_an_unknown_path_is_not_found_in_the_vendors_format(client: httpx.Client) -> None:
-    answer = client.get("/api/email/lists")
-    assert (answer.status_code, answer.json()) == (
+    response = client.get("/api/email/lists")
+    assert (response.status_code, response.json()) == (
         404,
         {"errors": [{"field": "url", "type": "not_found", "msg": "Recurso não encontrado"}]},
     )

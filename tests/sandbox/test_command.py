@@ -1,4 +1,4 @@
-"""``reconciler sandbox`` as a process of its own, and its options."""
+"""``reconciler sandbox`` in its own process, and its options."""
 
 from __future__ import annotations
 
@@ -52,30 +52,30 @@ def running(*options: str, end: signal.Signals = signal.SIGTERM) -> Iterator[str
         assert (process.returncode, *rest) == (0, "", "")
 
 
-def tokened(url: str) -> httpx.Client:
+def authenticated(url: str) -> httpx.Client:
     grant = {"grant_type": "password", "username": "admin", "password": "sandbox"}
     token = httpx.post(f"{url}/api/v1/oauth2/token", json=grant).json()["access_token"]
     return httpx.Client(base_url=url, headers={"Authorization": f"Bearer {token}"})
 
 
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT])
-def test_it_serves_until_it_is_told_to_end_and_keeps_its_file(tmp_path: Path, end: signal.Signals) -> None:
+def test_the_command_serves_until_a_signal_and_keeps_its_database(tmp_path: Path, end: signal.Signals) -> None:
     seed, database = tmp_path / "seed.json", tmp_path / "sandbox.sqlite3"
     seed.write_text(json.dumps([ACCOUNT]))
     options = ("--db", str(database), "--seed", str(seed))
-    with running(*options, end=end) as url, tokened(url) as client:
+    with running(*options, end=end) as url, authenticated(url) as client:
         accounts = client.get(ACCOUNTS).json()
         assert [account["email"] for account in accounts] == [ACCOUNT["email"]]
-    with running(*options) as url, tokened(url) as client:
+    with running(*options) as url, authenticated(url) as client:
         assert client.get(ACCOUNTS).json() == accounts
 
 
-def test_the_options_reach_the_sandbox(tmp_path: Path) -> None:
+def test_the_options_are_passed_to_the_sandbox(tmp_path: Path) -> None:
     mailboxes = tmp_path / "mailboxes.json"
     mailboxes.write_text(json.dumps({ACCOUNT["email"]: "right"}))
     options = ["--auth-field=both", "--passwords=mask", "--unique-names", "--unique-emails", "--single-default"]
     options += ["--keep-default", "--latency=0.01", "--token-lifetime=60", f"--mailboxes={mailboxes}"]
-    with running(*options) as url, tokened(url) as client:
+    with running(*options) as url, authenticated(url) as client:
         created = client.post(ACCOUNTS, json=ACCOUNT).json()
         assert (created["hash_auth"], created["has_auth"], created["password"]) == (True, True, "********")
         assert client.post(ACCOUNTS, json=ACCOUNT).status_code == 409
@@ -88,7 +88,7 @@ def test_the_options_reach_the_sandbox(tmp_path: Path) -> None:
         assert [mail["recipients"] for mail in client.get("/sandbox/mails").json()] == [["a@b.c"]]
 
 
-def test_a_port_in_use_is_an_error_of_ours() -> None:
+def test_a_port_in_use_is_an_error_with_exit_code_1() -> None:
     with running() as url:
         port = url.rpartition(":")[2]
         result = CliRunner().invoke(command, ["--port", port])
@@ -108,9 +108,7 @@ def test_a_port_in_use_is_an_error_of_ours() -> None:
         ("--seed", "[" * 100_000, "readable JSON"),
     ],
 )
-def test_a_file_that_is_not_what_it_should_be_is_named_but_not_quoted(
-    tmp_path: Path, option: str, content: str, expected: str
-) -> None:
+def test_an_invalid_file_is_named_but_not_quoted(tmp_path: Path, option: str, content: str, expected: str) -> None:
     path = tmp_path / "file.json"
     path.write_text(content)
     result = CliRunner().invoke(command, [option, str(path)])
@@ -124,7 +122,7 @@ def vars_of(problem: Any) -> tuple[str, str]:  # noqa: ANN401 - a Problem
     return problem.kind, problem.message
 
 
-def test_a_seed_that_is_no_account_ends_the_sandbox_with_what_is_wrong(tmp_path: Path) -> None:
+def test_an_invalid_seed_is_reported_and_ends_the_sandbox(tmp_path: Path) -> None:
     path = tmp_path / "seed.json"
     path.write_text(json.dumps([{**ACCOUNT, "service": "yahoo"}]))
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
@@ -133,7 +131,7 @@ def test_a_seed_that_is_no_account_ends_the_sandbox_with_what_is_wrong(tmp_path:
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
 
 
-def test_a_doubled_seed_ends_the_sandbox_with_what_is_wrong(tmp_path: Path) -> None:
+def test_a_duplicate_seed_is_reported_and_ends_the_sandbox(tmp_path: Path) -> None:
     path = tmp_path / "seed.json"
     path.write_text(json.dumps([ACCOUNT, ACCOUNT]))
     database = tmp_path / "sandbox.sqlite3"
@@ -147,7 +145,7 @@ def test_a_doubled_seed_ends_the_sandbox_with_what_is_wrong(tmp_path: Path) -> N
     ]
 
 
-def test_the_help_needs_no_server_library_and_fits_80_columns() -> None:
+def test_help_imports_no_server_library_and_fits_80_columns() -> None:
     script = (
         "import sys\nfrom reconciler.commands.sandbox import sandbox\n"
         "sandbox(['--help'], standalone_mode=False)\n"
@@ -176,7 +174,7 @@ def test_it_warns_if_other_machines_can_reach_it(host: str, exposed: bool) -> No
     assert said.startswith(warning) if exposed else said == ""
 
 
-def test_allow_host_names_another_host_to_accept() -> None:
+def test_allow_host_accepts_further_host_names() -> None:
     with running("--allow-host", "sandbox.test", "--allow-host", "other.test") as url:
         statuses = [
             httpx.get(f"{url}/sandbox/mails", headers={"Host": host}).status_code

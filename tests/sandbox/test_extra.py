@@ -27,12 +27,12 @@ def python(code: str, *arguments: str) -> tuple[int, str, str]:
 
 
 @pytest.mark.parametrize("command", ["sandbox", "demo"])
-def test_a_command_that_needs_the_extra_names_it_in_one_line(command: str) -> None:
+def test_a_command_that_needs_the_extra_prints_one_line(command: str) -> None:
     run = "from reconciler.cli import main; main()"
     assert python(run, command) == (1, "", f"error: {LINE}\n")
 
 
-def test_the_library_names_the_extra_in_an_import_error() -> None:
+def test_importing_the_sandbox_without_the_extra_is_an_import_error() -> None:
     code = """
 from reconciler.errors import ReconcilerError
 from reconciler.sandbox import SandboxOptions

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 PATHS = [ACCOUNTS, f"{ACCOUNTS}/1", "/api/v1/oauth2/token", "/sandbox/mails", "/openapi.json", "/nowhere", "/"]
 GRANT = {"grant_type": "refresh_token", "refresh_token": "sandbox-refresh-token"}
-TRANSPORT_ERRORS = [
+FOREIGN = [
     "evil.example",
     "localhost.evil.example",
     "127.0.0.1.evil.example",
@@ -39,7 +39,7 @@ MALFORMED = ["", "localhost:80:80", "user@localhost", "localhost/", "[::1", "loc
 
 
 def raw(sandbox: Sandbox, head: str, body: str = "") -> str:
-    """What the server responds to these exact bytes."""
+    """The response to exactly these bytes."""
     address = urlsplit(sandbox.url)
     with socket.create_connection((address.hostname, address.port), timeout=10) as connection:
         connection.sendall(f"{head}Connection: close\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode())
@@ -67,8 +67,8 @@ def test_every_path_refuses_a_foreign_host(sandbox: Sandbox, method: str, path: 
     assert "set-cookie" not in response.headers
 
 
-@pytest.mark.parametrize("host", TRANSPORT_ERRORS)
-def test_a_host_that_is_not_loopback_is_refused(sandbox: Sandbox, host: str) -> None:
+@pytest.mark.parametrize("host", FOREIGN)
+def test_another_host_is_refused(sandbox: Sandbox, host: str) -> None:
     assert httpx.get(f"{sandbox.url}/sandbox/mails", headers={"Host": host}).status_code == 421
 
 
@@ -86,7 +86,7 @@ def test_a_malformed_host_is_a_bad_request(sandbox: Sandbox, host: str) -> None:
         "GET /sandbox/mails HTTP/1.0\r\nHost: localhost\r\nHost: localhost\r\n",
     ],
 )
-def test_a_request_without_exactly_one_host_is_bad(sandbox: Sandbox, head: str) -> None:
+def test_a_request_without_exactly_one_host_is_a_bad_request(sandbox: Sandbox, head: str) -> None:
     assert raw(sandbox, head).splitlines()[0].split()[1] == "400"
 
 
@@ -112,7 +112,7 @@ def test_allowed_hosts_are_accepted(make_sandbox: MakeSandbox) -> None:
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::"])  # noqa: S104 - what the sandbox warns about
-def test_on_all_addresses_foreign_names_are_refused_too(make_sandbox: MakeSandbox, host: str) -> None:
+def test_foreign_names_are_refused_on_all_addresses(make_sandbox: MakeSandbox, host: str) -> None:
     try:
         url = make_sandbox(host=host).url
     except ReconcilerError:
@@ -144,7 +144,7 @@ def test_the_address_that_was_connected_to_is_accepted(server: str, host: str, s
 
 @pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://localhost:3000", "https://localhost:1", ""])
 def test_a_page_of_another_site_changes_nothing(sandbox: Sandbox, origin: str) -> None:
-    # What a form in a page can send: no preflight is asked for, and the body may be anything.
+    # A form in a page can send this: it needs no preflight, and the body may be anything.
     headers = {"Origin": origin, "Content-Type": "text/plain"}
     body = '{"grant_type": "refresh_token", "refresh_token": "sandbox-refresh-token"}'
     response = httpx.post(f"{sandbox.url}/api/v1/oauth2/token", content=body, headers=headers)

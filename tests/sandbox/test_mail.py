@@ -1,4 +1,4 @@
-"""The test endpoint: mails that arrive, and the words of those that do not."""
+"""The test endpoint: mails that arrive, and the errors of those that do not."""
 
 from __future__ import annotations
 
@@ -49,14 +49,14 @@ def settings(**changes: Any) -> AccountFields:  # noqa: ANN401 - whatever a fiel
     return {**dict.fromkeys(FIELDS), **base, **changes}
 
 
-def fault(answer: httpx.Response) -> tuple[int, str, str, str]:
-    (error,) = answer.json()["errors"]
-    return answer.status_code, error["field"], error["type"], error["msg"].removeprefix("Falha ao enviar o email: ")
+def error_of(response: httpx.Response) -> tuple[int, str, str, str]:
+    (error,) = response.json()["errors"]
+    return response.status_code, error["field"], error["type"], error["msg"].removeprefix("Falha ao enviar o email: ")
 
 
 @pytest.fixture
-def dead_port() -> Iterator[int]:
-    """A port that is bound, so that nobody else gets it, but not listened on."""
+def closed_port() -> Iterator[int]:
+    """A port that is bound, so that no other process gets it, but not listened on."""
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
         yield bound.getsockname()[1]
@@ -64,12 +64,12 @@ def dead_port() -> Iterator[int]:
 
 @pytest.fixture
 def literal(make_sandbox: MakeSandbox, connect: Connect) -> httpx.Client:
-    """A client of a sandbox that takes the settings literally."""
+    """A client of a sandbox that uses the SMTP settings literally."""
     return connect(make_sandbox(real_smtp=True))
 
 
 class ScriptedServer:
-    """An SMTP server that says the given lines, one after each line that it gets, and then hangs up."""
+    """An SMTP server that sends the given lines, one after each line that it receives, and then hangs up."""
 
     def __init__(self, stack: ExitStack, lines: tuple[str, ...]) -> None:
         self._lines = lines
@@ -92,12 +92,12 @@ class ScriptedServer:
 
 @pytest.mark.parametrize("crypt", ["none", "starttls", "ssl-tls"])
 @pytest.mark.parametrize("mechanism", ["plain", "login", "cram-md5"])
-def test_every_mechanism_delivers_over_every_encryption(
+def test_every_mechanism_works_with_every_encryption(
     make_sandbox: MakeSandbox, connect: Connect, mechanism: str, crypt: str
 ) -> None:
     sandbox = make_sandbox(mailboxes=MAILBOXES)
-    answer = run_delivery_test(connect(sandbox), smtp_crypt=crypt, smtp_auth_mechanism=mechanism)
-    assert (answer.status_code, answer.text, answer.headers.get("content-type")) == (200, "", None)
+    response = run_delivery_test(connect(sandbox), smtp_crypt=crypt, smtp_auth_mechanism=mechanism)
+    assert (response.status_code, response.text, response.headers.get("content-type")) == (200, "", None)
     assert sandbox.mails() == [
         Mail(
             sender="certs@itflex.com.br",
@@ -113,29 +113,25 @@ def test_every_mechanism_delivers_over_every_encryption(
 @pytest.mark.parametrize("crypt", ["none", "starttls", "ssl-tls"])
 @pytest.mark.parametrize("mechanism", ["plain", "login", "cram-md5"])
 @pytest.mark.parametrize("email", ["certs@itflex.com.br", "stranger@itflex.com.br"])
-def test_a_wrong_password_is_refused_in_the_mail_servers_words_without_the_password(
+def test_a_wrong_password_is_refused_in_the_mail_servers_own_words(
     make_sandbox: MakeSandbox, connect: Connect, mechanism: str, crypt: str, email: str
 ) -> None:
     sandbox = make_sandbox(mailboxes=MAILBOXES)
-    answer = run_delivery_test(
+    response = run_delivery_test(
         connect(sandbox), smtp_crypt=crypt, smtp_auth_mechanism=mechanism, email=email, password="hunter2"
     )
-    assert fault(answer) == (400, "password", "rule", "535 5.7.8 Authentication credentials invalid")
-    assert "hunter2" not in answer.text
+    assert error_of(response) == (400, "password", "rule", "535 5.7.8 Authentication credentials invalid")
+    assert "hunter2" not in response.text
     assert sandbox.mails() == []
 
 
 @pytest.mark.parametrize("mechanism", ["plain", "login", "cram-md5"])
-def test_without_mailboxes_any_login_is_accepted_with_any_letters(
-    sandbox: Sandbox, client: httpx.Client, mechanism: str
-) -> None:
+def test_without_mailboxes_any_login_is_accepted(sandbox: Sandbox, client: httpx.Client, mechanism: str) -> None:
     assert run_delivery_test(client, smtp_auth_mechanism=mechanism, password="olá, çedilha €").status_code == 200
     assert [mail.user for mail in sandbox.mails()] == ["certs@itflex.com.br"]
 
 
-def test_a_password_beyond_ascii_is_the_right_one_in_every_mechanism(
-    make_sandbox: MakeSandbox, connect: Connect
-) -> None:
+def test_a_non_ascii_password_works_with_every_mechanism(make_sandbox: MakeSandbox, connect: Connect) -> None:
     sandbox = make_sandbox(mailboxes={"certs@itflex.com.br": "coração"})
     client = connect(sandbox)
     for mechanism in ("plain", "login", "cram-md5"):
@@ -144,7 +140,7 @@ def test_a_password_beyond_ascii_is_the_right_one_in_every_mechanism(
     assert [mail.mechanism for mail in sandbox.mails()] == ["plain", "login", "cram-md5"]
 
 
-def test_without_authentication_nobody_logs_in(make_sandbox: MakeSandbox, connect: Connect) -> None:
+def test_without_authentication_there_is_no_login(make_sandbox: MakeSandbox, connect: Connect) -> None:
     sandbox = make_sandbox(mailboxes=MAILBOXES)
     assert run_delivery_test(connect(sandbox), hash_auth=False, password=None).status_code == 200
     assert [(mail.user, mail.mechanism, mail.tls) for mail in sandbox.mails()] == [(None, None, True)]
@@ -152,8 +148,8 @@ def test_without_authentication_nobody_logs_in(make_sandbox: MakeSandbox, connec
 
 def test_the_mails_are_listed_as_json_without_a_token(sandbox: Sandbox, client: httpx.Client) -> None:
     run_delivery_test(client, name="Alertas çã\r\nBcc: victim@example.com", email="ünï@exämple.com", to_email="é@b.c")
-    answer = httpx.get(f"{sandbox.url}/sandbox/mails")
-    assert answer.json() == [
+    response = httpx.get(f"{sandbox.url}/sandbox/mails")
+    assert response.json() == [
         {
             "sender": "ünï@exämple.com",
             "recipients": ["é@b.c"],
@@ -166,51 +162,51 @@ def test_the_mails_are_listed_as_json_without_a_token(sandbox: Sandbox, client: 
 
 
 @pytest.mark.parametrize("crypt", ["none", "starttls", "ssl-tls"])
-def test_a_dead_port_is_refused(client: httpx.Client, dead_port: int, crypt: str) -> None:
-    answer = run_delivery_test(client, smtp_port=dead_port, smtp_crypt=crypt)
-    assert fault(answer) == (400, "smtp_server", "rule", "[Errno 111] Connection refused")
+def test_a_closed_port_is_refused(client: httpx.Client, closed_port: int, crypt: str) -> None:
+    response = run_delivery_test(client, smtp_port=closed_port, smtp_crypt=crypt)
+    assert error_of(response) == (400, "smtp_server", "rule", "[Errno 111] Connection refused")
 
 
-def test_tls_spoken_to_a_port_without_it_is_an_error_of_encryption(sandbox: Sandbox, client: httpx.Client) -> None:
-    status, field, kind, msg = fault(run_delivery_test(client, smtp_port=sandbox.smtp_port, smtp_crypt="ssl-tls"))
+def test_tls_to_a_port_without_it_is_an_encryption_error(sandbox: Sandbox, client: httpx.Client) -> None:
+    status, field, kind, msg = error_of(run_delivery_test(client, smtp_port=sandbox.smtp_port, smtp_crypt="ssl-tls"))
     assert (status, field, kind) == (400, "smtp_crypt", "rule")
     assert "WRONG_VERSION_NUMBER" in msg or "wrong version number" in msg
 
 
-def test_starttls_asked_of_a_server_without_it_is_an_error_of_encryption(literal: httpx.Client) -> None:
+def test_starttls_to_a_server_without_it_is_an_encryption_error(literal: httpx.Client) -> None:
     with ExitStack() as stack:
         server = ScriptedServer(stack, ("220 hello", "250 hello"))
-        answer = run_delivery_test(literal, **server.here, smtp_crypt="starttls")
-    assert fault(answer) == (400, "smtp_crypt", "rule", "STARTTLS extension not supported by server.")
+        response = run_delivery_test(literal, **server.here, smtp_crypt="starttls")
+    assert error_of(response) == (400, "smtp_crypt", "rule", "STARTTLS extension not supported by server.")
 
 
-def test_a_mechanism_that_the_server_does_not_offer_is_not_tried(literal: httpx.Client) -> None:
+def test_a_mechanism_that_the_server_does_not_offer_is_not_used(literal: httpx.Client) -> None:
     with ExitStack() as stack:
         server = ScriptedServer(stack, ("220 hello", "250-hello\r\n250 AUTH LOGIN"))
-        answer = run_delivery_test(literal, **server.here, smtp_crypt="none", smtp_auth_mechanism="plain")
-    assert fault(answer) == (400, "smtp_auth_mechanism", "rule", "The server does not offer AUTH PLAIN")
+        response = run_delivery_test(literal, **server.here, smtp_crypt="none", smtp_auth_mechanism="plain")
+    assert error_of(response) == (400, "smtp_auth_mechanism", "rule", "The server does not offer AUTH PLAIN")
 
 
 @pytest.mark.parametrize("mechanism", ["login", "cram-md5"])
-def test_a_server_that_breaks_the_login_off_is_quoted(literal: httpx.Client, mechanism: str) -> None:
+def test_a_server_that_aborts_the_login_is_quoted(literal: httpx.Client, mechanism: str) -> None:
     with ExitStack() as stack:
         server = ScriptedServer(stack, ("220 hello", f"250-hello\r\n250 AUTH {mechanism}", "504 not now", "221 bye"))
-        answer = run_delivery_test(literal, **server.here, smtp_crypt="none", smtp_auth_mechanism=mechanism)
-    assert fault(answer) == (400, "password", "rule", "504 not now")
+        response = run_delivery_test(literal, **server.here, smtp_crypt="none", smtp_auth_mechanism=mechanism)
+    assert error_of(response) == (400, "password", "rule", "504 not now")
 
 
-def test_a_challenge_that_is_no_base64_is_a_fault_of_the_server(literal: httpx.Client) -> None:
+def test_a_challenge_that_is_not_base64_is_blamed_on_the_server(literal: httpx.Client) -> None:
     with ExitStack() as stack:
         server = ScriptedServer(stack, ("220 hello", "250-hello\r\n250 AUTH CRAM-MD5", "334 !!!", "221 bye"))
-        answer = run_delivery_test(literal, **server.here, smtp_crypt="none", smtp_auth_mechanism="cram-md5")
-    assert fault(answer)[:3] == (400, "smtp_server", "rule")
+        response = run_delivery_test(literal, **server.here, smtp_crypt="none", smtp_auth_mechanism="cram-md5")
+    assert error_of(response)[:3] == (400, "smtp_server", "rule")
 
 
 def test_a_password_that_the_mail_server_repeats_is_masked(literal: httpx.Client) -> None:
     with ExitStack() as stack:
         server = ScriptedServer(stack, ("220 hello", "250-hello\r\n250 AUTH PLAIN", "535 not 'hunter2'!", "221 bye"))
-        answer = run_delivery_test(literal, **server.here, smtp_crypt="none", password="hunter2")
-    assert fault(answer) == (400, "password", "rule", "535 not '***'!")
+        response = run_delivery_test(literal, **server.here, smtp_crypt="none", password="hunter2")
+    assert error_of(response) == (400, "password", "rule", "535 not '***'!")
 
 
 @pytest.mark.parametrize(
@@ -222,16 +218,16 @@ def test_a_password_that_the_mail_server_repeats_is_masked(literal: httpx.Client
     ],
     ids=["the recipient", "the sender", "the mail"],
 )
-def test_what_the_mail_server_refuses_is_named(
+def test_the_field_that_the_mail_server_refuses_is_named(
     literal: httpx.Client, lines: tuple[str, ...], error: tuple[str, str]
 ) -> None:
     with ExitStack() as stack:
         server = ScriptedServer(stack, ("220 hello", "250 hello", *lines, "221 bye"))
-        answer = run_delivery_test(literal, **server.here, smtp_crypt="none", hash_auth=False)
-    assert fault(answer) == (400, error[0], "rule", error[1])
+        response = run_delivery_test(literal, **server.here, smtp_crypt="none", hash_auth=False)
+    assert error_of(response) == (400, error[0], "rule", error[1])
 
 
-def test_a_mail_server_that_says_nothing_is_given_up() -> None:
+def test_a_silent_mail_server_times_out() -> None:
     mailer = Mailer(smtp_port=1, smtps_port=1, sink_tls=client_context(), real_smtp=True, timeout=0.05)
     with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(ErrorResponse) as caught:
         mailer.send(settings(smtp_server="127.0.0.1", smtp_port=silent.getsockname()[1]), TO)
@@ -246,7 +242,7 @@ def test_a_mail_server_that_says_nothing_is_given_up() -> None:
     }
 
 
-def test_a_certificate_that_is_not_the_sinks_is_refused(sandbox: Sandbox) -> None:
+def test_a_certificate_of_another_authority_is_refused(sandbox: Sandbox) -> None:
     stranger = ssl.create_default_context()
     stranger.check_hostname = False
     mailer = Mailer(smtp_port=sandbox.smtp_port, smtps_port=sandbox.smtps_port, sink_tls=stranger)
@@ -265,10 +261,10 @@ def test_a_certificate_that_is_not_the_sinks_is_refused(sandbox: Sandbox) -> Non
         ({"service": "other", "smtp_server": ...}, "smtp_server"),
     ],
 )
-def test_settings_that_cannot_work_are_refused_before_they_are_tried(
+def test_incomplete_settings_are_refused_before_a_connection(
     sandbox: Sandbox, client: httpx.Client, changes: dict[str, Any], field: str
 ) -> None:
-    assert fault(run_delivery_test(client, **changes)) == (400, field, "required", "Campo obrigatório")
+    assert error_of(run_delivery_test(client, **changes)) == (400, field, "required", "Campo obrigatório")
     assert sandbox.mails() == []
 
 
@@ -285,7 +281,7 @@ def test_settings_that_cannot_work_are_refused_before_they_are_tried(
         ({"smtp_server": "mx", "smtp_crypt": "none", "smtp_port": 26}, Destination("mx", 26, "none")),
     ],
 )
-def test_what_the_settings_leave_open_is_filled_in(changes: dict[str, Any], destination: Destination) -> None:
+def test_missing_settings_have_defaults(changes: dict[str, Any], destination: Destination) -> None:
     assert destination_of(settings(**changes)) == destination
 
 
@@ -297,25 +293,25 @@ def test_what_the_settings_leave_open_is_filled_in(changes: dict[str, Any], dest
         ("ssl-tls", [None, 465, 1000, 2465]),
     ],
 )
-def test_every_host_on_every_usual_port_is_the_sink(
+def test_every_host_leads_to_the_sink_on_every_usual_port(
     sandbox: Sandbox, client: httpx.Client, ports: list[int | None], crypt: str
 ) -> None:
     for port in ports:
-        answer = run_delivery_test(client, smtp_server="no.such.host.invalid", smtp_port=port, smtp_crypt=crypt)
-        assert answer.status_code == 200
+        response = run_delivery_test(client, smtp_server="no.such.host.invalid", smtp_port=port, smtp_crypt=crypt)
+        assert response.status_code == 200
     assert [mail.tls for mail in sandbox.mails()] == [crypt != "none"] * len(ports)
 
 
 @pytest.mark.parametrize("port", [25, 587, 1025, 2525, 2587])
-def test_tls_from_the_start_fails_at_a_port_that_begins_plain(client: httpx.Client, port: int) -> None:
-    status, field, kind, msg = fault(run_delivery_test(client, smtp_port=port, smtp_crypt="ssl-tls"))
+def test_tls_from_the_start_fails_on_a_plain_port(client: httpx.Client, port: int) -> None:
+    status, field, kind, msg = error_of(run_delivery_test(client, smtp_port=port, smtp_crypt="ssl-tls"))
     assert (status, field, kind) == (400, "smtp_crypt", "rule")
     assert "wrong version number" in msg.casefold().replace("_", " ")
 
 
 @pytest.mark.parametrize("port", [465, 2465])
 @pytest.mark.parametrize("crypt", ["none", "starttls"])
-def test_a_port_with_tls_does_not_greet_a_plain_client(sandbox: Sandbox, port: int, crypt: str) -> None:
+def test_a_tls_port_does_not_greet_a_plain_client(sandbox: Sandbox, port: int, crypt: str) -> None:
     mailer = Mailer(smtp_port=sandbox.smtp_port, smtps_port=sandbox.smtps_port, sink_tls=client_context(), timeout=0.1)
     with pytest.raises(ErrorResponse, match="Connection unexpectedly closed"):
         mailer.send(settings(smtp_server="mx", smtp_port=port, smtp_crypt=crypt), TO)
@@ -326,18 +322,22 @@ def test_the_test_endpoint_reaches_nothing_but_the_sink(client: httpx.Client) ->
     with socket.create_server(("127.0.0.1", 0)) as bystander:
         bystander.settimeout(0.1)
         for crypt in ("none", "starttls", "ssl-tls"):
-            answer = run_delivery_test(client, smtp_port=bystander.getsockname()[1], smtp_crypt=crypt)
-            assert fault(answer) == (400, "smtp_server", "rule", "[Errno 111] Connection refused")
+            response = run_delivery_test(client, smtp_port=bystander.getsockname()[1], smtp_crypt=crypt)
+            assert error_of(response) == (400, "smtp_server", "rule", "[Errno 111] Connection refused")
         with pytest.raises(TimeoutError):
             bystander.accept()
 
 
-def test_with_real_smtp_the_settings_are_taken_literally(make_sandbox: MakeSandbox, connect: Connect) -> None:
+def test_with_real_smtp_the_settings_are_used_literally(make_sandbox: MakeSandbox, connect: Connect) -> None:
     sandbox = make_sandbox(real_smtp=True)
     client = connect(sandbox)
     here = {"smtp_server": "127.0.0.1", "smtp_port": sandbox.smtp_port}
     assert run_delivery_test(client, **here, smtp_crypt="none").status_code == 200
     assert len(sandbox.mails()) == 1
-    assert "CERTIFICATE_VERIFY_FAILED" in fault(run_delivery_test(client, **here, smtp_crypt="starttls"))[3]
-    assert fault(run_delivery_test(client, smtp_server="a\0b", smtp_crypt="none"))[:3] == (400, "smtp_server", "rule")
+    assert "CERTIFICATE_VERIFY_FAILED" in error_of(run_delivery_test(client, **here, smtp_crypt="starttls"))[3]
+    assert error_of(run_delivery_test(client, smtp_server="a\0b", smtp_crypt="none"))[:3] == (
+        400,
+        "smtp_server",
+        "rule",
+    )
     assert len(sandbox.mails()) == 1

@@ -1,4 +1,4 @@
-"""The SMTP sink, talked to without the mailer in between."""
+"""The SMTP sink, without the mailer."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ class Conversation:
 
     def __init__(self, stream: BufferedRWPair) -> None:
         self._stream = stream
-        self.hear()
+        self.receive()
 
-    def hear(self) -> str:
+    def receive(self) -> str:
         line = self._stream.readline().decode()
         while line[3:4] == "-":
             line = self._stream.readline().decode()
         return line.rstrip()
 
-    def say(self, line: str) -> str:
+    def send(self, line: str) -> str:
         self._stream.write(line.encode() + b"\r\n")
         self._stream.flush()
-        return self.hear()
+        return self.receive()
 
 
 @pytest.fixture
@@ -39,19 +39,19 @@ def conversation(sandbox: Sandbox) -> Iterator[Conversation]:
         yield Conversation(stream)
 
 
-def test_a_login_that_is_broken_off_is_no_login(conversation: Conversation) -> None:
-    conversation.say("EHLO me")
-    assert conversation.say("AUTH CRAM-MD5").startswith("334 ")
-    assert conversation.say("*") == "501 5.7.0 Auth aborted"
-    assert conversation.say("NOOP") == "250 OK"
+def test_an_aborted_login_is_not_a_login(conversation: Conversation) -> None:
+    conversation.send("EHLO me")
+    assert conversation.send("AUTH CRAM-MD5").startswith("334 ")
+    assert conversation.send("*") == "501 5.7.0 Auth aborted"
+    assert conversation.send("NOOP") == "250 OK"
 
 
-def test_a_conversation_that_makes_no_sense_gets_an_error_and_goes_on(
+def test_an_invalid_line_gets_an_error_and_the_conversation_continues(
     conversation: Conversation, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    conversation.say("EHLO me")
-    assert conversation.say("AUTH CRAM-MD5").startswith("334 ")
-    assert conversation.say("A" * 5000) == "500 5.5.0 ValueError"
+    conversation.send("EHLO me")
+    assert conversation.send("AUTH CRAM-MD5").startswith("334 ")
+    assert conversation.send("A" * 5000) == "500 5.5.0 ValueError"
     assert capfd.readouterr() == ("", "")
 
 
@@ -64,17 +64,17 @@ def test_a_conversation_that_makes_no_sense_gets_an_error_and_goes_on(
         ("X-Other: x", ""),
     ],
 )
-def test_a_subject_is_decoded_where_it_can_be(
+def test_a_subject_is_decoded_if_possible(
     sandbox: Sandbox, conversation: Conversation, header: str, subject: str
 ) -> None:
     for line in ("EHLO me", "MAIL FROM:<x@y.z>", "RCPT TO:<a@b.c>", "DATA"):
-        conversation.say(line)
-    assert conversation.say(f"{header}\r\n\r\nHello\r\n.") == "250 2.0.0 Message accepted"
+        conversation.send(line)
+    assert conversation.send(f"{header}\r\n\r\nHello\r\n.") == "250 2.0.0 Message accepted"
     (mail,) = sandbox.mails()
     assert (mail.sender, mail.recipients, mail.subject, mail.tls) == ("x@y.z", ("a@b.c",), subject, False)
 
 
-def test_the_end_of_a_sandbox_hangs_up_on_whoever_is_connected() -> None:
+def test_open_connections_are_closed_when_the_sandbox_ends() -> None:
     with Sandbox() as sandbox:
         connection = socket.create_connection(("127.0.0.1", sandbox.smtp_port))
         assert connection.recv(3) == b"220"

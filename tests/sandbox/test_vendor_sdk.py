@@ -61,9 +61,9 @@ def test_it_authenticates_and_lists_accounts(
     connect: Connect,
 ) -> None:
     account = connect(sandbox).post(ACCOUNTS, json=ACCOUNT).json()
-    answer = requester.execute(request(sdk, "GET", ACCOUNTS))
+    response = requester.execute(request(sdk, "GET", ACCOUNTS))
     assert requester.authenticated
-    assert (answer.success, answer.status.value, answer.json) == (True, "success", [account])
+    assert (response.success, response.status.value, response.json) == (True, "success", [account])
 
 
 def test_it_authenticates_with_user_name_and_password(sdk: Sdk, sandbox: Sandbox) -> None:
@@ -72,17 +72,17 @@ def test_it_authenticates_with_user_name_and_password(sdk: Sdk, sandbox: Sandbox
     requester.session.close()
 
 
-def test_it_is_told_that_its_key_is_wrong(sdk: Sdk, sandbox: Sandbox) -> None:
+def test_it_reports_a_wrong_key(sdk: Sdk, sandbox: Sandbox) -> None:
     requester = sdk["requester"].Requester(sandbox.url, apikey="wrong")
     with pytest.raises(sdk["errors"].AuthenticationError):
         requester.execute(request(sdk, "GET", ACCOUNTS))
     requester.session.close()
 
 
-def test_it_takes_a_delete_for_a_success(sdk: Sdk, requester: Requester, sandbox: Sandbox) -> None:
+def test_it_treats_a_delete_as_a_success(sdk: Sdk, requester: Requester, sandbox: Sandbox) -> None:
     sandbox.seed([ACCOUNT])
-    answer = requester.execute(request(sdk, "DELETE", f"{ACCOUNTS}/1"))
-    assert (answer.success, answer.json) == (True, None)
+    response = requester.execute(request(sdk, "DELETE", f"{ACCOUNTS}/1"))
+    assert (response.success, response.json) == (True, None)
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def test_it_decodes_the_errors(
     sdk: Sdk, requester: Requester, method: str, uri: str, status: str, error: tuple[str, str, str]
 ) -> None:
     body = {key: value for key, value in ACCOUNT.items() if key != "name"}
-    answer = requester.execute(request(sdk, method, uri, json=body))
-    assert answer.status.value == status
-    decoded = sdk["errors"].decode_errors(answer.json)
+    response = requester.execute(request(sdk, method, uri, json=body))
+    assert response.status.value == status
+    decoded = sdk["errors"].decode_errors(response.json)
     assert [(one.field, one.type.value, one.msg) for one in decoded] == [error]
