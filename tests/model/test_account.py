@@ -14,7 +14,7 @@ from reconciler.model.secret import UNKNOWN, Secret
 HELD = Account({"email": "A@x", "name": "A", "default": True}, 7, {"color": "red"})
 
 
-def test_the_address_is_compared_without_its_letter_case() -> None:
+def test_the_key_ignores_letter_case() -> None:
     assert (HELD.email, HELD.key) == ("A@x", "a@x")
 
 
@@ -34,7 +34,7 @@ def test_only_true_makes_a_default_account() -> None:
     )
 
 
-def test_writing_over_an_account_keeps_its_id_and_what_is_unknown_to_us() -> None:
+def test_with_fields_keeps_the_id_and_unknown_fields() -> None:
     after = HELD.with_fields({"name": "B", "smtp_port": 25})
     assert after == Account({"email": "A@x", "name": "B", "default": True, "smtp_port": 25}, 7, {"color": "red"})
 
@@ -49,7 +49,7 @@ def test_an_unknown_password_is_not_written() -> None:
 @pytest.mark.parametrize(
     ("account_id", "ambiguous", "expected"), [(7, True, "a@x#7"), (7, False, "a@x"), (None, True, "a@x")]
 )
-def test_a_label_has_the_id_where_it_is_needed_and_known(
+def test_a_label_has_the_id_if_it_is_ambiguous_and_known(
     account_id: int | None, ambiguous: bool, expected: str
 ) -> None:
     assert label("a@x", account_id, ambiguous=ambiguous) == expected
@@ -91,7 +91,7 @@ def test_every_spelling_has_one_identity(spelling: str, expected: str) -> None:
     assert Account({"email": spelling}).key == expected
 
 
-def test_a_long_address_has_an_identity_soon() -> None:
+def test_the_identity_of_a_long_address_is_quick() -> None:
     text = "".join(chr(0x4E00 + index) for index in range(10_000))
     begun = time.process_time()
     assert identity(f"{text}@{text}") == f"{text}@{text}"
@@ -109,7 +109,7 @@ def test_an_identity_does_not_depend_on_composition(text: str) -> None:
 
 
 @given(st.text(alphabet="bu\u00fc\u00df\u0308\u03c3\u043f\u05d0-_3", min_size=1, max_size=12))
-def test_a_label_that_idna_allows_is_encoded_as_idna_says(text: str) -> None:
+def test_labels_are_encoded_as_idna_2008_requires(text: str) -> None:
     folded = normalize("NFC", normalize("NFC", text).lower())
     try:
         expected = idna.alabel(folded).decode()
@@ -132,7 +132,7 @@ def test_a_readable_identity_has_the_same_identity(text: str) -> None:
         ("a@x", ("a@x", "")),
     ],
 )
-def test_a_label_names_an_identity_and_perhaps_an_id(account_label: str, expected: tuple[str, str]) -> None:
+def test_a_label_key_has_the_identity_and_the_id(account_label: str, expected: tuple[str, str]) -> None:
     assert label_key(account_label) == expected
 
 

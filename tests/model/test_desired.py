@@ -31,19 +31,17 @@ from reconciler.model.desired import DeleteLimit, DeliveryTestSettings, Delivery
         ("*@bucher.example", "info@b\u00fccher.example", False),
     ],
 )
-def test_a_pattern_matches_whole_addresses_whatever_their_letter_case(
-    pattern: str, address: str, expected: bool
-) -> None:
+def test_a_pattern_matches_whole_addresses_in_any_letter_case(pattern: str, address: str, expected: bool) -> None:
     globs = Globs(("never", pattern))
     assert (address in globs, globs.match(address)) == (expected, pattern if expected else None)
 
 
-def test_what_is_no_address_matches_nothing() -> None:
+def test_a_pattern_matches_nothing_but_addresses() -> None:
     assert None not in Globs(("*",))
     assert (bool(NO_GLOBS), bool(Globs(("*",)))) == (False, True)
 
 
-def test_settings_take_what_they_leave_open_from_those_below() -> None:
+def test_settings_inherit_what_they_leave_open() -> None:
     base = DeliveryTestSettings(DeliveryTestWhen.AFTER, "ops@x")
     assert DeliveryTestSettings().over(base) == base
     assert DeliveryTestSettings(DeliveryTestWhen.OFF).over(base) == DeliveryTestSettings(DeliveryTestWhen.OFF, "ops@x")

@@ -21,7 +21,7 @@ from reconciler.model.display import display_address, display_pair, display_sent
         ("# heading", "# heading"),
     ],
 )
-def test_what_could_forge_a_line_is_escaped(text: str, expected: str) -> None:
+def test_characters_that_could_forge_a_line_are_escaped(text: str, expected: str) -> None:
     assert escape(text) == expected
 
 
@@ -37,15 +37,15 @@ def test_what_could_forge_a_line_is_escaped(text: str, expected: str) -> None:
         ("a" * 300 + "@example.com", f'"{"a" * 200}"... (312 characters)'),
     ],
 )
-def test_an_address_that_could_pass_for_something_else_is_in_quotes(address: str, expected: str) -> None:
+def test_an_unusual_address_is_in_quotes(address: str, expected: str) -> None:
     assert display_address(address) == expected
 
 
-def test_a_long_sentence_is_cut_and_says_so() -> None:
+def test_a_long_sentence_is_cut_with_a_note() -> None:
     assert display_sentence("x" * 5_000) == "x" * 1_000 + "... (5,000 characters)"
 
 
-def test_a_long_value_is_cut_and_says_so() -> None:
+def test_a_long_value_is_cut_with_a_note() -> None:
     assert display_value("x" * 10_000) == f'"{"x" * 200}"... (10,000 characters)'
 
 
@@ -54,7 +54,7 @@ def test_values_are_written_as_in_yaml(value: bool | int | str | None, expected:
     assert display_value(value) == expected
 
 
-def test_of_two_long_values_the_part_that_differs_is_shown() -> None:
+def test_two_long_values_show_the_part_that_differs() -> None:
     before, after = display_pair("x" * 1_000 + "before" + "y" * 1_000, "x" * 1_000 + "after")
     assert before == f'..."{"x" * 50}before{"y" * 144}"... (2,006 characters)'
     assert after == f'..."{"x" * 50}after" (1,005 characters)'

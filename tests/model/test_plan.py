@@ -5,7 +5,7 @@ from reconciler.model.server import Server
 from tests.support.fake_server import account
 
 
-def test_a_plan_knows_every_account_on_the_server() -> None:
+def test_current_has_every_account_on_the_server() -> None:
     created = account("new@x", 4)
     unchanged, untouched, updated, deleted = (account(f"a{number}@x", number) for number in (1, 2, 3, 5))
     plan = Plan(

@@ -81,7 +81,7 @@ NEW = Secret("new")
         (KNOWN, {"has_auth": True}, []),
     ],
 )
-def test_a_plan_is_refused_where_a_password_would_be_lost_missing_or_sent_elsewhere(
+def test_a_plan_is_refused_if_a_password_would_be_lost_or_sent_elsewhere(
     held: Account | None, fields: Fields, kinds: list[str]
 ) -> None:
     declaration = DesiredAccount(Account({"email": "a@x", **fields}), POSITION)
@@ -169,7 +169,7 @@ def test_no_message_holds_a_password() -> None:
     assert "canary" not in repr(plan)
 
 
-def test_a_taken_address_is_told_also_where_its_declaration_has_no_place() -> None:
+def test_a_taken_address_is_reported_without_a_position_too() -> None:
     change = Change(action=Action.CREATE, address="a@x", before=None, after=OPEN)
     (problem,) = taken_addresses([change], [KNOWN])
     assert (problem.kind, problem.address, problem.position) == ("address_taken", "a@x", None)

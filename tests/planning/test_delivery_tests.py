@@ -21,7 +21,7 @@ def tried(*desired: Any, only: Any = NO_GLOBS, to: str | None = None, held: Any 
     return plan_delivery_tests(Desired(desired, policy), held, only=only, to_email=to)
 
 
-def test_declared_accounts_are_tried_as_they_will_be_sorted_by_address() -> None:
+def test_tests_use_declared_settings_and_are_sorted_by_address() -> None:
     new = ACCOUNT_DEFAULTS.with_fields({"email": "n@x", "name": "N"})
     assert tried(declare("n@x", name="N"), declare("B@x", smtp_port=587)) == (
         DeliveryTest(
@@ -43,12 +43,12 @@ def test_declared_accounts_are_tried_as_they_will_be_sorted_by_address() -> None
 @pytest.mark.parametrize(
     ("option", "own", "expected"), [(None, None, "ops@x"), (None, "own@x", "own@x"), ("me@x", "own@x", "me@x")]
 )
-def test_the_mail_goes_where_the_nearest_says(option: str | None, own: str | None, expected: str) -> None:
+def test_the_most_specific_recipient_wins(option: str | None, own: str | None, expected: str) -> None:
     (trial,) = tried(declare("a@x", test=DeliveryTestSettings(None, own)), to=option)
     assert trial.to_email == expected
 
 
-def test_only_narrows_trials_and_their_problems() -> None:
+def test_only_narrows_delivery_tests_and_their_problems() -> None:
     twice = [*HELD, account("b@x", 4)]
     assert [one.address for one in tried(declare("a@x"), declare("b@x"), only=globs("a@*"), held=twice)] == ["a@x"]
 
@@ -59,13 +59,13 @@ def test_only_finds_a_renamed_account_by_its_former_address_and_shows_its_proble
         tried(declare("n@x", renamed_from="b@x"), only=globs("b@x"), held=twice)
 
 
-def test_only_addresses_that_are_declared_twice_carry_the_id() -> None:
+def test_only_addresses_declared_twice_carry_the_id() -> None:
     twice = [*HELD, account("b@x", 4)]
     trials = tried(declare("a@x", 1), declare("b@x", 4), declare("b@x", 2), held=twice)
     assert [(one.address, one.id) for one in trials] == [("a@x", 1), ("b@x#2", 2), ("b@x#4", 4)]
 
 
-def test_all_problems_come_at_once() -> None:
+def test_all_problems_are_reported_at_once() -> None:
     held = [account("a@x", 1, password=Secret("p")), account("b@x", 2), account("b@x", 3)]
     with pytest.raises(PlanError) as raised:
         tried(declare("b@x"), declare("a@x", smtp_port=1), declare("n@x", has_auth=True), held=held, policy=Policy())
@@ -84,7 +84,7 @@ def test_a_list_without_identities_is_an_error() -> None:
         tried(declare("a@x"), held=[account("a@x", 1), account("b@x", 1)])
 
 
-def test_a_hidden_password_is_left_for_the_trial_to_report() -> None:
+def test_a_hidden_password_is_left_for_the_delivery_test_to_report() -> None:
     held = [account("a@x", 1, has_auth=True, password=UNKNOWN)]
     (trial,) = tried(declare("a@x"), held=held)
     assert trial.fields["password"] is UNKNOWN

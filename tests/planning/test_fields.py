@@ -38,7 +38,7 @@ HELD = account("a@x", 1, name="A", smtp_server="Mail.X", smtp_port=25, password=
         ("password", Secret("p")),
     ],
 )
-def test_these_are_no_differences(field: str, value: Value) -> None:
+def test_equivalent_values_are_not_differences(field: str, value: Value) -> None:
     assert changed_fields(HELD, {field: value}) == ()
     with_another = changed_fields(HELD, {field: value, "name": "B"})
     assert with_another == (FieldChange("name", "A", "B"),)
@@ -57,28 +57,28 @@ def test_these_are_no_differences(field: str, value: Value) -> None:
         ("password", None, Secret("p")),
     ],
 )
-def test_these_are_differences(field: str, value: Value, before: Value) -> None:
+def test_other_values_are_differences(field: str, value: Value, before: Value) -> None:
     assert changed_fields(HELD, {field: value}) == (FieldChange(field, before, value),)
 
 
-def test_what_is_not_declared_is_not_compared() -> None:
+def test_undeclared_fields_are_not_compared() -> None:
     assert changed_fields(HELD, {}) == ()
 
 
-def test_a_field_that_the_server_does_not_show_counts_as_empty() -> None:
+def test_a_field_missing_from_the_response_counts_as_null() -> None:
     bare = account("a@x", 1)
     held = type(bare)({"email": "a@x"}, 1)
     assert changed_fields(held, {"smtp_port": None}) == ()
     assert changed_fields(held, {"smtp_port": 25}) == (FieldChange("smtp_port", None, 25),)
 
 
-def test_a_hidden_password_counts_as_unchanged_also_beside_another_difference() -> None:
+def test_a_hidden_password_counts_as_unchanged() -> None:
     held = HELD.with_fields({"password": UNKNOWN})
     assert changed_fields(held, {"password": Secret("q")}) == ()
     assert changed_fields(held, {"password": Secret("q"), "name": "B"}) == (FieldChange("name", "A", "B"),)
 
 
-def test_differences_come_in_the_order_of_the_fields() -> None:
+def test_differences_are_in_the_order_of_the_field_table() -> None:
     found = changed_fields(HELD, {"smtp_port": 1, "name": "B", "email": "b@x"})
     assert [one.field for one in found] == ["email", "name", "smtp_port"]
 
@@ -117,7 +117,7 @@ def test_whether_an_account_differs_is_known_without_deepdiff(monkeypatch: pytes
     assert changed_fields(HELD, {"smtp_port": 25, "email": "A@X"}) == ()
 
 
-def test_a_password_that_is_not_utf8_is_compared_like_any_other() -> None:
+def test_passwords_that_are_not_utf8_are_compared_too() -> None:
     held = HELD.with_fields({"password": Secret("\udcff")})
     assert changed_fields(held, {"password": Secret("\udcff")}) == ()
     assert [one.field for one in changed_fields(held, {"password": Secret("\udcfe")})] == ["password"]
@@ -127,18 +127,18 @@ def target(current: Account, managed: Fields) -> Account:
     return target_account(current, managed, changed_fields(current, managed))
 
 
-def test_a_write_keeps_the_servers_spelling_of_what_counts_as_the_same() -> None:
+def test_a_write_keeps_the_servers_spelling_of_equivalent_values() -> None:
     after = target(HELD, {"email": "A@X", "smtp_server": "mail.x", "smtp_crypt": "", "name": "B"})
     assert after == HELD.with_fields({"name": "B"})
 
 
-def test_a_write_takes_the_declared_password_where_the_server_hides_it() -> None:
+def test_a_write_sends_the_declared_password_if_the_server_hides_it() -> None:
     held = HELD.with_fields({"password": UNKNOWN})
     assert target(held, {"password": Secret("q")}).fields["password"] == Secret("q")
     assert target(held, {}).fields["password"] is UNKNOWN
 
 
-def test_the_fields_of_a_create_have_nothing_before() -> None:
+def test_the_fields_of_a_create_have_no_value_before() -> None:
     assert field_changes(None, {"name": "A", "email": "a@x"}, ["name", "email"]) == (
         FieldChange("email", None, "a@x"),
         FieldChange("name", None, "A"),
@@ -191,12 +191,12 @@ def test_values_that_mean_the_same_are_equal_once_normalized(
         ("yesterday", "today", False),
     ],
 )
-def test_a_time_is_compared_as_far_as_both_sides_know_it(one: str | None, other: str | None, *, same: bool) -> None:
+def test_times_are_compared_to_the_lower_precision(one: str | None, other: str | None, *, same: bool) -> None:
     assert is_same_moment(one, other) is same
     assert is_same_moment(other, one) is same
 
 
-def test_what_the_server_has_is_shown_shortened_and_without_a_password() -> None:
+def test_described_values_are_shortened_and_never_a_password() -> None:
     account = Account({"email": "a@x", "name": "n" * 100, "password": Secret("p"), "smtp_port": None})
     names = ["name", "password", "smtp_port", "service"]
     long = '"' + "n" * 79

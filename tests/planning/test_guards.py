@@ -41,7 +41,7 @@ def test_deleting_everything_can_be_allowed() -> None:
     assert kinds(1, 1, allow_empty=True) == []
 
 
-def test_a_refusal_says_the_numbers_and_the_way_out() -> None:
+def test_a_refusal_names_the_numbers_and_the_option() -> None:
     (refusal,) = check_guards(deletes=4, managed=10, limits=[PERCENT], allow_empty=False)
     assert refusal.message == "the plan deletes 4 of 10 accounts; the limit is 30%"
     assert refusal.hint.endswith("`--max-deletes 4` permits it for this run")
@@ -49,7 +49,7 @@ def test_a_refusal_says_the_numbers_and_the_way_out() -> None:
 
 @given(st.integers(0, 50), st.integers(0, 50), st.integers(0, 100), st.booleans())
 @BOUNDED
-def test_what_is_let_through_is_within_the_limit(deletes: int, more: int, amount: int, percent: bool) -> None:
+def test_an_allowed_plan_is_within_the_limit(deletes: int, more: int, amount: int, percent: bool) -> None:
     managed = deletes + more
     if not kinds(deletes, managed, DeleteLimit(amount, percent=percent), allow_empty=True):
         limit = amount * managed / 100 if percent else amount

@@ -17,7 +17,7 @@ def paired(*declarations: object, held: tuple[object, ...] = HELD) -> tuple[list
     return pairs, undeclared, said([*matching.errors, *matching.warnings])
 
 
-def test_an_address_matches_whatever_its_letter_case() -> None:
+def test_addresses_match_in_any_letter_case() -> None:
     assert paired(declare("A@X")) == (["A@X=1"], [2, 3], [])
 
 
@@ -29,23 +29,23 @@ def test_a_pin_wins_over_the_address() -> None:
     assert paired(declare("a@x", 2), declare("b@x")) == (["a@x=2", "b@x=new"], [1, 3], [])
 
 
-def test_a_pin_that_is_not_there_is_an_error_and_claims_nothing() -> None:
+def test_a_pin_to_a_missing_id_is_an_error_and_claims_nothing() -> None:
     pairs, undeclared, problems = paired(declare("a@x", 9))
     assert (pairs, undeclared) == ([], [1, 2, 3])
     assert problems == ["pin_not_found: a@x is pinned to id 9, which the server does not have, or is ignored"]
 
 
-def test_a_former_address_matches_whatever_its_letter_case() -> None:
+def test_former_addresses_match_in_any_letter_case() -> None:
     assert paired(declare("n@x", renamed_from="A@X")) == (["n@x=1"], [2, 3], [])
 
 
-def test_the_new_address_wins_where_both_exist_and_the_former_is_undeclared_with_a_warning() -> None:
+def test_if_both_addresses_exist_the_new_one_wins_with_a_warning() -> None:
     warning = "renamed_both_exist: b@x is renamed from a@x, but the server has both; a@x (id 1) counts as undeclared"
     assert paired(declare("b@x", renamed_from="a@x")) == (["b@x=2"], [1, 3], [warning])
 
 
 @pytest.mark.parametrize("former", ["a@x", "c@x"])
-def test_there_is_no_warning_where_the_former_address_is_declared_in_its_own_right(former: str) -> None:
+def test_a_former_address_with_its_own_declaration_is_no_warning(former: str) -> None:
     pairs, undeclared, problems = paired(declare("b@x", renamed_from=former), declare(former))
     assert (set(pairs), undeclared, problems) == (
         {"b@x=2", f"{former}={1 if former == 'a@x' else 3}"},
@@ -54,21 +54,21 @@ def test_there_is_no_warning_where_the_former_address_is_declared_in_its_own_rig
     )
 
 
-def test_a_pinned_account_whose_former_address_is_still_there_gets_the_warning_too() -> None:
+def test_a_pinned_account_with_a_remaining_former_address_is_a_warning() -> None:
     warning = "renamed_both_exist: n@x is renamed from a@x, but the server has both; a@x (id 1) counts as undeclared"
     assert paired(declare("n@x", 2, renamed_from="a@x")) == (["n@x=2"], [1, 3], [warning])
 
 
-def test_a_renaming_that_is_done_is_silent() -> None:
+def test_a_completed_rename_is_silent() -> None:
     assert paired(declare("b@x", renamed_from="gone@x")) == (["b@x=2"], [1, 3], [])
 
 
-def test_a_renaming_from_an_account_that_is_not_there_is_new() -> None:
+def test_a_rename_of_a_missing_account_is_a_create() -> None:
     warning = "rename_source_missing: n@x is renamed from gone@x, but the server has neither: it is created"
     assert paired(declare("n@x", renamed_from="gone@x")) == (["n@x=new"], [1, 2, 3], [warning])
 
 
-def test_a_renaming_is_no_news_where_no_account_can_be_meant() -> None:
+def test_a_rename_without_undeclared_accounts_is_no_warning() -> None:
     assert paired(declare("n@x", renamed_from="gone@x"), held=()) == (["n@x=new"], [], [])
 
 
@@ -82,7 +82,7 @@ def test_two_accounts_that_exchange_addresses_are_not_renamed() -> None:
     ]
 
 
-def test_a_chain_of_renamings_whose_address_is_claimed_is_an_error_that_asks_for_pins() -> None:
+def test_a_chain_of_renames_is_an_error_that_asks_for_pins() -> None:
     pairs, undeclared, problems = paired(declare("n@x", renamed_from="b@x"), declare("b@x", renamed_from="a@x"))
     assert (pairs, undeclared) == (["b@x=2"], [1, 3])
     assert problems == [
@@ -91,7 +91,7 @@ def test_a_chain_of_renamings_whose_address_is_claimed_is_an_error_that_asks_for
     ]
 
 
-def test_a_chain_of_renamings_works_with_pins() -> None:
+def test_a_chain_of_renames_works_with_pins() -> None:
     chain = (declare("n@x", 2, renamed_from="b@x"), declare("b@x", 1, renamed_from="a@x"))
     assert paired(*chain) == (["n@x=2", "b@x=1"], [3], [])
 
@@ -99,7 +99,7 @@ def test_a_chain_of_renamings_works_with_pins() -> None:
 TWICE = (account("a@x", 1), account("A@x", 2), account("b@x", 3))
 
 
-def test_a_doubled_address_without_a_pin_is_an_error_that_lists_the_ids_and_none_of_them_is_undeclared() -> None:
+def test_a_duplicate_address_without_a_pin_is_an_error_with_the_ids() -> None:
     matching = match([declare("a@x")], TWICE)
     assert said(matching.errors) == ["ambiguous_address: the server has a@x 2 times (id 1: a@x, id 2: A@x)"]
     assert matching.errors[0].hint == (
@@ -109,13 +109,13 @@ def test_a_doubled_address_without_a_pin_is_an_error_that_lists_the_ids_and_none
     assert (matching.undeclared, matching.ambiguous) == (TWICE[2:], TWICE[:2])
 
 
-def test_a_doubled_former_address_is_an_error_too_and_no_warning_calls_it_undeclared() -> None:
+def test_a_duplicate_former_address_is_an_error_without_a_warning() -> None:
     matching = match([declare("n@x", renamed_from="a@x")], TWICE)
     assert said(matching.errors) == ["ambiguous_address: the server has a@x 2 times (id 1: a@x, id 2: A@x)"]
     assert (matching.pairs, matching.warnings, matching.ambiguous) == ((), (), TWICE[:2])
 
 
-def test_two_spellings_of_one_mailbox_are_a_doubled_address() -> None:
+def test_two_spellings_of_one_mailbox_are_a_duplicate_address() -> None:
     held = (account("info@b\u00fccher.example", 1), account("info@xn--bcher-kva.example", 2))
     matching = match([declare("info@B\u00dcCHER.example")], held)
     spellings = "id 1: info@b\u00fccher.example, id 2: info@xn--bcher-kva.example"
@@ -136,9 +136,9 @@ def test_a_spelling_finds_the_mailbox_and_its_former_address() -> None:
     assert found == (["info@b\u00fccher.example=1", "new@x=2", "info@stra\u00dfe.example=new"], [3], [])
 
 
-def test_pins_tell_doubled_addresses_apart() -> None:
+def test_pins_distinguish_duplicate_addresses() -> None:
     assert paired(declare("a@x", 1), declare("a@x", 2), held=TWICE) == (["a@x=1", "a@x=2"], [3], [])
 
 
-def test_one_pin_is_enough_where_an_address_is_there_twice() -> None:
+def test_one_pin_is_enough_for_an_address_that_occurs_twice() -> None:
     assert paired(declare("a@x", 1), declare("z@x", renamed_from="a@x"), held=TWICE) == (["a@x=1", "z@x=2"], [3], [])

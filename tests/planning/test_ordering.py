@@ -57,14 +57,14 @@ def test_a_new_default_is_promoted_before_the_old_one_is_demoted() -> None:
     assert plan.steps[1].requires == {0}
 
 
-def test_a_new_default_is_promoted_before_the_old_one_is_deleted_which_still_comes_last() -> None:
+def test_a_new_default_is_promoted_before_the_old_one_is_deleted() -> None:
     held = (account("a@x", 1, default=True), account("z@x", 2))
     plan = plan_of([declare("n@x", name="N", default=True), declare("z@x", name="Z", default=False)], held)
     assert writes(plan) == ["create n@x", "update z@x", "delete a@x"]
     assert [(set(step.requires), step.last) for step in plan.steps] == [(set(), False), (set(), False), ({0}, True)]
 
 
-def test_a_name_is_freed_before_it_is_taken_whatever_its_letter_case_and_blanks() -> None:
+def test_a_name_is_freed_before_it_is_taken_in_any_case_and_spacing() -> None:
     assert steps_of([rename(0, "A", "b "), rename(1, "B", "C")]) == [(1, "", set()), (0, "", {0})]
 
 
@@ -89,7 +89,7 @@ def test_accounts_without_a_name_free_nothing_and_take_nothing() -> None:
     assert steps_of([rename(0, "", "A"), rename(1, "B", "")]) == [(0, "", set()), (1, "", set())]
 
 
-def test_two_that_exchange_names_go_through_a_temporary_one() -> None:
+def test_an_exchange_of_names_uses_a_temporary_name() -> None:
     assert steps_of([rename(0, "A", "B"), rename(1, "B", "A")]) == [
         (0, "B (moving)", set()),
         (1, "", {0}),
@@ -97,7 +97,7 @@ def test_two_that_exchange_names_go_through_a_temporary_one() -> None:
     ]
 
 
-def test_three_that_pass_names_round_need_one_temporary_name() -> None:
+def test_a_cycle_of_three_names_needs_one_temporary_name() -> None:
     assert steps_of([rename(0, "A", "B"), rename(1, "B", "C"), rename(2, "C", "A")]) == [
         (0, "B (moving)", set()),
         (2, "", {0}),
@@ -106,20 +106,20 @@ def test_three_that_pass_names_round_need_one_temporary_name() -> None:
     ]
 
 
-def test_a_temporary_name_is_one_that_nobody_has() -> None:
+def test_a_temporary_name_is_not_in_use() -> None:
     changes = [rename(0, "A", "B"), rename(1, "B", "A")]
     ordered = order(changes, ["A", "B", "b (MOVING)", "B (moving 2)"])
     assert temporary_names(ordered) == {0: "B (moving 3)"}
 
 
-def test_several_circles_are_opened_each_on_its_own() -> None:
+def test_each_cycle_is_broken_separately() -> None:
     swaps = [rename(0, "A", "B"), rename(1, "C", "D"), rename(2, "B", "A"), rename(3, "D", "C")]
     ordered = order(swaps, [])
     assert temporary_names(ordered) == {0: "B (moving)", 1: "D (moving)"}
     assert indexes(ordered) == [0, 1, 2, 0, 3, 1]
 
 
-def test_an_account_in_one_circle_that_waits_for_another_goes_when_both_are_open() -> None:
+def test_a_cycle_may_wait_for_another_cycle() -> None:
     changes = [
         rename(0, "A", "B", emails=("a@x", "c@x")),
         rename(1, "B", "A"),
@@ -136,12 +136,12 @@ def test_an_account_in_one_circle_that_waits_for_another_goes_when_both_are_open
     ]
 
 
-def test_a_chain_into_a_circle_waits_for_what_it_needs_alone() -> None:
+def test_a_chain_waits_only_for_what_it_needs() -> None:
     changes = [rename(0, "A", "B"), rename(1, "B", "C"), rename(2, "C", "B2"), rename(3, "D", "A")]
     assert steps_of(changes) == [(2, "", set()), (1, "", {0}), (0, "", {1}), (3, "", {2})]
 
 
-def test_a_create_that_takes_the_name_of_the_default_account_it_replaces_starts_under_a_temporary_one() -> None:
+def test_a_create_that_replaces_the_default_account_takes_its_name_last() -> None:
     plan = plan_of([declare("n@x", name="Mail", default=True)], (account("a@x", 1, name="Mail", default=True),))
     assert writes(plan) == ["create n@x Mail (moving)", "delete a@x", "create n@x"]
     assert [set(step.requires) for step in plan.steps] == [set(), {0}, {0, 1}]
@@ -150,7 +150,7 @@ def test_a_create_that_takes_the_name_of_the_default_account_it_replaces_starts_
     )
 
 
-def test_a_circle_of_addresses_is_refused() -> None:
+def test_a_cycle_of_addresses_is_refused() -> None:
     held = (account("a@x", 1), account("b@x", 2))
     plan = plan_of([declare("b@x", 1), declare("a@x", 2)], held)
     assert said(plan.errors) == [
@@ -159,7 +159,7 @@ def test_a_circle_of_addresses_is_refused() -> None:
     assert plan.steps == ()
 
 
-def test_an_address_taken_from_the_default_account_that_waits_for_its_successor_is_refused() -> None:
+def test_taking_the_default_accounts_address_for_its_successor_is_refused() -> None:
     held = (account("a@x", 1, default=True), account("c@x", 2))
     plan = plan_of([declare("b@x", 1, default=False), declare("a@x", 2, default=True)], held)
     assert said(plan.errors) == [
@@ -168,7 +168,7 @@ def test_an_address_taken_from_the_default_account_that_waits_for_its_successor_
     ]
 
 
-def test_an_exchange_of_names_beside_a_chain_of_addresses_is_opened_at_the_name() -> None:
+def test_a_mixed_cycle_is_broken_at_a_name() -> None:
     changes = [
         rename(0, "A", "B", emails=("a@x", "b@x")),
         rename(1, "B", "A", emails=("b@x", "c@x")),
@@ -176,7 +176,7 @@ def test_an_exchange_of_names_beside_a_chain_of_addresses_is_opened_at_the_name(
     assert steps_of(changes) == [(1, "A (moving)", set()), (0, "", {0}), (1, "", {0, 1})]
 
 
-def test_on_an_empty_server_the_default_account_goes_first_but_nobody_depends_on_it() -> None:
+def test_on_an_empty_server_the_default_goes_first_but_is_not_required() -> None:
     plan = plan_of([declare("a@x", name="A", default=False), declare("b@x", name="B", default=True)], ())
     assert writes(plan) == ["create b@x", "create a@x"]
     assert [(set(step.requires), set(step.after)) for step in plan.steps] == [(set(), set()), (set(), {0})]
@@ -202,7 +202,7 @@ def test_a_chain_of_ten_thousand_is_ordered_from_its_end() -> None:
     assert indexes(ordered) == list(reversed(range(10_000)))
 
 
-def test_a_circle_of_ten_thousand_is_opened_once() -> None:
+def test_a_cycle_of_ten_thousand_is_broken_once() -> None:
     changes = [*chain(9_999), rename(9_999, "n9999", "n0")]
     ordered = order(changes, [])
     assert temporary_names(ordered) == {0: "n1 (moving)"}
@@ -249,7 +249,7 @@ def test_a_shared_name_is_taken_after_all_have_freed_it() -> None:
     assert [step.shared for step in ordered.steps] == [()] * 3 + [(frozenset({0, 1, 2}),)] * 3
 
 
-def test_names_exchanged_by_groups_go_through_temporary_ones() -> None:
+def test_names_exchanged_between_groups_need_temporary_names() -> None:
     changes = [rename(place, "xy"[place % 2], "yx"[place % 2]) for place in range(6)]
     ordered = order(changes, [])
     assert temporary_names(ordered) == {
@@ -263,7 +263,7 @@ def test_names_exchanged_by_groups_go_through_temporary_ones() -> None:
 
 
 @pytest.mark.parametrize("make", [handed_on, lambda count: [rename(n, "xy"[n % 2], "yx"[n % 2]) for n in range(count)]])
-def test_a_shared_name_that_is_handed_on_takes_memory_in_proportion(make: Callable[[int], list[Change]]) -> None:
+def test_handing_on_a_shared_name_takes_linear_memory(make: Callable[[int], list[Change]]) -> None:
     def peak(count: int) -> int:
         changes = make(count)
         tracemalloc.start()
@@ -276,14 +276,14 @@ def test_a_shared_name_that_is_handed_on_takes_memory_in_proportion(make: Callab
     assert peak(800) < 12 * peak(100)
 
 
-def test_a_shared_address_that_is_handed_on_is_needed_once_by_all() -> None:
+def test_a_shared_address_is_one_requirement_of_all_takers() -> None:
     changes = [rename(n, "a", "a", emails=("x@x", f"n{n}@x") if n % 2 else (f"n{n}@x", "x@x")) for n in range(2_000)]
     ordered = order(changes, [])
     assert len({id(places) for step in ordered.steps for places in step.shared}) == 1
     assert sum(len(step.requires) for step in ordered.steps) == 0
 
 
-def test_a_default_that_thousands_have_is_handed_on_in_proportion() -> None:
+def test_handing_on_a_shared_default_takes_linear_requirements() -> None:
     held = [account(f"a{n}@x", n + 1, default=True) for n in range(1_000)]
     changes = [
         Change(action=Action.UPDATE, address=one.email, before=one, after=one.with_fields({"default": False}))

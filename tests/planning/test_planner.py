@@ -32,7 +32,7 @@ def shown(plan: Plan) -> list[str]:
     return [" ".join([one.action, one.address, *(field.field for field in one.fields)]) for one in plan.changes]
 
 
-def test_every_account_falls_into_one_class() -> None:
+def test_every_account_is_in_one_class() -> None:
     held = (
         account("update@x", 1),
         account("same@x", 2),
@@ -50,7 +50,7 @@ def test_every_account_falls_into_one_class() -> None:
     assert sorted(one.id or 0 for one in plan.untouched) == [4, 5, 6, 7]
 
 
-def test_nothing_to_do_is_an_empty_plan() -> None:
+def test_without_differences_the_plan_is_empty() -> None:
     held = (account("a@x", 1),)
     plan = plan_of([declare("A@x", name="a@x")], held)
     assert plan == Plan(server=SERVER, unchanged=held, counts=Counts(unchanged=1))
@@ -91,11 +91,11 @@ def test_a_create_shows_what_is_sent() -> None:
         (declare("A@x", name="B"), f"differs from the declaration ({POSITION})"),
     ],
 )
-def test_an_update_says_why(declaration: Any, reason: str) -> None:  # noqa: ANN401 - a declaration
+def test_an_update_has_a_reason(declaration: Any, reason: str) -> None:  # noqa: ANN401 - a declaration
     assert plan_of([declaration], [account("a@x", 1)]).changes[0].reason == reason
 
 
-def test_a_delete_says_why() -> None:
+def test_a_delete_has_a_reason() -> None:
     (change,) = plan_of([], [account("a@x", 1)]).changes
     assert (change.reason, change.after, change.managed) == (
         "on the server, but not declared, and pruning is on",
@@ -107,12 +107,12 @@ def test_a_delete_says_why() -> None:
 @pytest.mark.parametrize(
     ("policy", "option", "expected"), [(True, None, 1), (True, False, 0), (False, None, 0), (False, True, 1)]
 )
-def test_the_command_line_wins_over_the_policy_about_pruning(policy: bool, option: bool | None, expected: int) -> None:
+def test_the_command_line_overrides_the_pruning_policy(policy: bool, option: bool | None, expected: int) -> None:
     plan = plan_of([], [account("a@x", 1)], Policy(prune=policy), prune=option)
     assert (plan.counts.delete, plan.counts.unmanaged) == (expected, 1 - expected)
 
 
-def test_the_command_line_wins_over_the_policy_about_the_guard() -> None:
+def test_the_command_line_overrides_the_delete_limit() -> None:
     held = [account(f"{name}@x", index) for index, name in enumerate("abcd", start=1)]
     strict = PlanOptions(max_deletes=None)
     loose = PlanOptions(max_deletes=DeleteLimit(3, percent=False))
@@ -132,7 +132,7 @@ def test_ignored_accounts_do_not_count_for_the_guard() -> None:
     assert said(plan.refusals) == ["guard_empty: the plan deletes every account under management (1 of 1)"]
 
 
-def test_a_protected_account_stays_with_a_warning_and_the_rest_goes_on() -> None:
+def test_a_protected_account_stays_with_a_warning() -> None:
     plan = plan_of([], [account("p-1@x", 1), account("a@x", 2)], Policy(protect=globs("P-*")))
     assert shown(plan) == ["delete a@x"]
     assert said(plan.warnings) == ["protected: p-1@x (id 1) is not declared; protected by 'P-*', it stays"]
@@ -164,7 +164,7 @@ def test_only_leaves_errors_and_warnings_of_others_out() -> None:
     assert plan.counts == Counts(unchanged=1, unmanaged=4)
 
 
-def test_a_doubled_address_is_an_error_and_its_accounts_stay() -> None:
+def test_a_duplicate_address_is_an_error_and_its_accounts_stay() -> None:
     plan = plan_of([declare("a@x")], [account("a@x", 1), account("a@x", 2)])
     assert [one.kind for one in plan.errors] == ["ambiguous_address"]
     assert (plan.changes, plan.counts) == ((), Counts(unmanaged=2))
@@ -178,13 +178,13 @@ def test_a_list_without_identities_is_an_error(ids: tuple[int, int | None], what
     assert plan.counts == Counts(unmanaged=2)
 
 
-def test_addresses_that_the_plan_shows_twice_carry_the_id() -> None:
+def test_addresses_that_occur_twice_in_the_plan_carry_the_id() -> None:
     held = [account("a@x", 1), account("a@x", 2), account("b@x", 3)]
     plan = plan_of([declare("a@x", 1, name="N"), declare("a@x", 2)], held)
     assert shown(plan) == ["update a@x#1 name", "delete b@x"]
 
 
-def test_an_address_that_is_handed_over_is_not_ambiguous() -> None:
+def test_an_address_that_changes_hands_is_not_ambiguous() -> None:
     plan = plan_of([declare("b@x", 1), declare("c@x", 2)], [account("a@x", 1), account("b@x", 2)])
     assert shown(plan) == ["update b@x email", "update c@x email"]
 
@@ -236,7 +236,7 @@ def test_handing_the_default_over_is_no_warning() -> None:
     assert plan_of([declare("b@x", default=True), declare("a@x", default=False)], held).warnings == ()
 
 
-def test_warnings_of_the_declaration_come_along() -> None:
+def test_warnings_of_the_manifests_are_in_the_plan() -> None:
     warning = Problem(kind="literal_secret", message="m")
     plan = make_plan(Desired((), warnings=(warning,)), (), SERVER, PlanOptions())
     assert plan.warnings == (warning,)
@@ -270,7 +270,7 @@ def test_a_password_that_looks_like_a_mask_is_known_if_it_is_the_declared_one() 
     )
 
 
-def test_rotation_sends_what_is_declared_where_the_password_is_hidden_and_there_alone() -> None:
+def test_rotation_sends_only_passwords_that_the_server_hides() -> None:
     held = [HIDDEN, account("b@x", 2, has_auth=True, password=Secret("p"))]
     desired = [declare(email, password=Secret("p")) for email in ("a@x", "b@x")]
     plan = plan_of(desired, held, rotate_passwords=True)
@@ -278,12 +278,12 @@ def test_rotation_sends_what_is_declared_where_the_password_is_hidden_and_there_
     assert plan.changes[0].after == HIDDEN.with_fields({"password": Secret("p")})
 
 
-def test_rotation_comes_with_other_changes() -> None:
+def test_rotation_combines_with_other_changes() -> None:
     plan = plan_of([declare("a@x", password=Secret("p"), name="N")], [HIDDEN], rotate_passwords=True)
     assert (shown(plan), plan.changes[0].notes) == (["update a@x name password"], ())
 
 
-def test_an_update_sends_the_declared_password_along_where_it_is_hidden() -> None:
+def test_an_update_sends_the_declared_password_if_it_is_hidden() -> None:
     plan = plan_of([declare("a@x", password=Secret("p"), name="N")], [HIDDEN])
     assert shown(plan) == ["update a@x name"]
     assert plan.changes[0].notes == ("the server hides its password; the declared one is sent along",)
@@ -300,9 +300,7 @@ def test_an_update_sends_the_declared_password_along_where_it_is_hidden() -> Non
         ({"has_auth": False, "password": None}, "the server hides its password; the declaration clears it"),
     ],
 )
-def test_an_update_that_ends_authentication_says_what_becomes_of_a_hidden_password(
-    fields: dict[str, Any], note: str
-) -> None:
+def test_an_update_that_ends_authentication_notes_the_hidden_password(fields: dict[str, Any], note: str) -> None:
     plan = plan_of([declare("a@x", **fields)], [HIDDEN])
     assert (shown(plan), plan.changes[0].notes, plan.errors) == (["update a@x has_auth"], (note,), ())
 
@@ -348,7 +346,7 @@ def test_test_settings_come_from_the_command_line_then_the_account_then_the_poli
     assert (plan.changes[0].test, plan.errors) == (expected, ())
 
 
-def test_a_test_without_an_address_to_send_to_is_an_error_for_what_changes_alone() -> None:
+def test_a_delivery_test_without_a_recipient_is_an_error_for_changes() -> None:
     held = [account("b@x", 1), account("c@x", 2)]
     plan = plan_of([declare("a@x"), declare("b@x")], held, Policy(test=DeliveryTestSettings(DeliveryTestWhen.BEFORE)))
     assert said(plan.errors) == [
@@ -372,9 +370,7 @@ def test_the_order_of_the_input_does_not_matter(case: ServerCase, random: Any) -
 
 @given(server_cases(), st.integers(0, 5), st.booleans())
 @BOUNDED
-def test_a_plan_never_deletes_what_is_ignored_or_protected_nor_more_than_the_guard_allows(
-    case: ServerCase, amount: int, percent: bool
-) -> None:
+def test_a_plan_deletes_only_what_policy_and_guard_allow(case: ServerCase, amount: int, percent: bool) -> None:
     limit = DeleteLimit(amount * 20 if percent else amount, percent=percent)
     plan = plan_of(case.desired.accounts, case.held, case.desired.policy, max_deletes=limit, allow_empty=False)
     deleted = [one.address for one in plan.changes if one.action is Action.DELETE]
@@ -395,7 +391,7 @@ def test_every_account_is_counted_once(case: ServerCase) -> None:
     assert counts.create + counts.update + counts.delete == len(plan.changes)
 
 
-def test_only_does_not_take_the_default_from_an_account_whose_successor_it_leaves_out() -> None:
+def test_only_keeps_the_default_if_it_leaves_out_the_successor() -> None:
     declared = [declare("a@x", name="N", default=False), declare("b@x", name="B", default=True)]
     current = [account("a@x", 1, name="A", default=True), account("b@x", 2, name="B")]
     plan = plan_of(declared, current, only=globs("a@*"))
@@ -403,12 +399,12 @@ def test_only_does_not_take_the_default_from_an_account_whose_successor_it_leave
     assert [one.kind for one in plan.warnings] == ["default_outside_only"]
 
 
-def test_only_that_means_nobody_is_warned_about() -> None:
+def test_only_without_a_match_is_a_warning() -> None:
     plan = plan_of([declare("a@x")], [account("a@x", 1)], only=globs("zzz@*"))
     assert [one.kind for one in plan.warnings] == ["only_means_nothing"]
 
 
-def test_only_that_means_an_ignored_account_means_an_account() -> None:
+def test_only_that_matches_an_ignored_account_is_no_warning() -> None:
     policy = Policy(ignore=globs("old@x"))
     plan = plan_of([], [account("old@x", 1)], policy, only=globs("old@x"))
     assert (plan.warnings, plan.counts.ignored) == ((), 1)

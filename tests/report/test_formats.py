@@ -40,7 +40,7 @@ DOCUMENTS = [("plan", one) for one in PLAN_FORMATS] + [("report", one) for one i
 
 
 @pytest.mark.parametrize(("kind", "chosen"), DOCUMENTS)
-def test_every_document_is_whole_characters_and_ends_its_last_line(
+def test_every_document_is_valid_unicode_and_ends_with_a_line_break(
     kind: Literal["plan", "report"], chosen: Format
 ) -> None:
     subjects = {"plan": PlanInput(plan=PLANS["hostile"]()), "report": ReportInput(report=result())}
@@ -55,7 +55,7 @@ def test_every_validation_has_a_document(chosen: Format) -> None:
 
 
 @pytest.mark.parametrize("chosen", [one for one in PLAN_FORMATS if one is not Format.HTML])
-def test_a_format_loads_no_library_that_it_does_not_need(chosen: Format) -> None:
+def test_a_format_imports_only_the_libraries_it_needs(chosen: Format) -> None:
     program = (
         "import sys\n"
         "from reconciler.report.formats import Format, renderer\n"

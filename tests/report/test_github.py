@@ -87,5 +87,5 @@ def test_files_are_relative_to_the_repository(tmp_path: Path, monkeypatch: pytes
         ),
     ],
 )
-def test_the_forge_is_read_from_its_variables(environ: dict[str, str], forge: CIEnvironment) -> None:
+def test_the_ci_environment_is_read_from_its_variables(environ: dict[str, str], forge: CIEnvironment) -> None:
     assert CIEnvironment.from_environ(environ) == forge

@@ -15,7 +15,7 @@ def issues(*errors: Problem) -> list[dict[str, Any]]:
     return found
 
 
-def test_an_issue_has_what_gitlab_asks_for() -> None:
+def test_an_issue_has_the_fields_that_gitlab_requires() -> None:
     (issue,) = issues(
         Problem(kind="unknown_key", message="no such key", hint="drop it", position=Position("./a.yaml", 3))
     )
@@ -28,7 +28,7 @@ def test_an_issue_has_what_gitlab_asks_for() -> None:
     }
 
 
-def test_a_fingerprint_is_unique_and_survives_an_edit_above() -> None:
+def test_a_fingerprint_is_unique_and_ignores_the_line() -> None:
     one = Problem(kind="x", message="m", position=Position("a.yaml", 3))
     first, second = issues(one, replace(one, position=Position("a.yaml", 9)))
     (moved,) = issues(replace(one, position=Position("a.yaml", 4)))
@@ -36,7 +36,7 @@ def test_a_fingerprint_is_unique_and_survives_an_edit_above() -> None:
     assert first["fingerprint"] == moved["fingerprint"]
 
 
-def test_what_is_in_no_file_is_shown_at_the_first_file_named() -> None:
+def test_an_issue_without_a_position_is_shown_at_the_first_file() -> None:
     nowhere = Problem(kind="x", message="m")
     assert issues(nowhere)[0]["location"] == {"path": ".", "lines": {"begin": 1}}
     assert (
@@ -44,7 +44,7 @@ def test_what_is_in_no_file_is_shown_at_the_first_file_named() -> None:
     )
 
 
-def test_what_went_well_is_no_issue() -> None:
+def test_a_success_is_no_issue() -> None:
     fine = replace(result(), outcomes=result().outcomes[:1], errors=())
     assert renderer("report", Format.GITLAB)(ReportInput(report=fine), CONTEXT) == "[]\n"
 

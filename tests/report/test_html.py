@@ -41,7 +41,7 @@ def page(name: str) -> str:
     return renderer("plan", Format.HTML)(PlanInput(plan=PLANS[name]()), CONTEXT)
 
 
-def test_the_policy_allows_its_own_style_and_script_alone() -> None:
+def test_the_content_policy_allows_only_its_own_style_and_script() -> None:
     reader = Reader(page("mixed"))
 
     def digest(tag: str) -> str:
@@ -56,7 +56,7 @@ def test_the_policy_allows_its_own_style_and_script_alone() -> None:
 
 
 @pytest.mark.parametrize("name", PLANS)
-def test_it_has_one_script_no_handler_and_nothing_from_elsewhere(name: str) -> None:
+def test_it_has_one_script_no_handler_and_no_external_resource(name: str) -> None:
     reader = Reader(page(name))
     assert reader.elements.count("script") == (name != "no_change")
     assert not {"img", "iframe", "object", "form", "base"} & set(reader.elements)
@@ -71,21 +71,21 @@ def test_hostile_text_adds_no_element() -> None:
     assert hostile <= ordinary
 
 
-def test_a_plan_that_failed_says_why() -> None:
+def test_a_failed_plan_shows_its_errors() -> None:
     subject = PlanInput(plan=None, errors=(Problem(kind="x", message="nobody <answers>", hint="look"),))
     text = renderer("plan", Format.HTML)(subject, CONTEXT)
     assert '<li>nobody &lt;answers&gt;<span class="hint">look</span></li>' in text
     assert "<title>There is no plan</title>" in text
 
 
-def test_only_what_differs_in_a_value_is_marked() -> None:
+def test_only_the_difference_in_a_value_is_marked() -> None:
     text = page("mixed")
     assert "<code>&#34;<mark>noc</mark>@example.com&#34;</code>" in text
     assert "<code>&#34;<mark>alerts</mark>@example.com&#34;</code>" in text
     assert "<code>&#34;NOC&#34;</code>" in text
 
 
-def test_verbose_lists_what_stays() -> None:
+def test_verbose_lists_unchanged_accounts() -> None:
     text = renderer("plan", Format.HTML)(PlanInput(plan=mixed()), replace(CONTEXT, verbose=True))
     assert re.findall(r"<li>(\S+@\S+ \(id \d+\))</li>", text) == [
         "ci@example.com (id 5)",

@@ -68,7 +68,7 @@ def places(node: object, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]
 
 
 @pytest.mark.parametrize("document", ["plan", "result"])
-def test_the_schemas_refuse_an_unknown_member_wherever_it_is(document: Literal["plan", "result"]) -> None:
+def test_the_schemas_refuse_unknown_members_at_any_depth(document: Literal["plan", "result"]) -> None:
     def fresh() -> Document:
         return plan_json(PlanInput(plan=mixed())) if document == "plan" else result_json(ReportInput(report=result()))
 
@@ -97,7 +97,7 @@ def test_the_schemas_refuse_an_unknown_member_wherever_it_is(document: Literal["
         (("warnings", 0, "kind"), "Not Snake"),
     ],
 )
-def test_the_plan_schema_refuses_what_the_contract_rules_out(path: tuple[Any, ...], value: Any) -> None:  # noqa: ANN401
+def test_the_plan_schema_refuses_inconsistent_documents(path: tuple[Any, ...], value: Any) -> None:  # noqa: ANN401
     document = plan_json(PlanInput(plan=mixed()))
     node: Any = document
     for step in path[:-1]:
@@ -111,20 +111,20 @@ def test_the_same_input_gives_the_same_bytes() -> None:
     assert first == second
 
 
-def test_no_document_holds_what_a_build_server_takes_for_a_command() -> None:
+def test_no_document_contains_a_build_server_command() -> None:
     text = renderer("plan", Format.JSON)(PlanInput(plan=PLANS["hostile"]()), CONTEXT)
     assert "##" not in text
     assert "##[error]forged" in json.loads(text)["resource_changes"][2]["name"]
 
 
-def test_a_validation_says_what_is_wrong() -> None:
+def test_a_validation_document_lists_the_problems() -> None:
     document = json.loads(
         renderer("validation", Format.JSON)(ValidationInput(accounts=None, errors=(FAILURE,)), CONTEXT)
     )
     assert (document["valid"], document["accounts"], len(document["errors"])) == (False, None, 1)
 
 
-def test_nothing_in_a_run_of_tests_is_applied() -> None:
+def test_a_report_of_tests_counts_nothing_as_applied() -> None:
     document = result_json(ReportInput(report=run_of_tests()))
     validator("result").validate(document)
     assert document["summary"] == {
@@ -142,11 +142,11 @@ def test_nothing_in_a_run_of_tests_is_applied() -> None:
 
 
 @pytest.mark.parametrize("chosen", [one for one in RESULT_FORMATS if one is not Format.JSON])
-def test_no_format_of_a_run_of_tests_says_applied(chosen: Format) -> None:
+def test_no_report_of_tests_mentions_applied(chosen: Format) -> None:
     assert "applied" not in renderer("report", chosen)(ReportInput(report=run_of_tests()), CONTEXT).lower()
 
 
-def test_a_result_names_its_server_and_the_outcome_there() -> None:
+def test_a_report_names_its_server_and_status() -> None:
     document = result_json(ReportInput(report=result()))
     assert document["servers"] == [
         {"name": "matriz", "status": "unknown", "summary": document["summary"], "errors": document["errors"]}

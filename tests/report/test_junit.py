@@ -13,7 +13,7 @@ def parsed(subject: ReportInput) -> ET.Element:
     return ET.fromstring(renderer("report", Format.JUNIT)(subject, CONTEXT))  # noqa: S314 - our own text
 
 
-def test_the_numbers_are_those_of_the_cases() -> None:
+def test_the_counts_match_the_test_cases() -> None:
     suites = parsed(ReportInput(report=result()))
     suite = suites[0]
     counts = {
@@ -36,7 +36,7 @@ def test_hostile_text_stays_text() -> None:
     assert suite[5].attrib["name"] == '"<script>alert(1)</script>"'
 
 
-def test_a_run_that_was_not_begun_is_an_error() -> None:
+def test_a_run_that_did_not_start_is_an_error() -> None:
     suite = parsed(ReportInput(report=None, errors=(Problem(kind="unreachable", message="nobody answers"),)))[0]
     assert ET.tostring(suite[0], encoding="unicode").strip() == (
         '<testcase classname="reconciler.run" name="unreachable">\n'

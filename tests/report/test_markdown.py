@@ -52,7 +52,7 @@ def test_hostile_text_stays_text_on_github(text: str) -> None:
     assert shown_to_people == value
 
 
-def test_what_a_forge_may_make_a_link_of_is_in_code() -> None:
+def test_text_that_a_forge_may_link_is_code() -> None:
     html = rendered(
         escape_text("see @everyone, #123 GH-1 o/r#1 deadbeef1234567 a@example.com www.example.com (x.yaml:1)")
     )
@@ -65,12 +65,12 @@ def test_a_sentence_cannot_begin_a_block(text: str) -> None:
     assert not re.search(r"<(h\d|ol|blockquote|pre|hr)", rendered(f"- {escape_text(text)}\n"))
 
 
-def test_our_own_code_is_code() -> None:
+def test_quoted_options_are_code() -> None:
     assert escape_text("use `--max-deletes 5` or so") == "use <code>--max-deletes 5</code> or so"
 
 
 @pytest.mark.parametrize("name", PLANS)
-def test_only_our_own_elements_come_out(name: str) -> None:
+def test_the_output_has_only_our_own_elements(name: str) -> None:
     html = rendered(of_plan(PLANS[name]()))
     assert set(re.findall(r"</?([a-z0-9]+)", html)) <= OURS
     assert html.count("<details") == html.count("</details>")
@@ -78,11 +78,11 @@ def test_only_our_own_elements_come_out(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", PLANS)
-def test_it_is_never_longer_than_a_comment_may_be(name: str) -> None:
+def test_it_never_exceeds_the_limit_of_a_comment(name: str) -> None:
     assert len(of_plan(PLANS[name]())) <= LIMIT
 
 
-def test_it_is_cut_on_a_whole_change_and_says_how_many_are_left_out() -> None:
+def test_a_cut_is_between_changes_and_counts_those_left_out() -> None:
     text = renderer("plan", Format.MARKDOWN)(PlanInput(plan=many()), ON_GITHUB)
     whole = text.count("<b>-</b>") + text.count("<b>~</b>") + text.count("<b>+</b>")
     assert whole == text.count("- on the server, but") + text.count("- differs from") + text.count("- declared (")
@@ -93,7 +93,7 @@ def test_it_is_cut_on_a_whole_change_and_says_how_many_are_left_out() -> None:
     )
 
 
-def test_with_long_values_in_everything_it_still_fits() -> None:
+def test_it_fits_even_with_long_values_everywhere() -> None:
     plan = hostile()
     long = "|" * 50_000
     problems = tuple(Problem(kind="x", message=long, hint=long) for _ in range(500))
@@ -105,32 +105,32 @@ def test_with_long_values_in_everything_it_still_fits() -> None:
     assert re.search(r"\*\*1,\d{3} more changes are left out here", text)
 
 
-def test_deletes_come_first_and_groups_without_room_are_left_out_whole() -> None:
+def test_deletes_come_first_and_later_groups_are_left_out() -> None:
     plan = many()
     text = of_plan(replace(plan, changes=plan.changes[:100] * 10 + plan.changes[100:], steps=()))
     assert "1,000 to delete" in text
     assert "to update" not in text.partition("###")[2].partition("</summary>")[2]
 
 
-def test_it_begins_with_a_mark_that_belongs_to_the_servers() -> None:
+def test_it_begins_with_a_marker_for_the_server() -> None:
     elsewhere = replace(no_change(), server=Server(SERVER.name, "https://other.example.com"))
     marks = [of_plan(plan).partition("\n")[0] for plan in (no_change(), mixed(), elsewhere)]
     assert marks == ["<!-- reconciler: 7c0b801136f5 -->"] * 2 + ["<!-- reconciler: c18eed13d551 -->"]
 
 
-def test_a_result_does_not_replace_the_plan() -> None:
+def test_a_report_has_another_marker_than_the_plan() -> None:
     text = renderer("report", Format.MARKDOWN)(ReportInput(report=result()), CONTEXT)
     assert text.startswith("<!-- reconciler-result: 7c0b801136f5 -->\n")
 
 
-def test_a_plan_that_failed_says_why() -> None:
+def test_a_failed_plan_shows_its_errors() -> None:
     assert of_plan(None, Problem(kind="x", message="nobody answers", hint="is `--url` right")) == (
         "<!-- reconciler: e3b0c44298fc -->\n### There is no plan\n\n> [!CAUTION]\n> **Planning failed.**\n>\n"
         "> - nobody answers<br>hint: is <code>--url</code> right\n\n"
     )
 
 
-def test_a_run_that_was_not_begun_says_why() -> None:
+def test_a_run_that_did_not_start_shows_its_errors() -> None:
     subject = ReportInput(report=None, errors=(Problem(kind="x", message="nobody answers"),))
     assert renderer("report", Format.MARKDOWN)(subject, CONTEXT) == (
         "<!-- reconciler-result: e3b0c44298fc -->\n### The run did not start\n\n> [!CAUTION]\n> - nobody answers\n\n"
@@ -138,7 +138,7 @@ def test_a_run_that_was_not_begun_says_why() -> None:
 
 
 @pytest.mark.parametrize("place", [0, 1])
-def test_a_long_result_is_cut_on_a_whole_outcome(place: int) -> None:
+def test_a_long_report_is_cut_between_outcomes(place: int) -> None:
     # The first of these outcomes is as planned, the second is not.
     report = replace(result(), outcomes=(result().outcomes[place],) * 2_000 + result().outcomes[:1])
     text = renderer("report", Format.MARKDOWN)(ReportInput(report=report), CONTEXT)
@@ -147,7 +147,7 @@ def test_a_long_result_is_cut_on_a_whole_outcome(place: int) -> None:
     assert text.endswith(f"**{2_001 - rows:,} more outcomes are left out here.** `--format json` has them all.\n")
 
 
-def test_one_change_left_out_is_told_as_one() -> None:
+def test_one_change_left_out_is_counted_in_the_singular() -> None:
     plan = many()
     sizes = [of_plan(replace(plan, changes=plan.changes[:count], steps=())) for count in range(230, 120, -1)]
     assert any("**1 more change is left out here.**" in text for text in sizes)

@@ -103,7 +103,7 @@ def resources(plan: Plan) -> list[dict[str, Any]]:
     return found
 
 
-def test_every_account_is_there_as_it_will_be() -> None:
+def test_planned_values_has_every_account_as_it_will_be() -> None:
     assert [(one["address"], one["values"].get("id")) for one in resources(mixed())] == [
         ('email_account["alerts@example.com"]', 2),
         ('email_account["certs@example.com"]', 1),
@@ -127,7 +127,7 @@ def test_the_rest_is_the_plan_document() -> None:
     assert sorted(terraform.keys() - document.keys()) == ["configuration", "planned_values", "terraform_version"]
 
 
-def test_it_is_one_line_of_whole_characters() -> None:
+def test_it_is_one_line_of_valid_unicode() -> None:
     text = tfplan(PLANS["hostile"]())
     assert text.count("\n") == 1
     assert "half \\ufffd a character" in text

@@ -27,7 +27,7 @@ def test_no_line_is_wider_than_the_terminal(name: str, width: int) -> None:
         assert columns(line) <= width or (line.startswith(titles) and not line.startswith(" " * 6))
 
 
-def test_in_a_narrow_terminal_values_and_words_hang_below_each_other() -> None:
+def test_in_a_narrow_terminal_values_are_on_lines_of_their_own() -> None:
     lines = plan_text(mixed(), Style(width=60)).splitlines()
     assert lines[2:7] == [
         "  ~ update  alerts@example.com  (id 2)",
@@ -49,7 +49,7 @@ def test_in_a_narrow_terminal_values_and_words_hang_below_each_other() -> None:
     ]
 
 
-def test_colour_changes_nothing_but_colour() -> None:
+def test_colour_changes_no_text() -> None:
     for make in PLANS.values():
         assert COLOUR.sub("", plan_text(make(), Style(colour=True, width=80))) == plan_text(make(), Style(width=80))
     assert COLOUR.sub("", report_text(result(), Style(colour=True))) == report_text(result(), Style())
@@ -63,7 +63,7 @@ def test_actions_have_their_colours() -> None:
 
 
 @pytest.mark.parametrize("encoding", ["cp1252", "cp437", "ascii"])
-def test_arrows_of_our_own_are_ascii_where_the_code_page_has_none(encoding: str) -> None:
+def test_arrows_are_ascii_if_the_code_page_has_none(encoding: str) -> None:
     plan = replace(no_change(), warnings=(Problem(kind="order_cycle", message="a → b → a"),))
     text = plan_text(plan, Style(arrow="->"))
     assert text.encode(encoding).decode(encoding) == text
@@ -71,7 +71,7 @@ def test_arrows_of_our_own_are_ascii_where_the_code_page_has_none(encoding: str)
     assert 'email                "noc@example.com" -> "alerts@example.com"' in plan_text(mixed(), Style(arrow="->"))
 
 
-def test_verbose_shows_what_stays() -> None:
+def test_verbose_shows_unchanged_fields_and_accounts() -> None:
     text = plan_text(mixed(), Style(), verbose=True)
     assert (
         "  ~ update  twin@example.com#9  (id 9)\n"
@@ -106,7 +106,7 @@ def test_verbose_shows_what_stays() -> None:
     ) in text
 
 
-def test_verbose_says_nothing_about_an_empty_server() -> None:
+def test_verbose_adds_nothing_for_an_empty_server() -> None:
     assert plan_text(Plan(server=SERVER), Style(), verbose=True) == "matriz (https://fw.example.com)\n\nNo changes.\n"
 
 
@@ -117,14 +117,14 @@ def test_the_last_line_is_the_summary_and_only_the_last() -> None:
         assert not any(line.lstrip().startswith(("Plan:", "No changes")) for line in others)
 
 
-def test_no_line_can_be_taken_for_a_command_to_a_build_server() -> None:
+def test_no_line_is_a_build_server_command() -> None:
     for text in (plan_text(PLANS["hostile"](), Style(), verbose=True), report_text(result(), Style())):
         for line in text.splitlines():
             assert not line.lstrip().startswith("::")
             assert "##" not in line
 
 
-def test_a_hint_hangs_below_its_error() -> None:
+def test_a_hint_is_indented_below_its_error() -> None:
     problem = Problem(kind="x", message="something is wrong", hint="do this and that, then look again")
     assert list(problems_text([problem], "error", Style(width=29, colour=True), "red")) == [
         "\x1b[31merror:\x1b[0m something is wrong",
@@ -133,7 +133,7 @@ def test_a_hint_hangs_below_its_error() -> None:
     ]
 
 
-def test_an_outcome_that_does_not_fit_puts_its_words_below() -> None:
+def test_a_long_outcome_continues_on_indented_lines() -> None:
     assert report_text(result(), Style(width=60)).splitlines()[:5] == [
         "alerts@example.com: updated;",
         "    test mail sent to ops@example.com",
@@ -143,7 +143,7 @@ def test_an_outcome_that_does_not_fit_puts_its_words_below() -> None:
     ]
 
 
-def test_an_empty_run_says_why_it_is_empty() -> None:
+def test_an_empty_report_explains_why() -> None:
     empty = Report(server=SERVER, started_at=CONTEXT.started_at, finished_at=CONTEXT.finished_at)
     assert report_text(empty, Style()) == "Nothing to do.\n"
     assert report_text(replace(empty, interrupted=True), Style()) == "Interrupted. Nothing was written.\n"
@@ -169,7 +169,7 @@ def test_a_failure_leaves_standard_output_empty() -> None:
     assert [renderer(kind, Format.TEXT)(one, CONTEXT) for kind, one in subjects.items()] == ["", "", ""]  # type: ignore[arg-type]
 
 
-def test_a_valid_file_is_called_so() -> None:
+def test_a_valid_file_is_reported_with_its_accounts() -> None:
     assert renderer("validation", Format.TEXT)(ValidationInput(accounts=1), CONTEXT) == "Valid: 1 account.\n"
     assert renderer("validation", Format.TEXT)(ValidationInput(accounts=2), CONTEXT) == "Valid: 2 accounts.\n"
 

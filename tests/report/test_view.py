@@ -29,7 +29,7 @@ def update(*fields: FieldChange) -> Change:
         (UNKNOWN, None, "removed"),
     ],
 )
-def test_of_a_secret_only_what_happens_to_it_is_said(before: Value, after: Value, words: str) -> None:
+def test_a_secret_shows_only_what_happens_to_it(before: Value, after: Value, words: str) -> None:
     change = replace(update(FieldChange("password", before, after)), managed={"password": after})
     assert changed_rows(change) == [FieldRow("password", words=words)]
 
@@ -44,13 +44,13 @@ def test_of_a_secret_only_what_happens_to_it_is_said(before: Value, after: Value
         (Secret("a"), Secret("b", "env A\nB"), "(unchanged, from env A\\u000aB)"),
     ],
 )  # fmt: skip
-def test_where_a_password_that_is_sent_comes_from_is_always_shown(before: Value, declared: Value, words: str) -> None:
+def test_the_source_of_a_sent_password_is_always_shown(before: Value, declared: Value, words: str) -> None:
     change = update(FieldChange("name", "A", "B"))
     change = replace(change, before=EMPTY.with_fields({"password": before}), managed={"password": declared})
     assert sent_rows(change) == [FieldRow("password", words=words, changed=False)]
 
 
-def test_a_create_shows_no_address_and_a_delete_what_goes() -> None:
+def test_a_create_omits_the_address_and_a_delete_shows_its_fields() -> None:
     create = next(one for one in mixed().changes if one.action is Action.CREATE)
     delete = next(one for one in mixed().changes if one.action is Action.DELETE)
     assert changed_rows(create)[:2] == [FieldRow("name", after='"New"'), FieldRow("default", after="true")]
@@ -58,7 +58,7 @@ def test_a_create_shows_no_address_and_a_delete_what_goes() -> None:
     assert deleted_rows(delete)[:2] == [FieldRow("name", before='"Old"'), FieldRow("default", before="false")]
 
 
-def test_a_change_says_what_it_waits_for() -> None:
+def test_a_change_names_the_changes_it_waits_for() -> None:
     changes = tuple(
         replace(update(), address=f"{name}@example.com", after=account(f"{name}@example.com", 1), reason="why")
         for name in "abcdef"
@@ -69,6 +69,6 @@ def test_a_change_says_what_it_waits_for() -> None:
     assert found == [("why",)] * 5 + [("why", "after a@example.com, b@example.com, c@example.com, 2 more")]
 
 
-def test_an_account_without_a_password_loses_none() -> None:
+def test_a_delete_without_a_password_shows_none() -> None:
     gone = Change(action=Action.DELETE, address="a", before=account("a@example.com", 1, password=None), after=None)
     assert "password" not in [row.field for row in deleted_rows(gone)]
