@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
 from reconciler.applying.executor import ApplyOptions, execute
-from reconciler.applying.final_check import final_check
+from reconciler.applying.final_check import Checked, final_check
 from reconciler.applying.worker_pool import InterruptGate
 from reconciler.model.account import Account, Fields, Globs, identity
 from reconciler.model.desired import DeleteLimit, Desired
@@ -244,12 +244,12 @@ class ReconcilerMachine(RuleBasedStateMachine):
         done: list[tuple[Edit, int, int | None]] = []
         for edit in edits:
             writer.interventions[edit.call].append(lambda edit=edit: done.extend(self.edit(edit)))  # type: ignore[misc]
-        outcomes = self.observed(plan, writer)
+        outcomes, problem = self.observed(plan, writer)
         note(f"edits: {done}")
         edited = {account_id for _, account_id, _ in done}
         removed = {account_id for _, account_id, port in done if port is None}
         run = self.run_of(plan, before, OtherWriters(edited, removed=removed))
-        assert run.violations(outcomes) == []
+        assert run.violations(outcomes, is_confirmed=problem is None) == []
         assert overwritten(left_by_edits(writer, done), run.after) == []
 
     @rule(call=st.integers(0, 10), data=st.data())
@@ -271,7 +271,7 @@ class ReconcilerMachine(RuleBasedStateMachine):
 
         writer = FaultyWriter(self.backend.writer)
         writer.interventions[call].append(run_in_between)
-        outcomes = self.observed(plan, writer)
+        outcomes, _ = self.observed(plan, writer)
         started, ended = theirs or [before, before]
         edited = {one for one in {*started, *ended} if started.get(one) != ended.get(one)}
         run = self.run_of(plan, before, OtherWriters(edited, removed=set(started) - set(ended)))
@@ -287,7 +287,7 @@ class ReconcilerMachine(RuleBasedStateMachine):
         plan = make_plan(self.desired, writer.list_accounts(), SERVER, OPTIONS)
         if not plan.applicable:
             return
-        outcomes = self.observed(plan, writer)
+        outcomes, _ = self.observed(plan, writer)
         run = self.run_of(plan, before)
         assert run.violations(outcomes, lists_are_true=False) == []
         self.remove_doubles(run.doubled())
@@ -298,7 +298,7 @@ class ReconcilerMachine(RuleBasedStateMachine):
         if not plan.applicable:
             return
         before = self.backend.state()
-        outcomes = self.observed(plan, FaultyWriter(self.backend.writer))
+        outcomes, _ = self.observed(plan, FaultyWriter(self.backend.writer))
         assert not_applied(outcomes, plan, self.case.rules) == []
         assert self.run_of(plan, before).violations(outcomes) == []
         if all(one.status is Status.APPLIED for one in outcomes):
@@ -311,19 +311,19 @@ class ReconcilerMachine(RuleBasedStateMachine):
     def plan(self) -> Plan:
         return make_plan(self.desired, self.backend.writer.list_accounts(), SERVER, OPTIONS)
 
-    def apply(self, plan: Plan, writer: FaultyWriter) -> tuple[Outcome, ...]:
+    def apply(self, plan: Plan, writer: FaultyWriter) -> Checked:
         options = ApplyOptions(parallelism=1, adoption_delays=NO_DELAYS)
         gate = InterruptGate(ShortPauses(1000))
         written = execute(plan, writer, options, gate=gate, observer=RecordingObserver())
-        return final_check(plan, written, writer, gate=gate, pauses=NO_DELAYS).outcomes
+        return final_check(plan, written, writer, gate=gate, pauses=NO_DELAYS)
 
-    def observed(self, plan: Plan, writer: FaultyWriter) -> tuple[Outcome, ...]:
+    def observed(self, plan: Plan, writer: FaultyWriter) -> Checked:
         """Applies, and notes what happened for hypothesis to print."""
-        outcomes = self.apply(plan, writer)
+        checked = self.apply(plan, writer)
         note(f"calls: {writer.calls}")
-        for outcome in outcomes:
+        for outcome in checked.outcomes:
             note(f"{outcome.action} {outcome.address} {outcome.id}: {outcome.status} {outcome.error} {outcome.note}")
-        return outcomes
+        return checked
 
     def run_of(self, plan: Plan, before: dict[int, Fields], others: OtherWriters = NO_OTHER_WRITERS) -> Run:
         return Run(plan, before, self.backend.state(), others, single_default=self.case.rules.single_default)

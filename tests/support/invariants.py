@@ -62,13 +62,17 @@ class Run:
     single_default: bool = False
     fills_empty: bool = False
 
-    def violations(self, outcomes: Sequence[Outcome], *, lists_are_true: bool = True) -> list[str]:
+    def violations(
+        self, outcomes: Sequence[Outcome], *, lists_are_true: bool = True, is_confirmed: bool = True
+    ) -> list[str]:
         """Everything that is wrong after the run.
 
         Args:
             outcomes: What the run reported.
             lists_are_true: Whether the run has seen every account in time. If it has not, there may be two accounts of
                 one address, but no create of it may then be reported as applied.
+            is_confirmed: Whether the final check could be made. If not, the report says so, and an applied change may
+                have been changed by another writer since.
         """
         doubled = self.doubled()
         if not lists_are_true:
@@ -77,6 +81,8 @@ class Run:
         found = [*self.losses(), *(f"{key} is there more than once" for key in doubled), *self.touched()]
         for change, outcome in zip(self.plan.changes, outcomes, strict=True):
             said = f"{outcome.action} of {outcome.address} is {outcome.status} ({outcome.error or outcome.note}), but "
+            if outcome.status is Status.APPLIED and not is_confirmed and self._is_by_others(change, outcome.id):
+                continue
             found += [said + what for what in self._false_report(change, outcome, lists_are_true=lists_are_true)]
         return found
 
