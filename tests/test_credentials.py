@@ -154,13 +154,13 @@ def test_options_win_over_the_environment_which_wins_over_the_yaml(tmp_path: Pat
         (ServerOptions(), {}, ServerConfig(url=OURS, name="matriz", auth=AUTH)),
     ],
 )
-def test_the_yaml_s_name_labels_the_server_wherever_the_url_comes_from(
+def test_the_name_in_the_yaml_is_the_servers_label(
     flags: ServerOptions, environ: dict[str, str], config: ServerConfig
 ) -> None:
     assert Case(config, flags, environ).access().server.name == "matriz"
 
 
-def test_without_a_name_the_host_is_the_label() -> None:
+def test_without_a_name_the_host_is_the_servers_label() -> None:
     assert Case(flags=ServerOptions(url=OTHER), environ=TOKEN).access().server.name == "other.example.com"
 
 
@@ -200,7 +200,7 @@ def test_tls_settings_belong_to_the_url_and_credentials_beside_them(
 @pytest.mark.parametrize(
     ("flags", "option"), [(ServerOptions(ca_file="x"), "--ca-file"), (ServerOptions(client_cert="x"), "--client-cert")]
 )
-def test_an_option_for_tls_that_does_not_apply_is_an_error(flags: ServerOptions, option: str) -> None:
+def test_a_tls_option_that_does_not_apply_is_an_error(flags: ServerOptions, option: str) -> None:
     with pytest.raises(ApiError) as caught:
         Case(OWN, flags).access()
     (problem,) = caught.value.problems
@@ -208,7 +208,7 @@ def test_an_option_for_tls_that_does_not_apply_is_an_error(flags: ServerOptions,
     assert (problem.kind, problem.message) == ("tls_setting_not_used", message)
 
 
-def test_a_plan_sends_nothing_to_a_server_that_only_the_yaml_names(user: CliProcess) -> None:
+def test_nothing_is_sent_to_a_server_that_only_the_yaml_names(user: CliProcess) -> None:
     with ScriptedServer(json_reply([])) as outsider:
         user.write("a.yaml", f"version: 1\nserver: {{url: '{outsider.url}'}}\naccounts: []\n")
         user.write("key", "secret-key")
@@ -246,7 +246,7 @@ def test_two_token_files_are_a_usage_error(user: CliProcess) -> None:
 
 
 @pytest.mark.parametrize("given", ["https://[FD00:0:0:0:0:0:0:1]:443/", "https://[fd00:0::0001]", "https://[fd00::1]"])
-def test_an_ipv6_address_is_one_server_however_it_is_spelled(given: str) -> None:
+def test_every_spelling_of_an_ipv6_address_is_one_server(given: str) -> None:
     own = RefreshToken(Secret("own"))
     access = Case(ServerConfig(url="https://[fd00::1]", auth=own), ServerOptions(url=given)).access()
     assert (access.server.url, access.credentials) == ("https://[fd00::1]", own)

@@ -60,7 +60,7 @@ def test_a_server_has_one_spelling(url: str, spelling: str) -> None:
         ("https://[::1", "this is not a URL"),
     ],
 )
-def test_what_is_no_url_of_a_server_is_refused(url: str, reason: str) -> None:
+def test_an_invalid_server_url_is_refused(url: str, reason: str) -> None:
     hint = "write it as https://fw.example.com"
     assert refusal(url) == Problem(kind="bad_url", message=f"{url!r} is not a server's URL: {reason}", hint=hint)
 
@@ -75,7 +75,7 @@ def test_what_is_no_url_of_a_server_is_refused(url: str, reason: str) -> None:
         ("https://fw.example.com/#hunter2", "fragment", "https://fw.example.com/"),
     ],
 )
-def test_what_follows_the_host_in_a_url_is_named_as_the_reason(url: str, extra: str, shown: str) -> None:
+def test_a_url_with_a_path_or_query_is_refused(url: str, extra: str, shown: str) -> None:
     problem = refusal(url)
     assert problem.message == f"{shown!r} is not a server's URL: the URL contains a {extra}"
     assert problem.hint.startswith("end it after host and port: https://fw.example.com")
@@ -104,14 +104,14 @@ def test_a_url_with_a_password_is_refused_without_showing_it(url: str) -> None:
         "https://fw.example.com#hunter2",
     ],
 )
-def test_what_may_be_a_secret_is_left_out_of_a_url_that_is_none(url: str) -> None:
+def test_an_invalid_url_is_shown_without_possible_secrets(url: str) -> None:
     problem = refusal(url)
     assert problem.message.startswith(("'fw.example.com' is not a server's URL", "'https://fw.example.com' is not a"))
     assert "hunter2" not in problem.message + problem.hint
 
 
 @pytest.mark.parametrize("half", ["RECONCILER_USERNAME", "RECONCILER_PASSWORD"])
-def test_half_a_login_is_said_to_be_half(half: str) -> None:
+def test_half_a_login_is_reported(half: str) -> None:
     with pytest.raises(ApiError) as caught:
         connect(url="https://fw.example.com", context=RunContext(environ={half: "hunter2"}))
     (problem,) = caught.value.problems
@@ -121,7 +121,7 @@ def test_half_a_login_is_said_to_be_half(half: str) -> None:
 
 
 @pytest.mark.parametrize("flag", ["token_file", "refresh_token_file"])
-def test_a_file_with_more_than_a_token_is_named(tmp_path: Path, flag: str) -> None:
+def test_a_token_file_with_two_lines_is_named(tmp_path: Path, flag: str) -> None:
     file = tmp_path / "accounts.yaml"
     file.write_text("version: 1\npassword: hunter2\n")
     server = ServerOptions("https://x.example", **{flag: str(file)})  # type: ignore[arg-type]
@@ -131,7 +131,7 @@ def test_a_file_with_more_than_a_token_is_named(tmp_path: Path, flag: str) -> No
     assert problem.message == f"{file} has more than one line, and a secret has one"
 
 
-def test_the_rule_costs_no_third_party() -> None:
+def test_checking_a_url_imports_no_third_party_package() -> None:
     script = (
         "import sys; import reconciler.manifest.values; print({'yaml', 'pydantic', 'email_validator'} & {*sys.modules})"
     )

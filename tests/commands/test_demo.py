@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 EXAMPLE = Path(__file__).parents[2] / "examples" / "accounts.yaml"
 
 
-def test_the_demo_tells_the_whole_story(user: CliProcess) -> None:
+def test_the_demo_runs_every_step(user: CliProcess) -> None:
     done = user.run("demo")
     assert done.code == 0, done.err
     commands = re.findall(r"^\$ reconciler (\w+)", done.out, re.MULTILINE)
@@ -22,14 +22,14 @@ def test_the_demo_tells_the_whole_story(user: CliProcess) -> None:
     assert "backup@example.com → ops@example.com  (TLS, cram-md5)" in done.out
 
 
-def test_the_demo_tells_it_with_a_file_of_ones_own(user: CliProcess) -> None:
+def test_the_demo_accepts_a_file_of_ones_own(user: CliProcess) -> None:
     user.write("mine.yaml", "version: 1\naccounts:\n  - {email: a@example.com, name: A, service: gmail}\n")
     done = user.run("demo", "mine.yaml")
     assert done.code == 0, done.err
     assert "$ reconciler plan mine.yaml\n" in done.out
 
 
-def test_the_demo_does_not_touch_the_users_own_server(user: CliProcess) -> None:
+def test_the_demo_ignores_the_configured_server(user: CliProcess) -> None:
     user.environ |= {"RECONCILER_URL": "http://127.0.0.1:9", "RECONCILER_TOKEN": "real-token"}
     done = user.run("demo")
     assert done.code == 0, done.err

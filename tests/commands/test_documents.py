@@ -38,7 +38,7 @@ def test_github_gets_annotations_and_a_job_summary(at_sandbox: CliProcess, sandb
     assert "**Nothing can be applied.**" in text
 
 
-def test_a_job_summary_that_cannot_be_written_changes_nothing(at_sandbox: CliProcess) -> None:
+def test_a_job_summary_that_cannot_be_written_is_a_warning(at_sandbox: CliProcess) -> None:
     at_sandbox.write("a.yaml", ONE)
     done = at_sandbox.run("plan", "a.yaml", "-f", "github", environ={"GITHUB_STEP_SUMMARY": "/nowhere/summary"})
     assert (done.code, done.err) == (
@@ -48,7 +48,7 @@ def test_a_job_summary_that_cannot_be_written_changes_nothing(at_sandbox: CliPro
     )
 
 
-def test_bad_yaml_is_annotated_in_its_place(user: CliProcess) -> None:
+def test_an_error_in_the_yaml_is_annotated_at_its_position(user: CliProcess) -> None:
     user.write("mail/a.yaml", "version: 1\naccounts: 7\n")
     done = user.run("validate", "mail/a.yaml", "-f", "github", environ={"GITHUB_WORKSPACE": str(user.folder)})
     assert done.code == 1
@@ -57,13 +57,13 @@ def test_bad_yaml_is_annotated_in_its_place(user: CliProcess) -> None:
     assert issue["location"] == {"path": "mail/a.yaml", "lines": {"begin": 2}}
 
 
-def test_a_run_of_tests_is_a_junit_report(at_sandbox: CliProcess) -> None:
+def test_delivery_tests_have_a_junit_report(at_sandbox: CliProcess) -> None:
     at_sandbox.write("a.yaml", ONE.replace("smtp.example.com", "smtp.example.com, has_auth: false"))
     done = at_sandbox.run("test", "a.yaml", "--to-email", "ops@example.com", "-f", "junit")
     assert done.out.startswith('<?xml version="1.0" encoding="UTF-8"?>\n<testsuites name="reconciler" tests="1" ')
 
 
-def test_apply_says_on_failure_in_every_format_why(user: CliProcess) -> None:
+def test_apply_reports_its_error_in_every_format(user: CliProcess) -> None:
     user.write("a.yaml", ONE)
     for chosen in ("json", "markdown", "github", "gitlab", "junit"):
         done = user.run("apply", "a.yaml", "-f", chosen)
@@ -71,7 +71,7 @@ def test_apply_says_on_failure_in_every_format_why(user: CliProcess) -> None:
         assert "no server is named" in done.out.replace("<code>", "").replace("</code>", "")
 
 
-def test_plan_says_on_failure_in_every_format_why(user: CliProcess) -> None:
+def test_plan_reports_its_error_in_every_format(user: CliProcess) -> None:
     user.write("a.yaml", ONE)
     for chosen in ("json", "markdown", "html", "github", "gitlab", "tfplan"):
         assert "no server is named" in user.run("plan", "a.yaml", "-f", chosen).out

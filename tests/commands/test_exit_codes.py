@@ -71,7 +71,7 @@ def test_1_when_no_server_is_named(user: CliProcess) -> None:
     assert done.err == "error: no server is named\n  hint: set `server.url` in the YAML, RECONCILER_URL, or --url\n"
 
 
-def test_1_when_nobody_can_be_asked(at_sandbox: CliProcess) -> None:
+def test_1_when_there_is_no_terminal_to_ask_on(at_sandbox: CliProcess) -> None:
     at_sandbox.write("a.yaml", ONE)
     done = at_sandbox.run("apply", "a.yaml")
     assert done.code == 1
@@ -173,7 +173,7 @@ def test_130_when_interrupted_before_anything_was_written(user: CliProcess) -> N
     assert (done.code, done.err) == (130, "\nerror: interrupted; nothing was written\n")
 
 
-def test_130_at_once_when_interrupted_while_a_secret_is_fetched(at_sandbox: CliProcess) -> None:
+def test_130_when_interrupted_while_a_secret_is_fetched(at_sandbox: CliProcess) -> None:
     os.mkfifo(at_sandbox.folder / "started")
     command = "{command: [sh, -c, 'echo $$ > started; exec sleep 600']}"  # longer than any limit here
     at_sandbox.write("a.yaml", ONE.replace("}", f", password: {command}}}"))

@@ -44,7 +44,7 @@ def test_planning_an_export_shows_no_changes(user: CliProcess, make_sandbox: Mak
 
 
 @pytest.mark.parametrize("encoding", ["cp1252", "latin-1", "ascii", "utf-16"])
-def test_an_export_is_utf_8_whatever_the_stream(user: CliProcess, make_sandbox: MakeSandbox, encoding: str) -> None:
+def test_an_export_is_always_utf_8(user: CliProcess, make_sandbox: MakeSandbox, encoding: str) -> None:
     sandbox = make_sandbox()
     sandbox.seed([*ACCOUNTS, account_json("names@example.com", name="Ação 日本 😀"), account_json("jörg@example.com")])
     user.connect_to(sandbox).environ |= {"PYTHONUTF8": "0", "PYTHONIOENCODING": encoding, "LC_ALL": "C"}
@@ -64,7 +64,7 @@ def test_an_export_can_be_narrowed(user: CliProcess, make_sandbox: MakeSandbox) 
     assert [line for line in done.out.splitlines() if "email" in line] == ["  - email: gmail@example.com"]
 
 
-def test_an_export_of_nothing_says_so(user: CliProcess, make_sandbox: MakeSandbox) -> None:
+def test_an_empty_export_prints_a_warning(user: CliProcess, make_sandbox: MakeSandbox) -> None:
     done = user.connect_to(make_sandbox()).run("export", "--only", "typo*")
     assert (done.code, done.err) == (
         0,

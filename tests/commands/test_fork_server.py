@@ -41,7 +41,7 @@ accounts:
     ],
     ids=" ".join,
 )
-def test_a_forked_run_is_like_one_that_starts_python(
+def test_a_forked_run_behaves_like_a_new_interpreter(
     at_sandbox: CliProcess, sandbox: Sandbox, arguments: list[str]
 ) -> None:
     at_sandbox.write("a.yaml", FILE)
@@ -57,7 +57,7 @@ def test_a_forked_run_is_like_one_that_starts_python(
     assert bool(both[0][1]) is ("--allow-commands" in arguments)
 
 
-def test_nothing_of_a_run_is_left_for_the_next(user: CliProcess) -> None:
+def test_a_run_leaves_nothing_behind_for_the_next(user: CliProcess) -> None:
     user.write("a.yaml", "version: 1\naccounts: []\n")
     elsewhere = CliProcess(user.folder / "elsewhere", {"FORCE_COLOR": "1", "TZ": "Asia/Tokyo"})
     elsewhere.write("b.yaml", "version: 1\naccounts: 7\n")
@@ -66,7 +66,7 @@ def test_nothing_of_a_run_is_left_for_the_next(user: CliProcess) -> None:
     assert (user.run("validate", "b.yaml"), user.run("validate", "a.yaml").code) == (first, 0)
 
 
-def test_a_run_that_takes_too_long_is_killed_and_the_next_one_is_not_touched(user: CliProcess) -> None:
+def test_a_run_that_takes_too_long_is_killed_alone(user: CliProcess) -> None:
     user.environ |= {"RECONCILER_URL": "http://127.0.0.1:9", "RECONCILER_TOKEN": "t"}
     user.write("a.yaml", FILE.replace("[sh, tell]", "[sh, -c, 'echo > started; exec sleep 600']"))
     arguments = ["plan", "a.yaml", "--allow-commands"]

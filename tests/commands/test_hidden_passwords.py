@@ -74,7 +74,7 @@ def test_the_declared_password_is_written_in_place_of_a_mask(user: CliProcess, m
     assert ("api_key" in put, put["zone"]) == (False, 1)
 
 
-def test_a_mask_that_is_the_declared_password_is_known(user: CliProcess) -> None:
+def test_a_declared_password_that_looks_like_a_mask_is_compared(user: CliProcess) -> None:
     with MaskingServer("********") as server:
         user.environ |= {"RECONCILER_URL": server.url, "RECONCILER_TOKEN": "token", "P": "********"}
         assert applied(user, more=", password: {env: P}")[0] == 0
@@ -83,12 +83,12 @@ def test_a_mask_that_is_the_declared_password_is_known(user: CliProcess) -> None
     assert [put["password"] for put in server.puts] == ["********"]
 
 
-def test_shown_takes_whatever_the_server_returns(user: CliProcess, masking: MaskingServer) -> None:
+def test_policy_shown_trusts_every_password_from_the_server(user: CliProcess, masking: MaskingServer) -> None:
     assert applied(user, policy="shown")[0] == 0
     assert [put["password"] for put in masking.puts] == [masking.mask]
 
 
-def test_hidden_takes_nothing_that_the_server_returns(user: CliProcess) -> None:
+def test_policy_hidden_ignores_every_password_from_the_server(user: CliProcess) -> None:
     with MaskingServer("looks real") as server:
         user.environ |= {"RECONCILER_URL": server.url, "RECONCILER_TOKEN": "token", "P": "the declared one"}
         assert (applied(user, policy="hidden")[0], server.puts) == (1, [])
@@ -98,7 +98,7 @@ def test_hidden_takes_nothing_that_the_server_returns(user: CliProcess) -> None:
     assert (done.code, "the server hides 1 declared password" in done.err + done.out) == (0, True)
 
 
-def test_a_test_needs_the_declared_password(user: CliProcess, masking: MaskingServer) -> None:
+def test_a_delivery_test_needs_the_declared_password(user: CliProcess, masking: MaskingServer) -> None:
     user.write("accounts.yaml", DECLARED.format(policy="auto", more=""))
     done = user.run("test", "accounts.yaml", "--to-email", "ops@example.com")
     assert done.code != 0
@@ -111,14 +111,14 @@ def test_an_export_refers_to_a_masked_password(user: CliProcess, masking: Maskin
     assert str(masking.mask).strip() not in done.out
 
 
-def test_an_unknown_word_in_the_policy_is_an_error(user: CliProcess) -> None:
+def test_an_unknown_password_policy_is_an_error(user: CliProcess) -> None:
     user.write("accounts.yaml", DECLARED.format(policy="visible", more=""))
     done = user.run("validate", "accounts.yaml")
     assert done.code == 1
     assert "accounts.yaml:2:21" in done.err
 
 
-def test_an_account_that_appears_with_the_declared_mask_is_in_place(user: CliProcess) -> None:
+def test_an_account_created_meanwhile_is_in_place(user: CliProcess) -> None:
     api = AccountsApi()
     held: Row = {**ACCOUNT, "password": "********"}
 
@@ -132,7 +132,7 @@ def test_an_account_that_appears_with_the_declared_mask_is_in_place(user: CliPro
     assert (code, "POST" in api.requests, "was in place already" in text) == (0, False, True), text
 
 
-def test_a_lost_write_of_a_password_like_a_mask_is_found_in_place(user: CliProcess) -> None:
+def test_an_unanswered_write_of_such_a_password_is_found_in_place(user: CliProcess) -> None:
     api = AccountsApi({**ACCOUNT, "password": "former"})
 
     def loses(request: Request, _count: int) -> Step:

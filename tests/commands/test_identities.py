@@ -67,7 +67,7 @@ def test_an_update_keeps_id_and_spelling(user: CliProcess, sandbox: Sandbox, dec
 
 
 @pytest.mark.parametrize(("declared", "there"), SPELLINGS)
-def test_patterns_mean_every_spelling(user: CliProcess, sandbox: Sandbox, declared: str, there: str) -> None:
+def test_patterns_match_every_spelling(user: CliProcess, sandbox: Sandbox, declared: str, there: str) -> None:
     sandbox.seed([account_json(there), account_json("other@example.com")])
     write(user, entry("other@example.com", "Other"), policy=f"{{protect: [{json.dumps(declared)}]}}")
     protected = user.run("plan", "accounts.yaml", "--detailed-exitcode")
@@ -95,7 +95,7 @@ def test_look_alikes_are_two_mailboxes(user: CliProcess, sandbox: Sandbox) -> No
     assert held(user) == [("info@strasse.example", "SS", 1), ("info@stra\u00dfe.example", "Sharp s", 2)]
 
 
-def test_a_mailbox_that_is_there_twice_is_chosen_by_its_id(user: CliProcess, sandbox: Sandbox) -> None:
+def test_an_id_chooses_between_two_accounts_of_a_mailbox(user: CliProcess, sandbox: Sandbox) -> None:
     sandbox.seed([account_json(UNICODE, name="Same"), account_json(ASCII, name="Other")])
     write(user, entry(UNICODE))
     done = user.run("plan", "accounts.yaml")
@@ -107,14 +107,14 @@ def test_a_mailbox_that_is_there_twice_is_chosen_by_its_id(user: CliProcess, san
     assert held(user) == [(UNICODE, "Same", 1)]
 
 
-def test_a_renaming_finds_every_spelling(user: CliProcess, sandbox: Sandbox) -> None:
+def test_renamed_from_matches_every_spelling(user: CliProcess, sandbox: Sandbox) -> None:
     sandbox.seed([account_json(DECOMPOSED, name="Same"), account_json(ASCII, name="B")])
     write(user, entry("new@example.com", renamed_from=COMPOSED), entry("b@example.com", "B", renamed_from=UNICODE))
     assert user.run("apply", "accounts.yaml", "--auto-approve").code == 0
     assert held(user) == [("new@example.com", "Same", 1), ("b@example.com", "B", 2)]
 
 
-def test_names_and_servers_differ_in_more_than_spelling(user: CliProcess, sandbox: Sandbox) -> None:
+def test_other_spellings_of_names_and_servers_are_no_difference(user: CliProcess, sandbox: Sandbox) -> None:
     sandbox.seed([account_json("a@example.com", name="Jose\u0301", smtp_server="Mail.b\u00fccher.example")])
     write(user, entry("a@example.com", "Jos\u00e9", smtp_server="mail.xn--bcher-kva.example"))
     assert user.run("plan", "accounts.yaml", "--detailed-exitcode").code == 0
@@ -132,7 +132,7 @@ def test_a_saved_plan_does_not_depend_on_the_spelling(user: CliProcess, sandbox:
     assert held(user) == [(ASCII, "Same", 1), (DECOMPOSED, "J", 2)]
 
 
-def test_requests_keep_the_spelling_of_the_author(user: CliProcess, sandbox: Sandbox) -> None:
+def test_requests_keep_the_spelling_in_the_yaml(user: CliProcess, sandbox: Sandbox) -> None:
     sandbox.seed([])
     write(user, entry(UNICODE), entry(DECOMPOSED, "J"))
     assert user.run("apply", "accounts.yaml", "--auto-approve").code == 0

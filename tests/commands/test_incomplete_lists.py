@@ -41,7 +41,7 @@ PAGE = [account_json("a@example.com", id=1)]
     ],
     ids=lambda command: command[0],
 )
-def test_no_command_takes_a_page_for_the_list(
+def test_no_command_accepts_an_incomplete_list(
     user: CliProcess, command: tuple[str, ...], status: int, headers: dict[str, str], seen: str
 ) -> None:
     user.write("accounts.yaml", YAML)
@@ -52,7 +52,7 @@ def test_no_command_takes_a_page_for_the_list(
     assert f"the response to the list call may be incomplete: {seen}" in done.err
 
 
-def test_a_page_in_the_middle_of_a_run_creates_nothing(user: CliProcess) -> None:
+def test_an_incomplete_list_during_a_run_creates_nothing(user: CliProcess) -> None:
     lists = iter([json_reply(PAGE)])
 
     def respond(request: Request) -> Step:

@@ -50,7 +50,7 @@ def test_each_write_has_its_intent_and_its_outcome(at_sandbox: CliProcess, sandb
     ]
 
 
-def test_a_write_that_takes_another_one_back_has_its_own_lines(user: CliProcess, make_sandbox: MakeSandbox) -> None:
+def test_a_rollback_has_its_own_journal_lines(user: CliProcess, make_sandbox: MakeSandbox) -> None:
     sandbox = make_sandbox(mailboxes={"a@example.com": "right"})
     user.connect_to(sandbox).environ["PW"] = "wrong"
     user.write("a.yaml", FILE.partition("  - {email: b@")[0])
@@ -65,7 +65,7 @@ def test_a_write_that_takes_another_one_back_has_its_own_lines(user: CliProcess,
     ]
 
 
-def test_intents_without_outcome_are_looked_at_again_once(at_sandbox: CliProcess, sandbox: Sandbox) -> None:
+def test_writes_without_an_outcome_are_checked_once(at_sandbox: CliProcess, sandbox: Sandbox) -> None:
     user = prepared(at_sandbox, sandbox)
     user.run("apply", "a.yaml", "--auto-approve", "--parallelism", "1", "--journal", "journal")
     journal = user.folder / "journal"
@@ -85,7 +85,7 @@ def test_intents_without_outcome_are_looked_at_again_once(at_sandbox: CliProcess
         assert "checked:" not in done.err
 
 
-def test_what_the_final_check_finds_is_in_the_journal_too(user: CliProcess) -> None:
+def test_the_journal_records_what_the_final_check_finds(user: CliProcess) -> None:
     api = AccountsApi({"email": "c@example.com", "name": "C"})
     api.overrides["DELETE 1"] = lambda _request, _count: Reply(200)
     user.write("a.yaml", "version: 1\naccounts: []\n")
@@ -100,7 +100,7 @@ def test_what_the_final_check_finds_is_in_the_journal_too(user: CliProcess) -> N
     ]
 
 
-def test_a_file_that_is_no_journal_is_refused_and_left_alone(at_sandbox: CliProcess, sandbox: Sandbox) -> None:
+def test_a_file_that_is_not_a_journal_is_left_alone(at_sandbox: CliProcess, sandbox: Sandbox) -> None:
     user = prepared(at_sandbox, sandbox)
     before = "version: 1\naccounts: []\n"
     user.write("other.yaml", before)
@@ -114,7 +114,7 @@ def test_a_file_that_is_no_journal_is_refused_and_left_alone(at_sandbox: CliProc
     assert len(user.run("export").out.split("- email")) == 3
 
 
-def test_a_text_without_a_line_end_is_refused_and_left_alone(at_sandbox: CliProcess, sandbox: Sandbox) -> None:
+def test_a_file_without_a_line_ending_is_left_alone(at_sandbox: CliProcess, sandbox: Sandbox) -> None:
     user = prepared(at_sandbox, sandbox)
     user.write("notes", "not a journal")
     done = user.run("apply", "a.yaml", "--auto-approve", "--journal", "notes")
@@ -122,7 +122,7 @@ def test_a_text_without_a_line_end_is_refused_and_left_alone(at_sandbox: CliProc
     assert (user.folder / "notes").read_text(encoding="utf-8") == "not a journal"
 
 
-def test_half_a_journal_line_is_none(at_sandbox: CliProcess, sandbox: Sandbox) -> None:
+def test_without_a_complete_journal_line_nothing_is_written(at_sandbox: CliProcess, sandbox: Sandbox) -> None:
     user = prepared(at_sandbox, sandbox)
     command = ["bash", "-c", 'ulimit -f 1; trap "" XFSZ; exec "$@"', "-", str(RECONCILER)]
     user.write("journal", "\n" * 1000)
@@ -154,7 +154,9 @@ def test_without_a_journal_line_nothing_is_written(at_sandbox: CliProcess, sandb
         b'{"address": "a@x", "action": {}, "id": 1, "at": "x", "event": "intent", "server": "x"}\n',
     ],
 )
-def test_an_odd_line_is_an_error_with_its_place(at_sandbox: CliProcess, sandbox: Sandbox, line: bytes) -> None:
+def test_an_invalid_journal_line_is_reported_with_its_number(
+    at_sandbox: CliProcess, sandbox: Sandbox, line: bytes
+) -> None:
     user = prepared(at_sandbox, sandbox)
     (user.folder / "odd").write_bytes(line)
     done = user.run("apply", "a.yaml", "--auto-approve", "--journal", "odd")

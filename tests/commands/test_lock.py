@@ -64,7 +64,7 @@ def test_three_runs_at_once_create_each_account_once(at_sandbox: CliProcess, sta
     assert [path.stat().st_mode & 0o777 for path in (state, lock)] == [0o700, 0o600]
 
 
-def test_who_does_not_get_the_lock_says_who_holds_it(at_sandbox: CliProcess, state: Path) -> None:
+def test_the_error_of_a_locked_run_names_the_other_process(at_sandbox: CliProcess, state: Path) -> None:
     with Asking(at_sandbox, state) as other:
         done = at_sandbox.run(*APPLY, "--lock-timeout", "0.3s", "-f", "json")
         plan = at_sandbox.run("plan", "accounts.yaml")
@@ -77,19 +77,19 @@ def test_who_does_not_get_the_lock_says_who_holds_it(at_sandbox: CliProcess, sta
     assert (plan.code, plan.err) == (0, "")
 
 
-def test_the_lock_of_a_run_that_was_killed_is_free(at_sandbox: CliProcess, state: Path) -> None:
+def test_killing_a_run_releases_its_lock(at_sandbox: CliProcess, state: Path) -> None:
     with Asking(at_sandbox, state):
         pass
     assert at_sandbox.run(*APPLY, "--lock-timeout", "0s").code == 0
 
 
-def test_another_server_has_another_lock(at_sandbox: CliProcess, state: Path) -> None:
+def test_each_server_has_its_own_lock(at_sandbox: CliProcess, state: Path) -> None:
     with Asking(at_sandbox, state):
         at_sandbox.environ["RECONCILER_URL"] = "http://127.0.0.1:9"
         assert "cannot reach" in at_sandbox.run(*APPLY, "--lock-timeout", "0s", "--timeout", "1s").err
 
 
-def test_a_run_that_waits_can_be_interrupted(at_sandbox: CliProcess, state: Path) -> None:
+def test_waiting_for_the_lock_can_be_interrupted(at_sandbox: CliProcess, state: Path) -> None:
     with Asking(at_sandbox, state):
         waiting = at_sandbox.start(*APPLY)
         waiting.wait_for_error_text("Waiting for another run on http://127.0.0.1:")
@@ -97,7 +97,7 @@ def test_a_run_that_waits_can_be_interrupted(at_sandbox: CliProcess, state: Path
         assert waiting.finish().code == 130
 
 
-def test_a_run_that_waits_goes_on_when_the_other_ends(at_sandbox: CliProcess, state: Path) -> None:
+def test_a_waiting_run_continues_when_the_other_ends(at_sandbox: CliProcess, state: Path) -> None:
     with Asking(at_sandbox, state) as other:
         waiting = at_sandbox.start(*APPLY)
         waiting.wait_for_error_text("Waiting for another run")
@@ -107,9 +107,7 @@ def test_a_run_that_waits_goes_on_when_the_other_ends(at_sandbox: CliProcess, st
 
 
 @pytest.mark.parametrize("trick", ["link", "dangling link", "file", "linked lock", "folder in its place"])
-def test_without_a_folder_of_its_own_a_run_warns_and_follows_no_link(
-    at_sandbox: CliProcess, state: Path, trick: str
-) -> None:
+def test_an_unusable_lock_folder_is_only_a_warning(at_sandbox: CliProcess, state: Path, trick: str) -> None:
     victim = at_sandbox.write("victim/file", "precious")
     state.parent.mkdir()
     if trick == "link":
@@ -134,7 +132,7 @@ def test_without_a_folder_of_its_own_a_run_warns_and_follows_no_link(
     assert not (at_sandbox.folder / "nowhere").exists()
 
 
-def test_a_state_folder_that_is_relative_is_not_used(at_sandbox: CliProcess, state: Path) -> None:
+def test_a_relative_state_folder_is_ignored(at_sandbox: CliProcess, state: Path) -> None:
     at_sandbox.environ |= {"XDG_STATE_HOME": "state", "HOME": str(at_sandbox.folder / ".home")}
     assert at_sandbox.run(*APPLY).code == 0
     assert not (at_sandbox.folder / "state").exists()
@@ -142,7 +140,7 @@ def test_a_state_folder_that_is_relative_is_not_used(at_sandbox: CliProcess, sta
     assert not state.exists()
 
 
-def test_where_no_folder_can_be_made_a_run_warns(at_sandbox: CliProcess, state: Path) -> None:
+def test_a_run_warns_if_it_cannot_create_the_lock_folder(at_sandbox: CliProcess, state: Path) -> None:
     at_sandbox.environ["XDG_STATE_HOME"] = "/proc/nowhere"
     done = at_sandbox.run(*APPLY)
     assert done.code == 0

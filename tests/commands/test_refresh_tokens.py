@@ -60,7 +60,7 @@ def test_one_refresh_token_lasts_for_every_command(holder: CliProcess) -> None:
     assert sorted(path.name for path in holder.folder.iterdir()) == ["accounts.yaml", "fw.key"]
 
 
-def test_tokens_that_expire_in_the_middle_of_a_run_are_replaced(holder: CliProcess, rotating: Sandbox) -> None:
+def test_access_tokens_that_expire_during_a_run_are_replaced(holder: CliProcess, rotating: Sandbox) -> None:
     refused = rotating._tokens
     accepts, count = refused.accepts, 0
 
@@ -80,7 +80,7 @@ def test_tokens_that_expire_in_the_middle_of_a_run_are_replaced(holder: CliProce
     assert key(holder).strip() == refused.refresh_token
 
 
-def test_planning_and_applying_share_one_token(holder: CliProcess, rotating: Sandbox) -> None:
+def test_planning_and_applying_share_one_access_token(holder: CliProcess, rotating: Sandbox) -> None:
     exchanged = rotating._tokens.refresh_token
     done = holder.run("apply", "accounts.yaml", "--auto-approve", "--refresh-token-file", "fw.key")
     assert (done.code, done.err.count("wrote fw.key")) == (0, 1)
@@ -148,7 +148,7 @@ def test_a_token_that_cannot_be_written_back_is_a_warning(holder: CliProcess, ro
     assert tokens.refresh_token not in done.out + done.err
 
 
-def test_a_file_with_more_than_a_token_is_refused(holder: CliProcess) -> None:
+def test_a_token_file_with_other_content_is_refused(holder: CliProcess) -> None:
     (holder.folder / "fw.key").unlink()
     (holder.folder / "fw.key").symlink_to("/proc/self/environ")
     holder.starts_python = True

@@ -55,7 +55,7 @@ def test_a_saved_plan_holds_no_secret(reviewed: CliProcess) -> None:
     assert "canary" not in (reviewed.folder / "plan.json").read_text(encoding="utf-8")
 
 
-def test_a_change_already_made_is_noted_and_skipped(reviewed: CliProcess) -> None:
+def test_a_change_that_is_already_in_place_is_skipped(reviewed: CliProcess) -> None:
     other = reviewed.run("apply", "a.yaml", "--auto-approve", "--only", "b@example.com")
     assert other.code == 0
     done = reviewed.run("apply", "a.yaml", "--plan", "plan.json", "-q")
@@ -68,7 +68,7 @@ def test_a_change_already_made_is_noted_and_skipped(reviewed: CliProcess) -> Non
     ]
 
 
-def test_a_different_change_ends_with_4_and_is_shown_side_by_side(reviewed: CliProcess) -> None:
+def test_a_different_change_ends_with_4_and_is_compared(reviewed: CliProcess) -> None:
     reviewed.write("a.yaml", FILE.replace("name: B", "name: Other"))
     done = reviewed.run("apply", "a.yaml", "--plan", "plan.json")
     assert done.code == 4
@@ -83,7 +83,7 @@ def test_a_different_change_ends_with_4_and_is_shown_side_by_side(reviewed: CliP
     assert reviewed.run("plan", "a.yaml", "-f", "json").out.count('"actions"') == 3
 
 
-def test_a_document_has_the_differences_too(reviewed: CliProcess) -> None:
+def test_the_json_document_has_the_differences_too(reviewed: CliProcess) -> None:
     reviewed.write("a.yaml", FILE.replace("name: B", "name: Other"))
     done = reviewed.run("apply", "a.yaml", "--plan", "plan.json", "-f", "json", "-q")
     assert done.code == 4
@@ -96,14 +96,14 @@ def test_a_document_has_the_differences_too(reviewed: CliProcess) -> None:
     ]
 
 
-def test_a_new_change_ends_with_4(reviewed: CliProcess) -> None:
+def test_a_change_missing_from_the_saved_plan_ends_with_4(reviewed: CliProcess) -> None:
     reviewed.write("a.yaml", FILE + "  - {email: d@example.com, name: D, service: gmail}\n")
     done = reviewed.run("apply", "a.yaml", "--plan", "plan.json")
     assert done.code == 4
     assert "d@example.com" in done.err
 
 
-def test_an_account_that_vanished_and_came_back_ends_with_4(reviewed: CliProcess) -> None:
+def test_a_recreated_account_ends_with_4(reviewed: CliProcess) -> None:
     reviewed.write("only-b.yaml", FILE)
     reviewed.write("none.yaml", "version: 1\naccounts: []\n")
     reviewed.run("apply", "none.yaml", "--auto-approve", "--only", "b@example.com", "--max-deletes", "1")
@@ -154,7 +154,7 @@ def _forge(path: Path) -> None:
 
 
 @pytest.mark.parametrize("spoil", [_truncate, _edit, _empty, _foreign, _list, _forge])
-def test_a_spoilt_plan_file_is_a_clear_error(reviewed: CliProcess, spoil: Callable[[Path], None]) -> None:
+def test_a_damaged_plan_file_is_a_clear_error(reviewed: CliProcess, spoil: Callable[[Path], None]) -> None:
     spoil(reviewed.folder / "plan.json")
     done = reviewed.run("apply", "a.yaml", "--plan", "plan.json")
     assert done.code == 1
@@ -195,9 +195,7 @@ def done_and_undone(api: AccountsApi, what: str) -> None:
         ("create", "a@example.com", "the account is not on the server at the end of the run"),
     ],
 )
-def test_what_was_in_place_already_is_checked_at_the_end_too(
-    user: CliProcess, what: str, address: str, error: str
-) -> None:
+def test_changes_already_in_place_are_checked_at_the_end(user: CliProcess, what: str, address: str, error: str) -> None:
     api = AccountsApi(*HELD)
     user.write("a.yaml", FILE)
     user.environ["PW"] = "password"
@@ -219,7 +217,7 @@ def test_what_was_in_place_already_is_checked_at_the_end_too(
     assert [results[f"{name}@example.com"]["id"] for name in "abc"] == [3, 1, 2]
 
 
-def test_an_empty_name_of_a_plan_does_not_apply_without_one(at_sandbox: CliProcess) -> None:
+def test_an_empty_plan_name_is_an_error(at_sandbox: CliProcess) -> None:
     at_sandbox.write("a.yaml", "version: 1\naccounts:\n  - {email: a@example.com, name: A, service: gmail}\n")
     done = at_sandbox.run("apply", "a.yaml", "--auto-approve", "--plan", "")
     assert (done.code, done.out) == (1, "")

@@ -24,7 +24,7 @@ accounts:
 """
 
 
-def test_json_stands_alone_on_standard_output(at_sandbox: CliProcess, sandbox: Sandbox) -> None:
+def test_standard_output_holds_only_the_json_document(at_sandbox: CliProcess, sandbox: Sandbox) -> None:
     sandbox.seed([account_json("b@example.com"), account_json("c@example.com")])
     at_sandbox.write("a.yaml", FILE)
     plan = at_sandbox.run("plan", "a.yaml", "-f", "json", "--no-prune")
@@ -36,7 +36,7 @@ def test_json_stands_alone_on_standard_output(at_sandbox: CliProcess, sandbox: S
         assert "hunter2" not in done.out + done.err
 
 
-def test_quiet_leaves_the_document_alone(at_sandbox: CliProcess) -> None:
+def test_quiet_prints_the_document_and_nothing_else(at_sandbox: CliProcess) -> None:
     at_sandbox.write("a.yaml", FILE)
     done = at_sandbox.run("apply", "a.yaml", "-f", "json", "-q", "--auto-approve")
     assert (done.code, done.err) == (0, "")
@@ -50,7 +50,7 @@ def test_the_document_goes_to_a_file(at_sandbox: CliProcess) -> None:
     assert sorted(path.name for path in at_sandbox.folder.iterdir()) == ["a.yaml", "plan.json"]
 
 
-def test_a_json_document_is_printed_on_failure_too(user: CliProcess) -> None:
+def test_a_failure_prints_a_json_document_too(user: CliProcess) -> None:
     user.write("a.yaml", "version: 1\naccounts:\n  - {email: a@example.com, name: A, service: gmail, smtp_sever: s}\n")
     user.environ["RECONCILER_URL"] = "http://127.0.0.1:9"
     for command, key in (
@@ -68,7 +68,7 @@ def test_a_json_document_is_printed_on_failure_too(user: CliProcess) -> None:
         assert "smtp_server" in first["message"] + first.get("hint", "")
 
 
-def test_a_file_keeps_its_permissions_and_a_planted_link_is_not_followed(at_sandbox: CliProcess) -> None:
+def test_a_replaced_file_keeps_its_permissions(at_sandbox: CliProcess) -> None:
     at_sandbox.write("a.yaml", FILE)
     plan = at_sandbox.write("plan.txt", "former")
     plan.chmod(0o600)
@@ -94,13 +94,13 @@ def test_help_that_does_not_fit_on_the_disk_is_a_clear_error(user: CliProcess, a
 
 
 @pytest.mark.parametrize("wrong", [["plan", "--bad"], ["plan"], ["nonsense"], []])
-def test_wrong_usage_is_wrong_usage_where_nobody_can_be_told(user: CliProcess, wrong: list[str]) -> None:
+def test_wrong_usage_ends_with_64_even_if_it_cannot_be_printed(user: CliProcess, wrong: list[str]) -> None:
     with FULL_DISK.open("w") as disk:
         done = user.run(*wrong, stderr=disk)
     assert (done.code, done.out) == (64, "")
 
 
-def test_other_code_pages_get_the_same_words(at_sandbox: CliProcess, sandbox: Sandbox) -> None:
+def test_plain_text_is_escaped_for_an_ascii_terminal(at_sandbox: CliProcess, sandbox: Sandbox) -> None:
     sandbox.seed([account_json("a@example.com", name="Ação")])
     at_sandbox.write("a.yaml", FILE)
     environ = {"PYTHONUTF8": "0", "PYTHONIOENCODING": "cp1252:strict", "LC_ALL": "C"}
@@ -110,9 +110,7 @@ def test_other_code_pages_get_the_same_words(at_sandbox: CliProcess, sandbox: Sa
 
 
 @pytest.mark.parametrize("document", ["json", "markdown", "html", "tfplan"])
-def test_documents_for_programs_are_utf_8_in_any_code_page(
-    at_sandbox: CliProcess, sandbox: Sandbox, document: str
-) -> None:
+def test_documents_for_programs_are_always_utf_8(at_sandbox: CliProcess, sandbox: Sandbox, document: str) -> None:
     sandbox.seed([account_json("a@example.com", name="Ação")])
     at_sandbox.write("a.yaml", FILE)
     code_page = {"PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii", "LC_ALL": "C"}
@@ -171,7 +169,7 @@ def test_incorrect_usage_replaces_no_file_that_is_read(user: CliProcess, wrong: 
 
 
 @pytest.mark.parametrize("command", ["validate", "plan", "apply", "test"])
-def test_a_deleted_working_directory_is_no_bug(user: CliProcess, command: str) -> None:
+def test_a_deleted_working_directory_is_an_error(user: CliProcess, command: str) -> None:
     gone = user.folder / "gone"
     gone.mkdir()
     program = ["sh", "-c", 'rmdir "$PWD" && exec "$@"', "sh", str(RECONCILER), command, "a.yaml"]
@@ -198,7 +196,7 @@ WRITERS = ["apply a.yaml", "plan a.yaml -f json", "export", "test a.yaml --to-em
         *((command, "<&- >&- 2>&-") for command in WRITERS),
     ],
 )
-def test_a_closed_stream_is_no_bug(at_sandbox: CliProcess, command: str, redirection: str) -> None:
+def test_a_closed_stream_is_not_reported_as_a_bug(at_sandbox: CliProcess, command: str, redirection: str) -> None:
     at_sandbox.write("a.yaml", FILE)
     (at_sandbox.folder / "tmp").mkdir()
     done = at_sandbox.run_program(["sh", "-c", f"exec {RECONCILER} {command} {redirection}"], environ={"TMPDIR": "tmp"})
@@ -208,7 +206,7 @@ def test_a_closed_stream_is_no_bug(at_sandbox: CliProcess, command: str, redirec
 
 @pytest.mark.parametrize("stream", ["stdout", "stderr"])
 @pytest.mark.parametrize("command", WRITERS)
-def test_a_full_disk_is_no_bug(at_sandbox: CliProcess, command: str, stream: str) -> None:
+def test_a_full_disk_is_not_reported_as_a_bug(at_sandbox: CliProcess, command: str, stream: str) -> None:
     at_sandbox.write("a.yaml", FILE)
     (at_sandbox.folder / "tmp").mkdir()
     with FULL_DISK.open("w") as disk:
@@ -225,7 +223,9 @@ CODE_PAGES = [{"PYTHONUTF8": "0", "LC_ALL": "C", "PYTHONIOENCODING": one} for on
 
 
 @pytest.mark.parametrize(("name", "code_page"), [*product(ODD, [{}]), *product(NOT_ASCII, CODE_PAGES)])
-def test_an_odd_name_of_a_file_is_no_bug(at_sandbox: CliProcess, name: str, code_page: dict[str, str]) -> None:
+def test_an_odd_file_name_is_not_reported_as_a_bug(
+    at_sandbox: CliProcess, name: str, code_page: dict[str, str]
+) -> None:
     at_sandbox.write("a.yaml", FILE)
     for arguments in (
         ["validate", name],
@@ -241,7 +241,7 @@ def test_an_odd_name_of_a_file_is_no_bug(at_sandbox: CliProcess, name: str, code
         assert done.code in (0, 1, 64), arguments
 
 
-def test_whatever_writes_a_file_says_so(at_sandbox: CliProcess) -> None:
+def test_every_written_file_is_reported(at_sandbox: CliProcess) -> None:
     at_sandbox.write("a.yaml", FILE)
     for arguments, files in (
         (["plan", "a.yaml", "--save", "plan.json", "-o", "plan.html", "-f", "html"], ["plan.json", "plan.html"]),
@@ -287,7 +287,7 @@ def test_a_link_is_never_written_through(at_sandbox: CliProcess, command: str, o
     )
 
 
-def test_the_links_of_the_system_can_be_written_to(at_sandbox: CliProcess) -> None:
+def test_dev_stdout_can_be_written_to(at_sandbox: CliProcess) -> None:
     at_sandbox.write("a.yaml", FILE)
     assert "Plan: 1 to create" in at_sandbox.run("plan", "a.yaml", "-o", "/dev/stdout").out
     with (at_sandbox.folder / "redirected").open("w") as file:

@@ -43,7 +43,7 @@ def at_terminal(user: CliProcess, *arguments: str, answer: str) -> tuple[int, st
     return process.finish().code, seen
 
 
-def test_yes_applies(at_sandbox: CliProcess) -> None:
+def test_yes_applies_the_plan(at_sandbox: CliProcess) -> None:
     at_sandbox.write("a.yaml", FILE)
     code, seen = at_terminal(at_sandbox, "apply", "a.yaml", answer="yes\n")
     assert code == 0
@@ -53,7 +53,7 @@ def test_yes_applies(at_sandbox: CliProcess) -> None:
 
 
 @pytest.mark.parametrize(("answer", "code"), [("no\n", 1), ("y\n", 1), ("\n", 1), ("\x03", 130), ("\x04", 1)])
-def test_anything_else_does_not(at_sandbox: CliProcess, answer: str, code: int) -> None:
+def test_any_other_answer_writes_nothing(at_sandbox: CliProcess, answer: str, code: int) -> None:
     at_sandbox.write("a.yaml", FILE)
     found, seen = at_terminal(at_sandbox, "apply", "a.yaml", answer=answer)
     assert found == code
@@ -61,7 +61,7 @@ def test_anything_else_does_not(at_sandbox: CliProcess, answer: str, code: int) 
     assert at_sandbox.run("plan", "a.yaml", "--detailed-exitcode").code == 2
 
 
-def test_nobody_is_asked_where_nothing_changes(at_sandbox: CliProcess, sandbox: Sandbox) -> None:
+def test_no_question_if_nothing_changes(at_sandbox: CliProcess, sandbox: Sandbox) -> None:
     sandbox.seed([account_json("a@example.com", name="A")])
     at_sandbox.write("a.yaml", FILE)
     code, seen = at_terminal(at_sandbox, "apply", "a.yaml", answer="")
@@ -78,7 +78,7 @@ def test_nobody_is_asked_where_nothing_changes(at_sandbox: CliProcess, sandbox: 
         ({"FORCE_COLOR": "1"}, ["--no-color"], False),
     ],
 )
-def test_colour_in_a_pipe(
+def test_output_to_a_pipe_is_coloured_only_if_forced(
     at_sandbox: CliProcess, environ: dict[str, str], arguments: list[str], *, coloured: bool
 ) -> None:
     at_sandbox.write("a.yaml", FILE)
@@ -90,7 +90,9 @@ def test_colour_in_a_pipe(
     "arguments",
     [["plan"], ["apply"], ["plan", "-f", "json"], ["apply", "-f", "json"], ["plan", "-f", "markdown"]],
 )
-def test_a_refusal_is_said_once(at_sandbox: CliProcess, sandbox: Sandbox, arguments: list[str]) -> None:
+def test_a_refusal_is_printed_once_on_a_terminal(
+    at_sandbox: CliProcess, sandbox: Sandbox, arguments: list[str]
+) -> None:
     sandbox.seed([account_json("b@example.com"), account_json("c@example.com")])
     at_sandbox.write("a.yaml", FILE)
     code, seen = at_terminal(at_sandbox, arguments[0], "a.yaml", *arguments[1:], answer="")
@@ -100,14 +102,14 @@ def test_a_refusal_is_said_once(at_sandbox: CliProcess, sandbox: Sandbox, argume
     assert len(said) - (2 if arguments == ["apply", "-f", "json"] else 0) == 1
 
 
-def test_an_error_is_said_once(user: CliProcess) -> None:
+def test_an_error_is_printed_once(user: CliProcess) -> None:
     user.write("a.yaml", FILE.replace("name: A", "nme: A"))
     for arguments in (["plan"], ["plan", "-f", "json"], ["apply", "-f", "github"], ["validate", "-f", "json"]):
         code, seen = at_terminal(user, arguments[0], "a.yaml", *arguments[1:], answer="")
         assert (code, seen.count("unknown key")) == (1, 1), arguments
 
 
-def test_a_refusal_is_said_on_standard_error_beside_a_pipe(at_sandbox: CliProcess, sandbox: Sandbox) -> None:
+def test_a_refusal_is_also_printed_to_standard_error(at_sandbox: CliProcess, sandbox: Sandbox) -> None:
     sandbox.seed([account_json("b@example.com"), account_json("c@example.com")])
     at_sandbox.write("a.yaml", FILE)
     for arguments in (["plan", "a.yaml"], ["apply", "a.yaml"], ["plan", "a.yaml", "-f", "json"]):

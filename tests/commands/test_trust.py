@@ -157,7 +157,7 @@ def test_every_format_shows_where_a_password_comes_from(careful: CliProcess, san
         assert ("not compared" in done.out) is bool(option)
 
 
-def test_a_plan_without_secrets_resolves_none_and_binds_their_references(careful: CliProcess, sandbox: Sandbox) -> None:
+def test_a_plan_without_secrets_binds_their_references(careful: CliProcess, sandbox: Sandbox) -> None:
     sandbox.seed([account_json("a@example.com", name="A", hash_auth=True, password="old")])
     careful.write("a.yaml", manifest("{env: SMTP_A}"))
     value = careful.environ.pop("SMTP_A")
@@ -180,7 +180,7 @@ def test_a_plan_without_secrets_resolves_none_and_binds_their_references(careful
     ("old", "new"),
     [("SMTP_A", "SMTP_B"), ("when: before", "when: after"), ("to_email: ops@", "to_email: evil@"), ("before", "'off'")],
 )
-def test_a_saved_plan_binds_references_and_tests(at_sandbox: CliProcess, old: str, new: str) -> None:
+def test_a_saved_plan_binds_references_and_delivery_tests(at_sandbox: CliProcess, old: str, new: str) -> None:
     at_sandbox.environ |= {"SMTP_A": "x", "SMTP_B": "x"}
     text = manifest("{env: SMTP_A}", "policy: {test: {when: before, to_email: ops@example.com}}")
     at_sandbox.write("a.yaml", text)
@@ -297,7 +297,7 @@ def test_a_token_can_come_through_a_pipe(at_sandbox: CliProcess, sandbox: Sandbo
     assert at_sandbox.run_program(["sh", "-c", script]).code == 0
 
 
-def test_content_in_place_of_a_path_is_not_shown(user: CliProcess) -> None:
+def test_content_given_instead_of_a_path_is_not_shown(user: CliProcess) -> None:
     user.environ |= {"RECONCILER_URL": "https://127.0.0.1:9", "RECONCILER_TOKEN": "t"}
     user.write("a.yaml", manifest("null, has_auth: false"))
     key = f"-----BEGIN PRIVATE KEY-----\n{CANARY}\n-----END PRIVATE KEY-----\n"
@@ -319,7 +319,7 @@ def test_content_in_place_of_a_path_is_not_shown(user: CliProcess) -> None:
 
 
 @pytest.mark.parametrize("mistake", [["broken.yaml"], ["a.yaml", "--nope"], ["missing.yaml"]])
-def test_a_failure_replaces_no_file_that_may_be_a_secret(at_sandbox: CliProcess, mistake: list[str]) -> None:
+def test_a_failure_keeps_a_file_that_may_be_a_secret(at_sandbox: CliProcess, mistake: list[str]) -> None:
     at_sandbox.write("a.yaml", manifest("{file: secret}"))
     at_sandbox.write("broken.yaml", "version: 1\naccounts: [\n")
     for text in (CANARY, f'{{"key": "{CANARY}"}}', f"-----BEGIN KEY-----\n{CANARY}\n"):

@@ -49,7 +49,7 @@ class Report:
         return self.code, result["status"], "; ".join(result[part] for part in ("error", "note") if part in result)
 
 
-def test_a_delete_is_not_repeated_for_the_account_that_got_the_freed_id(user: CliProcess) -> None:
+def test_a_delete_is_not_repeated_for_an_account_that_got_the_id(user: CliProcess) -> None:
     api = AccountsApi(KEPT, GONE)
 
     def respond(_request: Request, count: int) -> Step | None:
@@ -68,7 +68,7 @@ def test_a_delete_is_not_repeated_for_the_account_that_got_the_freed_id(user: Cl
 
 @pytest.mark.parametrize("hides", [False, True])
 @pytest.mark.parametrize("status", [429, 502, 503, 504])
-def test_an_update_is_not_repeated_over_an_administrators_change(user: CliProcess, *, status: int, hides: bool) -> None:
+def test_an_update_is_not_repeated_over_another_change(user: CliProcess, *, status: int, hides: bool) -> None:
     api = AccountsApi({**KEPT, "password": "former", "hash_auth": True}, hides_passwords=hides)
     theirs = {"password": "theirs"} if hides else {"smtp_port": 2525, "password": "theirs"}
 
@@ -89,7 +89,7 @@ def test_an_update_is_not_repeated_over_an_administrators_change(user: CliProces
     assert report.of("keep@example.com") == (3, "failed", f"changed since the plan: {names}; left alone{before}")
 
 
-def test_a_create_that_is_done_and_refused_with_429_is_made_once(user: CliProcess) -> None:
+def test_a_create_that_is_done_despite_a_429_is_sent_once(user: CliProcess) -> None:
     api = AccountsApi(KEPT)
 
     def respond(request: Request, _count: int) -> Step | None:
@@ -117,7 +117,7 @@ FALSE = {
 
 
 @pytest.mark.parametrize("answer", FALSE)
-def test_a_delete_that_is_said_and_not_done_is_not_applied(user: CliProcess, answer: str) -> None:
+def test_a_false_delete_response_is_not_reported_as_applied(user: CliProcess, answer: str) -> None:
     api = AccountsApi(KEPT, GONE)
     api.overrides["DELETE 2"] = lambda _request, _count: FALSE[answer]
     report = Report(user, api, KEEP)
@@ -127,7 +127,7 @@ def test_a_delete_that_is_said_and_not_done_is_not_applied(user: CliProcess, ans
 
 
 @pytest.mark.parametrize("answer", FALSE)
-def test_a_delete_that_is_done_is_applied_whatever_is_said(user: CliProcess, answer: str) -> None:
+def test_a_delete_that_is_done_is_applied_whatever_the_response(user: CliProcess, answer: str) -> None:
     api = AccountsApi(KEPT, GONE)
 
     def respond(request: Request, _count: int) -> Step | None:
@@ -138,7 +138,7 @@ def test_a_delete_that_is_done_is_applied_whatever_is_said(user: CliProcess, ans
     assert Report(user, api, KEEP).of("gone@example.com")[:2] == (0, "applied")
 
 
-def test_a_delete_that_is_said_and_not_done_is_found_in_the_end(user: CliProcess) -> None:
+def test_the_final_check_finds_an_account_that_was_not_deleted(user: CliProcess) -> None:
     api = AccountsApi(KEPT, GONE)
     api.overrides["DELETE 2"] = lambda _request, _count: Reply(200)
     what = "the account is still on the server at the end of the run"
@@ -146,7 +146,7 @@ def test_a_delete_that_is_said_and_not_done_is_found_in_the_end(user: CliProcess
 
 
 @pytest.mark.parametrize("answer", [one for one in FALSE if one != "404"])
-def test_a_test_mail_that_is_not_sent_has_not_passed(user: CliProcess, answer: str) -> None:
+def test_a_test_mail_that_was_not_sent_has_not_passed(user: CliProcess, answer: str) -> None:
     api = AccountsApi(KEPT)
     api.overrides["POST test"] = lambda _request, _count: FALSE[answer]
     report = Report(user, api, KEEP, "test", "accounts.yaml", "--to-email", "ops@example.com")
@@ -156,7 +156,7 @@ def test_a_test_mail_that_is_not_sent_has_not_passed(user: CliProcess, answer: s
 
 
 @pytest.mark.parametrize(("kind", "accounts", "address"), [("PUT 1", RENAMED, "keep"), ("POST", NEW, "new")])
-def test_a_write_that_is_echoed_and_not_stored_has_failed(
+def test_a_write_that_the_server_did_not_store_has_failed(
     user: CliProcess, kind: str, accounts: str, address: str
 ) -> None:
     api = AccountsApi(KEPT)
@@ -180,7 +180,7 @@ NOT_DONE = {
 }
 
 
-def test_a_create_is_not_done_by_any_other_answer(user: CliProcess) -> None:
+def test_no_other_response_counts_as_a_create(user: CliProcess) -> None:
     api = AccountsApi(KEPT)
     created: list[str] = []
 
@@ -195,7 +195,7 @@ def test_a_create_is_not_done_by_any_other_answer(user: CliProcess) -> None:
     assert sorted(created) == sorted(NOT_DONE)
 
 
-def test_two_accounts_at_one_address_are_found_and_can_be_told_apart(user: CliProcess) -> None:
+def test_two_accounts_at_one_address_are_chosen_by_id(user: CliProcess) -> None:
     api = AccountsApi(KEPT)
 
     def respond(request: Request, _count: int) -> Step | None:
@@ -219,7 +219,7 @@ def test_two_accounts_at_one_address_are_found_and_can_be_told_apart(user: CliPr
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
-def test_an_account_that_is_created_again_while_it_is_deleted_is_told(user: CliProcess, moment: str) -> None:
+def test_an_account_recreated_during_its_delete_is_reported(user: CliProcess, moment: str) -> None:
     api = AccountsApi(KEPT, GONE)
 
     def renew(*_: object) -> None:
@@ -237,7 +237,7 @@ def test_an_account_that_is_created_again_while_it_is_deleted_is_told(user: CliP
     assert 5 in api.accounts
 
 
-def test_what_somebody_changes_after_the_write_is_told(user: CliProcess) -> None:
+def test_a_change_by_others_after_the_write_is_reported(user: CliProcess) -> None:
     api = AccountsApi({**KEPT, "password": "former", "hash_auth": True}, hides_passwords=True)
 
     def respond(request: Request, _count: int) -> Step | None:
@@ -252,7 +252,7 @@ def test_what_somebody_changes_after_the_write_is_told(user: CliProcess) -> None
     assert Report(user, api, declared).of("keep@example.com") == (3, "applied", note)
 
 
-def test_a_run_that_cannot_be_verified_says_so(user: CliProcess) -> None:
+def test_a_run_that_cannot_be_verified_reports_it(user: CliProcess) -> None:
     api = AccountsApi(KEPT)
     api.overrides["GET list"] = lambda _request, count: Reply(500) if count > 1 else None
     report = Report(user, api, RENAMED)
@@ -261,7 +261,7 @@ def test_a_run_that_cannot_be_verified_says_so(user: CliProcess) -> None:
     assert report.of("keep@example.com")[1] == "applied"
 
 
-def test_the_journal_says_how_often_a_write_was_sent(user: CliProcess) -> None:
+def test_the_journal_counts_the_attempts_of_a_write(user: CliProcess) -> None:
     api = AccountsApi(KEPT)
     api.overrides["PUT 1"] = lambda _request, count: Reply(503) if count == 1 else None
     command = ("apply", "accounts.yaml", "--auto-approve", "--journal", "journal.jsonl")
@@ -270,7 +270,7 @@ def test_the_journal_says_how_often_a_write_was_sent(user: CliProcess) -> None:
     assert [(one["event"], one.get("attempts")) for one in lines] == [("intent", None), ("outcome", 2)]
 
 
-def test_a_run_costs_one_more_list_and_one_without_changes_none(user: CliProcess) -> None:
+def test_the_final_check_costs_one_list_call(user: CliProcess) -> None:
     api = AccountsApi(KEPT, GONE)
     assert Report(user, api, RENAMED).code == 0
     assert sorted(api.requests) == ["DELETE 2", "GET 1", "GET 2", "GET list", "GET list", "PUT 1"]
@@ -279,7 +279,7 @@ def test_a_run_costs_one_more_list_and_one_without_changes_none(user: CliProcess
     assert api.requests == ["GET list"]
 
 
-def test_a_server_that_dies_in_the_middle_ends_the_run(user: CliProcess) -> None:
+def test_the_run_stops_when_the_server_dies(user: CliProcess) -> None:
     api = AccountsApi(KEPT)
     servers: list[ScriptedServer] = []
 

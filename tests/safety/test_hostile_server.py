@@ -46,7 +46,7 @@ ANSWERS: dict[str, tuple[Step, str]] = {
 
 
 @pytest.mark.parametrize("name", ANSWERS)
-def test_an_answer_that_lies_is_an_error_within_bounds(user: CliProcess, name: str) -> None:
+def test_an_invalid_response_is_an_error_within_bounds(user: CliProcess, name: str) -> None:
     step, words = ANSWERS[name]
     with ScriptedServer(step) as server:
         done = user.run("export", environ={"RECONCILER_URL": server.url, "RECONCILER_TOKEN": "x"})
@@ -57,7 +57,7 @@ def test_an_answer_that_lies_is_an_error_within_bounds(user: CliProcess, name: s
     assert done.usage.peak_memory < 900 * 1024  # the largest body that is taken, and one copy of it
 
 
-def test_a_name_of_ten_megabytes_is_cut_in_the_plan(user: CliProcess) -> None:
+def test_a_name_of_ten_megabytes_is_shortened_in_the_plan(user: CliProcess) -> None:
     user.write("a.yaml", "version: 1\naccounts: [{email: a@example.com, name: B, service: gmail}]\n")
     with ScriptedServer(listing({"name": "x" * 10_000_000})) as server:
         done = user.run("plan", "a.yaml", environ={"RECONCILER_URL": server.url, "RECONCILER_TOKEN": "x"})
@@ -83,7 +83,7 @@ def test_no_token_follows_a_redirect(desk: CliRunner, status: int, place: str) -
         assert other.connections == 0
 
 
-def test_a_hostile_refusal_does_not_fill_the_log(desk: CliRunner) -> None:
+def test_a_huge_error_response_does_not_fill_the_log(desk: CliRunner) -> None:
     errors = [{"type": "x" * 10_000, "field": "y" * 10_000, "msg": "z" * 10_000}]
     for body in (json.dumps({"errors": errors * 10_000}), "x" * 50_000_000):
         with ScriptedServer(Reply(400, body.encode())) as server:

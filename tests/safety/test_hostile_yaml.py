@@ -54,7 +54,7 @@ FILES: dict[str, tuple[bytes, int, str]] = {
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_hostile_file_is_told_in_words_within_bounds(user: CliProcess, name: str) -> None:
+def test_a_hostile_file_is_reported_within_bounds(user: CliProcess, name: str) -> None:
     data, code, words = FILES[name]
     (user.folder / "a.yaml").write_bytes(data)
     done = user.run("validate", "a.yaml")
@@ -122,7 +122,7 @@ def declared_names(desk: CliRunner) -> Path:
     ],
     ids=" ".join,
 )
-def test_no_name_can_forge_a_line_or_a_command_or_hide_a_text(desk: CliRunner, command: tuple[str, ...]) -> None:
+def test_no_name_forges_a_line_or_a_command_or_hides_text(desk: CliRunner, command: tuple[str, ...]) -> None:
     place = {"apply": "update", "test": "test"}.get(command[0])
     path = declared_names(desk)
     spoken = Canaries()

@@ -61,7 +61,7 @@ def test_a_token_from_a_file_is_not_shown(desk: CliRunner, canaries: Canaries, o
     assert gossip.refused
 
 
-def test_a_literal_password_that_is_out_of_scope_is_not_shown_either(desk: CliRunner, canaries: Canaries) -> None:
+def test_a_literal_password_out_of_scope_is_not_shown(desk: CliRunner, canaries: Canaries) -> None:
     gossip = gossip_about(desk, canaries)
     gossip.place = "list"
     gossip.known = ["literal password"]
@@ -96,7 +96,7 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
-def test_a_mistake_in_the_yaml_is_told_without_the_secret(desk: CliRunner, canaries: Canaries, mistake: str) -> None:
+def test_a_mistake_in_the_yaml_does_not_show_the_secret(desk: CliRunner, canaries: Canaries, mistake: str) -> None:
     secret = canaries.new("mistake", "")
     text = "version: 1\naccounts:\n  - service: gmail\n    " + MISTAKES[mistake].format(secret) + "\n"
     (desk.inputs / "accounts.yaml").write_text(text)
@@ -109,7 +109,7 @@ def test_a_mistake_in_the_yaml_is_told_without_the_secret(desk: CliRunner, canar
 @pytest.mark.parametrize(
     "where", ["https://u:{}@fw.example.com", "u:{}@fw", "https://fw.example.com/?key={}", "https://fw/#{}"]
 )
-def test_a_secret_in_the_url_is_not_repeated(desk: CliRunner, canaries: Canaries, where: str) -> None:
+def test_a_secret_in_the_url_is_not_shown(desk: CliRunner, canaries: Canaries, where: str) -> None:
     traces = desk.run(
         "export", environ={"RECONCILER_URL": where.format(canaries.new("url", "")), "RECONCILER_TOKEN": "x"}
     )
@@ -117,7 +117,7 @@ def test_a_secret_in_the_url_is_not_repeated(desk: CliRunner, canaries: Canaries
     assert_silent(canaries, traces)
 
 
-def test_a_secret_on_the_command_line_is_wrong_usage_and_not_repeated(desk: CliRunner, canaries: Canaries) -> None:
+def test_a_secret_on_the_command_line_is_not_shown(desk: CliRunner, canaries: Canaries) -> None:
     for option in ("--token={}", "--password={}", "--refresh-token={}"):
         traces = desk.run("plan", "accounts.yaml", option.format(canaries.new("option", "")), "-f", "json")
         assert traces.code == 64
@@ -125,7 +125,7 @@ def test_a_secret_on_the_command_line_is_wrong_usage_and_not_repeated(desk: CliR
 
 
 @pytest.mark.parametrize("chosen", [one.value for one in PLAN_FORMATS])
-def test_a_crash_leaves_a_log_without_secrets(
+def test_a_crash_log_holds_no_secret(
     desk: CliRunner, canaries: Canaries, monkeypatch: pytest.MonkeyPatch, chosen: str
 ) -> None:
     gossip = gossip_about(desk, canaries)
@@ -153,7 +153,7 @@ def test_a_crash_leaves_a_log_without_secrets(
     [(APPLY, StepRunner, "run"), (TRY, delivery_tests, "run_delivery_test")],
     ids=["apply", "test"],
 )
-def test_a_bug_in_a_worker_leaves_a_log_without_secrets_and_the_report_of_the_others(
+def test_a_bug_in_one_change_leaves_the_report_of_the_others(
     desk: CliRunner,
     canaries: Canaries,
     monkeypatch: pytest.MonkeyPatch,

@@ -119,7 +119,7 @@ def assert_silent(canaries: Canaries, traces: RunResult) -> None:
     assert not found, f"{found} in\n{traces.whole}"
 
 
-def test_the_search_finds_a_secret_in_every_encoding(canaries: Canaries) -> None:
+def test_canaries_are_found_in_every_encoding(canaries: Canaries) -> None:
     secret = canaries.new("somewhere")
     for name, encode in ENCODINGS.items():
         assert canaries.leaks(f"the server said <{encode(secret)}>") == ["somewhere"], name
@@ -128,7 +128,7 @@ def test_the_search_finds_a_secret_in_every_encoding(canaries: Canaries) -> None
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-def test_a_run_that_goes_well_shows_no_secret(desk: CliRunner, canaries: Canaries, command: tuple[str, ...]) -> None:
+def test_a_successful_run_shows_no_secret(desk: CliRunner, canaries: Canaries, command: tuple[str, ...]) -> None:
     kinds = itertools.cycle(CREDENTIALS)
     for loud, output in itertools.product(loudness(command), ((), ("-o", "document"))):
         kind = next(kinds)
@@ -142,7 +142,7 @@ def test_a_run_that_goes_well_shows_no_secret(desk: CliRunner, canaries: Canarie
 
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("command", COMMANDS[len(VALIDATION_FORMATS) :], ids=" ".join)
-def test_a_server_that_repeats_what_it_was_told_is_not_repeated(
+def test_secrets_in_an_error_response_are_not_shown(
     desk: CliRunner, canaries: Canaries, command: tuple[str, ...], place: str
 ) -> None:
     encodings, options = itertools.cycle(ENCODINGS.values()), itertools.cycle(loudness(command))
@@ -162,9 +162,7 @@ def test_a_server_that_repeats_what_it_was_told_is_not_repeated(
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
 @pytest.mark.parametrize("style", STYLES)
-def test_a_secret_is_masked_in_every_encoding_that_a_server_may_answer_in(
-    desk: CliRunner, canaries: Canaries, encoding: str, style: str
-) -> None:
+def test_secrets_are_masked_in_every_encoding(desk: CliRunner, canaries: Canaries, encoding: str, style: str) -> None:
     command = (*APPLY, "--test", "before", "-v", "-f", "json")
     for place, kind in (("token", "env login"), ("test", "env refresh token")):
         gossip = gossip_about(desk, canaries, kind)
