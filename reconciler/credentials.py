@@ -30,10 +30,9 @@ from reconciler.token_file import TokenFile, UnwritableToken, given_secret
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from reconciler.model.ports import TokenKeeper
+    from reconciler.model.ports import Notifier, TokenKeeper
     from reconciler.model.redaction import Redactor
     from reconciler.model.trust import Trust
-    from reconciler.token_file import Voice
 
 T = TypeVar("T")
 
@@ -94,7 +93,7 @@ class AccessRules:
         config: The YAML's ``server:`` block.
         options: The command line's.
         resolve: Replaces the references in the YAML's credentials by secrets.
-        voice: Prints warnings while credentials are used.
+        notifier: Prints warnings while credentials are used.
     """
 
     config: ServerConfig
@@ -102,7 +101,7 @@ class AccessRules:
     environ: Mapping[str, str]
     trust: Trust | None
     resolve: Callable[[Credentials], Credentials]
-    voice: Voice
+    notifier: Notifier
 
     def access(self) -> Access:
         """Chooses the server and its credentials. Options win over the environment, which wins over the YAML.
@@ -118,7 +117,7 @@ class AccessRules:
         credentials, keeper = self._outside_credentials(url, approved=approved)
         from_yaml = credentials is None and config.url is not None and _normalized(config.url) == url
         if config.auth is not None and from_yaml:
-            credentials, keeper = self.resolve(config.auth), UnwritableToken("the YAML's `server.auth`", self.voice)
+            credentials, keeper = self.resolve(config.auth), UnwritableToken("the YAML's `server.auth`", self.notifier)
         if credentials is None:
             raise self._no_credentials(url, approved=approved)
         outside = is_given or not from_yaml
@@ -141,14 +140,14 @@ class AccessRules:
             if path is not None:
                 if not approved:
                     raise self._not_approved(option, url)
-                keeper = TokenFile(path, self.voice)
+                keeper = TokenFile(path, self.notifier)
                 return kind(keeper.read()), keeper
         found = _credential_variables(self.environ) if approved else None
         if found is None:
             return None, None
         from_secrets, names = found
         return from_secrets(*(given_secret(name, self.environ[name]) for name in names)), UnwritableToken(
-            names[0], self.voice
+            names[0], self.notifier
         )
 
     def _tls_setting(
@@ -181,7 +180,7 @@ class AccessRules:
         return declared if own else None
 
     def _warn(self, message: str, hint: str) -> None:
-        self.voice.warn(Problem(kind=Kind.TLS_SETTING_NOT_USED, message=message, hint=hint))
+        self.notifier.warn(Problem(kind=Kind.TLS_SETTING_NOT_USED, message=message, hint=hint))
 
     def _no_credentials(self, url: str, *, approved: bool) -> ApiError:
         complete = _credential_variables(self.environ)

@@ -14,10 +14,9 @@ from reconciler.credentials import ServerOptions
 from reconciler.errors import GuardError, PlanError, ReconcilerError, internal_error
 from reconciler.model.account import Globs
 from reconciler.model.outcome import Report
-from reconciler.model.ports import NullObserver
+from reconciler.model.ports import Notifier, NullObserver
 from reconciler.model.redaction import Redactor
 from reconciler.model.secret import Secret
-from reconciler.token_file import Voice
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -48,7 +47,7 @@ class RunContext:
         allow_commands: Whether ``{command: ...}`` references run without a trust file that lists them.
         redactor: Learns the run's secrets, and masks them in text from outside.
         stop: Set it from another thread to stop: no new write starts, and those under way finish.
-        voice: Prints warnings and notes that occur while a connection is in use.
+        notifier: Prints warnings and notes that occur while a connection is in use.
         explain_bug: Describes a bug that ended a single write or delivery test. Several threads call it.
     """
 
@@ -58,7 +57,7 @@ class RunContext:
     allow_commands: bool = False
     redactor: Redactor = field(default_factory=Redactor)
     stop: threading.Event = field(default_factory=threading.Event)
-    voice: Voice = field(default_factory=Voice)
+    notifier: Notifier = field(default_factory=Notifier)
     explain_bug: Callable[[Exception], str] | None = None
 
     @property
@@ -247,9 +246,9 @@ class Connection:
         from reconciler.applying.lock import server_lock
 
         if not self._is_locked:
-            voice = self.context.voice
+            notifier = self.context.notifier
             lock = server_lock(
-                self.server.url, timeout=timeout, environ=self.context.environ, warn=voice.warn, note=voice.note
+                self.server.url, timeout=timeout, environ=self.context.environ, warn=notifier.warn, note=notifier.note
             )
             self._held.enter_context(lock)
             self._is_locked = True
@@ -317,7 +316,7 @@ def connect(
         environ=context.environ,
         resolve=resolved,
         trust=context.trust,
-        voice=context.voice,
+        notifier=context.notifier,
     )
     access = rules.access()
     remember_credentials(access.credentials, context.redactor)
@@ -415,7 +414,7 @@ def apply(
     changes = (*(change for change, _ in in_place), *plan.changes)
     reported = (*(outcome for _, outcome in in_place), *outcomes)
     checked = final_check(replace(plan, changes=changes), reported, server.reader, gate=gate)
-    _notify(observer, zip(changes, reported, checked.outcomes, strict=True), context.voice)
+    _notify(observer, zip(changes, reported, checked.outcomes, strict=True), context.notifier)
     return Report(
         server=plan.server,
         started_at=started_at,
@@ -426,7 +425,7 @@ def apply(
     )
 
 
-def _notify(observer: RunObserver, checked: Iterable[tuple[Change, Outcome, Outcome]], voice: Voice) -> None:
+def _notify(observer: RunObserver, checked: Iterable[tuple[Change, Outcome, Outcome]], notifier: Notifier) -> None:
     """Reports outcomes that the final check changed. The report must not be lost if an observer fails."""
     try:
         for change, before, after in checked:
@@ -434,7 +433,7 @@ def _notify(observer: RunObserver, checked: Iterable[tuple[Change, Outcome, Outc
                 observer.outcome_changed(change, after.status)
     except ReconcilerError as error:
         for problem in error.problems:
-            voice.warn(problem)
+            notifier.warn(problem)
 
 
 def plan_tests(

@@ -6,7 +6,6 @@ import os
 import stat
 import time
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -15,25 +14,14 @@ from reconciler.model.display import display_path
 from reconciler.model.secret import Secret, secret_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from contextlib import AbstractContextManager
+
+    from reconciler.model.ports import Notifier
 
 _LARGEST: Final = 64 * 1024
 _LOCK_TIMEOUT: Final = 30.0
 _LOCK_PAUSE: Final = 0.05
-
-
-@dataclass(frozen=True, slots=True)
-class Voice:
-    """How to reach the user while a connection is in use.
-
-    Attributes:
-        warn: Prints a warning.
-        note: Prints a note.
-    """
-
-    warn: Callable[[Problem], None] = lambda _problem: None
-    note: Callable[[str], None] = lambda _text: None
 
 
 class UnwritableToken:
@@ -41,12 +29,12 @@ class UnwritableToken:
 
     Args:
         source: Where it came from.
-        voice: Prints that the token was replaced.
+        notifier: Prints that the token was replaced.
     """
 
-    def __init__(self, source: str, voice: Voice) -> None:
+    def __init__(self, source: str, notifier: Notifier) -> None:
         self._source = source
-        self._voice = voice
+        self._notifier = notifier
         self._warned = False
 
     def locked(self) -> AbstractContextManager[None]:
@@ -63,15 +51,15 @@ class UnwritableToken:
             "keep the token in a file and name it with --refresh-token-file: the new one is then written there;"
             " make a new key in the server's interface now"
         )
-        self._voice.warn(Problem(kind=Kind.REFRESH_TOKEN_REPLACED, message=message, hint=hint))
+        self._notifier.warn(Problem(kind=Kind.REFRESH_TOKEN_REPLACED, message=message, hint=hint))
 
 
 class TokenFile:
     """A file that contains a token and nothing else; the keeper of a refresh token."""
 
-    def __init__(self, path: str, voice: Voice) -> None:
+    def __init__(self, path: str, notifier: Notifier) -> None:
         self._path = path
-        self._voice = voice
+        self._notifier = notifier
         self._known = ""
 
     def read(self) -> Secret:
@@ -109,10 +97,10 @@ class TokenFile:
                 "this run goes on with it; make the file writable, and put a new key from the server's interface"
                 " into it before the next run"
             )
-            self._voice.warn(Problem(kind=Kind.REFRESH_TOKEN_LOST, message=message, hint=hint))
+            self._notifier.warn(Problem(kind=Kind.REFRESH_TOKEN_LOST, message=message, hint=hint))
         else:
             self._known = token.reveal()
-            self._voice.note(f"wrote {self._path}: the server replaced the refresh token")
+            self._notifier.note(f"wrote {self._path}: the server replaced the refresh token")
 
 
 def given_secret(name: str, text: str) -> Secret:

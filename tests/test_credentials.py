@@ -9,10 +9,10 @@ import pytest
 
 from reconciler.credentials import Access, AccessRules, ServerOptions
 from reconciler.errors import ApiError, Problem
+from reconciler.model.ports import Notifier
 from reconciler.model.secret import Secret
 from reconciler.model.server import ClientCertificate, Credentials, Login, RefreshToken, ServerConfig
 from reconciler.model.trust import Trust, TrustedServer
-from reconciler.token_file import Voice
 from tests.support.scripted_server import ScriptedServer, json_reply
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Case:
             environ=self.environ,
             trust=None if self.listed is None else Trust(tuple(map(TrustedServer, self.listed))),
             resolve=resolve,
-            voice=Voice(warn=self.warnings.append),
+            notifier=Notifier(warn=self.warnings.append),
         ).access()
 
     def refusal(self) -> Problem:

@@ -84,7 +84,7 @@ def run_context(invocation: Invocation, files: Files, *, allow_commands: bool = 
         trust=reconcile.read_trust(files.trust) if files.trust is not None else None,
         allow_commands=allow_commands,
         redactor=invocation.redactor,
-        voice=invocation.voice(),
+        notifier=invocation.notifier(),
         explain_bug=CrashReporter(invocation.redactor).explain,
     )
 

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Final, TextIO
 
 from reconciler.errors import Kind, OutputError, Problem, ReaderGoneError
 from reconciler.model.display import escape
+from reconciler.model.ports import Notifier
 from reconciler.model.redaction import Redactor
 from reconciler.report.formats import DocumentKind, Format, Style
 from reconciler.report.text import problems_text
-from reconciler.token_file import Voice
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -144,9 +144,9 @@ class Invocation:
         if self.output is None and sys.stdout.isatty() and sys.stderr.isatty():
             self.seen.update(problems)
 
-    def voice(self) -> Voice:
+    def notifier(self) -> Notifier:
         """How other layers print to the user. Their warnings are printed even if the user asked for quiet."""
-        return Voice(warn=lambda problem: self.print_problems([problem], "warning"), note=self.print_note)
+        return Notifier(warn=lambda problem: self.print_problems([problem], "warning"), note=self.print_note)
 
     def redacted(self, problems: Iterable[Problem]) -> tuple[Problem, ...]:
         """The problems, with secrets in their messages masked."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from contextlib import AbstractContextManager
 
+    from reconciler.errors import Problem
     from reconciler.model.account import Account, Fields
     from reconciler.model.outcome import Outcome, Status
     from reconciler.model.plan import Change, Step
@@ -51,6 +54,19 @@ class TokenKeeper(Protocol):
 
     def store(self, token: Secret) -> None:
         """Stores the token that replaces the former one. Never raises."""
+
+
+@dataclass(frozen=True, slots=True)
+class Notifier:
+    """How to reach the user while a connection is in use.
+
+    Attributes:
+        warn: Prints a warning.
+        note: Prints a note.
+    """
+
+    warn: Callable[[Problem], None] = lambda _problem: None
+    note: Callable[[str], None] = lambda _text: None
 
 
 class RunObserver(Protocol):
