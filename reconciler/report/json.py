@@ -9,7 +9,7 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from reconciler.errors import Kind, Problem, ReconcilerError
 from reconciler.model.account import NO_FIELDS, Account
@@ -141,24 +141,19 @@ def parse_plan(text: bytes, path: str) -> SavedPlan:
             changes = [_read_change(entry) for entry in (*entries, *(others or ()))]
         url = str(server["url"])
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-        _refuse(path, "is not a saved plan, or was cut short")
+        raise unusable_plan(path, "is not a saved plan, or was cut short") from None
     if not is_applicable:
-        _refuse(path, "holds a plan that cannot be applied")
+        raise unusable_plan(path, "holds a plan that cannot be applied")
     intact = tuple(change for change in changes if change)
     if len(intact) < len(changes):
-        _refuse(path, "was changed after it was saved")
+        raise unusable_plan(path, "was changed after it was saved")
     return SavedPlan(path, url, intact[: len(entries)], None if others is None else intact[len(entries) :])
 
 
 def unusable_plan(path: str, what: str) -> ReconcilerError:
     """A file that cannot be used as a saved plan."""
-    return ReconcilerError(
-        Problem(
-            kind=Kind.BAD_PLAN_FILE,
-            message=f"{path or repr(path)} {what}",
-            hint="make a new one with `reconciler plan --save`",
-        )
-    )
+    message, hint = f"{path or repr(path)} {what}", "make a new one with `reconciler plan --save`"
+    return ReconcilerError(Problem(kind=Kind.BAD_PLAN_FILE, message=message, hint=hint))
 
 
 def schema_text(document: Literal["plan", "result"]) -> str:
@@ -250,10 +245,6 @@ def _read_account(state: Document | None) -> Account | None:
     if state is None:
         return None
     return Account({name: value for name, value in state.items() if name != "id"}, state.get("id"))
-
-
-def _refuse(path: str, what: str) -> NoReturn:
-    raise unusable_plan(path, what) from None
 
 
 def _state(account: Account | None) -> Document | None:
