@@ -29,7 +29,7 @@ COMMANDS: Final = {
     "export": "Write the server's accounts as YAML, with secrets as references.",
     "trust": "Print a trust file that allows exactly what the YAML uses now.",
     "schema": "Print the JSON Schema of a document.",
-    "sandbox": "Run a local server with the API, for trying and for tests.",
+    "sandbox": "Run a local server with the API, for tests and experiments.",
     "demo": "See the whole workflow, in a sandbox on this machine.",
 }
 """What ``--help`` shows for each command, repeated here so that it need not import them all."""

@@ -1,4 +1,4 @@
-"""``reconciler sandbox``: the local server as a process of its own."""
+"""``reconciler sandbox``: the local server in its own process."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
     from reconciler.sandbox import Sandbox
 
 _EXPOSED = (
-    "warning: other machines can reach this sandbox at {host}. Its key is public, so whoever can connect can read and"
-    " change the accounts, passwords included, and send test mails. Use it only in a network that you trust, or"
+    "warning: other machines can reach this sandbox at {host}. Its key is public, so anybody who can connect can read"
+    " and change the accounts, passwords included, and send test mails. Use it only in a network that you trust, or"
     " leave out --host."
 )
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 @click.command(
-    short_help="Run a local server with the API, for trying and for tests.",
+    short_help="Run a local server with the API, for tests and experiments.",
     epilog="""\b
 Examples:
   reconciler sandbox
@@ -36,7 +36,7 @@ Examples:
   reconciler sandbox --passwords mask --single-default --latency 0.2""",
 )
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port of the API; default: a free one.")
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Port of the API; default: any free port.")
 @click.option(
     "--allow-host",
     "allowed_hosts",
@@ -56,32 +56,32 @@ Examples:
     type=click.Choice(["hash_auth", "has_auth", "both"]),
     default="hash_auth",
     show_default=True,
-    help="How answers spell it.",
+    help="How responses spell has_auth.",
 )
 @click.option(
     "--passwords",
     type=click.Choice(["shown", "absent", "null", "empty", "mask"]),
     default="shown",
     show_default=True,
-    help="How answers show passwords.",
+    help="How responses show passwords.",
 )
-@click.option("--unique-names", is_flag=True, help="Refuse a name that another account has.")
-@click.option("--unique-emails", is_flag=True, help="Refuse an address that another account has.")
-@click.option("--single-default", is_flag=True, help="A new default account clears the flag of the former one.")
+@click.option("--unique-names", is_flag=True, help="Refuse the name of another account.")
+@click.option("--unique-emails", is_flag=True, help="Refuse the address of another account.")
+@click.option("--single-default", is_flag=True, help="Setting default on one account clears it on the others.")
 @click.option("--keep-default", is_flag=True, help="Refuse to delete the default account or to clear its flag.")
-@click.option("--latency", type=DURATION, help="Add this to every answer: 0.2, 2s.")
+@click.option("--latency", type=DURATION, help="Wait before each response: 0.2, 2s.")
 @click.option(
     "--token-lifetime",
     metavar="SECONDS",
     type=click.IntRange(min=0),
     default=900,
     show_default=True,
-    help="How long an access token is good for.",
+    help="Lifetime of an access token.",
 )
-@click.option("--rotate-refresh-tokens", is_flag=True, help="Take each refresh token once, and give the next one.")
-@click.option("--mailboxes", type=_FILE, help="JSON object of address to right password; default: any login will do.")
-@click.option("--real-smtp", is_flag=True, help="Take SMTP settings literally: tests really send mail!")
-@click.option("--seed", type=_FILE, help="JSON list of accounts to start with, where there are none yet.")
+@click.option("--rotate-refresh-tokens", is_flag=True, help="Replace the refresh token at each exchange.")
+@click.option("--mailboxes", type=_FILE, help="JSON object of address to password; default: accept any login.")
+@click.option("--real-smtp", is_flag=True, help="Really send test mails, to the SMTP server in the settings!")
+@click.option("--seed", type=_FILE, help="JSON list of accounts to start with, if there are none yet.")
 def sandbox(
     db: str,
     latency: float | None,
@@ -91,22 +91,22 @@ def sandbox(
 ) -> None:
     """Run a local server with the email accounts API.
 
-    Test mails go to a built-in SMTP server, whatever host the settings name, and are listed at /sandbox/mails. Ctrl-C
-    ends it.
+    Test mails go to a built-in SMTP server, whatever host the settings name, and are listed at /sandbox/mails. Press
+    Ctrl-C to stop it.
     """
     from reconciler.sandbox import Sandbox, SandboxOptions
 
-    logins = _read_mailboxes(mailboxes) if mailboxes else None
+    passwords = _read_mailboxes(mailboxes) if mailboxes else None
     accounts = _read_seed(seed) if seed else []
-    behaviour = SandboxOptions(database=db, latency=latency or 0.0, mailboxes=logins, **options)
-    with _until_signal() as ended, Sandbox(behaviour) as server:
+    sandbox_options = SandboxOptions(database=db, latency=latency or 0.0, mailboxes=passwords, **options)
+    with _stop_event() as stopped, Sandbox(sandbox_options) as server:
         server.seed(accounts)
         _announce(server)
-        ended.wait()
+        stopped.wait()
 
 
 def _announce(server: Sandbox) -> None:
-    """Says where it is; the whole text can be pasted into a shell."""
+    """Prints where the sandbox is, as lines for a shell."""
     if server.is_exposed:
         click.echo(_EXPOSED.format(host=server.options.host), err=True)
     click.echo(f"# Sandbox at {server.url}, mails at {server.url}/sandbox/mails; Ctrl-C ends it")
@@ -114,30 +114,30 @@ def _announce(server: Sandbox) -> None:
 
 
 @contextmanager
-def _until_signal() -> Iterator[threading.Event]:
-    """An event that Ctrl-C and SIGTERM set; both are the way to end a sandbox, and no failure."""
-    ended = threading.Event()
-    former = {
-        number: signal.signal(number, lambda _number, _frame: ended.set()) for number in (signal.SIGINT, signal.SIGTERM)
+def _stop_event() -> Iterator[threading.Event]:
+    """An event that Ctrl-C and SIGTERM set: both are the normal way to stop a sandbox."""
+    stopped = threading.Event()
+    handlers = {
+        number: signal.signal(number, lambda *_received: stopped.set()) for number in (signal.SIGINT, signal.SIGTERM)
     }
     try:
-        yield ended
+        yield stopped
     finally:
-        for number, handler in former.items():
+        for number, handler in handlers.items():
             signal.signal(number, handler)
 
 
 def _read_mailboxes(path: Path) -> dict[str, str]:
     content = _read_json(path)
     if not isinstance(content, dict) or not all(isinstance(password, str) for password in content.values()):
-        raise _unfit(path, "a JSON object of address to password")
+        raise _wrong_file(path, "a JSON object of address to password")
     return content
 
 
 def _read_seed(path: Path) -> list[object]:
     content = _read_json(path)
     if not isinstance(content, list):
-        raise _unfit(path, "a JSON list of accounts")
+        raise _wrong_file(path, "a JSON list of accounts")
     return content
 
 
@@ -145,12 +145,12 @@ def _read_json(path: Path) -> object:
     try:
         content: object = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError):
-        # The reason is left out: it could quote the file, which may hold passwords.
-        raise _unfit(path, "readable JSON") from None
+        # Without the reason, which could quote the file: it may contain passwords.
+        raise _wrong_file(path, "readable JSON") from None
     return content
 
 
-def _unfit(path: Path, expected: str) -> ReconcilerError:
+def _wrong_file(path: Path, expected: str) -> ReconcilerError:
     return ReconcilerError.of(
         f"{path} is not {expected}", kind=Kind.SANDBOX_FILE, hint="see `reconciler sandbox --help`"
     )
