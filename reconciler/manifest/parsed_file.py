@@ -32,7 +32,6 @@ Keys: TypeAlias = frozenset[str | None]
 """Keys of a block; ``None`` means the block itself."""
 
 _NONE: Final[Keys] = frozenset()
-SECRET_KEYS: Final = frozenset({"password", "access_token", "refresh_token", "username"})
 _KEYS_LOOKED_AT: Final = 100
 
 _MOST_EXPLAINED: Final = 2000
@@ -243,9 +242,9 @@ def _add_entries(
 
 def _complete(parsed: ParsedFile, block: dict[str, Any], positions: Mapping[str, Position], path: Path) -> None:
     """Gives a block's references their positions, and ``has_auth`` the value of its other spelling."""
-    for key in block.keys() & SECRET_KEYS:
-        if isinstance(reference := block[key], SecretReference):
-            block[key] = SecretReference(reference.kind, reference.target, positions[key])
+    for key, position in positions.items():
+        if isinstance(reference := block.get(key), SecretReference):
+            block[key] = SecretReference(reference.kind, reference.target, position)
     if "hash_auth" in block and block.setdefault("has_auth", block["hash_auth"]) is not block["hash_auth"]:
         issue = Issue(
             kind=Kind.CONFLICT,
