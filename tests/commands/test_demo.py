@@ -22,17 +22,12 @@ def test_the_demo_runs_every_step(user: CliProcess) -> None:
     assert "backup@example.com → ops@example.com  (TLS, cram-md5)" in done.out
 
 
-def test_the_demo_accepts_a_file_of_ones_own(user: CliProcess) -> None:
+def test_the_demo_accepts_a_file_and_ignores_the_configured_server(user: CliProcess) -> None:
+    user.environ |= {"RECONCILER_URL": "http://127.0.0.1:9", "RECONCILER_TOKEN": "real-token"}
     user.write("mine.yaml", "version: 1\naccounts:\n  - {email: a@example.com, name: A, service: gmail}\n")
     done = user.run("demo", "mine.yaml")
     assert done.code == 0, done.err
     assert "$ reconciler plan mine.yaml\n" in done.out
-
-
-def test_the_demo_ignores_the_configured_server(user: CliProcess) -> None:
-    user.environ |= {"RECONCILER_URL": "http://127.0.0.1:9", "RECONCILER_TOKEN": "real-token"}
-    done = user.run("demo")
-    assert done.code == 0, done.err
     assert "127.0.0.1:9 " not in done.out
 
 

@@ -1,4 +1,4 @@
-"""What is fuzzed: each target takes any bytes, and raises nothing unless there is a bug."""
+"""The targets of fuzzing: each takes any bytes, and raises only if there is a bug."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from reconciler.report.formats import PLAN_FORMATS, Format, PlanInput, RenderCon
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-SLOWEST: Final = 2.0
-"""Seconds of processor time that no input of a few kilobytes may take."""
+MAX_SECONDS: Final = 20.0
+"""CPU time that only an endless loop or a quadratic algorithm takes for a few kilobytes."""
 
 _FILE: Final = Path(tempfile.mkdtemp(prefix="reconciler-fuzz-")) / "accounts.yaml"
 _SERVER: Final = Server("fw", "https://fw.example.com")
@@ -87,7 +87,7 @@ TARGETS: Final[dict[str, Callable[[bytes], None]]] = {"yaml": yaml, "wire": wire
 
 
 def within_bounds(target: Callable[[bytes], None], data: bytes) -> None:
-    """Runs ``target``, and fails where it takes too long."""
+    """Runs ``target``, and fails if it takes too long."""
     start = time.process_time()
     target(data)
-    assert time.process_time() - start < SLOWEST, "too slow"
+    assert time.process_time() - start < MAX_SECONDS, "too slow"

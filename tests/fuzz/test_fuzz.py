@@ -1,4 +1,4 @@
-"""Whatever a file or a server holds: only errors of our own come out, within bounds. `make fuzz` goes on."""
+"""Any content of a file or a response raises only our own errors, within bounds. ``make fuzz`` searches for longer."""
 
 from __future__ import annotations
 
