@@ -1,4 +1,4 @@
-"""A desk with secrets in every place where one can enter."""
+"""Canaries, and a runner that collects all output."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Servers that lie: an error in words, within bounds, and the token stays where it belongs."""
+"""Hostile servers cause a clear error within bounds, and get no token that is not for them."""
 
 from __future__ import annotations
 

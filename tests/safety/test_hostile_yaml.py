@@ -1,4 +1,4 @@
-"""Files and servers with texts made to deceive: no format lets one pass for something else, and nothing takes long."""
+"""Hostile files and names: no format lets one pass as something else, and none takes long."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ FILES: dict[str, tuple[bytes, int, str]] = {
     ),
     "UTF-16": ((HEAD + ENTRY % b"a").decode().encode("utf-16"), 1, "the file is UTF-16"),
     "a mark and CRLF": (b"\xef\xbb\xbf" + (HEAD + ENTRY % b"A").replace(b"\n", b"\r\n"), 0, "Valid: 1 account."),
-    "half a character": (HEAD + ENTRY % b'"\\ud800"', 1, "a.yaml:3"),
+    "an unpaired surrogate": (HEAD + ENTRY % b'"\\ud800"', 1, "a.yaml:3"),
     "thousands of errors": (HEAD + b"  - x\n" * 10_000, 1, "accounts[0]: expected a mapping"),
     "an address to get lost in": (
         HEAD + b"  - {name: A, service: gmail, email: " + b"a.-" * 20_000 + b"@" * 20_000 + b"}\n",

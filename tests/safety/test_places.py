@@ -1,4 +1,4 @@
-"""Where a secret can enter beside the usual way: credentials in the YAML, mistakes, crashes, interrupts, children."""
+"""Secrets that enter in unusual ways: credentials in the YAML, mistakes, crashes, interrupts, child processes."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_a_literal_password_out_of_scope_is_not_shown(desk: CliRunner, canaries:
 
 MISTAKES = {
     "an unknown key": "pasword: {0}",
-    "a key without a blank": "{{password:{0}: x}}",
+    "a key without a space": "{{password:{0}: x}}",
     "an equals sign": "password={0}: x",
     "twice": "{{password:{0}: x, password:{0}: y}}",
     "a list": "password: [{0}]",
@@ -83,7 +83,7 @@ MISTAKES = {
     "an alias": "password: *{0}",
     "the name's place": "name:\n      password: {0}",
     "a text in its place": "name: A\n      password: {0}",
-    "a broken quote": 'password: "{0}',
+    "an unclosed quote": 'password: "{0}',
     "an unknown escape": 'password: "\\q{0}"',
     "a log-in in a host": "smtp_server: user:{0}@smtp.example.com",
     "a log-in with a scheme": "smtp_server: smtp://user:{0}@smtp.example.com",

@@ -1,4 +1,4 @@
-"""No secret in any output, whatever happens: every command, every format, every file, every encoding."""
+"""No output shows a secret: in every command, format, file and encoding."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Secrets made to be found: two unmistakable halves around characters that encodings change."""
+"""Secrets that are easy to find in output: two unique halves around characters that encodings change."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 _ALPHABET: Final = "abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789"
 _HALF: Final = 14
 _WINDOW: Final = 8
-"""So many characters of a half are a leak: what a mask leaves over counts too."""
+"""This many characters of a half are a leak, so that a partial mask is found too."""
 
 TEXT: Final = "/+&<>\"' \\%wörd="
 """Between the halves of a password."""
 
 TOKEN: Final = "/+&<>\"'\\%~="
-"""Between the halves of a token, which a header has to carry."""
+"""Between the halves of a token, which has to be valid in a header."""
 
 ENCODINGS: Final[dict[str, Callable[[str], str]]] = {
     "plain": str,
@@ -48,7 +48,7 @@ ENCODINGS: Final[dict[str, Callable[[str], str]]] = {
     "mojibake": lambda text: text.encode().decode("latin-1"),
     "quoted pair": lambda text: f'"{text}"',
 }
-"""How a server may write what it was sent."""
+"""Encodings in which a server may repeat what it was sent."""
 
 
 class Canaries:
@@ -66,7 +66,7 @@ class Canaries:
         return self.values[place]
 
     def leaks(self, text: str) -> list[str]:
-        """The places whose secret can be read in ``text``, in whatever encoding."""
+        """The places whose secret can be read in ``text``, in any encoding."""
         readings = [text, *_decoded(text)]
         return [place for place, value in self.values.items() if any(_shows(one, value) for one in readings)]
 
@@ -83,7 +83,7 @@ def _starts(length: int) -> Iterable[int]:
 
 
 def _decoded(text: str) -> Iterable[str]:
-    """What runs of base64 and of hexadecimal digits in ``text`` say, at every alignment."""
+    """The decoded runs of base64 and of hexadecimal digits in ``text``, at every alignment."""
     for run in re.findall(r"[0-9A-Za-z+/_-]{10,}", text):
         for start in range(4):
             part = run[start:].translate(str.maketrans("-_", "+/"))

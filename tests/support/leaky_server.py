@@ -1,4 +1,4 @@
-"""A server that knows secrets and cannot keep them: honest until it refuses, and then it repeats all it has heard."""
+"""A server whose error responses repeat every secret that it was sent."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ STYLES: dict[str, tuple[int, str]] = {
 
 @dataclass(slots=True)
 class LeakyServer:
-    """What the server has and how it talks.
+    """The accounts of the server, and the call that it refuses.
 
     Attributes:
-        known: Places of the canaries that the client knows, too; nothing else can be masked.
+        known: Names of the canaries that the client knows too; it cannot mask others.
         place: The call that is refused; ``None`` for none.
         style: One of ``STYLES``.
         encode: How the secrets are written in a refusal.
@@ -92,7 +92,7 @@ class LeakyServer:
         return "".join(self.encode(self.canaries.values[place]).splitlines())
 
     def _bare(self) -> str:
-        """A secret that passes for a host name, and for an error's type."""
+        """A secret that is valid as a host name and as an error type."""
         known = "file password" in self.known
         return self.canaries.values["file password"].lower() if known else "an-error"
 
@@ -126,5 +126,5 @@ def _place(request: Request) -> str:
 
 
 def serve(gossip: LeakyServer) -> ScriptedServer:
-    """The server, to be entered."""
+    """The server, as a context manager."""
     return ScriptedServer(respond=gossip)
