@@ -38,10 +38,12 @@ def test_files_that_do_not_disagree_are_merged(write: Write) -> None:
     [
         ("policy: {prune: true}", "policy: {prune: false}", ["b.yaml:3:17: policy.prune differs between files "
          "(the other is at a.yaml:3:17)"]),
-        ("policy: {passwords: shown}", "policy: {passwords: hidden}", ["b.yaml:3:21: policy.passwords differs between files (the other is at a.yaml:3:21)"]),
-        ("policy: {test: {when: off}}", "policy: {test: {when: after}}", ["b.yaml:3:23: policy.test.when is not the same in "
-         "all files (the other is at a.yaml:3:23)"]),
-        ("server: {url: https://x, name: a}", "server: {url: https://x, name: b}", ["b.yaml:3:32: server.name differs between files (the other is at a.yaml:3:32)"]),
+        ("policy: {passwords: shown}", "policy: {passwords: hidden}", ["b.yaml:3:21: policy.passwords differs between files "
+         "(the other is at a.yaml:3:21)"]),
+        ("policy: {test: {when: off}}", "policy: {test: {when: after}}", ["b.yaml:3:23: policy.test.when differs between "
+         "files (the other is at a.yaml:3:23)"]),
+        ("server: {url: https://x, name: a}", "server: {url: https://x, name: b}", ["b.yaml:3:32: server.name differs between files "
+         "(the other is at a.yaml:3:32)"]),
         ("server: {ca_file: a}", "server: {ca_file: b}", ["b.yaml:3:19: server.ca_file differs between files "
          "(the other is at a.yaml:3:19)"]),
         ("server: {url: https://x, auth: {access_token: {env: A}}}", "server: {url: https://x, auth: {refresh_token: {env: A}}}",
