@@ -67,6 +67,7 @@ check: $(READY) ## Run the linter, the type checker and the import contracts
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+	@$(BIN)/vulture
 
 .PHONY: format
 format: $(READY) ## Format the code and fix what the linter can fix

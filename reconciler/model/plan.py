@@ -99,10 +99,6 @@ class Step:
     after: frozenset[int] = frozenset()
     shared: tuple[frozenset[int], ...] = ()
 
-    def needs(self, index: int) -> bool:
-        """Whether another step must succeed before this one."""
-        return index in self.requires or any(index in steps for steps in self.shared)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeliveryTest:
