@@ -57,7 +57,7 @@ class _Commands(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        # While a shell completes a command line, the command need not exist yet.
+        # While a shell completes a command line, the command may be incomplete.
         if args and args[0] not in COMMANDS and not args[0].startswith("-") and not ctx.resilient_parsing:
             from difflib import get_close_matches
 
@@ -154,7 +154,7 @@ def _refuse(invocation: Invocation, error: click.ClickException, arguments: Sequ
 
 
 def _show(error: click.ClickException) -> None:
-    """Prints incorrect usage. If standard error is closed, the exit code has to do."""
+    """Prints incorrect usage. If standard error is closed, only the exit code reports it."""
     from reconciler.commands.invocation import silence
 
     try:

@@ -41,7 +41,7 @@ class RunContext:
     """What a run takes from outside. Pass one context to all functions of a run.
 
     Attributes:
-        server: What the command line, or the program, says about the server.
+        server: The settings of the server from the command line or the calling program.
         environ: Environment variables, for credentials and for references to secrets.
         trust: What the manifests may use; ``None`` without a trust file. ``read_trust`` reads one.
         allow_commands: Whether ``{command: ...}`` references run without a trust file that lists them.
@@ -350,7 +350,7 @@ def plan(desired: Desired, server: Connection, options: PlanOptions | None = Non
     """Fetches the current accounts, and plans what makes the server match. Uses a view that can only read.
 
     Returns:
-        The plan. ``errors`` and ``refusals`` say why it cannot be applied.
+        The plan. ``errors`` and ``refusals`` explain why it cannot be applied.
 
     Raises:
         ApiError: The server cannot be reached, or its response cannot be used.
@@ -384,7 +384,7 @@ def apply(
         gate: Ends the wait for what is in flight, for a second signal. Its ``stop`` is the context's.
 
     Returns:
-        The report, with one outcome for each change. ``complete`` says whether all is well.
+        The report, with one outcome for each change. ``complete`` is true if all of them succeeded.
 
     Raises:
         PlanError: The plan has errors.
@@ -489,7 +489,7 @@ def test(
     return Report(server=server.server, started_at=started_at, finished_at=datetime.now(UTC), outcomes=outcomes)
 
 
-test.__test__ = False  # type: ignore[attr-defined]  # pytest would collect it where it is imported
+test.__test__ = False  # type: ignore[attr-defined]  # pytest would collect it in every module that imports it
 
 
 def export(server: Connection, *, only: Iterable[str] = ()) -> str:

@@ -51,8 +51,8 @@ class Assessment:
 def assess() -> Assessment:
     """Assesses the event that started the job. Events that are not listed here are not trusted.
 
-    `workflow_run` and `issue_comment`, for example, run with secrets whoever triggered them, and often check out the
-    head of a pull request. All events are described at
+    `workflow_run` and `issue_comment`, for example, run with secrets regardless of who triggered them, and often check
+    out the head of a pull request. All events are described at
     https://docs.github.com/actions/reference/workflows-and-actions/events-that-trigger-workflows
     """
     name, payload = os.environ.get("GITHUB_EVENT_NAME", ""), workflow.event()

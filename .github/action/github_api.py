@@ -46,7 +46,7 @@ def marker_of(markdown: str) -> str:
 def is_by_bot(item: dict[str, Any]) -> bool:
     """Whether a comment or an issue can be the action's own.
 
-    Anybody can write the marker, and could later edit what the action writes over their comment.
+    Anyone can write the marker, and could later edit what the action writes over their comment.
     """
     return (item.get("user") or {}).get("type") == "Bot"
 

@@ -50,7 +50,7 @@ class Inputs:
 
     Attributes:
         plan_file: Where ``plan`` saves its plan, or the reviewed plan for ``apply``; may be absent.
-        options: The options for the command that other inputs stand for.
+        options: The options for the command that other inputs set.
         arguments: More arguments for the command.
     """
 

@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from reconciler.model.ports import AccountWriter, RunObserver
 
 _OTHERS_DONE: Final = -1
-"""Stands in the graph for the moment when every step that is not a last one is done."""
+"""The node of the graph that is reached when every step that is not a last one is done."""
 
 
 class OnFailure(StrEnum):
-    """What happens to the rest when a change fails, or to the change when its test fails after the write."""
+    """What to do with the other changes when one fails, and with a change whose test fails after the write."""
 
     CONTINUE = "continue"
     STOP = "stop"
@@ -62,7 +62,7 @@ def execute(
     Args:
         plan: An applicable plan.
         server: The server.
-        options: How.
+        options: How to carry it out.
         gate: Stops the run. The run also stops after several steps in a row that did not reach the server.
         observer: Is notified before and after each step.
 
@@ -216,7 +216,7 @@ def _combined(outcomes: list[Outcome]) -> Outcome:
     elif second.status is not Status.APPLIED and not second.test:
         final = _with_temporary_name(second, "the account may still have its temporary name")
     else:
-        # What one step found in place, the other has written.
+        # One step wrote what the other found in place.
         written = first.written or second.written
         note = second.note if second.written == written else None
         final = replace(second, written=written, note=note)

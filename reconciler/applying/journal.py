@@ -127,7 +127,7 @@ def check_unfinished(unfinished: Sequence[Intent], plan: Plan) -> list[tuple[Int
     """Checks intents without an outcome against a plan made after them.
 
     Returns:
-        Each intent with what was found, for people.
+        Each intent, and a phrase for the user that describes what was found.
     """
     planned = {label_key(change.address): change for change in plan.changes}
     in_place = {account.key for account in plan.unchanged}

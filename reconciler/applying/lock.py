@@ -1,4 +1,4 @@
-"""A lock for each server on this machine, so that runs follow each other. It ends with the process that holds it."""
+"""A lock for each server on this machine: one run writes at a time. A lock ends with the process that holds it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def server_lock(
     Args:
         url: The server's URL, normalized.
         timeout: Seconds to wait for another run.
-        environ: ``XDG_STATE_HOME`` is the folder for the state of programs.
+        environ: Environment variables; ``XDG_STATE_HOME`` names the folder for program state.
         warn: Called with a warning.
         note: Called with a note.
 
@@ -64,7 +64,7 @@ def server_lock(
 
 def _folder(environ: Mapping[str, str]) -> Path:
     state = environ.get("XDG_STATE_HOME", "")
-    if not os.path.isabs(state):  # noqa: PTH117 - the specification has relative paths ignored
+    if not os.path.isabs(state):  # noqa: PTH117 - the specification requires relative paths to be ignored
         try:
             state = str(Path.home() / ".local" / "state")
         except RuntimeError:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Rollback:
-    """Gives accounts their former settings back. Like every write, a rollback begins with a read."""
+    """Restores the former settings of accounts. Like every write, a rollback begins with a read."""
 
     def __init__(self, plan: Plan, server: AccountWriter, state: RunState, retry: Retry, observer: RunObserver) -> None:
         self._plan = plan

@@ -21,7 +21,7 @@ ADOPTION_DELAYS: Final = (0.1, 0.4, 1.0, 2.0)
 
 
 class RunState:
-    """Tells our own accounts and writes from those of others. Thread-safe.
+    """Distinguishes this run's accounts and writes from those of other writers. Thread-safe.
 
     Args:
         plan: The plan that is being carried out. Its accounts are known.
@@ -71,7 +71,7 @@ class RunState:
     def conflicts(self, expected: Account, fresh: Account, *, ours: bool) -> list[str]:
         """The fields and times that another writer has changed since.
 
-        What the server cleared because this run promoted another account is not among them.
+        Excludes what the server cleared because this run promoted another account.
 
         Args:
             expected: The account as it should be.

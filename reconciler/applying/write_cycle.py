@@ -34,7 +34,7 @@ class Written:
 
 
 class Write(ABC):
-    """One write. It remembers what its attempts have found out.
+    """One write, and what its attempts have found.
 
     Attributes:
         attempts: How many requests to write were sent.
@@ -72,7 +72,7 @@ class Write(ABC):
 
     @abstractmethod
     def conclude(self, error: ApiError) -> Outcome | Written:
-        """What is certain once the last attempt has failed; reads again if necessary."""
+        """The outcome after the last attempt has failed; reads again if necessary."""
 
     def failed(self, error: ApiError, message: str | None = None, status: Status = Status.FAILED) -> Outcome:
         """The outcome if a request failed."""

@@ -93,7 +93,7 @@ class Create(Write):
         if self._refusal is None:
             return self.failed(error)
         if error is self._refusal and error.transient:
-            # The server said that it refused for the moment only. The list shows whether that is true.
+            # The server reported a temporary refusal. The list shows whether that is true.
             self._is_listing = True
             try:
                 there = self._state.unplanned_accounts(self._key, fresh=True)
@@ -222,7 +222,7 @@ class Delete(ExistingAccountWrite):
     state_if_not_done = "still there so far"
 
     def gone(self) -> Outcome:
-        """A success, by whichever writer."""
+        """A success, whichever writer deleted it."""
         if self.doubt:
             note = f"{self.doubt.reason}; read again and found gone"
             return Outcome.of(self.change, Status.APPLIED, id=self.id, note=note)

@@ -99,7 +99,7 @@ def apply(  # noqa: PLR0913 - one for each group of options
                     report = reconcile.apply(
                         plan, connection, on_failure=running.on_failure, observer=observer, in_place=in_place, gate=gate
                     )
-            connection.close()  # another run need not wait until this report is read
+            connection.close()  # another run does not have to wait until the user has read this report
             interrupt.run_ended()
             report = replace(report, interrupted=interrupt.asked)
             show_report(invocation, report)

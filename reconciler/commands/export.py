@@ -42,7 +42,7 @@ def export(invocation: Invocation, *, only: tuple[str, ...], force: bool, server
     invocation.overwrite = force
     # Path.is_file raises an error for a name that is too long.
     if not force and invocation.output and os.path.isfile(invocation.output):  # noqa: PTH113
-        raise file_exists(invocation.output)  # before the server is asked
+        raise file_exists(invocation.output)  # before any request to the server
     with reconcile.connect(context=run_context(invocation, files)) as connection:
         accounts = connection.reader.list_accounts()
     wanted = reconcile.in_scope(accounts, only)

@@ -123,7 +123,7 @@ def _conflict(read: Sequence[str], written: Mapping[str, str | None]) -> str | N
     inputs = [_Name(name) for name in read]
     outputs: dict[str, _Name] = {}
     for option, name in written.items():
-        if not name or (os.path.exists(name) and not os.path.isfile(name)):  # noqa: PTH110, PTH113 - a device takes all
+        if not name or (os.path.exists(name) and not os.path.isfile(name)):  # noqa: PTH110, PTH113 - a device has nothing to lose
             continue
         found = _Name(name)
         if any(found.is_same(one) or _is_manifest_within(found.real, one.real) for one in inputs):

@@ -113,7 +113,7 @@ class Invocation:
             self.print_error_text(text + "\n")
 
     def print_error_text(self, text: str) -> None:
-        """Prints to standard error. If it is closed, the run goes on: it must end with a true exit code."""
+        """Prints to standard error. If it is closed, the run goes on: it must end with the correct exit code."""
         try:
             _write(sys.stderr, text)
         except OSError:

@@ -148,7 +148,7 @@ def _one_token_file(context: click.Context, parameter: click.Parameter, value: s
 
 
 def _packed(name: str, pack: Callable[..., Any], *options: Callable[[Any], Any]) -> Callable[[Command], Command]:
-    """Adds options whose values arrive in the parameter ``name``, as the one value that ``pack`` makes of them."""
+    """Adds options whose values ``pack`` combines into one, which is passed as the parameter ``name``."""
     members = list(signature(pack).parameters)
 
     def decorate(command: Command) -> Command:
@@ -196,7 +196,7 @@ server_options = _packed(
     ),
     click.option("--insecure-http", is_flag=True, help="Allow http:// to other machines."),
 )
-"""Where the server is, and how to log in; arrives as ``server: ServerOptions``."""
+"""Where the server is, and how to log in; they arrive as ``server: ServerOptions``."""
 
 
 def _to_plan_options(
@@ -229,7 +229,7 @@ plan_options = _packed(
         "--rotate-passwords", is_flag=True, help="Send declared passwords if the server hides the current ones."
     ),
 )
-"""What shapes a plan; arrives as ``planning: PlanOptions``."""
+"""Options that affect a plan; they arrive as ``planning: PlanOptions``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -238,7 +238,7 @@ class ApplyFlags:
 
     Attributes:
         plan_file: A reviewed plan; only its changes may be made.
-        journal: The file to note each write in.
+        journal: The file to record each write in.
         lock_timeout: Seconds to wait for another run on the server.
     """
 
@@ -253,7 +253,7 @@ class ApplyFlags:
 
     @property
     def test(self) -> DeliveryTestSettings:
-        """What the command line says about delivery tests; wins over the manifests."""
+        """The command line's setting for delivery tests; it overrides the manifests."""
         return DeliveryTestSettings(DeliveryTestWhen(self.test_when) if self.test_when else None, self.to_email)
 
 
@@ -298,4 +298,4 @@ apply_options = _packed(
     ),
     parallelism_option,
 )
-"""How a plan is applied; arrives as ``running: ApplyFlags``."""
+"""How a plan is applied; they arrive as ``running: ApplyFlags``."""

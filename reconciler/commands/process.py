@@ -62,7 +62,7 @@ def restore_default_signals() -> None:
 
 @contextmanager
 def handle_interrupts(gate: InterruptGate, invocation: Invocation) -> Iterator[InterruptHandler]:
-    """Within it, a first signal stops the run, and a second one ends the wait for what is in flight."""
+    """While this is active, a first signal stops the run, and a second one ends the wait for what is in flight."""
     handler = InterruptHandler(gate, invocation)
     former = _install(handler.handle)
     try:

@@ -25,7 +25,7 @@ def progress(invocation: Invocation, total: int) -> Iterator[RunObserver]:
     """A listener that shows how far the run is.
 
     Args:
-        invocation: Says whether progress is wanted and where it goes.
+        invocation: Decides whether progress is shown, and where it is printed.
         total: How many steps there are.
     """
     if invocation.quiet or not total:
@@ -63,10 +63,10 @@ def _bar(total: int) -> Iterator[RunObserver]:
 
 
 class _Lasting(io.TextIOBase):
-    """Standard error, for a bar that must not fail when the terminal goes away under it."""
+    """Standard error without write errors: a bar must not fail when its terminal hangs up."""
 
     def __init__(self) -> None:
-        # Kept, because rich puts a stream of its own in the place of sys.stderr while it shows the bar.
+        # Kept because rich replaces sys.stderr while it shows the bar.
         self._stream = sys.stderr
 
     def write(self, text: str) -> int:

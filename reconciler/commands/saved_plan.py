@@ -56,7 +56,7 @@ def check(
         saved: The reviewed plan.
         plan: The fresh plan.
         invocation: Shows the differences.
-        test: What the command line says about delivery tests; it wins over what was reviewed.
+        test: The command line's setting for delivery tests; it overrides the reviewed one.
 
     Returns:
         The reviewed changes that are in place already, with their outcomes.
@@ -85,7 +85,7 @@ def check(
 
 
 def _with_test(change: Change, given: DeliveryTestSettings) -> Change:
-    """A reviewed change with what the command line says about its test."""
+    """A reviewed change with the command line's setting for its test."""
     return replace(change, test=given.over(change.test)) if change.after else change
 
 

@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from reconciler.report.formats import PlanInput, ReportInput, ValidationInput
 
 _NO_FAILURE: Final = frozenset({Status.SKIPPED, Status.NOT_ATTEMPTED, Status.APPLIED})
-"""What was not done because of something else, which has its own annotation; and what was changed after the run."""
+"""Warnings, not errors: what was not started or skipped, and what was applied and has been changed since."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Annotation:
-    """One thing that a build server points at.
+    """A problem or an outcome that a build server shows.
 
     Attributes:
         kind: A stable identifier, such as ``unknown_key`` or ``update_failed``.

@@ -158,7 +158,7 @@ class CIEnvironment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RenderContext:
-    """What a document depends on besides its subject.
+    """What a document depends on besides its input.
 
     Attributes:
         started_at: When the run began, in UTC.
@@ -175,7 +175,7 @@ class RenderContext:
 
 
 def renderer(kind: DocumentKind, chosen: Format) -> Callable[[Any, RenderContext], str]:
-    """The function that renders a document in one of its formats; its module is imported only now.
+    """The function that renders a document in one of its formats; its module is imported on first use.
 
     It takes the input of the same name, such as ``PlanInput``, and the context.
     """

@@ -180,7 +180,7 @@ def digest(changes: Sequence[Document]) -> str:
 
 
 def to_json(document: Document, *, indent: int | None = 2) -> str:
-    """The document as text, in ASCII, so that it is the same bytes in every code page.
+    """The document as an ASCII string: the same bytes in every code page.
 
     Build servers read ``##[...]`` as a command anywhere in a log line, so it is escaped; ``#`` occurs only in strings.
     """
@@ -214,7 +214,7 @@ def _change(change: Change, server: Server) -> Document:
 
 
 def _read_change(entry: Document) -> Change | None:
-    """A change as the planner makes it; ``None`` if it is not consistent: anybody can compute a digest."""
+    """A change as the planner makes it; ``None`` if it is not consistent: anyone can compute a digest."""
     what, test = entry["change"], entry.get("test", {})
     action = Action(what["actions"][0])
     before, after = (_read_account(what[side]) for side in ("before", "after"))

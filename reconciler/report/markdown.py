@@ -1,8 +1,8 @@
-"""Markdown for comments on pull requests and for job summaries: escaped, and cut to a forge's limit.
+"""Markdown for comments on pull requests and for job summaries: escaped, and cut to GitHub's limit.
 
-Forges turn more than Markdown into something else: mentions, references to issues and commits, addresses, bare links.
-They leave ``<code>`` alone, so every word that is not plainly a word goes there. Whatever has a meaning in Markdown or
-HTML becomes a character reference, which no table or inline rule takes for syntax.
+GitHub and GitLab interpret more than Markdown: mentions, references to issues and commits, addresses, bare links. They
+leave ``<code>`` alone, so everything that is not plainly a word goes there. Every character with a meaning in Markdown
+or HTML becomes a character reference, which no table or inline rule treats as syntax.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _RESERVED: Final = 2_000
 
 _ALERT_LIMIT: Final = 12_000
 _FEW: Final = 20
-"""Up to so many changes, the groups are open."""
+"""Up to this many changes, the groups are expanded."""
 
 _ORDER: Final = (Action.DELETE, Action.UPDATE, Action.CREATE)
 """What needs the closest review comes first."""
@@ -47,14 +47,14 @@ _NUMBER = re.compile(r"\(?\d{1,6}%?[).,;]*|[–—→]")  # noqa: RUF001 - dashe
 """Harmless, but not as the first word: ``1.`` begins a list."""
 
 _HEXADECIMAL = re.compile(r"[0-9a-fA-F]{7,}\W*")
-"""What a forge may link as a commit."""
+"""What GitHub and GitLab may link as a commit."""
 
 _MEANINGFUL = re.compile(r"[!#$&*<>@\[\\\]_`|~]|(?<=[wW]{3})\.|:(?=//)")
 _HARMLESS = re.compile(r"(?:[A-Za-z0-9 (),;]|(?<=[A-Za-z0-9])_(?=[A-Za-z0-9]))*")
 """Words and names of variables; an underscore inside a name has no meaning."""
 
 _QUOTED = re.compile(r"`([^`]+)`")
-"""What our own messages mark as code. Text from outside may do so too, and only becomes code."""
+"""What our own messages mark as code. Text from outside may contain the same marks; it only becomes code."""
 
 _BREAK = "&#64;<wbr>"
 
@@ -63,7 +63,7 @@ class LimitedText:
     """Text of limited length, made of pieces that are included as a whole or not at all.
 
     Attributes:
-        left: The UTF-16 units that are left, which is how the strictest forge counts.
+        left: The UTF-16 units that are left, which is the strictest way to count.
     """
 
     def __init__(self, limit: int) -> None:
@@ -153,7 +153,7 @@ def _numbers(counts: dict[str, int], shown_always: Iterable[str]) -> str:
 
 
 def _alert(kind: str, title: str, problems: Sequence[Problem]) -> str:
-    """Problems as one of the coloured boxes that forges have; empty if there are none."""
+    """Problems as an alert, which is a coloured box; empty if there are none."""
     if not problems:
         return ""
     page = LimitedText(_ALERT_LIMIT)
@@ -196,7 +196,7 @@ def _change(view: ChangeView) -> str:
 
 
 def _table(rows: Sequence[FieldRow], columns: Sequence[str]) -> str:
-    """Rows as a table of the field and these columns; the words about a secret go into the last one."""
+    """Rows as a table of the field and these columns; the description of a secret goes into the last one."""
     if not rows:
         return ""
     lines = []
@@ -271,7 +271,7 @@ def escape_text(text: str) -> str:
 
 
 def _secret_words(text: str) -> str:
-    """The words about a secret; its source is text from outside."""
+    """The description of a secret; its source is text from outside."""
     return text if _HARMLESS.fullmatch(text) else escape_text(text)
 
 

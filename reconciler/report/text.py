@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _INDENT: Final = " " * 6
 _NAME_WIDTH: Final = len("smtp_auth_mechanism")
 _NARROWEST: Final = 20
-"""Columns; in a narrower terminal, text is broken as if it had so many, because single letters are hard to read."""
+"""Columns; lines are never wrapped narrower than this, because single letters are hard to read."""
 
 _COLOURS: Final = {Action.CREATE: "green", Action.UPDATE: "yellow", Action.DELETE: "red"}
 _STATUS_COLOURS: Final = {
@@ -41,7 +41,7 @@ _DONE: Final = {"create": "created", "update": "updated", "delete": "deleted"}
 
 
 def render_validation(subject: ValidationInput, _context: RenderContext) -> str:
-    """That the YAML is valid; its problems are on standard error."""
+    """A line for valid YAML; the problems of invalid YAML are on standard error."""
     count = subject.accounts
     return "" if count is None else f"Valid: {count} account{'' if count == 1 else 's'}.\n"
 
@@ -185,7 +185,7 @@ def _outcome_words(outcome: Outcome) -> str:
 
 
 def _outcome_parts(outcome: Outcome) -> Iterator[str]:
-    """What follows: the reason first, if there is one."""
+    """The details after the status: the reason first, if there is one."""
     test = outcome.test
     if outcome.error:
         yield outcome.error
@@ -265,7 +265,7 @@ def _lines(text: str, width: int) -> Iterator[str]:
         if line:
             word, needed = f" {word}", needed + 1  # noqa: PLW2901 - the space belongs to the word after it
         if needed > width:
-            *full, word = _pieces(word, width)  # noqa: PLW2901 - what is left of it
+            *full, word = _pieces(word, width)  # noqa: PLW2901 - the rest of it
             yield from full
             needed = columns(word)
         line, used = line + word, used + needed

@@ -1,7 +1,8 @@
-"""The plan document with what consumers of Terraform's JSON plan insist on.
+"""The plan document with the fields that consumers of Terraform's JSON plan require.
 
 https://developer.hashicorp.com/terraform/internals/json-format describes it. Accounts that the plan leaves alone are in
-``planned_values`` as data sources, which Terraform only reads: a policy sees them, and can tell them from the others.
+``planned_values`` as data sources, which Terraform only reads: a policy sees them, and can distinguish
+them from the others.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 FORMAT_VERSION: Final = "1.2"
 TERRAFORM_VERSION: Final = "1.9.0"
-"""The release whose format this is; consumers look whether they know it."""
+"""The release whose format this is; consumers check whether they support it."""
 
 _PROVIDER: Final = "reconciler/email"
 

@@ -31,7 +31,7 @@ _SIDES: Final[Mapping[Action, Sequence[Literal["before", "after"]]]] = {
     Action.DELETE: ("before",),
 }
 _MOST_NAMED: Final = 3
-"""Addresses that a note about the order names; of more it gives the number only."""
+"""The most addresses that a note about the order lists; for more, it gives only their number."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class FieldRow:
     Attributes:
         before: The value on the server; empty for a create, and for a secret.
         after: The value as it will be; empty for a delete, and for a secret.
-        words: What may be said about a secret; empty for every other field.
+        words: What may be shown about a secret; empty for every other field.
         changed: Whether the change is about this field.
     """
 
@@ -58,7 +58,7 @@ class ChangeView:
 
     Attributes:
         address: The account's label, safe to show.
-        id: The server's id in words; empty for a create.
+        id: The server's id as a phrase; empty for a create.
         sides: The values that the change has: ``before``, ``after``, or both.
         rows: The fields that change, and a password that is sent along; for a delete, what goes with the account.
         notes: The reason, and what else a reviewer should know; not yet safe to show.
@@ -153,13 +153,13 @@ def deleted_rows(change: Change) -> list[FieldRow]:
 
 
 def password_words(change: Change) -> str:
-    """What may be said about the declared password of a create or an update; empty if none is declared."""
+    """What may be shown about the declared password of a create or an update; empty if none is declared."""
     rows = [row for row in (*changed_rows(change), *sent_rows(change)) if row.field in SECRET_FIELDS]
     return rows[0].words if rows and change.password_from else ""
 
 
 def _secret_words(change: FieldChange, source: str | None) -> str:
-    """What may be said about a secret that changes."""
+    """What may be shown about a secret that changes."""
     if change.after is None:
         return "removed"
     source = source or LITERAL

@@ -23,7 +23,7 @@ __all__ = ["Mail", "Sandbox", "SandboxOptions"]
 AuthField: TypeAlias = Literal["hash_auth", "has_auth", "both"]
 Passwords: TypeAlias = Literal["shown", "absent", "null", "empty", "mask"]
 
-REFRESH_TOKEN: Final = "sandbox-refresh-token"  # noqa: S105 - public on purpose: it is only good for a sandbox
+REFRESH_TOKEN: Final = "sandbox-refresh-token"  # noqa: S105 - public on purpose: it only works for a sandbox
 USERNAME: Final = "admin"
 PASSWORD: Final = "sandbox"  # noqa: S105 - public on purpose, as above
 
@@ -33,7 +33,7 @@ _EXTRA: Final = frozenset({"aiosmtpd", "fastapi", "starlette", "trustme", "uvico
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SandboxOptions:
-    """How the sandbox behaves where the vendor's pages do not say how the server does.
+    """How the sandbox behaves in cases that the vendor's pages leave open.
 
     Attributes:
         host: Address that the API listens on. The SMTP sink always listens on loopback.
@@ -53,7 +53,7 @@ class SandboxOptions:
         mailboxes: The password of each address at the SMTP sink; ``None`` accepts any login.
         created_status: Status of the response to a create.
         deleted_status: Status of the response to a delete; 204 is sent without ``deleted_body``.
-        deleted_body: JSON text in the response to a delete. The vendor's page shows none.
+        deleted_body: The JSON in the response to a delete. The vendor's page shows none.
         real_smtp: Whether mail really goes to the SMTP server in the settings. Otherwise, every host name leads to the
             sink, and nothing else can be reached.
     """

@@ -76,8 +76,8 @@ class Mailer:
         """Sends a mail from the account's address to ``to_email``.
 
         Raises:
-            ErrorResponse: A setting is missing, or the mail was not accepted. It has the SMTP server's own words, but
-                never the password.
+            ErrorResponse: A setting is missing, or the mail was not accepted. It quotes the SMTP
+                server, but never the password.
         """
         if account["has_auth"] and not account["password"]:
             raise _required("password")

@@ -24,11 +24,11 @@ FIELDS: Final = {name: fields.FIELDS[name] for name in ("default", "name", "emai
 """The table of fields, in the order of the vendor's page."""
 
 _STRINGS: Final[dict[str, Any]] = {"email": Address, "name": Annotated[str, Field(min_length=1)]}
-"""The strings that not every value will do for."""
+"""The types of strings that restrict their values."""
 
 
 def response_names(name: str, options: SandboxOptions) -> tuple[str, ...]:
-    """The names of a field in responses: two where they have both spellings, none if they leave the field out."""
+    """The names of a field in responses: two if they have both spellings, none if they leave the field out."""
     field = FIELDS[name]
     if field.secret and options.passwords == "absent":
         return ()
@@ -38,7 +38,7 @@ def response_names(name: str, options: SandboxOptions) -> tuple[str, ...]:
 
 
 def _to_int(value: object) -> object:
-    """JSON does not tell 587.0 from 587, and neither does JSON Schema."""
+    """JSON does not distinguish 587.0 from 587, and neither does JSON Schema."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 

@@ -69,8 +69,8 @@ class AccountStore:
             raise _unusable(options.database, error) from error
         try:
             self._connection.row_factory = sqlite3.Row
-            # SQLite's own lower() only knows ASCII. Most servers' databases know the case of every letter, but tell
-            # NFC from NFD, and a domain in Unicode from the same domain in ASCII.
+            # SQLite's own lower() only knows ASCII. Most servers' databases fold the case of every letter, but
+            # distinguish NFC from NFD, and a domain in Unicode from the same domain in ASCII.
             self._connection.create_function("lower_case", 1, str.lower, deterministic=True)
             self._connection.execute(_TABLE).close()
             self._connection.execute(f"{_SELECT} LIMIT 1").close()
