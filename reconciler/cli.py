@@ -139,13 +139,13 @@ def _explain(invocation: Invocation, error: BaseException, arguments: Sequence[s
 
 def _refuse(invocation: Invocation, error: click.ClickException, arguments: Sequence[str]) -> int:
     """Reports incorrect usage; in a document too, for a program that expects one."""
-    from reconciler.commands.usage import apply_output_options
+    from reconciler.commands.usage_errors import recover_output_options
     from reconciler.errors import ExitCode, Kind, Problem
 
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         _show(error)
         return ExitCode.USAGE
-    apply_output_options(invocation, cli, arguments)
+    recover_output_options(invocation, cli, arguments)
     problem = Problem(kind=Kind.USAGE, message=error.format_message())
     _document(invocation, [problem], error)
     if not invocation.has_shown(problem):
@@ -181,9 +181,9 @@ def _is_of_output(error: OSError) -> bool:
 
 
 def _fail(invocation: Invocation, error: ReconcilerError) -> int:
-    from reconciler.errors import OutputError, ReaderGoneError
+    from reconciler.errors import BrokenOutputPipeError, OutputError
 
-    if isinstance(error, ReaderGoneError):
+    if isinstance(error, BrokenOutputPipeError):
         return 128 + signal.SIGPIPE
     if not isinstance(error, OutputError):
         _document(invocation, error.problems, error)

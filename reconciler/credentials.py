@@ -25,7 +25,7 @@ from reconciler.model.server import (
     normal_url,
     parts_of,
 )
-from reconciler.token_file import TokenFile, UnwritableToken, given_secret
+from reconciler.token_file import FileTokenKeeper, ReadOnlyTokenKeeper, secret_from_string
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -71,7 +71,7 @@ class ServerOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Access:
+class ServerAccess:
     """A server, and what may be sent to it.
 
     Attributes:
@@ -86,7 +86,7 @@ class Access:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AccessRules:
+class CredentialSelector:
     """Everything that may name a server or hold a credential for it, and the rules that choose among them.
 
     Attributes:
@@ -103,7 +103,7 @@ class AccessRules:
     resolve: Callable[[Credentials], Credentials]
     notifier: Notifier
 
-    def access(self) -> Access:
+    def select(self) -> ServerAccess:
         """Chooses the server and its credentials. Options win over the environment, which wins over the YAML.
 
         Raises:
@@ -111,17 +111,20 @@ class AccessRules:
             SecretError: The credentials cannot be read.
         """
         config = self.config
-        url = meant_url(self.options.url, self.environ, config.url)
+        url = effective_url(self.options.url, self.environ, config.url)
         is_given = _given_url(self.options.url, self.environ) is not None
         approved = is_given or (self.trust is not None and self.trust.lists_url(url))
         credentials, keeper = self._outside_credentials(url, approved=approved)
         from_yaml = credentials is None and config.url is not None and _normalized(config.url) == url
         if config.auth is not None and from_yaml:
-            credentials, keeper = self.resolve(config.auth), UnwritableToken("the YAML's `server.auth`", self.notifier)
+            credentials, keeper = (
+                self.resolve(config.auth),
+                ReadOnlyTokenKeeper("the YAML's `server.auth`", self.notifier),
+            )
         if credentials is None:
             raise self._no_credentials(url, approved=approved)
         outside = is_given or not from_yaml
-        return Access(
+        return ServerAccess(
             server=Server(config.name or urlsplit(url).hostname or url, url),
             credentials=credentials,
             keeper=keeper,
@@ -140,13 +143,13 @@ class AccessRules:
             if path is not None:
                 if not approved:
                     raise self._not_approved(option, url)
-                keeper = TokenFile(path, self.notifier)
+                keeper = FileTokenKeeper(path, self.notifier)
                 return kind(keeper.read()), keeper
         found = _credential_variables(self.environ) if approved else None
         if found is None:
             return None, None
         from_secrets, names = found
-        return from_secrets(*(given_secret(name, self.environ[name]) for name in names)), UnwritableToken(
+        return from_secrets(*(secret_from_string(name, self.environ[name]) for name in names)), ReadOnlyTokenKeeper(
             names[0], self.notifier
         )
 
@@ -207,7 +210,7 @@ class AccessRules:
         return ApiError(Problem(kind=Kind.URL_NOT_APPROVED, message=message, hint=hint, position=position))
 
 
-def meant_url(option: str | None, environ: Mapping[str, str], declared: str | None) -> str:
+def effective_url(option: str | None, environ: Mapping[str, str], declared: str | None) -> str:
     """The URL from ``--url``, the environment or the YAML, in its normal form.
 
     Raises:

@@ -14,7 +14,7 @@ ReconcilerError                 1   something is wrong, and nothing (more) was d
 ├── MissingExtraError           1   the command needs an extra that is not installed
 ├── StalePlanError              4   the saved plan no longer matches
 ├── OutputError                 1   a document cannot be written
-│   └── ReaderGoneError             the reader closed the pipe; the process ends as SIGPIPE would end it
+│   └── BrokenOutputPipeError             the reader closed the pipe; the process ends as SIGPIPE would end it
 └── GuardError                  5   a guard refused
 """
 
@@ -315,7 +315,7 @@ class OutputError(ReconcilerError):
     """A document cannot be written."""
 
 
-class ReaderGoneError(OutputError):
+class BrokenOutputPipeError(OutputError):
     """The reader closed standard output, as ``head`` does when it has enough lines."""
 
 

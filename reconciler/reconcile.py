@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from reconciler.applying.worker_pool import InterruptGate
     from reconciler.client.gateway import ConnectionSettings, ServerConnection
-    from reconciler.credentials import Access
-    from reconciler.manifest.approval import Request
+    from reconciler.credentials import ServerAccess
+    from reconciler.manifest.trust_check import TrustCheckContext
     from reconciler.model.account import Account
     from reconciler.model.desired import Desired, DesiredAccount
     from reconciler.model.outcome import Outcome
@@ -71,9 +71,9 @@ class RunContext:
         Raises:
             ApiError: There is none, or it is not the URL of a server.
         """
-        from reconciler.credentials import meant_url
+        from reconciler.credentials import effective_url
 
-        return meant_url(self.server.url, self.environ, declared)
+        return effective_url(self.server.url, self.environ, declared)
 
 
 def read_trust(path: str) -> Trust:
@@ -119,7 +119,7 @@ def check_trust(desired: Desired, context: RunContext | None = None) -> None:
     Raises:
         NotTrustedError: With everything that they may not use.
     """
-    from reconciler.manifest.approval import approve
+    from reconciler.manifest.trust_check import approve
 
     context = context or RunContext()
     approve(desired, context.trust, _request(None, desired, desired.server.url, context))
@@ -160,8 +160,8 @@ def resolve(
     context: RunContext | None = None,
 ) -> Desired:
     """The second half of ``load``, for manifests that were read from ``paths``."""
-    from reconciler.manifest.approval import approve
     from reconciler.manifest.secrets import resolve_accounts, without_secrets
+    from reconciler.manifest.trust_check import approve
 
     context = context or RunContext()
     url = context.server_url(desired.server.url) if context.trust else None
@@ -178,10 +178,10 @@ def resolve(
     return replace(desired, accounts=accounts)
 
 
-def _request(paths: Sequence[str] | None, desired: Desired, url: str | None, context: RunContext) -> Request:
-    from reconciler.manifest.approval import Request
+def _request(paths: Sequence[str] | None, desired: Desired, url: str | None, context: RunContext) -> TrustCheckContext:
+    from reconciler.manifest.trust_check import TrustCheckContext
 
-    return Request(
+    return TrustCheckContext(
         paths=paths,
         environ=context.environ,
         url=url,
@@ -205,7 +205,7 @@ class Connection:
         context: What the run takes from outside.
     """
 
-    def __init__(self, access: Access, settings: ConnectionSettings, context: RunContext) -> None:
+    def __init__(self, access: ServerAccess, settings: ConnectionSettings, context: RunContext) -> None:
         """Use ``connect``."""
         self.server: Server = access.server
         self.context = context
@@ -298,7 +298,7 @@ def connect(
         ApiError: No server is named, no credentials are, or those that are named may not go to it.
         SecretError: The credentials cannot be read.
     """
-    from reconciler.credentials import AccessRules, remember_credentials
+    from reconciler.credentials import CredentialSelector, remember_credentials
     from reconciler.model.server import ServerConfig
 
     context = _with_access(context or RunContext(), url, token)
@@ -310,7 +310,7 @@ def connect(
 
         return resolve_credentials(credentials, environ=context.environ, allow_commands=context.may_run_commands)
 
-    rules = AccessRules(
+    rules = CredentialSelector(
         config=config,
         options=context.server,
         environ=context.environ,
@@ -318,7 +318,7 @@ def connect(
         trust=context.trust,
         notifier=context.notifier,
     )
-    access = rules.access()
+    access = rules.select()
     remember_credentials(access.credentials, context.redactor)
     from reconciler.client.gateway import ConnectionSettings  # imports httpx: only after the checks above
 
@@ -454,7 +454,7 @@ def plan_tests(
             not approved.
         ApiError: The server cannot be reached, or its response cannot be used.
     """
-    from reconciler.planning.delivery_tests import plan_delivery_tests
+    from reconciler.planning.delivery_plan import plan_delivery_tests
 
     current = server.reader.list_accounts()
     return plan_delivery_tests(desired, current, Globs(tuple(only)), to_email=to_email, trust=server.context.trust)

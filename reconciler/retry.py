@@ -46,14 +46,14 @@ class Retry:
         self._total = max(_SHORTEST_TOTAL, 2 * timeout)
         self._stop = stop
 
-    def once(self, attempt: Callable[[float], T]) -> T:
+    def run_once(self, attempt: Callable[[float], T]) -> T:
         """Makes one attempt, which must be over by the end of the surrounding run, if there is one."""
         end, run_end = time.monotonic() + self._timeout, _RUN_END.get()
         return attempt(end if run_end is None else min(end, run_end))
 
-    def run_or_join(self, attempt: Callable[[float], T]) -> T:
-        """As ``run``, but within another run as ``once``: that run repeats the whole, with its own deadline."""
-        return self.run(attempt) if _RUN_END.get() is None else self.once(attempt)
+    def run_nested(self, attempt: Callable[[float], T]) -> T:
+        """As ``run``, but within another run as ``run_once``: that run repeats the whole, with its own deadline."""
+        return self.run(attempt) if _RUN_END.get() is None else self.run_once(attempt)
 
     def run(self, attempt: Callable[[float], T]) -> T:
         """Calls ``attempt`` until it returns, fails for good, or the time is over.
@@ -75,7 +75,7 @@ class Retry:
         )
         former = _RUN_END.set(time.monotonic() + self._total)
         try:
-            result: T = retrying(self.once, attempt)
+            result: T = retrying(self.run_once, attempt)
         finally:
             _RUN_END.reset(former)
         return result

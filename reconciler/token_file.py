@@ -24,7 +24,7 @@ _LOCK_TIMEOUT: Final = 30.0
 _LOCK_PAUSE: Final = 0.05
 
 
-class UnwritableToken:
+class ReadOnlyTokenKeeper:
     """The keeper of a refresh token from a source that cannot be written to, such as a variable.
 
     Args:
@@ -54,7 +54,7 @@ class UnwritableToken:
         self._notifier.warn(Problem(kind=Kind.REFRESH_TOKEN_REPLACED, message=message, hint=hint))
 
 
-class TokenFile:
+class FileTokenKeeper:
     """A file that contains a token and nothing else; the keeper of a refresh token."""
 
     def __init__(self, path: str, notifier: Notifier) -> None:
@@ -103,7 +103,7 @@ class TokenFile:
             self._notifier.note(f"wrote {self._path}: the server replaced the refresh token")
 
 
-def given_secret(name: str, text: str) -> Secret:
+def secret_from_string(name: str, text: str) -> Secret:
     """The secret in a variable or a file that the user names, by the rules of ``secret_text``.
 
     Args:
@@ -132,7 +132,7 @@ def _token(path: str) -> str:
         reason = (error.strerror if isinstance(error, OSError) else None) or "not a text file"
         hint = "name a file that this user can read, with the secret alone in it"
         raise SecretError.of(f"cannot read {name}: {reason}", kind=Kind.SECRET_FILE, hint=hint) from None
-    return given_secret(name, text).reveal()
+    return secret_from_string(name, text).reveal()
 
 
 def _replace(target: Path, token: str) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from reconciler.credentials import Access, AccessRules, ServerOptions
+from reconciler.credentials import CredentialSelector, ServerAccess, ServerOptions
 from reconciler.errors import ApiError, Problem
 from reconciler.model.ports import Notifier
 from reconciler.model.secret import Secret
@@ -41,30 +41,30 @@ class Case:
     warnings: list[Problem] = field(default_factory=list)
     resolved: list[Credentials] = field(default_factory=list)
 
-    def access(self) -> Access:
+    def select(self) -> ServerAccess:
         def resolve(credentials: Credentials) -> Credentials:
             self.resolved.append(credentials)
             return credentials
 
-        return AccessRules(
+        return CredentialSelector(
             config=self.config,
             options=self.flags,
             environ=self.environ,
             trust=None if self.listed is None else Trust(tuple(map(TrustedServer, self.listed))),
             resolve=resolve,
             notifier=Notifier(warn=self.warnings.append),
-        ).access()
+        ).select()
 
     def refusal(self) -> Problem:
         with pytest.raises(ApiError) as caught:
-            self.access()
+            self.select()
         (problem,) = caught.value.problems
         assert self.resolved == []
         return problem
 
 
 def used(case: Case) -> str:
-    credentials = case.access().credentials
+    credentials = case.select().credentials
     token = credentials.password if isinstance(credentials, Login) else credentials.token
     assert isinstance(token, Secret)
     return token.reveal()
@@ -102,7 +102,7 @@ def test_environment_credentials_are_sent_to_a_given_or_trusted_url(
     flags: ServerOptions, environ: dict[str, str], listed: tuple[str, ...] | None, auth: Credentials | None
 ) -> None:
     case = Case(ServerConfig(url=OURS, auth=auth), flags, {**TOKEN, **environ}, listed)
-    assert (used(case), case.resolved, case.access().server.url) == ("env-token", [], OURS)
+    assert (used(case), case.resolved, case.select().server.url) == ("env-token", [], OURS)
 
 
 def test_the_yaml_s_credentials_are_used_if_the_others_are_not_approved() -> None:
@@ -142,7 +142,7 @@ def test_options_win_over_the_environment_which_wins_over_the_yaml(tmp_path: Pat
     config, environ = ServerConfig(url=OURS, auth=AUTH), {"RECONCILER_URL": OURS, **TOKEN}
     assert used(Case(config, ServerOptions(token_file=str(tmp_path / "token")), environ)) == "flag-token"
     assert used(Case(config, environ=environ)) == "env-token"
-    assert Case(config, ServerOptions(url=OTHER), environ).access().server.url == OTHER
+    assert Case(config, ServerOptions(url=OTHER), environ).select().server.url == OTHER
 
 
 @pytest.mark.parametrize(
@@ -157,11 +157,11 @@ def test_options_win_over_the_environment_which_wins_over_the_yaml(tmp_path: Pat
 def test_the_name_in_the_yaml_is_the_servers_label(
     flags: ServerOptions, environ: dict[str, str], config: ServerConfig
 ) -> None:
-    assert Case(config, flags, environ).access().server.name == "matriz"
+    assert Case(config, flags, environ).select().server.name == "matriz"
 
 
 def test_without_a_name_the_host_is_the_servers_label() -> None:
-    assert Case(flags=ServerOptions(url=OTHER), environ=TOKEN).access().server.name == "other.example.com"
+    assert Case(flags=ServerOptions(url=OTHER), environ=TOKEN).select().server.name == "other.example.com"
 
 
 CERT = ClientCertificate("yaml.pem", "yaml.key")
@@ -192,7 +192,7 @@ NAMED = ServerOptions(ca_file="flag-ca.pem", client_cert="flag.pem")
 def test_tls_settings_belong_to_the_url_and_credentials_beside_them(
     case: Case, ca_file: str | None, certificate: ClientCertificate | None, warnings: int
 ) -> None:
-    access = case.access()
+    access = case.select()
     assert (access.ca_file, access.client_certificate, len(case.warnings)) == (ca_file, certificate, warnings)
     assert {problem.kind for problem in case.warnings} <= {"tls_setting_not_used"}
 
@@ -202,7 +202,7 @@ def test_tls_settings_belong_to_the_url_and_credentials_beside_them(
 )
 def test_a_tls_option_that_does_not_apply_is_an_error(flags: ServerOptions, option: str) -> None:
     with pytest.raises(ApiError) as caught:
-        Case(OWN, flags).access()
+        Case(OWN, flags).select()
     (problem,) = caught.value.problems
     message = f"{option} is for a URL, or credentials, that are not the YAML's; here both are"
     assert (problem.kind, problem.message) == ("tls_setting_not_used", message)
@@ -248,5 +248,5 @@ def test_two_token_files_are_a_usage_error(user: CliProcess) -> None:
 @pytest.mark.parametrize("given", ["https://[FD00:0:0:0:0:0:0:1]:443/", "https://[fd00:0::0001]", "https://[fd00::1]"])
 def test_every_spelling_of_an_ipv6_address_is_one_server(given: str) -> None:
     own = RefreshToken(Secret("own"))
-    access = Case(ServerConfig(url="https://[fd00::1]", auth=own), ServerOptions(url=given)).access()
+    access = Case(ServerConfig(url="https://[fd00::1]", auth=own), ServerOptions(url=given)).select()
     assert (access.server.url, access.credentials) == ("https://[fd00::1]", own)

@@ -11,7 +11,7 @@ from reconciler.applying.worker_pool import InterruptGate, WorkerPool
 from reconciler.errors import ApiError, Kind, Problem
 from reconciler.model.outcome import FailureKind, Outcome, Status
 from reconciler.model.plan import Action
-from reconciler.planning.fields import TIMES, changed_since, describe_fields, is_another, not_kept
+from reconciler.planning.fields import TIMES, changed_since, describe_fields, is_recreated, not_kept
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -24,7 +24,7 @@ PAUSES: Final = (0.2, 0.6, 1.2)
 """Seconds before each further list, if something does not match: a server may show a write a moment later."""
 
 
-class Checked(NamedTuple):
+class FinalCheckResult(NamedTuple):
     """The result of the final check.
 
     Attributes:
@@ -43,7 +43,7 @@ def final_check(
     *,
     gate: InterruptGate,
     pauses: Sequence[float] = PAUSES,
-) -> Checked:
+) -> FinalCheckResult:
     """Confirms every outcome that is applied against one more list of the accounts.
 
     The list is read in another thread, so that a signal can end the wait for it.
@@ -56,13 +56,13 @@ def final_check(
         pauses: Seconds before each further list, if something does not match.
     """
     if all(outcome.status is not Status.APPLIED for outcome in outcomes):
-        return Checked(tuple(outcomes))
+        return FinalCheckResult(tuple(outcomes))
     check = _FinalCheck(plan, outcomes, server, pauses)
     jobs = iter([0])
-    found: list[Checked] = []
+    found: list[FinalCheckResult] = []
     pool = WorkerPool(1, lambda _job: check.run(), gate)
     pool.run(lambda: next(jobs, None), lambda _job, checked: found.append(checked))
-    return found[0] if found else Checked(tuple(outcomes), _not_verified("interrupted"))
+    return found[0] if found else FinalCheckResult(tuple(outcomes), _not_verified("interrupted"))
 
 
 def _not_verified(reason: str) -> Problem:
@@ -99,11 +99,11 @@ class _FinalCheck:
             if change.after:
                 self._expected[change.after.key].add(outcome.id)
 
-    def run(self) -> Checked:
+    def run(self) -> FinalCheckResult:
         try:
             accounts = _Accounts(self._server.list_accounts())
         except ApiError as error:
-            return Checked(tuple(self._outcomes), _not_verified(error.reason))
+            return FinalCheckResult(tuple(self._outcomes), _not_verified(error.reason))
         applied = [index for index, outcome in enumerate(self._outcomes) if outcome.status is Status.APPLIED]
         wrong = self._wrong(applied, accounts)
         for pause in self._pauses:
@@ -117,7 +117,7 @@ class _FinalCheck:
             wrong = self._wrong(wrong, accounts)
         for index in applied:
             self._outcomes[index] = self._confirmed(index, wrong.get(index), accounts)
-        return Checked(tuple(self._outcomes))
+        return FinalCheckResult(tuple(self._outcomes))
 
     def _wrong(self, indexes: Collection[int], accounts: _Accounts) -> dict[int, str]:
         """What is not as it should be, by the index of the change."""
@@ -148,7 +148,7 @@ class _FinalCheck:
         assert before is not None  # noqa: S101 - a delete has an account
         at_address = accounts.by_key[before.key]
         found = accounts.by_id.get(before.id)
-        if found is not None and not is_another(before, found):
+        if found is not None and not is_recreated(before, found):
             if found in at_address:
                 return "the account is still on the server at the end of the run"
             if before.created_at and found.created_at:

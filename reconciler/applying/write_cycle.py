@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class UnverifiedWrite:
     """The account that the server returned for a write, and what was sent; they have not been compared yet."""
 
     account: Account
@@ -59,11 +59,11 @@ class Write(ABC):
             end = retry.run(lambda _deadline: self.attempt())
         except ApiError as error:
             end = self.conclude(error)
-        outcome = _verified(end, self.change, self.server) if isinstance(end, Written) else end
+        outcome = _verified(end, self.change, self.server) if isinstance(end, UnverifiedWrite) else end
         return replace(outcome, attempts=self.attempts)
 
     @abstractmethod
-    def attempt(self) -> Outcome | Written:
+    def attempt(self) -> Outcome | UnverifiedWrite:
         """Reads, compares, and writes if that is still right.
 
         Raises:
@@ -71,7 +71,7 @@ class Write(ABC):
         """
 
     @abstractmethod
-    def conclude(self, error: ApiError) -> Outcome | Written:
+    def conclude(self, error: ApiError) -> Outcome | UnverifiedWrite:
         """The outcome after the last attempt has failed; reads again if necessary."""
 
     def failed(self, error: ApiError, message: str | None = None, status: Status = Status.FAILED) -> Outcome:
@@ -80,7 +80,7 @@ class Write(ABC):
         return Outcome.of(self.change, status, message or error.reason, kind=kind)
 
 
-def _verified(written: Written, change: Change, server: AccountReader) -> Outcome:
+def _verified(written: UnverifiedWrite, change: Change, server: AccountReader) -> Outcome:
     """Compares the response with what was sent. If they differ, a fresh read decides."""
     account, note = written.account, written.note
     missing = not_kept(written.sent, account)
@@ -127,7 +127,7 @@ class ExistingAccountWrite(Write):
         self.doubt: ApiError | None = None
         self._is_reading = False
 
-    def attempt(self) -> Outcome | Written:
+    def attempt(self) -> Outcome | UnverifiedWrite:
         """Reads the account, compares it, and writes it."""
         self._is_reading = True
         try:
@@ -153,7 +153,7 @@ class ExistingAccountWrite(Write):
                 self.doubt = error
             raise
 
-    def conclude(self, error: ApiError) -> Outcome | Written:
+    def conclude(self, error: ApiError) -> Outcome | UnverifiedWrite:
         """Reads the account again if a write may have taken effect."""
         if self.doubt is None:
             return self.failed(error)
@@ -201,7 +201,7 @@ class ExistingAccountWrite(Write):
         """The outcome if nothing is to be written; ``None`` if the account is as expected."""
 
     @abstractmethod
-    def write(self, fresh: Account) -> Outcome | Written:
+    def write(self, fresh: Account) -> Outcome | UnverifiedWrite:
         """Sends the write.
 
         Raises:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from reconciler.applying.worker_pool import NOT_STARTED
-from reconciler.applying.write_cycle import ExistingAccountWrite, Write, Written
+from reconciler.applying.write_cycle import ExistingAccountWrite, UnverifiedWrite, Write
 from reconciler.errors import ApiError, Kind, OutcomeUnknownError, RejectedError, UnreachableError
 from reconciler.model.account import Account, Fields, writable_fields
 from reconciler.model.outcome import Outcome, Status
@@ -16,8 +16,8 @@ from reconciler.planning.fields import (
     can_compare,
     changed_fields,
     describe_fields,
-    is_another,
     is_different,
+    is_recreated,
     is_same_moment,
     not_kept,
     target_account,
@@ -53,7 +53,7 @@ class Create(Write):
         self._refusal: RejectedError | None = None
         self._doubt: ApiError | None = None
 
-    def attempt(self) -> Outcome | Written:
+    def attempt(self) -> Outcome | UnverifiedWrite:
         """Looks for accounts of the address, in a fresh list if this is not the first attempt, and creates one."""
         self._is_listing = True
         there = self._state.unplanned_accounts(self._key, fresh=self._is_repeated)
@@ -84,9 +84,9 @@ class Create(Write):
                 kind=Kind.INVALID_RESPONSE,
             )
             raise self._doubt
-        return Written(response, self._sent)
+        return UnverifiedWrite(response, self._sent)
 
-    def conclude(self, error: ApiError) -> Outcome | Written:
+    def conclude(self, error: ApiError) -> Outcome | UnverifiedWrite:
         """Searches for the account if it may have been created."""
         if self._doubt:
             return self._searched(self._doubt)
@@ -106,20 +106,20 @@ class Create(Write):
             return self.failed(error, message, Status.UNKNOWN)
         return self.failed(error)
 
-    def _unplanned_outcome(self, there: Sequence[Account]) -> Outcome | Written:
+    def _unplanned_outcome(self, there: Sequence[Account]) -> Outcome | UnverifiedWrite:
         """The outcome if accounts of the address exist: they may be another writer's, or created by our request."""
         managed = self.change.managed
         account = there[0].unmasked(managed)
         if len(there) == 1 and self._refusal and not is_different(account, self._sent):
             self._state.add_created(account)
-            return Written(account, self._sent, f"{self._refusal.reason}; found on the server and adopted")
+            return UnverifiedWrite(account, self._sent, f"{self._refusal.reason}; found on the server and adopted")
         if len(there) == 1 and can_compare(account, managed) and not is_different(account, managed):
             return Outcome.in_place(self.change, account)
         ids = ", ".join(str(one.id) for one in there)
         message = f"an account with its address (id {ids}) has appeared since the plan; left alone"
         return Outcome.of(self.change, Status.FAILED, message)
 
-    def _searched(self, doubt: ApiError) -> Outcome | Written:
+    def _searched(self, doubt: ApiError) -> Outcome | UnverifiedWrite:
         found = self._state.find_created(self._key)
         if found is None:
             message = f"{doubt.reason}; the list could not be read to look for it"
@@ -132,7 +132,7 @@ class Create(Write):
             there = f"an account with its address is there, with other values: {describe_fields(others, found[0])}"
             return Outcome.of(self.change, Status.UNKNOWN, f"{doubt.reason}; {there}; left alone", id=found[0].id)
         self._state.add_created(found[0])
-        return Written(found[0], self._sent, f"{doubt.reason}; found on the server and adopted")
+        return UnverifiedWrite(found[0], self._sent, f"{doubt.reason}; found on the server and adopted")
 
 
 class Update(ExistingAccountWrite):
@@ -168,7 +168,7 @@ class Update(ExistingAccountWrite):
         fresh = fresh.unmasked(managed)
         conflicts = self.state.conflicts(self.expected, fresh, ours=self.ours)
         conflict = self.left_alone(f"changed since the plan: {', '.join(conflicts)}; left alone")
-        if is_another(self.expected, fresh):
+        if is_recreated(self.expected, fresh):
             return conflict
         is_in_place = not is_different(fresh, self._goal) or not is_different(fresh, managed)
         sends_hidden_password = not self.ours and self._sends_hidden_password(fresh)
@@ -183,7 +183,7 @@ class Update(ExistingAccountWrite):
             return Outcome.of(self.change, Status.FAILED, "the server hides the password now; left alone")
         return None
 
-    def write(self, fresh: Account) -> Written:
+    def write(self, fresh: Account) -> UnverifiedWrite:
         """Replaces the account; fields that are not declared keep their values."""
         sent = writable_fields(self._target(fresh).fields)
         response = self.server.update_account(Account(sent, self.id, fresh.extra))
@@ -195,7 +195,9 @@ class Update(ExistingAccountWrite):
             response = response._replace(updated_at=None)
         # The server may fill in fields that are not declared and were empty.
         managed = self.change.managed
-        return Written(response, {name: value for name, value in sent.items() if value is not None or name in managed})
+        return UnverifiedWrite(
+            response, {name: value for name, value in sent.items() if value is not None or name in managed}
+        )
 
     def _target(self, fresh: Account) -> Account:
         return target_account(fresh, self._goal, changed_fields(fresh, self._goal))
@@ -232,7 +234,7 @@ class Delete(ExistingAccountWrite):
     def compare(self, fresh: Account) -> Outcome | None:
         """A failure if another writer has changed it, or if its id belongs to another account now."""
         conflicts = self.state.conflicts(self.expected, fresh, ours=self.ours)
-        if is_another(self.expected, fresh):
+        if is_recreated(self.expected, fresh):
             return self.left_alone(
                 f"changed since the plan: id {self.id} is now that of another account, which is left alone"
             )

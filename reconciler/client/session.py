@@ -195,7 +195,7 @@ class Session:
             ApiError: Any other failure of a read.
         """
         is_read = request.method == "GET"
-        run = self._retry.run_or_join if is_read else self._retry.once
+        run = self._retry.run_nested if is_read else self._retry.run_once
         try:
             return run(lambda deadline: self._attempt(request, read, deadline))
         except OutcomeUnknownError as error:

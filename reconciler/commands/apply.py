@@ -13,7 +13,7 @@ import click
 
 from reconciler import reconcile
 from reconciler.commands import saved_plan
-from reconciler.commands.inputs import Files, read_inputs
+from reconciler.commands.inputs import CommandFiles, read_inputs
 from reconciler.commands.options import (
     allow_commands_option,
     apply_options,
@@ -74,7 +74,7 @@ def apply(  # noqa: PLR0913 - one for each group of options
     """
     from reconciler.applying.worker_pool import InterruptGate
 
-    files = Files(server=server, trust=trust, plan=running.plan_file, journal=running.journal)
+    files = CommandFiles(server=server, trust=trust, plan=running.plan_file, journal=running.journal)
     desired, context = read_inputs(invocation, paths, files, allow_commands=allow_commands)
     reviewed = saved_plan.read(running.plan_file) if running.plan_file is not None else None
     only, options = planning.only.patterns, replace(planning, test=running.test)

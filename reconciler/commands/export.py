@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from reconciler import reconcile
-from reconciler.commands.inputs import Files, refuse_overwriting_inputs, run_context
+from reconciler.commands.inputs import CommandFiles, refuse_overwriting_inputs, run_context
 from reconciler.commands.invocation import file_exists
 from reconciler.commands.options import only_option, server_options
 from reconciler.commands.output import output_options
@@ -37,7 +37,7 @@ def export(invocation: Invocation, *, only: tuple[str, ...], force: bool, server
     from reconciler.manifest.export import export_yaml
     from reconciler.planning.checks import unmatched_only_warning
 
-    files = Files(server=server)
+    files = CommandFiles(server=server)
     refuse_overwriting_inputs(invocation, files.read)
     invocation.overwrite = force
     # Path.is_file raises an error for a name that is too long.

@@ -29,7 +29,7 @@ _OURS: Final = re.compile(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Files:
+class CommandFiles:
     """The files that a command line names, apart from the manifests and ``--output``.
 
     Attributes:
@@ -54,7 +54,7 @@ class Files:
 
 
 def read_inputs(
-    invocation: Invocation, paths: Sequence[str], files: Files, *, allow_commands: bool = False
+    invocation: Invocation, paths: Sequence[str], files: CommandFiles, *, allow_commands: bool = False
 ) -> tuple[Desired, reconcile.RunContext]:
     """Reads the manifests and the trust file. Resolves no secret.
 
@@ -62,7 +62,7 @@ def read_inputs(
         click.UsageError: The command would write to a file that is read, or write one file twice.
         ManifestError: With every problem in the manifests or in the trust file.
     """
-    from reconciler.manifest.approval import files_of
+    from reconciler.manifest.trust_check import files_of
 
     refuse_overwriting_inputs(invocation, (*paths, *files.read), files)
     context = run_context(invocation, files, allow_commands=allow_commands)
@@ -71,7 +71,7 @@ def read_inputs(
     return desired, context
 
 
-def run_context(invocation: Invocation, files: Files, *, allow_commands: bool = False) -> reconcile.RunContext:
+def run_context(invocation: Invocation, files: CommandFiles, *, allow_commands: bool = False) -> reconcile.RunContext:
     """What the run takes from outside: the command line, the environment, the user at the terminal.
 
     Raises:
@@ -89,12 +89,14 @@ def run_context(invocation: Invocation, files: Files, *, allow_commands: bool = 
     )
 
 
-def refuse_overwriting_inputs(invocation: Invocation, read: Iterable[str | None], files: Files = Files()) -> None:
+def refuse_overwriting_inputs(
+    invocation: Invocation, read: Iterable[str | None], files: CommandFiles = CommandFiles()
+) -> None:
     """Refuses a command line that would lose a file to what is written.
 
     Args:
         invocation: Knows the file for the document. If it is refused, the document that reports it goes elsewhere.
-        read: Files, and folders of manifests.
+        read: CommandFiles, and folders of manifests.
         files: Names the other files that are written.
 
     Raises:
@@ -153,7 +155,7 @@ class _Name:
 
 
 def _is_manifest_within(name: str, folder: str) -> bool:
-    from reconciler.manifest.locations import is_manifest_name
+    from reconciler.manifest.discovery import is_manifest_name
 
     if not (name.startswith(os.path.join(folder, "")) and is_manifest_name(name)):  # noqa: PTH118 - as above
         return False

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TextIO
 
-from reconciler.errors import Kind, OutputError, Problem, ReaderGoneError
+from reconciler.errors import BrokenOutputPipeError, Kind, OutputError, Problem
 from reconciler.model.display import escape
 from reconciler.model.ports import Notifier
 from reconciler.model.redaction import Redactor
@@ -65,7 +65,7 @@ class Invocation:
 
         Raises:
             OutputError: It cannot be written.
-            ReaderGoneError: The reader closed the pipe.
+            BrokenOutputPipeError: The reader closed the pipe.
         """
         if self.output is not None:
             self.write_file(self.output, text, overwrite=self.overwrite)
@@ -205,7 +205,7 @@ def unwritten(error: OSError) -> OutputError:
     """The error for a standard output that cannot be written. It is replaced by /dev/null."""
     silence(sys.stdout)
     problem = Problem(kind=Kind.OUTPUT, message=f"cannot write to standard output: {error.strerror}")
-    return (ReaderGoneError if isinstance(error, BrokenPipeError) else OutputError)(problem)
+    return (BrokenOutputPipeError if isinstance(error, BrokenPipeError) else OutputError)(problem)
 
 
 def silence(stream: TextIO) -> None:

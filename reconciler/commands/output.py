@@ -13,11 +13,11 @@ from reconciler.commands.inputs import may_be_replaced
 from reconciler.commands.invocation import Invocation
 from reconciler.commands.options import OutputFile
 from reconciler.errors import (
+    BrokenOutputPipeError,
     ExitCode,
     GuardError,
     Kind,
     OutputError,
-    ReaderGoneError,
     ReconcilerError,
     StalePlanError,
     UnreachableError,
@@ -68,7 +68,7 @@ def show_report(invocation: Invocation, report: Report) -> None:
         # What was done must not be lost.
         context = _context(invocation, report.finished_at, Style())
         invocation.print_error_text(renderer("report", Format.TEXT)(subject, context))
-        if not isinstance(error, ReaderGoneError):
+        if not isinstance(error, BrokenOutputPipeError):
             raise
 
 

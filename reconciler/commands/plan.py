@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from reconciler import reconcile
-from reconciler.commands.inputs import Files, read_inputs
+from reconciler.commands.inputs import CommandFiles, read_inputs
 from reconciler.commands.options import (
     OUTPUT_FILE,
     allow_commands_option,
@@ -61,7 +61,7 @@ def plan(  # noqa: PLR0913 - one for each option of the command line
 
     PATH is a YAML file, or a folder of them; several make one set.
     """
-    files = Files(server=server, trust=trust, save=save)
+    files = CommandFiles(server=server, trust=trust, save=save)
     desired, context = read_inputs(invocation, paths, files, allow_commands=allow_commands)
     only = planning.only.patterns
     desired = reconcile.resolve(desired, paths, only=only, no_secrets=no_secrets, context=context)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from reconciler.commands.invocation import Invocation
     from reconciler.model.desired import DeliveryTestSettings
     from reconciler.model.plan import Change, Plan
-    from reconciler.planning.saved import Difference
+    from reconciler.planning.saved import PlanDifference
     from reconciler.report.json import SavedPlan
 
 _LARGEST = 256 * 1024 * 1024
@@ -89,6 +89,6 @@ def _with_test(change: Change, given: DeliveryTestSettings) -> Change:
     return replace(change, test=given.over(change.test)) if change.after else change
 
 
-def _problem(difference: Difference) -> Problem:
+def _problem(difference: PlanDifference) -> Problem:
     """A difference for a document, which shows no table."""
     return Problem(kind=Kind.STALE_PLAN, message=comparison_sentence(difference), address=difference.address)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from reconciler import reconcile
-from reconciler.commands.inputs import Files, read_inputs
+from reconciler.commands.inputs import CommandFiles, read_inputs
 from reconciler.commands.options import (
     allow_commands_option,
     only_option,
@@ -60,7 +60,7 @@ def test(  # noqa: PLR0913 - one for each option of the command line
     """
     from reconciler.applying.worker_pool import InterruptGate
 
-    files = Files(server=server, trust=trust)
+    files = CommandFiles(server=server, trust=trust)
     desired, context = read_inputs(invocation, paths, files, allow_commands=allow_commands)
     desired = reconcile.resolve(desired, paths, only=only, to_email=to_email, context=context)
     connection = reconcile.connect(desired, parallelism=parallelism, context=context)

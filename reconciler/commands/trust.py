@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from reconciler import reconcile
-from reconciler.commands.inputs import Files, read_inputs
+from reconciler.commands.inputs import CommandFiles, read_inputs
 from reconciler.commands.options import paths_argument
 from reconciler.commands.output import output_options
 from reconciler.credentials import ServerOptions
@@ -35,7 +35,7 @@ def trust(invocation: Invocation, *, paths: tuple[str, ...], url: str | None) ->
     """
     from reconciler.manifest.trust import trust_yaml
 
-    desired, context = read_inputs(invocation, paths, Files(server=ServerOptions(url=url)))
+    desired, context = read_inputs(invocation, paths, CommandFiles(server=ServerOptions(url=url)))
     reconcile.check_trust(desired, context)
     invocation.write_document(trust_yaml(desired, context.server_url(desired.server.url)))
     return ExitCode.OK

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from reconciler import reconcile
-from reconciler.commands.inputs import Files, read_inputs
+from reconciler.commands.inputs import CommandFiles, read_inputs
 from reconciler.commands.options import paths_argument, trust_option
 from reconciler.commands.output import output_options, show_validation
 from reconciler.errors import ExitCode
@@ -32,7 +32,7 @@ def validate(invocation: Invocation, *, paths: tuple[str, ...], trust: str | Non
 
     PATH is a YAML file, or a folder of them; several make one set.
     """
-    desired, context = read_inputs(invocation, paths, Files(trust=trust))
+    desired, context = read_inputs(invocation, paths, CommandFiles(trust=trust))
     reconcile.check_trust(desired, context)
     show_validation(invocation, desired)
     return ExitCode.OK

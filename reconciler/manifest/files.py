@@ -200,7 +200,7 @@ def is_journal(data: bytes) -> bool:
     return data.startswith(_OWN_JOURNAL)
 
 
-def own_document(value: object) -> str | None:
+def own_document_kind(value: object) -> str | None:
     """The kind of document of reconciler's own that a loaded file is; ``None`` for a manifest and anything else."""
     match value:
         case [{"check_name": str(name)}, *_] if name.startswith("reconciler:"):

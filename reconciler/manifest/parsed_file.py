@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from reconciler.errors import Kind, Position, Problem
 from reconciler.manifest.events import YamlError
-from reconciler.manifest.files import is_journal, own_document
+from reconciler.manifest.files import is_journal, own_document_kind
 from reconciler.manifest.issues import Issue, IssueLog, NodeRef
 from reconciler.manifest.loader import load
 from reconciler.model.desired import NO_POSITIONS
@@ -120,7 +120,7 @@ def parse_file(source: Source) -> ParsedFile | Problem | None:
         loaded = load(source.data, source.name)
     except YamlError as error:
         return error.problem(source.name)
-    kind = own_document(loaded.value)
+    kind = own_document_kind(loaded.value)
     return _not_a_manifest(source, kind) if kind else _validated(source, loaded)
 
 

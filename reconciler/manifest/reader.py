@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from reconciler.errors import Kind, ManifestError, Problem
 from reconciler.manifest import settings
+from reconciler.manifest.discovery import no_manifests, read_files
 from reconciler.manifest.issues import Issue, IssueLog, NodeRef, shortened
-from reconciler.manifest.locations import no_manifests, read_files
 from reconciler.manifest.parsed_file import ParsedFile, parse_file
-from reconciler.manifest.rules import check_rules, duplicate_name_warnings, unusual
+from reconciler.manifest.rules import check_rules, duplicate_name_warnings, unusual_setting_warnings
 from reconciler.model.account import Account, Value
 from reconciler.model.desired import Desired, DesiredAccount
 from reconciler.model.fields import FIELDS
@@ -126,7 +126,7 @@ def _warnings(files: Sequence[ParsedFile], entries: Sequence[Entry], skipped: Se
     for file in files:
         log.extend(_header_warnings(file))
     log.extend(duplicate_name_warnings(entries))
-    log.extend(unusual(entries))
+    log.extend(unusual_setting_warnings(entries))
     for file in files:
         log.extend(_cut_off_warnings(file))
     log.extend(_literal(entry) for entry in entries if isinstance(entry.given.get("password"), Secret))

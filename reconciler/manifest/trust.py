@@ -13,12 +13,12 @@ from pydantic import AfterValidator, with_config
 from typing_extensions import TypedDict
 
 from reconciler.errors import InvalidValueError, ManifestError, Problem, file_order
-from reconciler.manifest.approval import references_of
 from reconciler.manifest.events import YamlError
 from reconciler.manifest.files import read_file
 from reconciler.manifest.loader import load
 from reconciler.manifest.parsed_file import validate
 from reconciler.manifest.schema import CONFIG, MaxDeletes, Shape, Text, Version
+from reconciler.manifest.trust_check import references_of
 from reconciler.manifest.values import argument
 from reconciler.model.account import Globs, identity
 from reconciler.model.display import display_path

@@ -143,17 +143,17 @@ def _from_units(escapes: str, start: int) -> Iterator[tuple[str, int, int]]:
         position = following
 
 
-def hidden_texts(text: str) -> Iterator[tuple[Span, str]]:
+def encoded_texts(text: str) -> Iterator[tuple[Span, str]]:
     """The text in each run of base64 or hexadecimal digits, with the position of the run.
 
     A run may begin anywhere in the encoded data, so it is read at every alignment.
     """
-    for span, hidden in _hidden_texts(text):
+    for span, hidden in _encoded_texts(text):
         if _READABLE.search(hidden):
             yield span, hidden
 
 
-def _hidden_texts(text: str) -> Iterator[tuple[Span, str]]:
+def _encoded_texts(text: str) -> Iterator[tuple[Span, str]]:
     for run in _BASE64_RUN.finditer(text):
         digits = run[0].rstrip("=").translate(_TO_STANDARD)
         for start in range(4):

@@ -12,7 +12,7 @@ from bisect import bisect_right
 from collections import defaultdict
 from typing import TYPE_CHECKING, Final
 
-from reconciler.model.encodings import Span, hidden_texts, layers, plain_form
+from reconciler.model.encodings import Span, encoded_texts, layers, plain_form
 
 if TYPE_CHECKING:
     from reconciler.model.secret import Secret
@@ -149,7 +149,7 @@ class _Index:
     def _hidden(self, text: str, depth: int) -> list[Span]:
         """The runs of base64 and hexadecimal digits that encode a secret."""
         positions, starts, texts, length = [], [], [], 0
-        for position, hidden in hidden_texts(text):
+        for position, hidden in encoded_texts(text):
             positions.append(position)
             starts.append(length)
             texts.append(hidden)

@@ -96,7 +96,7 @@ def can_compare(fresh: Account, managed: Fields) -> bool:
     return not (managed.get("password") and fresh.fields.get("password") is UNKNOWN)
 
 
-def is_another(expected: Account, fresh: Account) -> bool:
+def is_recreated(expected: Account, fresh: Account) -> bool:
     """Whether an account with the id of the expected one is another one, created later."""
     return not is_same_moment(expected.created_at, fresh.created_at)
 

@@ -163,7 +163,7 @@ class CycleFinder:
         self._position: dict[Node, int] = {}
         self._settle([node for node in nodes if not self._waiting[node]])
 
-    def next(self) -> list[Node] | None:
+    def next_cycle(self) -> list[Node] | None:
         """A cycle of nodes: each requires the next, and the last the first. ``None`` if there is none left."""
         while self._path and self._path[-1] not in self._waiting:
             self._step_back()
@@ -182,7 +182,7 @@ class CycleFinder:
                 return self._path[self._position[following] :]
             self._step_to(following)
 
-    def broken(self, node: Node) -> None:
+    def mark_broken(self, node: Node) -> None:
         """Notes that a node of the last cycle has lost some of its requirements."""
         while self._path[-1] is not node:
             self._step_back()

@@ -49,7 +49,7 @@ def order(changes: Sequence[Change], names: Collection[str]) -> Order:
     changes = list(changes)
     final_nodes: list[Node] = []
     cycles = CycleFinder(nodes)
-    while cycle := cycles.next():
+    while cycle := cycles.next_cycle():
         taker = _name_taker(cycle)
         if taker is None:
             return Order(tuple(changes), (), (_cycle_error([changes[node.index] for node in cycle]),))
@@ -58,7 +58,7 @@ def order(changes: Sequence[Change], names: Collection[str]) -> Order:
         note = f"goes through the temporary name {name!r}, because accounts exchange names"
         changes[taker.index] = replace(change, notes=(*change.notes, note))
         final_nodes.append(taker.split(name))
-        cycles.broken(taker)
+        cycles.mark_broken(taker)
     return Order(tuple(changes), _steps([*nodes, *final_nodes], changes))
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class PlanDifference:
     """A change that is not what was reviewed; one of the two sides may be missing."""
 
     address: str
@@ -31,7 +31,7 @@ class Difference:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class PlanComparison:
     """How a fresh plan relates to the reviewed one.
 
     Attributes:
@@ -41,10 +41,10 @@ class Comparison:
     """
 
     in_place: tuple[Change, ...]
-    differences: tuple[Difference, ...]
+    differences: tuple[PlanDifference, ...]
 
 
-def compare(reviewed: Sequence[Change], plan: Plan, uncompared: Sequence[Change] | None = None) -> Comparison:
+def compare(reviewed: Sequence[Change], plan: Plan, uncompared: Sequence[Change] | None = None) -> PlanComparison:
     """Compares change by change.
 
     Args:
@@ -62,11 +62,11 @@ def compare(reviewed: Sequence[Change], plan: Plan, uncompared: Sequence[Change]
         if key not in now and (done := _in_place(change, plan)):
             in_place.append(done)
         elif key not in now or core(now[key]) != core(change):
-            differences.append(Difference(change.address, change, now.get(key)))
+            differences.append(PlanDifference(change.address, change, now.get(key)))
     for key, change in now.items():
         if key not in then and (key not in possible or _core(possible[key]) != _core(change)):
-            differences.append(Difference(change.address, possible.get(key), change))
-    return Comparison(tuple(in_place), tuple(sorted(differences, key=lambda one: label_key(one.address))))
+            differences.append(PlanDifference(change.address, possible.get(key), change))
+    return PlanComparison(tuple(in_place), tuple(sorted(differences, key=lambda one: label_key(one.address))))
 
 
 def _core(change: Change) -> tuple[Any, ...]:

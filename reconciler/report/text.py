@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from reconciler.errors import Problem
     from reconciler.model.outcome import Outcome, Report
     from reconciler.model.plan import Change, Plan
-    from reconciler.planning.saved import Difference
+    from reconciler.planning.saved import PlanDifference
     from reconciler.report.formats import PlanInput, RenderContext, ReportInput, ValidationInput
     from reconciler.report.view import ChangeView, FieldRow
 
@@ -82,12 +82,12 @@ def problems_text(problems: Sequence[Problem], word: str, style: Style, colour: 
             yield from _hanging(display_sentence(problem.hint), style, first="  hint: ", rest=" " * 8)
 
 
-def comparison_text(differences: Sequence[Difference], style: Style) -> str:
+def comparison_text(differences: Sequence[PlanDifference], style: Style) -> str:
     """One block for each account: the reviewed change on the left, the fresh one on the right."""
     return "\n".join(line for one in differences for line in _comparison_lines(one, style)) + "\n"
 
 
-def comparison_sentence(difference: Difference) -> str:
+def comparison_sentence(difference: PlanDifference) -> str:
     """The reviewed change and the fresh one of an account, in a sentence."""
     reviewed, fresh = (
         ", ".join(text if name == "action" else f"{name} {text}" for name, text in _cells(change, Style()).items())
@@ -197,7 +197,7 @@ def _outcome_parts(outcome: Outcome) -> Iterator[str]:
         yield outcome.note
 
 
-def _comparison_lines(difference: Difference, style: Style) -> Iterator[str]:
+def _comparison_lines(difference: PlanDifference, style: Style) -> Iterator[str]:
     reviewed, fresh = _cells(difference.reviewed, style), _cells(difference.fresh, style)
     width = max(len("reviewed"), *map(len, reviewed.values())) + 2
     yield style.paint(f"  {escape(difference.address)}", "bold")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from reconciler.applying.final_check import Checked, final_check
+from reconciler.applying.final_check import FinalCheckResult, final_check
 from reconciler.applying.worker_pool import InterruptGate
 from reconciler.errors import Kind, Problem, UnreachableError
 from reconciler.model.account import Account
@@ -28,7 +28,12 @@ TIMES = Rules(times=True)
 NO_DELAYS = (0.0, 0.0)
 
 
-def checked(plan: Plan, server: FakeServer, meanwhile: Callable[[], object] = lambda: None, **options: Any) -> Checked:  # noqa: ANN401 - ApplyOptions has their types
+def checked(
+    plan: Plan,
+    server: FakeServer,
+    meanwhile: Callable[[], object] = lambda: None,
+    **options: Any,  # noqa: ANN401 - ApplyOptions has their types
+) -> FinalCheckResult:
     """Carries out a plan, lets somebody else act, and looks again."""
     outcomes = apply_plan(plan, server, **options)
     meanwhile()

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
 from reconciler.applying.executor import ApplyOptions, execute
-from reconciler.applying.final_check import Checked, final_check
+from reconciler.applying.final_check import FinalCheckResult, final_check
 from reconciler.applying.worker_pool import InterruptGate
 from reconciler.model.account import Account, Fields, Globs, identity
 from reconciler.model.desired import DeleteLimit, Desired
@@ -311,13 +311,13 @@ class ReconcilerMachine(RuleBasedStateMachine):
     def plan(self) -> Plan:
         return make_plan(self.desired, self.backend.writer.list_accounts(), SERVER, OPTIONS)
 
-    def apply(self, plan: Plan, writer: FaultyWriter) -> Checked:
+    def apply(self, plan: Plan, writer: FaultyWriter) -> FinalCheckResult:
         options = ApplyOptions(parallelism=1, adoption_delays=NO_DELAYS)
         gate = InterruptGate(ShortPauses(1000))
         written = execute(plan, writer, options, gate=gate, observer=RecordingObserver())
         return final_check(plan, written, writer, gate=gate, pauses=NO_DELAYS)
 
-    def observed(self, plan: Plan, writer: FaultyWriter) -> Checked:
+    def observed(self, plan: Plan, writer: FaultyWriter) -> FinalCheckResult:
         """Applies, and notes what happened for hypothesis to print."""
         checked = self.apply(plan, writer)
         note(f"calls: {writer.calls}")

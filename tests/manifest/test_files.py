@@ -9,9 +9,9 @@ import pytest
 
 from reconciler.errors import ManifestError, Position, Problem, file_order
 from reconciler.manifest import schema_text
+from reconciler.manifest.discovery import read_files
 from reconciler.manifest.files import LARGEST, TooLargeError, read_bytes
 from reconciler.manifest.loader import load
-from reconciler.manifest.locations import read_files
 from reconciler.manifest.reader import read_manifests
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from reconciler.model.plan import Action, Change
 from reconciler.model.secret import UNKNOWN, Secret
 from reconciler.model.trust import Limits, Trust
 from reconciler.planning.checks import taken_addresses
-from reconciler.planning.delivery_tests import plan_delivery_tests
+from reconciler.planning.delivery_plan import plan_delivery_tests
 from tests.support.declarations import POSITION, declare, plan_of
 from tests.support.fake_server import account
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from reconciler.errors import ManifestError, NotTrustedError
-from reconciler.manifest.approval import Request, approve
 from reconciler.manifest.reader import read_manifests
 from reconciler.manifest.trust import read_trust
+from reconciler.manifest.trust_check import TrustCheckContext, approve
 from reconciler.model.account import Globs
 from reconciler.model.desired import DeleteLimit
 from reconciler.model.trust import Limits, Trust, TrustedServer
@@ -34,7 +34,9 @@ def refused(
     name: str, trust: Trust | None = None, environ: dict[str, str] | None = None, to_email: str | None = None
 ) -> list[str]:
     """What must not be used in a file, each as one line; nothing if it may all be used."""
-    request = Request(paths=[name], environ=environ or {}, url=URL if trust else None, name="b1", to_email=to_email)
+    request = TrustCheckContext(
+        paths=[name], environ=environ or {}, url=URL if trust else None, name="b1", to_email=to_email
+    )
     try:
         approve(read_manifests([name]), trust, request)
     except NotTrustedError as error:
@@ -252,7 +254,7 @@ def test_kubernetes_links_a_secret_to_a_hidden_folder_beside_it(write: Write, ou
 @pytest.mark.parametrize("name", ["../b2", "*", ".", "..", "b1/../b2"])
 def test_a_server_name_gives_no_access_to_other_servers_files(write: Write, name: str) -> None:
     file = write(account("{file: /run/secrets/b2/x}"))
-    request = Request(paths=[file], environ={}, url=URL, name=name)
+    request = TrustCheckContext(paths=[file], environ={}, url=URL, name=name)
     with pytest.raises(NotTrustedError):
         approve(read_manifests([file]), EVERYTHING, request)
 

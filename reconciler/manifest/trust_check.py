@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from reconciler.errors import Kind, NotTrustedError, Problem, file_order
-from reconciler.manifest.locations import Locations, file_identity, is_below, system_folder
+from reconciler.manifest.discovery import AllowedRoots, file_identity, is_below, system_folder
 from reconciler.manifest.values import is_own
 from reconciler.model.display import shorten
 from reconciler.model.secret import SecretReference
@@ -37,7 +37,7 @@ _WILDCARD: Final = re.compile(r"[*?]|\[[*?\[]\]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class TrustCheckContext:
     """What is about to be done with the YAML.
 
     Attributes:
@@ -56,7 +56,7 @@ class Request:
     to_email: str | None = None
 
 
-def approve(desired: Desired, trust: Trust | None, request: Request) -> None:
+def approve(desired: Desired, trust: Trust | None, request: TrustCheckContext) -> None:
     """Checks that the YAML uses only what it may use.
 
     Raises:
@@ -88,7 +88,7 @@ def files_of(desired: Desired) -> frozenset[str]:
     return frozenset([*secrets, *filter(None, tls)])
 
 
-def _refused_references(desired: Desired, trust: Trust | None, request: Request) -> Iterator[Problem]:
+def _refused_references(desired: Desired, trust: Trust | None, request: TrustCheckContext) -> Iterator[Problem]:
     rules = _ReferenceRules(trust, request)
     known: dict[object, Refusal | None] = {}  # thousands of accounts may share one reference
     for reference, holder in references_of(desired):
@@ -104,11 +104,11 @@ def _refused_references(desired: Desired, trust: Trust | None, request: Request)
 class _ReferenceRules:
     """Decides which references may be used."""
 
-    def __init__(self, trust: Trust | None, request: Request) -> None:
+    def __init__(self, trust: Trust | None, request: TrustCheckContext) -> None:
         self._trust = trust
         self._url = request.url
         # While checking only, the files may not exist on this machine, and the other one may have a trust file.
-        self._near = None if request.paths is None else Locations(request.paths)
+        self._near = None if request.paths is None else AllowedRoots(request.paths)
         self._own = {file_identity(name) for name in request.own_files}
         credentials = request.environ.get("CREDENTIALS_DIRECTORY", "")
         folders = [_SECRETS_FOLDER, credentials] if os.path.isabs(credentials) else [_SECRETS_FOLDER]
@@ -159,7 +159,7 @@ class _FilePattern(NamedTuple):
     folder: str
 
     @classmethod
-    def of(cls, pattern: str, near: Locations | None) -> _FilePattern:
+    def of(cls, pattern: str, near: AllowedRoots | None) -> _FilePattern:
         wildcard = _WILDCARD.search(pattern)
         if wildcard is None:
             real = _resolved(pattern, near)
@@ -179,13 +179,13 @@ class _FilePattern(NamedTuple):
         return is_below(real, self.folder) and path_matches(self.pattern, os.path.join(os.path.realpath(parent), name))
 
 
-def _resolved(path: str, near: Locations | None) -> str:
+def _resolved(path: str, near: AllowedRoots | None) -> str:
     """A listed path with its links resolved, except for links out of the folders that a pull request may change."""
     real = os.path.realpath(path)
     return path if near and near.contain(path) and not near.contain(real) else real
 
 
-def _refused_destinations(desired: Desired, trust: Trust, request: Request) -> Iterator[Problem]:
+def _refused_destinations(desired: Desired, trust: Trust, request: TrustCheckContext) -> Iterator[Problem]:
     """The server, recipients and SMTP servers that are not listed, and a limit that is too high."""
     if request.url is not None and not trust.lists_url(request.url):
         hint = "list it under `servers` of the trust file if credentials and passwords may go there"
@@ -209,7 +209,7 @@ def _refused_destinations(desired: Desired, trust: Trust, request: Request) -> I
 
 
 def _recipients(
-    desired: Desired, request: Request
+    desired: Desired, request: TrustCheckContext
 ) -> Iterator[tuple[str, str | None, Position | None, DesiredAccount | None]]:
     """The recipients of test mails: where each is given, the address, its position and its account."""
     yield "--to-email", request.to_email, None, None

@@ -9,7 +9,7 @@ from reconciler.model.account import ACCOUNT_DEFAULTS, NO_GLOBS
 from reconciler.model.desired import DeliveryTestSettings, Desired, Policy
 from reconciler.model.plan import DeliveryTest
 from reconciler.model.secret import UNKNOWN, Secret
-from reconciler.planning.delivery_tests import plan_delivery_tests
+from reconciler.planning.delivery_plan import plan_delivery_tests
 from tests.support.declarations import POSITION, declare, globs, said
 from tests.support.fake_server import account
 

@@ -32,7 +32,7 @@ class _Arguments:
     words: list[str] = field(default_factory=list)
 
 
-def apply_output_options(invocation: Invocation, commands: click.Group, arguments: Sequence[str]) -> None:
+def recover_output_options(invocation: Invocation, commands: click.Group, arguments: Sequence[str]) -> None:
     """Applies ``--format``, ``--output`` and the like, wherever they are in an incorrect command line.
 
     Args:

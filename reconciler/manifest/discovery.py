@@ -45,7 +45,7 @@ def file_identity(name: str) -> object:
     return (status.st_dev, status.st_ino)
 
 
-class Locations:
+class AllowedRoots:
     """The locations where files may be: below the paths that the user named, or the working directory.
 
     Anyone who may change a manifest may also replace it, or its folder, by a link. A link must not lead elsewhere,
@@ -101,7 +101,7 @@ class Reading(NamedTuple):
 class _Search:
     """Collects each file once, however many of the given paths and links lead to it."""
 
-    def __init__(self, locations: Locations) -> None:
+    def __init__(self, locations: AllowedRoots) -> None:
         self.files: list[tuple[str, str | None]] = []  # names, and the folders that were given
         self.problems: list[Problem] = []
         self._locations = locations
@@ -171,7 +171,7 @@ class _Search:
 
 def read_files(paths: Sequence[str]) -> Reading:
     """Reads files and, recursively and sorted, the YAML and JSON files of folders. Follows links."""
-    search = _Search(Locations(paths))
+    search = _Search(AllowedRoots(paths))
     for path in paths:
         if os.path.isdir(path):
             search.add_folder(path)
