@@ -228,7 +228,7 @@ def test_nothing_is_repeated_after_an_interrupt(writer: Open) -> None:
 @pytest.mark.parametrize("call", ALL)
 def test_after_a_timeout_only_a_read_is_repeated(writer: Open, call: str) -> None:
     with ScriptedServer(Hang()) as server:
-        accounts = writer(server.url, timeout=0.05)
+        accounts = writer(server.url, timeout=0.25)
         error = failing(lambda: ALL[call](accounts))
     kind, attempts = (ApiError, 4) if call in READS else (OutcomeUnknownError, 1)
     assert (type(error), error.problems[0].kind, len(server.requests)) == (kind, "timeout", attempts)
