@@ -48,7 +48,7 @@ _VARIABLES: Final[tuple[tuple[type[Credentials], tuple[str, ...]], ...]] = (
 
 @dataclass(frozen=True, slots=True)
 class ServerOptions:
-    """What the command line says about the server.
+    """The command line's options for the server.
 
     Attributes:
         ca_file: A private CA for a URL, or credentials, that are not the YAML's.
@@ -107,7 +107,7 @@ class CredentialSelector:
         """Chooses the server and its credentials. Options win over the environment, which wins over the YAML.
 
         Raises:
-            ApiError: No server is named, no credentials are, or those that are named may not go to it.
+            ApiError: No server is named, no credentials are given, or those that are may not go to it.
             SecretError: The credentials cannot be read.
         """
         config = self.config
@@ -246,7 +246,7 @@ def _credential_variables(environ: Mapping[str, str]) -> tuple[type[Credentials]
 
 
 def remember_credentials(credentials: Credentials, redactor: Redactor) -> None:
-    """Lets ``redactor`` mask the credentials wherever they occur."""
+    """Makes ``redactor`` mask the credentials wherever they occur."""
     for name, part in parts_of(credentials).items():
         # A user name that is an address or a word must stay readable in reports.
         if isinstance(part, Secret) and (name != "username" or _is_key(part.reveal())):

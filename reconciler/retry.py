@@ -1,4 +1,4 @@
-"""How often, how long and until when something is repeated. The only module that imports tenacity."""
+"""How often, how long and until when attempts are repeated. The only module that imports tenacity."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _SHORTEST_TOTAL: Final = 60.0
 _GROWING_PAUSE: Final = wait_exponential(multiplier=0.25, exp_base=3, max=10) + wait_random(0, 0.25)
 
 _RUN_END: Final[ContextVar[float | None]] = ContextVar("_RUN_END", default=None)
-"""When the run that is under way in this thread must be over, on the monotonic clock."""
+"""When this thread's current run must be over, on the monotonic clock."""
 
 
 class Retry:
@@ -52,7 +52,7 @@ class Retry:
         return attempt(end if run_end is None else min(end, run_end))
 
     def run_nested(self, attempt: Callable[[float], T]) -> T:
-        """As ``run``, but within another run as ``run_once``: that run repeats the whole, with its own deadline."""
+        """Like ``run``; within another run, like ``run_once``: that run repeats the whole, with its own deadline."""
         return self.run(attempt) if _RUN_END.get() is None else self.run_once(attempt)
 
     def run(self, attempt: Callable[[float], T]) -> T:
@@ -66,7 +66,7 @@ class Retry:
         """
         retrying = Retrying(
             retry=retry_if_exception(lambda error: isinstance(error, ApiError) and error.transient),
-            # A server that asks to wait longer than there is time gets no further request.
+            # If a server asks to wait longer than the time left, no further request is sent.
             stop=stop_after_attempt(ATTEMPTS) | stop_before_delay(self._total) | stop_when_event_set(self._stop),
             wait=_pause,
             before_sleep=self._wait,
@@ -81,7 +81,7 @@ class Retry:
         return result
 
     def _wait(self, state: RetryCallState) -> None:
-        """Waits for the next attempt. An interrupt ends the wait, and the run with what the last attempt raised."""
+        """Waits for the next attempt. An interrupt ends the wait and raises the last attempt's error."""
         if self._stop.wait(state.upcoming_sleep) and state.outcome:
             state.outcome.result()
 

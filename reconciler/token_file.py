@@ -1,4 +1,4 @@
-"""A token in a file. If the server replaces a refresh token, the file gets the new one, safely beside other runs."""
+"""A token in a file. If the server replaces a refresh token, the file gets the new one, even if other runs use it."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class FileTokenKeeper:
 
     @contextmanager
     def locked(self) -> Iterator[Secret | None]:
-        """Locks the file, so that parallel runs exchange one token after the other; gives the one another run left."""
+        """Locks the file, so that parallel runs exchange one at a time; yields the token that another run stored."""
         with _locked(self._path):
             yield self._left_by_others()
 
@@ -160,7 +160,7 @@ def _replace(target: Path, token: str) -> None:
 
 @contextmanager
 def _locked(path: str) -> Iterator[None]:
-    """Holds a lock on the file, which other runs may replace. If that is impossible, goes on without."""
+    """Holds a lock on the file, which other runs may replace. If that is impossible, continues without it."""
     descriptor = _lock(path)
     try:
         yield

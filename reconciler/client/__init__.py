@@ -1,1 +1,1 @@
-"""The way to the server: HTTP client, authentication, retries and the wire format."""
+"""Talks to the server: HTTP client, authentication, retries and the wire format."""

@@ -1,4 +1,4 @@
-"""Access tokens: given, or exchanged for credentials and renewed in time, once for all threads."""
+"""Access tokens: fixed ones, and ones exchanged for credentials and renewed in time. All threads share them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from reconciler.retry import Retry
 
 _TOKEN_PATHS: Final = ("/api/v1/oauth2/token", "/api/oauth2/token")
-"""Where tokens are exchanged: the vendor's page names the first, its SDK posts to the second."""
+"""Paths of the token endpoint: the vendor's page documents the first, its SDK uses the second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class BearerToken:
 
 
 class TokenProvider(Protocol):
-    """Provides access tokens. Every method raises ``ApiError`` if there is none, and never ``OutcomeUnknownError``."""
+    """Provides access tokens. A failed exchange raises ``ApiError``, and never ``OutcomeUnknownError``."""
 
     def bearer(self) -> BearerToken:
         """The token to use now."""
@@ -59,7 +59,7 @@ class TokenProvider(Protocol):
 
 
 class FixedToken:
-    """A given access token."""
+    """Provides an access token that the user supplied."""
 
     def __init__(self, credentials: AccessToken, redactor: Redactor) -> None:
         token = _resolved(credentials.token)
@@ -71,23 +71,23 @@ class FixedToken:
         return BearerToken(_header(self._token.reveal()))
 
     def replace(self, refused: BearerToken) -> None:
-        """Nothing: there is no other."""
+        """Returns ``None``: there is no other token."""
 
 
 class TokenExchange:
     """Exchanges a refresh token, or user name and password, for access tokens (OAuth 2, as on the vendor's page).
 
-    One exchange serves all threads: those that arrive while it runs wait for it and share its result, good or bad.
+    One exchange serves all threads: those that arrive while it runs wait for it and share its result or its error.
     Credentials that the server has refused are not tried again, so that a long run does not lock an account out.
 
-    A server may replace the refresh token at each exchange, and accept each of them only once. The new one is used
-    from then on, and given to ``keeper`` before anything else happens, so that no crash can lose it.
+    A server may replace the refresh token at each exchange and accept each token only once. The new one is used from
+    then on, and goes to ``keeper`` before anything else happens, so that a later crash cannot lose it.
 
     Args:
-        credentials: Resolved.
+        credentials: The credentials, resolved.
         pool: Sends the exchanges; its redactor masks all tokens from now on.
-        retry: Repeats an exchange.
-        keeper: Where the refresh token is kept between runs.
+        retry: Repeats a failed exchange.
+        keeper: Stores the refresh token between runs.
     """
 
     def __init__(
@@ -109,7 +109,7 @@ class TokenExchange:
         self._current: BearerToken | None = None
 
     def bearer(self) -> BearerToken:
-        """The token to use now; the first request fetches the first one."""
+        """The token to use now; the first call fetches it."""
         current = self._current
         if current is None or (current.renew_at is not None and time.monotonic() >= current.renew_at):
             return self.replace(current)
@@ -127,12 +127,12 @@ class TokenExchange:
             try:
                 self._current = self._exchange()
             except ApiError as error:
-                # Not transient, because repeating the request would only exchange again. It never reached the accounts.
+                # Not transient: a repeated request would only repeat the exchange. The request itself was never sent.
                 kind = RejectedError if isinstance(error, RejectedError) else UnreachableError
                 self._failed = kind(*error.problems)
                 raise kind(*error.problems) from None
             finally:
-                # Counted at the end, so that those who were waiting see that this exchange was for them too.
+                # Counted at the end, so that threads that were waiting see that this exchange served them too.
                 self._exchanges += 1
             self._failed = None
             return self._current
@@ -212,7 +212,7 @@ _LARGEST_MARGIN_PART: Final = 0.2
 
 
 def _renewal_time(started: float, lifetime: float | None) -> float | None:
-    """When to renew a token that was asked for at ``started``: a little before its lifetime, in seconds, ends."""
+    """When to renew a token requested at ``started``: shortly before its lifetime, in seconds, ends."""
     if lifetime is None or not lifetime > 0:
         return None
     return started + lifetime - min(_MARGIN, lifetime * _LARGEST_MARGIN_PART)

@@ -1,4 +1,4 @@
-"""Refuses a list that may have another page: a plan made from it would create, or delete, the accounts on that page."""
+"""Refuses a list that may have another page: a plan made from it would create the accounts on that page again."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ _LINK_PART: Final = re.compile(
     """,
     re.VERBOSE,
 )
-"""RFC 8288, section 3, and a little more. Whatever does not match is malformed."""
+"""RFC 8288, section 3, and slightly more. Anything that does not match is malformed."""
 
 
 def check_status(response: Response, redactor: Redactor) -> None:
-    """Raises ``ApiError`` if the response to the list call has another status than 200."""
+    """Raises ``ApiError`` unless the response to the list call has status 200."""
     if response.status != HTTPStatus.OK:
         raise _incomplete(f"its status is {response.status}, not 200", redactor)
 
@@ -40,7 +40,7 @@ def check_status(response: Response, redactor: Redactor) -> None:
 def check_headers(response: Response, count: int, redactor: Redactor) -> None:
     """Raises ``ApiError`` if the headers report, or may report, more than ``count`` accounts.
 
-    A header that cannot be read counts as an incomplete list.
+    A header that cannot be parsed counts as an incomplete list.
     """
     headers = response.headers
     for value in headers.get_list("Content-Range"):

@@ -48,11 +48,11 @@ TRANSPORT_ERRORS: Final = (
     httpcore.TimeoutException,
     httpcore.NetworkError,
     httpcore.ConnectionNotAvailable,
-    OSError,  # with ssl.SSLError, socket.gaierror and the built-in TimeoutError
-    ValueError,  # with the Unicode errors, JSON's and pydantic's
+    OSError,  # includes ssl.SSLError, socket.gaierror and the built-in TimeoutError
+    ValueError,  # includes the Unicode errors, and those of json and pydantic
     InvalidResponseError,
 )
-"""What sending a request can raise that is not a bug of ours."""
+"""Exceptions that sending a request may raise without a bug in our code."""
 
 
 class _Case(NamedTuple):
@@ -103,20 +103,20 @@ _ALERTS: Final = (
         "the server ends the TLS handshake, and may ask for a client certificate",
     ),
 )
-"""How a server refuses our certificate, which it may do after the handshake: RFC 8446, section 6.2."""
+"""How a server rejects the client certificate, possibly after the handshake: RFC 8446, section 6.2."""
 
 
 def error_from_exception(
     error: Exception, *, origin: str, sent: bool, redactor: Redactor, proxy: str | None = None
 ) -> ApiError:
-    """Converts what sending a request to ``origin`` raised, one of ``TRANSPORT_ERRORS``.
+    """Converts an exception from sending a request to ``origin``, one of ``TRANSPORT_ERRORS``.
 
     Args:
         error: The exception.
         origin: The server.
-        sent: Whether bytes of the request may have left. If not, nothing happened on the server.
+        sent: Whether any of the request's bytes may have been sent. If not, nothing happened on the server.
         redactor: Redacts the exception's message.
-        proxy: The proxy, without its credentials, if it was still the other end: then it is what failed.
+        proxy: The proxy, without its credentials, if it was still the peer: then it is what failed.
     """
     chain = _chain(error)
     detail = sanitize(str(chain[-1]), redactor)
@@ -144,7 +144,7 @@ def error_from_exception(
 
 
 def _chain(error: BaseException) -> list[BaseException]:
-    """``error`` and its causes, the first cause last; without what the caller happened to be handling."""
+    """``error`` and its causes, the root cause last; without exceptions that the caller was already handling."""
     chain = [error]
     # httpcore's pool raises "from None", which leaves the context alone.
     while isinstance(cause := chain[-1].__cause__ or chain[-1].__context__, TRANSPORT_ERRORS):
@@ -220,7 +220,7 @@ def _refusal(response: Response, redactor: Redactor, *, on_account: bool) -> Rej
 
 
 def _kind(response: Response, redactor: Redactor) -> str:
-    """The server's own name for the error, if there is exactly one that is a word."""
+    """The server's own name for the error, if there is exactly one and it is a single word."""
     errors = read_errors(response.body)
     if len(errors) == 1 and len(errors[0].type) <= _LONGEST_KIND:
         kind = redactor.redact(errors[0].type)
@@ -230,11 +230,11 @@ def _kind(response: Response, redactor: Redactor) -> str:
 
 
 def _redirect(response: Response, redactor: Redactor) -> ApiError:
-    # Redacted before it is cut: a lower-case host name, or one cut out of a longer text, could hide a secret.
+    # Redacted before it is cut: a lower-case host name, or one cut from a longer string, could hide a secret.
     target = _location_host(redactor.redact(response.headers.get("location", "")))
     message = f"{_status(response.status)}: the server redirects to {sanitize(target, redactor) or 'nowhere'}"
     hint = "Redirects are not followed, so that the token stays with the server it is for: use the final URL."
-    # 301 to 303 may be sent after the work is done; 307 and 308 ask to send the request elsewhere.
+    # A server may send 301 to 303 after doing the work; 307 and 308 ask the client to send the request elsewhere.
     elsewhere = response.status in {HTTPStatus.TEMPORARY_REDIRECT, HTTPStatus.PERMANENT_REDIRECT}
     return (RejectedError if elsewhere else OutcomeUnknownError).of(message, kind=Kind.REDIRECT, hint=hint)
 
@@ -256,7 +256,7 @@ def _status(status: int) -> str:
 _ENTRIES: Final = 20
 _LONGEST_KIND: Final = 40
 _LONGEST_BODY: Final = 64 * 1024
-"""The largest body of a refusal, in bytes, that is shown."""
+"""The largest body of a refusal, in bytes, that a message shows."""
 
 
 def describe(response: Response, redactor: Redactor) -> str:

@@ -41,25 +41,25 @@ _DONE: Final = frozenset({b"", b"true", b"null"})
 """The bodies of a successful delete or delivery test."""
 
 _SECRET_NAME: Final = re.compile(r"passw|pwd|senha|secret|token|key", re.IGNORECASE)
-"""Names of unknown fields whose values are masked: they go back to the server, whose errors may repeat them."""
+"""Names of unknown fields whose values are masked: they are sent back to the server, whose errors may repeat them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectionSettings:
-    """Everything that it takes to talk to one server.
+    """Everything needed to talk to one server.
 
     Attributes:
         url: ``scheme://host[:port]``.
         credentials: Resolved: secrets, no references.
-        keeper: Where a refresh token is kept between runs, in case the server replaces it.
+        keeper: Stores a refresh token between runs, in case the server replaces it.
         ca_file: Path of a file of PEM certificates. If given, only these are trusted.
         client_certificate: For servers that ask for a certificate.
         timeout: Seconds that one request may take, from connecting to the last byte of the response.
         parallelism: The maximum number of connections at a time.
-        insecure_http: Whether plain http to another machine is accepted.
+        insecure_http: Whether plain http to another machine is allowed.
         passwords: Whether the server shows passwords.
         redactor: Learns every token and every password that the server shows, and redacts the server's messages.
-        stop: Set when the user interrupts: pauses between attempts end at once, and nothing is repeated.
+        stop: Set when the user interrupts: pauses between attempts end at once, and nothing is retried.
     """
 
     url: str
@@ -131,7 +131,7 @@ class ReadGateway:
         return self._session.send(Request("GET", _ACCOUNTS), self._read_all)
 
     def get_account(self, account_id: int) -> Account:
-        """One account as it is now. Raises ``NotFoundError`` if it does not exist, and other ``ApiError`` s."""
+        """One account as it is now. Raises ``NotFoundError`` if it does not exist, or another ``ApiError``."""
         request = Request("GET", f"{_ACCOUNTS}/{account_id}", on_account=True)
         return self._session.send(request, lambda response: self._read_one(response, account_id))
 
@@ -150,7 +150,7 @@ class ReadGateway:
         return self._convert([wire])[0]
 
     def _convert(self, wires: list[WireAccount]) -> tuple[Account, ...]:
-        """Converts accounts, and learns from them: the server's spelling, and the secrets that it shows."""
+        """Converts accounts, and learns the server's spelling and the secrets that it shows."""
         self._dialect.learn(wires)
         accounts = tuple(to_account(wire, self._passwords) for wire in _consume(wires))
         for account in accounts:
@@ -163,7 +163,7 @@ class ReadGateway:
 
 
 def _consume(wires: list[WireAccount]) -> Iterator[WireAccount]:
-    """Each account once, so that what has been converted does not stay in memory."""
+    """Yields each account and drops it, so that converted accounts do not stay in memory."""
     wires.reverse()
     while wires:
         yield wires.pop()
@@ -173,12 +173,12 @@ class WriteGateway(ReadGateway):
     """Implements ``AccountWriter``. Safe for threads."""
 
     def create_account(self, fields: Fields) -> Account:
-        """Creates an account. Its outcome is unknown if the response does not show it."""
+        """Creates an account. The outcome is unknown if the response does not show the account."""
         body = self._dialect.create_body(fields)
         return self._session.send(Request("POST", _ACCOUNTS, body, writes=True), self._read_one)
 
     def update_account(self, account: Account) -> Account:
-        """Replaces the account ``account.id``. Its outcome is unknown if the response does not show the account."""
+        """Replaces the account ``account.id``. The outcome is unknown if the response does not show the account."""
         if account.id is None:
             raise TypeError("an account without an id cannot be updated")
         account_id = account.id
@@ -187,17 +187,17 @@ class WriteGateway(ReadGateway):
         return self._session.send(request, lambda response: self._read_one(response, account_id))
 
     def delete_account(self, account_id: int) -> None:
-        """Deletes an account. Its outcome is unknown if the response is not a documented success."""
+        """Deletes an account. The outcome is unknown if the response is not a documented success."""
         request = Request("DELETE", f"{_ACCOUNTS}/{account_id}", on_account=True, writes=True)
         self._session.send(request, self._check_done)
 
     def run_delivery_test(self, fields: Fields, to_email: str) -> None:
-        """Has the server send a mail to ``to_email``. It is unknown whether it did if no documented success came."""
+        """Has the server mail ``to_email``. The outcome is unknown if the response is not a documented success."""
         body = self._dialect.delivery_test_body(fields, to_email)
         self._session.send(Request("POST", f"{_ACCOUNTS}/test", body), self._check_done)
 
     def _check_done(self, response: Response) -> None:
-        """Accepts what the vendor documents for a successful delete or test, and nothing else."""
+        """Accepts only the responses that the vendor documents for a successful delete or test."""
         if response.status in _WITHOUT_ACCOUNT and response.body.strip() in _DONE:
             return
         description = describe(response, self._redactor)

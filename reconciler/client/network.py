@@ -1,4 +1,4 @@
-"""How the network is used, apart from HTTP: which URLs are allowed, TLS, client certificates and proxies."""
+"""The network below HTTP: allowed URLs, TLS, client certificates and proxies."""
 
 from __future__ import annotations
 
@@ -47,20 +47,20 @@ def checked_origin(url: str, *, insecure_http: bool) -> httpx.URL:
 
 
 def tls_context(origin: httpx.URL, ca_file: str | None, certificate: ClientCertificate | None = None) -> ssl.SSLContext:
-    """How the server's certificate is verified, and which certificate the client shows.
+    """Decides how the server's certificate is verified, and which certificate the client presents.
 
     Args:
         origin: The server.
-        ca_file: The only certificates that are trusted; ``None`` for the usual authorities.
+        ca_file: The only certificates that are trusted; ``None`` for httpx's default authorities.
         certificate: The client's own.
 
     Raises:
         ApiError: ``ca_file`` or ``certificate`` cannot be used (``ca_file``, ``client_cert``).
     """
     if origin.scheme == "http":
-        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # unused; one without authorities is quick to make
+        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # unused; loading no authorities saves time
     context = _verifying_context(ca_file)
-    # From 3.13 on, Python refuses authorities without some extensions that many private ones lack.
+    # Since 3.13, Python rejects authorities that lack certain extensions, as many private ones do.
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     if certificate is not None:
         _load_certificate(certificate, context)
@@ -107,7 +107,7 @@ def _load_certificate(certificate: ClientCertificate, context: ssl.SSLContext) -
 
 
 def _check_regular(name: str) -> None:
-    """Refuses what a committed link can lead to: OpenSSL would wait for a pipe or a terminal."""
+    """Refuses anything but a regular file: through a committed link, OpenSSL could wait for a pipe or a terminal."""
     if not stat.S_ISREG(os.stat(name).st_mode):  # noqa: PTH116 - names stay as the user wrote them
         raise OSError(errno.EINVAL, "this is not a regular file")
 
@@ -119,7 +119,7 @@ def _reason(error: OSError | ValueError) -> str:
 def proxy_for(origin: httpx.URL, redactor: Redactor) -> str | None:
     """The proxy that the environment names for ``origin``; ``redactor`` masks its password from now on.
 
-    There is none for plain http, because it would see the token, and none for loopback: as seen from a proxy, that is
+    Plain http uses none, because the proxy would see the token. Loopback uses none, because a proxy's loopback is
     another machine.
 
     Raises:

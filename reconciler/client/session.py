@@ -54,7 +54,7 @@ class Request:
     Attributes:
         on_account: The path names an account, so 404 means that this account does not exist.
         writes: It changes accounts. It is sent only once: before sending it again, the caller has to read the account
-            again, because others may have changed it meanwhile.
+            again, because another writer may have changed it meanwhile.
     """
 
     method: str
@@ -100,7 +100,7 @@ class ConnectionPool:
         self._headers = lru_cache(_CACHED_HEADERS)(_headers)
 
     def close(self) -> None:
-        """Closes the idle connections. One that is still in use, after an interrupt, ends with the process."""
+        """Closes the idle connections. After an interrupt, a connection that is still in use ends with the process."""
         with suppress(IndexError):
             while True:
                 self._idle.pop().close()
@@ -114,7 +114,7 @@ class ConnectionPool:
             deadline: When it must be over, on the monotonic clock.
 
         Raises:
-            ApiError: No complete response came.
+            ApiError: No complete response arrived.
         """
         headers = self._headers(bearer, has_body=request.body is not None)
         with self._transport() as transport:
@@ -153,7 +153,7 @@ class ConnectionPool:
 
 
 class WriteAttemptedError(RuntimeError):
-    """A reading connection was asked to write. This is a bug of ours; nothing was sent."""
+    """A read-only connection was asked to write. This is a bug; nothing was sent."""
 
 
 class ReadOnlyPool:
@@ -164,7 +164,7 @@ class ReadOnlyPool:
         self.redactor = pool.redactor
 
     def exchange(self, request: Request, *, bearer: bytes | None = None, deadline: float) -> Response:
-        """Sends a GET request once, as ``ConnectionPool.exchange``. Raises ``WriteAttemptedError`` for any other."""
+        """Sends a GET request once, like ``ConnectionPool.exchange``. Raises ``WriteAttemptedError`` for any other."""
         if request.method != "GET":
             raise WriteAttemptedError(f"a reading connection does not send {request.method} {request.path}")
         return self._pool.exchange(Request("GET", request.path), bearer=bearer, deadline=deadline)
@@ -177,7 +177,7 @@ class Session:
         self._pool = pool
         self._tokens = tokens
         self._retry = retry
-        self._renewed = threading.local()  # the generation of the token that replaces one that a write was refused with
+        self._renewed = threading.local()  # the generation of the token that replaced the one of a refused write
         self._accepted: dict[str, int] = {}  # by method, the generation of the last token that was accepted
 
     def send(self, request: Request, read: Callable[[Response], T]) -> T:
@@ -185,8 +185,8 @@ class Session:
 
         Args:
             request: What to send.
-            read: Makes the result from a response with status 2XX. Raises ``InvalidResponseError`` if that is not a
-                documented success, and ``ApiError`` if it is a refusal.
+            read: Makes the result from a response with status 2XX. Raises ``InvalidResponseError`` if it is not a
+                documented success, and ``ApiError`` if it reports a refusal.
 
         Raises:
             RejectedError: The server refused; nothing happened.
@@ -211,7 +211,7 @@ class Session:
             raise invalid_response(f"{request.method} {request.path}: {error}") from None
 
     def _respond(self, request: Request, deadline: float) -> Response:
-        """The response to ``request``, sent again if a new token may help."""
+        """Sends ``request``. After a 401, gets a new token; sends again, or raises a transient error for a write."""
         bearer = self._tokens.bearer()
         is_renewed = request.writes and getattr(self._renewed, "generation", None) == bearer.generation
         for _ in range(ATTEMPTS):
@@ -219,7 +219,7 @@ class Session:
             if response.status != HTTPStatus.UNAUTHORIZED:
                 self._accepted[request.method] = bearer.generation
                 break
-            # A new token that was never accepted for such a request is not at fault. One that was has expired since.
+            # A new token that was never accepted for this method is not the cause. One that was has expired since.
             if is_renewed and self._accepted.get(request.method) != bearer.generation:
                 break
             if (other := self._tokens.replace(bearer)) is None:

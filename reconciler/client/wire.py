@@ -70,7 +70,7 @@ _TOKEN: Final = TypeAdapter(WireToken)
 
 
 def read_list(body: bytes) -> list[WireAccount]:
-    """Reads the response to the list call. Raises ``InvalidResponseError`` unless it is accounts with different ids."""
+    """Reads the response to the list call. Raises ``InvalidResponseError`` unless it is accounts with distinct ids."""
     accounts = _read(_LIST, body)
     if len({account["id"] for account in accounts}) != len(accounts):
         raise InvalidResponseError("the response lists the same id twice")
@@ -88,7 +88,7 @@ def read_token(body: bytes) -> WireToken:
 
 
 def _read(adapter: TypeAdapter[T], body: bytes) -> T:
-    """``body`` validated. The error never shows the input, nor has a cause that does: it may hold a password."""
+    """Validates ``body``. Neither the error nor a cause of it shows the input, which may hold a password."""
     if not body.strip():
         raise InvalidResponseError("the response is empty")
     try:
@@ -229,7 +229,7 @@ def read_errors(body: bytes) -> tuple[VendorError, ...]:
 
 
 def is_refusal(body: bytes) -> bool:
-    """Whether the body of a successful response reports a refusal all the same."""
+    """Whether the body of a response with a success status reports a refusal."""
     document = _parsed(body)
     if isinstance(document, dict):
         return document.get("success") is False or bool(document.get("errors") or document.get("error"))
