@@ -1,10 +1,10 @@
-"""YAML to the desired set, and back."""
+"""Reads the desired set from YAML, and writes accounts as YAML."""
 
 from __future__ import annotations
 
 
 def schema_text() -> str:
-    """The shipped JSON Schema of the manifest. The text needs no pydantic, in contrast to what it is generated from."""
+    """The shipped JSON Schema of the manifest. Reading it does not import pydantic; generating it does."""
     from importlib.resources import files
 
     return files(__name__).joinpath("manifest.schema.json").read_text(encoding="utf-8")

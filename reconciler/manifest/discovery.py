@@ -32,7 +32,7 @@ def is_below(path: str, root: str) -> bool:
 
 
 def system_folder(path: str) -> str | None:
-    """The one of ``/proc``, ``/sys`` and ``/dev`` that a resolved path is below; nothing there is ever read."""
+    """Which of ``/proc``, ``/sys`` and ``/dev`` a resolved path is below; nothing there is ever read."""
     return next((root for root in _SYSTEM if is_below(path, root)), None)
 
 
@@ -49,7 +49,7 @@ class AllowedRoots:
     """The locations where files may be: below the paths that the user named, or the working directory.
 
     Anyone who may change a manifest may also replace it, or its folder, by a link. A link must not lead elsewhere,
-    because errors would show the content of other files. So a named path inside the working directory allows nothing
+    because errors could show the content of other files. So a named path inside the working directory allows nothing
     more than the working directory.
     """
 
@@ -119,7 +119,7 @@ class _Search:
     def add_folder(self, folder: str) -> None:
         """Adds the files of a folder, sorted by name."""
         before = len(self.problems)
-        found = sorted(self._walk(folder))  # links last: a file has the name that it has without them
+        found = sorted(self._walk(folder))  # links last, so that a file keeps the name it has without them
         if not found and len(self.problems) == before:
             self.problems.append(no_manifests(folder))
         start = len(self.files)
@@ -164,7 +164,7 @@ class _Search:
             with os.scandir(folder) as entries:
                 return [entry for entry in entries if not entry.name.startswith(".")]
         except OSError as error:
-            # Skipping the folder silently would have its accounts deleted.
+            # If the folder were skipped silently, its accounts would be deleted.
             self.problems.append(file_problem(folder, error))
             return []
 

@@ -1,6 +1,6 @@
-"""The entrance to PyYAML: its events, and its errors as ours.
+"""The interface to PyYAML: returns its events, and converts its errors to ours.
 
-PyYAML quotes text in some of its errors. It may be part of a password, so it is left out.
+Some PyYAML errors quote the document. A quote may contain part of a password, so it is left out.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from reconciler.model.display import shorten
 
 try:
     from yaml._yaml import CParser
-except ImportError:  # PyYAML built without libyaml: slower, and the same otherwise
+except ImportError:  # PyYAML built without libyaml: slower, otherwise the same
     CParser = None  # type: ignore[assignment,misc]
 
 if TYPE_CHECKING:
@@ -31,11 +31,11 @@ PURE: Final = CParser is None
 _UTF_16: Final = (b"\xff\xfe", b"\xfe\xff")
 
 DEEPEST: Final = 64
-"""Levels of nesting; accounts need five."""
+"""The maximum number of nesting levels; accounts need five."""
 
 _BOM: Final = b"\xef\xbb\xbf"
 _UNPRINTABLE: Final = r"[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
-"""What libyaml does not accept unescaped. Compiled when it is needed, because that takes a while."""
+"""Characters that libyaml does not accept unescaped. Compiled on demand, because that takes a while."""
 
 _HINTS: Final = (
     ("cannot start any token", "put a string that begins with a special character in quotes"),
@@ -50,10 +50,10 @@ _HINTS: Final = (
 
 
 _TOO_DEEP: Final = "exceeded maximum nesting depth"
-"""What libyaml reports past 1,000 levels, before it hands out the events of the first ones (since libyaml 0.2.6)."""
+"""libyaml's error for more than 1,000 levels, raised before the events of the first ones (since libyaml 0.2.6)."""
 
 _QUOTES: Final = r""", but (?:found|got) .*|(?<=character)(?: '.*'| ".*")|(?<=handle)(?: '.*'| ".*")"""
-"""How the parser in Python quotes the text; libyaml never does."""
+"""How the Python parser quotes the document; libyaml never does."""
 
 
 _CONFLICT: Final = re.compile(r"(?:<{7}|={7}|>{7}|\|{7})(?:[ \t].*)?\Z")
@@ -68,7 +68,7 @@ _TEMPLATE: Final = re.compile(r":\s+(?:\{\{|\$\{|\$__)|[{,]\s*\w+:\s+\$\{")
 
 
 class YamlError(Exception):
-    """A text cannot be read as YAML.
+    """The input cannot be read as YAML.
 
     Attributes:
         position: In a file that is not named yet; ``None`` for the file as a whole.
@@ -83,19 +83,19 @@ class YamlError(Exception):
 
     @classmethod
     def too_deep(cls, position: Position | None) -> Self:
-        """The text is nested more than ``DEEPEST`` levels deep."""
+        """The document is nested more than ``DEEPEST`` levels deep."""
         message, hint = f"nested more than {DEEPEST} levels deep", "accounts need five levels at most"
         return cls(Kind.TOO_DEEP, message, hint, position)
 
     def problem(self, file: str) -> Problem:
-        """The problem of a file with this text."""
+        """The problem of the file with this error."""
         position = self.position._replace(file=file) if self.position else Position(file)
         return Problem(kind=self.kind, message=self.message, hint=self.hint, position=position)
 
 
 def position_of(event: Event, file: str = "") -> Position:
     """Where an event starts."""
-    mark: Any = event.start_mark  # every event of a parser has one; the stubs doubt it
+    mark: Any = event.start_mark  # every event of a parser has one; the stubs declare it optional
     return Position(file, mark.line + 1, mark.column + 1)
 
 
@@ -107,11 +107,11 @@ class Events(Protocol):
 
 
 def open_events(data: bytes, *, pure: bool | None = None) -> Events:
-    """A parser over UTF-8 text, with or without a byte order mark.
+    """A parser of UTF-8 input, with or without a byte order mark.
 
     Args:
-        data: The text.
-        pure: Use the parser in Python; ``None`` uses it where there is no libyaml.
+        data: The input.
+        pure: Use the Python parser; ``None`` uses it if libyaml is missing.
 
     Raises:
         YamlError: The bytes are not UTF-8.
@@ -130,7 +130,7 @@ def open_events(data: bytes, *, pure: bool | None = None) -> Events:
 
 
 def converted(error: YAMLError, data: bytes) -> YamlError:
-    """An error of PyYAML as one of ours."""
+    """Converts an error of PyYAML to one of ours."""
     if isinstance(error, ReaderError):
         return _unprintable(data)
     position = None
@@ -192,7 +192,7 @@ def _syntax_error(message: str, hint: str, line: int, column: int) -> YamlError:
 
 
 def _likely_cause(lines: Sequence[str], position: Position | None) -> YamlError | None:
-    """A better explanation of a syntax error that the parser reports at ``position``, if the text suggests one."""
+    """A better explanation of a syntax error that the parser reports at ``position``, if the lines suggest one."""
     for number, line in enumerate(lines, 1):
         if _CONFLICT.match(line):
             hint = "resolve the conflict, and remove the lines with <<<<<<<, ======= and >>>>>>>"
@@ -213,7 +213,7 @@ def _likely_cause(lines: Sequence[str], position: Position | None) -> YamlError 
 
 
 def _open_quote(lines: Sequence[str]) -> YamlError | None:
-    """The first quote that no later line closes in a way that makes sense: a value in quotes may have several lines."""
+    """The first quote that no later line plausibly closes: a quoted value may span several lines."""
     closing = None  # finds the end of the quoted value that is open
     for number, line in enumerate(lines, 1):
         if closing is None:

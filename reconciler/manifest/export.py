@@ -54,8 +54,8 @@ class ExportedAccount:
 def export_yaml(accounts: Sequence[Account], *, server: Server, partial: bool = False) -> str:
     """A server's accounts as a YAML file.
 
-    A plan of the file against the same server changes nothing. Fields that the server did not show are left out, and
-    so is, with a comment, whatever the format does not allow. If it does not allow an account at all, the account is
+    A plan of the file against the same server changes nothing. Fields that the server did not show are left out. So is
+    anything that the format does not allow, with a comment. If it does not allow an account at all, the account is
     listed under ``policy.ignore``.
 
     Args:
@@ -111,7 +111,7 @@ def _exported(account: Account) -> ExportedAccount | str:
 
 
 def _is_valid(name: str, value: object) -> bool:
-    """Whether the format takes a field's value, and takes it as it is."""
+    """Whether the format accepts a field's value without changing it."""
     from pydantic import ValidationError
 
     if isinstance(value, str) and not is_unicode(value):
@@ -134,7 +134,7 @@ def _adapter(name: str) -> TypeAdapter[object]:
 def _default(accounts: Sequence[ExportedAccount]) -> ExportedAccount | str | None:
     """The default account; the reason if that cannot be declared.
 
-    One ``default: true`` declares that every other account is not the default. That must be so on the server.
+    One ``default: true`` declares that every other account is not the default. That must be true on the server.
     """
     flags = [entry.account.fields.get("default") for entry in accounts]
     chosen = [entry for entry, flag in zip(accounts, flags, strict=True) if flag is True]
@@ -190,7 +190,7 @@ def _entry(entry: ExportedAccount, variables: set[str], *, pin: bool, default: b
 
 
 def _has_password(account: Account) -> bool:
-    """Whether a reference changes nothing: a declared password means ``has_auth: true`` if that is left out."""
+    """Whether a reference changes nothing: a declared password implies ``has_auth: true`` if that is left out."""
     password, has_auth = account.fields.get("password"), account.fields.get("has_auth")
     if password is UNKNOWN:
         return has_auth is True
@@ -217,7 +217,7 @@ def _exact_glob(address: str) -> str:
 
 
 def _comment(text: str) -> str:
-    """A comment, on one line whatever the server's text contains."""
+    """A comment on one line, whatever the server's string contains."""
     return "# " + shorten(text, 200)
 
 

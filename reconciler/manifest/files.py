@@ -1,4 +1,4 @@
-"""Reads and replaces files without waiting for any, and recognises the documents that reconciler itself writes."""
+"""Reads and replaces files without hanging, and recognises the documents that reconciler itself writes."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 # ruff: noqa: PTH100, PTH116, PTH120
 
 LARGEST: Final = 64 * 1024 * 1024
-"""Bytes of a manifest: enough for a quarter of a million accounts."""
+"""The maximum size of a manifest in bytes: enough for 250,000 accounts."""
 
 _PIPE_TIMEOUT: Final = 30.0
-"""Seconds that a pipe has to end, as many as the command of a reference has."""
+"""How long to wait for the end of a pipe, in seconds: as long as for a reference's command."""
 
 _JSON_ESCAPE: Final = re.compile(
     rb"\\(?:u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})|[^\n])",
@@ -88,7 +88,7 @@ def read_bytes(path: str, largest: int, *, allow_pipe: bool = False, timeout: fl
         path: Its name.
         largest: The most bytes it may have.
         allow_pipe: Whether it may be a pipe as well, such as ``/dev/fd/63`` that a shell makes of ``<(command)``.
-        timeout: Seconds that a pipe has to end.
+        timeout: Seconds to wait for the end of a pipe.
 
     Raises:
         NotRegularError: It is anything else. A device is not opened, and a pipe cannot block the run.
@@ -101,7 +101,7 @@ def read_bytes(path: str, largest: int, *, allow_pipe: bool = False, timeout: fl
     allowed = (stat.S_IFREG, stat.S_IFIFO) if allow_pipe else (stat.S_IFREG,)
     if stat.S_IFMT(os.stat(name).st_mode) not in allowed:
         raise NotRegularError
-    # What takes the file's place in the meantime is not followed, if it is a link, nor waited for, if it is a pipe.
+    # If something has replaced the file meanwhile, a link is not followed, and a pipe does not block.
     flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY | (0 if allow_pipe else os.O_NOFOLLOW)
     with os.fdopen(os.open(name, flags), "rb") as stream:
         status = os.fstat(stream.fileno())
@@ -131,7 +131,7 @@ def _drained(pipe: int, size: int, timeout: float) -> bytes:
 def replace_file(
     target: Path, data: bytes, *, mode: int, owner: tuple[int, int] | None = None, overwrite: bool = True
 ) -> None:
-    """Writes a file so that it has the old content or the new one, whatever happens.
+    """Writes a file atomically: whatever happens, it has either its previous content or the new one.
 
     Args:
         target: The file.
@@ -201,7 +201,7 @@ def is_journal(data: bytes) -> bool:
 
 
 def own_document_kind(value: object) -> str | None:
-    """The kind of document of reconciler's own that a loaded file is; ``None`` for a manifest and anything else."""
+    """Which of reconciler's own documents a loaded file is; ``None`` for a manifest and anything else."""
     match value:
         case [{"check_name": str(name)}, *_] if name.startswith("reconciler:"):
             return "a GitLab report"

@@ -1,4 +1,4 @@
-"""Issues: problems that have a path into the document, and no line yet."""
+"""Issues: problems that have a path into the document, but no line yet."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ Path: TypeAlias = tuple[str | int, ...]
 
 MOST_SHOWN: Final = 100
 _MOST_KEPT: Final = 1000
-"""The most different issues that are kept. The first hundred by position are among them; others are only counted."""
+"""The most distinct issues that are kept. The first hundred by position are among them; others are only counted."""
 
 _MOST_ALONE: Final = 3
-"""Up to so many equal issues are reported one by one; of more, so many positions are named besides the first."""
+"""Up to this many equal issues are reported one by one; if there are more, one lists this many other positions."""
 
 _INDEX: Final = re.compile(r"\[[0-9]+\]")
 
@@ -42,7 +42,7 @@ class Issue:
 
     Attributes:
         message: What is wrong. If there is an ``other`` node, its position is appended in brackets.
-        other: The second of two nodes that do not fit together.
+        other: The second of two nodes that conflict.
         count: How often it occurs, if equal ones are grouped.
         also: The first few of their other nodes.
     """
@@ -95,7 +95,7 @@ class IssueLog:
         self.uncounted.update(other.uncounted)
 
     def __iter__(self) -> Iterator[Issue]:
-        """The different issues; one that represents others knows how many."""
+        """The distinct issues; an issue that represents others has their number."""
         for group in self._groups.values():
             first, *others = group.issues
             if group.count > _MOST_ALONE:
@@ -108,7 +108,7 @@ class IssueLog:
 
 
 def shortened(problems: Iterable[tuple[Problem, int]], uncounted: Mapping[str, int]) -> list[Problem]:
-    """The first hundred problems by position, and one more for each kind of the rest, with their number.
+    """The first hundred problems by position, and a summary for each kind of the rest, with their number.
 
     Args:
         problems: Each with how often it occurs.

@@ -1,8 +1,8 @@
-"""YAML text to plain dictionaries, lists and scalars, in one pass over libyaml's events.
+"""Loads YAML as plain dictionaries, lists and scalars, in one pass over libyaml's events.
 
-PyYAML's own way to here (nodes, then constructors) takes about nine times as long, and its recursion is what deep
-nesting breaks. Anything irregular but readable (a tag, a key given twice, an unknown alias) is only noted here;
-``build_source_map`` goes over the text again and reports what and where.
+PyYAML's own loader (nodes, then constructors) takes about nine times as long, and deep nesting exceeds its recursion
+limit. Anything irregular but readable (a tag, a key given twice, an unknown alias) is only noted here;
+``build_source_map`` reads the file again and reports each irregularity with its position.
 """
 
 from __future__ import annotations
@@ -47,13 +47,13 @@ MARKED: Final = frozenset(
         "max_deletes",
     ]
 )
-"""Keys of values that may be refused once the file is known to be right: errors about them need a position."""
+"""Keys of values that may be refused after the file is validated: errors about them need a position."""
 
 _MOST_EXPANDED: Final = 5_000_000
 _FREELY_EXPANDED: Final = 100_000
 
 _MERGE: Final[Any] = object()
-"""The key under which a plain ``<<`` waits until its mapping ends; no text is equal to it, however it is escaped."""
+"""The key that holds the value of a plain ``<<`` until its mapping ends; no key of a document can equal it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class Loaded:
         value: Dictionaries with string keys, lists, and scalars of the core schema.
         items: For each list right under the root, by its key: where its items start.
         positions: For each mapping, by its ``id``: where the values of the ``MARKED`` keys are.
-        irregular: Something was passed over that ``build_source_map`` has to report.
+        irregular: Whether something was skipped that ``build_source_map`` has to report.
     """
 
     name: str
@@ -76,14 +76,14 @@ class Loaded:
 
 
 def load(data: bytes, name: str = "") -> Loaded:
-    """Loads the first document of a YAML text.
+    """Loads the first document of a YAML file.
 
     Args:
-        data: The text.
-        name: The file, for positions.
+        data: The content of the file.
+        name: The name of the file, for positions.
 
     Raises:
-        YamlError: This is not YAML, or not YAML that is safe to read.
+        YamlError: It is not YAML, or not safe to read.
     """
     try:
         return _Builder(data, name).build()
@@ -93,17 +93,17 @@ def load(data: bytes, name: str = "") -> Loaded:
 
 
 class _Anchors:
-    """The anchored values of one document. An alias stands for the value itself, not for a copy."""
+    """The anchored values of one document. An alias yields the value itself, not a copy."""
 
     def __init__(self, text_size: int) -> None:
-        """Takes the size of the text in bytes: a large file may expand to more than a small one."""
+        """Takes the size of the file in bytes: a large file may expand to more than a small one."""
         self._values: dict[str, object] = {}
         self._sizes: dict[int, int] = {}
-        self._sized: list[object] = []  # keeps alive what _sizes knows by its id
+        self._sized: list[object] = []  # keeps the values alive whose ids are keys of _sizes
         self._left = min(_FREELY_EXPANDED + text_size, _MOST_EXPANDED)
 
     def open(self, name: str) -> None:
-        """A container with this anchor begins; until it ends, the name stands for nothing."""
+        """A container with this anchor begins; until it ends, the name is undefined."""
         self._values.pop(name, None)
 
     def set(self, name: str, value: object) -> None:
@@ -120,7 +120,7 @@ class _Anchors:
         """The value of an alias.
 
         Raises:
-            OverflowError: All aliases together stand for too many values.
+            OverflowError: All aliases together expand to too many values.
         """
         value = self._values[name]
         self._left -= self._sizes.get(id(value), 1)
@@ -129,7 +129,7 @@ class _Anchors:
         return value
 
     def _size(self, value: object) -> int:
-        """How many nodes a value has, with what its aliases stand for."""
+        """How many nodes a value has, with its aliases expanded."""
         size, waiting = 0, [value]
         while waiting:
             node = waiting.pop()
@@ -140,20 +140,20 @@ class _Anchors:
 
 
 class _Builder:
-    """Puts the containers together; the open ones lie on a stack, so that depth costs no recursion."""
+    """Builds the document; the open containers are on a stack, so that depth needs no recursion."""
 
     def __init__(self, data: bytes, name: str) -> None:
         self._name = name
         self._next = open_events(data).get_event
         self._root: list[object] = []
         self._stack: list[_Container] = [self._root]
-        self._starts: list[Position] | None = None  # of the items of the list right under the root that is open
+        self._starts: list[Position] | None = None  # of the items of the open list right under the root
         self._items: dict[str, list[Position]] = {}
         self._positions: dict[int, dict[str, Position]] = {}
-        self._merged: list[object] = []  # keeps alive what _positions knows by its id
+        self._merged: list[object] = []  # keeps the values alive whose ids are keys of _positions
         self._anchors = _Anchors(len(data))
         self._anchored: list[tuple[int, str]] = []  # the open containers with an anchor: how deep, and its name
-        self._plain_keys: dict[str, str] = {}  # one text for a key, however many mappings have it
+        self._plain_keys: dict[str, str] = {}  # one string for a key, however many mappings have it
         self._irregular = False
         # Otherwise nothing has an anchor or a tag, and nothing is merged.
         self._marked = b"&" in data or b"!" in data or b"<<" in data
@@ -178,7 +178,7 @@ class _Builder:
         return Loaded(self._name, self._root[0], self._items, self._positions, self._irregular)
 
     def _entries(self, target: Any) -> None:  # noqa: ANN401, C901 - a check or a call would cost more than an entry
-        """Reads on in a mapping and those inside, until it ends or a list opens inside. This is the hot loop."""
+        """Reads the rest of a mapping and of those inside it, until it ends or a list begins. This is the hot loop."""
         next_event, stack, plain_keys, suspects, marked = (
             self._next,
             self._stack,
@@ -210,7 +210,7 @@ class _Builder:
                 target = stack[-1]
 
     def _elements(self, target: list[object]) -> None:
-        """Reads on in a list, until it ends or a container opens inside."""
+        """Reads the rest of a list, until it ends or a container begins."""
         starts = self._starts if len(self._stack) == 3 else None  # noqa: PLR2004 - right under the root
         while True:
             event = self._next()
@@ -223,7 +223,7 @@ class _Builder:
                 return
 
     def _open(self, event: Any, target: Any, key: str | None) -> bool:  # noqa: ANN401
-        """Attaches any node; returns whether it is a container, which is then on top of the stack."""
+        """Adds a node to ``target``; returns whether it is a container, which is then on top of the stack."""
         kind = event.__class__
         value: Any
         if kind is AliasEvent:
@@ -269,7 +269,7 @@ class _Builder:
             self._anchors.set(self._anchored.pop()[1], container)
 
     def _skip_entry(self, event: Event) -> None:
-        """Passes over an entry whose key is no text."""
+        """Skips an entry whose key is not a scalar."""
         self._irregular = True
         self._skip(event)
         self._skip(self._next())
@@ -282,7 +282,7 @@ class _Builder:
                 raise YamlError.too_deep(position_of(event))
 
     def _key(self, event: ScalarEvent) -> str:
-        """A key that is seen for the first time, quoted, or odd."""
+        """Reads a key that is new, quoted or irregular."""
         key: str = event.value
         if event.tag:
             self._irregular = True
@@ -291,7 +291,7 @@ class _Builder:
         if event.style:
             return key
         if key == "<<":
-            return _MERGE  # type: ignore[no-any-return]  # it stands where a key would
+            return _MERGE  # type: ignore[no-any-return]  # it takes the place of a key
         if isinstance(resolve(key), str):
             self._plain_keys[key] = key
         else:
@@ -299,7 +299,7 @@ class _Builder:
         return key
 
     def _alias(self, event: AliasEvent) -> object:
-        """What an alias stands for; the nodes that all aliases stand for together are bounded."""
+        """The value of an alias; the nodes that all aliases together expand to are bounded."""
         name = str(event.anchor)
         if name not in self._anchors:
             self._irregular = True

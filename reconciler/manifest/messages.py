@@ -41,14 +41,14 @@ _LISTS: Final = {
 }
 _REQUIRED: Final = {"name": "a name: write one", "service": "a service: write gmail, outlook or other"}
 _HOMES: Final = (("accounts",), ("policy",), ("server",), ("server", "auth"), ())
-"""The blocks in which a key may belong that is in the wrong block."""
+"""The blocks that a misplaced key may belong to."""
 
 _WHEN: Final = choices_of(types_of(DeliveryTestBlock)["when"])
 _ACCOUNT_ONLY: Final = frozenset({"email", "id", "renamed_from"})
 
 
 def is_known_key(key: str) -> bool:
-    """Whether a key at the top level is known, or a hint says what may be meant."""
+    """Whether a key at the top level is known, or there is a hint about it."""
     return key in types_of(SHAPE[()]) or key_hint(key, "", _homes(SHAPE)) != ""
 
 
@@ -57,7 +57,7 @@ def _homes(shape: Shape) -> dict[str, Mapping[str, Any]]:
 
 
 def kind_of(error: ErrorDetails) -> Kind:
-    """The kind of a validation error. Much faster than ``issue_from``, which also finds the words."""
+    """The kind of a validation error. Much faster than ``issue_from``, which also writes the message."""
     value, of = error["input"], error["type"]
     if of == "extra_forbidden":
         return Kind.UNKNOWN_KEY
@@ -111,7 +111,7 @@ def _no_value(path: Path, shape: Shape) -> Message:
 
 
 def label_of(path: Path) -> str:
-    """How messages call what is at ``path``: its key, with the index where it is an item."""
+    """What messages call the value at ``path``: its key, with the index if it is an item."""
     if not path:
         return "the document"
     last = path[-1]
@@ -142,7 +142,7 @@ def _wrong_type(error: ErrorDetails, shape: Shape) -> Message:
     path, value, expected = error["loc"], error["input"], _EXPECTED[error["type"]]
     if value is None:
         return f"{label_of(path)} cannot be null: expected {expected}", _null_hint(path)
-    # A container's position is where a misindented line, password and all, ends up: its text is not shown.
+    # A misindented line, password included, may end up in place of a container: the value is not shown.
     hidden = is_secret(path) or error["type"] in _CONTAINERS
     found = type_name(value) if hidden else describe_value(value)
     hint = _form_hint(path, value, shape) if error["type"] in _CONTAINERS else _type_hint(error["type"], value)
@@ -158,7 +158,7 @@ def _null_hint(path: Path) -> str:
 
 
 def _form_hint(path: Path, value: object, shape: Shape) -> str:
-    """The form of a block or a list, if something else is in its place."""
+    """The expected form of a block or a list, if something else is in its place."""
     key = path[-1] if path else ""
     if key == "" and isinstance(value, list) and shape is SHAPE:
         return "write version: 1 and accounts: above the list; the list belongs to accounts"
@@ -222,7 +222,7 @@ def _bad_value(error: ErrorDetails, shape: Shape) -> Message:
     if not isinstance(reason, InvalidValueError):
         return _other(error, shape)
     message, path, value = shorten(reason.message, 200), error["loc"], error["input"]
-    # A URL or a host with an @ holds a password more often than not.
+    # A URL or a host with an @ usually holds a password.
     may_hold_login = path[-1] in _MAY_HOLD_LOGIN or "://" in str(value)
     hidden = is_secret(path) or (may_hold_login and "@" in str(value))
     found = "" if hidden else f", found {describe_value(value)}"

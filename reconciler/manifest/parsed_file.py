@@ -35,7 +35,7 @@ _NONE: Final[Keys] = frozenset()
 _KEYS_LOOKED_AT: Final = 100
 
 _MOST_EXPLAINED: Final = 2000
-"""The number of wrong accounts in a file after which further errors are only counted. Wording takes a while."""
+"""The number of wrong accounts in a file after which further errors are only counted: wording them takes a while."""
 
 _MARKED_BLOCKS: Final[tuple[Path, ...]] = (
     ("server",),
@@ -57,7 +57,7 @@ class ParsedFile:
         entries: The usable entries of ``accounts``.
         positions: Where the values of the ``MARKED`` keys are, by the path of their block.
         bad_defaults: The wrong fields of ``defaults``; ``None`` if the block itself is wrong.
-        irregular: The text has irregularities that ``locate`` reports.
+        irregular: Whether the file has irregularities that ``locate`` reports.
     """
 
     source: Source
@@ -132,7 +132,7 @@ def _not_a_manifest(source: Source, what: str) -> Problem | None:
 
 
 def validate(raw: object, shape: Shape) -> tuple[dict[str, Any] | None, list[ErrorDetails]]:
-    """Validates a document; of ``shape``, only the root counts.
+    """Validates a document; only the root of ``shape`` matters.
 
     Returns:
         The document with the keys that it has, unless there are errors; and the errors. They contain the input.
@@ -180,7 +180,7 @@ def _validated(source: Source, loaded: Loaded) -> ParsedFile | Problem:
 
 
 def _foreign(source: Source) -> Problem:
-    """The problem of a file that is no manifest, maybe reached through a committed link: its keys are not shown."""
+    """The problem of a file that is not a manifest. A committed link may lead to it, so its keys are not shown."""
     message = "this is no file of accounts: none of its keys is one of those that such a file has"
     hint = "name the YAML with the accounts; it begins with version: 1"
     return Problem(kind=Kind.NOT_A_MANIFEST, message=message, hint=hint, position=Position(source.name, 1, 1))

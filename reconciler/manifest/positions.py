@@ -1,6 +1,6 @@
-"""The source map: where the nodes of a YAML text are, and what is irregular about it.
+"""The source map: where the nodes of a YAML file are, and what is irregular about it.
 
-It is built in a second pass over the text, and only if there are errors, so that a good file costs nothing more.
+It is built in a second pass over the file, and only if there are errors, so that a valid file costs nothing extra.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
     from reconciler.manifest.issues import Issue, NodeRef, Path
 
 _MOST_PROBLEMS: Final = 1000
-"""More are hardly read, and only counted."""
+"""Few users read more, so further ones are only counted."""
 
 
 @dataclass(slots=True)
 class SourceMap:
-    """Positions of the nodes that were asked for, and the irregularities of the whole text.
+    """Positions of the nodes that were asked for, and the irregularities of the whole file.
 
     Attributes:
         uncounted: How many more irregularities there are, by kind.
@@ -47,7 +47,7 @@ class SourceMap:
     comments: dict[Path, str] = field(default_factory=dict)
 
     def position(self, node: NodeRef) -> Position:
-        """Where a node is, or the nearest node around it that the text has (a merge or an alias brought it in)."""
+        """Where a node is; if a merge or an alias brought it in, where the nearest node around it is."""
         path = node.path
         if node.key and path in self.keys:
             return self.keys[path]
@@ -58,7 +58,7 @@ class SourceMap:
 
 @dataclass(slots=True)
 class _Frame:
-    """An open container: ``keys`` is ``None`` for a list; ``key`` is ``None`` while a key is awaited."""
+    """An open container: ``keys`` is ``None`` for a list; ``key`` is ``None`` while a key is expected."""
 
     path: Path
     start: Position
@@ -70,12 +70,12 @@ class _Frame:
 
 
 def build_source_map(source: Source, wanted: Collection[Path], *, thorough: bool) -> SourceMap:
-    """Goes over a text that ``load`` could read.
+    """Builds the source map of a file that ``load`` could read.
 
     Args:
         source: The file.
         wanted: The nodes whose positions are needed.
-        thorough: Go on to the end for irregularities, even where all positions are found.
+        thorough: Read to the end for irregularities, even if all positions are found.
     """
     return _MapBuilder(source, wanted, thorough=thorough).run()
 
@@ -238,11 +238,11 @@ def locate(issues: Iterable[Issue], irregular: Iterable[Source]) -> list[Problem
 
 
 def locate_counted(log: IssueLog, irregular: Iterable[Source]) -> list[tuple[Problem, int]]:
-    """Gives every issue its file, line and column, and says how often it occurs.
+    """Gives every issue its file, line and column, and counts how often it occurs.
 
     Args:
-        log: What was found by path. Irregularities beyond the first thousand are counted there.
-        irregular: Files whose text has irregularities that are to be reported as well.
+        log: The issues, by path. Irregularities beyond the first thousand are counted there.
+        irregular: Files with irregularities that must be reported as well.
     """
     issues = list(log)
     nodes = [node for issue in issues for node in (issue.node, issue.other, *issue.also) if node is not None]

@@ -1,4 +1,4 @@
-"""YAML files to the desired set."""
+"""Reads the desired set from YAML files."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _NAME_WITH_COMMENT: Final = re.compile(rb"name[\"']?:[^\n]*[^\s][ \t]+#[^\s#]")
 def read_manifests(paths: Sequence[str]) -> Desired:
     """Reads YAML files, and folders of them, as one set.
 
-    Secrets stay references; a literal one becomes a ``Secret`` and earns a warning.
+    Secrets stay references; a literal one becomes a ``Secret``, with a warning.
 
     Args:
         paths: Files and folders, as the user named them.

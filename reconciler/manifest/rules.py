@@ -30,7 +30,7 @@ def check_rules(entries: Sequence[Entry], ignore: Globs) -> Iterator[Issue]:
 
 
 def duplicate_name_warnings(entries: Sequence[Entry]) -> Iterator[Issue]:
-    """Warnings for accounts of one name: the server may or may not allow it."""
+    """Warnings for accounts that share a name, which the server may not allow."""
     for first, others in _groups(entries, _name):
         for other in others:
             yield _issue(
@@ -66,7 +66,7 @@ _USUAL: Final[Mapping[object, str]] = {
     (587, "ssl-tls"): "starttls",
     (25, "ssl-tls"): "starttls",
 }
-"""Ports with encryptions that do not go with them (RFC 8314, section 3.3), and the encryption that does."""
+"""Ports with encryptions that do not match them (RFC 8314, section 3.3), and the encryption that does."""
 
 
 def _within(entry: Entry) -> Iterator[Issue]:
@@ -110,8 +110,8 @@ def _twice(entries: Sequence[Entry]) -> Iterator[Issue]:
 
 
 def _other_spelling(first: Entry, other: Entry) -> str:
-    one, two = first.desired.account.email, other.desired.account.email
-    return "" if one == two else f", also as {shorten(one, 60)}"
+    first_email, other_email = first.desired.account.email, other.desired.account.email
+    return "" if first_email == other_email else f", also as {shorten(first_email, 60)}"
 
 
 def _shared_pins(entries: Sequence[Entry]) -> Iterator[Issue]:

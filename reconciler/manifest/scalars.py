@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 
 class Empty(Enum):
-    """The type of ``EMPTY``: what a key has that is followed by no value, in contrast to an explicit null."""
+    """The type of ``EMPTY``: the value of a key that no value follows, as opposed to an explicit null."""
 
     EMPTY = "empty"
 
 
 EMPTY: Final = Empty.EMPTY
-"""YAML reads null. Most often it is a value that begins with ``#`` or ``&`` and was not quoted, so it is an error."""
+"""YAML reads it as null. Usually the value begins with ``#`` or ``&`` and was not quoted, so it is an error."""
 
 Scalar: TypeAlias = str | int | float | bool | Empty | None
 
@@ -37,7 +37,7 @@ _NUMBER: Final = re.compile(
     r"|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN)"
 )
 _LONGEST_NUMBER: Final = 64
-"""Longer runs of digits stay strings: nothing here counts that far, and Python refuses to read thousands of digits."""
+"""Longer runs of digits stay strings: no number here is that long, and Python refuses to read thousands of digits."""
 
 _NUMERIC: Final = frozenset("0123456789+-.")
 """First characters of every number."""
@@ -73,7 +73,7 @@ def describe_value(value: object) -> str:
     """A value as a message shows it: short and on one line. If it may hold a secret by accident, only its type.
 
     ``- password:hunter2`` (no space after the colon) is a string, and so is a field with a wrongly indented
-    ``password:`` line after it: such text is not shown.
+    ``password:`` line after it: such strings are not shown.
     """
     if isinstance(value, str):
         return "a string that is not shown here" if _SECRET_WORDS.search(value) else f'"{shorten(value, _LONGEST)}"'
@@ -83,7 +83,7 @@ def describe_value(value: object) -> str:
 
 
 def type_name(value: object) -> str:
-    """What sort of thing a value is, in the words of a YAML author."""
+    """The type of a value, in the words of a YAML author."""
     if value is None:
         return "null"
     if value is EMPTY:
@@ -95,11 +95,11 @@ def type_name(value: object) -> str:
 
 
 def describe_key(key: str) -> str:
-    """A key as a message shows it; of ``password:hunter2`` and ``password=hunter2``, which are keys, the word alone."""
+    """A key as a message shows it; of the keys ``password:hunter2`` and ``password=hunter2``, only the first word."""
     word = re.match(r"[\w-]*", key) if _SECRET_WORDS.search(key) else None
     return f"{shorten(word[0], _LONGEST)}…" if word and word[0] != key else shorten(key, _LONGEST)
 
 
 def is_secret(path: Sequence[str | int]) -> bool:
-    """Whether what lies at ``path`` may be a secret, or part of one, and must not be shown."""
+    """Whether the value at ``path`` may be a secret, or part of one, and must not be shown."""
     return not _SECRET_KEYS.isdisjoint(path)

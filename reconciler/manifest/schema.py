@@ -22,7 +22,7 @@ from reconciler.model.server import normal_url
 SCHEMA_FILE: Final = Path(__file__).with_name("manifest.schema.json")
 
 CONFIG: Final = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True, arbitrary_types_allowed=True)
-"""Holds for a block and all blocks inside."""
+"""Applies to a block and to all blocks inside it."""
 
 
 def _reference_schema(key: str, title: str, description: str, target: dict[str, object]) -> dict[str, object]:
@@ -356,7 +356,7 @@ def manifest_schema() -> dict[str, object]:
 
 
 def write_schema() -> None:
-    """Generates the shipped file again."""
+    """Writes the shipped file."""
     SCHEMA_FILE.write_text(json.dumps(manifest_schema(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 

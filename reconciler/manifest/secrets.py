@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from reconciler.model.server import Credentials
 
     Use: TypeAlias = tuple[SecretReference, DesiredAccount | None]
-    """A reference, and the account whose password it is, if it is one."""
+    """A reference, and the account if it is an account's password."""
 
 COMMAND_TIMEOUT: Final = 30.0
 """Seconds."""
@@ -39,7 +39,7 @@ _SOURCES: Final = {
     "file": ("the file", Kind.SECRET_FILE),
     "command": ("its output", Kind.SECRET_COMMAND),
 }
-"""What messages call the source of a secret, and the kind of error if it gives none."""
+"""What messages call the source of a secret, and the kind of error if there is none."""
 
 
 def resolve_accounts(
@@ -58,7 +58,7 @@ def resolve_accounts(
         command_timeout: Seconds for one command.
 
     Raises:
-        SecretError: With a problem for every distinct reference that fails, where it is needed first.
+        SecretError: With a problem for every distinct reference that fails, where it is used first.
     """
     passwords = [entry.account.fields.get("password") for entry in accounts]
     uses: list[Use] = [
@@ -88,7 +88,7 @@ def resolve_credentials(
 
 
 def without_secrets(accounts: Sequence[DesiredAccount]) -> tuple[DesiredAccount, ...]:
-    """The accounts with references alone as passwords, for a plan that does not compare them."""
+    """The accounts with each literal password replaced by a reference, for a plan that does not compare passwords."""
     return tuple(
         _with_password(entry, SecretReference("literal", (), entry.position))
         if isinstance(entry.account.fields.get("password"), Secret)
@@ -176,7 +176,7 @@ class _Resolver:
         try:
             return list(pool.map(self._look_up, references))
         finally:
-            # Only after Ctrl-C does a command still run; it is killed, so that nothing waits for it.
+            # A command still runs here only after Ctrl-C; it is killed, so that nothing waits for it.
             pool.shutdown(wait=False, cancel_futures=True)
             self._commands.end()
 
@@ -216,9 +216,9 @@ class SecretCommands:
         self._ended = False
 
     def output_of(self, arguments: Sequence[str], folder: str) -> bytes:
-        """The output of a command, which runs without a shell and without a terminal.
+        """Runs a command, without a shell and without a terminal, and returns its output.
 
-        Its standard error is discarded: tools print parts of what they decrypt there.
+        Its standard error is discarded: some tools print parts of what they decrypt there.
 
         Raises:
             SecretCommandError: It cannot be started, takes too long, prints too much, or its exit code is not 0.

@@ -35,7 +35,7 @@ _LISTS: Final = (("policy", "protect"), ("policy", "ignore"))
 
 
 def merged(files: Sequence[ParsedFile]) -> tuple[Settings, list[Issue]]:
-    """What all files say together, and where two of them disagree."""
+    """The settings of all files together, and an issue wherever two files disagree."""
     given: dict[Path, tuple[ParsedFile, Any]] = {}
     issues: list[Issue] = []
     for file in files:
@@ -58,7 +58,7 @@ def _position(path: Path, file: ParsedFile) -> Position:
 
 
 def unused_auth_warning(file: ParsedFile) -> Issue | None:
-    """A warning where a file has credentials that belong to no server, and are therefore not used."""
+    """A warning if a file has credentials that belong to no server, and are therefore not used."""
     server = file.block("server")
     if "auth" not in server or "url" in server:
         return None
@@ -68,7 +68,7 @@ def unused_auth_warning(file: ParsedFile) -> Issue | None:
 
 
 def auth_error(file: ParsedFile) -> Issue | None:
-    """An error where ``auth`` is not exactly one of the three kinds of credentials."""
+    """An error if ``auth`` is not exactly one of the three kinds of credentials."""
     server = file.block("server")
     if "auth" not in server:
         return None
@@ -94,7 +94,7 @@ def policy(settings: Settings) -> Policy:
 
 
 def delivery_test(block: Mapping[Any, Any]) -> DeliveryTestSettings:
-    """A ``test`` block."""
+    """The settings in a ``test`` block."""
     when = block.get("when")
     return DeliveryTestSettings(None if when is None else DeliveryTestWhen(when), block.get("to_email"))
 
@@ -148,7 +148,7 @@ def _credentials(given: Mapping[str, Any]) -> Credentials:
 
 
 def _comparable(path: Path, value: object, file: ParsedFile) -> object:
-    """What has to be equal for two files to agree."""
+    """A form of the value that must be equal for two files to agree."""
     if path in _LISTS and isinstance(value, list):
         return frozenset(map(glob_forms, value))
     if isinstance(value, AccessToken | RefreshToken):

@@ -1,4 +1,4 @@
-"""What authors write out of habit from other tools, and what it is called here."""
+"""Names that authors know from other tools, and what they are called here."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ _TLS_PORTS: Final = frozenset({465, 2465})
 
 
 def suggestion(found: str, known: Iterable[str]) -> str:
-    """``did you mean …?``, or nothing if nothing is near."""
+    """``did you mean …?``, or an empty string if nothing is close."""
     near = difflib.get_close_matches(found.casefold(), list(known), 1)
     return f'did you mean "{near[0]}"?' if near else ""
 

@@ -230,7 +230,7 @@ def trust_yaml(desired: Desired, url: str) -> str:
 
 
 def _smtp_servers(desired: Desired) -> set[str]:
-    """The hosts where the accounts log in. One without a declared password may have one on the server."""
+    """The hosts where the accounts log in. An account without a declared password may have one on the server."""
     accounts = [entry.account.fields for entry in desired.accounts]
     hosts = (
         host
@@ -247,5 +247,5 @@ def _exact(values: Iterable[str]) -> str:
 
 
 def _list(values: Iterable[str]) -> str:
-    """A list of strings in double quotes, which JSON and YAML read alike."""
+    """A list of strings in double quotes, which JSON and YAML read the same way."""
     return f"[{', '.join(json.dumps(value, ensure_ascii=False) for value in values)}]"

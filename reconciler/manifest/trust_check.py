@@ -44,7 +44,7 @@ class TrustCheckContext:
         paths: The files and folders that the user named; ``None`` if it does not matter yet where files are.
         url: The server that passwords go to; ``None`` if it is not known, or does not matter without a trust file.
         name: The server's name; ``${name}`` in a trust file.
-        own_files: The files that options of the command line name.
+        own_files: The files that command-line options name.
         to_email: The recipient of all test mails, if the command line names one.
     """
 
@@ -107,7 +107,7 @@ class _ReferenceRules:
     def __init__(self, trust: Trust | None, request: TrustCheckContext) -> None:
         self._trust = trust
         self._url = request.url
-        # While checking only, the files may not exist on this machine, and the other one may have a trust file.
+        # When only checking, the files may not exist on this machine, and the one that applies may have a trust file.
         self._near = None if request.paths is None else AllowedRoots(request.paths)
         self._own = {file_identity(name) for name in request.own_files}
         credentials = request.environ.get("CREDENTIALS_DIRECTORY", "")
@@ -117,7 +117,7 @@ class _ReferenceRules:
         self._patterns = [_FilePattern.of(pattern, self._near) for pattern in patterns]
 
     def refusal(self, reference: SecretReference, *, used: bool) -> Refusal | None:
-        """Why the reference must not be used, if it must not. One that is not ``used`` need not be listed."""
+        """Why the reference must not be used; ``None`` if it may. One that is not ``used`` need not be listed."""
         trust = self._trust if used else None
         if reference.kind == "env":
             return self._variable(reference.target[0], trust)
@@ -232,7 +232,7 @@ def _problem(
 
 
 def _grouped(problems: Iterable[Problem]) -> list[Problem]:
-    """The problems in file order; those of several accounts in one file that are alike become one."""
+    """The problems in file order; equal problems of several accounts in one file become one."""
     groups: dict[tuple[str, str | None], list[Problem]] = {}
     for problem in problems:
         groups.setdefault((problem.message, problem.position and problem.position.file), []).append(problem)

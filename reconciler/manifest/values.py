@@ -44,7 +44,7 @@ _NOWHERE: Final = Position("")
 
 
 def is_placeholder(value: object) -> bool:
-    """Whether a value is nothing but a placeholder that something else was meant to fill in."""
+    """Whether a value is only a placeholder that another tool was meant to fill in."""
     if not isinstance(value, str) or value[:1] not in _PLACEHOLDER_STARTS:
         return False
     return _PLACEHOLDER.fullmatch(value.strip()) is not None
@@ -60,7 +60,7 @@ def is_unicode(text: str) -> bool:
 
 
 def plain_text(value: str) -> str:
-    """A string that is not empty and no placeholder."""
+    """A string that is neither empty nor a placeholder."""
     if not value:
         raise InvalidValueError("this cannot be empty", "leave the key out, or write a string")
     if is_placeholder(value):
@@ -107,7 +107,7 @@ def host(value: str) -> str:
 
 
 def _faults(text: str) -> Iterator[tuple[str, str]]:
-    """What is wrong with a string that is no host, and what to write instead."""
+    """What is wrong with a string that is not a host, and what to write instead."""
     scheme, has_scheme, _ = text.lower().partition("://")
     if not text.strip():
         yield "a host name cannot be empty", "write null to clear it, or leave the key out"
@@ -123,7 +123,7 @@ def _faults(text: str) -> Iterator[tuple[str, str]]:
 
 
 def _almost_host(text: str) -> Iterator[tuple[str, str]]:
-    """What is wrong with a host that is spelled in another way."""
+    """What is wrong with a host in another notation, and what to write instead."""
     if text.startswith("["):
         bare, _, port = text[1:].partition("]")
         hint = f"write it as {bare}" if parse_ip(bare) and bare.isascii() else "leave out the brackets"
@@ -198,7 +198,7 @@ def _key_hint(reference: dict[str, object]) -> str:
     return f"did you mean {' or '.join(sorted(near))}? {_REFERENCE_HINT}" if near else _REFERENCE_HINT
 
 
-@lru_cache(maxsize=1024)  # thousands of accounts may share one
+@lru_cache(maxsize=1024)  # thousands of accounts may share one variable
 def _variable(name: str) -> SecretReference:
     if _VARIABLE.fullmatch(name):
         return SecretReference("env", (name,), _NOWHERE)
