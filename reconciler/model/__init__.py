@@ -1,1 +1,1 @@
-"""What the reconciler talks about: accounts, the desired set, changes, outcomes. Pure; the standard library only."""
+"""The domain model: accounts, the desired set, changes, outcomes. Pure; the standard library only."""

@@ -31,7 +31,7 @@ _LONGEST_DOMAIN: Final = 255
 
 
 def identity(text: str) -> str:
-    """The one form of all spellings of an address, or of a host name: equal exactly if they mean the same.
+    """The canonical form of an address or a host name: equal for two spellings exactly if they mean the same.
 
     The local part becomes NFC and lower case. Every label of the domain, which is what follows the last ``@`` (all of
     ``text`` if there is none), becomes lower case, NFC and ASCII. Never fails, whatever ``text`` is.
@@ -45,7 +45,7 @@ def identity(text: str) -> str:
 def glob_forms(pattern: str) -> tuple[str, str]:
     """The two forms of an address pattern: one to match identities, one to match ``readable`` addresses.
 
-    A label of the domain that holds a wildcard cannot be converted. It matches in the form in which it is written.
+    A label of the domain that holds a wildcard cannot be converted. It matches as it is written.
     """
     local, at, domain = pattern.rpartition("@")
     labels = _DOTS.split(domain)
@@ -69,7 +69,7 @@ _WILDCARD: Final = re.compile(r"[*?\[\]]")
 def _a_label(label: str) -> str:
     """A label in lower case and ASCII. IDNA 2008 defines which labels are allowed, and encodes those with punycode.
 
-    This encodes the others with punycode too, so it need not ask which ones are allowed.
+    This encodes the others with punycode too, so it need not check which ones are allowed.
     """
     folded = _folded(label)
     if folded.isascii() or len(folded) > _LONGEST_DOMAIN:
@@ -85,16 +85,16 @@ def _u_label(label: str) -> str:
         return folded
     try:
         decoded = folded.removeprefix(_ACE_PREFIX).encode("ascii").decode("punycode")
-    except ValueError:  # with the Unicode errors
+    except ValueError:  # includes the Unicode errors
         return folded
     return decoded if _a_label(decoded) == folded else folded
 
 
 def _folded(text: str) -> str:
-    """Lower case and NFC. Not ``casefold``: that makes "straße" and "strasse" one."""
+    """Lower case and NFC. Not ``casefold``: that makes "straße" and "strasse" equal."""
     if text.isascii():
         return text.lower()
-    # NFC first, as some capitals have no lower case before; and again, as lower case can be more than one character.
+    # NFC first, because some capitals have no lower case until then; and again, because lower case can be longer.
     return nfc(nfc(text).lower())
 
 
@@ -108,7 +108,7 @@ def nfc(text: str) -> str:
 
 
 def name_key(name: str | None) -> str:
-    """A name as a strict server might compare it: more names are equal than are the same."""
+    """A name as a strict server might compare it: names that differ may have equal keys."""
     return nfc(nfc(name or "").strip().casefold())
 
 
@@ -136,10 +136,10 @@ class Account(NamedTuple):
 
     @property
     def key(self) -> str:
-        """The identity of the account: two addresses with one key are one mailbox."""
+        """The identity of the account: two addresses with the same key are the same mailbox."""
         email: str = self.fields["email"]  # type: ignore[assignment]  # asked for often: a call would cost more
         key = identity(email)
-        return email if key == email else key  # mostly alike, and then in memory once
+        return email if key == email else key  # usually equal, and then kept in memory once
 
     @property
     def email(self) -> str:

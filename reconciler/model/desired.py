@@ -1,4 +1,4 @@
-"""What the YAML asks for."""
+"""The desired set, as the YAML declares it."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class DeliveryTestSettings:
     to_email: str | None = None
 
     def over(self, base: DeliveryTestSettings) -> DeliveryTestSettings:
-        """These settings, with what they leave open taken from ``base``."""
+        """These settings, with missing values taken from ``base``."""
         return DeliveryTestSettings(self.when or base.when, self.to_email or base.to_email)
 
     def described(self) -> dict[str, str]:
@@ -73,7 +73,7 @@ class DeleteLimit:
         return deletes * 100 <= self.amount * managed if self.percent else deletes <= self.amount
 
     def exceeds(self, other: DeleteLimit) -> bool:
-        """Whether this allows more than ``other``, for certain: a number and a percentage only compare in a plan."""
+        """Whether this certainly allows more than ``other``: a number and a percentage only compare in a plan."""
         return self.percent == other.percent and self.amount > other.amount
 
     @classmethod
@@ -120,7 +120,7 @@ class DesiredAccount(NamedTuple):
     positions: Mapping[str, Position] = NO_POSITIONS
 
     def in_scope(self, only: Globs) -> bool:
-        """Whether ``--only`` means this declaration, by its address or its former one."""
+        """Whether ``--only`` selects this declaration, by its address or its former one."""
         return not only or self.account.email in only or self.renamed_from in only
 
     def position_of(self, key: str) -> Position:

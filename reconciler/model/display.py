@@ -1,4 +1,4 @@
-"""Makes text safe to show: on one line, escaped, shortened."""
+"""Makes strings safe to show: on one line, escaped, shortened."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LONGEST: Final = 200
 """The most characters of a value that are shown. A note after it gives the whole length."""
 
 EXCERPT: Final = 200
-"""The most characters of a server's text that a message shows."""
+"""The most characters of a string from the server that a message shows."""
 
 _UNSAFE: Final = frozenset({"Cc", "Cf", "Co", "Cs", "Cn", "Zl", "Zp"})
 """Unicode categories that are escaped: control, format (right-to-left marks), unassigned, line separators."""
@@ -109,13 +109,13 @@ def display_path(name: str) -> str:
 
 
 def sanitize(text: str, redactor: Redactor, limit: int = EXCERPT) -> str:
-    """A server's text as a message may show it: redacted, then escaped, then cut, so that no cut leaves half a secret.
+    """A server's string for a message: redacted, then escaped, then cut, so that a cut cannot leave part of a secret.
 
     Line breaks become spaces.
     """
     from reconciler.model.redaction import without_labelled
 
-    # White space may take most of the text, so more than the limit is read.
+    # Most of the string may be white space, so more than the limit is read.
     joined = " ".join(without_labelled(redactor.redact(text, _READ_AHEAD * limit)).split())
     escaped = escape(joined)
     is_whole = len(escaped) <= limit and len(text) <= _READ_AHEAD * limit

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 Span = tuple[int, int]
 
 _MOST_LAYERS: Final = 6
-"""Escapes within escapes within escapes; each layer of the text is decoded in one pass."""
+"""The depth of escapes within escapes that is decoded; each layer takes one pass."""
 
 _ESCAPE: Final = re.compile(
     r"""
@@ -34,16 +34,16 @@ _MAY_BE_ESCAPED: Final = re.compile(r"[\\%&]|\s{2}|[^\S ]")
 _BASE64_RUN: Final = re.compile(r"[0-9A-Za-z+/_-]{8,}={0,2}")
 _HEX_RUN: Final = re.compile(r"[0-9A-Fa-f]{12,}")
 _READABLE: Final = re.compile(r"[^\x00-\x1f\x7f\ufffd]{4}")
-"""Text contains this; what an ordinary word decodes to, if it is read as base64, hardly ever does."""
+"""Text contains this; an ordinary word that is decoded as base64 hardly ever does."""
 
 _TO_STANDARD: Final = str.maketrans("-_", "+/")
 
 
 class Layer(NamedTuple):
-    """A decoded text, and which part of the original text each character came from.
+    """A decoded string, and the part of the original text that each character came from.
 
     Attributes:
-        text: The text.
+        text: The decoded string.
         starts: For each character, where its part of the original text starts.
         ends: For each character, where that part ends.
     """
@@ -72,7 +72,7 @@ def layers(text: str) -> Iterator[Layer]:
 
 
 def plain_form(text: str) -> str:
-    """The text with all escapes decoded: equal for all ways to write one string."""
+    """The text with all escapes decoded: equal for all ways to escape one string."""
     for layer in layers(text):
         text = layer.text
     return text

@@ -67,7 +67,7 @@ class DeliveryTestResult:
 
     @property
     def failure(self) -> str:
-        """That the test did not pass, and why, as part of a sentence in a report."""
+        """Part of a sentence for a report: the test did not pass, and why."""
         what = (
             "the outcome of the test is unknown, and its mail may have been sent" if self.unclear else "the test failed"
         )
@@ -75,7 +75,7 @@ class DeliveryTestResult:
 
 
 class FailureKind(StrEnum):
-    """Why a change failed or has an unknown outcome, if the program has to know; ``error`` says it to people."""
+    """Why a change failed or has an unknown outcome, if the program has to know; ``error`` is the message for users."""
 
     UNREACHED = "unreached"
     DELIVERY_TEST = "delivery_test"
@@ -91,7 +91,7 @@ class Outcome:
     Attributes:
         action: ``create``, ``update``, ``delete``, or ``test`` for an account that was only tested.
         error: Why the outcome is not as planned; ``None`` if it is.
-        kind: What the error is about, for programs.
+        kind: The kind of error, for programs.
         note: What else happened: already in place, adopted, rolled back.
         position: Where the account is declared; ``None`` for a delete.
         written: False if an applied change was in place already, so that nothing was written.
@@ -184,7 +184,7 @@ class Report:
 
     @property
     def status(self) -> ServerStatus:
-        """The outcome for the server as a whole. Delivery tests alone leave it unchanged."""
+        """The outcome for the server as a whole. Delivery tests that pass do not count as changes."""
         if not self.complete:
             return self._incomplete()
         return ServerStatus.APPLIED if self._has(Status.APPLIED) else ServerStatus.UNCHANGED
@@ -192,8 +192,8 @@ class Report:
     def _incomplete(self) -> ServerStatus:
         if self._has(Status.UNKNOWN):
             return ServerStatus.UNKNOWN
-        only_stopped = bool(self.outcomes) and all(one.status is Status.NOT_ATTEMPTED for one in self.outcomes)
+        only_stopped = bool(self.outcomes) and all(outcome.status is Status.NOT_ATTEMPTED for outcome in self.outcomes)
         return ServerStatus.NOT_ATTEMPTED if only_stopped and not self.errors else ServerStatus.FAILED
 
     def _has(self, status: Status) -> bool:
-        return any(one.status is status for one in self.outcomes)
+        return any(outcome.status is status for outcome in self.outcomes)

@@ -1,4 +1,4 @@
-"""What a plan is made of."""
+"""A plan and its parts."""
 
 from __future__ import annotations
 
@@ -85,10 +85,10 @@ class Step:
     Attributes:
         change: One of ``Plan.changes``.
         fields: Values that this step writes instead of the change's own: the temporary name, or nothing.
-        requires: Indexes of the steps that must succeed before; steps themselves would make ``==`` recurse.
-        last: It is a delete that nothing waits for, which runs after every other step.
+        requires: Indexes of the steps that must succeed first; the steps themselves would make ``==`` recurse.
+        last: Whether it is a delete that no step waits for, which runs after every other step.
         after: Indexes of the steps that go first, whether they succeed or not.
-        shared: More steps that must succeed before, in sets that several steps share. Thousands of steps may wait for
+        shared: More steps that must succeed first, in sets that several steps share. Thousands of steps may wait for
             thousands, so these sets are never copied.
     """
 
@@ -138,7 +138,7 @@ class Plan:
     Attributes:
         changes: Sorted by address, then id.
         steps: The writes, each after those that it requires.
-        unchanged: Declared accounts that are as declared, as the server has them.
+        unchanged: Declared accounts that need no change, as the server has them.
         untouched: The other accounts, which stay as they are: ignored, protected, unmanaged, outside ``--only``.
         uncompared: Updates of unchanged accounts to their declared passwords, which were not compared with the stored
             ones; ``None`` if passwords were compared.

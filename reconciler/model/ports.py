@@ -47,13 +47,13 @@ class AccountWriter(AccountReader, Protocol):
 
 
 class TokenKeeper(Protocol):
-    """Where a refresh token is kept between runs."""
+    """Stores a refresh token between runs."""
 
     def locked(self) -> AbstractContextManager[Secret | None]:
-        """Keeps other runs from exchanging the token meanwhile. Yields the token that another run left, if any."""
+        """Keeps other runs from exchanging the token meanwhile. Yields the token that another run stored, if any."""
 
     def store(self, token: Secret) -> None:
-        """Stores the token that replaces the former one. Never raises."""
+        """Stores the token that replaces the previous one. Never raises."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ class RunObserver(Protocol):
     """Is notified about every write of a run. Several threads call it at once."""
 
     def step_started(self, change: Change, step: Step) -> None:
-        """A step starts. An exception keeps it from being written."""
+        """A step starts. If this raises, the step is not written."""
 
     def step_finished(self, change: Change, step: Step, outcome: Outcome) -> None:
         """A step has succeeded or failed."""
@@ -82,7 +82,7 @@ class RunObserver(Protocol):
         """The final check has found another outcome than the steps reported."""
 
     def rollback_started(self, change: Change) -> None:
-        """A change is about to be undone. An exception keeps that from being written."""
+        """A change is about to be undone. If this raises, the undo is not written."""
 
     def rollback_finished(self, change: Change, status: Status) -> None:
         """The change has been undone, or that has failed."""
@@ -108,7 +108,7 @@ class NullObserver:
 
 
 class ObserverGroup:
-    """Several run observers as one; the first that raises an error keeps a step from being written."""
+    """Several run observers as one; if one raises an error, the step is not written."""
 
     def __init__(self, *observers: RunObserver) -> None:
         self._observers = observers

@@ -31,13 +31,13 @@ _ANCHOR: Final = 4
 _LONG: Final = 24
 _BLOCK: Final = 8
 _PART: Final = 20
-"""In a secret of ``_LONG`` characters or more, such as a token or a key, a part of ``_PART`` is masked, too."""
+"""In a secret of ``_LONG`` characters or more, such as a token or a key, a part of ``_PART`` is masked too."""
 
 _MOST_POSITIONS: Final = 4
-"""The most positions in long secrets kept for each block: a secret may repeat a single letter."""
+"""The most positions in long secrets that are kept for each block: a secret may repeat a single letter."""
 
 _ENCODED_LENGTH: Final = 16
-"""The most characters that encodings make of one, roughly."""
+"""Roughly the most characters that encodings make of one."""
 
 _MOST_HIDDEN: Final = 3
 """The depth of encodings within encodings, such as base64 of base64."""
@@ -78,9 +78,9 @@ class Redactor:
     def redact(self, text: str, size: int | None = None) -> str:
         """``text`` with every secret replaced by ``***``, also if it is encoded.
 
-        Recognised are the escapes of URLs, JSON, HTML, Python and C, for any of its characters; base64 and hexadecimal
-        digits, also as part of something longer; each of them within another; and, for longer secrets, other letter
-        case and a part of the secret.
+        It recognises the escapes of URLs, JSON, HTML, Python and C, for any character; base64 and hexadecimal digits,
+        also as part of something longer; each of them within another; and, for longer secrets, other letter case and a
+        part of the secret.
 
         Args:
             text: Text from outside.
@@ -90,7 +90,7 @@ class Redactor:
             for value in self._waiting:
                 self._index.add(value)
             self._waiting.clear()
-            # A secret that crosses the end must be read as a whole.
+            # A secret that crosses the end must be read whole.
             searched = text if size is None else text[: size + _ENCODED_LENGTH * self._index.longest]
             return _masked(text[:size], self._index.spans(searched)) if self._index else text[:size]
 
@@ -136,14 +136,14 @@ class _Index:
                     positions.append((len(self._long) - 1, start))
 
     def spans(self, text: str, depth: int = 0) -> list[Span]:
-        """The parts of ``text`` that are secrets, or that encode a text with secrets."""
+        """The parts of ``text`` that are secrets, or that encode text with secrets."""
         found: list[Span] = []
         for layer in layers(text):
-            # Any few letters may occur in the bytes that ordinary words decode to.
+            # A few letters may occur by chance in the bytes that ordinary words decode to.
             spans = [(start, end) for start, end in self._in_plain(layer.text) if depth == 0 or end - start >= _ANCHOR]
             if depth < _MOST_HIDDEN:
                 spans += self._hidden(layer.text, depth)
-            found += [layer.original(*one) for one in spans]
+            found += [layer.original(*span) for span in spans]
         return found
 
     def _hidden(self, text: str, depth: int) -> list[Span]:
@@ -191,7 +191,7 @@ class _Index:
         return end - start >= _SHORT or not (_is_word(text[start - 1 : start]) or _is_word(text[end : end + 1]))
 
     def _parts_in(self, lowered: str) -> list[Span]:
-        """Parts of long secrets."""
+        """The spans that are parts of long secrets."""
         found: list[Span] = []
         done = 0
         blocks = self._blocks
@@ -208,7 +208,7 @@ class _Index:
 
 
 def _grown(text: str, start: int, secret: str, position: int) -> Span:
-    """The part of ``text`` around ``start`` that is in ``secret`` around ``position``."""
+    """The part of ``text`` around ``start`` that matches ``secret`` around ``position``."""
     end, after = start + _BLOCK, position + _BLOCK
     while end < len(text) and after < len(secret) and text[end] == secret[after]:
         end, after = end + 1, after + 1

@@ -27,7 +27,7 @@ def _compare_digest() -> Callable[[bytes, bytes], bool]:
 
 
 class Secret:
-    """A secret value behind a type that does not print.
+    """A secret value in a type that does not print it.
 
     ``repr``, ``str``, ``format`` and pickling show nothing. Only ``reveal`` does: it is called to send the value, and
     to mask it in text. Two secrets compare in constant time.
@@ -41,11 +41,11 @@ class Secret:
         self.source = source
 
     def reveal(self) -> str:
-        """The value itself: for the wire and for the filter that keeps it out of every output."""
+        """The value itself: for requests, and for the redactor that keeps it out of all output."""
         return self._value
 
     def encoded(self) -> bytes:
-        """The value as bytes. Never fails: a variable's bytes that are not UTF-8 reach Python as lone surrogates."""
+        """The value as bytes. Never fails: a variable's bytes that are not UTF-8 become unpaired surrogates."""
         return self._value.encode("utf-8", "surrogatepass")
 
     def __eq__(self, other: object) -> bool:
@@ -132,7 +132,7 @@ _MASK: Final = rf"""
 
 @cache
 def _mask() -> re.Pattern[str]:
-    return re.compile(_MASK, re.VERBOSE | re.IGNORECASE)  # takes longer than most commands have use for
+    return re.compile(_MASK, re.VERBOSE | re.IGNORECASE)  # slow to compile, and few commands need it
 
 
 def looks_masked(text: str) -> bool:

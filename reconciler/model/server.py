@@ -53,12 +53,12 @@ def normal_url(text: str) -> str:
 
 
 def is_host_name(text: str) -> bool:
-    """Whether this is a host name in ASCII, without a dot at its end."""
+    """Whether this is a host name in ASCII, without a trailing dot."""
     return _HOST.fullmatch(text) is not None
 
 
 def parse_ip(text: str) -> IPv4Address | IPv6Address | None:
-    """An IP address without brackets; ``None`` if this is none. ``::ffff:192.0.2.1`` is 192.0.2.1."""
+    """An IP address without brackets; ``None`` if it is not one. ``::ffff:192.0.2.1`` is 192.0.2.1."""
     try:
         address = ip_address(text)
     except ValueError:
@@ -115,7 +115,7 @@ Credentials: TypeAlias = AccessToken | RefreshToken | Login
 
 def parts_of(credentials: Credentials | None) -> dict[str, Secret | SecretReference]:
     """The secrets, or references to them, that credentials consist of, by field."""
-    return {} if credentials is None else {one.name: getattr(credentials, one.name) for one in fields(credentials)}
+    return {} if credentials is None else {part.name: getattr(credentials, part.name) for part in fields(credentials)}
 
 
 def with_parts(credentials: Credentials, parts: Mapping[str, Secret]) -> Credentials:
@@ -137,7 +137,7 @@ class ClientCertificate:
 
 
 class Passwords(StrEnum):
-    """Whether the server's responses show passwords: found out, always, or never."""
+    """Whether the server's responses show passwords: detected, always, or never."""
 
     AUTO = "auto"
     SHOWN = "shown"
@@ -152,9 +152,9 @@ class ServerConfig:
         url: Scheme, host and port, without a trailing slash; ``None`` if it is left to options and environment.
         name: Label in reports; ``None`` if it is not given.
         auth: Credentials, still with references.
-        ca_file: Path of the private CA, made absolute against the YAML file's folder.
+        ca_file: Path of the private CA, resolved against the YAML file's folder.
         client_cert: Certificate for servers that ask for one; its paths likewise.
-        passwords: Whether the server shows passwords, as ``policy.passwords`` has it.
+        passwords: Whether the server shows passwords, as ``policy.passwords`` declares.
         position: Where the URL is written; ``None`` if no file names it.
     """
 

@@ -57,7 +57,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Trust:
-    """A trust file. What it does not list is not allowed; ``limits`` alone limits nothing if it is left out.
+    """A trust file. What it does not list is not allowed, except that a missing ``limits`` limits nothing.
 
     Attributes:
         file: The trust file, as the user named it.
@@ -79,7 +79,7 @@ class Trust:
         return any(True for _ in self._servers(url))
 
     def lists_variable(self, url: str | None, name: str) -> bool:
-        """Whether a reference for the server at ``url`` may name the variable; ``None`` is any listed server."""
+        """Whether a reference for the server at ``url`` may name the variable; ``None`` means any listed server."""
         return any(_matches(pattern, name) for server in self._servers(url) for pattern in server.env)
 
     def files(self, url: str | None, name: str) -> tuple[str, ...]:
@@ -132,7 +132,7 @@ def is_url_pattern(text: str) -> bool:
 
 
 def escaped_pattern(text: str) -> str:
-    """The pattern that matches ``text`` alone."""
+    """The pattern that matches only ``text``."""
     return re.sub(r"[*?]|\[(?=[*?\[]\])", r"[\g<0>]", text)
 
 

@@ -1,1 +1,1 @@
-"""Compares desired and current and decides what to do, in which order, or that it must not be done. Pure."""
+"""Compares desired and current and decides what to do and in which order, or refuses. Pure."""

@@ -1,4 +1,4 @@
-"""What a reviewer must know besides the changes: why a plan is not safe, and what to look at although it is."""
+"""What a reviewer must know besides the changes: why a plan is unsafe, and what to look at even if it is safe."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _STRENGTH: Final = {"plain": 0, "login": 0, "cram-md5": 1}
 _UNKNOWN_STRENGTH: Final = 2
-"""Of a mechanism that this program does not know: any other may be weaker."""
+"""The strength of an unknown mechanism: any other may be weaker."""
 
 
 def password_problems(
@@ -73,7 +73,7 @@ def password_problems(
 def _weakens(change: FieldChange) -> bool:
     """Whether a login that does not reveal the password becomes one that does, or may.
 
-    Only a mechanism that the server shows can be compared: one that is not set never promised anything.
+    Only a mechanism that the server shows can be compared: one that is not set promises nothing.
     """
     if change.field != "smtp_auth_mechanism":
         return False
@@ -87,7 +87,7 @@ def loses_password(after: Account, managed: Fields) -> bool:
     """Whether writing ``after`` would lose a password that only the server knows.
 
     A write replaces the whole account, so a hidden password that is not declared is gone afterwards. Only a declared
-    ``has_auth: false`` says that it is not needed any more.
+    ``has_auth: false`` means that it is no longer needed.
     """
     return after.fields.get("password") is UNKNOWN and managed.get("has_auth") is not False
 
@@ -95,7 +95,7 @@ def loses_password(after: Account, managed: Fields) -> bool:
 def destination_problems(desired: DesiredAccount, after: Fields, trust: Trust) -> Iterator[Problem]:
     """Yields the SMTP servers of a planned account that are not trusted with its password.
 
-    They count also if the server has them already.
+    They count even if the server has them already.
     """
     password = after.get("password")
     if not password or (password is UNKNOWN and after.get("has_auth") is False):
@@ -171,7 +171,7 @@ def password_notes(current: Account, after: Account, managed: Fields, changes: S
 
 
 def unmatched_only_warning(only: Globs) -> Problem:
-    """``--only`` matches no account at all, which would look like success."""
+    """Warns that ``--only`` matches no account at all, which would look like success."""
     return Problem(
         kind=Kind.ONLY_MEANS_NOTHING,
         message=f"--only {' --only '.join(only.patterns)}: no account has such an address",
@@ -180,7 +180,7 @@ def unmatched_only_warning(only: Globs) -> Problem:
 
 
 def hidden_password_warning(count: int) -> Iterator[Problem]:
-    """Declared passwords of unchanged accounts that could not be compared."""
+    """Warns about declared passwords of unchanged accounts that could not be compared."""
     if count:
         yield Problem(
             kind=Kind.PASSWORD_HIDDEN,
@@ -190,7 +190,7 @@ def hidden_password_warning(count: int) -> Iterator[Problem]:
 
 
 def uncompared_password_warning(count: int) -> Iterator[Problem]:
-    """Declared passwords of otherwise unchanged accounts that were not resolved."""
+    """Warns about declared passwords of otherwise unchanged accounts that were not resolved."""
     if count:
         yield Problem(
             kind=Kind.PASSWORDS_NOT_COMPARED,
@@ -200,7 +200,7 @@ def uncompared_password_warning(count: int) -> Iterator[Problem]:
 
 
 def default_outside_only_warning(desired: DesiredAccount, successor: str) -> Problem:
-    """The former default account is in the scope of ``--only``, and the new one is not."""
+    """Warns that the former default account is in the scope of ``--only``, and the new one is not."""
     return Problem(
         kind=Kind.DEFAULT_OUTSIDE_ONLY,
         message=f"{desired.account.email} stays the default account, as --only leaves out {successor}",
@@ -212,7 +212,7 @@ def default_outside_only_warning(desired: DesiredAccount, successor: str) -> Pro
 def default_account_warning(
     current: Sequence[Account], changes: Sequence[Change], others: Sequence[Account]
 ) -> Iterator[Problem]:
-    """The server would have no default account any more, or more than one.
+    """Warns if the server would lose its default account, or get more than one.
 
     Args:
         current: All accounts on the server.

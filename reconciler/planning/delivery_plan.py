@@ -33,9 +33,9 @@ def plan_delivery_tests(
 
     Args:
         desired: The declared set; passwords of the accounts in scope are resolved.
-        current: All accounts on the server; they fill in what the declaration leaves open.
+        current: All accounts on the server; they provide the values that the declaration omits.
         only: The addresses in scope; empty for all.
-        to_email: The recipient of the mails; wins over the YAML.
+        to_email: The recipient of the mails; overrides the YAML.
         trust: Where accounts with passwords may log in; ``None`` without a trust file.
 
     Raises:
@@ -44,9 +44,9 @@ def plan_delivery_tests(
     """
     if problems := identity_problems(current):
         raise PlanError(*problems)
-    declared = sorted(desired.accounts, key=lambda one: (one.account.key, one.account.id or 0))
+    declared = sorted(desired.accounts, key=lambda declaration: (declaration.account.key, declaration.account.id or 0))
     matching = match(declared, [account for account in current if account.email not in desired.policy.ignore])
-    scope = Counter(one.account.key for one in declared if one.in_scope(only))
+    scope = Counter(declaration.account.key for declaration in declared if declaration.in_scope(only))
     errors = [problem for problem in matching.errors if problem.address and identity(problem.address) in scope]
     current_of = {id(declaration): account for declaration, account in matching.pairs}
     tests, without_recipient = [], []

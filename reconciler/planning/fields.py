@@ -97,12 +97,12 @@ def can_compare(fresh: Account, managed: Fields) -> bool:
 
 
 def is_recreated(expected: Account, fresh: Account) -> bool:
-    """Whether an account with the id of the expected one is another one, created later."""
+    """Whether the account with the expected id is another one, created later."""
     return not is_same_moment(expected.created_at, fresh.created_at)
 
 
 def is_same_moment(one: str | None, other: str | None) -> bool:
-    """Whether two times are the same, to the precision of the less precise one; an unknown time is any time.
+    """Whether two times are the same, to the precision of the less precise one; an unknown time equals any other.
 
     A server may write one time with milliseconds in one response and without them in the next.
     """
@@ -129,7 +129,7 @@ def describe_fields(names: Iterable[str], account: Account) -> str:
 def normalized(name: str, value: Value) -> object:
     """The value of a field, equal to all values that mean the same; a secret as a fingerprint of this process.
 
-    Strings are interned: DeepDiff looks no further at two values that are one object.
+    Strings are interned: DeepDiff looks no further at two values that are the same object.
     """
     if isinstance(value, str):
         if name in CASELESS_FIELDS:
@@ -146,13 +146,13 @@ def normalized(name: str, value: Value) -> object:
 
 def _different(before: Fields, after: Fields, names: Collection[str]) -> Collection[str]:
     """The names of the fields that differ."""
-    one, other = _normalized_sides(before, after, names)
-    if one == other:
+    left, right = _normalized_sides(before, after, names)
+    if left == right:
         return ()
     from deepdiff import DeepDiff
 
-    # The tree is how DeepDiff finds the differences; every other view is made from it, and takes time.
-    found: Collection[str] = DeepDiff(one, other, threshold_to_diff_deeper=0, view="tree").affected_root_keys
+    # The tree is how DeepDiff finds the differences; making any other view from it takes time.
+    found: Collection[str] = DeepDiff(left, right, threshold_to_diff_deeper=0, view="tree").affected_root_keys
     return found
 
 

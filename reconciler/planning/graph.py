@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True, eq=False)
 class Gate:
-    """The nodes that free a value which several others take. Those wait for the gate, so that edges stay few.
+    """The nodes that free a value that several others take. The others wait for the gate, which keeps edges few.
 
     Attributes:
         requires: The nodes that free the value, by the index of their change.
@@ -43,10 +43,10 @@ class Node:
     Attributes:
         index: Index of the change.
         temporary: The name that this step gives instead of the final one.
-        requires: The nodes that must succeed before.
+        requires: The nodes that must succeed first.
         names: Those of ``requires`` that are there only because of a name.
         after: The nodes that go first, whether they succeed or not.
-        gates: The gates whose nodes must succeed before.
+        gates: The gates whose nodes must succeed first.
     """
 
     index: int
@@ -59,7 +59,7 @@ class Node:
     def split(self, temporary: str) -> Node:
         """Makes this node do everything but set the name, which is temporary; returns the node that sets the name.
 
-        Nothing ever requires the returned node: what others wait for is done by this one.
+        No node requires the returned one: this node does everything that others wait for.
         """
         of_names = [gate for gate in self.gates if gate.of_name]
         final = Node(self.index, None, {self, *self.names}, set(self.names), gates=of_names)
@@ -105,7 +105,7 @@ def build_graph(changes: Sequence[Change], *, server_is_empty: bool) -> list[Nod
 def _require_freed(
     nodes: Sequence[Node], changes: Sequence[Change], value_of: Callable[[Account], str], *, names: bool
 ) -> None:
-    """Lets the nodes that take a value wait for those that free it; an empty value is neither taken nor freed."""
+    """Makes the nodes that take a value wait for those that free it; an empty value is neither taken nor freed."""
     freeing: defaultdict[str, list[Node]] = defaultdict(list)
     taking: defaultdict[str, list[Node]] = defaultdict(list)
     for node, change in zip(nodes, changes, strict=True):
@@ -139,11 +139,11 @@ def gates_of(nodes: Iterable[Node]) -> list[Gate]:
 
 
 class CycleFinder:
-    """The cycles of a graph, one after the other, while they are being broken.
+    """Finds the cycles of a graph one by one, while the caller breaks them.
 
-    Nodes that wait for nothing are settled, and with them what waits only for them; the rest waits for a cycle. When
-    one has been broken, the walk goes on from where it was, so that many cycles take linear time; graphlib would find
-    one in each pass over the whole graph.
+    Nodes that wait for nothing are settled, and so are those that wait only for settled ones; the rest wait for a
+    cycle. After one is broken, the walk continues from where it was, so that many cycles take linear time. graphlib
+    would pass over the whole graph for each.
     """
 
     def __init__(self, nodes: Sequence[Node]) -> None:
@@ -203,7 +203,7 @@ class CycleFinder:
             vertex = ready.pop()
             del self._waiting[vertex]
             for other in self._dependents[vertex]:
-                # A node that was split does not wait for its names any more.
+                # A node that was split no longer waits for its names.
                 if vertex in other.requires or (isinstance(other, Node) and vertex in other.gates):
                     self._waiting[other] -= 1
                     if not self._waiting[other]:

@@ -19,7 +19,7 @@ def check_guards(*, deletes: int, managed: int, limits: Sequence[DeleteLimit], a
         deletes: How many accounts the plan deletes.
         managed: How many accounts the server has, without the ignored ones.
         limits: How many accounts one run may delete; all limits apply.
-        allow_empty: Whether the user asked for deleting every account.
+        allow_empty: Whether the user allowed deleting every account.
     """
     if deletes and deletes == managed and not allow_empty:
         yield Problem(

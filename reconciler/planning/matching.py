@@ -1,6 +1,6 @@
 """Finds the account on the server for each declaration: by pinned ``id``, then address, then ``renamed_from``.
 
-Each account on the server is claimed by one declaration at most; an account that none claims is undeclared.
+At most one declaration claims each account on the server; an account that none claims is undeclared.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ class Matching:
     Attributes:
         pairs: Declarations with their accounts; ``None`` if the account is to be created. A declaration with an error
             has no pair.
-        undeclared: Accounts that no declaration means.
-        ambiguous: Accounts that a declaration with an error may mean.
+        undeclared: Accounts that no declaration matches.
+        ambiguous: Accounts that a declaration with an error may match.
     """
 
     pairs: tuple[tuple[DesiredAccount, Account | None], ...]
@@ -132,8 +132,8 @@ class _Matcher:
         return False
 
     def warn_of_former(self, declaration: DesiredAccount, address: str) -> None:
-        """Once all claims are settled: another account may have the former address."""
-        holders = [one for one in self._by_address.get(identity(address), ()) if one.id not in self.ambiguous]
+        """Warns if another account has the former address. Requires that all claims are settled."""
+        holders = [holder for holder in self._by_address.get(identity(address), ()) if holder.id not in self.ambiguous]
         both = f"{declaration.account.email} is renamed from {address}, but the server has both"
         if undeclared := [account for account in holders if account.id not in self.claimed]:
             message = f"{both}; {address} (id {_ids(undeclared)}) counts as undeclared"
@@ -149,7 +149,7 @@ class _Matcher:
         return mine is not None and any(account.id in self._renamed_ids for account in holders if account.id != mine.id)
 
     def warn_of_create(self, declaration: DesiredAccount) -> None:
-        """An account is created although it has a former address, because the server has neither address."""
+        """Warns if an account with a former address is created because the server has neither address."""
         if declaration.renamed_from and not self._by_address.get(identity(declaration.renamed_from)):
             email, former = declaration.account.email, declaration.renamed_from
             message = f"{email} is renamed from {former}, but the server has neither: it is created"

@@ -28,7 +28,7 @@ class Order:
     """The steps of a plan, each after those that it requires.
 
     Attributes:
-        changes: The changes; those that go through a temporary name have a note of it.
+        changes: The changes; those that go through a temporary name have a note about it.
         errors: A cycle that cannot be broken; then ``steps`` is empty.
     """
 

@@ -1,4 +1,4 @@
-"""Desired and current in, plan out. Computes only: no clock, no network, no files."""
+"""Makes a plan from desired and current. Pure: no clock, no network, no files."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanOptions:
-    """What the command line says about planning. ``None`` leaves it to the YAML's policy.
+    """The command line's options for planning. ``None`` leaves the choice to the YAML's policy.
 
     Attributes:
         only: The addresses in scope; empty for all.
@@ -62,13 +62,13 @@ class PlanOptions:
 
 
 def make_plan(desired: Desired, current: Sequence[Account], server: Server, options: PlanOptions) -> Plan:
-    """Plans what makes the server match the declaration.
+    """Plans the changes that make the server match the declaration.
 
     Args:
         desired: The declared set; passwords of the accounts in scope are resolved.
         current: All accounts on the server.
         server: How reports name the server.
-        options: What the command line says.
+        options: The command line's options.
 
     Returns:
         The plan, with errors and refusals if it must not be applied. The same accounts give the same plan, whatever
@@ -95,7 +95,7 @@ class _Planner:
         self.counts: Counter[str] = Counter()
         self.hidden_passwords = 0
         self.without_recipient: list[DesiredAccount] = []
-        self.next_default = next((one for one in desired.accounts if one.account.is_default), None)
+        self.next_default = next((entry for entry in desired.accounts if entry.account.is_default), None)
 
     def plan(self, server: Server) -> Plan:
         if problems := identity_problems(self.current):
@@ -153,9 +153,9 @@ class _Planner:
 
     def _plan_accounts(self, managed: Sequence[Account]) -> None:
         only = self.options.only
-        declared = sorted(self.desired.accounts, key=lambda one: (one.account.key, one.account.id or 0))
+        declared = sorted(self.desired.accounts, key=lambda entry: (entry.account.key, entry.account.id or 0))
         matching = match(declared, managed)
-        scope = {one.account.email for one in declared if one.in_scope(only)} if only else None
+        scope = {entry.account.email for entry in declared if entry.in_scope(only)} if only else None
         self.errors += [problem for problem in matching.errors if scope is None or problem.address in scope]
         self.warnings += [problem for problem in matching.warnings if scope is None or problem.address in scope]
         for desired, current in matching.pairs:
@@ -174,7 +174,7 @@ class _Planner:
             self.warnings.append(unmatched_only_warning(only))
 
     def _keeping_default(self, desired: DesiredAccount, current: Account) -> DesiredAccount:
-        """Leaves the default account the default one while ``--only`` leaves out the account that replaces it."""
+        """Keeps the default account the default one if ``--only`` leaves out the account that replaces it."""
         demoted = current.is_default and desired.account.fields.get("default") is False
         successor = self.next_default if demoted else None
         if successor is None or successor.in_scope(self.options.only):
@@ -271,7 +271,7 @@ class _Planner:
         return self.options.test.over(desired.test.over(self.policy.test))
 
     def _labelled_uncompared(self) -> tuple[Change, ...]:
-        """The updates that passwords without a comparison may lead to, labelled as in a plan with them."""
+        """The updates that uncompared passwords may need, labelled as in a plan that contains them."""
         ours = {id(change.before) for change in self.uncompared}
         others = [account for account in self.unchanged if id(account) not in ours]
         found = label_changes([*self.uncompared, *self.changes], [*others, *self.untouched])[: len(self.uncompared)]

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class PlanDifference:
-    """A change that is not what was reviewed; one of the two sides may be missing."""
+    """A change that differs from what was reviewed; one of the two sides may be missing."""
 
     address: str
     reviewed: Change | None
@@ -66,12 +66,13 @@ def compare(reviewed: Sequence[Change], plan: Plan, uncompared: Sequence[Change]
     for key, change in now.items():
         if key not in then and (key not in possible or _core(possible[key]) != _core(change)):
             differences.append(PlanDifference(change.address, possible.get(key), change))
-    return PlanComparison(tuple(in_place), tuple(sorted(differences, key=lambda one: label_key(one.address))))
+    in_order = sorted(differences, key=lambda difference: label_key(difference.address))
+    return PlanComparison(tuple(in_place), tuple(in_order))
 
 
 def _core(change: Change) -> tuple[Any, ...]:
-    """What a reviewer has agreed to; the reason may name another line of the file by now."""
-    names = sorted(one.field for one in change.fields)
+    """What a reviewer has agreed to; the reason may by now name another line of the file."""
+    names = sorted(field_change.field for field_change in change.fields)
     states = (_state(change.before), _state(change.after))
     return (change.id, change.action, *states, change.password_from, change.test.described(), names)
 
@@ -93,7 +94,7 @@ def _state(account: Account | None) -> dict[str, object] | None:
 
 
 def _in_place(reviewed: Change, plan: Plan) -> Change | None:
-    """The change, if it needs no write any more; with the account that the fresh plan finds as declared."""
+    """The change, if it no longer needs a write; with the account that the fresh plan finds as declared."""
     if reviewed.action is Action.DELETE:
         return reviewed if all(account.id != reviewed.id for account in plan.current) else None
     found = [
@@ -103,5 +104,5 @@ def _in_place(reviewed: Change, plan: Plan) -> Change | None:
     ]
     if not found:
         return None
-    managed = {one.field: one.after for one in reviewed.fields if one.field not in SECRET_FIELDS}
+    managed = {changed.field: changed.after for changed in reviewed.fields if changed.field not in SECRET_FIELDS}
     return replace(reviewed, before=found[0], after=found[0], managed=managed)
