@@ -39,7 +39,7 @@ class BearerToken:
 
     Attributes:
         header: The value of the Authorization header.
-        generation: Counts the exchanges, so that a thread can tell whether its token has been replaced.
+        generation: Counts the exchanges, so that a thread can see whether its token has been replaced.
         renew_at: When to replace it, on the monotonic clock; ``None`` if its lifetime is not known.
     """
 

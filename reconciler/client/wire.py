@@ -1,6 +1,6 @@
 """The server's JSON, read and written.
 
-Reading tolerates unknown fields and odd types. It refuses whatever could confuse one account with another.
+Reading tolerates unknown fields and unexpected types. It refuses anything that could confuse one account with another.
 """
 
 from __future__ import annotations

@@ -154,7 +154,7 @@ def _header_warnings(file: ParsedFile) -> Iterator[Issue]:
 
 
 def _cut_off_warnings(file: ParsedFile) -> Iterator[Issue]:
-    """Warnings about literal secrets and names that end at a ``#``: it begins a comment, which is seldom intended.
+    """Warnings about literal secrets and names that end at a ``#``: it begins a comment, which is rarely intended.
 
     The comment is not shown.
     """

@@ -44,7 +44,7 @@ def duplicate_name_warnings(entries: Sequence[Entry]) -> Iterator[Issue]:
 
 
 def unusual_setting_warnings(entries: Sequence[Entry]) -> Iterator[Issue]:
-    """Warnings for settings that servers seldom have, and for a password that is not used."""
+    """Warnings for settings that servers rarely have, and for a password that is not used."""
     for entry in entries:
         fields = entry.desired.account.fields
         usual = _USUAL.get((fields.get("smtp_port"), fields.get("smtp_crypt")))

@@ -76,7 +76,7 @@ class Redactor:
                 self._waiting.append(value)
 
     def redact(self, text: str, size: int | None = None) -> str:
-        """``text`` with every secret replaced by ``***``, also if it is encoded.
+        """``text`` with every secret replaced by ``***``, even if it is encoded.
 
         It recognises the escapes of URLs, JSON, HTML, Python and C, for any character; base64 and hexadecimal digits,
         also as part of something longer; each of them within another; and, for longer secrets, other letter case and a

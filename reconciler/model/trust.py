@@ -1,6 +1,6 @@
 """What a trust file allows.
 
-Nothing that a pull request can change may decide where secrets go, so a trust file is kept outside of the repository.
+Nothing that a pull request can change may decide where secrets go, so a trust file is kept outside the repository.
 Patterns have only ``*`` (any characters) and ``?`` (one character); ``[*]``, ``[?]`` and ``[[]`` are the characters
 themselves. What ``*`` matches differs, and is documented at each method.
 """
@@ -119,7 +119,7 @@ class Trust:
 
 
 def smtp_servers_of(fields: Fields) -> Iterator[tuple[str, str]]:
-    """The hosts where an account may log in, each with its field. The service's own host may win."""
+    """The hosts where an account may log in, each with its field. The service's own host may take precedence."""
     if provider := PROVIDERS.get(str(fields.get("service"))):
         yield "service", provider
     if host := fields.get("smtp_server"):

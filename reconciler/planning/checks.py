@@ -112,7 +112,7 @@ def destination_problems(desired: DesiredAccount, after: Fields, trust: Trust) -
 
 
 def recipient_problems(without_recipient: Sequence[DesiredAccount]) -> Iterator[Problem]:
-    """Yields a problem if accounts are to be tested, but no recipient is set."""
+    """Yields a problem if accounts need a delivery test, but no recipient is set."""
     if not without_recipient:
         return
     first, *others = without_recipient

@@ -26,7 +26,7 @@ class Matching:
     """The account for each declaration.
 
     Attributes:
-        pairs: Declarations with their accounts; ``None`` if the account is to be created. A declaration with an error
+        pairs: Declarations with their accounts; ``None`` if the account must be created. A declaration with an error
             has no pair.
         undeclared: Accounts that no declaration matches.
         ambiguous: Accounts that a declaration with an error may match.
