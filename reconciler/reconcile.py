@@ -384,7 +384,7 @@ def apply(
         gate: Ends the wait for what is in flight, for a second signal. Its ``stop`` is the context's.
 
     Returns:
-        The report, with one outcome for each change. ``complete`` is true if all of them succeeded.
+        The report, with one outcome for each change. ``complete`` is true if all succeeded and were confirmed.
 
     Raises:
         PlanError: The plan has errors.

@@ -1,4 +1,4 @@
-"""A run whose server has gone ends early, and says what it did not start."""
+"""A run whose server is gone ends early, and reports what it did not start."""
 
 from __future__ import annotations
 

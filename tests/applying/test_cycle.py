@@ -1,4 +1,4 @@
-"""Every attempt to write begins with a read, and says what is true if others write meanwhile."""
+"""Every attempt to write begins with a read, and reports the truth if others write meanwhile."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def transient(error: ApiError) -> ApiError:
-    """The error of an attempt that is worth another one."""
+    """An error after which another attempt is made."""
     error.transient = True
     return error
 
@@ -39,7 +39,7 @@ AUTH: Fields = {"email": "a@x", "name": "A", "has_auth": True, "password": Secre
 
 
 class Hurried(threading.Event):
-    """A stop event on which nobody waits."""
+    """A stop event whose waits return at once."""
 
     def wait(self, timeout: float | None = None) -> bool:
         del timeout
@@ -47,12 +47,12 @@ class Hurried(threading.Event):
 
 
 def applied(plan: Plan, server: FakeServer, **options: Any) -> list[str]:  # noqa: ANN401 - ApplyOptions has their types
-    """What becomes of a plan whose attempts follow each other without a pause."""
+    """The outcomes of a plan whose attempts follow each other without a pause."""
     return summaries(apply_plan(plan, server, stop=Hurried(), **options))
 
 
 def between(server: FakeServer, method: Method, act: Callable[[], object]) -> None:
-    """Has somebody else act after the first attempt to write and before the next read."""
+    """Lets another writer act after the first attempt to write and before the next read."""
     read: Method = "list" if method == "create" else "get"
 
     def hook(_call: Call) -> None:
@@ -271,12 +271,14 @@ def test_a_create_without_a_clear_answer_is_never_sent_again() -> None:
     assert len(server.writes()) == 1
 
 
-@pytest.mark.parametrize("answer", [Account({"email": "old@x"}, 1), Account({"email": "b@x"}, 2)])
-def test_a_create_is_not_done_by_an_answer_about_another_account(answer: Account) -> None:
+@pytest.mark.parametrize("response", [Account({"email": "old@x"}, 1), Account({"email": "b@x"}, 2)])
+def test_a_create_is_not_done_by_an_answer_about_another_account(response: Account) -> None:
     server = FakeServer.holding({"email": "old@x"})
     plan = plan_for(server, declare("a@x", name="A"), declare("old@x"))
-    server.answers["create"] = lambda _created: answer
-    note = f"the response was about another account ({answer.email}, id {answer.id}); found on the server and adopted"
+    server.answers["create"] = lambda _created: response
+    note = (
+        f"the response was about another account ({response.email}, id {response.id}); found on the server and adopted"
+    )
     (outcome,) = apply_plan(plan, server, stop=Hurried())
     assert (summaries([outcome]), outcome.id) == ([f"create a@x: applied ({note})"], 2)
 
@@ -325,9 +327,9 @@ def test_a_rollback_that_the_server_says_and_does_not_do_is_told() -> None:
     plan = plan_for(server, declare("a@x", name="B", test=DeliveryTestSettings(DeliveryTestWhen.AFTER, "ops@x")))
     server.tests_fail = lambda _fields: "535"
 
-    def echo(answer: Account) -> Account:
+    def echo(response: Account) -> Account:
         server.accounts[1] = server.accounts[1].with_fields({"name": "B"})
-        return answer
+        return response
 
     server.answers["update"] = echo
     (outcome,) = applied(plan, server, on_failure=OnFailure.ROLLBACK)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 NO = Fault(RejectedError.of("no", kind=Kind.REJECTED))
 LONGEST_WAIT = 20
-"""Seconds after which a test that waits for something is given up."""
+"""Seconds after which a waiting test fails."""
 NOT_STARTED = "not started: the run stopped first"
 
 
@@ -151,7 +151,7 @@ def test_deletes_that_free_nothing_start_when_all_else_is_done() -> None:
 
     def at_delete(change: Change) -> None:
         if change.action == "delete":
-            # All six are through, not merely begun; this never waits unless the order is wrong.
+            # All six have ended, and not only begun; this never waits unless the order is wrong.
             assert [created.acquire(blocking=False) for _ in range(3)] == [True] * 3
 
     def at_end(change: Change) -> None:

@@ -1,4 +1,4 @@
-"""What the last look at the server makes of a report."""
+"""How the final check changes a report."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def checked(
     meanwhile: Callable[[], object] = lambda: None,
     **options: Any,  # noqa: ANN401 - ApplyOptions has their types
 ) -> FinalCheckResult:
-    """Carries out a plan, lets somebody else act, and looks again."""
+    """Carries out a plan, lets another writer act, and runs the final check."""
     outcomes = apply_plan(plan, server, **options)
     meanwhile()
     server.calls.clear()
@@ -187,8 +187,8 @@ def test_a_failed_list_changes_no_outcome_and_is_reported() -> None:
 
 def test_a_time_in_another_format_is_the_same_time() -> None:
     server = FakeServer.holding({"email": "a@x", "name": "A"}, rules=TIMES)
-    server.answers["update"] = lambda answer: Account(
-        answer.fields, 1, updated_at=str(answer.updated_at).replace("+00:00", ".000Z")
+    server.answers["update"] = lambda response: Account(
+        response.fields, 1, updated_at=str(response.updated_at).replace("+00:00", ".000Z")
     )
     assert summaries(checked(plan_for(server, declare("a@x", name="B")), server).outcomes) == ["update a@x: applied"]
 
@@ -196,7 +196,7 @@ def test_a_time_in_another_format_is_the_same_time() -> None:
 def test_a_response_with_an_old_time_is_no_conflict() -> None:
     server = FakeServer.holding({"email": "a@x", "name": "A"}, rules=TIMES)
     before = server.accounts[1].updated_at
-    server.answers["update"] = lambda answer: answer._replace(updated_at=before)
+    server.answers["update"] = lambda response: response._replace(updated_at=before)
     assert summaries(checked(plan_for(server, declare("a@x", name="B")), server).outcomes) == ["update a@x: applied"]
 
 

@@ -1,6 +1,6 @@
 """Whatever happens to a server in whatever order: nothing is lost, doubled or misreported, and runs converge.
 
-The invariants are in ``tests.support.invariants``; ``tests/faults`` judges by them too.
+The invariants are in ``tests.support.invariants``; ``tests/faults`` uses them too.
 """
 
 from __future__ import annotations
@@ -163,7 +163,7 @@ def test_two_faults_lose_and_double_nothing_and_are_reported(
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """What somebody else does to the account at a place in the list; ``call`` is the index of the call it precedes."""
+    """An edit by another writer: ``place`` is the index in the list, ``call`` that of the call it precedes."""
 
     call: int
     place: int
@@ -171,7 +171,7 @@ class Edit:
 
 
 class ReconcilerMachine(RuleBasedStateMachine):
-    """A server, what is declared for it, and everything that may happen to them in any order."""
+    """A server, a declaration for it, and everything that may happen, in any order."""
 
     backend: Backend
 
@@ -356,7 +356,7 @@ class ReconcilerMachine(RuleBasedStateMachine):
 def left_by_edits(
     writer: FaultyWriter, done: Sequence[tuple[Edit, int, int | None]]
 ) -> dict[int, Mapping[str, Any] | None]:
-    """How the edits left accounts, without those that came between a read and a write, which nothing can detect."""
+    """How the edits left accounts, except those between a read and a write, which nothing can detect."""
     unseen = {account_id for edit, account_id, _ in done if writer.is_between_read_and_write(account_id, edit.call)}
     last = {account_id: port for _, account_id, port in done}
     return {

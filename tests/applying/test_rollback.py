@@ -23,7 +23,7 @@ SINGLE = Rules(single_default=True, keep_default=True)
 
 
 def undone(server: FakeServer, plan: Plan, **options: Any) -> list[str]:  # noqa: ANN401 - ApplyOptions has their types
-    """What becomes of a plan whose tests all fail."""
+    """The outcomes of a plan whose tests all fail."""
     server.tests_fail = lambda _fields: "535"
     return summaries(apply_plan(plan, server, on_failure=OnFailure.ROLLBACK, **options))
 
@@ -49,8 +49,8 @@ def test_a_failed_test_deletes_the_new_account() -> None:
 
 def test_a_field_missing_from_the_response_is_no_conflict() -> None:
     server = FakeServer.holding()
-    server.answers["create"] = lambda answer: answer._replace(
-        fields={name: value for name, value in answer.fields.items() if name != "has_auth"}
+    server.answers["create"] = lambda response: response._replace(
+        fields={name: value for name, value in response.fields.items() if name != "has_auth"}
     )
     plan = plan_for(server, declare("a@x", name="A", test=AFTER))
     assert undone(server, plan) == [f"create a@x: {failed('rolled back: the new account was deleted again')}"]
@@ -235,7 +235,7 @@ def test_a_password_hidden_since_the_plan_survives_a_rollback() -> None:
 def test_a_password_that_looks_like_a_mask_survives_a_rollback() -> None:
     server = FakeServer.holding({**AUTH, "password": Secret("****")})
     server.answers = dict.fromkeys(
-        ("get", "update"), lambda answer: answer.with_fields({"password": UNKNOWN})._replace(mask=Secret("****"))
+        ("get", "update"), lambda response: response.with_fields({"password": UNKNOWN})._replace(mask=Secret("****"))
     )
     plan = plan_for(server, declare("a@x", name="N", password=Secret("****"), test=AFTER))
     assert undone(server, plan) == [f"update a@x: {failed('rolled back: the account has its former settings again')}"]

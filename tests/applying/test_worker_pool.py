@@ -12,7 +12,7 @@ def test_an_abort_loses_no_result_that_is_there_already() -> None:
     def take_in(job: int, result: int) -> None:
         if not aborted:
             while pool._done.empty():
-                pass  # the other result is on its way, and nothing announces it
+                pass  # the other result is about to arrive, and nothing reports when
             aborted.append(job)
             raise Abort
         taken[job] = result

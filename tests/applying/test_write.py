@@ -25,7 +25,7 @@ AFTER = DeliveryTestSettings(DeliveryTestWhen.AFTER, "ops@x")
 
 
 def meddling(server: FakeServer, account_id: int, **fields: Any) -> Callable[[Call], None]:  # noqa: ANN401 - values
-    """Somebody else who changes an account just before a call."""
+    """Another writer that changes an account just before a call."""
 
     def hook(call: Call) -> None:
         if call.subject == account_id and account_id in server.accounts:
@@ -35,7 +35,7 @@ def meddling(server: FakeServer, account_id: int, **fields: Any) -> Callable[[Ca
 
 
 def vanishing(server: FakeServer, account_id: int) -> Callable[[Call], None]:
-    """Somebody else who deletes an account just before a call."""
+    """Another writer that deletes an account just before a call."""
     return lambda _call: (server.accounts.pop(account_id, None), None)[1]
 
 
@@ -123,7 +123,7 @@ def test_an_update_names_the_fields_that_the_server_did_not_keep() -> None:
 @pytest.mark.parametrize("method", ["create", "update"])
 def test_a_response_with_former_values_is_checked_by_reading_again(method: Method) -> None:
     server = FakeServer.holding(*([{"email": "a@x", "name": "A"}] if method == "update" else []))
-    server.answers[method] = lambda answer: answer.with_fields({"name": "A"})
+    server.answers[method] = lambda response: response.with_fields({"name": "A"})
     assert summaries(plan_and_apply(server, declare("a@x", name="B"))) == [f"{method} a@x: applied"]
     assert server.methods()[-1] == "get 1"
 
@@ -149,12 +149,12 @@ def test_a_declared_empty_field_must_stay_empty() -> None:
 def test_after_a_response_about_another_account_it_reads_again(*, stored: bool, expected: str) -> None:
     server = FakeServer.holding({"email": "a@x", "name": "A"})
 
-    def answer(answer: Account) -> Account:
+    def respond(response: Account) -> Account:
         if not stored:
             server.accounts[1] = server.accounts[1].with_fields({"name": "A"})
-        return Account(answer.fields, 77)
+        return Account(response.fields, 77)
 
-    server.answers["update"] = answer
+    server.answers["update"] = respond
     outcomes = plan_and_apply(server, declare("a@x", name="B"))
     assert summaries(outcomes) == [f"update a@x: {expected}"]
     assert (outcomes[0].id, server.methods()) == (1, ["get 1", "update 1", "get 1"])
@@ -270,7 +270,7 @@ def test_the_default_of_an_empty_server_is_created_first() -> None:
 
 def test_a_create_sends_required_fields_and_verifies_declared_ones() -> None:
     server = FakeServer.holding()
-    server.answers["create"] = lambda answer: answer.with_fields({"default": True, "smtp_port": 25})
+    server.answers["create"] = lambda response: response.with_fields({"default": True, "smtp_port": 25})
     assert summaries(plan_and_apply(server, declare("a@x", name="A"))) == ["create a@x: applied"]
     assert server.calls[0].fields == {"default": False, "has_auth": False, "email": "a@x", "name": "A"}
 
@@ -285,14 +285,14 @@ def test_a_create_names_fields_not_kept_and_its_id() -> None:
 
 def test_a_response_that_lacks_fields_is_completed_by_a_read() -> None:
     server = FakeServer.holding()
-    server.answers["create"] = lambda answer: Account({"email": answer.email}, answer.id)
+    server.answers["create"] = lambda response: Account({"email": response.email}, response.id)
     assert summaries(plan_and_apply(server, declare("a@x", name="A"))) == ["create a@x: applied"]
     assert server.methods() == ["create a@x", "get 1"]
 
 
 def test_a_response_that_cannot_be_completed_is_unknown() -> None:
     server = FakeServer.holding()
-    server.answers["create"] = lambda answer: Account({"email": answer.email}, answer.id)
+    server.answers["create"] = lambda response: Account({"email": response.email}, response.id)
     server.script("get", Fault(DOWN))
     outcomes = plan_and_apply(server, declare("a@x", name="A"))
     assert summaries(outcomes) == [
@@ -396,7 +396,7 @@ APPEARED = "create a@x: failed (an account with its address (id 9) has appeared 
 
 
 def appeared(*strangers: Account, **fields: Any) -> tuple[list[str], FakeServer]:  # noqa: ANN401 - values
-    """What becomes of a create at ``a@x`` where accounts have appeared since the plan."""
+    """The outcome of a create at ``a@x`` if accounts have appeared since the plan."""
     server = FakeServer.holding()
     plan = plan_for(server, declare("a@x", name="A", **fields))
     server.accounts.update({one.id: one for one in strangers if one.id})
@@ -587,8 +587,8 @@ def test_what_somebody_else_has_ended_was_still_begun_by_us() -> None:
 def test_a_create_under_a_temporary_name_is_renamed() -> None:
     server = FakeServer.holding({"email": "a@x", "name": "N", "default": True}, rules=UNIQUE)
     plan = plan_for(server, declare("n@x", name="N", default=True))
-    server.answers["create"] = lambda answer: Account(
-        {name: answer.fields[name] for name in ("email", "name", "default")}, answer.id
+    server.answers["create"] = lambda response: Account(
+        {name: response.fields[name] for name in ("email", "name", "default")}, response.id
     )
     assert summaries(apply_plan(plan, server)) == ["delete a@x: applied", "create n@x: applied"]
     assert (server.accounts[2].name, server.writes()) == ("N", ["create n@x", "delete 1", "update 2"])
@@ -700,7 +700,7 @@ def test_a_create_stored_in_another_spelling_is_adopted() -> None:
 
 def test_a_response_in_another_spelling_shows_what_was_sent() -> None:
     server = FakeServer.holding({"email": UNICODE, "name": "Old", "smtp_server": "mx.b\u00fccher.example"})
-    server.answers["update"] = lambda answer: answer.with_fields(
+    server.answers["update"] = lambda response: response.with_fields(
         {"email": ASCII, "smtp_server": "MX.xn--bcher-kva.example"}
     )
     outcomes = plan_and_apply(server, declare(ASCII, name="Jos\u00e9"))

@@ -58,7 +58,7 @@ def test_1_for_an_unset_secret(at_sandbox: CliProcess) -> None:
 def test_1_when_the_server_is_unreachable(user: CliProcess) -> None:
     user.write("a.yaml", ONE)
     user.environ |= {"RECONCILER_URL": "http://127.0.0.1:9", "RECONCILER_TOKEN": "t"}
-    # Retrying would take its time: the limit for the whole is twice the limit for one request.
+    # Retrying would take time: the limit for the whole is twice the limit for one request.
     done = user.run("plan", "a.yaml", "--timeout", "1")
     assert done.code == 1
     assert "127.0.0.1:9" in done.err

@@ -1,4 +1,4 @@
-"""Masks are never written back, whatever they look like; ``policy.passwords`` overrides what is found out."""
+"""Masks are never written back, whatever they look like; ``policy.passwords`` overrides what is detected."""
 
 from __future__ import annotations
 

@@ -56,8 +56,8 @@ def test_a_rollback_has_its_own_journal_lines(user: CliProcess, make_sandbox: Ma
     user.write("a.yaml", FILE.partition("  - {email: b@")[0])
     options = ("--test", "after", "--to-email", "ops@example.com", "--on-failure", "rollback")
     assert user.run("apply", "a.yaml", "--auto-approve", *options, "--journal", "journal").code == 3
-    told = [(one["event"], one["action"], one.get("status"), one.get("rollback")) for one in entries(user)]
-    assert told == [
+    recorded = [(one["event"], one["action"], one.get("status"), one.get("rollback")) for one in entries(user)]
+    assert recorded == [
         ("intent", "create", None, None),
         ("intent", "delete", None, True),
         ("outcome", "delete", "applied", True),
@@ -73,8 +73,8 @@ def test_writes_without_an_outcome_are_checked_once(at_sandbox: CliProcess, sand
     journal.write_text("".join(line for line in lines if "outcome" not in line) + '{"at": "torn', encoding="utf-8")
     done = user.run("apply", "a.yaml", "--auto-approve", "--journal", "journal")
     assert done.code == 0
-    said = [line for line in done.err.splitlines() if line.startswith("checked:")]
-    assert [(line.split()[3], line.rpartition("; ")[2]) for line in said] == [
+    printed = [line for line in done.err.splitlines() if line.startswith("checked:")]
+    assert [(line.split()[3], line.rpartition("; ")[2]) for line in printed] == [
         ("a@example.com", "it is in place"),
         ("b@example.com", "it is in place"),
         ("c@example.com", "it is gone"),

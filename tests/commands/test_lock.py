@@ -38,7 +38,7 @@ def until(condition: Callable[[], bool]) -> None:
 
 
 class Asking:
-    """An ``apply`` that waits at its question, and holds the lock meanwhile."""
+    """An ``apply`` that waits for approval, and holds the lock meanwhile."""
 
     def __init__(self, user: CliProcess, state: Path) -> None:
         self.terminal, child = os.openpty()

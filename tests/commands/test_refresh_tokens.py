@@ -1,4 +1,4 @@
-"""Servers that take each refresh token once: the run keeps up, and so does the file that the token came from."""
+"""Servers that accept each refresh token once: the run uses the next one, and updates the file that it came from."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def rotating(make_sandbox: MakeSandbox) -> Sandbox:
 
 @pytest.fixture
 def holder(user: CliProcess, rotating: Sandbox) -> CliProcess:
-    """Somebody with a key in a file that ends with a line break."""
+    """A user with a refresh token in a file that ends with a line break."""
     user.environ["RECONCILER_URL"] = rotating.url
     user.write("accounts.yaml", YAML)
     user.write("fw.key", f"{rotating.refresh_token}\n").chmod(0o640)

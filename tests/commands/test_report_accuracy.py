@@ -1,4 +1,4 @@
-"""The report is true, and no work of others is lost, whatever the server responds and whoever else writes to it."""
+"""The report is true, and no changes of other writers are lost, whatever the server responds."""
 
 from __future__ import annotations
 

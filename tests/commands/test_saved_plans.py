@@ -177,7 +177,7 @@ FINAL = 2
 
 
 def done_and_undone(api: AccountsApi, what: str) -> None:
-    """Somebody takes back what somebody else has done."""
+    """Undoes, as an administrator, what was applied."""
     if what == "update":
         api.edit(1, name="Old")
     elif what == "delete":

@@ -253,8 +253,8 @@ def test_every_written_file_is_reported(at_sandbox: CliProcess) -> None:
         (["plan", "a.yaml", "-o", "/dev/null"], []),
     ):
         done = at_sandbox.run(*arguments)
-        said = [line.removeprefix("wrote ") for line in done.err.splitlines() if line.startswith("wrote ")]
-        assert (done.code, said) == (0, files), arguments
+        printed = [line.removeprefix("wrote ") for line in done.err.splitlines() if line.startswith("wrote ")]
+        assert (done.code, printed) == (0, files), arguments
         assert not any(line.startswith("wrote ") for line in at_sandbox.run(*arguments, "-q").err.splitlines())
 
 

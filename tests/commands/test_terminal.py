@@ -1,4 +1,4 @@
-"""What a person at a terminal sees: a question, a progress bar, colours."""
+"""What a user at a terminal sees: a question, a progress bar, colours."""
 
 from __future__ import annotations
 
@@ -97,9 +97,9 @@ def test_a_refusal_is_printed_once_on_a_terminal(
     at_sandbox.write("a.yaml", FILE)
     code, seen = at_terminal(at_sandbox, arguments[0], "a.yaml", *arguments[1:], answer="")
     assert code == 5
-    said = [line for line in seen.splitlines() if "deletes every account under management" in line]
+    printed = [line for line in seen.splitlines() if "deletes every account under management" in line]
     # A result's document lists its errors by server too.
-    assert len(said) - (2 if arguments == ["apply", "-f", "json"] else 0) == 1
+    assert len(printed) - (2 if arguments == ["apply", "-f", "json"] else 0) == 1
 
 
 def test_an_error_is_printed_once(user: CliProcess) -> None:

@@ -1,4 +1,4 @@
-"""What a pull request may try, by the installed command: nothing of it reaches a secret, or sends one elsewhere."""
+"""Attacks by a pull request, with the installed command: none reads a secret, or sends one elsewhere."""
 
 from __future__ import annotations
 

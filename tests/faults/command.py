@@ -1,4 +1,4 @@
-"""The installed command in a process of its own, led to a faulty server."""
+"""The installed command in a process of its own, connected to a fault server."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def begun(
 
 
 def finished(process: subprocess.Popen[str]) -> tuple[int, str, str]:
-    """Its exit code and what it wrote, once it has ended."""
+    """Waits for the process; returns its exit code, standard output and standard error."""
     out, err = process.communicate(timeout=60)
     assert "Traceback" not in (err or "")
     return process.returncode, out or "", err or ""

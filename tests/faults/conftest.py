@@ -1,4 +1,4 @@
-"""A faulty server for each worker, and the notes for the table in the end."""
+"""A fault server for each worker, and the records for the table at the end."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ def server(shared_server: FaultServerControl) -> FaultServerControl:
 
 @pytest.fixture
 def note(record_property: Callable[[str, object], None]) -> Note:
-    """Adds a line to the table that is printed in the end."""
+    """Adds a line to the table that is printed at the end."""
 
     def add(what: str, cases: int, outcomes: Mapping[str, int]) -> None:
-        record_property("faults", [what, cases, dict(outcomes)])  # plain, for the way to xdist's main process
+        record_property("faults", [what, cases, dict(outcomes)])  # built-in types only: xdist serializes them
 
     return add

@@ -1,4 +1,4 @@
-"""The table of what came of all the faults: a line in the end of the test run, all of it with ``-s``."""
+"""A table of the outcomes of all faults: one line at the end of the test run, the whole table with ``-s``."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ class Note(Protocol):
     """The type of the ``note`` fixture."""
 
     def __call__(self, what: str, cases: int, outcomes: Mapping[str, int]) -> None:
-        """Notes so many cases of one fault, and their outcomes."""
+        """Records the number of cases of one fault, and their outcomes."""
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Prints the table; with several workers, this is the process that they report to."""
+    """Prints the table; with several workers, this runs in the process that they report to."""
     cases: Counter[str] = Counter()
     outcomes: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for report in terminalreporter.getreports("passed") + terminalreporter.getreports("failed"):

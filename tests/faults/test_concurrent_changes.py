@@ -1,4 +1,4 @@
-"""Between a failed attempt and the next one, somebody else changes the account: what they did survives."""
+"""If an administrator changes the account between a failed attempt and the next one, the change survives."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tests.faults.tally import Note
 
 ATTEMPTED: Sequence[str] = [kind for kind in KINDS if kind not in {*REFUSALS, LATE}]
-"""The kinds that let the server know which account the request was about, while the client still waits."""
+"""The kinds with which the server has received the request while the client still waits for the response."""
 
 AFTER_PLANNING = 2
 """The index of the first request after the token and the list."""
@@ -32,7 +32,7 @@ def test_an_edit_between_two_attempts_survives_and_is_reported(
 ) -> None:
     outcomes: Counter[str] = Counter()
     start = ATTEMPTED.index(kind)
-    # Over all kinds, every deed meets every call.
+    # Over all kinds, every deed is combined with every call.
     cases = [(DEEDS[(start + 2 * at) % len(DEEDS)], CALLS[(start + at) % len(CALLS)]) for at in range(3)]
     for deed, call in cases:
         outcomes += Case(server, PLAIN, tmp_path, [fault(kind, 0, call=call, deed=deed)]).check_run()

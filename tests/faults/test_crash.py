@@ -1,4 +1,4 @@
-"""The command is killed while a request is on its way: the next run converges, and says what it looked at again."""
+"""The command is killed while a request is in flight: the next run converges, and reports what it checked again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the server says is not what it did: the report tells what it did."""
+"""The server responds with something other than what it did: the report is about what it did."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ TIMES_FASTER = 100
 """Nothing here depends on how long a pause is."""
 
 BOUNDED = 17
-"""Every so many of the false responses are in the bounded part."""
+"""One in this many false responses is tested by default."""
 
 REFUSED = range(400, 500)
-"""A server that says that it refused, and did it all the same, is reported with what it said."""
+"""If a server refuses a request but carries it out, the report has the refusal."""
 
 REPEATED = (401, 429, 500, 503)
-"""After these, the request may be sent again, and is then true."""
+"""After these, the request may be sent again, and the next response is true."""
 
 PLANNING, BEFORE_CREATES = range(2)
 """The first list calls of a run; another one is at its end."""
 
 
 def check_response(server: FaultServerControl, folder: Path, response: Response) -> Counter[str]:
-    """Runs into one false response, judges that run and the next one; returns the statuses, counted."""
+    """Runs with one false response, checks that run and the next one; returns the number of outcomes by status."""
     case = Case(server, WATCHED, folder, [response.fault()])
     faulty = run(case.path, case.url, times_faster=TIMES_FASTER)
     found = case.violations(doubting_refusals(response, faulty))
@@ -50,7 +50,7 @@ def check_response(server: FaultServerControl, folder: Path, response: Response)
 
 
 def unforeseen(response: Response, faulty: Result) -> list[str]:
-    """Where the run is too trusting, though what it reports may be true by chance."""
+    """What the run trusted without reason, even if its report is true by chance."""
     outcomes = faulty.outcomes
     if faulty.plan is None:
         return []
@@ -68,7 +68,7 @@ def unforeseen(response: Response, faulty: Result) -> list[str]:
 
 
 def doubting_refusals(response: Response, faulty: Result) -> Result:
-    """The result; what failed counts as unknown if the server did what it says it refused to do."""
+    """The result; failures count as unknown if the server carried out what it refused."""
     if not response.effect or response.status not in REFUSED:
         return faulty
     doubted = [replace(one, status=Status.UNKNOWN) if one.status is Status.FAILED else one for one in faulty.outcomes]

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MANY = 60
-"""Accounts whose report takes more than the smallest pipe holds."""
+"""The number of accounts whose report does not fit into the smallest pipe."""
 WAIT = "import sys\nsys.stderr.write('here\\n')\nsys.stderr.flush()\nsys.stdin.read()\n"
 SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 FIRST_WRITE = 3
@@ -43,7 +43,7 @@ def declare(folder: Path, count: int) -> None:
 
 
 def stuck_in_its_report(server: FaultServerControl, folder: Path, place: str) -> tuple[subprocess.Popen[str], int]:
-    """A command in the midst of writing its report where it takes up no more, and the end to read it from."""
+    """A command that is blocked while it writes its report into a full pipe, and the end to read it from."""
     declare(folder, MANY)
     url = server.reset([])
     arguments = ["apply", "accounts.yaml", "--auto-approve", "-q", "-f", "json"]
@@ -62,7 +62,7 @@ def stuck_in_its_report(server: FaultServerControl, folder: Path, place: str) ->
 
 
 def waiting_in(folder: Path, name: str, source: str, *arguments: str) -> subprocess.Popen[str]:
-    """A command that has come to where a module of somebody else's, found before any other, waits."""
+    """A command that waits in the module ``name`` with this source, which is first on the import path."""
     (folder / "modules").mkdir()
     (folder / "modules" / name).write_text(source)
     process = begun(folder, "", *arguments, environ={"PYTHONPATH": str(folder / "modules")}, stdin=subprocess.PIPE)
@@ -108,7 +108,7 @@ def test_a_second_signal_does_not_wait_for_what_is_in_flight(
 
 
 def test_a_signal_after_the_last_write_leaves_the_report_whole(tmp_path: Path) -> None:
-    written, answer = threading.Event(), threading.Event()
+    written, released = threading.Event(), threading.Event()
     created: list[object] = []
 
     def respond(request: Request) -> Step:
@@ -117,7 +117,7 @@ def test_a_signal_after_the_last_write_leaves_the_report_whole(tmp_path: Path) -
         if request.path.endswith("/token"):
             return json_reply({"access_token": "token"})
         written.set()
-        answer.wait(10)
+        released.wait(10)
         assert isinstance(request.json, dict)
         created.append({**request.json, "id": 1})
         return json_reply(created[0], 201)
@@ -129,7 +129,7 @@ def test_a_signal_after_the_last_write_leaves_the_report_whole(tmp_path: Path) -
         process.send_signal(signal.SIGINT)
         assert process.stderr is not None
         assert any(line.startswith("Interrupted: ") for line in process.stderr)
-        answer.set()
+        released.set()
         code, out, _ = finished(process)
     assert (code, statuses(out)) == (130, {"applied": 1})
 
@@ -152,14 +152,14 @@ def test_a_second_signal_during_the_report_ends_the_command(
 ) -> None:
     process, reading = stuck_in_its_report(server, tmp_path, place)
     process.send_signal(signal.SIGINT)
-    process.send_signal(signal.SIGTERM)  # another one, as two of a kind may arrive as one
-    told = "\nerror: interrupted; the run had ended, but its report may not be complete\n"
-    assert finished(process) == (130, "", told)
+    process.send_signal(signal.SIGTERM)  # a different one: two of the same kind may arrive as one
+    message = "\nerror: interrupted; the run had ended, but its report may not be complete\n"
+    assert finished(process) == (130, "", message)
     os.close(reading)
 
 
 class Shaken(threading.Event):
-    """An event in the midst of whose setting another signal comes."""
+    """An event that receives another signal while it is being set."""
 
     times_set = 0
 
@@ -193,17 +193,17 @@ def test_a_second_signal_ends_the_next_wait_and_nothing_else() -> None:
 
 @pytest.mark.parametrize("number", SIGNALS)
 @pytest.mark.parametrize(
-    ("module", "code", "told"),
+    ("module", "code", "message"),
     [("click", None, ""), ("yaml", 130, "\nerror: interrupted; nothing was written\n")],
     ids=["of the command line", "of a command"],
 )
 def test_a_signal_during_the_imports_shows_no_traceback(
-    tmp_path: Path, number: signal.Signals, module: str, code: int | None, told: str
+    tmp_path: Path, number: signal.Signals, module: str, code: int | None, message: str
 ) -> None:
     declare(tmp_path, 1)
     process = waiting_in(tmp_path, f"{module}.py", WAIT, "validate", "accounts.yaml")
     process.send_signal(number)
-    assert finished(process) == (-number if code is None else code, "", told)
+    assert finished(process) == (-number if code is None else code, "", message)
 
 
 @pytest.mark.parametrize("number", SIGNALS)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 SCENARIOS = {"plain": PLAIN, "tangled": TANGLED}
 LASTING = 4
-"""As many requests as one call makes at most: what hits them all outlasts the repetitions."""
+"""The most requests that one call makes: a fault that hits them all outlasts the repetitions."""
 
 
 def requests_of(server: FaultServerControl, scenario: Scenario, folder: Path) -> int:
@@ -67,7 +67,7 @@ def test_a_fault_is_reported_truly_and_the_next_run_converges(
     count = requests_of(server, PLAIN, tmp_path)
     # Each parallelism takes every other request, so that both together see every one.
     every = range(0 if parallelism == 1 else 1, count, 2)
-    chosen = every[::4] if kind == "down" else every  # what follows all fails, which takes its time
+    chosen = every[::4] if kind == "down" else every  # all later requests fail, which takes time
     outcomes: Counter[str] = Counter()
     for index in chosen:
         outcomes += Case(server, PLAIN, tmp_path, [fault(kind, index)]).check_run(parallelism=parallelism)
@@ -80,7 +80,7 @@ def test_a_fault_is_reported_truly_and_the_next_run_converges(
 def test_the_command_reports_a_fault_truly(
     server: FaultServerControl, tmp_path: Path, note: Note, kind: str, index: int
 ) -> None:
-    """A sample of the above with what users have: a process of its own, its exit code and its JSON."""
+    """A sample of the above as users run it: in a process of its own, judged by its exit code and its JSON."""
     case = Case(server, PLAIN, tmp_path, [fault(kind, index)])
     code, out, err = finished(begun(tmp_path, case.url, *APPLY, "--timeout", "1", "-f", "json"))
     results = json.loads(out)["results"]

@@ -21,7 +21,7 @@ SEED = int(os.environ.get("FAULT_SEED") or random.SystemRandom().randrange(10**6
 PAIRS = int(os.environ.get("FAULT_PAIRS") or 400)
 BOUNDED = 24
 REQUESTS = 26
-"""About as many as a run makes; a fault beyond the last one hits nothing."""
+"""About the number of requests of a run; a fault after the last one has no effect."""
 
 
 def dialect(choice: random.Random) -> dict[str, Any]:
@@ -43,7 +43,7 @@ def play(server: FaultServerControl, folder: Path, seed: str) -> Counter[str]:
     scenario = choice.choice([PLAIN, TANGLED])
     kinds = [one for one in KINDS if one != "down"]
     faults = [fault(choice.choice(kinds), choice.randrange(REQUESTS), choice.choice([1, 1, 2, 4])) for _ in range(2)]
-    print(f"FAULT_SEED={SEED}: {seed}: {faults}")  # noqa: T201 - pytest shows it where the case fails
+    print(f"FAULT_SEED={SEED}: {seed}: {faults}")  # noqa: T201 - pytest shows it if the case fails
     parallelism = choice.choice([1, 2, 8])
     return Case(server, scenario, folder, faults, dialect(choice)).check_run(parallelism=parallelism)
 

@@ -1,4 +1,4 @@
-"""The accounts API for a scripted server: another administrator may use it too, and its responses may be false."""
+"""The accounts API for a scripted server: another administrator may use it too, and its responses may be wrong."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class AccountsApi:
         return json_reply(self._visible(self.accounts[int(number)]))
 
     def echo(self, request: Request) -> Row:
-        """The response of a server that has stored what the request says."""
+        """The response of a server that has stored what was sent."""
         return {**self.accounts.get(int((re.findall(r"\d+$", request.path) or [0])[0]), {}), **json.loads(request.body)}
 
     def _visible(self, row: Row) -> Row:

@@ -1,4 +1,4 @@
-"""Somebody else, who changes accounts at the server while a run goes on."""
+"""An administrator who changes accounts on the server during a run."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NEW: Final = {
 
 
 class SharedStore(AccountStore):
-    """Accounts whose ids are free again once they are deleted."""
+    """Accounts whose ids can be used again after they are deleted."""
 
     def put(self, account_id: int, fields: AccountFields) -> None:
         """Creates an account under this id, in place of the one that has it."""
@@ -53,7 +53,7 @@ def row_of(account: StoredAccount) -> dict[str, Any]:
 
 
 class Administrator:
-    """Does one deed after the other, and remembers how each left the account.
+    """Makes changes to accounts, and remembers how each left the account.
 
     Attributes:
         done: For each deed its name, the id, the addresses that it was about, and the account since, if there is one.
@@ -73,7 +73,7 @@ class Administrator:
             self._store.replace(account_id, complete) if fields else self._store.drop(account_id)
 
     def act(self, deed: str, account_id: int | None, address: str | None) -> None:
-        """Does ``deed`` to the account with this id, or else with this address."""
+        """Makes the change ``deed`` to the account with this id, or else with this address."""
         account = self._store.find(account_id, address)
         if account:
             self._change(deed, account)

@@ -1,4 +1,4 @@
-"""Servers for the property tests: what they really hold, who else writes to them, and what goes wrong on the way."""
+"""Servers for the property tests: what they really hold, other writers, and faults."""
 
 from __future__ import annotations
 

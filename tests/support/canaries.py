@@ -1,4 +1,4 @@
-"""Secrets that are easy to find in output: two unique halves around characters that encodings change."""
+"""Secrets that are easy to find in output: two unique halves, with characters between them that encodings change."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ ENCODINGS: Final[dict[str, Callable[[str], str]]] = {
     "mojibake": lambda text: text.encode().decode("latin-1"),
     "quoted pair": lambda text: f'"{text}"',
 }
-"""Encodings in which a server may repeat what it was sent."""
+"""Encodings that a server may use when it repeats what it was sent."""
 
 
 class Canaries:

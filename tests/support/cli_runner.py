@@ -107,8 +107,8 @@ class CliRunner:
     """Runs the command in this process, and collects everything that it leaves behind.
 
     Attributes:
-        inputs: The folder of what is given to the command; it may hold secrets.
-        outputs: The working directory, and the folder of temporary files: no secret may get there.
+        inputs: The folder for the files that the command reads; it may hold secrets.
+        outputs: The working directory, and the folder of temporary files: no secret may appear there.
     """
 
     inputs: Path

@@ -33,7 +33,7 @@ NO_LIMIT = DeleteLimit(100, percent=True)
 SERVER = Server("matriz", "https://fw.example.com")
 POSITION = Position("accounts.yaml", 7, 5)
 NO_DELAYS = (0.0, 0.0)
-"""Looks for a lost create twice, without waiting."""
+"""Searches twice for a create whose response was lost, without waiting."""
 
 
 def declare(
@@ -53,7 +53,7 @@ def plan_of(
     policy: Policy | None = None,
     **options: Any,  # noqa: ANN401 - PlanOptions has their types
 ) -> Plan:
-    """The plan for a declared set; deleting everything is allowed unless said otherwise."""
+    """The plan for a declared set; deleting everything is allowed by default."""
     options = {"allow_empty": True, "max_deletes": NO_LIMIT, **options}
     return make_plan(Desired(tuple(desired), policy or Policy()), current, SERVER, PlanOptions(**options))
 
@@ -85,7 +85,7 @@ _GIVEN = ("email", "name", "default", "has_auth", "service")
 
 
 class RecordingObserver:
-    """A run observer that records what it is told, and calls functions."""
+    """A run observer that records its notifications, and calls functions."""
 
     def __init__(
         self, before: Callable[[Change], None] | None = None, after: Callable[[Change], None] | None = None
@@ -124,7 +124,7 @@ def apply_plan(
     observer: RecordingObserver | None = None,
     **options: Any,  # noqa: ANN401 - ApplyOptions has their types
 ) -> tuple[Outcome, ...]:
-    """Applies a plan, one step at a time unless said otherwise."""
+    """Applies a plan, by default one step at a time."""
     options = {"parallelism": 1, "adoption_delays": NO_DELAYS, "recheck": False, **options}
     return execute(
         plan,

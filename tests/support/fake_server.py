@@ -1,4 +1,4 @@
-"""An ``AccountWriter`` in memory, with the rules that a real server may or may not have, and faults on demand."""
+"""An ``AccountWriter`` in memory, with optional rules of real servers, and faults on demand."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ GMAIL: Fields = {"smtp_server": "smtp.gmail.com", "smtp_port": 587, "smtp_crypt"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """Which of the behaviours that nobody has written down the server has."""
+    """Which undocumented behaviours the server has."""
 
     unique_names: bool = False
     unique_addresses: bool = False
@@ -39,7 +39,7 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A call as it came in; ``subject`` is the id where there is one, else the address."""
+    """A received call; ``subject`` is the id if there is one, else the address."""
 
     method: Method
     subject: int | str | None = None
@@ -48,20 +48,20 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Goes wrong at one call: raises ``error`` before doing what was asked for, or after."""
+    """The fault of one call: ``error`` is raised before or after the call takes effect."""
 
     error: ApiError
     when: When = "before"
 
     def befall(self, serve: Callable[[], object]) -> NoReturn:
-        """Raises the error, before or after the deed."""
+        """Raises the error, before or after the call takes effect."""
         if self.when == "after":
             serve()
         raise self.error
 
 
 def lost(message: str = "connection reset") -> OutcomeUnknownError:
-    """An error that says nothing about what happened."""
+    """An error that leaves the outcome unknown."""
     return OutcomeUnknownError.of(message, kind=Kind.TIMEOUT)
 
 
@@ -71,13 +71,13 @@ class FakeServer:
 
     Attributes:
         rules: The server's behaviours.
-        calls: Every call, in the order of their arrival.
-        faults: By the index of the call among all calls, what goes wrong there.
-        scripts: By method, what goes wrong at its next calls; ``None`` for nothing.
-        hooks: By method, what somebody else does before a call is served; outside the lock, so that it may wait.
-        answers: By method, how its answers are bent.
-        tests_fail: Says of settings why they do not work; ``None`` for those that do.
-        mails: Where test mails went.
+        calls: Every call, in the order of arrival.
+        faults: The fault at a call, by the index of the call.
+        scripts: By method, the faults of its next calls; ``None`` for no fault.
+        hooks: By method, what another writer does before a call is served; called outside the lock, so it may wait.
+        answers: By method, a function that changes its responses.
+        tests_fail: Returns why a delivery test with these settings fails; ``None`` if it passes.
+        mails: The recipients of the test mails.
     """
 
     accounts: dict[int, Account] = field(default_factory=dict)
@@ -104,7 +104,7 @@ class FakeServer:
         return cls(held, rules or Rules())
 
     def state(self) -> dict[int, Fields]:
-        """What the server really holds, passwords and all."""
+        """What the server really holds, including passwords."""
         with self._lock:
             return {account_id: dict(account.fields) for account_id, account in self.accounts.items()}
 
@@ -117,7 +117,7 @@ class FakeServer:
         return [call for call in self.methods() if call.startswith(("create", "update", "delete"))]
 
     def script(self, method: Method, *faults: Fault | None) -> None:
-        """Lets the next calls of a method go wrong."""
+        """Sets the faults of the next calls of a method."""
         self.scripts[method] = deque(faults)
 
     def list_accounts(self) -> tuple[Account, ...]:
@@ -215,26 +215,26 @@ class FakeServer:
         return account
 
     def stores_instead(self, method: Method, **fields: Value) -> None:
-        """Lets a write store these values, whatever it was sent, and show them."""
+        """Makes a write store and return these values, whatever was sent."""
 
-        def bent(answer: Account) -> Account:
-            assert answer.id is not None
-            self.edit(answer.id, **fields)
-            return answer.with_fields(fields)
+        def bent(response: Account) -> Account:
+            assert response.id is not None
+            self.edit(response.id, **fields)
+            return response.with_fields(fields)
 
         self.answers[method] = bent
 
     def edit(self, account_id: int, **fields: Value) -> None:
-        """Somebody else changes an account."""
+        """Changes an account as another writer."""
         self.accounts[account_id] = self._changed(self.accounts[account_id].with_fields(fields))
 
     def reuse(self, account_id: int, email: str) -> None:
-        """Somebody else creates an account, which gets an id that was in use before."""
+        """Creates an account as another writer, under an id that was in use before."""
         account = Account({**BLANK, "email": email, "name": email}, account_id)
         self.accounts[account_id] = self._changed(account)
 
     def _changed(self, account: Account) -> Account:
-        """With the time of this change, if the server has times."""
+        """The account with the time of this change, if the server has times."""
         if not self.rules.times:
             return account
         self._seconds += 1
@@ -257,7 +257,7 @@ BLANK: Fields = {
 
 
 def _refuse_unsendable(values: Iterable[object]) -> None:
-    """What must never be sent is a bug of ours, not an answer of the server."""
+    """Fails on values that must never be sent: that is a bug of the client, and not a rejection by the server."""
     for value in values:
         assert value is not UNKNOWN
         assert not isinstance(value, SecretReference)

@@ -28,10 +28,10 @@ LITERALS: Final[Mapping[str, str]] = {
     "zero": "0",
     "page": "<html><body>Please log in</body></html>",
 }
-"""Bodies that say nothing about an account."""
+"""Bodies that contain no account."""
 
 BODIES: Final = ("honest", "echo", "another", "another_id", "stale", *LITERALS)
-"""``honest`` is what a correct server would send; without the effect, it is the echo of a write that was not stored."""
+"""``honest`` is what a correct server would send; without an effect, it is the echo of a write that was not stored."""
 
 LIST_BODIES: Final = ("short", "twice", *LITERALS)
 """``short`` leaves out the last accounts, as a page would; ``twice`` repeats the first one."""
@@ -50,7 +50,7 @@ PARTIAL: Final[tuple[tuple[int, Mapping[str, str]], ...]] = (
 """Status and headers that show that a list is not complete."""
 
 REFUSALS: Final = (400, 401, 403, 404, 409, 429, 500, 503)
-"""Statuses that say that nothing was done."""
+"""Statuses that report that nothing was done."""
 
 SUCCESS: Final[Mapping[str, frozenset[tuple[int, str]]]] = {
     "list": frozenset({(200, "honest")}),
@@ -88,11 +88,11 @@ class Response:
 
     @property
     def documented(self) -> bool:
-        """Whether the server does what it was asked to do and says so in a documented way."""
+        """Whether the server does what it was asked to do, and reports it in a documented way."""
         return self.effect and (self.status, self.body) in SUCCESS[self.call]
 
     def fault(self) -> dict[str, Any]:
-        """The fault as the server takes it."""
+        """The fault as the fault server reads it."""
         return {"kind": "response", "at": self.at, "times": self.times, "call": self.call, "response": asdict(self)}
 
 

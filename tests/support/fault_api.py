@@ -1,4 +1,4 @@
-"""The sandbox's API without its server: requests go in, responses come out."""
+"""The sandbox's API without its server: takes requests, returns responses."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Request:
-    """A request as it came in."""
+    """A received request."""
 
     method: str
     path: str
@@ -41,7 +41,7 @@ class Request:
 
     @property
     def call(self) -> str:
-        """What is asked for, by the name that our ports have for it; ``token`` for anything else."""
+        """The call that is requested, by its name in our ports; ``token`` for anything else."""
         if self.account_id is not None:
             return {"GET": "get", "PUT": "update", "DELETE": "delete"}.get(self.method, "")
         named = {f"GET {ACCOUNTS}": "list", f"POST {ACCOUNTS}": "create", f"POST {ACCOUNTS}/test": "test"}
@@ -60,7 +60,7 @@ class Request:
 
 @dataclass
 class Answer:
-    """What the application says to it."""
+    """The application's response to a request."""
 
     status: int = 0
     headers: list[tuple[bytes, bytes]] = field(default_factory=list)
@@ -79,7 +79,7 @@ class Application:
 
     Args:
         seed: The accounts, as the API's JSON has them.
-        options: Those of the sandbox. Besides, ``mask`` is what every response shows in place of a password, and
+        options: Those of the sandbox, plus two: ``mask`` is what every response shows in place of a password, and
             ``rotates`` makes each exchange of a refresh token return another one and refuse the former.
     """
 
@@ -99,26 +99,26 @@ class Application:
         self._app = build_app(state)
 
     async def respond(self, request: Request) -> Answer:
-        """Does what is asked for."""
+        """Carries out a request."""
         if self._rotates and request.call == "token":
             return await self._respond_with_another_token(request)
-        answer = await self._respond(request)
-        if self._mask and answer.body and answer.status < HTTPStatus.MULTIPLE_CHOICES:
-            answer.body = _masked(answer.body, self._mask)
-        return answer
+        response = await self._respond(request)
+        if self._mask and response.body and response.status < HTTPStatus.MULTIPLE_CHOICES:
+            response.body = _masked(response.body, self._mask)
+        return response
 
     async def _respond_with_another_token(self, request: Request) -> Answer:
         grant = request.sent
         known = grant.get("refresh_token") == self.refresh_token
         body = {**grant, "refresh_token": REFRESH_TOKEN if known else "replaced"}
-        answer = await self._respond(replace(request, body=_json(body)))
-        if answer.status == HTTPStatus.OK:
+        response = await self._respond(replace(request, body=_json(body)))
+        if response.status == HTTPStatus.OK:
             self.refresh_token = secrets.token_urlsafe(24)
-            answer.body = _json({**json.loads(answer.body), "refresh_token": self.refresh_token})
-        return answer
+            response.body = _json({**json.loads(response.body), "refresh_token": self.refresh_token})
+        return response
 
     async def _respond(self, request: Request) -> Answer:
-        answer = Answer()
+        response = Answer()
         scope = {
             "type": "http",
             "asgi": {"version": "3.0"},
@@ -139,15 +139,15 @@ class Application:
 
         async def send(message: Any) -> None:  # noqa: ANN401 - ASGI's message
             if message["type"] == "http.response.start":
-                answer.status, answer.headers = message["status"], list(message["headers"])
+                response.status, response.headers = message["status"], list(message["headers"])
             else:
-                answer.body += message.get("body", b"")
+                response.body += message.get("body", b"")
 
         await self._app(scope, receive, send)
-        return answer
+        return response
 
     async def respond_falsely(self, request: Request, false: Mapping[str, Any]) -> Answer:
-        """Does what is asked for or not, and says something else."""
+        """Carries out the request or not, and returns a false response."""
         accounts = [row_of(one) for one in self.store.list()]
         about = request.account_id or max((one["id"] for one in accounts), default=0) + 1
         true = await self.respond(request) if false["effect"] else Answer()

@@ -1,4 +1,4 @@
-"""Starts the fault server and controls it; and the faults that it knows."""
+"""Starts and controls the fault server, and lists the faults that it supports."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ class FaultServerControl:
         return state["accounts"], state["log"]
 
     def accounts(self) -> dict[int, Fields]:
-        """The accounts by id, also while requests are in flight."""
+        """The accounts by id, even while requests are in flight."""
         return accounts_by_id(self._send("peek")["accounts"])
 
     def write(self, account_id: int | None, settings: dict[str, Any] | None) -> None:

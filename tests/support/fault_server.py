@@ -59,10 +59,10 @@ class Fault:
 
 
 class FaultyServer:
-    """One sandbox, one port, and the faults that are on."""
+    """One sandbox on one port, and the active faults."""
 
     def __init__(self) -> None:
-        # Bound and never listened on: while the listener is closed, nobody else can take the port.
+        # Bound and never listened on: while the listener is closed, no other program can take the port.
         self._reserved = _bound(0)
         self.port: int = self._reserved.getsockname()[1]
         self._server: asyncio.Server | None = None
@@ -72,7 +72,7 @@ class FaultyServer:
         self._application: Application | None = None
 
     async def reset(self, seed: list[object], options: dict[str, Any], faults: list[dict[str, Any]]) -> dict[str, Any]:
-        """Begins anew with these accounts."""
+        """Starts over with these accounts."""
         await self._settle()
         if self._application:
             self._application.store.close()
@@ -80,7 +80,7 @@ class FaultyServer:
         return await self.arm(faults)
 
     async def arm(self, faults: list[dict[str, Any]]) -> dict[str, Any]:
-        """Puts other faults in place of those that are on, and counts the requests from 0 again."""
+        """Replaces the active faults, and counts the requests from 0 again."""
         await self._settle()
         assert self._application is not None
         self._application.refresh_token = REFRESH_TOKEN
@@ -92,35 +92,35 @@ class FaultyServer:
         return {"port": self.port}
 
     async def state(self) -> dict[str, Any]:
-        """The accounts and the requests so far, once nothing is under way any more."""
+        """The accounts and the requests so far, once no request is in flight."""
         await self._settle()
         assert self._application is not None
         accounts = [row_of(one) for one in self._application.store.list()]
         return {"accounts": accounts, "log": self._log, "deeds": self._application.administrator.done}
 
     async def peek(self) -> dict[str, Any]:
-        """The accounts, whatever is under way."""
+        """The accounts, even while requests are in flight."""
         assert self._application is not None
         return {"accounts": [row_of(one) for one in self._application.store.list()]}
 
     async def expire(self) -> dict[str, Any]:
-        """Lets every access token expire."""
+        """Expires every access token."""
         assert self._application is not None
         self._application.tokens.expire()
         return {}
 
     async def write(self, account_id: int | None, fields: dict[str, Any] | None) -> dict[str, Any]:
-        """Lets the administrator create, replace or delete an account right now."""
+        """Creates, replaces or deletes an account as the administrator."""
         assert self._application is not None
         self._application.administrator.write(account_id, fields)
         return {}
 
     async def held(self) -> dict[str, Any]:
-        """Waits until a request is held, and says which."""
+        """Waits until a request is held; returns its line."""
         return {"line": await asyncio.wait_for(self._held.get(), 30)}
 
     async def _settle(self) -> None:
-        """Drops every connection, and waits for what their requests still bring about."""
+        """Drops every connection, and waits until their requests have had their effects."""
         while self._clients or self._late:
             for writer in self._clients:
                 writer.transport.abort()
@@ -133,7 +133,7 @@ class FaultyServer:
             self._server = await asyncio.start_server(self._connected, sock=_bound(self.port), backlog=64)
 
     def _expect_refusal(self) -> None:
-        """Closes the listener if the next request is to find it closed."""
+        """Closes the listener if the next request must be refused."""
         upcoming = self._refusal_next()
         if upcoming and self._server:
             self._server.close()
@@ -148,7 +148,7 @@ class FaultyServer:
 
     async def _reopen(self, times: int) -> None:
         await asyncio.sleep(_OUTAGE * times)
-        # What came to nothing counts as requests, or the outage would begin again at once.
+        # Refused connections count as requests, or the outage would begin again at once.
         self._log += [{"line": "", "call": "", "fault": "refused"}] * times
         await self._listen()
 
@@ -165,7 +165,7 @@ class FaultyServer:
             writer.transport.abort() if writer.transport.is_closing() else writer.close()
 
     async def _serve(self, request: Request, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
-        """Answers, well or badly; whether the connection goes on."""
+        """Sends the response, or the fault; returns whether the connection stays open."""
         fault = self._fault_of(request)
         kind = fault.kind if fault else None
         line = f"{request.method} {request.path}"
@@ -176,10 +176,10 @@ class FaultyServer:
             await reader.read()
             _spawn(self._carry_out(request), self._late)
             return False
-        answer = await self._respond(request, fault)
+        response = await self._respond(request, fault)
         if fault and fault.deed and self._application:
             self._application.administrator.act(fault.deed, request.account_id, request.address)
-        return await self._answer(kind, answer, reader, writer)
+        return await self._answer(kind, response, reader, writer)
 
     def _fault_of(self, request: Request) -> Fault | None:
         counts = {None: len(self._log), request.call: [one["call"] for one in self._log].count(request.call)}
@@ -204,7 +204,7 @@ class FaultyServer:
         return False
 
     async def _answer(
-        self, fault: str | None, answer: Answer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self, fault: str | None, response: Answer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> bool:
         if fault in {"timeout_before", "timeout_after"}:
             await reader.read()
@@ -214,23 +214,23 @@ class FaultyServer:
             return False
         if fault in _STATUSES:
             status, headers = _STATUSES[fault]
-            answer = Answer(status, [(name.encode(), value.encode()) for name, value in headers.items()], b"")
+            response = Answer(status, [(name.encode(), value.encode()) for name, value in headers.items()], b"")
         elif fault in {"html_before", "html_after"}:
-            answer = Answer(200, [(b"content-type", b"text/html")], _PAGE)
+            response = Answer(200, [(b"content-type", b"text/html")], _PAGE)
         elif fault == "truncated":
-            answer.body = answer.body[: len(answer.body) // 2] or b"{"
-        await self._send(answer, writer, cut=fault == "cut_off")
+            response.body = response.body[: len(response.body) // 2] or b"{"
+        await self._send(response, writer, cut=fault == "cut_off")
         return fault != "cut_off"
 
-    async def _send(self, answer: Answer, writer: asyncio.StreamWriter, *, cut: bool) -> None:
+    async def _send(self, response: Answer, writer: asyncio.StreamWriter, *, cut: bool) -> None:
         refused_next = self._refusal_next() is not None
-        headers = [pair for pair in answer.headers if pair[0] not in (b"content-length", b"connection")]
-        if answer.status != 204:
-            headers.append((b"content-length", str(len(answer.body) + (8 if cut else 0)).encode()))
+        headers = [pair for pair in response.headers if pair[0] not in (b"content-length", b"connection")]
+        if response.status != 204:
+            headers.append((b"content-length", str(len(response.body) + (8 if cut else 0)).encode()))
         if refused_next:
             headers.append((b"connection", b"close"))
         head = b"".join(b"%s: %s\r\n" % pair for pair in headers)
-        writer.write(b"HTTP/1.1 %d Status\r\n%s\r\n%s" % (answer.status, head, answer.body))
+        writer.write(b"HTTP/1.1 %d Status\r\n%s\r\n%s" % (response.status, head, response.body))
         if refused_next:
             self._clients.discard(writer)
             self._expect_refusal()
@@ -266,9 +266,9 @@ async def _main() -> None:
             command = json.loads(line)
             try:
                 result = asyncio.run_coroutine_threadsafe(getattr(server, command.pop("do"))(**command), loop).result()
-            except Exception as error:  # noqa: BLE001 - the test that gave the command is told
+            except Exception as error:  # noqa: BLE001 - reported to the test that sent the command
                 result = {"error": repr(error)}
-            print(json.dumps(result), flush=True)  # noqa: T201 - the way back
+            print(json.dumps(result), flush=True)  # noqa: T201 - the protocol with the test
         loop.call_soon_threadsafe(ended.set)
 
     threading.Thread(target=obey, daemon=True).start()

@@ -40,7 +40,7 @@ IMPORTED_LATE = ("deepdiff", "email_validator")
 READ_AT_START = ("PYTHON", "LANG", "LC_")
 """Prefixes of the variables that the interpreter reads when it starts."""
 MAX_INPUT = 60_000
-"""Bytes that fit into a pipe before anybody reads it."""
+"""Bytes that fit into a pipe before it is read."""
 
 
 class Process:
@@ -164,7 +164,7 @@ def end() -> None:
 
 
 def _start_variables(environ: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
-    """The variables for which a fork server of its own is needed; the forked process sees to PYTHONIOENCODING."""
+    """The variables for which a fork server of its own is needed; the forked process handles PYTHONIOENCODING."""
     found = {name: value for name, value in environ.items() if name.startswith(READ_AT_START)}
     return tuple(sorted((name, value) for name, value in found.items() if name != "PYTHONIOENCODING"))
 
@@ -305,7 +305,7 @@ def _run(request: Mapping[str, object], streams: Iterable[int]) -> None:
         os.setsid()
         fcntl.ioctl(0, termios.TIOCSCTTY, 0)
     os.chdir(folder)
-    added = {name: value for name, value in os.environ.items() if name == "LC_CTYPE"}  # by Python itself, at its start
+    added = {name: value for name, value in os.environ.items() if name == "LC_CTYPE"}  # Python does this at its start
     os.environ.clear()
     os.environ.update({**added, **environ})
     time.tzset()

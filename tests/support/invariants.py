@@ -1,6 +1,6 @@
 """What holds after every run, judged by the accounts that the server had before it and has now, by id.
 
-Each method and function returns what is wrong, in words; an empty list means that all is well.
+Each method and function returns messages about what is wrong; an empty list means that all is well.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from tests.support.fake_server import Rules
 
 STRANGER = "Stranger"
-"""How the names of accounts begin that somebody else creates during a run."""
+"""The start of the name of each account that another writer creates during a run."""
 UNCHANGED = (Status.FAILED, Status.SKIPPED, Status.NOT_ATTEMPTED)
 
 
 @dataclass(frozen=True, slots=True)
 class OtherWriters:
-    """What somebody else did during the run.
+    """What other writers did during the run.
 
     Attributes:
         ids: The accounts that they changed, created or deleted.
@@ -46,7 +46,7 @@ NO_OTHER_WRITERS = OtherWriters()
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A plan that was carried out, well or badly.
+    """A plan that was carried out, successfully or not.
 
     Attributes:
         before: The accounts before the run.
@@ -71,8 +71,8 @@ class Run:
             outcomes: What the run reported.
             lists_are_true: Whether the run has seen every account in time. If it has not, there may be two accounts of
                 one address, but no create of it may then be reported as applied.
-            is_confirmed: Whether the final check could be made. If not, the report says so, and an applied change may
-                have been changed by another writer since.
+            is_confirmed: Whether the final check could be made. If not, the report states that, and another writer
+                may have changed an applied account since.
         """
         doubled = self.doubled()
         if not lists_are_true:
@@ -80,14 +80,14 @@ class Run:
             doubled = [key for key in doubled if key in map(identity, created)]
         found = [*self.losses(), *(f"{key} is there more than once" for key in doubled), *self.touched()]
         for change, outcome in zip(self.plan.changes, outcomes, strict=True):
-            said = f"{outcome.action} of {outcome.address} is {outcome.status} ({outcome.error or outcome.note}), but "
+            start = f"{outcome.action} of {outcome.address} is {outcome.status} ({outcome.error or outcome.note}), but "
             if outcome.status is Status.APPLIED and not is_confirmed and self._is_by_others(change, outcome.id):
                 continue
-            found += [said + what for what in self._false_report(change, outcome, lists_are_true=lists_are_true)]
+            found += [start + what for what in self._false_report(change, outcome, lists_are_true=lists_are_true)]
         return found
 
     def losses(self) -> list[str]:
-        """Accounts that are gone though nothing wanted them gone, or that came from nowhere."""
+        """Accounts that were lost without a planned delete, or that were created without a planned create."""
         deleted = {change.id for change in self.plan.changes if change.action is Action.DELETE}
         lost = set(self.before) - deleted - set(self.others.removed) - set(self.after)
         planned = {change.after.key for change in self.plan.changes if change.after}
@@ -103,13 +103,13 @@ class Run:
         return [key for key, count in counted.items() if count > 1]
 
     def touched(self) -> list[str]:
-        """Accounts that the plan leaves as they are, and that are not as they were."""
+        """Accounts that changed although the plan leaves them as they are."""
         planned = {change.id for change in self.plan.changes}
         left = [one for one in self.before if one not in {*planned, *self.others.ids}]
         return [f"{self.before[one]['email']} was touched" for one in left if not self._is_as_it_was(one)]
 
     def unfinished(self) -> list[str]:
-        """Changes that are not in place, once another run has completed what this one began."""
+        """Changes that are not in place after another run has completed what this one began."""
         found = []
         for change in self.plan.changes:
             by_others = self._is_by_others(change, change.id)
@@ -189,19 +189,19 @@ def _without(fields: Fields, names: Collection[str]) -> Fields:
 
 
 def says_written(outcome: Outcome) -> bool:
-    """Whether an outcome that is not applied says that something was, or may have been, written."""
+    """Whether an outcome that is not applied reports that something was, or may have been, written."""
     return outcome.kind in {FailureKind.NOT_KEPT, FailureKind.TEMPORARY_NAME}
 
 
 def says_unconfirmed(outcome: Outcome) -> bool:
-    """Whether the check at the end of the run has found something else than was written."""
+    """Whether the final check found something other than what was written."""
     return outcome.kind is FailureKind.NOT_CONFIRMED
 
 
 def overwritten(
     left: Mapping[int, Mapping[str, Any] | None], now: Mapping[int, Mapping[str, Any]], ignored: Collection[str] = ()
 ) -> list[str]:
-    """Accounts that are not as somebody else left them; ``None`` stands for one that they deleted."""
+    """Accounts that are not as another writer left them; ``None`` is an account that they deleted."""
     found = []
     for account_id, fields in left.items():
         is_now = now.get(account_id)
@@ -215,7 +215,7 @@ def overwritten(
 
 
 def not_applied(outcomes: Sequence[Outcome], plan: Plan, rules: Rules) -> list[str]:
-    """The changes that were not applied in peace, though no rule of the server was in their way."""
+    """The changes of an undisturbed run that were not applied, although no rule of the server prevents them."""
     refused = [one for one in outcomes if one.status is not Status.APPLIED]
     if rules.keep_default:
         defaults = {change.id for change in plan.changes if change.before and change.before.is_default}
@@ -226,12 +226,12 @@ def not_applied(outcomes: Sequence[Outcome], plan: Plan, rules: Rules) -> list[s
 
 
 def remaining(plan: Plan) -> list[str]:
-    """What a plan made after a complete run still wants; or why it cannot be made."""
+    """What a plan made after a complete run still changes, or why it cannot be made."""
     return [*(str(error) for error in plan.errors), *(f"{one.action} {one.address}" for one in plan.changes)]
 
 
 def unguarded(plan: Plan, policy: Policy, limit: DeleteLimit, only: Globs) -> list[str]:
-    """Deletes that a plan that can be applied must not have."""
+    """Deletes that an applicable plan must not contain."""
     deleted = [change.address for change in plan.changes if change.action is Action.DELETE]
     shielded = [one for one in deleted if one in policy.protect or one in policy.ignore]
     found = [f"{one} is protected or ignored" for one in shielded]

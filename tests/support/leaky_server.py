@@ -24,7 +24,7 @@ STYLES: dict[str, tuple[int, str]] = {
     "page": (403, "text/html"),
     "redirect": (302, "text/html"),
 }
-"""How a refusal is written: its status and type."""
+"""The form of a refusal: its status and content type."""
 
 
 @dataclass(slots=True)
@@ -99,19 +99,19 @@ class LeakyServer:
     def _refusal(self) -> Reply:
         status, kind = STYLES[self.style]
         if self.place == "create":
-            status = min(status, 499)  # beyond, the client would search for the account for seconds
-        told = [self._secret(place) for place in dict.fromkeys(self.known)]
-        headers = {"Content-Type": kind, "X-Echo": told[0].encode("ascii", "replace").decode()}
+            status = min(status, 499)  # after a 5XX, the client would search for the account for seconds
+        echoed = [self._secret(place) for place in dict.fromkeys(self.known)]
+        headers = {"Content-Type": kind, "X-Echo": echoed[0].encode("ascii", "replace").decode()}
         if self.style == "vendor":
-            body = json.dumps({"errors": [{"type": one, "field": one, "msg": f"Senha: {one}!"} for one in told]})
+            body = json.dumps({"errors": [{"type": one, "field": one, "msg": f"Senha: {one}!"} for one in echoed]})
         elif self.style == "one":
-            body = json.dumps({"errors": [{"type": self._bare(), "msg": told[-1]}]})
+            body = json.dumps({"errors": [{"type": self._bare(), "msg": echoed[-1]}]})
         elif self.style == "object":
-            body = json.dumps({"error": "535 5.7.8 bad login", "request": told[:4]}, ensure_ascii=False)
+            body = json.dumps({"error": "535 5.7.8 bad login", "request": echoed[:4]}, ensure_ascii=False)
         else:
-            body = f"<p>{' '.join(told[:4])}</p>" if kind == "text/html" else f"535 {' '.join(told[-4:])}"
+            body = f"<p>{' '.join(echoed[:4])}</p>" if kind == "text/html" else f"535 {' '.join(echoed[-4:])}"
         if self.style == "redirect":
-            headers["Location"] = f"https://{self._bare()}.example.com/{told[-1].encode('ascii', 'replace').decode()}"
+            headers["Location"] = f"https://{self._bare()}.example.com/{echoed[-1].encode('ascii', 'replace').decode()}"
         return Reply(status, body.encode(), headers)
 
 
@@ -125,6 +125,6 @@ def _place(request: Request) -> str:
     return {"POST": "create", "PUT": "update", "DELETE": "delete"}[request.method]
 
 
-def serve(gossip: LeakyServer) -> ScriptedServer:
+def serve(server: LeakyServer) -> ScriptedServer:
     """The server, as a context manager."""
-    return ScriptedServer(respond=gossip)
+    return ScriptedServer(respond=server)

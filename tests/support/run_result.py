@@ -24,7 +24,7 @@ class Usage:
 
 @dataclass(frozen=True)
 class RunResult:
-    """The exit code of a run, and the text that it wrote, by stream or file name."""
+    """The exit code of a run, and its output by stream or file name."""
 
     code: int
     texts: Mapping[str, str]

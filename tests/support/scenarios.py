@@ -1,4 +1,4 @@
-"""The runs that everything goes wrong in, and what must hold whatever does."""
+"""The scenarios for fault tests, and what must hold after a run, whatever fails."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ class Scenario:
     """A server's accounts, a file for them, and what each account is to become.
 
     Attributes:
-        wanted: Address to the fields that matter, for every account that is there in the end.
-        origin: Address in ``wanted`` to the address that the account has in ``seed``, for all that are not new.
+        wanted: By address, the fields that matter, for every account that exists at the end.
+        origin: By address in ``wanted``, the address that the account has in ``seed``, if it is not new.
     """
 
     name: str
@@ -249,7 +249,7 @@ class Case:
         self.plan = scenario.plan(self.path, self._before)
 
     def check_run(self, *, parallelism: int = 1) -> Counter[str]:
-        """Runs into the faults, judges that run and the next one; returns the statuses, counted."""
+        """Runs with the faults, checks that run and the next one; returns the number of outcomes by status."""
         result = run(self.path, self.url, parallelism=parallelism, timeout=0.25)
         deeds = self._server.deeds()
         self.check(self.violations(result, deeds))
@@ -257,7 +257,7 @@ class Case:
         return statuses(result)
 
     def check(self, found: Sequence[str]) -> None:
-        """Fails with what was found."""
+        """Fails if there are violations."""
         assert not found, f"{self._where}: {found}; {[entry['line'] for entry in self._server.state()[1]]}"
 
     def violations(self, result: Result, deeds: Sequence[Row] = ()) -> list[str]:
@@ -284,7 +284,7 @@ class Case:
         return Run(plan, self._before, after, others, single_default=self._single_default)
 
     def check_next_run(self, deeds: Sequence[Row] = (), *, parallelism: int = 1) -> None:
-        """The next run makes everything as declared; after it there is nothing left to do."""
+        """The next run makes everything as declared; after it, nothing is left to do."""
         self._server.arm()
         following = run(self.path, self.url, parallelism=parallelism)
         assert following.code == 0, f"{self._where}, next run: {following}"
@@ -299,7 +299,7 @@ class Case:
 
 
 def statuses(result: Result) -> Counter[str]:
-    """The statuses of a run, counted."""
+    """The number of outcomes by status."""
     return Counter(one.status.value for one in result.outcomes) if result.plan else Counter({"no_plan": 1})
 
 

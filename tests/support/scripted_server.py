@@ -193,7 +193,7 @@ def _received(stream: object, number: int) -> Request | None:
 
 
 def _play(connection: socket.socket, step: Step) -> bool:
-    """Plays ``step``; whether the connection goes on."""
+    """Plays ``step``; returns whether the connection stays open."""
     connection.sendall(step.raw() if isinstance(step, Reply) else step.raw)
     if isinstance(step, Reply):
         return True

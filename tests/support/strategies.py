@@ -1,4 +1,4 @@
-"""Random servers, random declarations for them, and random text that is nearly YAML or JSON."""
+"""Random servers, random declarations for them, and random strings that are nearly YAML or JSON."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class ServerCase:
 
 
 def fields_of() -> SearchStrategy[Fields]:
-    """The fields beside address, name and default."""
+    """The fields besides address, name and default."""
     auth: SearchStrategy[Fields] = st.one_of(
         st.just({}),
         st.just({"has_auth": False, "password": None}),
@@ -72,11 +72,11 @@ def fields_of() -> SearchStrategy[Fields]:
 
 @st.composite
 def server_cases(draw: DrawFn, *, unique: bool = False, stubborn: bool = False) -> ServerCase:
-    """A world.
+    """A server, and a declaration for it.
 
     Args:
         unique: Names and addresses are unique on the server.
-        stubborn: It may refuse to clear or delete its default account, and writes nothing of its own into an account.
+        stubborn: The server may refuse to clear or delete its default account, and fills in no fields.
     """
     rules = draw(
         st.builds(
@@ -97,7 +97,7 @@ def server_cases(draw: DrawFn, *, unique: bool = False, stubborn: bool = False) 
 
 
 def faults() -> SearchStrategy[Fault]:
-    """What one call may run into: a clear no, or an answer that says nothing, before or after the deed."""
+    """Faults of one call: a clear refusal, or an error that leaves open whether the call took effect."""
     certain = st.sampled_from([RejectedError, UnreachableError]).map(
         lambda kind: Fault(kind.of("no", kind=Kind.SERVER_ERROR), "before")
     )
@@ -111,7 +111,7 @@ def faults() -> SearchStrategy[Fault]:
 
 
 def mailbox(address: str) -> str:
-    """The one in ``ADDRESSES`` that is meant, without a prefix."""
+    """The address in ``ADDRESSES`` that this one is a spelling of, without a prefix."""
     return _MAILBOXES[address.removeprefix("p-").removeprefix("i-")]
 
 
@@ -137,7 +137,7 @@ def _held(draw: DrawFn) -> tuple[Account, ...]:
 
 @st.composite
 def declarations(draw: DrawFn, held: tuple[Account, ...]) -> Desired:
-    """A declared set: names from the pool, addresses kept, new, pinned elsewhere or renamed."""
+    """A declared set: names from the pool; addresses that are kept, new, pinned elsewhere or renamed."""
     kept = [account for account in held if account.email[:2] in ("p-", "i-")]
     ours = [account for account in held if account not in kept]
     free_names = [name for name in NAMES if name not in [account.name for account in kept]]
@@ -278,14 +278,14 @@ def _accounts() -> SearchStrategy[list[dict[str, Any]]]:
 
 
 def jsons() -> SearchStrategy[bytes]:
-    """Answers of a server."""
+    """Responses of a server."""
     numbered = _accounts().map(lambda accounts: [{"id": number, **one} for number, one in enumerate(accounts)])
     documents = st.one_of(_values(), _accounts(), numbered)
     return st.one_of(documents.map(lambda value: json.dumps(value).encode()), st.binary(max_size=200))
 
 
 def yamls() -> SearchStrategy[bytes]:
-    """Files: JSON, which is YAML too, lines put together from the words of the format, and what is neither."""
+    """Files: JSON, which is YAML too, lines made from the keywords of the format, and strings that are neither."""
     document = st.fixed_dictionaries(
         {"version": st.just(1), "accounts": _accounts()},
         optional={"policy": _values(), "defaults": _values(), "server": _values()},

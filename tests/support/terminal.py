@@ -1,4 +1,4 @@
-"""Somebody at the keyboard of a shell, on a terminal of their own."""
+"""A user who types into a program on a pseudo-terminal."""
 
 from __future__ import annotations
 
