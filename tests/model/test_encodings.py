@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from reconciler.model.redaction import Redactor, without_labelled
 from reconciler.model.secret import Secret
+from tests.support.call_counter import count_calls
 from tests.support.strategies import BOUNDED
 
 if TYPE_CHECKING:
@@ -77,18 +78,18 @@ def test_thousands_of_similar_secrets_do_not_slow_masking_down() -> None:
     for number in range(10_000):
         redactor.add(Secret(f"Password-{number:05}!"))
     redactor.redact("a first text")
-    start = time.perf_counter()
+    start = time.process_time()
     for _ in range(100):
         assert redactor.redact("the password Password-04711! is wrong") == "the password *** is wrong"
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 20
 
 
 def test_hostile_secrets_and_texts_do_not_slow_the_search_down() -> None:
     redactor = Redactor()
     redactor.add(Secret("abcd" + "\\" * 30 + "x" + "\\" * 30 + "efgh" + "%&" * 20))
-    start = time.perf_counter()
+    start = time.process_time()
     redactor.redact("abcd" + "\\" * 5_000 + "efgh" + "%25" * 5_000 + "&amp;" * 5_000)
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 20
 
 
 @pytest.mark.parametrize(
@@ -192,27 +193,33 @@ def test_ordinary_text_is_not_masked() -> None:
     assert redacted(text, "correct horse battery staple https://example.net", "p", "x1", PEM) == text
 
 
-@pytest.mark.parametrize("length", [1, 3, 5, 12, 40])
-def test_thousands_of_secrets_in_a_large_text_are_masked_fast(length: int) -> None:
+LARGE_TEXTS = ("words and %41 &lt; ", base64.b64encode(bytes(range(256))).decode(), " ")
+
+
+def knowing(number: int, length: int) -> Redactor:
     redactor = Redactor()
     letters = string.ascii_letters + string.digits + "!$%"
-    for number in range(2_000):
-        redactor.add(
-            Secret("".join(letters[(number * 7919 + index * number) % len(letters)] for index in range(length)))
-        )
-    bodies = [
-        ("words and %41 &lt; " * 4_000)[:65_536],
-        base64.b64encode(bytes(range(256)) * 190).decode(),
-        " " * 65_536,
-    ]
-    start = time.process_time()
-    for body in bodies:
-        redactor.redact(body)
-    assert time.process_time() - start < 3
-    start = time.process_time()
-    for body in bodies * 20:
-        redactor.redact(body, 2_000)
-    assert time.process_time() - start < 3
+    for secret in range(number):
+        places = ((secret * 7919 + index * secret) % len(letters) for index in range(length))
+        redactor.add(Secret("".join(letters[place] for place in places)))
+    return redactor
+
+
+@pytest.mark.parametrize("text", LARGE_TEXTS, ids=["words", "base64", "spaces"])
+@pytest.mark.parametrize("length", [1, 3, 5, 12, 40])
+def test_work_grows_with_the_text_and_not_with_the_secrets(length: int, text: str) -> None:
+    few, many = knowing(100, length), knowing(2_000, length)
+    body = (text * 8_192)[:8_192]
+    work = count_calls(lambda: many.redact(body))
+    assert work <= 1.1 * count_calls(lambda: few.redact(body))
+    assert count_calls(lambda: many.redact(body * 2)) <= 2.2 * work
+
+
+@pytest.mark.parametrize("text", LARGE_TEXTS, ids=["words", "base64", "spaces"])
+def test_only_the_part_that_is_shown_is_searched(text: str) -> None:
+    redactor = knowing(2_000, 12)
+    work = count_calls(lambda: redactor.redact((text * 8_192)[:8_192], 2_000))
+    assert count_calls(lambda: redactor.redact((text * 65_536)[:65_536], 2_000)) <= 1.1 * work
 
 
 def test_each_secret_is_indexed_once() -> None:
