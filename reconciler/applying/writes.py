@@ -200,7 +200,11 @@ class Update(ExistingAccountWrite):
         )
 
     def _target(self, fresh: Account) -> Account:
-        return target_account(fresh, self._goal, changed_fields(fresh, self._goal))
+        before = self.change.before
+        as_planned = before is not None and fresh.fields == before.fields and self._goal == self.change.managed
+        # The plan has compared these values already.
+        changes = self.change.fields if as_planned else changed_fields(fresh, self._goal)
+        return target_account(fresh, self._goal, changes)
 
     def _sends_hidden_password(self, fresh: Account) -> bool:
         """Whether the change is about a password that the server hides: whether it is in place cannot be seen."""
