@@ -14,7 +14,7 @@ ReconcilerError                 1   something is wrong, and nothing (more) was d
 ├── MissingExtraError           1   the command needs an extra that is not installed
 ├── StalePlanError              4   the saved plan no longer matches
 ├── OutputError                 1   a document cannot be written
-│   └── BrokenOutputPipeError             the reader closed the pipe; the process ends as SIGPIPE would end it
+│   └── BrokenOutputPipeError       the reader closed the pipe; the process ends as SIGPIPE would end it
 └── GuardError                  5   a guard refused
 """
 

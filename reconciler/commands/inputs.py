@@ -96,7 +96,7 @@ def refuse_overwriting_inputs(
 
     Args:
         invocation: Knows the file for the document. If it is refused, the document that reports it goes elsewhere.
-        read: CommandFiles, and folders of manifests.
+        read: Files, and folders of manifests.
         files: Names the other files that are written.
 
     Raises:

@@ -50,7 +50,7 @@ def unusual_setting_warnings(entries: Sequence[Entry]) -> Iterator[Issue]:
         usual = _USUAL.get((fields.get("smtp_port"), fields.get("smtp_crypt")))
         if usual is not None:
             port, crypt = fields["smtp_port"], fields["smtp_crypt"]
-            message = f"port {port} with smtp_crypt: {crypt} is unusual_setting_warnings: servers expect {usual} there"
+            message = f"port {port} with smtp_crypt: {crypt} is unusual: servers expect {usual} there"
             field = "smtp_crypt" if "smtp_crypt" in entry.given else "smtp_port"
             hint = f"write smtp_crypt: {usual}, or the port that goes with {crypt}"
             yield _issue(entry, Kind.PORT_MISMATCH, message, hint, field=field)
