@@ -11,23 +11,12 @@ from reconciler.model.secret import Secret
 from reconciler.version import VERSION
 from tests.client.conftest import TOKEN
 from tests.support.scripted_server import Reply, Request, ScriptedServer, json_reply
+from tests.support.vendor_page import ACCOUNT as SENT
 
 if TYPE_CHECKING:
     from reconciler.model.account import Value
     from tests.client.conftest import Open
 
-SENT: dict[str, Any] = {
-    "default": True,
-    "name": "Contas envio de certificados",
-    "email": "certs@itflex.com.br",
-    "service": "gmail",
-    "hash_auth": True,
-    "password": "certs",
-    "smtp_server": "smtp.test.com.br",
-    "smtp_port": 1000,
-    "smtp_crypt": "ssl-tls",
-    "smtp_auth_mechanism": "plain",
-}
 TIMES = {"created_at": "2018-12-13T12:20:02.932000+00:00", "updated_at": "2018-12-13T12:20:02.932000+00:00"}
 RESPONSE: dict[str, Any] = {"id": 1, **SENT, **TIMES}
 FIELDS: dict[str, Value] = {

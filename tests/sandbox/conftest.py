@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import httpx
 import pytest
@@ -12,20 +12,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from reconciler.sandbox import Sandbox
-
-ACCOUNT: dict[str, Any] = {
-    "default": True,
-    "name": "Contas envio de certificados",
-    "email": "certs@itflex.com.br",
-    "service": "gmail",
-    "hash_auth": True,
-    "password": "certs",
-    "smtp_server": "smtp.test.com.br",
-    "smtp_port": 1000,
-    "smtp_crypt": "ssl-tls",
-    "smtp_auth_mechanism": "plain",
-}
-"""The account of the vendor's page."""
 
 ACCOUNTS = "/api/email/accounts"
 

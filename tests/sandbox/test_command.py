@@ -17,7 +17,8 @@ from click.testing import CliRunner
 
 from reconciler.commands.sandbox import sandbox as command
 from reconciler.errors import ReconcilerError
-from tests.sandbox.conftest import ACCOUNT, ACCOUNTS
+from tests.sandbox.conftest import ACCOUNTS
+from tests.support.vendor_page import ACCOUNT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

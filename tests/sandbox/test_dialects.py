@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.sandbox.conftest import ACCOUNT, ACCOUNTS
+from tests.sandbox.conftest import ACCOUNTS
+from tests.support.vendor_page import ACCOUNT
 
 if TYPE_CHECKING:
     import httpx

@@ -16,7 +16,8 @@ from reconciler.sandbox import Mail
 from reconciler.sandbox.mailer import Destination, Mailer, destination_of
 from reconciler.sandbox.schemas import AccountFields, ErrorResponse
 from reconciler.sandbox.smtp_sink import client_context
-from tests.sandbox.conftest import ACCOUNT, ACCOUNTS
+from tests.sandbox.conftest import ACCOUNTS
+from tests.support.vendor_page import ACCOUNT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

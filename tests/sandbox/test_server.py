@@ -19,7 +19,8 @@ import uvicorn
 
 from reconciler.errors import Problem, ReconcilerError
 from reconciler.sandbox import Sandbox, SandboxOptions
-from tests.sandbox.conftest import ACCOUNT, ACCOUNTS, access_token
+from tests.sandbox.conftest import ACCOUNTS, access_token
+from tests.support.vendor_page import ACCOUNT
 
 if TYPE_CHECKING:
     from pathlib import Path

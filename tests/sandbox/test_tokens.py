@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from tests.sandbox.conftest import ACCOUNT, ACCOUNTS, access_token
+from tests.sandbox.conftest import ACCOUNTS, access_token
+from tests.support.vendor_page import ACCOUNT
 
 if TYPE_CHECKING:
     from reconciler.sandbox import Sandbox
