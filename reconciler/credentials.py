@@ -117,10 +117,8 @@ class CredentialSelector:
         credentials, keeper = self._outside_credentials(url, approved=approved)
         from_yaml = credentials is None and config.url is not None and _normalized(config.url) == url
         if config.auth is not None and from_yaml:
-            credentials, keeper = (
-                self.resolve(config.auth),
-                ReadOnlyTokenKeeper("the YAML's `server.auth`", self.notifier),
-            )
+            credentials = self.resolve(config.auth)
+            keeper = ReadOnlyTokenKeeper("the YAML's `server.auth`", self.notifier)
         if credentials is None:
             raise self._no_credentials(url, approved=approved)
         outside = is_given or not from_yaml
@@ -149,9 +147,8 @@ class CredentialSelector:
         if found is None:
             return None, None
         from_secrets, names = found
-        return from_secrets(*(secret_from_string(name, self.environ[name]) for name in names)), ReadOnlyTokenKeeper(
-            names[0], self.notifier
-        )
+        credentials = from_secrets(*(secret_from_string(name, self.environ[name]) for name in names))
+        return credentials, ReadOnlyTokenKeeper(names[0], self.notifier)
 
     def _tls_setting(
         self, key: str, declared: T | None, make: Callable[[str], T], *, own: bool, outside: bool

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 
-from reconciler.credentials import ServerOptions
+from reconciler.credentials import CredentialSelector, ServerOptions, effective_url, remember_credentials
 from reconciler.errors import GuardError, PlanError, ReconcilerError, internal_error
 from reconciler.model.account import Globs
 from reconciler.model.outcome import Report
@@ -71,8 +71,6 @@ class RunContext:
         Raises:
             ApiError: There is none, or it is not the URL of a server.
         """
-        from reconciler.credentials import effective_url
-
         return effective_url(self.server.url, self.environ, declared)
 
 
@@ -122,7 +120,7 @@ def check_trust(desired: Desired, context: RunContext | None = None) -> None:
     from reconciler.manifest.trust_check import approve
 
     context = context or RunContext()
-    approve(desired, context.trust, _request(None, desired, desired.server.url, context))
+    approve(desired, context.trust, _trust_check_context(None, desired, desired.server.url, context))
 
 
 def load(
@@ -165,7 +163,7 @@ def resolve(
 
     context = context or RunContext()
     url = context.server_url(desired.server.url) if context.trust else None
-    approve(desired, context.trust, replace(_request(paths, desired, url, context), to_email=to_email))
+    approve(desired, context.trust, replace(_trust_check_context(paths, desired, url, context), to_email=to_email))
     if no_secrets:
         _remember_passwords(desired.accounts, context.redactor)
         return replace(desired, accounts=without_secrets(desired.accounts))
@@ -178,7 +176,9 @@ def resolve(
     return replace(desired, accounts=accounts)
 
 
-def _request(paths: Sequence[str] | None, desired: Desired, url: str | None, context: RunContext) -> TrustCheckContext:
+def _trust_check_context(
+    paths: Sequence[str] | None, desired: Desired, url: str | None, context: RunContext
+) -> TrustCheckContext:
     from reconciler.manifest.trust_check import TrustCheckContext
 
     return TrustCheckContext(
@@ -298,7 +298,6 @@ def connect(
         ApiError: No server is named, no credentials are, or those that are named may not go to it.
         SecretError: The credentials cannot be read.
     """
-    from reconciler.credentials import CredentialSelector, remember_credentials
     from reconciler.model.server import ServerConfig
 
     context = _with_access(context or RunContext(), url, token)
@@ -310,15 +309,14 @@ def connect(
 
         return resolve_credentials(credentials, environ=context.environ, allow_commands=context.may_run_commands)
 
-    rules = CredentialSelector(
+    access = CredentialSelector(
         config=config,
         options=context.server,
         environ=context.environ,
         resolve=resolved,
         trust=context.trust,
         notifier=context.notifier,
-    )
-    access = rules.select()
+    ).select()
     remember_credentials(access.credentials, context.redactor)
     from reconciler.client.gateway import ConnectionSettings  # imports httpx: only after the checks above
 
