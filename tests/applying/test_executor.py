@@ -75,7 +75,7 @@ def test_parallelism_limits_the_writes_in_flight() -> None:
     assert most <= 3
 
 
-def test_the_listener_hears_of_every_step_before_and_after() -> None:
+def test_the_observer_is_notified_before_and_after_each_step() -> None:
     server = FakeServer.holding({"email": "a@x", "name": "A"}, {"email": "b@x", "name": "B"})
     plan = plan_for(server, declare("a@x", name="B"), declare("b@x", name="A"))
     observer = RecordingObserver()
