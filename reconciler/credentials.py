@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeVar
-from urllib.parse import urlsplit
 
 from reconciler.errors import ApiError, InvalidValueError, Kind, Problem
 from reconciler.model.secret import Secret
@@ -123,7 +122,7 @@ class CredentialSelector:
             raise self._no_credentials(url, approved=approved)
         outside = is_given or not from_yaml
         return ServerAccess(
-            server=Server(config.name or urlsplit(url).hostname or url, url),
+            server=config.as_server(url),
             credentials=credentials,
             keeper=keeper,
             ca_file=self._tls_setting("ca_file", config.ca_file, str, own=from_yaml, outside=outside),

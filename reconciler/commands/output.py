@@ -23,7 +23,7 @@ from reconciler.errors import (
     UnreachableError,
 )
 from reconciler.model.display import escape
-from reconciler.model.outcome import ServerStatus
+from reconciler.model.outcome import Report, ServerStatus
 from reconciler.report.formats import (
     CIEnvironment,
     Format,
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from reconciler.commands.options import Command
     from reconciler.errors import Problem
     from reconciler.model.desired import Desired
-    from reconciler.model.outcome import Outcome, Report
+    from reconciler.model.outcome import Outcome
     from reconciler.model.plan import Plan
     from reconciler.model.redaction import Redactor
 from reconciler.report.formats import DocumentKind
@@ -49,7 +49,7 @@ from reconciler.report.formats import DocumentKind
 
 def show_plan(invocation: Invocation, plan: Plan) -> None:
     """Writes the plan."""
-    _show(invocation, "plan", PlanInput(plan=plan), invocation.started_at)
+    _show(invocation, "plan", PlanInput(plans=(plan,)), invocation.started_at)
     invocation.mark_shown((*plan.refusals, *plan.errors, *plan.warnings))
 
 
@@ -61,7 +61,7 @@ def show_report(invocation: Invocation, report: Report) -> None:
     """
     outcomes = tuple(_redacted(outcome, invocation.redactor) for outcome in report.outcomes)
     errors = invocation.redacted(report.errors)
-    subject = ReportInput(report=replace(report, outcomes=outcomes, errors=errors))
+    subject = ReportInput(reports=(replace(report, outcomes=outcomes, errors=errors),))
     try:
         _show(invocation, "report", subject, report.finished_at)
     except OutputError as error:
@@ -102,13 +102,19 @@ def show_failure(invocation: Invocation, problems: Sequence[Problem], cause: Bas
     errors = invocation.redacted(problems)
     subjects: dict[DocumentKind, Any] = {
         "validation": ValidationInput(accounts=None, errors=errors),
-        "plan": PlanInput(plan=None, errors=errors),
-        "report": ReportInput(
-            report=None, errors=errors, server=invocation.server, status=_status(cause, acted=invocation.acted)
-        ),
+        "plan": PlanInput(errors=errors),
+        "report": _not_started(invocation, errors, cause),
     }
     _show(invocation, invocation.document, subjects[invocation.document], datetime.now(UTC))
     invocation.mark_shown(problems)
+
+
+def _not_started(invocation: Invocation, errors: tuple[Problem, ...], cause: BaseException) -> ReportInput:
+    """The input for a run without a report."""
+    if invocation.server is None:
+        return ReportInput(errors=errors)
+    status = _status(cause, acted=invocation.acted)
+    return ReportInput(reports=(Report.of_failure(invocation.server, status, errors),))
 
 
 def _status(cause: BaseException, *, acted: bool) -> ServerStatus:

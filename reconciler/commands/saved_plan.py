@@ -29,7 +29,7 @@ def save(plan: Plan, path: str, invocation: Invocation) -> None:
     if not plan.applicable:
         invocation.print_note(f"{path} was not written: the plan cannot be applied.")
         return
-    invocation.write_file(path, to_json(plan_document(plan, created_at=invocation.started_at)))
+    invocation.write_file(path, to_json(plan_document([plan], created_at=invocation.started_at)))
 
 
 def read(path: str) -> SavedPlan:
@@ -64,12 +64,15 @@ def check(
     Raises:
         StalePlanError: The fresh plan does something else. Nothing was written.
     """
-    if saved.url != plan.server.url:
-        message = f"{saved.path} is a plan for {saved.url}, not for {plan.server.url}; nothing was written"
+    found_plan = saved.servers.get(plan.server.url)
+    if found_plan is None:
+        message = (
+            f"{saved.path} is a plan for {', '.join(saved.servers)}, not for {plan.server.url}; nothing was written"
+        )
         raise StalePlanError(Problem(kind=Kind.STALE_PLAN, message=message, hint="plan and review again"))
     reviewed, uncompared = (
         None if changes is None else [_with_test(change, test) for change in changes]
-        for changes in (saved.changes, saved.uncompared)
+        for changes in (found_plan.changes, found_plan.uncompared)
     )
     found = compare(reviewed or (), plan, uncompared)
     if found.differences:

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 from reconciler.errors import InvalidValueError
 from reconciler.model.account import NO_GLOBS, Globs
@@ -60,24 +60,22 @@ _PERCENTAGE: Final = re.compile(r"([0-9]{1,3})\s?%")
 
 
 @dataclass(frozen=True, slots=True)
-class DeleteLimit:
-    """The most accounts one run may delete: a number, or a percentage of the managed accounts on the server."""
+class Amount:
+    """A number of things, or a percentage of all of them: ``5`` or ``30%``."""
 
     amount: int
     percent: bool
 
-    def allows(self, deletes: int, managed: int) -> bool:
-        """Whether ``deletes`` out of ``managed`` accounts pass. A single delete passes unless the limit is zero."""
-        if self.amount > 0 and deletes < 2:  # noqa: PLR2004 - "two or more" is the rule itself
-            return True
-        return deletes * 100 <= self.amount * managed if self.percent else deletes <= self.amount
+    def of(self, total: int) -> int:
+        """The number of ``total`` things, rounded up."""
+        return min(total, -(-self.amount * total // 100) if self.percent else self.amount)
 
-    def exceeds(self, other: DeleteLimit) -> bool:
-        """Whether this certainly allows more than ``other``: a number and a percentage only compare in a plan."""
-        return self.percent == other.percent and self.amount > other.amount
+    def is_exceeded(self, count: int, total: int) -> bool:
+        """Whether ``count`` out of ``total`` are more than this."""
+        return count * 100 > self.amount * total if self.percent else count > self.amount
 
     @classmethod
-    def parse(cls, value: object) -> DeleteLimit:
+    def parse(cls, value: object) -> Self:
         """Reads ``5`` or ``"30%"``.
 
         Raises:
@@ -94,14 +92,32 @@ class DeleteLimit:
         return f"{self.amount}%" if self.percent else str(self.amount)
 
 
+@dataclass(frozen=True, slots=True)
+class DeleteLimit(Amount):
+    """The most accounts one run may delete; a percentage is of the managed accounts on the server."""
+
+    def allows(self, deletes: int, managed: int) -> bool:
+        """Whether ``deletes`` out of ``managed`` accounts pass. A single delete passes unless the limit is zero."""
+        return (self.amount > 0 and deletes < 2) or not self.is_exceeded(deletes, managed)  # noqa: PLR2004 - the rule
+
+    def exceeds(self, other: DeleteLimit) -> bool:
+        """Whether this certainly allows more than ``other``: a number and a percentage only compare in a plan."""
+        return self.percent == other.percent and self.amount > other.amount
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """The YAML's ``policy:`` block."""
+    """The YAML's ``policy:`` block.
+
+    Attributes:
+        own: The addresses that the manifests are responsible for; empty for all.
+    """
 
     prune: bool = True
     max_deletes: DeleteLimit = DeleteLimit(30, percent=True)
     protect: Globs = NO_GLOBS
     ignore: Globs = NO_GLOBS
+    own: Globs = NO_GLOBS
     test: DeliveryTestSettings = DeliveryTestSettings()
 
 

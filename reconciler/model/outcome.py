@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from reconciler.errors import Position, Problem
     from reconciler.model.account import Account
     from reconciler.model.desired import DeliveryTestWhen
@@ -166,6 +165,7 @@ class Report:
 
     Attributes:
         verified: Whether the final check could be made, or there was nothing to check.
+        not_started: The outcome for the server if the run did not start there; ``errors`` say why.
     """
 
     server: Server
@@ -175,16 +175,25 @@ class Report:
     errors: tuple[Problem, ...] = field(default=())
     interrupted: bool = False
     verified: bool = True
+    not_started: ServerStatus | None = None
+
+    @classmethod
+    def of_failure(cls, server: Server, status: ServerStatus, errors: tuple[Problem, ...]) -> Self:
+        """The report of a run that did not start on a server."""
+        now = datetime.now(UTC)
+        return cls(server=server, started_at=now, finished_at=now, errors=errors, verified=False, not_started=status)
 
     @property
     def complete(self) -> bool:
         """Whether everything was applied and confirmed, and every delivery test passed."""
         as_planned = all(outcome.succeeded and not outcome.changed_since for outcome in self.outcomes)
-        return as_planned and self.verified and not self.errors
+        return as_planned and self.verified and not self.errors and self.not_started is None
 
     @property
     def status(self) -> ServerStatus:
         """The outcome for the server as a whole. Delivery tests that pass do not count as changes."""
+        if self.not_started:
+            return self.not_started
         if not self.complete:
             return self._incomplete()
         return ServerStatus.APPLIED if self._has(Status.APPLIED) else ServerStatus.UNCHANGED

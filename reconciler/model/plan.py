@@ -131,6 +131,14 @@ class Counts:
     unmanaged: int = 0
 
 
+class PlanStatus(StrEnum):
+    """The outcome of planning one server."""
+
+    PLANNED = "planned"
+    REFUSED = "refused"
+    FAILED = "failed"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """Everything that would be written to one server, and why.
@@ -167,3 +175,10 @@ class Plan:
     def applicable(self) -> bool:
         """Whether ``apply`` may write this plan."""
         return not self.errors and not self.refusals
+
+    @property
+    def status(self) -> PlanStatus:
+        """Whether there is a plan that can be applied, and otherwise the reason."""
+        if self.errors:
+            return PlanStatus.FAILED
+        return PlanStatus.REFUSED if self.refusals else PlanStatus.PLANNED

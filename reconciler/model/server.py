@@ -82,10 +82,17 @@ def compressed(host: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A server as reports name it."""
+    """A server as reports name it.
+
+    Attributes:
+        labels: For selection.
+        variables: What its manifests substitute, by name; for reports that show several servers at once.
+    """
 
     name: str
     url: str
+    labels: Mapping[str, str] = field(default_factory=dict, compare=False)
+    variables: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +162,10 @@ class ServerConfig:
         ca_file: Path of the private CA, resolved against the YAML file's folder.
         client_cert: Certificate for servers that ask for one; its paths likewise.
         passwords: Whether the server shows passwords, as ``policy.passwords`` declares.
+        labels: For selection.
+        suspended: Why nothing is written to the server; ``None`` if it is not suspended.
+        queue: The workers that process the server; ``None`` for the default queue.
+        variables: What the manifests substitute for this server, by name.
         position: Where the URL is written; ``None`` if no file names it.
     """
 
@@ -164,4 +175,12 @@ class ServerConfig:
     ca_file: str | None = None
     client_cert: ClientCertificate | None = None
     passwords: Passwords = Passwords.AUTO
+    labels: Mapping[str, str] = field(default_factory=dict)
+    suspended: str | None = None
+    queue: str | None = None
+    variables: Mapping[str, str] = field(default_factory=dict)
     position: Position | None = field(default=None, compare=False)
+
+    def as_server(self, url: str) -> Server:
+        """The server as reports name it. Its name is the URL's host unless one is given."""
+        return Server(self.name or urlsplit(url).hostname or url, url, self.labels, self.variables)

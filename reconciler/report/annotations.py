@@ -69,9 +69,9 @@ def annotate_report(subject: ReportInput) -> list[Annotation]:
     """Why the run did not start, or what did not come out as planned."""
     report = subject.report
     if report is None:
-        return _annotate(subject.errors, "error")
+        return _annotate(subject.problems, "error")
     outcomes = [_annotate_outcome(one) for one in report.outcomes if needs_attention(one)]
-    return [*_annotate((*subject.errors, *report.errors), "error"), *outcomes]
+    return [*_annotate(subject.problems, "error"), *outcomes]
 
 
 def _annotate(

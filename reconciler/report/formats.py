@@ -8,8 +8,6 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeAlias
 
-from reconciler.model.outcome import ServerStatus
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
@@ -17,7 +15,6 @@ if TYPE_CHECKING:
     from reconciler.errors import Problem
     from reconciler.model.outcome import Report
     from reconciler.model.plan import Plan
-    from reconciler.model.server import Server
 
 DocumentKind: TypeAlias = Literal["validation", "plan", "report"]
 
@@ -70,30 +67,43 @@ class ValidationInput:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanInput:
-    """A plan, or why there is none.
+    """The plans of all servers, or why there are none.
 
     Attributes:
-        errors: Why planning failed as a whole, if ``plan`` is ``None``.
+        plans: One for each server; a server that could not be planned has a plan with errors.
+        errors: Why planning failed as a whole.
     """
 
-    plan: Plan | None
+    plans: tuple[Plan, ...] = ()
     errors: tuple[Problem, ...] = ()
+
+    @property
+    def plan(self) -> Plan | None:
+        """The plan of the only server."""
+        return self.plans[0] if len(self.plans) == 1 else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportInput:
-    """The report of an ``apply`` or a ``test``, or why the run did not start.
+    """The reports of an ``apply`` or a ``test`` on all servers, or why the run did not start.
 
     Attributes:
-        errors: Why the run did not start, if ``report`` is ``None``.
-        server: The server of the run, if it is known.
-        status: The outcome for this server, if ``report`` is ``None``.
+        reports: One for each server, even if the run did not start there.
+        errors: What is wrong with the run as a whole.
     """
 
-    report: Report | None
+    reports: tuple[Report, ...] = ()
     errors: tuple[Problem, ...] = ()
-    server: Server | None = None
-    status: ServerStatus = ServerStatus.FAILED
+
+    @property
+    def report(self) -> Report | None:
+        """The report of the only server, if the run started there."""
+        return self.reports[0] if len(self.reports) == 1 and self.reports[0].not_started is None else None
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """What is wrong with the run as a whole and with each server, apart from single accounts."""
+        return (*self.errors, *(problem for report in self.reports for problem in report.errors))
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from reconciler.errors import Kind, Problem, ReconcilerError
 from reconciler.model.account import NO_FIELDS, Account
 from reconciler.model.desired import NO_DELIVERY_TEST, DeliveryTestSettings, DeliveryTestWhen
-from reconciler.model.plan import Action, Change, FieldChange
+from reconciler.model.plan import Action, Change, FieldChange, PlanStatus
 from reconciler.model.secret import Secret
 from reconciler.report.view import CHANGING, STILL, outcome_counts, public_fields, sensitive_fields
 from reconciler.version import VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from reconciler.model.outcome import Outcome
@@ -34,18 +34,27 @@ Document = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
+class ReviewedPlan:
+    """The part of a saved plan that is about one server.
+
+    Attributes:
+        uncompared: Updates of passwords that were not compared; ``None`` if passwords were compared.
+    """
+
+    changes: tuple[Change, ...]
+    uncompared: tuple[Change, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class SavedPlan:
     """A plan that was saved and reviewed.
 
     Attributes:
-        url: The server that it was made for.
-        uncompared: Updates of passwords that were not compared; ``None`` if passwords were compared.
+        servers: What was reviewed for each server, by URL.
     """
 
     path: str
-    url: str
-    changes: tuple[Change, ...]
-    uncompared: tuple[Change, ...] | None = None
+    servers: Mapping[str, ReviewedPlan]
 
 
 def render_validation(subject: ValidationInput, _context: RenderContext) -> str:
@@ -63,60 +72,73 @@ def render_validation(subject: ValidationInput, _context: RenderContext) -> str:
 
 
 def render_plan(subject: PlanInput, context: RenderContext) -> str:
-    """The plan, or why there is none."""
-    return to_json(plan_document(subject.plan, created_at=context.started_at, errors=subject.errors))
+    """The plans of all servers, or why there are none."""
+    return to_json(plan_document(subject.plans, created_at=context.started_at, errors=subject.errors))
 
 
 def render_report(subject: ReportInput, context: RenderContext) -> str:
-    """The report of a run, or why it did not start."""
-    report = subject.report
-    moments = report or context
-    summary = outcome_counts(report.outcomes if report else ())
-    errors = [_problem(one) for one in (*subject.errors, *(report.errors if report else ()))]
-    server = report.server if report else subject.server
-    status = report.status if report else subject.status
+    """The reports of all servers, or why the run did not start."""
+    reports = subject.reports
+    moments = subject.report or context
     return to_json(
         {
             "format_version": FORMAT_VERSION,
             "tool": _tool(),
             "started_at": _time(moments.started_at),
             "finished_at": _time(moments.finished_at),
-            "summary": summary,
-            "verified": report is not None and report.verified,
-            "servers": [{"name": server.name, "status": status, "summary": summary, "errors": errors}]
-            if server
-            else [],
-            "results": [_outcome(one, report.server) for one in report.outcomes] if report else [],
-            "errors": errors,
+            "summary": outcome_counts(outcome for report in reports for outcome in report.outcomes),
+            "verified": bool(reports) and all(report.verified for report in reports),
+            "servers": [
+                {
+                    "name": report.server.name,
+                    "status": report.status,
+                    "summary": outcome_counts(report.outcomes),
+                    "errors": [_problem(one) for one in report.errors],
+                }
+                for report in reports
+            ],
+            "results": [_outcome(one, report.server) for report in reports for one in report.outcomes],
+            "errors": [_problem(one) for one in subject.problems],
         }
     )
 
 
-def plan_document(plan: Plan | None, *, created_at: datetime, errors: Sequence[Problem] = ()) -> Document:
-    """The plan, or why there is none.
+def plan_document(plans: Sequence[Plan], *, created_at: datetime, errors: Sequence[Problem] = ()) -> Document:
+    """The plans of all servers, or why there are none.
 
     Args:
-        plan: The plan; ``None`` if planning failed as a whole.
+        plans: One for each server.
         created_at: The time, in UTC; the only part that differs between two runs over the same input.
-        errors: Why planning failed, if ``plan`` is ``None``.
+        errors: Why planning failed as a whole.
     """
-    changes = [_change(change, plan.server) for change in plan.changes] if plan else []
+    in_fleet = len(plans) > 1
+    changes = [_change(change, plan.server, in_fleet=in_fleet) for plan in plans for change in plan.changes]
     uncompared = None
-    if plan and plan.uncompared is not None:
-        uncompared = [_change(change, plan.server) for change in plan.uncompared]
-    problems = (*plan.errors, *plan.refusals) if plan else errors
+    if any(plan.uncompared is not None for plan in plans):
+        uncompared = [_change(one, plan.server, in_fleet=in_fleet) for plan in plans for one in plan.uncompared or ()]
+    problems = (*errors, *(problem for plan in plans for problem in (*plan.errors, *plan.refusals)))
     return {
         "format_version": FORMAT_VERSION,
         "tool": _tool(),
         "created_at": _time(created_at),
-        "servers": [{"name": plan.server.name, "url": plan.server.url}] if plan else [],
+        "servers": [
+            {
+                "name": plan.server.name,
+                "url": plan.server.url,
+                "labels": dict(plan.server.labels),
+                "status": plan.status,
+                "summary": asdict(plan.counts),
+                "errors": [_problem(one) for one in (*plan.errors, *plan.refusals)],
+            }
+            for plan in plans
+        ],
         "digest": digest([*changes, *(uncompared or ())]),
-        "applyable": plan is not None and plan.applicable,
-        "errored": plan is None or bool(plan.errors),
-        "summary": asdict(plan.counts) if plan else dict.fromkeys((*CHANGING, *STILL), 0),
+        "applyable": any(plan.applicable for plan in plans),
+        "errored": not plans or any(plan.errors for plan in plans),
+        "summary": {name: sum(getattr(plan.counts, name) for plan in plans) for name in (*CHANGING, *STILL)},
         "resource_changes": changes,
         **({} if uncompared is None else {"not_compared": uncompared}),
-        "warnings": [_problem(one) for one in plan.warnings] if plan else [],
+        "warnings": [_problem(one) for plan in plans for one in plan.warnings],
         "errors": [_problem(one) for one in problems],
     }
 
@@ -133,21 +155,34 @@ def parse_plan(text: bytes, path: str) -> SavedPlan:
     """
     try:
         document = json.loads(text)
-        (server,) = document["servers"]
         entries, others = document["resource_changes"], document.get("not_compared")
         is_applicable = document["format_version"] == FORMAT_VERSION and document["applyable"] is True
-        changes: list[Change | None] = [None]
-        if document["digest"] == digest([*entries, *(others or ())]):
-            changes = [_read_change(entry) for entry in (*entries, *(others or ()))]
-        url = str(server["url"])
+        is_intact = document["digest"] == digest([*entries, *(others or ())])
+        servers = {
+            str(server["url"]): _read_server(server["name"], entries, others)
+            for server in (document["servers"] if is_intact else ())
+            if server["status"] == PlanStatus.PLANNED
+        }
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         raise unusable_plan(path, "is not a saved plan, or was cut short") from None
     if not is_applicable:
         raise unusable_plan(path, "holds a plan that cannot be applied")
-    intact = tuple(change for change in changes if change)
-    if len(intact) < len(changes):
+    found = {url: plan for url, plan in servers.items() if plan}
+    if not is_intact or len(found) < len(servers):
         raise unusable_plan(path, "was changed after it was saved")
-    return SavedPlan(path, url, intact[: len(entries)], None if others is None else intact[len(entries) :])
+    return SavedPlan(path, found)
+
+
+def _read_server(name: str, entries: Sequence[Document], others: Sequence[Document] | None) -> ReviewedPlan | None:
+    """What a saved plan has for a server; ``None`` if it is not consistent."""
+    changes, uncompared = (
+        None if listed is None else [_read_change(entry) for entry in listed if entry["server"] == name]
+        for listed in (entries, others)
+    )
+    if None in (changes or ()) or None in (uncompared or ()):
+        return None
+    first, second = (None if read is None else tuple(filter(None, read)) for read in (changes, uncompared))
+    return ReviewedPlan(first or (), second)
 
 
 def unusable_plan(path: str, what: str) -> ReconcilerError:
@@ -165,6 +200,7 @@ def digest(changes: Sequence[Document]) -> str:
     """The SHA-256 of what changes; reasons and line numbers do not count."""
     core = [
         [
+            one["server"],
             one["address"],
             one["id"],
             one["change"]["actions"],
@@ -187,9 +223,15 @@ def to_json(document: Document, *, indent: int | None = 2) -> str:
     return json.dumps(document, indent=indent).replace("##", r"#\u0023") + "\n"
 
 
-def _change(change: Change, server: Server) -> Document:
+def resource_address(label: str, server: Server, *, in_fleet: bool) -> str:
+    """An account as Terraform names a resource; in a fleet, each server is a module."""
+    resource = f"email_account[{json.dumps(label, ensure_ascii=False)}]"
+    return f"module.{server.name}.{resource}" if in_fleet else resource
+
+
+def _change(change: Change, server: Server, *, in_fleet: bool) -> Document:
     entry: Document = {
-        "address": f"email_account[{json.dumps(change.address, ensure_ascii=False)}]",
+        "address": resource_address(change.address, server, in_fleet=in_fleet),
         "mode": "managed",
         "type": "email_account",
         "name": change.address,

@@ -33,12 +33,10 @@ def render_report(subject: ReportInput, context: RenderContext) -> str:
     moments = report or context
     cases: list[tuple[str, str]] = []
     server = "no server"
-    errors = subject.errors
     if report:
         server = report.server.name
-        errors = (*errors, *report.errors)
         cases = [_case(one, context) for one in report.outcomes]
-    for one in errors:
+    for one in subject.problems:
         opening = _opening("run", one.kind, None, context)
         cases.append(
             ("error", _element(opening, "error", _joined(display_sentence(str(one)), display_sentence(one.hint))))

@@ -116,11 +116,11 @@ def render_report(subject: ReportInput, context: RenderContext) -> str:
     page = LimitedText(LIMIT)
     page.add(f"{_marker('reconciler-result', [report.server] if report else [])}\n")
     if report is None:
-        page.add(f"### The run did not start\n\n{_alert('CAUTION', '', subject.errors)}")
+        page.add(f"### The run did not start\n\n{_alert('CAUTION', '', subject.problems)}")
         return str(page)
     page.add(f"### {result_line(report)}\n\nOn {code_span(display_sentence(report.server.name))}:\n\n")
     page.add(_result_numbers(report) + "\n")
-    page.add(_alert("CAUTION", "", (*subject.errors, *report.errors)))
+    page.add(_alert("CAUTION", "", subject.problems))
     left_out = _add_outcomes(report.outcomes, page)
     if left_out:
         page.add(_left_out(left_out, "outcome", context))

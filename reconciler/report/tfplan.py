@@ -30,8 +30,8 @@ _PROVIDER: Final = "reconciler/email"
 
 def render_plan(subject: PlanInput, context: RenderContext) -> str:
     """The plan, or why there is none, as Terraform would write it: on one line; terraform-compliance relies on that."""
-    document = plan_document(subject.plan, created_at=context.started_at, errors=subject.errors)
-    resources = _resources(subject.plan) if subject.plan else []
+    document = plan_document(subject.plans, created_at=context.started_at, errors=subject.errors)
+    resources = _resources(subject.plan) if subject.plan else []  # TODO(fleet)
     terraform = {
         "format_version": FORMAT_VERSION,
         "terraform_version": TERRAFORM_VERSION,

@@ -67,7 +67,7 @@ def wire(data: bytes) -> None:
         read_manifests([str(_FILE)])
     plan = make_plan(Desired(()), accounts, _SERVER, PlanOptions(allow_empty=True))
     for chosen in PLAN_FORMATS:
-        document = renderer("plan", chosen)(PlanInput(plan=plan), _CONTEXT)
+        document = renderer("plan", chosen)(PlanInput(plans=(plan,)), _CONTEXT)
         document.encode()
         assert chosen is Format.GITHUB or not any(line.lstrip().startswith("::") for line in document.split("\n"))
 

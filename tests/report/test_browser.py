@@ -44,7 +44,9 @@ class Page:
         self.folder = folder.mktemp("page")
 
     def open(self, plan: Plan | None, *, verbose: bool = False) -> None:
-        text = renderer("plan", Format.HTML)(PlanInput(plan=plan), replace(CONTEXT, verbose=verbose))
+        text = renderer("plan", Format.HTML)(
+            PlanInput(plans=(plan,) if plan else ()), replace(CONTEXT, verbose=verbose)
+        )
         file = self.folder / "plan.html"
         file.write_text(text, encoding="utf-8")
         self.browser.get(file.as_uri())

@@ -30,7 +30,7 @@ def test_no_plan_holds_a_secret(name: str, chosen: Format) -> None:
     plan = PLANS[name]()
     passwords = {repr(account.fields.get("password")) for one in plan.changes for account in (one.after,) if account}
     assert passwords <= {"Secret(***)", "None", "UNKNOWN"}
-    text = renderer("plan", chosen)(PlanInput(plan=plan), VERBOSE)
+    text = renderer("plan", chosen)(PlanInput(plans=(plan,)), VERBOSE)
     assert CURRENT_SECRET not in text
     assert DECLARED_SECRET not in text
     assert "Secret(" not in text
@@ -43,7 +43,7 @@ DOCUMENTS = [("plan", one) for one in PLAN_FORMATS] + [("report", one) for one i
 def test_every_document_is_valid_unicode_and_ends_with_a_line_break(
     kind: Literal["plan", "report"], chosen: Format
 ) -> None:
-    subjects = {"plan": PlanInput(plan=PLANS["hostile"]()), "report": ReportInput(report=result())}
+    subjects = {"plan": PlanInput(plans=(PLANS["hostile"](),)), "report": ReportInput(reports=(result(),))}
     text = renderer(kind, chosen)(subjects[kind], VERBOSE)
     assert text.encode().endswith(b"\n")
     assert not set(text) & set("\x00\x07\x1b\x7f\r\u202e\u2028\u2029\ufeff\U000e0041")

@@ -38,7 +38,7 @@ def test_a_valid_file_with_a_warning() -> None:
 def test_a_problem_of_an_account_is_shown_at_its_entry() -> None:
     problem = Problem(kind="password_missing", message="no password", address="certs@example.com")
     plan = replace(mixed(), errors=(problem,), warnings=(), changes=mixed().changes[1:2])
-    assert renderer("plan", Format.GITHUB)(PlanInput(plan=plan), CONTEXT) == (
+    assert renderer("plan", Format.GITHUB)(PlanInput(plans=(plan,)), CONTEXT) == (
         "::error file=accounts.yaml,line=10,title=reconciler%3A password_missing::no password\n"
         "::notice file=accounts.yaml,line=10,title=reconciler%3A password_source::"
         "certs@example.com: password  (sent along, from a literal)\n"
@@ -48,10 +48,10 @@ def test_a_problem_of_an_account_is_shown_at_its_entry() -> None:
 
 def test_a_failure_is_an_error() -> None:
     problem = Problem(kind="unreachable", message="nobody answers")
-    assert renderer("plan", Format.GITHUB)(PlanInput(plan=None, errors=(problem,)), CONTEXT) == (
+    assert renderer("plan", Format.GITHUB)(PlanInput(errors=(problem,)), CONTEXT) == (
         "::error title=reconciler%3A unreachable::nobody answers\n::notice title=reconciler::No plan.\n"
     )
-    assert renderer("report", Format.GITHUB)(ReportInput(report=None, errors=(problem,)), CONTEXT) == (
+    assert renderer("report", Format.GITHUB)(ReportInput(errors=(problem,)), CONTEXT) == (
         "::error title=reconciler%3A unreachable::nobody answers\n::notice title=reconciler::The run did not start.\n"
     )
 

@@ -46,11 +46,11 @@ def test_an_issue_without_a_position_is_shown_at_the_first_file() -> None:
 
 def test_a_success_is_no_issue() -> None:
     fine = replace(result(), outcomes=result().outcomes[:1], errors=())
-    assert renderer("report", Format.GITLAB)(ReportInput(report=fine), CONTEXT) == "[]\n"
+    assert renderer("report", Format.GITLAB)(ReportInput(reports=(fine,)), CONTEXT) == "[]\n"
 
 
 def test_a_plan_that_failed_is_an_issue() -> None:
-    subject = PlanInput(plan=None, errors=(Problem(kind="x", message="nobody answers"),))
+    subject = PlanInput(errors=(Problem(kind="x", message="nobody answers"),))
     assert [one["description"] for one in json.loads(renderer("plan", Format.GITLAB)(subject, CONTEXT))] == [
         "nobody answers"
     ]

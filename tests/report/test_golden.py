@@ -37,14 +37,14 @@ def compare(name: str, chosen: Format, text: str) -> None:
 @pytest.mark.parametrize("chosen", PLAN_FORMATS)
 @pytest.mark.parametrize("name", GOLDEN_PLANS)
 def test_a_plan_equals_its_golden_file(name: str, chosen: Format) -> None:
-    compare(name, chosen, renderer("plan", chosen)(PlanInput(plan=GOLDEN_PLANS[name]()), CONTEXT))
+    compare(name, chosen, renderer("plan", chosen)(PlanInput(plans=(GOLDEN_PLANS[name](),)), CONTEXT))
 
 
 @pytest.mark.parametrize("chosen", RESULT_FORMATS)
 def test_a_report_equals_its_golden_file(chosen: Format) -> None:
-    compare("result", chosen, renderer("report", chosen)(ReportInput(report=result()), CONTEXT))
+    compare("result", chosen, renderer("report", chosen)(ReportInput(reports=(result(),)), CONTEXT))
 
 
 @pytest.mark.parametrize("chosen", RESULT_FORMATS)
 def test_a_report_of_tests_equals_its_golden_file(chosen: Format) -> None:
-    compare("tests", chosen, renderer("report", chosen)(ReportInput(report=run_of_tests()), CONTEXT))
+    compare("tests", chosen, renderer("report", chosen)(ReportInput(reports=(run_of_tests(),)), CONTEXT))

@@ -38,7 +38,7 @@ class Reader(HTMLParser):
 
 
 def page(name: str) -> str:
-    return renderer("plan", Format.HTML)(PlanInput(plan=PLANS[name]()), CONTEXT)
+    return renderer("plan", Format.HTML)(PlanInput(plans=(PLANS[name](),)), CONTEXT)
 
 
 def test_the_content_policy_allows_only_its_own_style_and_script() -> None:
@@ -72,7 +72,7 @@ def test_hostile_text_adds_no_element() -> None:
 
 
 def test_a_failed_plan_shows_its_errors() -> None:
-    subject = PlanInput(plan=None, errors=(Problem(kind="x", message="nobody <answers>", hint="look"),))
+    subject = PlanInput(errors=(Problem(kind="x", message="nobody <answers>", hint="look"),))
     text = renderer("plan", Format.HTML)(subject, CONTEXT)
     assert '<li>nobody &lt;answers&gt;<span class="hint">look</span></li>' in text
     assert "<title>There is no plan</title>" in text
@@ -86,7 +86,7 @@ def test_only_the_difference_in_a_value_is_marked() -> None:
 
 
 def test_verbose_lists_unchanged_accounts() -> None:
-    text = renderer("plan", Format.HTML)(PlanInput(plan=mixed()), replace(CONTEXT, verbose=True))
+    text = renderer("plan", Format.HTML)(PlanInput(plans=(mixed(),)), replace(CONTEXT, verbose=True))
     assert re.findall(r"<li>(\S+@\S+ \(id \d+\))</li>", text) == [
         "ci@example.com (id 5)",
         "twin@example.com (id 10)",

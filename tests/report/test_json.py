@@ -7,7 +7,7 @@ import pytest
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
 from reconciler.errors import Position, Problem
-from reconciler.model.outcome import ServerStatus
+from reconciler.model.outcome import Report, ServerStatus
 from reconciler.report.formats import RESULT_FORMATS, Format, PlanInput, ReportInput, ValidationInput, renderer
 from reconciler.report.json import schema_text
 from tests.report.plans import CONTEXT, PLANS, SERVER, mixed, result, run_of_tests
@@ -39,11 +39,11 @@ def result_json(subject: ReportInput) -> Document:
 
 @pytest.mark.parametrize("name", PLANS)
 def test_every_plan_fits_its_schema(name: str) -> None:
-    validator("plan").validate(plan_json(PlanInput(plan=PLANS[name]())))
+    validator("plan").validate(plan_json(PlanInput(plans=(PLANS[name](),))))
 
 
 def test_a_plan_that_failed_fits_its_schema() -> None:
-    document = plan_json(PlanInput(plan=None, errors=(FAILURE,)))
+    document = plan_json(PlanInput(errors=(FAILURE,)))
     validator("plan").validate(document)
     assert document["errors"] == [
         {"kind": "unreachable", "message": "nobody answers", "hint": "look", "file": "a.yaml", "line": 1, "column": 2}
@@ -52,8 +52,8 @@ def test_a_plan_that_failed_fits_its_schema() -> None:
 
 
 def test_every_result_fits_its_schema() -> None:
-    validator("result").validate(result_json(ReportInput(report=result())))
-    validator("result").validate(result_json(ReportInput(report=None, errors=(FAILURE,))))
+    validator("result").validate(result_json(ReportInput(reports=(result(),))))
+    validator("result").validate(result_json(ReportInput(errors=(FAILURE,))))
 
 
 def places(node: object, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
@@ -70,7 +70,11 @@ def places(node: object, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]
 @pytest.mark.parametrize("document", ["plan", "result"])
 def test_the_schemas_refuse_unknown_members_at_any_depth(document: Literal["plan", "result"]) -> None:
     def fresh() -> Document:
-        return plan_json(PlanInput(plan=mixed())) if document == "plan" else result_json(ReportInput(report=result()))
+        return (
+            plan_json(PlanInput(plans=(mixed(),)))
+            if document == "plan"
+            else result_json(ReportInput(reports=(result(),)))
+        )
 
     check = validator(document)
     for path in places(fresh()):
@@ -98,7 +102,7 @@ def test_the_schemas_refuse_unknown_members_at_any_depth(document: Literal["plan
     ],
 )
 def test_the_plan_schema_refuses_inconsistent_documents(path: tuple[Any, ...], value: Any) -> None:  # noqa: ANN401
-    document = plan_json(PlanInput(plan=mixed()))
+    document = plan_json(PlanInput(plans=(mixed(),)))
     node: Any = document
     for step in path[:-1]:
         node = node[step]
@@ -107,12 +111,12 @@ def test_the_plan_schema_refuses_inconsistent_documents(path: tuple[Any, ...], v
 
 
 def test_the_same_input_gives_the_same_bytes() -> None:
-    first, second = (renderer("plan", Format.JSON)(PlanInput(plan=mixed()), CONTEXT) for _ in range(2))
+    first, second = (renderer("plan", Format.JSON)(PlanInput(plans=(mixed(),)), CONTEXT) for _ in range(2))
     assert first == second
 
 
 def test_no_document_contains_a_build_server_command() -> None:
-    text = renderer("plan", Format.JSON)(PlanInput(plan=PLANS["hostile"]()), CONTEXT)
+    text = renderer("plan", Format.JSON)(PlanInput(plans=(PLANS["hostile"](),)), CONTEXT)
     assert "##" not in text
     assert "##[error]forged" in json.loads(text)["resource_changes"][2]["name"]
 
@@ -125,7 +129,7 @@ def test_a_validation_document_lists_the_problems() -> None:
 
 
 def test_a_report_of_tests_counts_nothing_as_applied() -> None:
-    document = result_json(ReportInput(report=run_of_tests()))
+    document = result_json(ReportInput(reports=(run_of_tests(),)))
     validator("result").validate(document)
     assert document["summary"] == {
         "applied": 0,
@@ -143,15 +147,15 @@ def test_a_report_of_tests_counts_nothing_as_applied() -> None:
 
 @pytest.mark.parametrize("chosen", [one for one in RESULT_FORMATS if one is not Format.JSON])
 def test_no_report_of_tests_mentions_applied(chosen: Format) -> None:
-    assert "applied" not in renderer("report", chosen)(ReportInput(report=run_of_tests()), CONTEXT).lower()
+    assert "applied" not in renderer("report", chosen)(ReportInput(reports=(run_of_tests(),)), CONTEXT).lower()
 
 
 def test_a_report_names_its_server_and_status() -> None:
-    document = result_json(ReportInput(report=result()))
+    document = result_json(ReportInput(reports=(result(),)))
     assert document["servers"] == [
         {"name": "matriz", "status": "unknown", "summary": document["summary"], "errors": document["errors"]}
     ]
-    stopped = ReportInput(report=None, errors=(FAILURE,), server=SERVER, status=ServerStatus.UNREACHABLE)
+    stopped = ReportInput(reports=(Report.of_failure(SERVER, ServerStatus.UNREACHABLE, (FAILURE,)),))
     document = result_json(stopped)
     validator("result").validate(document)
     assert [one["status"] for one in document["servers"]] == ["unreachable"]

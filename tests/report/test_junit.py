@@ -14,7 +14,7 @@ def parsed(subject: ReportInput) -> ET.Element:
 
 
 def test_the_counts_match_the_test_cases() -> None:
-    suites = parsed(ReportInput(report=result()))
+    suites = parsed(ReportInput(reports=(result(),)))
     suite = suites[0]
     counts = {
         "tests": len(suite),
@@ -31,13 +31,13 @@ def test_the_counts_match_the_test_cases() -> None:
 
 def test_hostile_text_stays_text() -> None:
     outcomes = [Outcome(address=text, action="create", status=Status.FAILED, error=text) for text in HOSTILE]
-    suite = parsed(ReportInput(report=replace(result(), outcomes=tuple(outcomes), errors=())))[0]
+    suite = parsed(ReportInput(reports=(replace(result(), outcomes=tuple(outcomes), errors=()),)))[0]
     assert [[one.tag for one in case] for case in suite] == [["failure"]] * len(HOSTILE)
     assert suite[5].attrib["name"] == '"<script>alert(1)</script>"'
 
 
 def test_a_run_that_did_not_start_is_an_error() -> None:
-    suite = parsed(ReportInput(report=None, errors=(Problem(kind="unreachable", message="nobody answers"),)))[0]
+    suite = parsed(ReportInput(errors=(Problem(kind="unreachable", message="nobody answers"),)))[0]
     assert ET.tostring(suite[0], encoding="unicode").strip() == (
         '<testcase classname="reconciler.run" name="unreachable">\n'
         '      <error message="nobody answers" />\n    </testcase>'

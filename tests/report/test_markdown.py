@@ -30,7 +30,7 @@ def rendered(markdown: str) -> str:
 
 
 def of_plan(plan: Plan | None, *errors: Problem) -> str:
-    return renderer("plan", Format.MARKDOWN)(PlanInput(plan=plan, errors=errors), CONTEXT)
+    return renderer("plan", Format.MARKDOWN)(PlanInput(plans=(plan,) if plan else (), errors=errors), CONTEXT)
 
 
 @pytest.mark.parametrize("text", HOSTILE)
@@ -83,7 +83,7 @@ def test_it_never_exceeds_the_limit_of_a_comment(name: str) -> None:
 
 
 def test_a_cut_is_between_changes_and_counts_those_left_out() -> None:
-    text = renderer("plan", Format.MARKDOWN)(PlanInput(plan=many()), ON_GITHUB)
+    text = renderer("plan", Format.MARKDOWN)(PlanInput(plans=(many(),)), ON_GITHUB)
     whole = text.count("<b>-</b>") + text.count("<b>~</b>") + text.count("<b>+</b>")
     assert whole == text.count("- on the server, but") + text.count("- differs from") + text.count("- declared (")
     assert text.endswith(
@@ -119,7 +119,7 @@ def test_it_begins_with_a_marker_for_the_server() -> None:
 
 
 def test_a_report_has_another_marker_than_the_plan() -> None:
-    text = renderer("report", Format.MARKDOWN)(ReportInput(report=result()), CONTEXT)
+    text = renderer("report", Format.MARKDOWN)(ReportInput(reports=(result(),)), CONTEXT)
     assert text.startswith("<!-- reconciler-result: 7c0b801136f5 -->\n")
 
 
@@ -131,7 +131,7 @@ def test_a_failed_plan_shows_its_errors() -> None:
 
 
 def test_a_run_that_did_not_start_shows_its_errors() -> None:
-    subject = ReportInput(report=None, errors=(Problem(kind="x", message="nobody answers"),))
+    subject = ReportInput(errors=(Problem(kind="x", message="nobody answers"),))
     assert renderer("report", Format.MARKDOWN)(subject, CONTEXT) == (
         "<!-- reconciler-result: e3b0c44298fc -->\n### The run did not start\n\n> [!CAUTION]\n> - nobody answers\n\n"
     )
@@ -141,7 +141,7 @@ def test_a_run_that_did_not_start_shows_its_errors() -> None:
 def test_a_long_report_is_cut_between_outcomes(place: int) -> None:
     # The first of these outcomes is as planned, the second is not.
     report = replace(result(), outcomes=(result().outcomes[place],) * 2_000 + result().outcomes[:1])
-    text = renderer("report", Format.MARKDOWN)(ReportInput(report=report), CONTEXT)
+    text = renderer("report", Format.MARKDOWN)(ReportInput(reports=(report,)), CONTEXT)
     rows = text.count("| update |")
     assert len(text) <= LIMIT
     assert text.endswith(f"**{2_001 - rows:,} more outcomes are left out here.** `--format json` has them all.\n")

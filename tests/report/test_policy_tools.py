@@ -30,7 +30,7 @@ ABSENT = "the extra `compliance` is not installed"
 
 
 def tfplan(plan: Plan | None) -> str:
-    return renderer("plan", Format.TFPLAN)(PlanInput(plan=plan), CONTEXT)
+    return renderer("plan", Format.TFPLAN)(PlanInput(plans=(plan,) if plan else ()), CONTEXT)
 
 
 def needs(installed: bool) -> None:
@@ -120,7 +120,7 @@ def test_planned_values_has_every_account_as_it_will_be() -> None:
 
 
 def test_the_rest_is_the_plan_document() -> None:
-    subject = PlanInput(plan=mixed())
+    subject = PlanInput(plans=(mixed(),))
     document, terraform = (json.loads(renderer("plan", one)(subject, CONTEXT)) for one in (Format.JSON, Format.TFPLAN))
     ours = {name: value for name, value in terraform.items() if name in document}
     assert ours == {**document, "format_version": "1.2"}

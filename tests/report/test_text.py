@@ -162,8 +162,8 @@ def test_a_run_of_tests_counts_tests() -> None:
 
 def test_a_failure_leaves_standard_output_empty() -> None:
     subjects = {
-        "plan": PlanInput(plan=None),
-        "report": ReportInput(report=None),
+        "plan": PlanInput(),
+        "report": ReportInput(),
         "validation": ValidationInput(accounts=None),
     }
     assert [renderer(kind, Format.TEXT)(one, CONTEXT) for kind, one in subjects.items()] == ["", "", ""]  # type: ignore[arg-type]
