@@ -75,6 +75,7 @@ class Kind(StrEnum):
     DUPLICATE_KEY = auto()
     DUPLICATE_NAME = auto()
     DUPLICATE_RENAMED_FROM = auto()
+    DUPLICATE_SERVER = auto()
     EMPTY_FILE = auto()
     EMPTY_VALUE = auto()
     ENCODING = auto()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 
 from reconciler.credentials import CredentialSelector, ServerOptions, effective_url, remember_credentials
-from reconciler.errors import GuardError, PlanError, ReconcilerError, internal_error
+from reconciler.errors import GuardError, NotTrustedError, PlanError, ReconcilerError, internal_error
 from reconciler.model.account import Globs
 from reconciler.model.outcome import Report
 from reconciler.model.ports import Notifier, NullObserver
@@ -25,9 +25,11 @@ if TYPE_CHECKING:
     from reconciler.applying.worker_pool import InterruptGate
     from reconciler.client.gateway import ConnectionSettings, ServerConnection
     from reconciler.credentials import ServerAccess
+    from reconciler.errors import Problem
     from reconciler.manifest.trust_check import TrustCheckContext
     from reconciler.model.account import Account
     from reconciler.model.desired import Desired, DesiredAccount
+    from reconciler.model.fleet import Fleet
     from reconciler.model.outcome import Outcome
     from reconciler.model.plan import Change, DeliveryTest, Plan
     from reconciler.model.ports import AccountReader, AccountWriter, RunObserver
@@ -92,11 +94,54 @@ def read(*paths: str) -> Desired:
         paths: YAML or JSON files, and folders of them. Together they declare one server.
 
     Raises:
-        ManifestError: With every problem in the manifests.
+        ManifestError: With every problem in the manifests, or because they declare several servers: see
+            ``read_fleet``.
     """
     from reconciler.manifest.reader import read_manifests
 
     return read_manifests(paths)
+
+
+def read_fleet(*paths: str) -> Fleet:
+    """Reads manifests of any number of servers without resolving a secret.
+
+    Args:
+        paths: YAML or JSON files, and folders of them.
+
+    Raises:
+        ManifestError: With every problem in the manifests.
+    """
+    from reconciler.manifest import reader
+
+    return reader.read_fleet(paths)
+
+
+def validate_fleet(*paths: str, context: RunContext | None = None) -> Fleet:
+    """Reads manifests of any number of servers, and checks that each server uses only what it may use.
+
+    Raises:
+        ManifestError: With every problem in the manifests.
+        NotTrustedError: With everything that they may not use.
+    """
+    fleet = read_fleet(*paths)
+    check_fleet_trust(fleet, context)
+    return fleet
+
+
+def check_fleet_trust(fleet: Fleet, context: RunContext | None = None) -> None:
+    """``check_trust`` for every server.
+
+    Raises:
+        NotTrustedError: With everything that they may not use.
+    """
+    problems: dict[Problem, None] = {}  # one from a base is the same for many servers
+    for desired in fleet.servers:
+        try:
+            check_trust(desired, context)
+        except NotTrustedError as error:
+            problems |= dict.fromkeys(error.problems)
+    if problems:
+        raise NotTrustedError(*problems)
 
 
 def validate(*paths: str, context: RunContext | None = None) -> Desired:

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import re
+from itertools import repeat
 from typing import TYPE_CHECKING, Any, Final
 
 from reconciler.errors import Kind, ManifestError, Problem
 from reconciler.manifest import settings
 from reconciler.manifest.discovery import no_manifests, read_files
+from reconciler.manifest.grouping import group_by_server
 from reconciler.manifest.issues import Issue, IssueLog, NodeRef, shortened
 from reconciler.manifest.parsed_file import ParsedFile, parse_file
 from reconciler.manifest.rules import check_rules, duplicate_name_warnings, unusual_setting_warnings
 from reconciler.model.account import Account, Value
 from reconciler.model.desired import Desired, DesiredAccount
 from reconciler.model.fields import FIELDS
+from reconciler.model.fleet import Fleet
 from reconciler.model.secret import Secret
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from reconciler.manifest.files import Source
+    from reconciler.manifest.grouping import Group
     from reconciler.manifest.issues import Path
     from reconciler.manifest.parsed_file import Entry
 
@@ -31,7 +35,22 @@ _NAME_WITH_COMMENT: Final = re.compile(rb"name[\"']?:[^\n]*[^\s][ \t]+#[^\s#]")
 
 
 def read_manifests(paths: Sequence[str]) -> Desired:
-    """Reads YAML files, and folders of them, as one set.
+    """Reads YAML files, and folders of them, that declare one server; as ``read_fleet``.
+
+    Raises:
+        ManifestError: Also if they declare several servers.
+    """
+    servers = read_fleet(paths).servers
+    if len(servers) == 1:
+        return servers[0]
+    first, second = (desired.server.position for desired in servers[:2])
+    message = f"these files declare {len(servers)} servers, and this takes one (the other is at {first and first.full})"
+    hint = "name the files of one server"
+    raise ManifestError(Problem(kind=Kind.SEVERAL_SERVERS, message=message, hint=hint, position=second))
+
+
+def read_fleet(paths: Sequence[str]) -> Fleet:
+    """Reads YAML files, and folders of them, as one set for each server that they declare.
 
     Secrets stay references; a literal one becomes a ``Secret``, with a warning.
 
@@ -59,34 +78,50 @@ def _folders_without_manifests(sources: Sequence[Source], parsed: Sequence[objec
             yield no_manifests(folder)
 
 
-def _combined(files: Sequence[ParsedFile], problems: Sequence[Problem], skipped: Sequence[Problem]) -> Desired:
-    merged, conflicts = settings.merged(files)
-    policy = settings.policy(merged)
-    one_is_default = any(map(_declares_default, files))
-    for file in files:
-        _set_desired(file, one_is_default=one_is_default)
-    entries = [entry for file in files for entry in file.entries]
+def _combined(files: Sequence[ParsedFile], problems: Sequence[Problem], skipped: Sequence[Problem]) -> Fleet:
+    groups, unclear = group_by_server(files)
     log = IssueLog()
     for file in files:
         log.add_all(file.issues)
     log.extend(filter(None, map(settings.auth_error, files)))
-    log.extend(conflicts)
-    if not any(issue.kind == Kind.SEVERAL_SERVERS for issue in conflicts):
-        log.extend(check_rules(entries, policy.ignore))
+    log.extend(unclear)
+    merged = [_merged(group, log) for group in groups]
     irregular = [file.source for file in files if file.irregular]
     if problems or log or irregular:
         from reconciler.manifest.positions import locate_counted
 
         found = [*((problem, 1) for problem in problems), *locate_counted(log, irregular)]
         raise ManifestError(*shortened(found, log.uncounted))
-    positions = settings.positions_of(files)
+    if len(groups) == 1:
+        return Fleet(servers=(_desired(groups[0], merged[0], skipped),))
+    return Fleet(servers=tuple(map(_desired, groups, merged, repeat(()))), warnings=tuple(skipped))
+
+
+def _merged(group: Group, log: IssueLog) -> settings.Settings:
+    """Merges the files of one server, and checks them against each other."""
+    merged, conflicts = settings.merged(group)
+    one_is_default = any(map(_declares_default, group))
+    for file in group:
+        _set_desired(file, one_is_default=one_is_default)
+    log.extend(conflicts)
+    log.extend(check_rules(_entries(group), settings.policy(merged).ignore))
+    return merged
+
+
+def _desired(group: Group, merged: settings.Settings, skipped: Sequence[Problem]) -> Desired:
+    entries = _entries(group)
+    positions = settings.positions_of(group)
     return Desired(
         tuple(entry.desired for entry in entries),
-        policy,
+        settings.policy(merged),
         settings.server(merged, positions),
-        tuple(_warnings(files, entries, skipped)),
+        tuple(_warnings(group, entries, skipped)),
         positions,
     )
+
+
+def _entries(group: Group) -> list[Entry]:
+    return [entry for file in group for entry in file.entries]
 
 
 def _declares_default(file: ParsedFile) -> bool:

@@ -43,8 +43,7 @@ def merged(files: Sequence[ParsedFile]) -> tuple[Settings, list[Issue]]:
             first, before = given.setdefault(path, (file, value))
             if _comparable(path, before, first) != _comparable(path, value, file):
                 issues.append(_conflict(path, file, first))
-    several = [issue for issue in issues if issue.kind == Kind.SEVERAL_SERVERS]
-    return {path: value for path, (_, value) in given.items()}, several or issues
+    return {path: value for path, (_, value) in given.items()}, issues
 
 
 def positions_of(files: Sequence[ParsedFile]) -> dict[Path, Position]:
@@ -165,10 +164,6 @@ def _target(value: Secret | SecretReference, file: ParsedFile) -> object:
 
 
 def _conflict(path: Path, file: ParsedFile, first: ParsedFile) -> Issue:
-    name = ".".join(map(str, path))
-    if path == _URL:
-        message = "these files name different servers: fleets are not supported yet"
-        hint, kind = "run one server at a time", Kind.SEVERAL_SERVERS
-    else:
-        message, hint, kind = f"{name} differs between files", "keep it in one file", Kind.CONFLICT
-    return Issue(kind=kind, message=message, hint=hint, node=file.node(*path), other=first.node(*path))
+    message = f"{'.'.join(map(str, path))} differs between files"
+    hint = "keep it in one file"
+    return Issue(kind=Kind.CONFLICT, message=message, hint=hint, node=file.node(*path), other=first.node(*path))

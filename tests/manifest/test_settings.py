@@ -52,7 +52,7 @@ def test_files_that_do_not_disagree_are_merged(write: Write) -> None:
          "server: {url: https://x, auth: {username: u, password: hunter3}}",
          ["b.yaml:3:32: server.auth differs between files (the other is at a.yaml:3:32)"]),
         ("server: {url: https://x}\npolicy: {prune: true}", "server: {url: https://y}\npolicy: {prune: false}",
-         ["b.yaml:3:15: these files name different servers: fleets are not supported yet (the other is at a.yaml:3:15)"]),
+         ["b.yaml:3:15: these files declare 2 servers, and this takes one (the other is at a.yaml:3:15)"]),
     ],
 )  # fmt: skip
 def test_a_disagreement_names_both_files(complain: Complain, one: str, two: str, problems: list[str]) -> None:
@@ -63,8 +63,8 @@ def test_a_disagreement_names_both_files(complain: Complain, one: str, two: str,
 def test_several_servers_have_a_kind_and_a_hint_of_their_own(complain: Complain) -> None:
     one = "version: 1\nserver: {url: https://x}\naccounts: [{email: a@example.com, name: A, service: gmail}]\n"
     assert complain(one, one.replace("//x", "//y")) == [
-        "several_servers | b.yaml:2:15: these files name different servers: fleets are not supported yet "
-        "(the other is at a.yaml:2:15) | run one server at a time"
+        "several_servers | b.yaml:2:15: these files declare 2 servers, and this takes one "
+        "(the other is at a.yaml:2:15) | name the files of one server"
     ]
 
 
