@@ -10,7 +10,8 @@ from reconciler.errors import Kind, Problem, StalePlanError
 from reconciler.model.outcome import Outcome
 from reconciler.planning.saved import compare
 from reconciler.report.formats import Format
-from reconciler.report.json import parse_plan, plan_document, to_json, unusable_plan
+from reconciler.report.json import plan_document, to_json
+from reconciler.report.plan_file import parse_plan, unusable_plan
 from reconciler.report.text import comparison_sentence, comparison_text
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from reconciler.model.desired import DeliveryTestSettings
     from reconciler.model.plan import Change, Plan
     from reconciler.planning.saved import PlanDifference
-    from reconciler.report.json import SavedPlan
+    from reconciler.report.plan_file import SavedPlan
 
 _LARGEST = 256 * 1024 * 1024
 """Bytes; a plan for 100,000 accounts is about half of that."""

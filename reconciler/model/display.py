@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 LONGEST: Final = 200
 """The most characters of a value that are shown. A note after it gives the whole length."""
 
+LONGEST_SENTENCE: Final = 5 * LONGEST
+"""The most characters of a sentence that are shown."""
+
 EXCERPT: Final = 200
 """The most characters of a string from the server that a message shows."""
 
@@ -24,7 +27,11 @@ _UNSAFE: Final = frozenset({"Cc", "Cf", "Co", "Cs", "Cn", "Zl", "Zp"})
 _COMMAND: Final = "##"
 """Build servers read ``##[error]`` and ``##vso[...]`` as a command anywhere in a log line."""
 
-_ORDINARY_ADDRESS: Final = re.compile(r"[\w+][\w.+%=&*/'!?$^{}~#-]*@[\w.\[\]:-]+(#\d+)?")
+_ORDINARY_ADDRESS: Final = re.compile(
+    r"(?:[\w+]|\$\{[\w-]+\})[\w.+%=&*/'!?$^{}~#-]*@(?:[\w.\[\]:-]|\$\{[\w-]+\})+(#\d+)?"
+)
+"""The domain may contain variables: ``alerts@${domain}``."""
+
 _SHORTEST_KEY: Final = 32
 _FILE_CONTENT: Final = re.compile(r"[\n\r{]|: ")
 _READ_AHEAD: Final = 10
@@ -63,8 +70,9 @@ def display_address(address: str) -> str:
 
 def display_sentence(text: str) -> str:
     """A sentence that may contain text from outside, escaped, and cut if it is far too long."""
-    limit = 5 * LONGEST
-    return escape(text) if len(text) <= limit else f"{escape(text[:limit])}... ({len(text):,} characters)"
+    if len(text) <= LONGEST_SENTENCE:
+        return escape(text)
+    return f"{escape(text[:LONGEST_SENTENCE])}... ({len(text):,} characters)"
 
 
 def display_value(value: Value, start: int = 0) -> str:

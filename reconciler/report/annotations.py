@@ -60,7 +60,7 @@ def annotate_plan(subject: PlanInput) -> list[Annotation]:
                 position=change.position,
             )
             for change in plan.changes
-            if (words := password_words(change))
+            if change.password_from and (words := password_words(change))
         ),
     ]
 

@@ -1,60 +1,33 @@
 """The JSON documents, for programs: the only module that knows their keys.
 
-The plan follows Terraform's JSON plan as far as that goes. A saved plan is read back into ``Change`` values.
+The plan follows Terraform's JSON plan as far as that goes. ``plan_file`` reads a saved one.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from reconciler.errors import Kind, Problem, ReconcilerError
-from reconciler.model.account import NO_FIELDS, Account
-from reconciler.model.desired import NO_DELIVERY_TEST, DeliveryTestSettings, DeliveryTestWhen
-from reconciler.model.plan import Action, Change, FieldChange, PlanStatus
-from reconciler.model.secret import Secret
 from reconciler.report.view import CHANGING, STILL, outcome_counts, public_fields, sensitive_fields
 from reconciler.version import VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from datetime import datetime
 
+    from reconciler.errors import Problem
+    from reconciler.model.account import Account
     from reconciler.model.outcome import Outcome
-    from reconciler.model.plan import Plan
+    from reconciler.model.plan import Change, Plan
     from reconciler.model.server import Server
     from reconciler.report.formats import PlanInput, RenderContext, ReportInput, ValidationInput
 
 FORMAT_VERSION: Final = "1.0"
 
 Document = dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class ReviewedPlan:
-    """The part of a saved plan that is about one server.
-
-    Attributes:
-        uncompared: Updates of passwords that were not compared; ``None`` if passwords were compared.
-    """
-
-    changes: tuple[Change, ...]
-    uncompared: tuple[Change, ...] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class SavedPlan:
-    """A plan that was saved and reviewed.
-
-    Attributes:
-        servers: What was reviewed for each server, by URL.
-    """
-
-    path: str
-    servers: Mapping[str, ReviewedPlan]
 
 
 def render_validation(subject: ValidationInput, _context: RenderContext) -> str:
@@ -143,54 +116,6 @@ def plan_document(plans: Sequence[Plan], *, created_at: datetime, errors: Sequen
     }
 
 
-def parse_plan(text: bytes, path: str) -> SavedPlan:
-    """Reads a saved plan.
-
-    Args:
-        text: The file's content.
-        path: The file, for messages.
-
-    Raises:
-        ReconcilerError: It is not a plan as ``plan --save`` wrote it.
-    """
-    try:
-        document = json.loads(text)
-        entries, others = document["resource_changes"], document.get("not_compared")
-        is_applicable = document["format_version"] == FORMAT_VERSION and document["applyable"] is True
-        is_intact = document["digest"] == digest([*entries, *(others or ())])
-        servers = {
-            str(server["url"]): _read_server(server["name"], entries, others)
-            for server in (document["servers"] if is_intact else ())
-            if server["status"] == PlanStatus.PLANNED
-        }
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-        raise unusable_plan(path, "is not a saved plan, or was cut short") from None
-    if not is_applicable:
-        raise unusable_plan(path, "holds a plan that cannot be applied")
-    found = {url: plan for url, plan in servers.items() if plan}
-    if not is_intact or len(found) < len(servers):
-        raise unusable_plan(path, "was changed after it was saved")
-    return SavedPlan(path, found)
-
-
-def _read_server(name: str, entries: Sequence[Document], others: Sequence[Document] | None) -> ReviewedPlan | None:
-    """What a saved plan has for a server; ``None`` if it is not consistent."""
-    changes, uncompared = (
-        None if listed is None else [_read_change(entry) for entry in listed if entry["server"] == name]
-        for listed in (entries, others)
-    )
-    if None in (changes or ()) or None in (uncompared or ()):
-        return None
-    first, second = (None if read is None else tuple(filter(None, read)) for read in (changes, uncompared))
-    return ReviewedPlan(first or (), second)
-
-
-def unusable_plan(path: str, what: str) -> ReconcilerError:
-    """A file that cannot be used as a saved plan."""
-    message, hint = f"{path or repr(path)} {what}", "make a new one with `reconciler plan --save`"
-    return ReconcilerError(Problem(kind=Kind.BAD_PLAN_FILE, message=message, hint=hint))
-
-
 def schema_text(document: Literal["plan", "result"]) -> str:
     """The schema of ``plan --format json``, or of ``apply`` and ``test --format json`` (draft 2020-12)."""
     return Path(__file__).with_name(f"{document}.schema.json").read_text(encoding="utf-8")
@@ -219,8 +144,21 @@ def to_json(document: Document, *, indent: int | None = 2) -> str:
     """The document as an ASCII string: the same bytes in every code page.
 
     Build servers read ``##[...]`` as a command anywhere in a log line, so it is escaped; ``#`` occurs only in strings.
+    The document of a fleet has an entry of a list on each line: such documents are large.
     """
-    return json.dumps(document, indent=indent).replace("##", r"#\u0023") + "\n"
+    is_fleet = indent and len(document.get("servers", ())) > 1
+    text = _in_lines(document) if is_fleet else json.dumps(document, indent=indent)
+    return text.replace("##", r"#\u0023") + "\n"
+
+
+def _in_lines(document: Document) -> str:
+    members = []
+    for name, value in document.items():
+        text = json.dumps(value)
+        if value and isinstance(value, list):
+            text = "[\n    {}\n  ]".format(",\n    ".join(map(json.dumps, value)))
+        members.append(f"  {json.dumps(name)}: {text}")
+    return "{{\n{}\n}}".format(",\n".join(members))
 
 
 def resource_address(label: str, server: Server, *, in_fleet: bool) -> str:
@@ -253,40 +191,6 @@ def _change(change: Change, server: Server, *, in_fleet: bool) -> Document:
     if test := change.test.described():
         entry["test"] = test
     return entry
-
-
-def _read_change(entry: Document) -> Change | None:
-    """A change as the planner makes it; ``None`` if it is not consistent: anyone can compute a digest."""
-    what, test = entry["change"], entry.get("test", {})
-    action = Action(what["actions"][0])
-    before, after = (_read_account(what[side]) for side in ("before", "after"))
-    address, names, source = entry["name"], entry["fields"], entry.get("password_from")
-    texts = (entry["address"], address, *names, source or "", test.get("to_email", ""))
-    is_consistent = (
-        len(what["actions"]) == 1
-        and (before is None) == (action is Action.CREATE)
-        and (after is None) == (action is Action.DELETE)
-        and all(isinstance(account.fields["email"], str) for account in (before, after) if account)
-        and all(isinstance(text, str) for text in texts)
-    )
-    if not is_consistent:
-        return None
-    old, new = (account.fields if account else NO_FIELDS for account in (before, after))
-    return Change(
-        action=action,
-        address=address,
-        before=before,
-        after=after,
-        managed={"password": Secret("", source)} if source else NO_FIELDS,
-        fields=tuple(FieldChange(name, old.get(name), new.get(name)) for name in names),
-        test=DeliveryTestSettings(DeliveryTestWhen(test["when"]), test.get("to_email")) if test else NO_DELIVERY_TEST,
-    )
-
-
-def _read_account(state: Document | None) -> Account | None:
-    if state is None:
-        return None
-    return Account({name: value for name, value in state.items() if name != "id"}, state.get("id"))
 
 
 def _state(account: Account | None) -> Document | None:

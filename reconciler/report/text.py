@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from typing import TYPE_CHECKING, Final
 
 from reconciler.model.display import display_address, display_sentence, display_value, escape
@@ -12,6 +11,7 @@ from reconciler.model.plan import Action
 from reconciler.report.annotations import failure_position, failure_words
 from reconciler.report.formats import Style
 from reconciler.report.view import STILL, by_address, kept_rows, result_line, summary_line, view_changes
+from reconciler.report.wrapping import arrows, hanging, room_beside, wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -25,9 +25,6 @@ if TYPE_CHECKING:
 
 _INDENT: Final = " " * 6
 _NAME_WIDTH: Final = len("smtp_auth_mechanism")
-_NARROWEST: Final = 20
-"""Columns; lines are never wrapped narrower than this, because single letters are hard to read."""
-
 _COLOURS: Final = {Action.CREATE: "green", Action.UPDATE: "yellow", Action.DELETE: "red"}
 _STATUS_COLOURS: Final = {
     Status.APPLIED: "green",
@@ -48,11 +45,19 @@ def render_validation(subject: ValidationInput, _context: RenderContext) -> str:
 
 def render_plan(subject: PlanInput, context: RenderContext) -> str:
     """The plan; empty if there is none."""
+    if len(subject.plans) > 1:
+        from reconciler.report.fleet_text import fleet_plan_text
+
+        return fleet_plan_text(subject.plans, context.style, subject.errors, verbose=context.verbose)
     return plan_text(subject.plan, context.style, verbose=context.verbose) if subject.plan else ""
 
 
 def render_report(subject: ReportInput, context: RenderContext) -> str:
     """The report; empty if the run did not start."""
+    if len(subject.reports) > 1:
+        from reconciler.report.fleet_text import fleet_report_text
+
+        return fleet_report_text(subject.reports, context.style, subject.errors, verbose=context.verbose)
     return report_text(subject.report, context.style) if subject.report else ""
 
 
@@ -69,17 +74,20 @@ def plan_text(plan: Plan, style: Style, *, verbose: bool = False) -> str:
 
 def report_text(report: Report, style: Style) -> str:
     """The outcome of each change, the problems of the run as a whole, and a summary as the last line."""
-    outcomes = (line for one in report.outcomes for line in _outcome_lines(one, style))
+    outcomes = (line for one in report.outcomes for line in outcome_lines(one, style))
     problems = problems_text(report.errors, "error", style, "red")
     return "\n".join((*outcomes, *problems, result_line(report))) + "\n"
 
 
-def problems_text(problems: Sequence[Problem], word: str, style: Style, colour: str) -> Iterator[str]:
-    """Problems as lines: what and where, then what to do."""
+def problems_text(
+    problems: Sequence[Problem], word: str, style: Style, colour: str, *, start: str = ""
+) -> Iterator[str]:
+    """Problems as lines: what and where, then what to do. Each begins with the ``word`` and with ``start``."""
     for problem in problems:
-        yield from _hanging(display_sentence(str(problem)), style, first=f"{word}: ", rest="  ", colour=colour)
+        words = f"{start}{display_sentence(str(problem))}"
+        yield from hanging(words, style, first=f"{word}: ", rest="  ", colour=colour)
         if problem.hint:
-            yield from _hanging(display_sentence(problem.hint), style, first="  hint: ", rest=" " * 8)
+            yield from hanging(display_sentence(problem.hint), style, first="  hint: ", rest=" " * 8)
 
 
 def comparison_text(differences: Sequence[PlanDifference], style: Style) -> str:
@@ -105,7 +113,8 @@ def _plan_lines(plan: Plan, style: Style, *, verbose: bool) -> Iterator[str]:
         yield style.paint("Nothing can be applied.", "red")
         yield ""
     for change, view in zip(plan.changes, view_changes(plan), strict=True):
-        yield from _change_lines(change, view, style, verbose=verbose)
+        yield change_title(view, style)
+        yield from change_lines(view, style, kept_rows(change) if verbose else (), brief=not verbose)
         yield ""
     if verbose:
         yield from _still_lines(plan, style)
@@ -115,24 +124,36 @@ def _plan_lines(plan: Plan, style: Style, *, verbose: bool) -> Iterator[str]:
     yield style.paint(summary_line(plan), "bold")
 
 
-def _change_lines(change: Change, view: ChangeView, style: Style, *, verbose: bool) -> Iterator[str]:
+def change_title(view: ChangeView, style: Style) -> str:
+    """The first line of a change."""
     action = style.paint(f"{view.sign} {view.action}", _COLOURS[view.action])
-    yield f"  {action}  {style.paint(view.address, 'bold')}" + (f"  ({view.id})" if view.id else "")
-    if view.action is Action.DELETE and not verbose:
+    return f"  {action}  {style.paint(view.address, 'bold')}" + (f"  ({view.id})" if view.id else "")
+
+
+def change_lines(view: ChangeView, style: Style, kept: Sequence[FieldRow] = (), *, brief: bool = True) -> Iterator[str]:
+    """The fields and the notes of a change.
+
+    Args:
+        view: The change.
+        style: What the terminal can show.
+        kept: Fields that stay as they are.
+        brief: Whether the fields of a deleted account are listed one after the other.
+    """
+    if view.action is Action.DELETE and brief:
         yield from _deleted_lines(view.rows, style)
     else:
-        for row in (*view.rows, *(kept_rows(change) if verbose else ())):
+        for row in (*view.rows, *kept):
             is_dim = not row.changed or view.action is Action.DELETE
             yield from (style.paint(line, "dim") if is_dim else line for line in _row_lines(row, style))
     for note in view.notes:
-        for line in wrapped(_arrows(display_sentence(note), style), _room(style, len(_INDENT) + 2)):
+        for line in wrapped(arrows(display_sentence(note), style), room_beside(style, len(_INDENT) + 2)):
             yield style.paint(f"{_INDENT}# {line}", "dim")
 
 
 def _deleted_lines(rows: Sequence[FieldRow], style: Style) -> Iterator[str]:
     """The fields of a deleted account in brief: one after the other, without those that are false."""
     values = [f"{row.field} {row.words or row.before}" for row in rows if row.before != "false"]
-    lines = wrapped(f"before: {', '.join(values)}", _room(style, len(_INDENT) + 2)) if values else []
+    lines = wrapped(f"before: {', '.join(values)}", room_beside(style, len(_INDENT) + 2)) if values else []
     for place, line in enumerate(lines):
         yield style.paint(f"{_INDENT}{'  ' if place else ''}{line}", "dim")
 
@@ -140,7 +161,7 @@ def _deleted_lines(rows: Sequence[FieldRow], style: Style) -> Iterator[str]:
 def _row_lines(row: FieldRow, style: Style) -> Iterator[str]:
     """A field: its name, then its values on one line if the terminal has room, else each on lines of its own."""
     start = f"{_INDENT}{row.field:<{_NAME_WIDTH}}  "
-    room = _room(style, len(start))
+    room = room_beside(style, len(start))
     values = [row.words or row.after or row.before]
     if row.changed and row.before and row.after:
         values = [f"{row.before} {style.arrow} {row.after}"]
@@ -163,16 +184,17 @@ def _still_lines(plan: Plan, style: Style) -> Iterator[str]:
         yield ""
 
 
-def _outcome_lines(outcome: Outcome, style: Style) -> Iterator[str]:
+def outcome_lines(outcome: Outcome, style: Style, start: str = "") -> Iterator[str]:
+    """An outcome after ``start``: its details are on the same line if the terminal has room for them."""
     position = failure_position(outcome)
     words = _outcome_words(outcome)
     parts = [display_sentence(part) for part in _outcome_parts(outcome)]
-    start = f"{display_address(outcome.address)}{f' ({position})' if position else ''}: "
+    start += f"{display_address(outcome.address)}{f' ({position})' if position else ''}: "
     mark = ":" if outcome.error else ";"
     head = f"{words}{mark}" if parts else words
-    lines = wrapped(" ".join((f"{start}{head}", "; ".join(parts))).rstrip(), _room(style, 0))
+    lines = wrapped(" ".join((f"{start}{head}", "; ".join(parts))).rstrip(), room_beside(style, 0))
     if len(lines) > 1:
-        lines = [f"{start}{head}", *(f"    {line}" for part in parts for line in wrapped(part, _room(style, 4)))]
+        lines = [f"{start}{head}", *(f"    {line}" for part in parts for line in wrapped(part, room_beside(style, 4)))]
     painted = f"{start}{style.paint(words, _STATUS_COLOURS[outcome.status])}"
     yield lines[0].replace(f"{start}{words}", painted, 1)
     yield from lines[1:]
@@ -225,66 +247,3 @@ def _cells(change: Change | None, style: Style) -> dict[str, str]:
     if test := change.test.described():
         cells["test"] = ", ".join(escape(part) for part in test.values())
     return cells
-
-
-def _hanging(text: str, style: Style, *, first: str, rest: str, colour: str = "") -> Iterator[str]:
-    """``text`` behind ``first``; further lines are indented by ``rest``."""
-    # The first line has to make room for the longer of the two.
-    head, *tail = wrapped(_arrows(text, style), _room(style, max(len(first), len(rest))))
-    yield (style.paint(first.rstrip(), colour) + " " if colour else first) + head
-    yield from (rest + line for line in tail)
-
-
-def _arrows(text: str, style: Style) -> str:
-    return text if style.arrow == "→" else text.replace("→", style.arrow)
-
-
-def _room(style: Style, taken: int) -> int | None:
-    return None if style.width is None else style.width - taken
-
-
-def wrapped(text: str, width: int | None) -> list[str]:
-    """``text`` in lines of at most ``width`` columns, broken at spaces; in one line if ``width`` is ``None``."""
-    if width is None or columns(text) <= width:
-        return [text]
-    return list(_lines(text, max(width, _NARROWEST)))
-
-
-def columns(text: str) -> int:
-    """How many columns a terminal gives to ``text``: two for wide characters, none for combining ones."""
-    return len(text) if text.isascii() else sum(map(_columns_of, text))
-
-
-def _lines(text: str, width: int) -> Iterator[str]:
-    line, used = "", 0
-    for word in text.split(" "):
-        needed = columns(word)
-        if line and used + 1 + needed > width:
-            yield line
-            line, used = "", 0
-        if line:
-            word, needed = f" {word}", needed + 1  # noqa: PLW2901 - the space belongs to the word after it
-        if needed > width:
-            *full, word = _pieces(word, width)  # noqa: PLW2901 - the rest of it
-            yield from full
-            needed = columns(word)
-        line, used = line + word, used + needed
-    yield line
-
-
-def _pieces(word: str, width: int) -> Iterator[str]:
-    """A word that is wider than a line, in pieces."""
-    piece, used = "", 0
-    for char in word:
-        needed = _columns_of(char)
-        if used + needed > width:
-            yield piece
-            piece, used = "", 0
-        piece, used = piece + char, used + needed
-    yield piece
-
-
-def _columns_of(char: str) -> int:
-    if unicodedata.combining(char):
-        return 0
-    return 2 if unicodedata.east_asian_width(char) in "WF" else 1

@@ -81,15 +81,20 @@ class ChangeView:
 def view_changes(plan: Plan) -> Iterator[ChangeView]:
     """The changes of a plan, in its order."""
     for change, notes in zip(plan.changes, change_notes(plan), strict=True):
-        yield ChangeView(
-            action=change.action,
-            sign=_SIGNS[change.action],
-            address=display_address(change.address),
-            id="" if change.id is None else f"id {change.id}",
-            sides=_SIDES[change.action],
-            rows=[*changed_rows(change), *sent_rows(change), *deleted_rows(change)],
-            notes=notes,
-        )
+        yield view_change(change, notes)
+
+
+def view_change(change: Change, notes: Sequence[str]) -> ChangeView:
+    """One change."""
+    return ChangeView(
+        action=change.action,
+        sign=_SIGNS[change.action],
+        address=display_address(change.address),
+        id="" if change.id is None else f"id {change.id}",
+        sides=_SIDES[change.action],
+        rows=[*changed_rows(change), *sent_rows(change), *deleted_rows(change)],
+        notes=notes,
+    )
 
 
 def changed_rows(change: Change) -> list[FieldRow]:
@@ -153,9 +158,10 @@ def deleted_rows(change: Change) -> list[FieldRow]:
 
 
 def password_words(change: Change) -> str:
-    """What may be shown about the declared password of a create or an update; empty if none is declared."""
-    rows = [row for row in (*changed_rows(change), *sent_rows(change)) if row.field in SECRET_FIELDS]
-    return rows[0].words if rows and change.password_from else ""
+    """What may be shown about the password of a create or an update; empty if it is neither declared nor removed."""
+    changed = (_secret_words(one, change.password_from) for one in change.fields if one.field in SECRET_FIELDS)
+    sent = (row.words for row in sent_rows(change))
+    return next(changed, None) or next(sent, "")
 
 
 def _secret_words(change: FieldChange, source: str | None) -> str:

@@ -1,0 +1,131 @@
+"""Reads a saved plan back into ``Change`` values."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from reconciler.errors import Kind, Problem, ReconcilerError
+from reconciler.model.account import NO_FIELDS, Account
+from reconciler.model.desired import NO_DELIVERY_TEST, DeliveryTestSettings, DeliveryTestWhen
+from reconciler.model.plan import Action, Change, FieldChange, PlanStatus
+from reconciler.model.secret import Secret
+from reconciler.report.json import FORMAT_VERSION, Document, digest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+@dataclass(frozen=True, slots=True)
+class ReviewedPlan:
+    """The part of a saved plan that is about one server.
+
+    Attributes:
+        uncompared: Updates of passwords that were not compared; ``None`` if passwords were compared.
+    """
+
+    changes: tuple[Change, ...]
+    uncompared: tuple[Change, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SavedPlan:
+    """A plan that was saved and reviewed.
+
+    Attributes:
+        servers: What was reviewed for each server, by URL.
+    """
+
+    path: str
+    servers: Mapping[str, ReviewedPlan]
+
+
+def parse_plan(text: bytes, path: str) -> SavedPlan:
+    """Reads a saved plan.
+
+    Args:
+        text: The file's content.
+        path: The file, for messages.
+
+    Raises:
+        ReconcilerError: It is not a plan as ``plan --save`` wrote it.
+    """
+    try:
+        document = json.loads(text)
+        entries, others = document["resource_changes"], document.get("not_compared")
+        is_applicable = document["format_version"] == FORMAT_VERSION and document["applyable"] is True
+        is_intact = document["digest"] == digest([*entries, *(others or ())])
+        changes, uncompared = _by_server(entries), _by_server(others or ())
+        servers = {
+            str(server["url"]): _read_server(
+                changes[server["name"]], None if others is None else uncompared[server["name"]]
+            )
+            for server in (document["servers"] if is_intact else ())
+            if server["status"] == PlanStatus.PLANNED
+        }
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        raise unusable_plan(path, "is not a saved plan, or was cut short") from None
+    if not is_applicable:
+        raise unusable_plan(path, "holds a plan that cannot be applied")
+    found = {url: plan for url, plan in servers.items() if plan}
+    if not is_intact or len(found) < len(servers):
+        raise unusable_plan(path, "was changed after it was saved")
+    return SavedPlan(path, found)
+
+
+def _by_server(entries: Sequence[Document]) -> Mapping[str, list[Document]]:
+    found: defaultdict[str, list[Document]] = defaultdict(list)
+    for entry in entries:
+        found[entry["server"]].append(entry)
+    return found
+
+
+def _read_server(entries: Sequence[Document], others: Sequence[Document] | None) -> ReviewedPlan | None:
+    """What a saved plan has for a server; ``None`` if it is not consistent."""
+    changes, uncompared = (None if listed is None else list(map(_read_change, listed)) for listed in (entries, others))
+    if None in (changes or ()) or None in (uncompared or ()):
+        return None
+    first, second = (None if read is None else tuple(filter(None, read)) for read in (changes, uncompared))
+    return ReviewedPlan(first or (), second)
+
+
+def unusable_plan(path: str, what: str) -> ReconcilerError:
+    """A file that cannot be used as a saved plan."""
+    message, hint = f"{path or repr(path)} {what}", "make a new one with `reconciler plan --save`"
+    return ReconcilerError(Problem(kind=Kind.BAD_PLAN_FILE, message=message, hint=hint))
+
+
+def _read_change(entry: Document) -> Change | None:
+    """A change as the planner makes it; ``None`` if it is not consistent: anyone can compute a digest."""
+    what, test = entry["change"], entry.get("test", {})
+    action = Action(what["actions"][0])
+    before, after = (_read_account(what[side]) for side in ("before", "after"))
+    address, names, source = entry["name"], entry["fields"], entry.get("password_from")
+    texts = (entry["address"], address, *names, source or "", test.get("to_email", ""))
+    is_consistent = (
+        len(what["actions"]) == 1
+        and (before is None) == (action is Action.CREATE)
+        and (after is None) == (action is Action.DELETE)
+        and all(isinstance(account.fields["email"], str) for account in (before, after) if account)
+        and all(isinstance(text, str) for text in texts)
+    )
+    if not is_consistent:
+        return None
+    old, new = (account.fields if account else NO_FIELDS for account in (before, after))
+    return Change(
+        action=action,
+        address=address,
+        before=before,
+        after=after,
+        managed={"password": Secret("", source)} if source else NO_FIELDS,
+        fields=tuple(FieldChange(name, old.get(name), new.get(name)) for name in names),
+        test=DeliveryTestSettings(DeliveryTestWhen(test["when"]), test.get("to_email")) if test else NO_DELIVERY_TEST,
+    )
+
+
+def _read_account(state: Document | None) -> Account | None:
+    if state is None:
+        return None
+    return Account({name: value for name, value in state.items() if name != "id"}, state.get("id"))
