@@ -10,19 +10,21 @@ from itertools import count
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
-from hypothesis import assume, given, note, settings
+from hypothesis import assume, example, given, note, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
 from reconciler.applying.executor import ApplyOptions, execute
 from reconciler.applying.final_check import FinalCheckResult, final_check
 from reconciler.applying.worker_pool import InterruptGate
+from reconciler.errors import Kind, OutcomeUnknownError, RejectedError
 from reconciler.model.account import Account, Fields, Globs, identity
 from reconciler.model.desired import DeleteLimit, Desired
 from reconciler.model.outcome import Outcome, Status
 from reconciler.planning.planner import PlanOptions, make_plan
 from tests.support.backends import Backend, FaultyWriter, InMemory, OverHttp
-from tests.support.declarations import NO_DELAYS, NO_LIMIT, SERVER, RecordingObserver
+from tests.support.declarations import NO_DELAYS, NO_LIMIT, SERVER, RecordingObserver, declare
+from tests.support.fake_server import Fault, Rules
 from tests.support.fault_control import FaultServerControl
 from tests.support.invariants import (
     NO_OTHER_WRITERS,
@@ -38,6 +40,7 @@ from tests.support.scenarios import ShortPauses
 from tests.support.strategies import (
     ADDRESSES,
     BOUNDED,
+    KEPT,
     ServerCase,
     declarations,
     faults,
@@ -53,7 +56,7 @@ if TYPE_CHECKING:
     from hypothesis.strategies import DataObject
 
     from reconciler.model.plan import Plan
-    from tests.support.fake_server import FakeServer, Fault
+    from tests.support.fake_server import FakeServer
 
 OPTIONS = PlanOptions(allow_empty=True, max_deletes=NO_LIMIT)
 MASKS = [
@@ -95,8 +98,27 @@ def apply(plan: Plan, server: FakeServer, parallelism: int = 1) -> tuple[Outcome
 
 def run_of(case: ServerCase, plan: Plan, server: FakeServer) -> Run:
     before = {account.id: account.fields for account in case.held if account.id is not None}
+    return run_at(case, plan, before, server.state())
+
+
+def run_at(
+    case: ServerCase,
+    plan: Plan,
+    before: Mapping[int, Fields],
+    after: Mapping[int, Fields],
+    others: OtherWriters = NO_OTHER_WRITERS,
+) -> Run:
+    """A run on a server that does by itself what the case's rules are."""
     rules = case.rules
-    return Run(plan, before, server.state(), single_default=rules.single_default, fills_empty=rules.fills_gmail)
+    return Run(
+        plan,
+        before,
+        after,
+        others,
+        single_default=rules.single_default,
+        fills_empty=rules.fills_gmail,
+        first_is_default=rules.first_is_default,
+    )
 
 
 # Several writes at the same time
@@ -150,7 +172,14 @@ def test_a_fault_loses_and_doubles_nothing_and_is_reported(
     check_faults(case, {place: fault}, parallelism)
 
 
+REFUSED = RejectedError.of("no", kind=Kind.SERVER_ERROR)
+LOST = OutcomeUnknownError.of("lost", kind=Kind.SERVER_ERROR)
+ONE_DEFAULT = (declare("a@example.com", name="A", default=True), declare("b@example.com", name="B", default=False))
+FIRST_IS_DEFAULT = ServerCase((), Rules(first_is_default=True), Desired(ONE_DEFAULT, KEPT))
+
+
 @given(server_cases(), st.dictionaries(st.integers(0, 25), faults(), min_size=2, max_size=2), PARALLELISM)
+@example(FIRST_IS_DEFAULT, {0: Fault(REFUSED), 2: Fault(LOST, "after")}, 1)
 @BOUNDED
 def test_two_faults_lose_and_double_nothing_and_are_reported(
     case: ServerCase, broken: dict[int, Fault], parallelism: int
@@ -326,7 +355,7 @@ class ReconcilerMachine(RuleBasedStateMachine):
         return checked
 
     def run_of(self, plan: Plan, before: dict[int, Fields], others: OtherWriters = NO_OTHER_WRITERS) -> Run:
-        return Run(plan, before, self.backend.state(), others, single_default=self.case.rules.single_default)
+        return run_at(self.case, plan, before, self.backend.state(), others)
 
     def remove_doubles(self, keys: Collection[str]) -> None:
         """Cleans up, so that another plan is possible."""

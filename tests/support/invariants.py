@@ -53,6 +53,7 @@ class Run:
         after: The accounts now.
         single_default: Whether the server demotes the former default account by itself.
         fills_empty: Whether the server fills in fields that are empty.
+        first_is_default: Whether the server makes its first account the default one, whatever it was sent.
     """
 
     plan: Plan
@@ -61,6 +62,7 @@ class Run:
     others: OtherWriters = NO_OTHER_WRITERS
     single_default: bool = False
     fills_empty: bool = False
+    first_is_default: bool = False
 
     def violations(
         self, outcomes: Sequence[Outcome], *, lists_are_true: bool = True, is_confirmed: bool = True
@@ -126,7 +128,7 @@ class Run:
     def _false_report(self, change: Change, outcome: Outcome, *, lists_are_true: bool) -> list[str]:
         by_others = self._is_by_others(change, outcome.id)
         if outcome.status is Status.APPLIED:
-            if not self._is_in_place(change, outcome.id, by_others=by_others):
+            if not self._is_in_place(change, outcome.id, change.managed, by_others=by_others):
                 return ["it is not in place"]
             return [] if by_others else self._side_effects(change, outcome.id)
         if by_others or says_written(outcome) or (says_unconfirmed(outcome) and not lists_are_true):
@@ -134,8 +136,7 @@ class Run:
         as_before = self._is_as_before(change, lists_are_true=lists_are_true)
         if outcome.status in UNCHANGED and not as_before:
             return ["it is not as before"]
-        in_place = self._is_in_place(change, change.id or outcome.id, by_others=False)
-        if outcome.status is Status.UNKNOWN and not as_before and not in_place:
+        if outcome.status is Status.UNKNOWN and not as_before and not self._may_be_ours(change, outcome.id):
             return ["it is neither as before nor in place"]
         return []
 
@@ -143,13 +144,20 @@ class Run:
         keys = {one.key for one in (change.before, change.after) if one}
         return bool({change.id, account_id} & set(self.others.ids) or keys & set(self.others.keys))
 
-    def _is_in_place(self, change: Change, account_id: int | None, *, by_others: bool) -> bool:
+    def _may_be_ours(self, change: Change, account_id: int | None) -> bool:
+        """Whether the account is as declared, apart from what the server decides when it creates an account."""
+        managed = dict(change.managed)
+        if change.action is Action.CREATE and self.first_is_default:
+            managed.pop("default", None)
+        return self._is_in_place(change, change.id or account_id, managed)
+
+    def _is_in_place(self, change: Change, account_id: int | None, managed: Fields, *, by_others: bool = False) -> bool:
         if change.action is Action.DELETE:
             fields = self.after.get(change.id or 0)
             return fields is None or (by_others and Account(fields).key != change.key[0])
         ids = [account_id] if account_id else [one for one in self.after if one not in self.before]
         found = [fields for one in ids if (fields := self.after.get(one)) and Account(fields).key == change.key[0]]
-        return len(found) == 1 and not is_different(Account(found[0]), change.managed)
+        return len(found) == 1 and not is_different(Account(found[0]), managed)
 
     def _side_effects(self, change: Change, account_id: int | None) -> list[str]:
         """What else an applied change has changed."""
