@@ -1,8 +1,8 @@
 """Runs the command without starting a Python interpreter, which would take most of the time of a short run.
 
 A fork server imports everything that the commands need, and does nothing else. For each run it forks a process, which
-gets the arguments, folder, environment and standard streams of that run and ends as the command does. A run leaves
-nothing behind for the next one.
+gets the arguments, folder, environment and standard streams of that run. A run leaves nothing behind for the next one.
+It ends as the command does, up to the point where the interpreter would only free its memory.
 
 The interpreter reads some variables only when it starts, so runs with other values of them have a fork server of their
 own. A run with a closed standard stream, or one that reads ``/proc/self``, has to start an interpreter.
@@ -10,6 +10,7 @@ own. A run with a closed standard stream, or one that reads ``/proc/self``, has 
 
 from __future__ import annotations
 
+import atexit
 import fcntl
 import gc
 import importlib
@@ -22,11 +23,12 @@ import socket
 import subprocess
 import sys
 import termios
+import threading
 import time
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, NoReturn
 
 from tests.support.run_result import RunResult, Usage
 
@@ -35,8 +37,8 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 RECONCILER = Path(sys.executable).with_name("reconciler")
-IMPORTED_LATE = ("deepdiff", "email_validator")
-"""Third-party modules that no module of ours imports at its top, but most runs need."""
+IMPORTED_LATE = ("deepdiff", "email_validator", "encodings.idna", "encodings.utf_8_sig")
+"""Modules that no module of ours imports at its top, but most runs need."""
 READ_AT_START = ("PYTHON", "LANG", "LC_")
 """Prefixes of the variables that the interpreter reads when it starts."""
 MAX_INPUT = 60_000
@@ -279,12 +281,17 @@ def _report_end(child: int, status: int) -> None:
 def _import_commands() -> None:
     """Imports everything but the sandbox, which few runs need."""
     import reconciler
+    from reconciler.manifest.parsed_file import validate
+    from reconciler.manifest.schema import SHAPE
+    from reconciler.manifest.trust import TRUST_SHAPE
 
     for module in pkgutil.walk_packages(reconciler.__path__, "reconciler."):
         if not module.name.startswith("reconciler.sandbox"):
             importlib.import_module(module.name)
     for name in IMPORTED_LATE:
         importlib.import_module(name)
+    for shape in (SHAPE, TRUST_SHAPE):
+        validate({}, shape)  # builds the validator
     gc.collect()
     gc.freeze()  # else each run searches all of this for garbage when it ends
 
@@ -311,7 +318,22 @@ def _run(request: Mapping[str, object], streams: Iterable[int]) -> None:
     time.tzset()
     _open_streams()
     sys.argv[:] = [os.fsdecode(one.encode("latin-1")) for one in arguments]
-    main()
+    try:
+        main()
+    except SystemExit as ended:
+        _end(ended)
+
+
+def _end(ended: SystemExit) -> NoReturn:
+    """Does what the interpreter does as it exits, but does not free its memory, which takes longer than most runs."""
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        raise ended from None  # the interpreter reports it
+    os._exit(ended.code if isinstance(ended.code, int) else 1)
 
 
 def _open_streams() -> None:
