@@ -6,6 +6,7 @@ Some PyYAML errors quote the document. A quote may contain part of a password, s
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self, cast
 
 from yaml import SafeLoader
@@ -21,7 +22,7 @@ except ImportError:  # PyYAML built without libyaml: slower, otherwise the same
     CParser = None  # type: ignore[assignment,misc]
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from yaml import Event, YAMLError
 
@@ -95,8 +96,31 @@ class YamlError(Exception):
 
 def position_of(event: Event, file: str = "") -> Position:
     """Where an event starts."""
-    mark: Any = event.start_mark  # every event of a parser has one; the stubs declare it optional
+    return position_at(event.start_mark, file)
+
+
+def position_at(mark: Any, file: str) -> Position:  # noqa: ANN401 - every event of a parser has one; the stubs declare it optional
+    """Where a mark is."""
     return Position(file, mark.line + 1, mark.column + 1)
+
+
+class Positions(Mapping[str, Position]):
+    """The positions of marks, by their keys. Each is made when it is asked for, which is rare."""
+
+    __slots__ = ("_file", "_marks")
+
+    def __init__(self, file: str, marks: Mapping[str, object]) -> None:
+        self._file = file
+        self._marks = marks
+
+    def __getitem__(self, key: str) -> Position:
+        return position_at(self._marks[key], self._file)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._marks)
+
+    def __len__(self) -> int:
+        return len(self._marks)
 
 
 class Events(Protocol):

@@ -24,8 +24,9 @@ from yaml import (
 from yaml.events import CollectionEndEvent, NodeEvent
 
 from reconciler.errors import Kind, Position
-from reconciler.manifest.events import DEEPEST, YamlError, converted, open_events, position_of
+from reconciler.manifest.events import DEEPEST, Positions, YamlError, converted, open_events, position_at, position_of
 from reconciler.manifest.scalars import EMPTY, SUSPECTS, resolve
+from reconciler.model.desired import NO_POSITIONS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -63,16 +64,28 @@ class Loaded:
     Attributes:
         name: The file.
         value: Dictionaries with string keys, lists, and scalars of the core schema.
-        items: For each list right under the root, by its key: where its items start.
-        positions: For each mapping, by its ``id``: where the values of the ``MARKED`` keys are.
+        items: For each list right under the root, by its key: the marks where its items start.
+        marks: For each mapping, by its ``id``: the marks where the values of the ``MARKED`` keys are.
         irregular: Whether something was skipped that ``build_source_map`` has to report.
     """
 
     name: str
     value: object
-    items: Mapping[str, Sequence[Position]]
-    positions: Mapping[int, Mapping[str, Position]]
+    items: Mapping[str, Sequence[object]]
+    marks: Mapping[int, Mapping[str, object]]
     irregular: bool
+
+    def positions(self, block: object) -> Mapping[str, Position]:
+        """Where the values of the ``MARKED`` keys of a block are."""
+        marks = self.marks.get(id(block))
+        return Positions(self.name, marks) if marks else NO_POSITIONS
+
+    def starts(self, key: str, length: int) -> list[Position]:
+        """Where the items of a list right under the root start; an alias or a merge that brought it in is not known."""
+        marks = self.items.get(key, ())
+        if len(marks) != length:
+            return [Position(self.name, 1, 1)] * length
+        return [position_at(mark, self.name) for mark in marks]
 
 
 def load(data: bytes, name: str = "") -> Loaded:
@@ -147,16 +160,16 @@ class _Builder:
         self._next = open_events(data).get_event
         self._root: list[object] = []
         self._stack: list[_Container] = [self._root]
-        self._starts: list[Position] | None = None  # of the items of the open list right under the root
-        self._items: dict[str, list[Position]] = {}
-        self._positions: dict[int, dict[str, Position]] = {}
-        self._merged: list[object] = []  # keeps the values alive whose ids are keys of _positions
+        self._starts: list[object] | None = None  # of the items of the open list right under the root
+        self._items: dict[str, list[object]] = {}
+        self._marks: dict[int, dict[str, object]] = {}
+        self._merged: list[object] = []  # keeps the values alive whose ids are keys of _marks
         self._anchors = _Anchors(len(data))
         self._anchored: list[tuple[int, str]] = []  # the open containers with an anchor: how deep, and its name
         self._plain_keys: dict[str, str] = {}  # one string for a key, however many mappings have it
         self._irregular = False
         # Otherwise nothing has an anchor or a tag, and nothing is merged.
-        self._marked = b"&" in data or b"!" in data or b"<<" in data
+        self._with_properties = b"&" in data or b"!" in data or b"<<" in data
 
     def build(self) -> Loaded:
         self._next()
@@ -175,39 +188,38 @@ class _Builder:
             raise _empty() if isinstance(following, StreamEndEvent) else _second_document(following)
         if not isinstance(following, StreamEndEvent):
             self._irregular = True
-        return Loaded(self._name, self._root[0], self._items, self._positions, self._irregular)
+        return Loaded(self._name, self._root[0], self._items, self._marks, self._irregular)
 
     def _entries(self, target: Any) -> None:  # noqa: ANN401, C901 - a check or a call would cost more than an entry
         """Reads the rest of a mapping and of those inside it, until it ends or a list begins. This is the hot loop."""
-        next_event, stack, plain_keys, suspects, marked = (
+        next_event, stack, plain_keys, suspects, with_properties = (
             self._next,
             self._stack,
             self._plain_keys,
             SUSPECTS,
-            self._marked,
+            self._with_properties,
         )
         while target.__class__ is dict:
             event = next_event()
-            if event.__class__ is MappingEndEvent:
-                self._close() if marked else stack.pop()
+            if event.__class__ is ScalarEvent:
+                key = plain_keys.get(event.value)
+                if key is None or (with_properties and (event.anchor or event.tag)):
+                    key = self._key(event)
+                if key in target:
+                    self._irregular = True
+                event = next_event()
+                if key in MARKED:
+                    self._marks.setdefault(id(target), {})[key] = event.start_mark
+                if event.__class__ is ScalarEvent and not (with_properties and (event.anchor or event.tag)):
+                    value = event.value
+                    target[key] = resolve(value) if value[:1] in suspects and not event.style else value
+                elif self._open(event, target, key):
+                    target = stack[-1]
+            elif event.__class__ is MappingEndEvent:
+                self._close() if with_properties else stack.pop()
                 target = stack[-1]
-                continue
-            if event.__class__ is not ScalarEvent:
+            else:
                 self._skip_entry(event)
-                continue
-            key = plain_keys.get(event.value)
-            if key is None or (marked and (event.anchor or event.tag)):
-                key = self._key(event)
-            if key in target:
-                self._irregular = True
-            event = next_event()
-            if key in MARKED:
-                self._mark(event, target, key)
-            if event.__class__ is ScalarEvent and not (marked and (event.anchor or event.tag)):
-                value = event.value
-                target[key] = resolve(value) if value[:1] in suspects and event.implicit[0] else value
-            elif self._open(event, target, key):
-                target = stack[-1]
 
     def _elements(self, target: list[object]) -> None:
         """Reads the rest of a list, until it ends or a container begins."""
@@ -218,7 +230,7 @@ class _Builder:
                 self._close()
                 return
             if starts is not None:
-                starts.append(position_of(event, self._name))
+                starts.append(event.start_mark)
             if self._open(event, target, None):
                 return
 
@@ -243,12 +255,6 @@ class _Builder:
         else:
             target[key] = value
         return kind is MappingStartEvent or kind is SequenceStartEvent
-
-    def _mark(self, event: Event, target: object, key: str) -> None:
-        found = self._positions.get(id(target))
-        if found is None:
-            found = self._positions[id(target)] = {}
-        found[key] = position_of(event, self._name)
 
     def _push(self, event: NodeEvent, container: _Container, key: str | None) -> None:
         depth = len(self._stack)
@@ -317,8 +323,8 @@ class _Builder:
             if isinstance(source, dict):
                 for key, value in source.items():
                     target.setdefault(key, value)
-                if id(source) in self._positions:
-                    self._positions[id(target)] = self._positions[id(source)] | self._positions.get(id(target), {})
+                if id(source) in self._marks:
+                    self._marks[id(target)] = self._marks[id(source)] | self._marks.get(id(target), {})
             else:
                 self._irregular = True
 

@@ -13,7 +13,6 @@ from reconciler.manifest.events import YamlError
 from reconciler.manifest.files import is_journal, own_document_kind
 from reconciler.manifest.issues import Issue, IssueLog, NodeRef
 from reconciler.manifest.loader import load
-from reconciler.model.desired import NO_POSITIONS
 from reconciler.model.secret import SecretReference
 
 if TYPE_CHECKING:
@@ -227,24 +226,22 @@ def _add_entries(
 ) -> None:
     given: list[dict[str, Any]] = parsed.header.pop("accounts")
     accounts = raw["accounts"] if given else []
-    starts = loaded.items.get("accounts", ())
-    if len(starts) != len(accounts):
-        starts = [Position(loaded.name, 1, 1)] * len(accounts)  # the list came through an alias or a merge
-    usable = (index for index in range(len(accounts)) if not _is_unusable(wrong.get(index, _NONE)))
+    starts = loaded.starts("accounts", len(accounts))
+    usable = [index for index in range(len(accounts)) if not (index in wrong and _is_unusable(wrong[index]))]
     for index, account in zip(usable, given, strict=False):
-        positions = loaded.positions.get(id(accounts[index]), NO_POSITIONS)
+        positions = loaded.positions(accounts[index])
         if "test" in account:
-            positions = {**positions, **loaded.positions.get(id(accounts[index]["test"]), NO_POSITIONS)}
+            positions = {**positions, **loaded.positions(accounts[index]["test"])}
         _complete(parsed, account, positions, ("accounts", index))
-        bad = wrong.get(index, _NONE) | parsed.bad_defaults
+        bad = wrong[index] | parsed.bad_defaults if index in wrong else parsed.bad_defaults
         parsed.entries.append(Entry(parsed, index, starts[index], positions, account, bad))
 
 
 def _complete(parsed: ParsedFile, block: dict[str, Any], positions: Mapping[str, Position], path: Path) -> None:
     """Gives a block's references their positions, and ``has_auth`` the value of its other spelling."""
-    for key, position in positions.items():
+    for key in positions:
         if isinstance(reference := block.get(key), SecretReference):
-            block[key] = SecretReference(reference.kind, reference.target, position)
+            block[key] = SecretReference(reference.kind, reference.target, positions[key])
     if "hash_auth" in block and block.setdefault("has_auth", block["hash_auth"]) is not block["hash_auth"]:
         issue = Issue(
             kind=Kind.CONFLICT,
@@ -262,7 +259,7 @@ def _header_positions(loaded: Loaded) -> dict[Path, Mapping[str, Position]]:
         block = loaded.value
         for key in path:
             block = block.get(key) if isinstance(block, dict) else None
-        found[path] = loaded.positions.get(id(block), NO_POSITIONS)
+        found[path] = loaded.positions(block)
     return found
 
 

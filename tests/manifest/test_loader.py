@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from reconciler.errors import Position
 from reconciler.manifest.events import YamlError, open_events
-from reconciler.manifest.loader import Loaded, load
+from reconciler.manifest.loader import load
 
 
 def test_a_document_becomes_plain_values_with_item_positions() -> None:
@@ -26,21 +26,17 @@ accounts:
   - plain
 """
     loaded = load(text, "a.yaml")
-    starts = {"accounts": [Position("a.yaml", line, 5) for line in (3, 5, 7)]}
-    assert loaded == Loaded(
-        "a.yaml",
-        {
-            "version": 1,
-            "accounts": [
-                {"email": "a@example.com", "nested": {"list": [1, ["two"], {"three": 3}], "none": None}},
-                {"email": "b@example.com", "12": "on"},
-                "plain",
-            ],
-        },
-        starts,
-        {},
-        irregular=False,
-    )
+    assert loaded.value == {
+        "version": 1,
+        "accounts": [
+            {"email": "a@example.com", "nested": {"list": [1, ["two"], {"three": 3}], "none": None}},
+            {"email": "b@example.com", "12": "on"},
+            "plain",
+        ],
+    }
+    assert loaded.starts("accounts", 3) == [Position("a.yaml", line, 5) for line in (3, 5, 7)]
+    assert not loaded.marks
+    assert not loaded.irregular
 
 
 @pytest.mark.parametrize("other", ["1", "x!"])
