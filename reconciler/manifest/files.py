@@ -25,6 +25,9 @@ LARGEST: Final = 64 * 1024 * 1024
 _PIPE_TIMEOUT: Final = 30.0
 """How long to wait for the end of a pipe, in seconds: as long as for a reference's command."""
 
+_PIECE: Final = 16 * 1024
+"""The fewest bytes to read at once."""
+
 _JSON_ESCAPE: Final = re.compile(
     rb"\\(?:u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})|[^\n])",
 )
@@ -103,29 +106,29 @@ def read_bytes(path: str, largest: int, *, allow_pipe: bool = False, timeout: fl
         raise NotRegularError
     # If something has replaced the file meanwhile, a link is not followed, and a pipe does not block.
     flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY | (0 if allow_pipe else os.O_NOFOLLOW)
-    with os.fdopen(os.open(name, flags), "rb") as stream:
-        status = os.fstat(stream.fileno())
+    descriptor = os.open(name, flags)
+    try:
+        status = os.fstat(descriptor)
         if stat.S_IFMT(status.st_mode) not in allowed:
             raise NotRegularError
-        if status.st_size > largest:
-            raise TooLargeError(largest)
-        is_pipe = stat.S_ISFIFO(status.st_mode)
-        data = _drained(stream.fileno(), largest + 1, timeout) if is_pipe else stream.read(largest + 1)
-    if len(data) > largest:
-        raise TooLargeError(largest)
-    return data
+        return _content(descriptor, status, largest, timeout)
+    finally:
+        os.close(descriptor)
 
 
-def _drained(pipe: int, size: int, timeout: float) -> bytes:
-    data, end = b"", time.monotonic() + timeout
-    while len(data) < size:
-        if not select.select([pipe], [], [], max(0.0, end - time.monotonic()))[0]:
+def _content(descriptor: int, status: os.stat_result, largest: int, timeout: float) -> bytes:
+    """Everything up to the end of a file, which may grow meanwhile, or of a pipe."""
+    is_pipe, end = stat.S_ISFIFO(status.st_mode), time.monotonic() + timeout
+    size = max(status.st_size, _PIECE)
+    data = b""
+    while max(len(data), status.st_size) <= largest:
+        if is_pipe and not select.select([descriptor], [], [], max(0.0, end - time.monotonic()))[0]:
             raise TimeoutError(errno.ETIMEDOUT, "the pipe did not end in time")
-        piece = os.read(pipe, size - len(data))
+        piece = os.read(descriptor, size)
         if not piece:
-            break
+            return data
         data += piece
-    return data
+    raise TooLargeError(largest)
 
 
 def replace_file(
