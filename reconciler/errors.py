@@ -20,9 +20,12 @@ ReconcilerError                 1   something is wrong, and nothing (more) was d
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum, StrEnum, auto
-from typing import NamedTuple, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class ExitCode(IntEnum):
@@ -53,6 +56,7 @@ class Kind(StrEnum):
     BAD_KEY = auto()
     BAD_MERGE = auto()
     BAD_PLAN_FILE = auto()
+    BAD_RESULT_FILE = auto()
     BAD_SECRET = auto()
     BAD_URL = auto()
     BINARY_FILE = auto()
@@ -82,6 +86,7 @@ class Kind(StrEnum):
     FORBIDDEN = auto()
     GUARD_EMPTY = auto()
     GUARD_MAX_DELETES = auto()
+    GUARD_MIN_SERVERS = auto()
     IGNORED_ACCOUNT = auto()
     INCOMPLETE_LIST = auto()
     INSECURE_HTTP = auto()
@@ -106,6 +111,7 @@ class Kind(StrEnum):
     NOT_SENT = auto()
     NOT_TRUSTED = auto()
     NOT_VERIFIED = auto()
+    NOTHING_SELECTED = auto()
     ONLY_MEANS_NOTHING = auto()
     ORDER_CYCLE = auto()
     OUTPUT = auto()
@@ -131,6 +137,7 @@ class Kind(StrEnum):
     RENAME_SOURCE_TAKEN = auto()
     RENAMED_BOTH_EXIST = auto()
     RENAMED_TO_ITSELF = auto()
+    ROLLOUT_STOPPED = auto()
     SANDBOX_DATABASE = auto()
     SANDBOX_FILE = auto()
     SANDBOX_PORT = auto()
@@ -146,6 +153,7 @@ class Kind(StrEnum):
     SEVERAL_SERVERS = auto()
     SKIPPED_FILE = auto()
     STALE_PLAN = auto()
+    SUSPENDED = auto()
     SYNTAX = auto()
     TAG = auto()
     TEST_WITHOUT_ADDRESS = auto()
@@ -205,6 +213,10 @@ class Problem:
     hint: str = ""
     address: str | None = None
     position: Position | None = None
+
+    def redacted(self, redact: Callable[[str], str]) -> Self:
+        """The problem with secrets masked."""
+        return replace(self, message=redact(self.message), hint=redact(self.hint))
 
     def __str__(self) -> str:
         return f"{self.position.full}: {self.message}" if self.position else self.message

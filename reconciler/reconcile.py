@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 
 from reconciler.credentials import CredentialSelector, ServerOptions, effective_url, remember_credentials
-from reconciler.errors import GuardError, NotTrustedError, PlanError, ReconcilerError, internal_error
+from reconciler.errors import GuardError, Kind, NotTrustedError, PlanError, Problem, ReconcilerError, internal_error
 from reconciler.model.account import Globs
 from reconciler.model.outcome import Report
 from reconciler.model.ports import Notifier, NullObserver
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from reconciler.applying.worker_pool import InterruptGate
     from reconciler.client.gateway import ConnectionSettings, ServerConnection
     from reconciler.credentials import ServerAccess
-    from reconciler.errors import Problem
     from reconciler.manifest.trust_check import TrustCheckContext
     from reconciler.model.account import Account
     from reconciler.model.desired import Desired, DesiredAccount
@@ -134,14 +133,7 @@ def check_fleet_trust(fleet: Fleet, context: RunContext | None = None) -> None:
     Raises:
         NotTrustedError: With everything that they may not use.
     """
-    problems: dict[Problem, None] = {}  # one from a base is the same for many servers
-    for desired in fleet.servers:
-        try:
-            check_trust(desired, context)
-        except NotTrustedError as error:
-            problems |= dict.fromkeys(error.problems)
-    if problems:
-        raise NotTrustedError(*problems)
+    _check_all(fleet.servers, lambda desired: check_trust(desired, context))
 
 
 def validate(*paths: str, context: RunContext | None = None) -> Desired:
@@ -193,6 +185,29 @@ def load(
     return resolve(desired, paths, only=only, to_email=to_email, no_secrets=no_secrets, context=context)
 
 
+def approve_servers(
+    servers: Iterable[Desired], paths: Sequence[str], context: RunContext, *, to_email: str | None = None
+) -> None:
+    """Checks, before anything is resolved, run or sent, that the manifests of all servers use only what they may use.
+
+    Raises:
+        NotTrustedError: With everything that they may not use.
+    """
+    _check_all(servers, lambda desired: _approve(desired, paths, to_email, context))
+
+
+def _check_all(servers: Iterable[Desired], check: Callable[[Desired], None]) -> None:
+    """Checks every server. Raises ``NotTrustedError`` with all problems; one of a base is the same for many servers."""
+    problems: dict[Problem, None] = {}
+    for desired in servers:
+        try:
+            check(desired)
+        except NotTrustedError as error:
+            problems |= dict.fromkeys(error.problems)
+    if problems:
+        raise NotTrustedError(*problems)
+
+
 def resolve(
     desired: Desired,
     paths: Sequence[str],
@@ -204,11 +219,9 @@ def resolve(
 ) -> Desired:
     """The second half of ``load``, for manifests that were read from ``paths``."""
     from reconciler.manifest.secrets import resolve_accounts, without_secrets
-    from reconciler.manifest.trust_check import approve
 
     context = context or RunContext()
-    url = context.server_url(desired.server.url) if context.trust else None
-    approve(desired, context.trust, replace(_trust_check_context(paths, desired, url, context), to_email=to_email))
+    _approve(desired, paths, to_email, context)
     if no_secrets:
         _remember_passwords(desired.accounts, context.redactor)
         return replace(desired, accounts=without_secrets(desired.accounts))
@@ -219,6 +232,13 @@ def resolve(
     accounts = (*resolved, *others)
     _remember_passwords(accounts, context.redactor)
     return replace(desired, accounts=accounts)
+
+
+def _approve(desired: Desired, paths: Sequence[str], to_email: str | None, context: RunContext) -> None:
+    from reconciler.manifest.trust_check import approve
+
+    url = context.server_url(desired.server.url) if context.trust else None
+    approve(desired, context.trust, replace(_trust_check_context(paths, desired, url, context), to_email=to_email))
 
 
 def _trust_check_context(
@@ -293,10 +313,20 @@ class Connection:
         if not self._is_locked:
             notifier = self.context.notifier
             lock = server_lock(
-                self.server.url, timeout=timeout, environ=self.context.environ, warn=notifier.warn, note=notifier.note
+                self.server.url,
+                timeout=timeout,
+                environ=self.context.environ,
+                stop=self.context.stop,
+                warn=notifier.warn,
+                note=notifier.note,
             )
             self._held.enter_context(lock)
             self._is_locked = True
+
+    def release(self) -> None:
+        """Closes idle connections and keeps the session, which may be used again later."""
+        if self._session is not None:
+            self._session.release()
 
     def close(self) -> None:
         """Ends the session."""
@@ -442,6 +472,8 @@ def apply(
         raise PlanError(*plan.errors)
     if plan.refusals:
         raise GuardError(*plan.refusals)
+    if plan.suspended and plan.changes:
+        raise GuardError(suspension(plan))
     server.lock()
     context = server.context
     options = ApplyOptions(
@@ -465,7 +497,13 @@ def apply(
         outcomes=checked.outcomes,
         errors=(checked.problem,) if checked.problem else (),
         verified=checked.problem is None,
-    )
+    ).redacted(context.redactor.redact)
+
+
+def suspension(plan: Plan) -> Problem:
+    """Why nothing is written to a suspended server."""
+    message = f"{plan.server.name} is suspended: {plan.suspended}; nothing was written"
+    return Problem(kind=Kind.SUSPENDED, message=message, hint="remove server.suspended when the reason is gone")
 
 
 def _notify(observer: RunObserver, checked: Iterable[tuple[Change, Outcome, Outcome]], notifier: Notifier) -> None:
@@ -529,7 +567,8 @@ def test(
         timeout=server.timeout,
         explain_bug=context.explain_bug or internal_error,
     )
-    return Report(server=server.server, started_at=started_at, finished_at=datetime.now(UTC), outcomes=outcomes)
+    report = Report(server=server.server, started_at=started_at, finished_at=datetime.now(UTC), outcomes=outcomes)
+    return report.redacted(context.redactor.redact)
 
 
 test.__test__ = False  # type: ignore[attr-defined]  # pytest would collect it in every module that imports it

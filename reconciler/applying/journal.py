@@ -13,6 +13,7 @@ import errno
 import json
 import os
 import threading
+from collections import defaultdict
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -48,23 +49,21 @@ class Intent:
 
 
 class Journal:
-    """An open journal, as an observer of the run."""
+    """An open journal. Several threads may write to it."""
 
-    def __init__(self, path: str, server: str) -> None:
+    def __init__(self, path: str) -> None:
         """Reads the journal, and opens it for appending.
 
         Args:
             path: The file; created if it does not exist.
-            server: The server's URL. Entries for other servers are ignored.
 
         Raises:
             ReconcilerError: The file cannot be read or written, or is not a journal.
         """
         self._path = path
-        self._server = server
         self._lock = threading.Lock()
         try:
-            self.unfinished = _unfinished(Path(path), server)
+            self._unfinished = _unfinished(Path(path))
             # Unbuffered: what could not be written is not written again when the file is closed.
             self._file: IO[bytes] = Path(path).open("ab", buffering=0)  # noqa: SIM115 - open as long as the run
             _cut_torn_line(Path(path))
@@ -74,6 +73,42 @@ class Journal:
     def close(self) -> None:
         """Closes the file."""
         self._file.close()
+
+    def of(self, server: str) -> ServerJournal:
+        """The part of the journal that is about the server with this URL."""
+        return ServerJournal(self, server, tuple(self._unfinished.get(server, {}).values()))
+
+    def write(self, server: str, entry: dict[str, Any]) -> None:
+        """Appends a line. Raises ``ReconcilerError`` if that is impossible."""
+        line = f"{json.dumps({'at': datetime.now(UTC).isoformat(), 'server': server, **entry})}\n".encode()
+        with self._lock:
+            try:
+                written = self._file.write(line)
+            except OSError as error:
+                raise self._error(error) from error
+            if written != len(line):
+                _cut_torn_line(Path(self._path))
+                raise self._error(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
+
+    def _error(self, error: OSError) -> ReconcilerError:
+        message = f"the journal {self._path} cannot be used: {error.strerror}"
+        return ReconcilerError(
+            Problem(kind=Kind.JOURNAL, message=message, hint="nothing is written without a journal line")
+        )
+
+
+class ServerJournal:
+    """The part of a journal that is about one server, as an observer of the run.
+
+    Attributes:
+        unfinished: The writes without an outcome.
+    """
+
+    def __init__(self, journal: Journal, server: str, unfinished: tuple[Intent, ...]) -> None:
+        """Use ``Journal.of``."""
+        self.unfinished = unfinished
+        self._journal = journal
+        self._server = server
 
     def step_started(self, change: Change, step: Step) -> None:
         """Appends the intent. Raises ``ReconcilerError`` if that is impossible."""
@@ -98,28 +133,15 @@ class Journal:
 
     def checked(self, intent: Intent, found: str) -> None:
         """Appends that an unfinished intent was checked. It is not unfinished any more."""
-        self._write(
-            {"event": "looked_at", "address": intent.address, "action": intent.action, "id": intent.id, "found": found}
+        self._journal.write(
+            self._server,
+            {"event": "looked_at", "address": intent.address, "action": intent.action, "id": intent.id, "found": found},
         )
 
     def _append(self, event: str, change: Change, **more: object) -> None:
-        self._write({"event": event, "address": change.address, "action": change.action.value, "id": change.id, **more})
-
-    def _write(self, entry: dict[str, Any]) -> None:
-        line = f"{json.dumps({'at': datetime.now(UTC).isoformat(), 'server': self._server, **entry})}\n".encode()
-        with self._lock:
-            try:
-                written = self._file.write(line)
-            except OSError as error:
-                raise self._error(error) from error
-            if written != len(line):
-                _cut_torn_line(Path(self._path))
-                raise self._error(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
-
-    def _error(self, error: OSError) -> ReconcilerError:
-        message = f"the journal {self._path} cannot be used: {error.strerror}"
-        return ReconcilerError(
-            Problem(kind=Kind.JOURNAL, message=message, hint="nothing is written without a journal line")
+        self._journal.write(
+            self._server,
+            {"event": event, "address": change.address, "action": change.action.value, "id": change.id, **more},
         )
 
 
@@ -146,10 +168,11 @@ def _finding(intent: Intent, planned: Change | None, in_place: set[str], present
     return "it is in place" if label_key(intent.address)[0] in in_place else "it is not declared any more"
 
 
-def _unfinished(path: Path, server: str) -> tuple[Intent, ...]:
+def _unfinished(path: Path) -> dict[str, dict[tuple[tuple[str, str], str], Intent]]:
+    """The intents without an outcome, by server."""
+    found: defaultdict[str, dict[tuple[tuple[str, str], str], Intent]] = defaultdict(dict)
     if not path.is_file():
-        return ()
-    found: dict[tuple[tuple[str, str], str], Intent] = {}
+        return found
     lines = path.read_bytes().split(b"\n")
     for number, line in enumerate(lines, start=1):
         if not line.strip():
@@ -161,13 +184,11 @@ def _unfinished(path: Path, server: str) -> tuple[Intent, ...]:
                 continue
             message = f"{path}:{number}: this is not a journal line"
             raise ReconcilerError(Problem(kind=Kind.JOURNAL, message=message, hint="use a new journal file")) from error
-        if where != server:
-            continue
         if event == "intent":
-            found[intent.key] = intent
+            found[where][intent.key] = intent
         else:
-            found.pop(intent.key, None)
-    return tuple(found.values())
+            found[where].pop(intent.key, None)
+    return found
 
 
 def _entry(line: bytes) -> tuple[Intent, str, str]:

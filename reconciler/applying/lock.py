@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 from reconciler.errors import Kind, LockedError, Problem
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Callable, Iterator, Mapping
 
 _PAUSE: Final = 0.1
@@ -31,6 +32,7 @@ def server_lock(
     *,
     timeout: float,
     environ: Mapping[str, str],
+    stop: threading.Event,
     warn: Callable[[Problem], None],
     note: Callable[[str], None],
 ) -> Iterator[None]:
@@ -40,6 +42,7 @@ def server_lock(
         url: The server's URL, normalized.
         timeout: Seconds to wait for another run.
         environ: Environment variables; ``XDG_STATE_HOME`` names the folder for program state.
+        stop: Ends the wait.
         warn: Called with a warning.
         note: Called with a note.
 
@@ -54,7 +57,7 @@ def server_lock(
         return
     try:
         try:
-            _take(descriptor, url, timeout, note)
+            _take(descriptor, url, timeout, stop, note)
         except OSError as error:
             warn(_unlocked(error))
         yield
@@ -96,7 +99,7 @@ def _open(folder: Path, name: str) -> int:
     return descriptor
 
 
-def _take(descriptor: int, url: str, timeout: float, note: Callable[[str], None]) -> None:
+def _take(descriptor: int, url: str, timeout: float, stop: threading.Event, note: Callable[[str], None]) -> None:
     import fcntl
 
     end = time.monotonic() + timeout
@@ -109,12 +112,11 @@ def _take(descriptor: int, url: str, timeout: float, note: Callable[[str], None]
         else:
             break
         left = end - time.monotonic()
-        if left <= 0:
+        if left <= 0 or stop.wait(min(_PAUSE, left)):
             raise _locked(descriptor, url, timeout)
         if not has_noted:
             note(f"Waiting for another run on {url} to end: {_holder(descriptor)}.")
             has_noted = True
-        time.sleep(min(_PAUSE, left))
     _sign(descriptor, url)
 
 

@@ -22,7 +22,7 @@ from reconciler.retry import Retry
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from reconciler.client.auth import TokenProvider
     from reconciler.client.transport import Response
@@ -81,10 +81,12 @@ class ServerConnection(NamedTuple):
     Attributes:
         reader: Cannot write: it sends GET requests only.
         writer: Can read and write.
+        release: Closes the idle connections, and keeps the token; the next request opens a new one.
     """
 
     reader: AccountReader
     writer: AccountWriter
+    release: Callable[[], None]
 
 
 @contextmanager
@@ -112,6 +114,7 @@ def connect(settings: ConnectionSettings) -> Iterator[ServerConnection]:
         yield ServerConnection(
             reader=ReadGateway(Session(ReadOnlyPool(pool), tokens, retry), settings, dialect),
             writer=WriteGateway(Session(pool, tokens, retry), settings, dialect),
+            release=pool.close,
         )
     finally:
         pool.close()

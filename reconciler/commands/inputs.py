@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from reconciler.commands.invocation import Invocation
+    from reconciler.commands.options import FleetFlags
     from reconciler.model.desired import Desired
+    from reconciler.model.fleet import Fleet
 
 _BEGINNING: Final = 256
 _OURS: Final = re.compile(
@@ -55,8 +57,8 @@ class CommandFiles:
 
 def read_inputs(
     invocation: Invocation, paths: Sequence[str], files: CommandFiles, *, allow_commands: bool = False
-) -> tuple[Desired, reconcile.RunContext]:
-    """Reads the manifests and the trust file. Resolves no secret.
+) -> tuple[Fleet, reconcile.RunContext]:
+    """Reads the manifests of all servers, and the trust file. Resolves no secret.
 
     Raises:
         click.UsageError: The command would write to a file that is read, or write one file twice.
@@ -66,9 +68,22 @@ def read_inputs(
 
     refuse_overwriting_inputs(invocation, (*paths, *files.read), files)
     context = run_context(invocation, files, allow_commands=allow_commands)
-    desired = reconcile.read(*paths)
-    refuse_overwriting_inputs(invocation, files_of(desired), files)
-    return desired, context
+    fleet = reconcile.read_fleet(*paths)
+    named = frozenset(name for desired in fleet.servers for name in files_of(desired))
+    refuse_overwriting_inputs(invocation, named, files)
+    return fleet, context
+
+
+def only_server(fleet: Fleet, flags: FleetFlags) -> Desired | None:
+    """The server, if there is one and the user narrows nothing; ``None`` for a fleet.
+
+    Raises:
+        GuardError: The manifests declare fewer servers than they must.
+    """
+    from reconciler.fleet.selection import check_size
+
+    check_size(fleet)
+    return fleet.servers[0] if len(fleet.servers) == 1 and not flags.narrow else None
 
 
 def run_context(invocation: Invocation, files: CommandFiles, *, allow_commands: bool = False) -> reconcile.RunContext:

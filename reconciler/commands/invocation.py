@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import select
 import sys
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TextIO
 
-from reconciler.errors import BrokenOutputPipeError, Kind, OutputError, Problem
+from reconciler.errors import BrokenOutputPipeError, Kind, OutputError, Problem, ReconcilerError
 from reconciler.model.display import escape
 from reconciler.model.ports import Notifier
 from reconciler.model.redaction import Redactor
@@ -112,6 +113,23 @@ class Invocation:
         if not self.quiet:
             self.print_error_text(text + "\n")
 
+    def ask(self, what: str) -> None:
+        """Asks at the terminal whether to apply changes to ``what``.
+
+        Raises:
+            ReconcilerError: There is no terminal, or the answer is not 'yes'.
+        """
+        if not sys.stdin.isatty():
+            message = "there are changes to approve, but no terminal to ask on; nothing was written"
+            hint = "`--auto-approve` applies without asking"
+            raise ReconcilerError.of(message, kind=Kind.NOT_APPROVED, hint=hint)
+        self.print_error_text(f"Apply these changes to {what}? Only 'yes' applies them: ")
+        # A signal that arrives just before a read begins would not end it; the read would wait for the next key.
+        while not select.select([sys.stdin], [], [], 0.5)[0]:
+            pass
+        if sys.stdin.readline().strip() != "yes":
+            raise ReconcilerError.of("not approved; nothing was written", kind=Kind.NOT_APPROVED)
+
     def print_error_text(self, text: str) -> None:
         """Prints to standard error. If it is closed, the run goes on: it must end with the correct exit code."""
         try:
@@ -150,8 +168,7 @@ class Invocation:
 
     def redacted(self, problems: Iterable[Problem]) -> tuple[Problem, ...]:
         """The problems, with secrets in their messages masked."""
-        redact = self.redactor.redact
-        return tuple(replace(one, message=redact(one.message), hint=redact(one.hint)) for one in problems)
+        return tuple(one.redacted(self.redactor.redact) for one in problems)
 
     def document_style(self) -> Style:
         """What the destination of the document can display."""

@@ -15,12 +15,14 @@ from reconciler.credentials import ServerOptions
 from reconciler.errors import InvalidValueError
 from reconciler.model.account import Globs
 from reconciler.model.desired import DeleteLimit, DeliveryTestSettings, DeliveryTestWhen
+from reconciler.model.fleet import Selector
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from click.shell_completion import CompletionItem
 
+    from reconciler.fleet.selection import Shard
     from reconciler.planning.planner import PlanOptions
 
 Command = TypeVar("Command", bound="Callable[..., Any]")
@@ -58,6 +60,34 @@ class Limit(click.ParamType[DeleteLimit]):
             return DeleteLimit.parse(int(text) if text.isdecimal() else text)
         except ValueError:
             self.fail(f"{value!r} is not a limit; write a number or a percentage such as 30%", param, ctx)
+
+
+class Selecting(click.ParamType[Selector]):
+    """Terms such as ``region=south,ring!=canary``."""
+
+    name = "selector"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Selector:
+        """Converts the string to a selector."""
+        try:
+            return Selector.parse(str(value))
+        except InvalidValueError as error:
+            self.fail(f"{value!r} is not a selector: {error.message}; {error.hint}", param, ctx)
+
+
+class Sharding(click.ParamType["Shard"]):
+    """A part of a fleet, such as ``3/16`` or ``auto``."""
+
+    name = "shard"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Shard:
+        """Converts the string to a shard."""
+        from reconciler.fleet.selection import Shard
+
+        try:
+            return Shard.parse(str(value), os.environ)
+        except InvalidValueError as error:
+            self.fail(f"{value!r} is not a shard: {error.message}; {error.hint}", param, ctx)
 
 
 class Address(click.ParamType[str]):
@@ -233,6 +263,55 @@ plan_options = _packed(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FleetFlags:
+    """Which servers of a fleet a command is about, and how many at a time.
+
+    Attributes:
+        only_failed: The file with an earlier result; only servers that did not succeed there.
+    """
+
+    select: Selector | None
+    shard: Shard | None
+    only_failed: str | None
+    server_parallelism: int
+
+    @property
+    def narrow(self) -> bool:
+        """Whether the user narrows the fleet."""
+        return (self.select, self.shard, self.only_failed) != (None, None, None)
+
+
+fleet_options = _packed(
+    "fleet",
+    FleetFlags,
+    click.option(
+        "--select",
+        type=Selecting(),
+        metavar="TERMS",
+        help="Servers of a fleet, as in region=south,ring!=canary,name=b0*.",
+    ),
+    click.option(
+        "--shard", type=Sharding(), metavar="K/N", help="One of N stable parts of a fleet; `auto` in a parallel CI job."
+    ),
+    click.option(
+        "--only-failed",
+        type=FILE_NAME,
+        metavar="RESULT",
+        help="Servers that did not succeed in this earlier result (JSON).",
+    ),
+    click.option(
+        "--server-parallelism",
+        type=click.IntRange(1, 256),
+        default=16,
+        show_default=True,
+        metavar="N",
+        help="Servers of a fleet side by side.",
+    ),
+)
+"""Which servers of a fleet a command is about; they arrive as ``fleet: FleetFlags``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ApplyFlags:
     """How a plan is applied.
 
@@ -249,6 +328,7 @@ class ApplyFlags:
     on_failure: str
     journal: str | None
     lock_timeout: float
+    no_rollout: bool
     parallelism: int
 
     @property
@@ -296,6 +376,7 @@ apply_options = _packed(
         metavar="DURATION",
         help="How long to wait for another apply to this server.",
     ),
+    click.option("--no-rollout", is_flag=True, help="Apply to all servers of a fleet at once."),
     parallelism_option,
 )
 """How a plan is applied; they arrive as ``running: ApplyFlags``."""

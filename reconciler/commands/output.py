@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
+import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -12,16 +12,7 @@ import click
 from reconciler.commands.inputs import may_be_replaced
 from reconciler.commands.invocation import Invocation
 from reconciler.commands.options import OutputFile
-from reconciler.errors import (
-    BrokenOutputPipeError,
-    ExitCode,
-    GuardError,
-    Kind,
-    OutputError,
-    ReconcilerError,
-    StalePlanError,
-    UnreachableError,
-)
+from reconciler.errors import BrokenOutputPipeError, ExitCode, Kind, OutputError, ReconcilerError
 from reconciler.model.display import escape
 from reconciler.model.outcome import Report, ServerStatus
 from reconciler.report.formats import (
@@ -40,33 +31,41 @@ if TYPE_CHECKING:
 
     from reconciler.commands.options import Command
     from reconciler.errors import Problem
-    from reconciler.model.desired import Desired
-    from reconciler.model.outcome import Outcome
+    from reconciler.model.fleet import Fleet
     from reconciler.model.plan import Plan
-    from reconciler.model.redaction import Redactor
 from reconciler.report.formats import DocumentKind
 
 
-def show_plan(invocation: Invocation, plan: Plan) -> None:
-    """Writes the plan."""
-    _show(invocation, "plan", PlanInput(plans=(plan,)), invocation.started_at)
-    invocation.mark_shown((*plan.refusals, *plan.errors, *plan.warnings))
+def show_plans(invocation: Invocation, plans: Sequence[Plan]) -> None:
+    """Writes the plan of each server as one document."""
+    _show(invocation, "plan", PlanInput(plans=tuple(plans)), invocation.started_at)
+    invocation.mark_shown(problem for plan in plans for problem in (*plan.refusals, *plan.errors, *plan.warnings))
 
 
-def show_report(invocation: Invocation, report: Report) -> None:
-    """Writes the report of ``apply`` or ``test``. If it cannot go to its file, it goes to standard error.
+def show_plans_first(invocation: Invocation, plans: Sequence[Plan]) -> None:
+    """Shows the plans before they are applied: on standard error if the document is for a program."""
+    if invocation.format is Format.TEXT and invocation.output is None:
+        show_plans(invocation, plans)
+    elif not invocation.quiet:
+        context = _context(invocation, invocation.started_at, invocation.style_of(sys.stderr))
+        text = renderer("plan", Format.TEXT)(PlanInput(plans=tuple(plans)), context)
+        invocation.print_note(text.rstrip("\n"))
+        invocation.seen.update(problem for plan in plans for problem in (*plan.refusals, *plan.errors))
+
+
+def show_reports(invocation: Invocation, reports: Sequence[Report]) -> None:
+    """Writes the reports of ``apply`` or ``test``. If they cannot go to their file, they go to standard error.
 
     Raises:
         OutputError: It could not be written to its file.
     """
-    outcomes = tuple(_redacted(outcome, invocation.redactor) for outcome in report.outcomes)
-    errors = invocation.redacted(report.errors)
-    subject = ReportInput(reports=(replace(report, outcomes=outcomes, errors=errors),))
+    subject = ReportInput(reports=tuple(reports))
+    finished_at = max((report.finished_at for report in reports), default=datetime.now(UTC))
     try:
-        _show(invocation, "report", subject, report.finished_at)
+        _show(invocation, "report", subject, finished_at)
     except OutputError as error:
         # What was done must not be lost.
-        context = _context(invocation, report.finished_at, Style())
+        context = _context(invocation, finished_at, Style())
         invocation.print_error_text(renderer("report", Format.TEXT)(subject, context))
         if not isinstance(error, BrokenOutputPipeError):
             raise
@@ -79,11 +78,26 @@ def exit_code_of(report: Report) -> ExitCode:
     return ExitCode.OK if report.complete else ExitCode.INCOMPLETE
 
 
-def show_validation(invocation: Invocation, desired: Desired) -> None:
+def fleet_exit_code(reports: Sequence[Report]) -> ExitCode:
+    """The exit code of a run on a fleet. A suspended server counts only if nothing else was selected."""
+    incomplete = [report for report in reports if not report.complete]
+    kinds = {problem.kind for report in incomplete for problem in report.errors}
+    if not incomplete or (kinds == {Kind.SUSPENDED} and len(incomplete) < len(reports)):
+        return ExitCode.OK
+    has_begun = any(report.not_started in (None, ServerStatus.UNKNOWN) for report in reports)
+    if has_begun or Kind.ROLLOUT_STOPPED in kinds:
+        return ExitCode.INCOMPLETE
+    if any(report.status is not ServerStatus.REFUSED for report in incomplete):
+        return ExitCode.ERROR
+    return ExitCode.STALE_PLAN if kinds == {Kind.STALE_PLAN} else ExitCode.GUARD
+
+
+def show_validation(invocation: Invocation, fleet: Fleet) -> None:
     """Writes that the manifests are valid, with their warnings."""
+    warnings = tuple(dict.fromkeys((*fleet.warnings, *(one for server in fleet.servers for one in server.warnings))))
     if invocation.format is Format.TEXT and not invocation.quiet:
-        invocation.print_problems(desired.warnings, "warning")
-    subject = ValidationInput(accounts=len(desired.accounts), warnings=desired.warnings)
+        invocation.print_problems(warnings, "warning")
+    subject = ValidationInput(accounts=sum(len(one.accounts) for one in fleet.servers), warnings=warnings)
     _show(invocation, "validation", subject, invocation.started_at)
 
 
@@ -121,22 +135,9 @@ def _status(cause: BaseException, *, acted: bool) -> ServerStatus:
     """The server's status after a run that ended without a report."""
     if acted:
         return ServerStatus.UNKNOWN
-    if isinstance(cause, UnreachableError):
-        return ServerStatus.UNREACHABLE
-    if isinstance(cause, GuardError | StalePlanError):
-        return ServerStatus.REFUSED
     declined = isinstance(cause, ReconcilerError) and cause.problems[0].kind == Kind.NOT_APPROVED
     stopped = declined or not isinstance(cause, Exception)
-    return ServerStatus.NOT_ATTEMPTED if stopped else ServerStatus.FAILED
-
-
-def _redacted(outcome: Outcome, redactor: Redactor) -> Outcome:
-    """The outcome, without secrets that became known after it was written."""
-    test = outcome.test
-    if test and test.error:
-        test = replace(test, error=redactor.redact(test.error))
-    error, note = (redactor.redact(part) if part else part for part in (outcome.error, outcome.note))
-    return replace(outcome, error=error, note=note, test=test) if error or note or test else outcome
+    return ServerStatus.NOT_ATTEMPTED if stopped else ServerStatus.after(cause)
 
 
 def _show(invocation: Invocation, kind: DocumentKind, subject: Any, finished_at: datetime) -> None:  # noqa: ANN401 - by kind

@@ -8,21 +8,23 @@ from typing import TYPE_CHECKING
 import click
 
 from reconciler import reconcile
-from reconciler.commands.inputs import CommandFiles, read_inputs
+from reconciler.commands.inputs import CommandFiles, only_server, read_inputs
 from reconciler.commands.options import (
     OUTPUT_FILE,
     allow_commands_option,
+    fleet_options,
     paths_argument,
     plan_options,
     server_options,
     trust_option,
 )
-from reconciler.commands.output import output_options, show_plan
+from reconciler.commands.output import output_options, show_plans
 from reconciler.errors import ExitCode
 from reconciler.report.formats import PLAN_FORMATS, Format
 
 if TYPE_CHECKING:
     from reconciler.commands.invocation import Invocation
+    from reconciler.commands.options import FleetFlags
     from reconciler.credentials import ServerOptions
     from reconciler.planning.planner import PlanOptions
 
@@ -39,6 +41,7 @@ Examples:
 @plan_options
 @allow_commands_option
 @trust_option
+@fleet_options
 @click.option("--save", type=OUTPUT_FILE, metavar="FILE", help="Save the plan, without secrets, for `apply --plan`.")
 @click.option("--no-secrets", is_flag=True, help="Resolve no password, and compare none.")
 @click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 when changes are needed.")
@@ -52,6 +55,7 @@ def plan(  # noqa: PLR0913 - one for each option of the command line
     planning: PlanOptions,
     allow_commands: bool,
     trust: str | None,
+    fleet: FleetFlags,
     save: str | None,
     no_secrets: bool,
     detailed_exitcode: bool,
@@ -62,16 +66,25 @@ def plan(  # noqa: PLR0913 - one for each option of the command line
     PATH is a YAML file, or a folder of them; several make one set.
     """
     files = CommandFiles(server=server, trust=trust, save=save)
-    desired, context = read_inputs(invocation, paths, files, allow_commands=allow_commands)
+    declared, context = read_inputs(invocation, paths, files, allow_commands=allow_commands)
+    planning = replace(planning, no_secrets=no_secrets)
+    desired = only_server(declared, fleet)
+    if desired is None:
+        from reconciler.commands.fleet_run import FleetRequest, plan_fleet
+
+        request = FleetRequest(
+            invocation=invocation, fleet=declared, paths=paths, flags=fleet, planning=planning, context=context
+        )
+        return plan_fleet(request, save=save, detailed_exitcode=detailed_exitcode)
     only = planning.only.patterns
     desired = reconcile.resolve(desired, paths, only=only, no_secrets=no_secrets, context=context)
     with reconcile.connect(desired, context=context) as connection:
-        found = reconcile.plan(desired, connection, replace(planning, no_secrets=no_secrets))
+        found = reconcile.plan(desired, connection, planning)
     if save:
         from reconciler.commands import saved_plan
 
-        saved_plan.save(found, save, invocation)
-    show_plan(invocation, found)
+        saved_plan.save([found], save, invocation)
+    show_plans(invocation, [found])
     if invocation.format is not Format.TEXT or invocation.output:
         invocation.print_warnings(found.warnings)
     invocation.print_problems((*found.refusals, *found.errors))

@@ -1,4 +1,7 @@
-"""Progress on standard error: a bar on a terminal, lines in a pipe, nothing when quiet."""
+"""What observes a run: the journal, and progress on standard error.
+
+Progress is a bar on a terminal, lines in a pipe, and nothing when the user asked for quiet.
+"""
 
 from __future__ import annotations
 
@@ -6,18 +9,20 @@ import io
 import sys
 import threading
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 
-from reconciler.model.display import escape
-from reconciler.model.ports import NullObserver
+from reconciler.model.display import display_sentence, escape
+from reconciler.model.ports import FleetObserver, NullObserver
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from reconciler.commands.invocation import Invocation
-    from reconciler.model.outcome import Outcome
-    from reconciler.model.plan import Change, Step
+    from reconciler.model.outcome import Outcome, Report
+    from reconciler.model.plan import Change, Plan, Step
     from reconciler.model.ports import RunObserver
+    from reconciler.model.server import Server
 
 
 @contextmanager
@@ -92,3 +97,102 @@ class _Bar(NullObserver):
 
     def step_finished(self, change: Change, step: Step, outcome: Outcome) -> None:  # noqa: ARG002 - the interface's
         self._shown.advance(self._task)
+
+
+@contextmanager
+def fleet_progress(invocation: Invocation, total: int) -> Iterator[FleetObserver]:
+    """An observer that shows how far a run on ``total`` servers is."""
+    if invocation.quiet or not total:
+        yield FleetObserver()
+    elif sys.stderr.isatty():
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        console = Console(file=cast("IO[str]", _Lasting()), force_terminal=True)
+        with Progress(*columns, console=console, transient=True) as shown:
+            yield _FleetBar(shown, total)
+    else:
+        yield _FleetLines(invocation, total)
+
+
+class _FleetLines(FleetObserver):
+    """One line for each server that has finished."""
+
+    def __init__(self, invocation: Invocation, total: int) -> None:
+        self._invocation = invocation
+        self._total = total
+        self._count = 0
+
+    def finished(self, report: Report) -> None:
+        self._count += 1
+        changes = f", {len(report.outcomes)} changes" if report.outcomes else ""
+        name = display_sentence(report.server.name)
+        self._invocation.print_note(f"[{self._count}/{self._total}] {name}: {report.status}{changes}")
+
+
+class _FleetBar(FleetObserver):
+    """How many servers are planned, running, done and failed."""
+
+    def __init__(self, shown: Any, total: int) -> None:  # noqa: ANN401 - rich is imported where it is used
+        self._shown = shown
+        self._total = total
+        self._task = shown.add_task("Planning", total=total)
+        self._running = 0
+        self._failed = 0
+
+    def planned(self, plan: Plan) -> None:  # noqa: ARG002 - the interface's
+        self._shown.advance(self._task)
+
+    def started(self, server: Server) -> None:  # noqa: ARG002 - the interface's
+        if not self._running and self._shown.tasks[0].completed >= self._total:
+            self._shown.reset(self._task, total=self._total)
+        self._running += 1
+        self._describe()
+
+    def finished(self, report: Report) -> None:
+        self._running -= 1
+        self._failed += not report.complete
+        self._shown.advance(self._task)
+        self._describe()
+
+    def _describe(self) -> None:
+        self._shown.update(self._task, description=f"Applying: {self._running} running, {self._failed} failed")
+
+
+@contextmanager
+def open_journal(path: str | None, invocation: Invocation) -> Iterator[Callable[[Plan], RunObserver]]:
+    """A function that makes the observer for a server's plan: its part of the journal, if one is wanted.
+
+    Writes without an outcome in the journal are checked against the plan first, and the result is printed.
+    """
+    if path is None:
+        yield lambda _plan: NullObserver()
+        return
+    from reconciler.applying.journal import Journal, check_unfinished
+
+    size_before = _size(path)
+    journal = Journal(path)
+
+    def of(plan: Plan) -> RunObserver:
+        part = journal.of(plan.server.url)
+        for intent, found in check_unfinished(part.unfinished, plan):
+            begun = f"{intent.action} of {intent.address} was begun at {intent.at} and has no outcome in the journal"
+            invocation.print_note(escape(f"checked: {begun}; {found}"))
+            part.checked(intent, found)
+        return part
+
+    try:
+        yield of
+    finally:
+        journal.close()
+        if _size(path) != size_before:
+            invocation.report_written(path)
+
+
+def _size(path: str) -> int | None:
+    """Bytes in a file; ``None`` if it does not exist."""
+    try:
+        return Path(path).stat().st_size
+    except OSError:
+        return None

@@ -11,10 +11,12 @@ from reconciler.model.outcome import Outcome
 from reconciler.planning.saved import compare
 from reconciler.report.formats import Format
 from reconciler.report.json import plan_document, to_json
-from reconciler.report.plan_file import parse_plan, unusable_plan
+from reconciler.report.plan_file import parse_plan, parse_unfinished, unusable_plan, unusable_result
 from reconciler.report.text import comparison_sentence, comparison_text
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from reconciler.commands.invocation import Invocation
     from reconciler.model.desired import DeliveryTestSettings
     from reconciler.model.plan import Change, Plan
@@ -25,12 +27,12 @@ _LARGEST = 256 * 1024 * 1024
 """Bytes; a plan for 100,000 accounts is about half of that."""
 
 
-def save(plan: Plan, path: str, invocation: Invocation) -> None:
-    """Writes the plan document to ``path``. A plan that cannot be applied is not saved."""
-    if not plan.applicable:
+def save(plans: Sequence[Plan], path: str, invocation: Invocation) -> None:
+    """Writes the plan document to ``path``. A plan that cannot be applied on any server is not saved."""
+    if not any(plan.applicable for plan in plans):
         invocation.print_note(f"{path} was not written: the plan cannot be applied.")
         return
-    invocation.write_file(path, to_json(plan_document([plan], created_at=invocation.started_at)))
+    invocation.write_file(path, to_json(plan_document(plans, created_at=invocation.started_at)))
 
 
 def read(path: str) -> SavedPlan:
@@ -46,6 +48,20 @@ def read(path: str) -> SavedPlan:
     except OSError as error:
         raise unusable_plan(path, f"cannot be read: {error.strerror}") from error
     return parse_plan(text, path)
+
+
+def read_unfinished(path: str) -> frozenset[str] | None:
+    """The names of the servers that did not succeed in an earlier result; ``None`` for all.
+
+    Raises:
+        ReconcilerError: The file cannot be read, or is not a result.
+    """
+    from reconciler.manifest.files import read_bytes
+
+    try:
+        return parse_unfinished(read_bytes(path, _LARGEST, allow_pipe=True), path)
+    except OSError as error:
+        raise unusable_result(path, f"cannot be read: {error.strerror}") from error
 
 
 def check(

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import click
 
 from reconciler import reconcile
-from reconciler.commands.inputs import CommandFiles, read_inputs
+from reconciler.commands.inputs import CommandFiles, only_server, read_inputs
 from reconciler.commands.options import (
     allow_commands_option,
+    fleet_options,
     only_option,
     parallelism_option,
     paths_argument,
@@ -18,12 +19,13 @@ from reconciler.commands.options import (
     to_email_option,
     trust_option,
 )
-from reconciler.commands.output import exit_code_of, output_options, show_report
+from reconciler.commands.output import exit_code_of, output_options, show_reports
 from reconciler.commands.process import handle_interrupts
 from reconciler.report.formats import RESULT_FORMATS
 
 if TYPE_CHECKING:
     from reconciler.commands.invocation import Invocation
+    from reconciler.commands.options import FleetFlags
     from reconciler.credentials import ServerOptions
     from reconciler.errors import ExitCode
 
@@ -39,6 +41,7 @@ Examples:
 @only_option
 @allow_commands_option
 @trust_option
+@fleet_options
 @parallelism_option
 @server_options
 @output_options(RESULT_FORMATS, "report")
@@ -51,6 +54,7 @@ def test(  # noqa: PLR0913 - one for each option of the command line
     only: tuple[str, ...],
     allow_commands: bool,
     trust: str | None,
+    fleet: FleetFlags,
     parallelism: int,
     server: ServerOptions,
 ) -> ExitCode:
@@ -59,9 +63,20 @@ def test(  # noqa: PLR0913 - one for each option of the command line
     What the YAML leaves open is taken from the account on the server.
     """
     from reconciler.applying.worker_pool import InterruptGate
+    from reconciler.model.account import Globs
+    from reconciler.planning.planner import PlanOptions
 
     files = CommandFiles(server=server, trust=trust)
-    desired, context = read_inputs(invocation, paths, files, allow_commands=allow_commands)
+    declared, context = read_inputs(invocation, paths, files, allow_commands=allow_commands)
+    desired = only_server(declared, fleet)
+    if desired is None:
+        from reconciler.commands.fleet_run import FleetRequest, test_fleet
+
+        planning = PlanOptions(only=Globs(only))
+        request = FleetRequest(
+            invocation=invocation, fleet=declared, paths=paths, flags=fleet, planning=planning, context=context
+        )
+        return test_fleet(request, to_email=to_email, parallelism=parallelism)
     desired = reconcile.resolve(desired, paths, only=only, to_email=to_email, context=context)
     connection = reconcile.connect(desired, parallelism=parallelism, context=context)
     invocation.server = connection.server
@@ -73,5 +88,5 @@ def test(  # noqa: PLR0913 - one for each option of the command line
             report = reconcile.test(planned, connection, gate=gate)
             interrupt.run_ended()
             report = replace(report, interrupted=interrupt.asked)
-            show_report(invocation, report)
+            show_reports(invocation, [report])
     return exit_code_of(report)

@@ -35,7 +35,8 @@ def trust(invocation: Invocation, *, paths: tuple[str, ...], url: str | None) ->
     """
     from reconciler.manifest.trust import trust_yaml
 
-    desired, context = read_inputs(invocation, paths, CommandFiles(server=ServerOptions(url=url)))
-    reconcile.check_trust(desired, context)
+    fleet, context = read_inputs(invocation, paths, CommandFiles(server=ServerOptions(url=url)))
+    reconcile.check_fleet_trust(fleet, context)
+    desired = fleet.servers[0]  # a fleet: to be done
     invocation.write_document(trust_yaml(desired, context.server_url(desired.server.url)))
     return ExitCode.OK

@@ -32,7 +32,7 @@ def validate(invocation: Invocation, *, paths: tuple[str, ...], trust: str | Non
 
     PATH is a YAML file, or a folder of them; several make one set.
     """
-    desired, context = read_inputs(invocation, paths, CommandFiles(trust=trust))
-    reconcile.check_trust(desired, context)
-    show_validation(invocation, desired)
+    fleet, context = read_inputs(invocation, paths, CommandFiles(trust=trust))
+    reconcile.check_fleet_trust(fleet, context)
+    show_validation(invocation, fleet)
     return ExitCode.OK

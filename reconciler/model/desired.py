@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from reconciler.errors import Position, Problem
     from reconciler.model.account import Account
+    from reconciler.model.server import Server
 
 
 NO_POSITIONS: Final[Mapping[str, Position]] = MappingProxyType({})
@@ -157,3 +158,8 @@ class Desired:
     server: ServerConfig = field(default_factory=ServerConfig)
     warnings: tuple[Problem, ...] = field(default=())
     settings: Mapping[tuple[str | int, ...], Position] = field(default_factory=dict, compare=False)
+
+    @property
+    def label(self) -> Server:
+        """The server as reports name it before anything else decides about its URL."""
+        return self.server.as_server(self.server.url or "")

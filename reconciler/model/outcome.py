@@ -7,7 +7,11 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Self
 
+from reconciler.errors import ApiError, GuardError, StalePlanError
+
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from reconciler.errors import Position, Problem
     from reconciler.model.account import Account
     from reconciler.model.desired import DeliveryTestWhen
@@ -36,6 +40,15 @@ class ServerStatus(StrEnum):
     REFUSED = "refused"
     UNKNOWN = "unknown"
     NOT_ATTEMPTED = "not_attempted"
+
+    @classmethod
+    def after(cls, error: BaseException) -> ServerStatus:
+        """The outcome after an error that occurred before any write."""
+        if isinstance(error, ApiError) and error.is_outage:
+            return cls.UNREACHABLE
+        if isinstance(error, GuardError | StalePlanError):
+            return cls.REFUSED
+        return cls.FAILED
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +167,14 @@ class Outcome:
         """Whether the server was not reached in the end."""
         return self.kind is FailureKind.UNREACHED or (self.test is not None and self.test.unreached)
 
+    def redacted(self, redact: Callable[[str], str]) -> Self:
+        """The outcome without secrets that became known after it was noted."""
+        test = self.test
+        if test and test.error:
+            test = replace(test, error=redact(test.error))
+        error, note = (redact(part) if part else part for part in (self.error, self.note))
+        return replace(self, error=error, note=note, test=test) if error or note or test else self
+
     def with_note(self, note: str) -> Self:
         """The outcome with one more note."""
         return replace(self, note=f"{self.note}; {note}" if self.note else note)
@@ -183,6 +204,12 @@ class Report:
         now = datetime.now(UTC)
         return cls(server=server, started_at=now, finished_at=now, errors=errors, verified=False, not_started=status)
 
+    @classmethod
+    def of_no_changes(cls, server: Server) -> Self:
+        """The report of a server that is as declared."""
+        now = datetime.now(UTC)
+        return cls(server=server, started_at=now, finished_at=now)
+
     @property
     def complete(self) -> bool:
         """Whether everything was applied and confirmed, and every delivery test passed."""
@@ -197,6 +224,11 @@ class Report:
         if not self.complete:
             return self._incomplete()
         return ServerStatus.APPLIED if self._has(Status.APPLIED) else ServerStatus.UNCHANGED
+
+    def redacted(self, redact: Callable[[str], str]) -> Self:
+        """The report without secrets, wherever they became known."""
+        outcomes = tuple(outcome.redacted(redact) for outcome in self.outcomes)
+        return replace(self, outcomes=outcomes, errors=tuple(problem.redacted(redact) for problem in self.errors))
 
     def _incomplete(self) -> ServerStatus:
         if self._has(Status.UNKNOWN):

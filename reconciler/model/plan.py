@@ -153,6 +153,7 @@ class Plan:
         warnings: What a reviewer should look at.
         errors: Why no safe plan exists; then nothing can be applied.
         refusals: Guards that refused; then nothing can be applied either.
+        suspended: Why nothing is written to the server for now; ``None`` if it is not suspended.
     """
 
     server: Server
@@ -165,6 +166,7 @@ class Plan:
     warnings: tuple[Problem, ...] = ()
     errors: tuple[Problem, ...] = field(default=())
     refusals: tuple[Problem, ...] = field(default=())
+    suspended: str | None = None
 
     @property
     def current(self) -> tuple[Account, ...]:
@@ -174,7 +176,7 @@ class Plan:
     @property
     def applicable(self) -> bool:
         """Whether ``apply`` may write this plan."""
-        return not self.errors and not self.refusals
+        return not self.errors and not self.refusals and not (self.suspended and self.changes)
 
     @property
     def status(self) -> PlanStatus:

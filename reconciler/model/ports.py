@@ -11,9 +11,10 @@ if TYPE_CHECKING:
 
     from reconciler.errors import Problem
     from reconciler.model.account import Account, Fields
-    from reconciler.model.outcome import Outcome, Status
-    from reconciler.model.plan import Change, Step
+    from reconciler.model.outcome import Outcome, Report, Status
+    from reconciler.model.plan import Change, Plan, Step
     from reconciler.model.secret import Secret
+    from reconciler.model.server import Server
 
 
 class AccountReader(Protocol):
@@ -137,3 +138,16 @@ class ObserverGroup:
         """Notifies each in turn."""
         for observer in self._observers:
             observer.rollback_finished(change, status)
+
+
+class FleetObserver:
+    """Is notified as the run proceeds, from one thread. Does nothing."""
+
+    def planned(self, plan: Plan) -> None:
+        """A server was planned."""
+
+    def started(self, server: Server) -> None:
+        """The run on a server starts."""
+
+    def finished(self, report: Report) -> None:
+        """The run on a server has ended, or will not start."""

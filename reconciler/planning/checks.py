@@ -179,6 +179,12 @@ def unmatched_only_warning(only: Globs) -> Problem:
     )
 
 
+def suspension_warning(reason: str) -> Problem:
+    """Warns that nothing of the plan will be written."""
+    message = f"the server is suspended: {reason}; apply writes nothing to it"
+    return Problem(kind=Kind.SUSPENDED, message=message, hint="remove server.suspended when the reason is gone")
+
+
 def hidden_password_warning(count: int) -> Iterator[Problem]:
     """Warns about declared passwords of unchanged accounts that could not be compared."""
     if count:

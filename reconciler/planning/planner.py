@@ -20,6 +20,7 @@ from reconciler.planning.checks import (
     password_notes,
     password_problems,
     recipient_problems,
+    suspension_warning,
     taken_addresses,
     taken_name_warnings,
     uncompared_password_warning,
@@ -113,6 +114,8 @@ class _Planner:
         if self.changes:
             others = [*self.unchanged, *self.untouched]
             self.warnings += default_account_warning(self.current, self.changes, others)
+        if reason := self.desired.server.suspended:
+            self.warnings.append(suspension_warning(reason))
         refusals = check_guards(
             deletes=self.counts[Action.DELETE],
             managed=len(managed),
@@ -130,6 +133,7 @@ class _Planner:
             warnings=tuple(self.warnings),
             errors=tuple(self.errors),
             refusals=tuple(refusals),
+            suspended=self.desired.server.suspended,
         )
 
     def _delete_limits(self) -> tuple[DeleteLimit, ...]:

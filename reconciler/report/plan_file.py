@@ -1,4 +1,4 @@
-"""Reads a saved plan back into ``Change`` values."""
+"""Reads back what earlier runs wrote: a saved plan as ``Change`` values, and the servers of a result."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from reconciler.errors import Kind, Problem, ReconcilerError
 from reconciler.model.account import NO_FIELDS, Account
 from reconciler.model.desired import NO_DELIVERY_TEST, DeliveryTestSettings, DeliveryTestWhen
+from reconciler.model.outcome import ServerStatus
 from reconciler.model.plan import Action, Change, FieldChange, PlanStatus
 from reconciler.model.secret import Secret
 from reconciler.report.json import FORMAT_VERSION, Document, digest
@@ -89,6 +90,34 @@ def _read_server(entries: Sequence[Document], others: Sequence[Document] | None)
         return None
     first, second = (None if read is None else tuple(filter(None, read)) for read in (changes, uncompared))
     return ReviewedPlan(first or (), second)
+
+
+def parse_unfinished(text: bytes, path: str) -> frozenset[str] | None:
+    """The names of the servers that did not succeed, from a result; ``None`` if the run did not get to any server.
+
+    Args:
+        text: The file's content.
+        path: The file, for messages.
+
+    Raises:
+        ReconcilerError: It is not a result as ``apply --format json`` wrote it.
+    """
+    done = (ServerStatus.APPLIED, ServerStatus.UNCHANGED)
+    try:
+        document = json.loads(text)
+        is_result = document["format_version"] == FORMAT_VERSION and isinstance(document["results"], list)
+        servers = {str(server["name"]): ServerStatus(server["status"]) for server in document["servers"]}
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        raise unusable_result(path, "is not a result, or was cut short") from None
+    if not is_result:
+        raise unusable_result(path, "is not a result of this version")
+    return frozenset(name for name, status in servers.items() if status not in done) if servers else None
+
+
+def unusable_result(path: str, what: str) -> ReconcilerError:
+    """A file that cannot be used as an earlier result."""
+    message, hint = f"{path or repr(path)} {what}", "name the document of `reconciler apply --format json`"
+    return ReconcilerError(Problem(kind=Kind.BAD_RESULT_FILE, message=message, hint=hint))
 
 
 def unusable_plan(path: str, what: str) -> ReconcilerError:

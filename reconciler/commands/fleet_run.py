@@ -1,0 +1,147 @@
+"""What ``plan``, ``apply`` and ``test`` do with a fleet: select, run side by side, report."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from reconciler import reconcile
+from reconciler.commands import saved_plan
+from reconciler.commands.output import fleet_exit_code, show_plans, show_plans_first, show_reports
+from reconciler.commands.process import CrashReporter, handle_interrupts
+from reconciler.commands.progress import fleet_progress, open_journal
+from reconciler.errors import ExitCode, Kind, ReconcilerError
+from reconciler.fleet.runner import FleetRun
+from reconciler.fleet.selection import Selection, select
+from reconciler.fleet.server_run import ServerRunOptions
+from reconciler.model.fleet import ALL_AT_ONCE
+from reconciler.report.formats import Format
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from reconciler.commands.invocation import Invocation
+    from reconciler.commands.options import ApplyFlags, FleetFlags
+    from reconciler.model.desired import Desired
+    from reconciler.model.fleet import Fleet
+    from reconciler.model.outcome import Report
+    from reconciler.planning.planner import PlanOptions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FleetRequest:
+    """A command on a fleet.
+
+    Attributes:
+        fleet: What the manifests declare.
+        paths: The manifests, as the user named them.
+        flags: What the user narrows the run to.
+        planning: How to plan.
+        context: What the run takes from outside.
+    """
+
+    invocation: Invocation
+    fleet: Fleet
+    paths: Sequence[str]
+    flags: FleetFlags
+    planning: PlanOptions
+    context: reconcile.RunContext
+
+    def servers(self) -> tuple[Desired, ...]:
+        """The selected servers. Their manifests use only what they may use.
+
+        Raises:
+            GuardError: The fleet declares fewer servers than it must.
+            ReconcilerError: The selector matches no server, or a URL is given for all of them.
+            NotTrustedError: With everything that the manifests may not use. Nothing was resolved, run or sent.
+        """
+        if len(self.fleet.servers) > 1 and (self.context.server.url or self.context.environ.get("RECONCILER_URL")):
+            given = "--url" if self.context.server.url else "RECONCILER_URL"
+            message = f"{given} names one server, and the files declare {len(self.fleet.servers)}"
+            raise ReconcilerError.of(message, kind=Kind.SEVERAL_SERVERS, hint=f"remove {given}, or name fewer files")
+        names = None if self.flags.only_failed is None else saved_plan.read_unfinished(self.flags.only_failed)
+        chosen = Selection(selector=self.flags.select, shard=self.flags.shard, names=names)
+        servers = select(self.fleet, chosen)
+        reconcile.approve_servers(servers, self.paths, self.context)
+        return servers
+
+    def run(self, options: ServerRunOptions) -> FleetRun:
+        """A run on the selected servers."""
+        return FleetRun(self.servers(), options, server_parallelism=self.flags.server_parallelism)
+
+    def options(self) -> ServerRunOptions:
+        """What the runs on all servers have in common."""
+        shows_all = self.invocation.verbose or self.invocation.format is Format.TFPLAN
+        return ServerRunOptions(
+            context=self.context,
+            paths=self.paths,
+            planning=self.planning,
+            keep_unchanged=shows_all,
+            explain_bug=lambda redactor: CrashReporter(redactor).explain,
+        )
+
+
+def plan_fleet(request: FleetRequest, *, save: str | None, detailed_exitcode: bool) -> ExitCode:
+    """Plans every selected server, and shows the plans."""
+    invocation, run = request.invocation, request.run(request.options())
+    with fleet_progress(invocation, run.size) as observer:
+        plans = run.plan(observer)
+    if save:
+        saved_plan.save(plans, save, invocation)
+    show_plans(invocation, plans)
+    if any(plan.errors for plan in plans):
+        return ExitCode.ERROR
+    if any(plan.refusals for plan in plans):
+        return ExitCode.GUARD
+    return ExitCode.CHANGES if detailed_exitcode and any(plan.changes for plan in plans) else ExitCode.OK
+
+
+def apply_fleet(request: FleetRequest, running: ApplyFlags) -> ExitCode:
+    """Plans every selected server, shows the plans, asks, and applies them in the order of the rollout."""
+    invocation = request.invocation
+    saved = saved_plan.read(running.plan_file) if running.plan_file is not None else None
+    rollout = ALL_AT_ONCE if running.no_rollout else request.fleet.rollout
+    with open_journal(running.journal, invocation) as journal:
+        run = request.run(
+            replace(
+                request.options(),
+                planning=replace(request.planning, test=running.test),
+                to_email=running.to_email,
+                parallelism=running.parallelism,
+                lock_timeout=running.lock_timeout,
+                on_failure=running.on_failure,
+                observer=journal,
+            )
+        )
+        with fleet_progress(invocation, run.size) as observer:
+            plans = run.plan(observer)
+        show_plans_first(invocation, plans)
+        changing = sum(plan.applicable and bool(plan.changes) for plan in plans)
+        if changing and not running.auto_approve and saved is None:
+            invocation.ask("1 server" if changing == 1 else f"{changing:,} servers")
+        with handle_interrupts(run.gate, invocation) as interrupt:
+            invocation.acted = True
+            with fleet_progress(invocation, run.size) as observer:
+                reports = run.apply(rollout, saved, observer=observer)
+            interrupt.run_ended()
+            return _reported(invocation, reports, interrupted=interrupt.asked)
+
+
+def test_fleet(request: FleetRequest, *, to_email: str | None, parallelism: int) -> ExitCode:
+    """Runs the delivery tests of every selected server."""
+    invocation = request.invocation
+    run = request.run(replace(request.options(), to_email=to_email, parallelism=parallelism))
+    with handle_interrupts(run.gate, invocation) as interrupt:
+        invocation.acted = True
+        with fleet_progress(invocation, run.size) as observer:
+            reports = run.test(observer)
+        interrupt.run_ended()
+        return _reported(invocation, reports, interrupted=interrupt.asked)
+
+
+def _reported(invocation: Invocation, reports: Sequence[Report], *, interrupted: bool) -> ExitCode:
+    """Shows the reports; returns the exit code."""
+    if interrupted:
+        reports = tuple(report if report.complete else replace(report, interrupted=True) for report in reports)
+    show_reports(invocation, reports)
+    return ExitCode.INTERRUPTED if interrupted else fleet_exit_code(reports)

@@ -1,0 +1,271 @@
+"""Runs many servers side by side: plans them all, then applies in the order of the rollout."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
+
+from reconciler.applying.worker_pool import Abort, InterruptGate, WorkerPool
+from reconciler.errors import Kind, Problem
+from reconciler.fleet.rollout import Progress, decide, make_schedule
+from reconciler.fleet.server_run import ServerRun
+from reconciler.model.fleet import ALL_AT_ONCE
+from reconciler.model.plan import Plan
+from reconciler.model.ports import FleetObserver
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from queue import SimpleQueue
+
+    from reconciler.fleet.server_run import ServerRunOptions
+    from reconciler.model.desired import Desired
+    from reconciler.model.fleet import Rollout
+    from reconciler.model.outcome import Report
+    from reconciler.report.plan_file import SavedPlan
+
+Result = TypeVar("Result")
+
+_PATIENCE: Final = 3.0
+"""Seconds that servers have, after a second signal, to report which of their writes are under way."""
+
+
+class Dispatcher(Protocol):
+    """Carries out runs on servers, by their indexes."""
+
+    def run(self, next_job: Callable[[], int | None], take_result: Callable[[int, Report], None]) -> frozenset[int]:
+        """Works until nothing is left to do; see ``WorkerPool.run``."""
+
+
+class StopGroup(threading.Event):
+    """Stops the runs on all servers. Each has an event of its own, because a run also stops by itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._members: set[threading.Event] = set()
+
+    def member(self) -> threading.Event:
+        """An event that is set together with this one."""
+        event = threading.Event()
+        self._members.add(event)
+        if self.is_set():
+            event.set()
+        return event
+
+    def discard(self, event: threading.Event) -> None:
+        """The run that waits for the event has ended."""
+        self._members.discard(event)
+
+    def set(self) -> None:
+        """Sets this event and those of all members."""
+        super().set()
+        for event in tuple(self._members):
+            event.set()
+
+
+class FleetGate(InterruptGate):
+    """Stops a fleet's run: first gently, then without waiting for the writes under way.
+
+    After the second signal, servers get a moment to report: they know which of their writes are under way.
+    """
+
+    def __init__(self) -> None:
+        self.group = StopGroup()
+        super().__init__(self.group)
+        self._gates: set[InterruptGate] = set()
+        self._ends_at: float | None = None
+
+    def add(self, gate: InterruptGate) -> None:
+        """A server's run starts."""
+        self._gates.add(gate)
+        if self._ends_at is not None:
+            gate.end()
+
+    def discard(self, gate: InterruptGate) -> None:
+        """A server's run has ended."""
+        self._gates.discard(gate)
+        self.group.discard(gate.stop)
+
+    def end(self) -> None:
+        """Ends the wait for writes under way, on every server."""
+        if self._ends_at is None:
+            self._ends_at = time.monotonic() + _PATIENCE
+        for gate in tuple(self._gates):
+            gate.end()
+
+    def wait(self, queue: SimpleQueue[Result]) -> Result:
+        """The next item of the queue; ``Abort`` ends the wait only when the servers have had their moment."""
+        if self._ends_at is not None and time.monotonic() >= self._ends_at:
+            raise Abort
+        return super().wait(queue)
+
+
+class FleetRun:
+    """A run on many servers. Call ``plan``, and then ``apply`` or ``test``.
+
+    Attributes:
+        plans: The plan of each server, in the order of the servers.
+    """
+
+    def __init__(
+        self,
+        servers: Sequence[Desired],
+        options: ServerRunOptions,
+        *,
+        server_parallelism: int = 16,
+        gate: FleetGate | None = None,
+    ) -> None:
+        self.gate = gate or FleetGate()
+        self.plans: tuple[Plan, ...] = ()
+        self._parallelism = server_parallelism
+        self._runs = [ServerRun(desired, options, self.gate.group.member()) for desired in servers]
+
+    @property
+    def size(self) -> int:
+        """The number of servers."""
+        return len(self._runs)
+
+    def plan(self, observer: FleetObserver | None = None) -> tuple[Plan, ...]:
+        """Plans every server, side by side."""
+        observer = observer or FleetObserver()
+        plans: dict[int, Plan] = {}
+        waiting = iter(range(self.size))
+
+        def take(index: int, plan: Plan) -> None:
+            plans[index] = plan
+            observer.planned(plan)
+
+        def next_job() -> int | None:
+            return None if self.gate.stop.is_set() else next(waiting, None)
+
+        WorkerPool(self._pool_size, lambda index: self._runs[index].plan(), self.gate).run(next_job, take)
+        if self.gate.stop.is_set():
+            raise KeyboardInterrupt
+        self.plans = tuple(plans[index] for index in range(self.size))
+        return self.plans
+
+    def apply(
+        self,
+        rollout: Rollout,
+        saved: SavedPlan | None = None,
+        *,
+        dispatcher: Dispatcher | None = None,
+        observer: FleetObserver | None = None,
+    ) -> tuple[Report, ...]:
+        """Applies the plans in the order of the rollout.
+
+        Args:
+            rollout: The order and the budgets.
+            saved: The reviewed plan, if there is one. A server that it does not contain is refused.
+            dispatcher: Carries out the runs; by default, threads of this process.
+            observer: Is notified as the run proceeds.
+        """
+
+        def work(index: int) -> Report:
+            run, plan = self._runs[index], self.plans[index]
+            self.gate.add(run.gate)
+            try:
+                if saved is None or plan.errors:
+                    return run.apply(plan)
+                reviewed = saved.servers.get(run.server.url)
+                if reviewed is None:
+                    return run.refused(plan, _unreviewed(saved.path))
+                return run.apply(replace(plan, uncompared=reviewed.uncompared), reviewed.changes)
+            finally:
+                self.gate.discard(run.gate)
+
+        steering = _Steering(self.plans, rollout)
+        dispatcher = dispatcher or WorkerPool(self._pool_size, work, self.gate)
+        return self._run(steering, dispatcher, observer)
+
+    def test(self, observer: FleetObserver | None = None) -> tuple[Report, ...]:
+        """Runs the delivery tests of every server. No plan is needed."""
+
+        def work(index: int) -> Report:
+            run = self._runs[index]
+            self.gate.add(run.gate)
+            try:
+                return run.test()
+            finally:
+                self.gate.discard(run.gate)
+
+        self.plans = tuple(Plan(server=run.server) for run in self._runs)
+        steering = _Steering(self.plans, ALL_AT_ONCE)
+        return self._run(steering, WorkerPool(self._pool_size, work, self.gate), observer)
+
+    def _run(self, steering: _Steering, dispatcher: Dispatcher, observer: FleetObserver | None) -> tuple[Report, ...]:
+        observer = observer or FleetObserver()
+        reports: dict[int, Report] = {}
+
+        def next_job() -> int | None:
+            index = None if self.gate.stop.is_set() else steering.next_job()
+            if index is not None:
+                observer.started(self._runs[index].server)
+            return index
+
+        def take(index: int, report: Report) -> None:
+            reports[index] = report
+            steering.take(index, report)
+            observer.finished(report)
+
+        in_flight = dispatcher.run(next_job, take)
+        while steering.pause and not in_flight and not self.gate.stop.wait(steering.pause):
+            in_flight = dispatcher.run(next_job, take)
+        for index, (run, plan) in enumerate(zip(self._runs, self.plans, strict=True)):
+            if index in in_flight:
+                take(index, run.abandoned(plan))
+            elif index not in reports:
+                take(index, run.not_started(plan, steering.why_not_started))
+        return tuple(reports[index] for index in range(self.size))
+
+    @property
+    def _pool_size(self) -> int:
+        return min(self._parallelism, max(1, self.size))
+
+
+class _Steering:
+    """Follows a rollout: which server is next, and what its budgets allow. For one thread."""
+
+    def __init__(self, plans: Sequence[Plan], rollout: Rollout) -> None:
+        self._rollout = rollout
+        self._plans = plans
+        self._schedule = make_schedule([plan.server for plan in plans], rollout)
+        indexes = {plan.server.name: index for index, plan in enumerate(plans)}
+        self._order = [indexes[name] for name in self._schedule.names]
+        self._progress = Progress()
+        self._has_paused = False
+        self.stopped = ""
+        self.pause = 0.0
+        """Seconds to wait before ``next_job`` is called again; zero if there is no need to wait."""
+
+    def next_job(self) -> int | None:
+        """The index of a server that may start now."""
+        decision = decide(self._schedule, self._progress, self._rollout)
+        self.stopped = self.stopped or decision.stopped
+        if self._progress.started >= decision.limit:
+            return None
+        if decision.is_new_batch and self._rollout.pause and not self._has_paused:
+            self._has_paused, self.pause = True, self._rollout.pause
+            return None
+        self._has_paused, self.pause = False, 0.0
+        index = self._order[self._progress.started]
+        self._progress = self._progress.with_start()
+        return index
+
+    def take(self, index: int, report: Report) -> None:
+        """Counts the outcome of a server. A suspension is no failure."""
+        counts = self._plans[index].suspended is None
+        self._progress = self._progress.with_result(report.status, counts=counts)
+
+    @property
+    def why_not_started(self) -> Problem:
+        """Why the remaining servers were not started."""
+        message = f"not started: {self.stopped or 'the run was interrupted'}"
+        hint = "look at those first; --only-failed then continues with the rest"
+        return Problem(kind=Kind.ROLLOUT_STOPPED if self.stopped else Kind.INTERRUPTED, message=message, hint=hint)
+
+
+def _unreviewed(path: str) -> Problem:
+    message = f"{path} contains no plan for this server; nothing was written"
+    return Problem(kind=Kind.STALE_PLAN, message=message, hint="plan and review again")

@@ -1,0 +1,215 @@
+"""The run on one server of a fleet. Nothing in it is shared with another server's run, so that none can affect another.
+
+Each has its own session, redactor, lock, guards and report. It ends with a plan or a report, whatever happens.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from reconciler import reconcile
+from reconciler.applying.worker_pool import InterruptGate
+from reconciler.errors import Kind, Problem, ReconcilerError, internal_error
+from reconciler.model.outcome import Outcome, Report, ServerStatus, Status
+from reconciler.model.plan import Plan
+from reconciler.model.ports import Notifier, NullObserver
+from reconciler.model.redaction import Redactor
+from reconciler.planning.planner import PlanOptions
+from reconciler.planning.saved import compare
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Callable, Sequence
+
+    from reconciler.model.desired import Desired
+    from reconciler.model.plan import Change
+    from reconciler.model.ports import RunObserver
+    from reconciler.model.server import Server
+    from reconciler.reconcile import Connection, RunContext
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerRunOptions:
+    """What the runs on all servers have in common.
+
+    Attributes:
+        context: The context of the whole run. Each server gets one of its own, with its own redactor and stop event.
+        paths: The manifests, as the user named them.
+        planning: How to plan.
+        to_email: The recipient of all delivery tests, if the user named one.
+        parallelism: Requests in flight, for each server.
+        lock_timeout: Seconds to wait for another run on a server.
+        on_failure: As for ``reconcile.apply``.
+        keep_unchanged: Whether plans keep the accounts that stay as they are, for formats that show them.
+        explain_bug: Makes a function that describes a bug without the secrets that a redactor knows.
+        observer: Makes the observer of one server's writes from its plan, such as a journal.
+    """
+
+    context: RunContext
+    paths: Sequence[str]
+    planning: PlanOptions = field(default_factory=PlanOptions)
+    to_email: str | None = None
+    parallelism: int = 10
+    lock_timeout: float = 60.0
+    on_failure: str = "continue"
+    keep_unchanged: bool = False
+    explain_bug: Callable[[Redactor], Callable[[Exception], str]] = lambda _redactor: internal_error
+    observer: Callable[[Plan], RunObserver] = lambda _plan: NullObserver()
+
+
+class ServerRun:
+    """Plans one server, and later applies the plan.
+
+    Attributes:
+        server: The server, as reports name it.
+        gate: Stops this server's run.
+    """
+
+    def __init__(self, desired: Desired, options: ServerRunOptions, stop: threading.Event | None = None) -> None:
+        self.server: Server = desired.label
+        self.gate = InterruptGate(stop)
+        self._desired = desired
+        self._options = options
+        self._redactor = Redactor()
+        self._explain_bug = options.explain_bug(self._redactor)
+        self._connection: Connection | None = None
+        self._failure = ServerStatus.FAILED
+        self._may_have_written = False
+
+    def plan(self) -> Plan:
+        """The plan for the server; with errors if there can be none. Accounts that stay as they are are left out."""
+        try:
+            plan = self._fresh_plan()
+        except Exception as error:  # noqa: BLE001 - it must not end the runs on other servers
+            self._failure = ServerStatus.after(error)
+            return Plan(server=self.server, errors=self._problems(error))
+        finally:
+            if self._connection:
+                self._connection.release()
+        if not plan.changes:
+            self.close()
+        return plan if self._options.keep_unchanged else replace(plan, unchanged=(), untouched=(), steps=())
+
+    def apply(self, agreed: Plan, reviewed: Sequence[Change] | None = None) -> Report:
+        """Plans again, under the server's lock, and writes if the plan is still the agreed one.
+
+        Args:
+            agreed: What was shown.
+            reviewed: What was reviewed, if that was earlier. What is in place already is then only checked.
+        """
+        if agreed.errors:
+            return Report.of_failure(self.server, self._failure, agreed.errors)
+        if agreed.refusals:
+            return Report.of_failure(self.server, ServerStatus.REFUSED, agreed.refusals)
+        if not agreed.changes and not reviewed:
+            return Report.of_no_changes(self.server)
+        if agreed.suspended:
+            return self.refused(agreed, reconcile.suspension(agreed))
+        try:
+            return self._apply(agreed.changes if reviewed is None else reviewed, agreed)
+        except Exception as error:  # noqa: BLE001 - it must not end the runs on other servers
+            status = ServerStatus.UNKNOWN if self._may_have_written else ServerStatus.after(error)
+            return Report.of_failure(self.server, status, self._problems(error))
+        finally:
+            self.close()
+
+    def test(self) -> Report:
+        """Runs the delivery tests of the declared accounts."""
+        only, to_email = self._options.planning.only.patterns, self._options.to_email
+        try:
+            connection = self._connection = self._connect()
+            tests = reconcile.plan_tests(self._desired, connection, only=only, to_email=to_email)
+            return reconcile.test(tests, connection, gate=self.gate)
+        except Exception as error:  # noqa: BLE001 - it must not end the runs on other servers
+            return Report.of_failure(self.server, ServerStatus.after(error), self._problems(error))
+        finally:
+            self.close()
+
+    def not_started(self, plan: Plan, problem: Problem) -> Report:
+        """The report if nothing was begun: the run stopped before it was this server's turn."""
+        return self._without_writes(plan, ServerStatus.NOT_ATTEMPTED, problem)
+
+    def refused(self, plan: Plan, problem: Problem) -> Report:
+        """The report if nothing may be written."""
+        return self._without_writes(plan, ServerStatus.REFUSED, problem)
+
+    def abandoned(self, plan: Plan) -> Report:
+        """The report if the user did not wait for the end of the run."""
+        message = "interrupted while its writes were under way"
+        return self._without_writes(plan, ServerStatus.UNKNOWN, Problem(kind=Kind.INTERRUPTED, message=message))
+
+    def close(self) -> None:
+        """Ends the session."""
+        if self._connection:
+            self._connection.close()
+            self._connection = None
+
+    def _without_writes(self, plan: Plan, status: ServerStatus, problem: Problem) -> Report:
+        self.close()
+        outcome = Status.UNKNOWN if status is ServerStatus.UNKNOWN else Status.NOT_ATTEMPTED
+        outcomes = tuple(Outcome.of(change, outcome, problem.message) for change in plan.changes)
+        return replace(Report.of_failure(self.server, status, (problem,)), outcomes=outcomes)
+
+    def _fresh_plan(self) -> Plan:
+        if self._connection is None:
+            self._connection = self._connect()
+        return reconcile.plan(self._desired, self._connection, self._options.planning)
+
+    def _connect(self) -> Connection:
+        options, common = self._options, self._options.context
+        name = self.server.name
+        context = replace(
+            common,
+            redactor=self._redactor,
+            stop=self.gate.stop,
+            explain_bug=self._explain_bug,
+            notifier=Notifier(
+                warn=lambda problem: common.notifier.warn(
+                    replace(problem.redacted(self._redactor.redact), message=f"{name}: {problem.message}")
+                ),
+                note=lambda text: common.notifier.note(f"{name}: {self._redactor.redact(text)}"),
+            ),
+        )
+        self._desired = reconcile.resolve(
+            self._desired,
+            options.paths,
+            only=options.planning.only.patterns,
+            to_email=options.to_email,
+            no_secrets=options.planning.no_secrets,
+            context=context,
+        )
+        return reconcile.connect(self._desired, parallelism=options.parallelism, context=context)
+
+    def _apply(self, changes: Sequence[Change], agreed: Plan) -> Report:
+        connection = self._connection = self._connection or self._connect()
+        connection.lock(self._options.lock_timeout)
+        fresh = self._fresh_plan()
+        found = compare(changes, fresh, agreed.uncompared)
+        if found.differences:
+            return self.refused(agreed, _stale([difference.address for difference in found.differences]))
+        if fresh.errors or fresh.refusals:
+            return self.refused(agreed, (*fresh.errors, *fresh.refusals)[0])
+        observer = self._options.observer(fresh)
+        in_place = tuple((change, Outcome.in_place(change)) for change in found.in_place)
+        self._may_have_written = True
+        return reconcile.apply(
+            fresh,
+            connection,
+            on_failure=self._options.on_failure,
+            observer=observer,
+            in_place=in_place,
+            gate=self.gate,
+        )
+
+    def _problems(self, error: Exception) -> tuple[Problem, ...]:
+        if isinstance(error, ReconcilerError):
+            return tuple(problem.redacted(self._redactor.redact) for problem in error.problems)
+        return (Problem(kind=Kind.BUG, message=self._explain_bug(error)),)
+
+
+def _stale(addresses: Sequence[str]) -> Problem:
+    count = len(addresses)
+    named = ", ".join(addresses[:3]) + (f" and {count - 3} more" if count > 3 else "")  # noqa: PLR2004 - as above
+    message = f"the server has changed since the plan was made ({named}); nothing was written"
+    return Problem(kind=Kind.STALE_PLAN, message=message, hint="plan and review again")
