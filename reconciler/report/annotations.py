@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
+from reconciler.errors import Problem
 from reconciler.model.display import display_address, display_sentence
 from reconciler.model.outcome import FailureKind, Status
+from reconciler.report.folding import fold_problems
+from reconciler.report.server_names import servers_phrase
 from reconciler.report.view import password_words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator
 
-    from reconciler.errors import Position, Problem
-    from reconciler.model.outcome import Outcome
+    from reconciler.errors import Position
+    from reconciler.model.outcome import Outcome, Report
+    from reconciler.model.plan import Plan
+    from reconciler.model.server import Server
     from reconciler.report.formats import PlanInput, ReportInput, ValidationInput
+
+Level: TypeAlias = Literal["error", "warning", "notice"]
+
+_LEVELS: Final[tuple[Level, ...]] = ("error", "warning", "notice")
 
 _NO_FAILURE: Final = frozenset({Status.SKIPPED, Status.NOT_ATTEMPTED, Status.APPLIED})
 """Warnings, not errors: what was not started or skipped, and what was applied and has been changed since."""
@@ -29,75 +38,96 @@ class Annotation:
         message: What is wrong, safe to show.
         hint: What to do about it, safe to show; may be empty.
         position: Where in the YAML it is, if it is there.
+        servers: On which servers, in words, safe to show; empty if there is only one.
     """
 
-    level: Literal["error", "warning", "notice"]
+    level: Level
     kind: str
     message: str
     hint: str = ""
     position: Position | None = None
+    servers: str = ""
 
 
 def annotate_validation(subject: ValidationInput) -> list[Annotation]:
     """What is wrong with the YAML."""
-    return [*_annotate(subject.errors, "error"), *_annotate(subject.warnings, "warning")]
+    return [
+        *(_annotation("error", one) for one in subject.errors),
+        *(_annotation("warning", one) for one in subject.warnings),
+    ]
 
 
 def annotate_plan(subject: PlanInput) -> list[Annotation]:
-    """Why the plan cannot be applied, and what a reviewer should look at."""
-    plan = subject.plan
-    if plan is None:
-        return _annotate(subject.errors, "error")
-    positions = {change.address: change.position for change in plan.changes if change.position}
+    """Why the plans cannot be applied, and what a reviewer should look at."""
     return [
-        *_annotate((*plan.refusals, *plan.errors), "error", positions),
-        *_annotate(plan.warnings, "warning", positions),
-        *(
-            Annotation(
-                level="notice",
-                kind="password_source",
-                message=f"{display_address(change.address)}: password  {words}",
-                position=change.position,
-            )
-            for change in plan.changes
-            if change.password_from and (words := password_words(change))
-        ),
+        *(_annotation("error", one) for one in subject.errors),
+        *_annotate_servers((plan.server, _of_plan(plan)) for plan in subject.plans),
     ]
 
 
 def annotate_report(subject: ReportInput) -> list[Annotation]:
-    """Why the run did not start, or what did not come out as planned."""
-    report = subject.report
-    if report is None:
-        return _annotate(subject.problems, "error")
-    outcomes = [_annotate_outcome(one) for one in report.outcomes if needs_attention(one)]
-    return [*_annotate(subject.problems, "error"), *outcomes]
-
-
-def _annotate(
-    problems: Iterable[Problem], level: Literal["error", "warning"], positions: Mapping[str, Position] | None = None
-) -> list[Annotation]:
-    """Problems as annotations; the position of an account's problem is that of its entry."""
+    """Why a run did not start, or what did not come out as planned."""
     return [
-        Annotation(
-            level=level,
-            kind=one.kind,
-            message=display_sentence(one.message),
-            hint=display_sentence(one.hint),
-            position=one.position or (positions or {}).get(one.address or ""),
-        )
-        for one in problems
+        *(_annotation("error", one) for one in subject.errors),
+        *_annotate_servers((report.server, _of_report(report)) for report in subject.reports),
     ]
 
 
-def _annotate_outcome(outcome: Outcome) -> Annotation:
-    action, status = _failed_part(outcome)
-    reason = failure_reason(outcome)
+def _of_plan(plan: Plan) -> Iterator[tuple[Level, Problem]]:
+    """The position of an account's problem is that of its entry."""
+    positions = {change.address: change.position for change in plan.changes if change.position}
+    levels: tuple[tuple[Level, tuple[Problem, ...]], ...] = (
+        ("error", (*plan.refusals, *plan.errors)),
+        ("warning", plan.warnings),
+    )
+    for level, problems in levels:
+        for one in problems:
+            yield level, replace(one, position=one.position or positions.get(one.address or ""))
+    for change in plan.changes:
+        if change.password_from and (words := password_words(change)):
+            message = f"{display_address(change.address)}: password  {words}"
+            yield "notice", Problem(kind="password_source", message=message, position=change.position)
+
+
+def _of_report(report: Report) -> Iterator[tuple[Level, Problem]]:
+    for problem in report.errors:
+        yield "error", problem
+    for outcome in report.outcomes:
+        if needs_attention(outcome):
+            action, status = _failed_part(outcome)
+            reason = failure_reason(outcome)
+            message = f"{display_address(outcome.address)}: {failure_words(outcome)}" + (
+                f": {reason}" if reason else ""
+            )
+            level: Level = "warning" if status in _NO_FAILURE else "error"
+            yield level, Problem(kind=f"{action}_{status}", message=message, position=outcome.position)
+
+
+def _annotate_servers(found: Iterable[tuple[Server, Iterable[tuple[Level, Problem]]]]) -> Iterator[Annotation]:
+    """The problems of a server, in their order; those of several servers are folded at each position."""
+    servers = [(server, list(problems)) for server, problems in found]
+    if len(servers) == 1:
+        yield from (_annotation(level, problem) for level, problem in servers[0][1])
+        return
+    groups: dict[tuple[Level, Position | None], dict[Server, list[Problem]]] = {}
+    for server, problems in servers:
+        for level, problem in problems:
+            group = groups.setdefault((level, problem.position), {})
+            group.setdefault(server, []).append(replace(problem, position=None))
+    for level, position in sorted(groups, key=lambda one: _LEVELS.index(one[0])):
+        for folded in fold_problems(groups[level, position].items()):
+            problem = replace(folded.item, position=position)
+            yield _annotation(level, problem, servers_phrase(folded.servers))
+
+
+def _annotation(level: Level, problem: Problem, servers: str = "") -> Annotation:
     return Annotation(
-        level="warning" if status in _NO_FAILURE else "error",
-        kind=f"{action}_{status}",
-        message=f"{display_address(outcome.address)}: {failure_words(outcome)}" + (f": {reason}" if reason else ""),
-        position=outcome.position,
+        level=level,
+        kind=problem.kind,
+        message=display_sentence(problem.message),
+        hint=display_sentence(problem.hint),
+        position=problem.position,
+        servers=servers,
     )
 
 

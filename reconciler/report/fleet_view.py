@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from reconciler.model.outcome import ServerStatus
-from reconciler.model.plan import Action, PlanStatus
+from reconciler.model.plan import PlanStatus
 from reconciler.report.annotations import needs_attention
 from reconciler.report.folding import fold_changes, fold_outcomes, fold_problems, fold_still_accounts
-from reconciler.report.view import CHANGING, STILL, is_test_run, outcome_counts
+from reconciler.report.view import BY_DANGER, CHANGING, STILL, is_test_run, outcome_counts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -21,9 +21,6 @@ if TYPE_CHECKING:
     from reconciler.model.server import Server
     from reconciler.report.folding import Folded
     from reconciler.report.view import ChangeView
-
-DANGER: Final = (Action.DELETE, Action.UPDATE, Action.CREATE)
-"""What needs the closest review comes first."""
 
 
 class PlanState(StrEnum):
@@ -45,10 +42,10 @@ def plan_state(plan: Plan) -> PlanState:
     return PlanState.CHANGES if plan.changes else PlanState.UNCHANGED
 
 
-def states(plans: Iterable[Plan]) -> dict[PlanState, int]:
+def states(plans: Iterable[Plan]) -> dict[str, int]:
     """The number of servers by state; a state without servers is not in it."""
     found = Counter(map(plan_state, plans))
-    return {state: found[state] for state in PlanState if found[state]}
+    return {state.value: found[state] for state in PlanState if found[state]}
 
 
 def total_counts(plans: Sequence[Plan]) -> dict[str, int]:
@@ -59,7 +56,7 @@ def total_counts(plans: Sequence[Plan]) -> dict[str, int]:
 def view_fleet_changes(plans: Iterable[Plan]) -> list[Folded[ChangeView]]:
     """The changes, folded: deletes first, and within an action those of most servers."""
     return sorted(
-        fold_changes(plans), key=lambda one: (DANGER.index(one.item.action), -len(one.servers), one.item.address)
+        fold_changes(plans), key=lambda one: (BY_DANGER.index(one.item.action), -len(one.servers), one.item.address)
     )
 
 
@@ -109,24 +106,38 @@ def fleet_states_line(plans: Sequence[Plan]) -> str:
     return f"{len(plans):,} servers: {', '.join(f'{count:,} {state}' for state, count in states(plans).items())}"
 
 
+def fleet_headline(reports: Sequence[Report]) -> str:
+    """How many servers have come out as declared: ``Done: 480 of 500 servers applied``."""
+    beginning = "Interrupted" if any(report.interrupted for report in reports) else "Done"
+    best = best_status(reports)
+    return f"{beginning}: {len(servers_by_status(reports).get(best, ()))} of {len(reports)} servers {best}"
+
+
 def fleet_result_line(reports: Sequence[Report]) -> str:
     """A run on several servers in one line: the servers by status, and the changes."""
-    only_tested = is_fleet_test_run(reports)
-    found = {word: len(servers) for word, servers in servers_by_status(reports).items()}
-    best = "passed" if only_tested else "applied"
-    words = [f"{found.pop(best, 0)} of {len(reports)} servers {best}", *(f"{n} {word}" for word, n in found.items())]
-    beginning = "Interrupted" if any(report.interrupted for report in reports) else "Done"
-    parts = [f"{beginning}: {', '.join(words)}", *_outcome_words(reports, only_tested=only_tested)]
-    return f"{'; '.join(parts)}."
+    best = best_status(reports)
+    others = (f", {len(servers)} {word}" for word, servers in servers_by_status(reports).items() if word != best)
+    return f"{'; '.join((fleet_headline(reports) + ''.join(others), *_outcome_words(reports)))}."
 
 
-def _outcome_words(reports: Iterable[Report], *, only_tested: bool) -> Iterable[str]:
+def best_status(reports: Iterable[Report]) -> str:
+    """The status of servers where everything was done that was declared."""
+    return "passed" if is_fleet_test_run(reports) else "applied"
+
+
+def fleet_outcome_counts(reports: Iterable[Report]) -> dict[str, int]:
+    """The number of outcomes by status, and of delivery tests, on all servers together."""
     counts = outcome_counts(outcome for report in reports for outcome in report.outcomes)
+    if is_fleet_test_run(reports):
+        return {name: counts[name] for name in ("tests_passed", "tests_failed", "unknown", "not_attempted")}
+    return counts
+
+
+def _outcome_words(reports: Sequence[Report]) -> Iterable[str]:
+    counts = fleet_outcome_counts(reports)
     passed, failed = counts.pop("tests_passed"), counts.pop("tests_failed")
-    if only_tested:
-        counts = {name: counts[name] for name in ("unknown", "not_attempted")}
-        counts = {"passed": passed, "failed": failed, **counts}
-        yield f"tests: {_listed(counts, ('passed', 'failed'))}"
+    if is_fleet_test_run(reports):
+        yield f"tests: {_listed({'passed': passed, 'failed': failed, **counts}, ('passed', 'failed'))}"
         return
     if any(counts.values()):
         yield f"changes: {_listed(counts, ('applied',))}"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.model.display import display_sentence, escape
 from reconciler.report.annotations import Annotation, annotate_plan, annotate_report, annotate_validation
+from reconciler.report.fleet_view import fleet_result_line, fleet_summary_line
 from reconciler.report.view import result_line, summary_line
 
 if TYPE_CHECKING:
@@ -31,14 +32,22 @@ def render_validation(subject: ValidationInput, context: RenderContext) -> str:
 def render_plan(subject: PlanInput, context: RenderContext) -> str:
     """An annotation for each refusal, error and warning; the summary as a notice."""
     found = subject.plan
-    summary = f"{display_sentence(found.server.name)}: {summary_line(found)}" if found else "No plan."
+    if len(subject.plans) > 1:
+        summary = fleet_summary_line(subject.plans)
+    else:
+        summary = f"{display_sentence(found.server.name)}: {summary_line(found)}" if found else "No plan."
     return _commands(annotate_plan(subject), summary, context)
 
 
 def render_report(subject: ReportInput, context: RenderContext) -> str:
     """An annotation for each outcome that needs attention; the summary as a notice."""
     report = subject.report
-    summary = f"{display_sentence(report.server.name)}: {result_line(report)}" if report else "The run did not start."
+    if len(subject.reports) > 1:
+        summary = fleet_result_line(subject.reports)
+    else:
+        summary = (
+            f"{display_sentence(report.server.name)}: {result_line(report)}" if report else "The run did not start."
+        )
     return _commands(annotate_report(subject), summary, context)
 
 
@@ -54,7 +63,8 @@ def _command(annotation: Annotation, context: RenderContext) -> str:
         if annotation.position.line:
             properties["line"] = str(annotation.position.line)
     properties["title"] = f"reconciler: {annotation.kind}"
-    words = f"{annotation.message}\nhint: {annotation.hint}" if annotation.hint else annotation.message
+    parts = (annotation.message, annotation.servers, annotation.hint and f"hint: {annotation.hint}")
+    words = "\n".join(part for part in parts if part)
     listed = ",".join(f"{name}={_property(escape(value))}" for name, value in properties.items())
     return f"::{annotation.level} {listed}::{_data(words)}"
 

@@ -42,12 +42,13 @@ def _issues(annotations: Sequence[Annotation], context: RenderContext) -> str:
     issues = []
     for one in annotations:
         path = context.ci.path(one.position.file if one.position else default_file)
-        # Without the line, so that an issue is the same one after an edit further up in the file.
+        # Without the line and the servers, so that an issue is the same one after an edit further up in the file, and
+        # if it is found on one more server.
         identity = json.dumps([one.kind, one.message, path])
         seen[identity] += 1
         issues.append(
             {
-                "description": f"{one.message} ({one.hint})" if one.hint else one.message,
+                "description": " ".join((one.message, *(f"({part})" for part in (one.servers, one.hint) if part))),
                 "check_name": f"reconciler:{one.kind}",
                 "fingerprint": hashlib.sha256(f"{identity}{seen[identity]}".encode()).hexdigest(),
                 "severity": _SEVERITIES[one.level],

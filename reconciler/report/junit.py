@@ -5,16 +5,21 @@ The parts used are those that GitLab, Jenkins and Azure read alike: https://gith
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import dataclass
 from html import escape as xml_escape
 from typing import TYPE_CHECKING
 
 from reconciler.model.display import display_address, display_sentence, escape
-from reconciler.model.outcome import Status
+from reconciler.model.outcome import ServerStatus, Status
 from reconciler.report.annotations import failure_position, failure_reason, failure_words, needs_attention
 
 if TYPE_CHECKING:
-    from reconciler.errors import Position
-    from reconciler.model.outcome import Outcome
+    from collections.abc import Iterable, Iterator
+    from datetime import datetime
+
+    from reconciler.errors import Position, Problem
+    from reconciler.model.outcome import Report
     from reconciler.report.formats import RenderContext, ReportInput
 
 _ELEMENTS = {
@@ -27,55 +32,95 @@ _ELEMENTS = {
 }
 
 
-def render_report(subject: ReportInput, context: RenderContext) -> str:
-    """One test case for each change or test, and an error for each problem of the run as a whole."""
-    report = subject.report
-    moments = report or context
-    cases: list[tuple[str, str]] = []
-    server = "no server"
-    if report:
-        server = report.server.name
-        cases = [_case(one, context) for one in report.outcomes]
-    for one in subject.problems:
-        opening = _opening("run", one.kind, None, context)
-        cases.append(
-            ("error", _element(opening, "error", _joined(display_sentence(str(one)), display_sentence(one.hint))))
+@dataclass(frozen=True, slots=True)
+class _Suite:
+    """The test cases of a server. Each is the kind of its failure, empty if there is none, and its XML."""
+
+    name: str
+    started_at: datetime
+    finished_at: datetime
+    cases: list[tuple[str, str]]
+
+    def numbers(self) -> str:
+        kinds = Counter(kind for kind, _ in self.cases)
+        seconds = (self.finished_at - self.started_at).total_seconds()
+        return (
+            f'tests="{len(self.cases)}" failures="{kinds["failure"]}" errors="{kinds["error"]}"'
+            f' skipped="{kinds["skipped"]}" time="{seconds:.3f}"'
         )
-    moment = moments.started_at.isoformat(timespec="seconds")
-    kinds = [kind for kind, _ in cases]
-    numbers = (
-        f'tests="{len(cases)}" failures="{kinds.count("failure")}" errors="{kinds.count("error")}"'
-        f' skipped="{kinds.count("skipped")}" time="{(moments.finished_at - moments.started_at).total_seconds():.3f}"'
-    )
+
+    def lines(self) -> Iterator[str]:
+        moment = self.started_at.isoformat(timespec="seconds")
+        name = xml_escape(display_sentence(self.name))
+        yield f'  <testsuite name="{name}" timestamp="{moment}" {self.numbers()}>'
+        yield from (text for _, text in self.cases)
+        yield "  </testsuite>"
+
+
+def render_report(subject: ReportInput, context: RenderContext) -> str:
+    """A suite for each server: a case for each change or test, and an error for each problem of the run as a whole."""
+    if len(subject.reports) > 1:
+        suites = [_suite(report, context) for report in subject.reports]
+        if subject.errors:
+            suites.append(_no_server(subject.errors, context))
+        moments: Report | RenderContext = context
+    elif subject.report:
+        moments = subject.report
+        cases = [*_cases(moments, context), *(_problem(one, context) for one in subject.problems)]
+        suites = [_Suite(moments.server.name, moments.started_at, moments.finished_at, cases)]
+    else:
+        moments = context
+        suites = [_no_server(subject.problems, context)]
+    every = _Suite("", moments.started_at, moments.finished_at, [case for suite in suites for case in suite.cases])
     return "\n".join(
         (
             '<?xml version="1.0" encoding="UTF-8"?>',
-            f'<testsuites name="reconciler" {numbers}>',
-            f'  <testsuite name="{xml_escape(display_sentence(server))}" timestamp="{moment}" {numbers}>',
-            *(text for _, text in cases),
-            "  </testsuite>",
+            f'<testsuites name="reconciler" {every.numbers()}>',
+            *(line for suite in suites for line in suite.lines()),
             "</testsuites>\n",
         )
     )
 
 
-def _case(outcome: Outcome, context: RenderContext) -> tuple[str, str]:
-    opening = _opening(outcome.action, display_address(outcome.address), outcome.position, context)
-    if needs_attention(outcome):
-        kind = _ELEMENTS[outcome.status]
-        parts = (failure_position(outcome), failure_words(outcome), failure_reason(outcome))
-        message = ": ".join(part for part in parts if part)
-        return kind, _element(opening, kind, message)
-    return "", f"    {opening}/>"
+def _suite(report: Report, context: RenderContext) -> _Suite:
+    """The suite of one of several servers. It has at least one case, because some readers omit empty suites."""
+    server, status = report.server.name, report.status
+    kind = "skipped" if status is ServerStatus.NOT_ATTEMPTED else "error"
+    cases = [*_cases(report, context, server), *(_problem(one, context, server, kind) for one in report.errors)]
+    cases = cases or [("", f"    {_opening('run', status, None, context, server)}/>")]
+    return _Suite(server, report.started_at, report.finished_at, cases)
+
+
+def _no_server(problems: Iterable[Problem], context: RenderContext) -> _Suite:
+    cases = [_problem(one, context) for one in problems]
+    return _Suite("no server", context.started_at, context.finished_at, cases)
+
+
+def _problem(problem: Problem, context: RenderContext, server: str = "", kind: str = "error") -> tuple[str, str]:
+    opening = _opening("run", problem.kind, None, context, server)
+    return kind, _element(opening, kind, _joined(display_sentence(str(problem)), display_sentence(problem.hint)))
+
+
+def _cases(report: Report, context: RenderContext, server: str = "") -> Iterator[tuple[str, str]]:
+    for outcome in report.outcomes:
+        opening = _opening(outcome.action, display_address(outcome.address), outcome.position, context, server)
+        if needs_attention(outcome):
+            kind = _ELEMENTS[outcome.status]
+            parts = (failure_position(outcome), failure_words(outcome), failure_reason(outcome))
+            yield kind, _element(opening, kind, ": ".join(part for part in parts if part))
+        else:
+            yield "", f"    {opening}/>"
 
 
 def _element(opening: str, kind: str, message: str) -> str:
     return f'    {opening}>\n      <{kind} message="{xml_escape(message)}"/>\n    </testcase>'
 
 
-def _opening(group: str, name: str, position: Position | None, context: RenderContext) -> str:
+def _opening(group: str, name: str, position: Position | None, context: RenderContext, server: str = "") -> str:
+    """The beginning of a case. Readers identify it by class and name, so that the class of a fleet has the server."""
     place = f' file="{xml_escape(escape(context.ci.path(position.file)))}" line="{position.line}"' if position else ""
-    return f'<testcase classname="reconciler.{xml_escape(group)}" name="{xml_escape(name)}"{place}'
+    words = ".".join(part for part in ("reconciler", display_sentence(server), group) if part)
+    return f'<testcase classname="{xml_escape(words)}" name="{xml_escape(name)}"{place}'
 
 
 def _joined(message: str, hint: str) -> str:

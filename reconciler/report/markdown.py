@@ -1,21 +1,15 @@
-"""Markdown for comments on pull requests and for job summaries: escaped, and cut to GitHub's limit.
-
-GitHub and GitLab interpret more than Markdown: mentions, references to issues and commits, addresses, bare links. They
-leave ``<code>`` alone, so everything that is not plainly a word goes there. Every character with a meaning in Markdown
-or HTML becomes a character reference, which no table or inline rule treats as syntax.
-"""
+"""Markdown for comments on pull requests and for job summaries: escaped, and cut to GitHub's limit."""
 
 from __future__ import annotations
 
 import hashlib
-import re
 from html import escape
 from typing import TYPE_CHECKING, Final
 
 from reconciler.model.display import display_address, display_sentence
-from reconciler.model.plan import Action
 from reconciler.report.annotations import failure_position, failure_reason, needs_attention
-from reconciler.report.view import CHANGING, STILL, is_test_run, outcome_counts, result_line, view_changes
+from reconciler.report.markdown_escapes import code_span, escape_text, secret_words
+from reconciler.report.view import BY_DANGER, CHANGING, STILL, is_test_run, outcome_counts, result_line, view_changes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -30,33 +24,14 @@ if TYPE_CHECKING:
 LIMIT: Final = 65_536
 """Characters in a comment on GitHub; GitLab takes more."""
 
-_RESERVED: Final = 2_000
+RESERVED: Final = 2_000
 """UTF-16 units for what comes after the changes: closing tags, and the number of changes that are left out."""
 
 _ALERT_LIMIT: Final = 12_000
-_FEW: Final = 20
+FEW: Final = 20
 """Up to this many changes, the groups are expanded."""
 
-_ORDER: Final = (Action.DELETE, Action.UPDATE, Action.CREATE)
-"""What needs the closest review comes first."""
-
 _HEAD: Final = "| Account | Action | Outcome | Test mail | |\n| --- | --- | --- | --- | --- |\n"
-
-_WORD = re.compile(r"\(?[^\W\d_]+(?:'[^\W\d_]+)?[).,;:!?]*")
-_NUMBER = re.compile(r"\(?\d{1,6}%?[).,;]*|[–—→]")  # noqa: RUF001 - dashes are meant
-"""Harmless, but not as the first word: ``1.`` begins a list."""
-
-_HEXADECIMAL = re.compile(r"[0-9a-fA-F]{7,}\W*")
-"""What GitHub and GitLab may link as a commit."""
-
-_MEANINGFUL = re.compile(r"[!#$&*<>@\[\\\]_`|~]|(?<=[wW]{3})\.|:(?=//)")
-_HARMLESS = re.compile(r"(?:[A-Za-z0-9 (),;]|(?<=[A-Za-z0-9])_(?=[A-Za-z0-9]))*")
-"""Words and names of variables; an underscore inside a name has no meaning."""
-
-_QUOTED = re.compile(r"`([^`]+)`")
-"""What our own messages mark as code. Text from outside may contain the same marks; it only becomes code."""
-
-_BREAK = "&#64;<wbr>"
 
 
 class LimitedText:
@@ -90,20 +65,24 @@ def render_plan(subject: PlanInput, context: RenderContext) -> str:
     The first line is an HTML comment that identifies the plan's server, so that the next run can replace the comment of
     this one.
     """
+    if len(subject.plans) > 1:
+        from reconciler.report import fleet_markdown
+
+        return fleet_markdown.render_plan(subject, context)
     found = subject.plan
     page = LimitedText(LIMIT)
-    page.add(f"{_marker('reconciler', [found.server] if found else [])}\n")
+    page.add(f"{marker('reconciler', [found.server] if found else [])}\n")
     if found is None:
-        page.add(f"### There is no plan\n\n{_alert('CAUTION', 'Planning failed.', subject.errors)}")
+        page.add(f"### There is no plan\n\n{alert('CAUTION', 'Planning failed.', problem_entries(subject.errors))}")
         return str(page)
     page.add(f"### Plan for {code_span(display_sentence(found.server.name))}\n\n{_plan_numbers(found)}\n")
-    page.add(_alert("CAUTION", "Nothing can be applied.", (*found.refusals, *found.errors)))
-    page.add(_alert("WARNING", "", found.warnings))
+    page.add(alert("CAUTION", "Nothing can be applied.", problem_entries((*found.refusals, *found.errors))))
+    page.add(alert("WARNING", "", problem_entries(found.warnings)))
     if not found.changes:
         page.add("No changes.\n")
     left_out = _add_changes(found, page)
     if left_out:
-        page.add(_left_out(left_out, "change", context))
+        page.add(left_out_line(left_out, "change", context))
     return str(page)
 
 
@@ -112,38 +91,43 @@ def render_report(subject: ReportInput, context: RenderContext) -> str:
 
     The HTML comment in its first line differs from that of a plan, so that it does not replace the plan.
     """
+    if len(subject.reports) > 1:
+        from reconciler.report import fleet_markdown
+
+        return fleet_markdown.render_report(subject, context)
     report = subject.report
     page = LimitedText(LIMIT)
-    page.add(f"{_marker('reconciler-result', [report.server] if report else [])}\n")
+    page.add(f"{marker('reconciler-result', [report.server] if report else [])}\n")
     if report is None:
-        page.add(f"### The run did not start\n\n{_alert('CAUTION', '', subject.problems)}")
+        page.add(f"### The run did not start\n\n{alert('CAUTION', '', problem_entries(subject.problems))}")
         return str(page)
     page.add(f"### {result_line(report)}\n\nOn {code_span(display_sentence(report.server.name))}:\n\n")
     page.add(_result_numbers(report) + "\n")
-    page.add(_alert("CAUTION", "", subject.problems))
+    page.add(alert("CAUTION", "", problem_entries(subject.problems)))
     left_out = _add_outcomes(report.outcomes, page)
     if left_out:
-        page.add(_left_out(left_out, "outcome", context))
+        page.add(left_out_line(left_out, "outcome", context))
     return str(page)
 
 
-def _marker(word: str, servers: Sequence[Server]) -> str:
+def marker(word: str, servers: Sequence[Server]) -> str:
+    """A comment that identifies a set of servers, whatever their order."""
     urls = "\n".join(sorted(server.url for server in servers))
     return f"<!-- {word}: {hashlib.sha256(urls.encode()).hexdigest()[:12]} -->"
 
 
 def _plan_numbers(plan: Plan) -> str:
-    return _numbers({name: getattr(plan.counts, name) for name in (*CHANGING, *STILL)}, CHANGING)
+    return numbers_table({name: getattr(plan.counts, name) for name in (*CHANGING, *STILL)}, CHANGING)
 
 
 def _result_numbers(report: Report) -> str:
     counts = outcome_counts(report.outcomes)
     if is_test_run(report):
         counts = {name: counts[name] for name in ("tests_passed", "tests_failed", "unknown", "not_attempted")}
-    return _numbers(counts, counts)
+    return numbers_table(counts, counts)
 
 
-def _numbers(counts: dict[str, int], shown_always: Iterable[str]) -> str:
+def numbers_table(counts: dict[str, int], shown_always: Iterable[str]) -> str:
     """Counts as a table; a count of zero only if it is always shown."""
     always = set(shown_always)
     cells = [(name, count) for name, count in counts.items() if count or name in always]
@@ -152,47 +136,59 @@ def _numbers(counts: dict[str, int], shown_always: Iterable[str]) -> str:
     return f"| {heads} |\n|{' ---: |' * len(cells)}\n| {numbers} |\n"
 
 
-def _alert(kind: str, title: str, problems: Sequence[Problem]) -> str:
-    """Problems as an alert, which is a coloured box; empty if there are none."""
-    if not problems:
+def alert(kind: str, title: str, entries: Sequence[str]) -> str:
+    """Entries of a list as an alert, which is a coloured box; empty if there are none."""
+    if not entries:
         return ""
     page = LimitedText(_ALERT_LIMIT)
     page.add(f"> [!{kind}]\n" + (f"> **{title}**\n>\n" if title else ""))
-    for place, problem in enumerate(problems):
-        hint = f"<br>hint: {escape_text(problem.hint)}" if problem.hint else ""
-        if not page.add(f"> - {escape_text(str(problem))}{hint}\n", reserved=50):
-            page.add(f"> - and {len(problems) - place:,} more\n")
+    for place, entry in enumerate(entries):
+        if not page.add(f"> - {entry}\n", reserved=50):
+            page.add(f"> - and {len(entries) - place:,} more\n")
             break
     return f"{page}\n"
+
+
+def problem_entries(problems: Iterable[Problem]) -> list[str]:
+    """Problems for an ``alert``."""
+    hints = ((one, f"<br>hint: {escape_text(one.hint)}" if one.hint else "") for one in problems)
+    return [f"{escape_text(str(one))}{hint}" for one, hint in hints]
 
 
 def _add_changes(plan: Plan, page: LimitedText) -> int:
     """Adds as many changes as there is room for, by action; returns how many are left out."""
     views = list(view_changes(plan))
     left_out = 0
-    opening = "<details open>" if len(plan.changes) <= _FEW else "<details>"
-    for action in _ORDER:
+    opening = "<details open>" if len(plan.changes) <= FEW else "<details>"
+    for action in BY_DANGER:
         group = [view for view in views if view.action is action]
         head = f"{opening}<summary><b>{len(group):,} to {action}</b></summary>\n\n"
         if not group:
             continue
-        if left_out or not page.add(head, reserved=_RESERVED):
+        if left_out or not page.add(head, reserved=RESERVED):
             left_out += len(group)
             continue
         for place, view in enumerate(group):
-            if not page.add(_change(view), reserved=_RESERVED):
+            if not page.add(change_block(view), reserved=RESERVED):
                 left_out += len(group) - place
                 break
         page.add("</details>\n\n")
     return left_out
 
 
-def _change(view: ChangeView) -> str:
+def change_block(view: ChangeView, where: str = "", names: str = "") -> str:
+    """A change that can be expanded.
+
+    Args:
+        view: The change.
+        where: What its title adds.
+        names: A paragraph before its fields.
+    """
     number = f" ({view.id})" if view.id else ""
     fields = f": {view.changed_names}" if view.changed_names else ""
     notes = "".join(f"- {escape_text(note)}\n" for note in view.notes)
-    title = f"<b>{view.sign}</b> {code_span(view.address)}{number}{fields}"
-    return f"<details><summary>{title}</summary>\n\n{_table(view.rows, view.sides)}{notes}\n</details>\n\n"
+    title = f"<b>{view.sign}</b> {code_span(view.address)}{number}{where}{fields}"
+    return f"<details><summary>{title}</summary>\n\n{names}{_table(view.rows, view.sides)}{notes}\n</details>\n\n"
 
 
 def _table(rows: Sequence[FieldRow], columns: Sequence[str]) -> str:
@@ -202,13 +198,14 @@ def _table(rows: Sequence[FieldRow], columns: Sequence[str]) -> str:
     lines = []
     for row in rows:
         cells = [code_span(value) if (value := getattr(row, column)) else "" for column in columns]
-        cells[-1] = cells[-1] or _secret_words(row.words)
+        cells[-1] = cells[-1] or secret_words(row.words)
         lines.append(f"| {row.field} | {' | '.join(cells)} |\n")
     heads = "".join(f" | {column.capitalize()}" for column in columns)
     return f"| Field{heads} |\n|{' --- |' * (len(columns) + 1)}\n{''.join(lines)}\n"
 
 
-def _left_out(count: int, what: str, context: RenderContext) -> str:
+def left_out_line(count: int, what: str, context: RenderContext) -> str:
+    """How many changes or outcomes are left out, and where they are shown."""
     words = f"**{count:,} more {what}{'s are' if count > 1 else ' is'} left out here.** "
     if what == "change":
         words += "`reconciler plan` shows them all; with `--format html` as a page with search and filters."
@@ -237,14 +234,15 @@ def _add_rows(outcomes: Sequence[Outcome], page: LimitedText) -> int:
     page.add(_HEAD)
     count = 0
     for one in outcomes:
-        if not page.add(_outcome(one), reserved=_RESERVED):
+        if not page.add(outcome_row(one), reserved=RESERVED):
             break
         count += 1
     page.add("\n")
     return len(outcomes) - count
 
 
-def _outcome(outcome: Outcome) -> str:
+def outcome_row(outcome: Outcome, *more: str) -> str:
+    """A row of a table of outcomes, with ``more`` cells before the last one."""
     position = failure_position(outcome)
     number = "" if outcome.id is None else f" (id {outcome.id})"
     status = outcome.status.replace("_", " ")
@@ -255,39 +253,5 @@ def _outcome(outcome: Outcome) -> str:
     if test:
         tested = f"{'sent' if test.passed else f'**{test.status}**'}, {code_span(display_address(test.to_email))}"
     words = ": ".join(part for part in (position and code_span(position), escape_text(failure_reason(outcome))) if part)
-    cells = (f"{code_span(display_address(outcome.address))}{number}", outcome.action, status, tested, words)
+    cells = (f"{code_span(display_address(outcome.address))}{number}", outcome.action, status, tested, *more, words)
     return f"| {' | '.join(cells)} |\n"
-
-
-def code_span(text: str) -> str:
-    """Escaped text as code."""
-    return f"<code>{_references(text)}</code>"
-
-
-def escape_text(text: str) -> str:
-    """A sentence that may contain text from outside; each word that may have a meaning becomes code."""
-    pieces = _QUOTED.split(display_sentence(text.strip()))
-    return "".join(code_span(piece) if place % 2 else _words(piece) for place, piece in enumerate(pieces))
-
-
-def _secret_words(text: str) -> str:
-    """The description of a secret; its source is text from outside."""
-    return text if _HARMLESS.fullmatch(text) else escape_text(text)
-
-
-def _words(text: str) -> str:
-    first, *others = text.split(" ")
-    return " ".join((_word(first), *(word if _NUMBER.fullmatch(word) else _word(word) for word in others)))
-
-
-def _word(word: str) -> str:
-    if not word or (_WORD.fullmatch(word) and not _HEXADECIMAL.fullmatch(word)):
-        return word
-    opening = "(" if word.startswith("(") else ""
-    core = word[len(opening) :].rstrip(",;)" if opening else ",;")
-    return opening + (code_span(core) if core else "") + word[len(opening) + len(core) :]
-
-
-def _references(text: str) -> str:
-    # An address becomes a link even if its @ is a reference; an invisible line break opportunity prevents that.
-    return _MEANINGFUL.sub(lambda found: f"&#{ord(found[0])};", text).replace("&#64;", _BREAK)

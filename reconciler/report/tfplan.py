@@ -31,11 +31,15 @@ _PROVIDER: Final = "reconciler/email"
 def render_plan(subject: PlanInput, context: RenderContext) -> str:
     """The plan, or why there is none, as Terraform would write it: on one line; terraform-compliance relies on that."""
     document = plan_document(subject.plans, created_at=context.started_at, errors=subject.errors)
-    resources = _resources(subject.plan) if subject.plan else []  # TODO(fleet)
-    terraform = {
+    if len(subject.plans) > 1:
+        modules = [_module(plan) for plan in subject.plans]
+        root = {"child_modules": modules}
+    else:
+        root = {"resources": _resources(subject.plan) if subject.plan else []}
+    terraform: Document = {
         "format_version": FORMAT_VERSION,
         "terraform_version": TERRAFORM_VERSION,
-        "planned_values": {"root_module": {"resources": resources}},
+        "planned_values": {"root_module": root},
         "configuration": {"root_module": {}},
     }
     return to_json(_without_surrogates({**document, **terraform}), indent=None)
@@ -49,10 +53,16 @@ def _without_surrogates(document: Document) -> Document:
     return found
 
 
-def _resources(plan: Plan) -> list[Document]:
+def _module(plan: Plan) -> Document:
+    """The accounts of one of several servers."""
+    address = f"module.{plan.server.name}"
+    return {"address": address, "resources": _resources(plan, f"{address}.")}
+
+
+def _resources(plan: Plan, module: str = "") -> list[Document]:
     """Every account as it will be, sorted by address and id."""
     found = sorted(_accounts(plan), key=lambda one: (one[0].key, one[0].id or 0))
-    return [_resource(*one) for one in found]
+    return [_resource(*one, module) for one in found]
 
 
 def _accounts(plan: Plan) -> Iterator[tuple[Account, str, Literal["managed", "data"]]]:
@@ -74,10 +84,10 @@ def _addresses(plan: Plan) -> Counter[str]:
     return seen
 
 
-def _resource(account: Account, address: str, mode: Literal["managed", "data"]) -> dict[str, Any]:
+def _resource(account: Account, address: str, mode: Literal["managed", "data"], module: str) -> dict[str, Any]:
     prefix = "data." if mode == "data" else ""
     return {
-        "address": f"{prefix}email_account[{json.dumps(address, ensure_ascii=False)}]",
+        "address": f"{module}{prefix}email_account[{json.dumps(address, ensure_ascii=False)}]",
         "mode": mode,
         "type": "email_account",
         "name": address,

@@ -24,6 +24,9 @@ CHANGING: Final = ("create", "update", "delete")
 STILL: Final = ("unchanged", "ignored", "protected", "unmanaged")
 """The classes of accounts in ``Counts``: those that change, and those that stay as they are."""
 
+BY_DANGER: Final = (Action.DELETE, Action.UPDATE, Action.CREATE)
+"""What needs the closest review comes first."""
+
 _SIGNS: Final = {Action.CREATE: "+", Action.UPDATE: "~", Action.DELETE: "-"}
 _SIDES: Final[Mapping[Action, Sequence[Literal["before", "after"]]]] = {
     Action.CREATE: ("after",),

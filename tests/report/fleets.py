@@ -146,14 +146,19 @@ FLEETS: Final[Mapping[str, Callable[[], tuple[Plan, ...]]]] = {
 }
 
 
+def _stopped(where: Server, status: ServerStatus, problems: tuple[Problem, ...]) -> Report:
+    report = Report.of_failure(where, status, problems)
+    return replace(report, started_at=CONTEXT.started_at, finished_at=CONTEXT.finished_at)
+
+
 def report_of(plan: Plan) -> Report:
     """What ``apply`` might report for a plan."""
     number = int("".join(char for char in plan.server.name if char.isascii() and char.isdigit())[:6] or 0)
     if plan.errors:
-        return Report.of_failure(plan.server, ServerStatus.UNREACHABLE, plan.errors)
+        return _stopped(plan.server, ServerStatus.UNREACHABLE, plan.errors)
     if plan.refusals or any(one.kind == "suspended" for one in plan.warnings):
         problems = plan.refusals or tuple(one for one in plan.warnings if one.kind == "suspended")
-        return Report.of_failure(plan.server, ServerStatus.REFUSED, problems)
+        return _stopped(plan.server, ServerStatus.REFUSED, problems)
     outcomes = []
     for index, change in enumerate(plan.changes):
         test = None
@@ -176,5 +181,5 @@ def reports(plans: Sequence[Plan]) -> tuple[Report, ...]:
     stopped = Problem(kind="rollout_stopped", message="not started: 3 servers have failed; the limit is 2%")
     return (
         *map(report_of, others),
-        Report.of_failure(last.server, ServerStatus.NOT_ATTEMPTED, (stopped,)),
+        _stopped(last.server, ServerStatus.NOT_ATTEMPTED, (stopped,)),
     )

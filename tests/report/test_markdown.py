@@ -12,7 +12,8 @@ from reconciler.errors import Problem
 from reconciler.model.display import display_value
 from reconciler.model.server import Server
 from reconciler.report.formats import CIEnvironment, Format, PlanInput, ReportInput, renderer
-from reconciler.report.markdown import LIMIT, code_span, escape_text
+from reconciler.report.markdown import LIMIT
+from reconciler.report.markdown_escapes import code_span, escape_text
 from tests.report.plans import CONTEXT, HOSTILE, PLANS, SERVER, hostile, many, mixed, no_change, result
 
 if TYPE_CHECKING:

@@ -1,0 +1,155 @@
+"""Markdown for plans and reports of several servers. What they have in common is shown once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from reconciler.report.fleet_view import (
+    fleet_headline,
+    fleet_outcome_counts,
+    servers_by_status,
+    states,
+    total_counts,
+    view_fleet_changes,
+    view_fleet_outcomes,
+    view_fleet_problems,
+)
+from reconciler.report.markdown import (
+    FEW,
+    LIMIT,
+    RESERVED,
+    LimitedText,
+    alert,
+    change_block,
+    left_out_line,
+    marker,
+    numbers_table,
+    outcome_row,
+    problem_entries,
+)
+from reconciler.report.markdown_escapes import code_span
+from reconciler.report.server_names import count_phrase, names_phrase
+from reconciler.report.view import BY_DANGER, CHANGING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from reconciler.errors import Problem
+    from reconciler.model.outcome import Outcome
+    from reconciler.model.server import Server
+    from reconciler.report.folding import Folded
+    from reconciler.report.formats import PlanInput, RenderContext, ReportInput
+    from reconciler.report.view import ChangeView
+
+_HEAD = "| Account | Action | Outcome | Test mail | Servers | |\n| --- | --- | --- | --- | --- | --- |\n"
+
+
+def render_plan(subject: PlanInput, context: RenderContext) -> str:
+    """The plans: tables of numbers, what keeps servers from being changed, warnings, then the changes, folded."""
+    plans = subject.plans
+    page = LimitedText(LIMIT)
+    page.add(f"{marker('reconciler', [plan.server for plan in plans])}\n### Plan for {count_phrase(len(plans))}\n\n")
+    found = states(plans)
+    page.add(f"{numbers_table(found, found)}\n{numbers_table(total_counts(plans), CHANGING)}\n")
+    refusals = view_fleet_problems((plan.server, (*plan.refusals, *plan.errors)) for plan in plans)
+    page.add(alert("CAUTION", "Nothing is applied to these servers.", _entries(refusals)))
+    page.add(alert("CAUTION", "", problem_entries(subject.errors)))
+    page.add(alert("WARNING", "", _entries(view_fleet_problems((plan.server, plan.warnings) for plan in plans))))
+    changes = view_fleet_changes(plans)
+    if not changes:
+        page.add("No changes.\n")
+    left_out = _add_changes(changes, page, whole=context.verbose)
+    if left_out:
+        page.add(left_out_line(left_out, "change", context))
+    return str(page)
+
+
+def render_report(subject: ReportInput, context: RenderContext) -> str:
+    """The outcomes: the servers by status, errors, what needs attention, then the rest, folded."""
+    reports = subject.reports
+    page = LimitedText(LIMIT)
+    page.add(f"{marker('reconciler-result', [report.server for report in reports])}\n")
+    page.add(f"### {fleet_headline(reports)}\n\n")
+    page.add("| Outcome | Servers | |\n| --- | ---: | --- |\n")
+    for word, servers in servers_by_status(reports).items():
+        page.add(f"| {word} | **{len(servers):,}** | {_names(servers)} |\n")
+    counts = fleet_outcome_counts(reports)
+    page.add(f"\n{numbers_table(counts, ())}\n" if any(counts.values()) else "\n")
+    page.add(alert("CAUTION", "", problem_entries(subject.errors)))
+    page.add(alert("CAUTION", "", _entries(view_fleet_problems((one.server, one.errors) for one in reports))))
+    fine, urgent = view_fleet_outcomes(reports)
+    left_out = _add_rows(urgent, page)
+    if fine:
+        page.add(f"<details><summary>{_count(fine):,} as planned</summary>\n\n")
+        left_out += _add_rows(fine, page)
+        page.add("</details>\n")
+    if left_out:
+        page.add(left_out_line(left_out, "outcome", context))
+    return str(page)
+
+
+def _add_changes(changes: Sequence[Folded[ChangeView]], page: LimitedText, *, whole: bool) -> int:
+    """Adds as many changes as there is room for, by action; returns how many are left out."""
+    left_out = 0
+    opening = "<details open>" if len(changes) <= FEW else "<details>"
+    for action in BY_DANGER:
+        group = [one for one in changes if one.item.action is action]
+        if not group:
+            continue
+        if left_out or not page.add(f"{opening}<summary>{_group_title(group)}</summary>\n\n", reserved=RESERVED):
+            left_out += _count(group)
+            continue
+        for place, one in enumerate(group):
+            blocks = (_change(one, whole=names) for names in ((True, False) if whole else (False,)))
+            if not any(page.add(block, reserved=RESERVED) for block in blocks):
+                left_out += _count(group[place:])
+                break
+        page.add("</details>\n\n")
+    return left_out
+
+
+def _group_title(group: Sequence[Folded[ChangeView]]) -> str:
+    kinds = f" in {len(group):,} groups" if len(group) < _count(group) and len(group) > 1 else ""
+    return f"<b>{_count(group):,} to {group[0].item.action}</b>{kinds}"
+
+
+def _change(folded: Folded[ChangeView], *, whole: bool) -> str:
+    servers = folded.servers
+    if len(servers) == 1:
+        return change_block(folded.item, f" on {_names(servers)}")
+    where = f" on <b>{count_phrase(len(servers))}</b>"
+    return change_block(folded.item, where, f"{_names(servers, whole=whole)}\n\n")
+
+
+def _entries(problems: Iterable[Folded[Problem]]) -> list[str]:
+    problems = list(problems)
+    entries = problem_entries(folded.item for folded in problems)
+    return [f"{entry}<br>{_where(folded.servers)}" for entry, folded in zip(entries, problems, strict=True)]
+
+
+def _add_rows(outcomes: Sequence[Folded[Outcome]], page: LimitedText) -> int:
+    """Adds as many outcomes as there is room for; returns how many are left out."""
+    if not outcomes:
+        return 0
+    if not page.add(_HEAD, reserved=RESERVED):
+        return _count(outcomes)
+    for place, folded in enumerate(outcomes):
+        if not page.add(outcome_row(folded.item, _where(folded.servers, "")), reserved=RESERVED):
+            page.add("\n")
+            return _count(outcomes[place:])
+    page.add("\n")
+    return 0
+
+
+def _count(group: Iterable[Folded[object]]) -> int:
+    """The changes or outcomes, of all servers."""
+    return sum(len(folded.servers) for folded in group)
+
+
+def _where(servers: Sequence[Server], word: str = "on ") -> str:
+    number = "" if len(servers) == 1 else f"{count_phrase(len(servers))}: "
+    return f"{word}{number}{_names(servers)}"
+
+
+def _names(servers: Sequence[Server], *, whole: bool = False) -> str:
+    return code_span(names_phrase(servers, whole=whole))
