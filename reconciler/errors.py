@@ -108,6 +108,7 @@ class Kind(StrEnum):
     NOT_A_MANIFEST = auto()
     NOT_APPROVED = auto()
     NOT_FOUND = auto()
+    NOT_OWN = auto()
     NOT_SENT = auto()
     NOT_TRUSTED = auto()
     NOT_VERIFIED = auto()

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import re
 from dataclasses import dataclass
 from functools import wraps
 from inspect import signature
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -15,6 +14,7 @@ from reconciler.credentials import ServerOptions
 from reconciler.errors import InvalidValueError
 from reconciler.model.account import Globs
 from reconciler.model.desired import DeleteLimit, DeliveryTestSettings, DeliveryTestWhen
+from reconciler.model.duration import parse_duration
 from reconciler.model.fleet import Selector
 
 if TYPE_CHECKING:
@@ -27,9 +27,6 @@ if TYPE_CHECKING:
 
 Command = TypeVar("Command", bound="Callable[..., Any]")
 
-_UNITS: Final = {"": 1, "s": 1, "m": 60, "h": 3600}
-_LONGEST: Final = 24 * 3600
-
 
 class Duration(click.ParamType[float]):
     """Seconds as a number, or ``30s``, ``5m``, ``1h``; arrives as seconds. ``allow_zero`` allows no time at all."""
@@ -41,11 +38,10 @@ class Duration(click.ParamType[float]):
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Converts the string to seconds."""
-        found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", str(value))
-        seconds = float(found[1]) * _UNITS[found[2]] if found else -1.0
-        if not 0 <= seconds <= _LONGEST or (seconds == 0 and not self._allow_zero):
+        try:
+            return parse_duration(value, allow_zero=self._allow_zero)
+        except InvalidValueError:
             self.fail(f"{value!r} is not a duration up to a day; write 30, 30s, 5m or 1h", param, ctx)
-        return seconds
 
 
 class Limit(click.ParamType[DeleteLimit]):

@@ -37,6 +37,8 @@ _MAY_HOLD_LOGIN: Final = frozenset({"url", "smtp_server"})
 _LISTS: Final = {
     "protect": '["certs@*"]',
     "ignore": '["legacy-*@example.com"]',
+    "own": '["*@sales.example.com"]',
+    "batches": "[1, 25%, 100%]",
     "accounts": "[{email: name@example.com, …}]",
 }
 _REQUIRED: Final = {"name": "a name: write one", "service": "a service: write gmail, outlook or other"}
@@ -44,7 +46,7 @@ _HOMES: Final = (("accounts",), ("policy",), ("server",), ("server", "auth"), ()
 """The blocks that a misplaced key may belong to."""
 
 _WHEN: Final = choices_of(types_of(DeliveryTestBlock)["when"])
-_ACCOUNT_ONLY: Final = frozenset({"email", "id", "renamed_from"})
+_ACCOUNT_ONLY: Final = frozenset({"email", "id", "renamed_from", "override", "remove"})
 
 
 def is_known_key(key: str) -> bool:
@@ -85,6 +87,10 @@ def issue_from(
     """
     path: Path = error["loc"]
     kind = kind_of(error)
+    of_key = path[-1:] == ("[key]",)  # as pydantic writes it
+    if of_key:
+        path = path[:-1]
+        error["loc"] = path
     if kind == Kind.EMPTY_VALUE:
         message, hint = _no_value(path, shape)
     elif kind == Kind.PLACEHOLDER:
@@ -95,7 +101,7 @@ def issue_from(
         message, hint = _MESSAGES.get(error["type"], _other)(error, shape)
     if path[-1:] == ("smtp_crypt",) and kind == Kind.WRONG_VALUE:
         hint = encryption_hint(error["input"], port) or hint
-    node = NodeRef(source, path, key=kind in {Kind.UNKNOWN_KEY, Kind.EMPTY_VALUE})
+    node = NodeRef(source, path, key=of_key or kind in {Kind.UNKNOWN_KEY, Kind.EMPTY_VALUE})
     return Issue(kind=kind, message=message, hint=hint, node=node, address=address)
 
 
@@ -103,7 +109,8 @@ def _no_value(path: Path, shape: Shape) -> Message:
     hint = "a # begins a comment and a & an anchor: put a value that begins with one of them in quotes"
     if isinstance(path[-1], int):
         return f"{label_of(path)} is empty", f"remove the dash, or write something after it; {hint}"
-    kind = types_of(shape[_names(path[:-1])])[path[-1]]
+    block = shape.get(_names(path[:-1]))  # None for a mapping whose keys are the author's
+    kind = block and types_of(block)[path[-1]]
     otherwise = "write null to clear it" if type(None) in get_args(kind) else "leave the key out"
     if path == ("accounts",):
         otherwise = "write accounts: [] for a set without accounts"

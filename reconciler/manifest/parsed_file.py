@@ -57,6 +57,8 @@ class ParsedFile:
         positions: Where the values of the ``MARKED`` keys are, by the path of their block.
         bad_defaults: The wrong fields of ``defaults``; ``None`` if the block itself is wrong.
         irregular: Whether the file has irregularities that ``locate`` reports.
+        declares_accounts: Whether there is an ``accounts`` block, even if it is empty.
+        variables: What the file may substitute, by name.
     """
 
     source: Source
@@ -66,6 +68,8 @@ class ParsedFile:
     positions: Mapping[Path, Mapping[str, Position]] = field(default_factory=dict)
     bad_defaults: Keys = _NONE
     irregular: bool = False
+    declares_accounts: bool = True
+    variables: Mapping[str, str] = field(default_factory=dict)
 
     def block(self, *path: str) -> dict[str, Any]:
         """A block of the header; empty if the file does not have it."""
@@ -73,6 +77,12 @@ class ParsedFile:
         for key in path:
             found = found.get(key) or {}
         return found
+
+    @property
+    def declares_server(self) -> bool:
+        """Whether the file is about a server: not if it is a base, or has nothing but a ``fleet`` block."""
+        is_about_fleet = "fleet" in self.header and not self.declares_accounts and len(self.header) <= 2  # noqa: PLR2004
+        return self.header.get("base") is not True and not is_about_fleet
 
     def node(self, *path: str | int, key: bool = False) -> NodeRef:
         """A node of this file."""
@@ -153,10 +163,12 @@ def _adapter(root: Any) -> TypeAdapter[dict[str, Any] | None]:  # noqa: ANN401 -
 
 
 def _validated(source: Source, loaded: Loaded) -> ParsedFile | Problem:
-    from reconciler.manifest.schema import SHAPE
+    from reconciler.manifest.schema import SHAPE, needs_accounts
 
     raw: Any = loaded.value
     document, errors = validate(raw, SHAPE)
+    if isinstance(raw, dict) and "accounts" not in raw and needs_accounts(raw):
+        errors.append({"type": "missing", "loc": ("accounts",), "msg": "", "input": raw})
     wrong = _wrong_keys(errors)
     if errors:
         from reconciler.manifest.messages import is_known_key
@@ -170,6 +182,7 @@ def _validated(source: Source, loaded: Loaded) -> ParsedFile | Problem:
         positions=_header_positions(loaded),
         bad_defaults=wrong.get("defaults", _NONE),
         irregular=loaded.irregular,
+        declares_accounts=document is None or "accounts" in document,
     )
     _add_entries(parsed, raw, loaded, wrong)
     for path in (("defaults",), ("server", "auth")):
@@ -224,7 +237,7 @@ def _add_entries(
     loaded: Loaded,
     wrong: Mapping[str | int, Keys],
 ) -> None:
-    given: list[dict[str, Any]] = parsed.header.pop("accounts")
+    given: list[dict[str, Any]] = parsed.header.pop("accounts", [])
     accounts = raw["accounts"] if given else []
     starts = loaded.starts("accounts", len(accounts))
     usable = [index for index in range(len(accounts)) if not (index in wrong and _is_unusable(wrong[index]))]

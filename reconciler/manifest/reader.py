@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from itertools import repeat
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,10 +14,9 @@ from reconciler.manifest.grouping import group_by_server
 from reconciler.manifest.issues import Issue, IssueLog, NodeRef, shortened
 from reconciler.manifest.parsed_file import ParsedFile, parse_file
 from reconciler.manifest.rules import check_rules, duplicate_name_warnings, unusual_setting_warnings
-from reconciler.model.account import Account, Value
+from reconciler.model.account import Account, Globs, Value
 from reconciler.model.desired import Desired, DesiredAccount
 from reconciler.model.fields import FIELDS
-from reconciler.model.fleet import Fleet
 from reconciler.model.secret import Secret
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from reconciler.manifest.grouping import Group
     from reconciler.manifest.issues import Path
     from reconciler.manifest.parsed_file import Entry
+    from reconciler.model.fleet import Fleet
 
 _LITERAL: Final = "the {} of this entry is written into the file itself"
 _REFERENCES: Final = "refer to it with {env: NAME}, {file: path} or {command: [program, argument]}"
@@ -79,22 +80,27 @@ def _folders_without_manifests(sources: Sequence[Source], parsed: Sequence[objec
 
 
 def _combined(files: Sequence[ParsedFile], problems: Sequence[Problem], skipped: Sequence[Problem]) -> Fleet:
-    groups, unclear = group_by_server(files)
+    fleet, conflicts = settings.fleet(files)
+    groups, unclear = group_by_server([file for file in files if file.declares_server])
     log = IssueLog()
     for file in files:
         log.add_all(file.issues)
     log.extend(filter(None, map(settings.auth_error, files)))
+    log.extend(conflicts)
     log.extend(unclear)
     merged = [_merged(group, log) for group in groups]
     irregular = [file.source for file in files if file.irregular]
+    if not groups and not problems and files:
+        hint = "name the files of the servers too: a base declares none, and neither does a file with fleet alone"
+        log.extend([Issue(kind=Kind.NO_SERVER, message="no server is declared", hint=hint, node=files[0].node())])
     if problems or log or irregular:
         from reconciler.manifest.positions import locate_counted
 
         found = [*((problem, 1) for problem in problems), *locate_counted(log, irregular)]
         raise ManifestError(*shortened(found, log.uncounted))
     if len(groups) == 1:
-        return Fleet(servers=(_desired(groups[0], merged[0], skipped),))
-    return Fleet(servers=tuple(map(_desired, groups, merged, repeat(()))), warnings=tuple(skipped))
+        return replace(fleet, servers=(_desired(groups[0], merged[0], skipped),))
+    return replace(fleet, servers=tuple(map(_desired, groups, merged, repeat(()))), warnings=tuple(skipped))
 
 
 def _merged(group: Group, log: IssueLog) -> settings.Settings:
@@ -104,7 +110,7 @@ def _merged(group: Group, log: IssueLog) -> settings.Settings:
     for file in group:
         _set_desired(file, one_is_default=one_is_default)
     log.extend(conflicts)
-    log.extend(check_rules(_entries(group), settings.policy(merged).ignore))
+    log.extend(check_rules(_entries(group), Globs(tuple(merged.get(("policy", "ignore"), ())))))
     return merged
 
 
@@ -113,8 +119,8 @@ def _desired(group: Group, merged: settings.Settings, skipped: Sequence[Problem]
     positions = settings.positions_of(group)
     return Desired(
         tuple(entry.desired for entry in entries),
-        settings.policy(merged),
-        settings.server(merged, positions),
+        settings.policy(merged, settings.own(group)),
+        settings.server(merged, positions, settings.variables(group)),
         tuple(_warnings(group, entries, skipped)),
         positions,
     )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from reconciler.errors import Kind
 from reconciler.manifest.issues import Issue
-from reconciler.model.account import identity, nfc
+from reconciler.model.account import Globs, identity, nfc
 from reconciler.model.display import shorten
 
 if TYPE_CHECKING:
@@ -14,11 +14,10 @@ if TYPE_CHECKING:
 
     from reconciler.manifest.issues import NodeRef
     from reconciler.manifest.parsed_file import Entry
-    from reconciler.model.account import Globs
 
 
 def check_rules(entries: Sequence[Entry], ignore: Globs) -> Iterator[Issue]:
-    """Everything that the rules find, in no particular order."""
+    """Everything that the rules find about one server, in no particular order."""
     for entry in entries:
         yield from _within(entry)
     yield from _twice(entries)
@@ -27,6 +26,7 @@ def check_rules(entries: Sequence[Entry], ignore: Globs) -> Iterator[Issue]:
     yield from _same_origin(entries)
     if ignore:
         yield from _ignored(entries, ignore)
+    yield from _outside_own(entries)
 
 
 def duplicate_name_warnings(entries: Sequence[Entry]) -> Iterator[Issue]:
@@ -154,6 +154,17 @@ def _ignored(entries: Sequence[Entry], ignore: Globs) -> Iterator[Issue]:
                 message = f'{shorten(address, 60)} matches "{shorten(pattern, 60)}" of policy.ignore: it is not ours'
                 hint = "remove the account, or narrow the pattern"
                 yield _issue(entry, Kind.IGNORED_ACCOUNT, message, hint, field=field)
+
+
+def _outside_own(entries: Sequence[Entry]) -> Iterator[Issue]:
+    for entry in entries:
+        patterns = entry.file.block("policy").get("own")
+        desired = entry.desired
+        for field, address in (("email", desired.account.email), ("renamed_from", desired.renamed_from)):
+            if patterns is not None and address is not None and address not in Globs(tuple(patterns)):
+                message = f"{shorten(address, 60)} matches no pattern of policy.own, which this file is limited to"
+                hint = "declare the account in another file, or widen policy.own"
+                yield _issue(entry, Kind.NOT_OWN, message, hint, field=field)
 
 
 def _name(entry: Entry) -> str | None:

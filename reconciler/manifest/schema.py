@@ -16,7 +16,8 @@ from typing_extensions import TypedDict, get_type_hints
 
 from reconciler.manifest import values
 from reconciler.model import fields
-from reconciler.model.desired import DeleteLimit
+from reconciler.model.desired import Amount, DeleteLimit
+from reconciler.model.fleet import Selector
 from reconciler.model.server import normal_url
 
 SCHEMA_FILE: Final = Path(__file__).with_name("manifest.schema.json")
@@ -106,15 +107,29 @@ Host: TypeAlias = Annotated[
 ]
 SecretValue: TypeAlias = Annotated[Any, PlainValidator(values.secret), WithJsonSchema(_SECRET_SCHEMA)]
 """A ``Secret`` or a ``SecretReference``."""
-MaxDeletes: TypeAlias = Annotated[
-    DeleteLimit,
-    PlainValidator(DeleteLimit.parse),
-    WithJsonSchema(
-        {
-            "anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": "^(100|[0-9]{1,2}) ?%$"}],
-            "examples": [5, "30%"],
-        }
-    ),
+_AMOUNT_SCHEMA: Final = WithJsonSchema(
+    {
+        "anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": "^(100|[0-9]{1,2}) ?%$"}],
+        "examples": [5, "30%"],
+    }
+)
+MaxDeletes: TypeAlias = Annotated[DeleteLimit, PlainValidator(DeleteLimit.parse), _AMOUNT_SCHEMA]
+AmountValue: TypeAlias = Annotated[Amount, PlainValidator(Amount.parse), _AMOUNT_SCHEMA]
+Duration: TypeAlias = Annotated[
+    float,
+    PlainValidator(values.pause),
+    WithJsonSchema({"type": "string", "pattern": "^[0-9]+(\\.[0-9]+)?[smh]$", "examples": ["30s", "5m"]}),
+]
+SelectorValue: TypeAlias = Annotated[
+    Selector, PlainValidator(values.selector), WithJsonSchema({"type": "string", "minLength": 1})
+]
+Labels: TypeAlias = Annotated[
+    dict[Annotated[str, AfterValidator(values.label_key)], Annotated[str, AfterValidator(values.label_value)]],
+    Field(json_schema_extra={"examples": [{"region": "south", "ring": "canary"}]}),
+]
+Variables: TypeAlias = Annotated[
+    dict[Annotated[str, AfterValidator(values.variable_name)], str],
+    Field(json_schema_extra={"examples": [{"domain": "example.com"}]}),
 ]
 Version: TypeAlias = Annotated[
     Literal[1], PlainValidator(values.version), WithJsonSchema({"const": 1, "type": "integer"})
@@ -189,6 +204,12 @@ class AccountBlock(DefaultsBlock):
             ),
         ]
     ]
+    override: NotRequired[
+        Annotated[bool, Field(title="Override", description="Merge this over the entry that the base has.")]
+    ]
+    remove: NotRequired[
+        Annotated[bool, Field(title="Remove", description="Leave out the entry that the base has; only with email.")]
+    ]
 
 
 class AuthBlock(TypedDict):
@@ -261,6 +282,24 @@ class ServerBlock(TypedDict):
             Field(title="Client certificate", description="Only ever shown to the URL beside it."),
         ]
     ]
+    labels: NotRequired[Annotated[Labels, Field(title="Labels", description="For --select and the rollout.")]]
+    suspended: NotRequired[
+        Annotated[
+            Text | None,
+            Field(
+                title="Suspended",
+                description="Why nothing is written to the server for now; null if that is over.",
+                examples=["moving to the new data centre until Friday"],
+            ),
+        ]
+    ]
+    queue: NotRequired[
+        Annotated[
+            str,
+            AfterValidator(values.queue),
+            Field(title="Queue", description="The workers that process the server.", examples=["south"]),
+        ]
+    ]
 
 
 class PolicyBlock(TypedDict):
@@ -294,6 +333,18 @@ class PolicyBlock(TypedDict):
             ),
         ]
     ]
+    own: NotRequired[
+        Annotated[
+            list[Text],
+            AfterValidator(values.own),
+            Field(
+                title="Own",
+                description="Address globs that this file is responsible for; everything else on the server is left "
+                "alone.",
+                examples=[["*@sales.example.com"]],
+            ),
+        ]
+    ]
     passwords: NotRequired[
         Annotated[
             Literal["auto", "shown", "hidden"],
@@ -308,15 +359,86 @@ class PolicyBlock(TypedDict):
     ]
 
 
+class RolloutBlock(TypedDict):
+    """How changes reach the servers of a fleet. Percentages are of the selected servers."""
+
+    canary: NotRequired[
+        Annotated[
+            SelectorValue,
+            Field(title="Canary", description="The servers that come first.", examples=["ring=canary"]),
+        ]
+    ]
+    batches: NotRequired[
+        Annotated[
+            list[AmountValue],
+            Field(
+                title="Batches",
+                description="How many servers are done after each batch, canaries included.",
+                examples=[[1, "5%", "25%", "100%"]],
+            ),
+        ]
+    ]
+    max_failures: NotRequired[
+        Annotated[AmountValue, Field(title="Most failures", description="More failed servers stop the rollout.")]
+    ]
+    max_unreachable: NotRequired[
+        Annotated[
+            AmountValue, Field(title="Most unreachable", description="More unreachable servers stop the rollout.")
+        ]
+    ]
+    pause: NotRequired[Annotated[Duration, Field(title="Pause", description="Wait between two batches.")]]
+
+
+class FleetBlock(TypedDict):
+    """What concerns all servers together."""
+
+    min_servers: NotRequired[
+        Annotated[
+            int,
+            Field(
+                ge=0,
+                title="Fewest servers",
+                description="With fewer declared servers, nothing is done.",
+                examples=[480],
+            ),
+        ]
+    ]
+    rollout: NotRequired[
+        Annotated[RolloutBlock, Field(title="Rollout", description="All servers at once where omitted.")]
+    ]
+
+
 @with_config(CONFIG)
 class Manifest(TypedDict):
     """The email accounts of a server, as they should be."""
 
     version: Annotated[Version, Field(title="Version", description="Version of this format: 1.")]
+    base: NotRequired[Annotated[bool, Field(title="Base", description="For extends alone; never a server itself.")]]
+    extends: NotRequired[
+        Annotated[
+            Text,
+            Field(
+                title="Extends",
+                description="The base that this builds on, relative to it.",
+                examples=["../common.yaml"],
+            ),
+        ]
+    ]
+    vars: NotRequired[
+        Annotated[Variables, Field(title="Variables", description="Strings that ${NAME} stands for in other strings.")]
+    ]
+    fleet: NotRequired[Annotated[FleetBlock, Field(title="Fleet", description="How all servers are treated.")]]
     server: NotRequired[Annotated[ServerBlock, Field(title="Server", description="Which server; optional.")]]
     policy: NotRequired[Annotated[PolicyBlock, Field(title="Policy", description="How the set is to be treated.")]]
     defaults: NotRequired[Annotated[DefaultsBlock, Field(title="Defaults", description="Merged under every account.")]]
-    accounts: Annotated[list[AccountBlock], Field(title="Accounts", description="The whole set; may be empty.")]
+    accounts: NotRequired[
+        Annotated[list[AccountBlock], Field(title="Accounts", description="The whole set; may be empty.")]
+    ]
+
+
+def needs_accounts(document: Mapping[str, object]) -> bool:
+    """Whether a document must declare accounts, as it is neither a base nor built on one."""
+    return not (document.keys() & {"extends", "fleet"} or document.get("base") is True)
 
 
 Shape: TypeAlias = Mapping[tuple[str, ...], Any]
@@ -327,6 +449,8 @@ SHAPE: Final[Shape] = {
     ("server",): ServerBlock,
     ("server", "auth"): AuthBlock,
     ("server", "client_cert"): ClientCertBlock,
+    ("fleet",): FleetBlock,
+    ("fleet", "rollout"): RolloutBlock,
     ("policy",): PolicyBlock,
     ("policy", "test"): DeliveryTestBlock,
     ("defaults",): DefaultsBlock,
@@ -352,7 +476,16 @@ def manifest_schema() -> dict[str, object]:
     from pydantic import TypeAdapter
 
     generated = TypeAdapter(Manifest).json_schema()
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **generated, "title": "Email accounts"}
+    base = {"base": {"title": "Base", "description": "A base need not have accounts.", "const": True}}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **generated,
+        "anyOf": [
+            *({"required": [key]} for key in ("accounts", "extends", "fleet")),
+            {"required": ["base"], "properties": base},
+        ],
+        "title": "Email accounts",
+    }
 
 
 def write_schema() -> None:

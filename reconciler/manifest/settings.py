@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from reconciler.errors import Kind, Position
 from reconciler.manifest.issues import Issue
-from reconciler.model.account import Globs, glob_forms
+from reconciler.model.account import NO_GLOBS, Globs, glob_forms
 from reconciler.model.desired import NO_POSITIONS, DeleteLimit, DeliveryTestSettings, DeliveryTestWhen, Policy
+from reconciler.model.fleet import Fleet, Rollout
 from reconciler.model.secret import Secret, SecretReference
 from reconciler.model.server import (
     AccessToken,
@@ -32,6 +33,8 @@ Settings: TypeAlias = dict[tuple[str | int, ...], Any]
 _URL: Final = ("server", "url")
 _AUTH: Final = ("server", "auth")
 _LISTS: Final = (("policy", "protect"), ("policy", "ignore"))
+_OWN: Final = ("policy", "own")
+_LABELS: Final = ("server", "labels")
 
 
 def merged(files: Sequence[ParsedFile]) -> tuple[Settings, list[Issue]]:
@@ -41,7 +44,7 @@ def merged(files: Sequence[ParsedFile]) -> tuple[Settings, list[Issue]]:
     for file in files:
         for path, value in _settings(file).items():
             first, before = given.setdefault(path, (file, value))
-            if _comparable(path, before, first) != _comparable(path, value, file):
+            if path != _OWN and _comparable(path, before, first) != _comparable(path, value, file):
                 issues.append(_conflict(path, file, first))
     return {path: value for path, (_, value) in given.items()}, issues
 
@@ -78,8 +81,30 @@ def auth_error(file: ParsedFile) -> Issue | None:
     return Issue(kind=Kind.WRONG_AUTH, message=message, hint="keep one of them", node=file.node(*_AUTH, key=True))
 
 
-def policy(settings: Settings) -> Policy:
-    """The merged policy."""
+def fleet(files: Sequence[ParsedFile]) -> tuple[Fleet, list[Issue]]:
+    """What the files say about the fleet, still without servers, and an issue wherever two files disagree."""
+    given = [file for file in files if "fleet" in file.header]
+    if not given:
+        return Fleet(servers=()), []
+    first, *others = given
+    block = first.block("fleet")
+    conflicts = [_conflict(("fleet",), file, first) for file in others if file.block("fleet") != block]
+    rollout: dict[str, Any] = dict(block.get("rollout", {}))
+    if "batches" in rollout:
+        rollout["batches"] = tuple(rollout["batches"])
+    return Fleet(servers=(), rollout=Rollout(**rollout), min_servers=block.get("min_servers", 0)), conflicts
+
+
+def own(files: Sequence[ParsedFile]) -> Globs:
+    """The addresses that the files of one server are responsible for; none if that is all of them."""
+    given = [file.block("policy").get("own") for file in files if file.declares_accounts]
+    if None in given:
+        return NO_GLOBS
+    return Globs(tuple(dict.fromkeys(pattern for patterns in given for pattern in patterns or ())))
+
+
+def policy(settings: Settings, own: Globs) -> Policy:
+    """The merged policy, with the addresses that the files are responsible for."""
     given = {str(path[1]): value for path, value in settings.items() if path[0] == "policy" and len(path) == 2}  # noqa: PLR2004
     limit: DeleteLimit = given.get("max_deletes", Policy().max_deletes)
     test = {path[2]: value for path, value in settings.items() if path[:2] == ("policy", "test")}
@@ -88,6 +113,7 @@ def policy(settings: Settings) -> Policy:
         max_deletes=limit,
         protect=Globs(tuple(given.get("protect", ()))),
         ignore=Globs(tuple(given.get("ignore", ()))),
+        own=own,
         test=delivery_test(test),
     )
 
@@ -98,8 +124,22 @@ def delivery_test(block: Mapping[Any, Any]) -> DeliveryTestSettings:
     return DeliveryTestSettings(None if when is None else DeliveryTestWhen(when), block.get("to_email"))
 
 
-def server(settings: Settings, positions: Mapping[Path, Position]) -> ServerConfig:
-    """The merged server; ``positions`` has where each setting is written."""
+def variables(files: Sequence[ParsedFile]) -> dict[str, str]:
+    """What the files of one server substitute, by name, without variables that differ between files."""
+    given = [(name, value) for file in files for name, value in file.variables.items()]
+    found = dict(given)
+    differing = {name for name, value in given if found[name] != value}
+    return {name: value for name, value in found.items() if name not in differing}
+
+
+def server(settings: Settings, positions: Mapping[Path, Position], variables: Mapping[str, str]) -> ServerConfig:
+    """The merged server.
+
+    Args:
+        settings: The merged settings.
+        positions: Where each setting is written.
+        variables: What the files substitute.
+    """
     return ServerConfig(
         url=settings.get(_URL),
         name=settings.get(("server", "name")),
@@ -107,6 +147,10 @@ def server(settings: Settings, positions: Mapping[Path, Position]) -> ServerConf
         ca_file=settings.get(("server", "ca_file")),
         client_cert=settings.get(("server", "client_cert")),
         passwords=Passwords(settings.get(("policy", "passwords"), Passwords.AUTO)),
+        labels={str(path[2]): value for path, value in settings.items() if path[:2] == _LABELS},
+        suspended=settings.get(("server", "suspended")),
+        queue=settings.get(("server", "queue")),
+        variables=variables,
         position=positions.get(_URL),
     )
 
@@ -114,7 +158,9 @@ def server(settings: Settings, positions: Mapping[Path, Position]) -> ServerConf
 def _settings(file: ParsedFile) -> Settings:
     given = dict(_flat(file.block("policy"), ("policy",)))
     own = file.block("server")
-    given.update({("server", name): value for name, value in own.items() if name != "auth"})
+    given.update({("server", name): value for name, value in own.items() if name not in {"auth", "labels"}})
+    if "labels" in own:
+        given.update({(*_LABELS, key): value for key, value in own["labels"].items()})
     if "ca_file" in own:
         given["server", "ca_file"] = _path(own["ca_file"], file)
     if certificate := own.get("client_cert"):

@@ -49,7 +49,12 @@ _ALIASES: Final[Mapping[str, Mapping[str, str]]] = {
         password="pass passwd pwd",  # noqa: S106 - a key
     ),
     "policy": _aliases(prune="delete purge", max_deletes="max_delete limit", ignore="exclude skip", protect="keep"),
-    "": _aliases(accounts="users emails mailboxes email_accounts emailaccounts mails", defaults="default"),
+    "": _aliases(
+        accounts="users emails mailboxes email_accounts emailaccounts mails",
+        defaults="default",
+        extends="extend inherit inherits include includes parent from",
+        vars="variables values",
+    ),
 }
 """By the last key above the unknown one."""
 

@@ -10,6 +10,8 @@ from reconciler.errors import InvalidValueError, Position
 from reconciler.manifest.scalars import type_name
 from reconciler.model.account import identity
 from reconciler.model.display import control_character
+from reconciler.model.duration import parse_duration
+from reconciler.model.fleet import Selector
 from reconciler.model.secret import Secret, SecretReference, secret_text
 from reconciler.model.server import is_host_name, parse_ip
 
@@ -38,6 +40,10 @@ PLACEHOLDER_HINT: Final = (
 )
 
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_VARIABLE_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
+_LABEL_KEY: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./-]*")
+_LABEL_VALUE: Final = re.compile(r"[^,=]*")
+_QUEUE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 _SOURCES: Final = ("env", "file", "command")
 _REFERENCE_HINT: Final = "write {env: NAME}, {file: path} or {command: [program, argument]}"
 _NOWHERE: Final = Position("")
@@ -144,6 +150,57 @@ def version(value: object) -> int:
     if type(value) is int and value == 1:
         return value
     raise InvalidValueError("this version of the format is not known", "write version: 1")
+
+
+def label_key(key: str) -> str:
+    """The key of a label, which selectors can name."""
+    if key == "name":
+        raise InvalidValueError("name is always the server's name in a selector", "give the label another key")
+    if not _LABEL_KEY.fullmatch(key):
+        raise InvalidValueError("this is not the key of a label", "letters, digits and . _ / - only")
+    return key
+
+
+def label_value(value: str) -> str:
+    """The value of a label, which selectors can name."""
+    if not _LABEL_VALUE.fullmatch(value) or not value.isprintable():
+        raise InvalidValueError("the value of a label has neither , nor =", "leave them out")
+    return plain_text(value)
+
+
+def variable_name(name: str) -> str:
+    """The name of a variable of ``vars``."""
+    if name == "name":
+        raise InvalidValueError("${name} is always the server's name", "give the variable another name")
+    if not _VARIABLE_NAME.fullmatch(name):
+        raise InvalidValueError("this is not the name of a variable", "letters, digits, _ and - only")
+    return name
+
+
+def queue(name: str) -> str:
+    """The name of a queue."""
+    if not _QUEUE.fullmatch(name):
+        raise InvalidValueError("this is not the name of a queue", "letters, digits and . _ - only")
+    return name
+
+
+def selector(value: object) -> Selector:
+    """A selector of servers."""
+    if not isinstance(value, str):
+        raise InvalidValueError(f"expected a selector, found {type_name(value)}", "write it as label=value")
+    return Selector.parse(value)
+
+
+def own(patterns: list[str]) -> list[str]:
+    """The addresses that a file is responsible for."""
+    if patterns:
+        return patterns
+    raise InvalidValueError("this cannot be empty", "leave the key out if the file is responsible for every address")
+
+
+def pause(value: object) -> float:
+    """A duration that may be zero."""
+    return parse_duration(value, allow_zero=True)
 
 
 def is_own(variable: str) -> bool:

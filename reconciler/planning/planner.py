@@ -102,10 +102,15 @@ class _Planner:
         if problems := identity_problems(self.current):
             counts = Counts(unmanaged=len(self.current))
             return Plan(server=server, untouched=tuple(self.current), counts=counts, errors=problems)
-        ignore = self.policy.ignore
+        ignore, own = self.policy.ignore, self.policy.own
         managed = [account for account in self.current if account.email not in ignore] if ignore else self.current
         self.untouched = [account for account in self.current if account.email in ignore] if ignore else []
         self.counts["ignored"] = len(self.untouched)
+        if own:
+            for account in managed:
+                if account.email not in own:
+                    self._leave(account, "unmanaged")
+            managed = [account for account in managed if account.email in own]
         self._plan_accounts(managed)
         uncompared = self._labelled_uncompared() if self.options.no_secrets else None
         steps = self._order() if self.changes else ()  # most plans change nothing

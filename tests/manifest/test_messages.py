@@ -81,7 +81,7 @@ def test_one_run_reports_every_problem_of_all_files(complain: Complain) -> None:
          "| leave the key out, or write a string"),
         ("version: 1\naccounts: []\nserver: {nam: x}", 'unknown_key | a.yaml:3:10: unknown key "nam" | did you mean "name"?'),
         ("version: 1\naccounts: []\nserver: {zzz: x}", 'unknown_key | a.yaml:3:10: unknown key "zzz" '
-         "| known here: name, url, auth, ca_file, client_cert"),
+         "| known here: name, url, auth, ca_file, client_cert, labels, suspended, queue"),
         ("version: 1\naccounts: []\nserver: 3", "wrong_type | a.yaml:3:9: server: expected a mapping, found a number"),
         ("version: 1\naccounts: []\ntoken: !x hunter2", "tag | a.yaml:3:8: a YAML tag (!…) is not allowed here "
          "| remove it, or put the string in quotes"),
