@@ -156,11 +156,17 @@ def _different(before: Fields, after: Fields, names: Collection[str]) -> Collect
     return found
 
 
-def _normalized_sides(before: Fields, after: Fields, names: Collection[str]) -> tuple[dict[str, object], ...]:
-    """The named fields of both sides, without a secret that either side hides."""
+def _normalized_sides(
+    before: Fields, after: Fields, names: Collection[str]
+) -> tuple[dict[str, object], dict[str, object]]:
+    """The named fields of both sides, except those that are equal as they are, and a secret that either side hides."""
     if any(is_hidden(before.get(secret)) or is_hidden(after.get(secret)) for secret in SECRET_FIELDS):
         names = [name for name in names if name not in SECRET_FIELDS]
-    return tuple({name: normalized(name, fields.get(name)) for name in names} for fields in (before, after))
+    values = [(name, before.get(name), after.get(name)) for name in names]
+    unequal = [(name, one, other) for name, one, other in values if one != other or type(one) is not type(other)]
+    left = {name: normalized(name, one) for name, one, _ in unequal}
+    right = {name: normalized(name, other) for name, _, other in unequal}
+    return left, right
 
 
 def _decimals(text: str) -> int:
