@@ -3,7 +3,7 @@
 ``python -m reconciler.manifest.schema`` writes the shipped file.
 """
 
-from __future__ import annotations
+# No `from __future__ import annotations` here: pydantic would have to evaluate each annotation again.
 
 import json
 from collections.abc import Mapping
