@@ -34,7 +34,7 @@ COMMANDS: Final = {
 }
 """What ``--help`` shows for each command, repeated here so that it need not import them all."""
 
-_EAGER_ALLOCATIONS: Final = 100_000
+_EAGER_ALLOCATIONS: Final = 300_000
 """Allocations between two searches for cyclic garbage. Accounts contain no cycles, and a search visits all of them."""
 
 
