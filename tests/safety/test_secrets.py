@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-import sys
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -48,10 +48,8 @@ def declare(desk: CliRunner, canaries: Canaries, *, auth: str = "") -> Path:
     """Writes a YAML file with a secret of each kind, and provides what it refers to."""
     desk.environ["CERTS_PASSWORD"] = canaries.new("env password")
     (desk.inputs / "password.txt").write_text(canaries.new("file password", "") + "\n")
-    (desk.inputs / "print.py").write_text(
-        f"import sys\nprint({canaries.new('what a command writes on the side')!r}, file=sys.stderr)\n"
-        f"print({canaries.new('command password')!r})\n"
-    )
+    side, password = canaries.new("what a command writes on the side"), canaries.new("command password")
+    (desk.inputs / "print.sh").write_text(f"printf '%s\\n' {quote(side)} >&2\nprintf '%s\\n' {quote(password)}\n")
     literal = json.dumps(canaries.new("literal password"))
     path = desk.inputs / "accounts.yaml"
     path.write_text(f"""\
@@ -61,7 +59,7 @@ defaults: {{service: other, smtp_server: smtp.example.com, smtp_port: 587, smtp_
 accounts:
   - {{email: certs@example.com, name: Certificates, default: true, password: {{env: CERTS_PASSWORD}}}}
   - {{email: file@example.com, name: From a file, password: {{file: password.txt}}}}
-  - {{email: command@example.com, name: From a command, password: {{command: [{sys.executable}, print.py]}}}}
+  - {{email: command@example.com, name: From a command, password: {{command: [sh, print.sh]}}}}
   - {{email: literal@example.com, name: Literal, password: {literal}}}
   - {{email: same@example.com, name: Same}}
 """)

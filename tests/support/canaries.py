@@ -7,11 +7,12 @@ import html
 import json
 import random
 import re
+from functools import cache
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote, quote_plus
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
 _ALPHABET: Final = "abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789"
 _HALF: Final = 14
@@ -67,14 +68,13 @@ class Canaries:
 
     def leaks(self, text: str) -> list[str]:
         """The places whose secret can be read in ``text``, in any encoding."""
-        readings = [text, *_decoded(text)]
-        return [place for place, value in self.values.items() if any(_shows(one, value) for one in readings)]
+        readings = "\0".join([text, *_decoded(text)]).casefold()  # no secret contains the separator
+        return [place for place, value in self.values.items() if any(one in readings for one in _windows(value))]
 
 
-def _shows(text: str, secret: str) -> bool:
-    windows = (secret[start : start + _WINDOW] for start in _starts(len(secret)))
-    folded = text.casefold()
-    return any(window.casefold() in folded for window in windows)
+@cache
+def _windows(secret: str) -> Sequence[str]:
+    return [secret[start : start + _WINDOW].casefold() for start in _starts(len(secret))]
 
 
 def _starts(length: int) -> Iterable[int]:
