@@ -25,11 +25,12 @@ STATE = pytest.StashKey[tempfile.TemporaryDirectory[str]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Keeps locks out of the home folder, and restores Ctrl-C: a background job of a shell ignores it."""
+    """Keeps locks out of the home folder, and restores signals that are ignored, as in the background of a shell."""
     config.stash[STATE] = tempfile.TemporaryDirectory(prefix="reconciler-state-")
     os.environ["XDG_STATE_HOME"] = config.stash[STATE].name
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

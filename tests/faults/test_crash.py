@@ -35,7 +35,7 @@ def kill(server: FaultServerControl, folder: Path, kind: str, index: int, parall
     process = begun(folder, case.url, *arguments)
     server.held()
     process.kill()
-    process.communicate()
+    process.wait()
     stopped = case.run_of(case.plan)
     case.check([*stopped.losses(), *stopped.doubled(), *stopped.touched()])
     left = unfinished(folder)

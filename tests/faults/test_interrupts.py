@@ -19,13 +19,15 @@ import pytest
 from reconciler.applying.worker_pool import Abort, InterruptGate
 from reconciler.commands.invocation import Invocation
 from reconciler.commands.process import handle_interrupts
-from tests.faults.command import APPLY, begun, finished
+from tests.faults.command import APPLY, begun, begun_with_python, finished, finished_with_python
 from tests.support.fault_control import FaultServerControl, fault
 from tests.support.scenarios import PLAIN, Case, writes
 from tests.support.scripted_server import Request, ScriptedServer, Step, json_reply
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from tests.support.fork_server import Process
 
 MANY = 60
 """The number of accounts whose report does not fit into the smallest pipe."""
@@ -42,7 +44,7 @@ def declare(folder: Path, count: int) -> None:
     (folder / "accounts.yaml").write_text(f"version: 1\naccounts:\n{accounts}")
 
 
-def stuck_in_its_report(server: FaultServerControl, folder: Path, place: str) -> tuple[subprocess.Popen[str], int]:
+def stuck_in_its_report(server: FaultServerControl, folder: Path, place: str) -> tuple[Process, int]:
     """A command that is blocked while it writes its report into a full pipe, and the end to read it from."""
     declare(folder, MANY)
     url = server.reset([])
@@ -65,7 +67,8 @@ def waiting_in(folder: Path, name: str, source: str, *arguments: str) -> subproc
     """A command that waits in the module ``name`` with this source, which is first on the import path."""
     (folder / "modules").mkdir()
     (folder / "modules" / name).write_text(source)
-    process = begun(folder, "", *arguments, environ={"PYTHONPATH": str(folder / "modules")}, stdin=subprocess.PIPE)
+    environ = {"PYTHONPATH": str(folder / "modules")}
+    process = begun_with_python(folder, "", *arguments, environ=environ, stdin=subprocess.PIPE)
     assert process.stderr is not None
     assert process.stderr.readline() == "here\n"
     return process
@@ -97,10 +100,8 @@ def test_a_second_signal_does_not_wait_for_what_is_in_flight(
     case = prepared(server, tmp_path, fault("held_before", FIRST_WRITE))
     process = begun(tmp_path, case.url, *APPLY, "-f", "json")
     server.held()
-    assert process.stderr is not None
     process.send_signal(number)
-    while not process.stderr.readline().startswith("Interrupted: "):
-        pass
+    process.wait_for_error_text("Interrupted: ")
     process.send_signal(number)
     code, out, _ = finished(process)
     assert code == 130
@@ -127,8 +128,7 @@ def test_a_signal_after_the_last_write_leaves_the_report_whole(tmp_path: Path) -
         process = begun(tmp_path, server.url, *APPLY, "-f", "json")
         assert written.wait(10)
         process.send_signal(signal.SIGINT)
-        assert process.stderr is not None
-        assert any(line.startswith("Interrupted: ") for line in process.stderr)
+        process.wait_for_error_text("Interrupted: ")
         released.set()
         code, out, _ = finished(process)
     assert (code, statuses(out)) == (130, {"applied": 1})
@@ -203,7 +203,7 @@ def test_a_signal_during_the_imports_shows_no_traceback(
     declare(tmp_path, 1)
     process = waiting_in(tmp_path, f"{module}.py", WAIT, "validate", "accounts.yaml")
     process.send_signal(number)
-    assert finished(process) == (-number if code is None else code, "", message)
+    assert finished_with_python(process) == (-number if code is None else code, "", message)
 
 
 @pytest.mark.parametrize("number", SIGNALS)
@@ -212,7 +212,7 @@ def test_a_signal_while_the_process_ends_shows_no_traceback(tmp_path: Path, numb
     at_exit = "import atexit\n@atexit.register\ndef wait():\n    " + WAIT.replace("\n", "\n    ")
     process = waiting_in(tmp_path, "sitecustomize.py", at_exit, "validate", "accounts.yaml")
     process.send_signal(number)
-    assert finished(process) == (-number, "Valid: 1 account.\n", "")
+    assert finished_with_python(process) == (-number, "Valid: 1 account.\n", "")
 
 
 def test_a_pipe_closed_while_planning_ends_quietly(server: FaultServerControl, tmp_path: Path) -> None:
@@ -231,9 +231,7 @@ def test_a_pipe_closed_during_the_run_does_not_stop_it(server: FaultServerContro
     case = prepared(server, tmp_path, fault("held_before", FIRST_WRITE))
     process = begun(tmp_path, case.url, *APPLY)
     server.held()
-    assert process.stdout is not None
-    process.stdout.close()
-    process.stdout = None
+    process.close("stdout")
     server.arm()
     code, _, err = finished(process)
     assert code == 0
@@ -245,12 +243,10 @@ def test_closed_streams_leave_the_exit_code(server: FaultServerControl, tmp_path
     case = prepared(server, tmp_path, fault("held_before", FIRST_WRITE))
     process = begun(tmp_path, case.url, *APPLY)
     server.held()
-    assert process.stdout is not None
-    assert process.stderr is not None
-    process.stdout.close()
-    process.stderr.close()
+    process.close("stdout")
+    process.close("stderr")
     server.arm()
-    assert process.wait(60) == 0
+    assert process.wait() == 0
     assert case.unfinished() == []
 
 
@@ -268,7 +264,7 @@ def test_a_plan_that_cannot_be_written_is_an_error(server: FaultServerControl, t
     case = prepared(server, tmp_path)
     full = "No space left on device\n"
     with open("/dev/full", "w") as disk:  # noqa: PTH123 - a plain descriptor
-        process = begun(tmp_path, case.url, "plan", "accounts.yaml", stdout=disk)
+        process = begun(tmp_path, case.url, "plan", "accounts.yaml", stdout=disk.fileno())
         assert finished(process) == (1, "", f"error: cannot write to standard output: {full}")
     for option in (("-o", "/dev/full"), ("-f", "json", "-o", "/dev/full"), ("-q", "--save", "/dev/full")):
         code, _, err = finished(begun(tmp_path, case.url, "plan", "accounts.yaml", *option))
@@ -277,8 +273,10 @@ def test_a_plan_that_cannot_be_written_is_an_error(server: FaultServerControl, t
 
 def test_a_closed_standard_output_is_an_error(server: FaultServerControl, tmp_path: Path) -> None:
     case = prepared(server, tmp_path)
-    process = begun(tmp_path, case.url, "plan", "accounts.yaml", stdout=None, preexec_fn=lambda: os.close(1))
-    assert finished(process) == (1, "", "error: cannot write to standard output: Bad file descriptor\n")
+    process = begun_with_python(
+        tmp_path, case.url, "plan", "accounts.yaml", stdout=None, preexec_fn=lambda: os.close(1)
+    )
+    assert finished_with_python(process) == (1, "", "error: cannot write to standard output: Bad file descriptor\n")
 
 
 def test_a_lost_terminal_ends_the_run_like_a_signal(server: FaultServerControl, tmp_path: Path) -> None:
@@ -287,10 +285,9 @@ def test_a_lost_terminal_ends_the_run_like_a_signal(server: FaultServerControl, 
     process = begun(tmp_path, case.url, *APPLY, stdin=theirs, stdout=theirs, stderr=theirs)
     os.close(theirs)
     server.held()
-    os.close(ours)
-    process.send_signal(signal.SIGHUP)
+    os.close(ours)  # which sends SIGHUP
     server.arm()
-    assert process.wait(60) == 130
+    assert process.wait() == 130
     assert len(set(writes(server.state()[1]))) <= 1
 
 
@@ -304,6 +301,6 @@ def test_a_signal_at_the_question_writes_nothing(server: FaultServerControl, tmp
         while b"Only 'yes'" not in seen:
             seen += os.read(ours, 65536)
         process.send_signal(number)
-        assert process.wait(60) == 130
+        assert process.wait() == 130
         os.close(ours)
         assert writes(server.state()[1]) == []

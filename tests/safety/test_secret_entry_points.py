@@ -225,10 +225,11 @@ while number > 1:
 with open('seen', 'ab') as file:
     file.write(b'\\n'.join(seen))
 """
-    path = desk.inputs / "print.py"
-    path.write_text(spy + path.read_text())
+    (desk.inputs / "spy.py").write_text(spy)
+    path = desk.inputs / "print.sh"
+    path.write_text(f"{sys.executable} spy.py\n{path.read_text()}")
     traces = run(desk, gossip, ("plan", "--allow-commands"))
     seen = (desk.inputs / "seen").read_text(errors="replace")
     assert traces.code == 0
-    assert "print.py" in seen
+    assert "print.sh" in seen
     assert canaries.leaks(seen) == []

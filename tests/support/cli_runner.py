@@ -15,6 +15,7 @@ from typing import IO, TYPE_CHECKING
 from reconciler import cli
 from tests.support import fork_server
 from tests.support.fork_server import RECONCILER, Process
+from tests.support.pauses import short_pauses
 from tests.support.run_result import RunResult
 
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ class CliRunner:
         for path in self.outputs.iterdir():
             path.unlink()
         out, err = _Stream(), _Stream()
-        with _surroundings(self.outputs, {**self.environ, **(environ or {})}), _streams(out, err):
+        with _surroundings(self.outputs, {**self.environ, **(environ or {})}), _streams(out, err), short_pauses():
             try:
                 cli.main(arguments)
             except SystemExit as ended:

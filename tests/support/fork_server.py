@@ -2,7 +2,7 @@
 
 A fork server imports everything that the commands need, and does nothing else. For each run it forks a process, which
 gets the arguments, folder, environment and standard streams of that run. A run leaves nothing behind for the next one.
-It ends as the command does, up to the point where the interpreter would only free its memory.
+It ends as the command does, up to the point where the interpreter would only free its memory. Its pauses are short.
 
 The interpreter reads some variables only when it starts, so runs with other values of them have a fork server of their
 own. A run with a closed standard stream, or one that reads ``/proc/self``, has to start an interpreter.
@@ -30,6 +30,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NoReturn
 
+from tests.support.pauses import shorten_pauses
 from tests.support.run_result import RunResult, Usage
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class Process:
     def __init__(self, pid: int, status: BinaryIO, pipes: Mapping[str, int]) -> None:
         self.pid = pid
         self._status = status
-        self._pipes = pipes
+        self._pipes = dict(pipes)
         self._read = {name: bytearray() for name in pipes}
         self._selector = selectors.DefaultSelector()
         for name, pipe in pipes.items():
@@ -80,6 +81,16 @@ class Process:
         return RunResult(
             os.waitstatus_to_exitcode(int(status)), texts, Usage(float(seconds), peak_memory=int(peak_memory))
         )
+
+    def wait(self, timeout: float = 60) -> int:
+        """As ``finish``; returns the exit code."""
+        return self.finish(timeout).code
+
+    def close(self, name: str) -> None:
+        """Closes our end of the pipe that the run writes ``name`` to; what is left in it is lost."""
+        self._selector.unregister(self._pipes[name])
+        os.close(self._pipes.pop(name))
+        del self._read[name]
 
     def send_signal(self, number: int) -> None:
         os.kill(self.pid, number)
@@ -318,6 +329,7 @@ def _run(request: Mapping[str, object], streams: Iterable[int]) -> None:
     time.tzset()
     _open_streams()
     sys.argv[:] = [os.fsdecode(one.encode("latin-1")) for one in arguments]
+    shorten_pauses()
     try:
         main()
     except SystemExit as ended:
