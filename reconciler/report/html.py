@@ -16,7 +16,7 @@ from reconciler.report.view import CHANGING, STILL, by_address, summary_line, vi
 from reconciler.version import VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from jinja2 import Template
 
@@ -55,27 +55,46 @@ class CardRow:
 
 @dataclass(frozen=True, slots=True)
 class ChangeCard:
-    """One change on the page."""
+    """One change on the page.
+
+    Attributes:
+        where: The number of servers, or the only one.
+        names: The names of several servers.
+        servers: Their places in the page's list of servers, as ranges.
+    """
 
     view: ChangeView
     rows: Sequence[CardRow]
     notes: Sequence[str]
+    where: str
+    names: str
+    servers: str
 
 
 def render_plan(subject: PlanInput, context: RenderContext) -> str:
     """The plan as a page with search, filters by action, and each field's values side by side."""
+    if len(subject.plans) > 1:
+        from reconciler.report import fleet_html
+
+        return fleet_html.render_plan(subject, context)
     found = subject.plan
+    contents = _contents(found, context) if found else _no_contents(subject.errors)
+    return page("plan.html.jinja", ["plan.css"], "plan.js", contents, context)
+
+
+def page(template: str, styles: Sequence[str], script: str, contents: Mapping[str, Any], context: RenderContext) -> str:
+    """A page made of files of this package; everything else is escaped."""
+    style = "".join(_FOLDER.joinpath(name).read_text(encoding="utf-8") for name in styles)
+    code = _FOLDER.joinpath(script).read_text(encoding="utf-8")
     moment = context.started_at
-    style, script = (_FOLDER.joinpath(name).read_text(encoding="utf-8") for name in ("plan.css", "plan.js"))
-    return _template().render(
-        policy=_policy(style, script),
-        # Both are files of this package; everything else is escaped.
+    return _template(template).render(
+        policy=_policy(style, code),
         style=Markup(style),  # noqa: S704
-        script=Markup(script),  # noqa: S704
+        script=Markup(code),  # noqa: S704
         moment=moment.isoformat(timespec="seconds"),
         moment_words=f"{moment:%Y-%m-%d %H:%M} UTC",
         footer=f"Made by reconciler {VERSION}. Secrets are not part of this page.",
-        **(_contents(found, context) if found else _no_contents(subject.errors)),
+        **contents,
     )
 
 
@@ -86,11 +105,11 @@ def _contents(plan: Plan, context: RenderContext) -> dict[str, Any]:
         "heading": name,
         "url": display_sentence(plan.server.url),
         "verdict": "Nothing can be applied",
-        "errors": list(_problems((*plan.refusals, *plan.errors))),
-        "warnings": list(_problems(plan.warnings)),
-        "tiles": [_tile(kind, getattr(plan.counts, kind)) for kind in CHANGING],
+        "errors": list(problem_words((*plan.refusals, *plan.errors))),
+        "warnings": list(problem_words(plan.warnings)),
+        "tiles": [tile(kind, getattr(plan.counts, kind)) for kind in CHANGING],
         "still": ", ".join(f"{count:,} {kind}" for kind in STILL if (count := getattr(plan.counts, kind))),
-        "cards": [_card(view) for view in view_changes(plan)],
+        "cards": [make_card(view) for view in view_changes(plan)],
         "total": f"{len(plan.changes):,}",
         "unfolded": len(plan.changes) <= _FEW,
         "nothing": summary_line(plan),
@@ -104,7 +123,7 @@ def _no_contents(errors: Sequence[Problem]) -> dict[str, Any]:
         "heading": "There is no plan",
         "url": "",
         "verdict": "Planning failed",
-        "errors": list(_problems(errors)),
+        "errors": list(problem_words(errors)),
         "warnings": [],
         "tiles": [],
         "still": "",
@@ -114,7 +133,7 @@ def _no_contents(errors: Sequence[Problem]) -> dict[str, Any]:
     }
 
 
-def _template() -> Template:
+def _template(name: str) -> Template:
     environment = Environment(
         loader=FileSystemLoader(_FOLDER),
         autoescape=True,
@@ -123,7 +142,7 @@ def _template() -> Template:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    return environment.get_template("plan.html.jinja")
+    return environment.get_template(name)
 
 
 def _policy(style: str, script: str) -> str:
@@ -138,12 +157,14 @@ def _hash(text: str) -> str:
     return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
 
 
-def _problems(problems: Iterable[Problem]) -> Iterator[dict[str, str]]:
+def problem_words(problems: Iterable[Problem]) -> Iterator[dict[str, str]]:
+    """Problems for the template, safe to show."""
     for one in problems:
         yield {"message": display_sentence(str(one)), "hint": display_sentence(one.hint)}
 
 
-def _tile(kind: str, count: int) -> dict[str, object]:
+def tile(kind: str, count: int) -> dict[str, object]:
+    """The number of changes of one kind."""
     return {"kind": kind, "count": count, "number": f"{count:,}", "words": f"to {kind}"}
 
 
@@ -157,8 +178,10 @@ def _labelled(account: Account) -> str:
     return f"{display_address(account.email)} (id {account.id})"
 
 
-def _card(view: ChangeView) -> ChangeCard:
-    return ChangeCard(view, [_row(row) for row in view.rows], [display_sentence(note) for note in view.notes])
+def make_card(view: ChangeView, where: str = "", names: str = "", servers: str = "") -> ChangeCard:
+    """A change for the template; what concerns servers is empty if there is only one."""
+    rows, notes = [_row(row) for row in view.rows], [display_sentence(note) for note in view.notes]
+    return ChangeCard(view, rows, notes, where, names, servers)
 
 
 def _row(row: FieldRow) -> CardRow:

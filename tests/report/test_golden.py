@@ -9,6 +9,7 @@ import pytest
 
 from reconciler.report.formats import PLAN_FORMATS, RESULT_FORMATS, Format, PlanInput, ReportInput, renderer
 from reconciler.version import VERSION
+from tests.report.fleets import reports, small
 from tests.report.plans import CONTEXT, GOLDEN_PLANS, result, run_of_tests
 
 GOLDEN = Path(__file__).with_name("golden")
@@ -48,3 +49,13 @@ def test_a_report_equals_its_golden_file(chosen: Format) -> None:
 @pytest.mark.parametrize("chosen", RESULT_FORMATS)
 def test_a_report_of_tests_equals_its_golden_file(chosen: Format) -> None:
     compare("tests", chosen, renderer("report", chosen)(ReportInput(reports=(run_of_tests(),)), CONTEXT))
+
+
+@pytest.mark.parametrize("chosen", PLAN_FORMATS)
+def test_a_fleet_plan_equals_its_golden_file(chosen: Format) -> None:
+    compare("fleet", chosen, renderer("plan", chosen)(PlanInput(plans=small()), CONTEXT))
+
+
+@pytest.mark.parametrize("chosen", RESULT_FORMATS)
+def test_a_fleet_report_equals_its_golden_file(chosen: Format) -> None:
+    compare("fleet_result", chosen, renderer("report", chosen)(ReportInput(reports=reports(small())), CONTEXT))
