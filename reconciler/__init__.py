@@ -9,6 +9,13 @@ The library does what the command line does:
         plan = reconciler.plan(desired, server)
         report = reconciler.apply(plan, server)
 
+And for many servers:
+
+    fleet = reconciler.load_fleet("fleet/")
+    with reconciler.FleetRun(fleet.servers, reconciler.ServerRunOptions(paths=["fleet/"])) as run:
+        plans = run.plan()
+        reports = run.apply(fleet.rollout)
+
 Each name below is imported on first use. Everything else in the package is private, and may change.
 """
 
@@ -34,8 +41,19 @@ if TYPE_CHECKING:
         SecretError,
         UnreachableError,
     )
+    from reconciler.fleet.runner import FleetRun
+    from reconciler.fleet.selection import Selection, Shard, select
+    from reconciler.fleet.server_run import ServerRunOptions
     from reconciler.model.account import Account, Globs
-    from reconciler.model.desired import DeleteLimit, DeliveryTestSettings, DeliveryTestWhen, Desired, DesiredAccount
+    from reconciler.model.desired import (
+        Amount,
+        DeleteLimit,
+        DeliveryTestSettings,
+        DeliveryTestWhen,
+        Desired,
+        DesiredAccount,
+    )
+    from reconciler.model.fleet import Fleet, Rollout, Selector
     from reconciler.model.outcome import DeliveryTestResult, Outcome, Report, ServerStatus, Status
     from reconciler.model.plan import Action, Change, DeliveryTest, FieldChange, Plan
     from reconciler.model.secret import Secret
@@ -49,9 +67,11 @@ if TYPE_CHECKING:
         connect,
         export,
         load,
+        load_fleet,
         plan,
         plan_tests,
         read_trust,
+        resolve,
         test,
         validate,
     )
@@ -59,6 +79,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Account",
     "Action",
+    "Amount",
     "ApiError",
     "Change",
     "Connection",
@@ -70,6 +91,8 @@ __all__ = [
     "Desired",
     "DesiredAccount",
     "FieldChange",
+    "Fleet",
+    "FleetRun",
     "Globs",
     "GuardError",
     "Kind",
@@ -88,12 +111,17 @@ __all__ = [
     "ReconcilerError",
     "RejectedError",
     "Report",
+    "Rollout",
     "RunContext",
     "Secret",
     "SecretError",
+    "Selection",
+    "Selector",
     "Server",
     "ServerOptions",
+    "ServerRunOptions",
     "ServerStatus",
+    "Shard",
     "Status",
     "Trust",
     "UnreachableError",
@@ -101,9 +129,12 @@ __all__ = [
     "connect",
     "export",
     "load",
+    "load_fleet",
     "plan",
     "plan_tests",
     "read_trust",
+    "resolve",
+    "select",
     "test",
     "validate",
 ]
@@ -113,15 +144,20 @@ _HOMES = {
     "credentials": "ServerOptions",
     "errors": "ApiError GuardError Kind LockedError ManifestError NotFoundError NotTrustedError OutcomeUnknownError"
     " PlanError Position Problem ReconcilerError RejectedError SecretError UnreachableError",
+    "fleet.runner": "FleetRun",
+    "fleet.selection": "Selection Shard select",
+    "fleet.server_run": "ServerRunOptions",
     "model.account": "Account Globs",
-    "model.desired": "DeleteLimit DeliveryTestSettings DeliveryTestWhen Desired DesiredAccount",
+    "model.desired": "Amount DeleteLimit DeliveryTestSettings DeliveryTestWhen Desired DesiredAccount",
+    "model.fleet": "Fleet Rollout Selector",
     "model.outcome": "DeliveryTestResult Outcome Report ServerStatus Status",
     "model.plan": "Action Change DeliveryTest FieldChange Plan",
     "model.secret": "Secret",
     "model.server": "Server",
     "model.trust": "Trust",
     "planning.planner": "PlanOptions",
-    "reconcile": "Connection RunContext apply connect export load plan plan_tests read_trust test validate",
+    "reconcile": "Connection RunContext apply connect export load load_fleet plan plan_tests read_trust resolve test"
+    " validate",
 }
 """Where the public names are."""
 

@@ -185,6 +185,39 @@ def load(
     return resolve(desired, paths, only=only, to_email=to_email, no_secrets=no_secrets, context=context)
 
 
+def load_fleet(*paths: str, context: RunContext | None = None) -> Fleet:
+    """Reads manifests of any number of servers, and checks that they use only what they may use.
+
+    Passwords are resolved server by server, by ``resolve`` or ``FleetRun``: a missing one fails only its own server.
+
+    Args:
+        paths: YAML or JSON files, and folders of them.
+        context: What the run takes from outside.
+
+    Raises:
+        ManifestError: With every problem in the manifests.
+        NotTrustedError: With everything that they may not use. Nothing was resolved, run or sent.
+        ReconcilerError: They declare several servers, and the context gives one URL for all of them.
+    """
+    context = context or RunContext()
+    fleet = read_fleet(*paths)
+    check_single_url(fleet, context)
+    approve_servers(fleet.servers, paths, context)
+    return fleet
+
+
+def check_single_url(fleet: Fleet, context: RunContext) -> None:
+    """Refuses one URL for several servers: all of them would get each other's accounts.
+
+    Raises:
+        ReconcilerError: The manifests declare several servers, and an option or the environment gives a URL.
+    """
+    if len(fleet.servers) > 1 and (context.server.url or context.environ.get("RECONCILER_URL")):
+        given = "--url" if context.server.url else "RECONCILER_URL"
+        message = f"{given} names one server, and the files declare {len(fleet.servers)}"
+        raise ReconcilerError.of(message, kind=Kind.SEVERAL_SERVERS, hint=f"remove {given}, or name fewer files")
+
+
 def approve_servers(
     servers: Iterable[Desired], paths: Sequence[str], context: RunContext, *, to_email: str | None = None
 ) -> None:
@@ -217,7 +250,7 @@ def resolve(
     no_secrets: bool = False,
     context: RunContext | None = None,
 ) -> Desired:
-    """The second half of ``load``, for manifests that were read from ``paths``."""
+    """Resolves the passwords of one server: the second half of ``load``, for manifests read from ``paths``."""
     from reconciler.manifest.secrets import resolve_accounts, without_secrets
 
     context = context or RunContext()

@@ -18,9 +18,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PAGE = Path(__file__).parents[1] / "docs" / "library.md"
-PROGRAM, CONTEXT, FIXTURE = re.findall(
+PROGRAM, CONTEXT, FLEET, CANARIES, FIXTURE = re.findall(
     r"^```python\n(.*?)^```$", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
 )
+
+SERVER = """\
+version: 1
+server: {{name: {name}, labels: {{ring: {ring}}}, url: "{url}", auth: {{refresh_token: {{env: {key}}}}}}}
+accounts:
+  - {{email: alerts@example.com, name: Alerts, service: gmail}}
+"""
 
 
 @pytest.fixture
@@ -48,6 +55,35 @@ def test_the_program_creates_plans_and_applies(sandbox: Sandbox, tmp_path: Path)
 
 def test_the_context_can_be_made(tmp_path: Path) -> None:
     assert run(tmp_path, "-c", CONTEXT, environ={}) == ""
+
+
+def test_the_programs_for_a_fleet_plan_and_apply(tmp_path: Path) -> None:
+    environ = {"HOME": str(tmp_path), "OFFICE_KEY": Sandbox.refresh_token}
+    with Sandbox() as office, Sandbox() as shop:
+        folder = tmp_path / "fleet"
+        folder.mkdir()
+        (folder / "office.yaml").write_text(
+            SERVER.format(name="office", key="OFFICE_KEY", ring="canary", url=office.url)
+        )
+        (folder / "shop.yaml").write_text(SERVER.format(name="shop", key="SHOP_KEY", ring="last", url=shop.url))
+        assert run(tmp_path, "-c", FLEET, environ=environ) == (
+            "office 1\n"
+            "shop 0 {env: SHOP_KEY}: the variable is not set\n"
+            "office applied\n"
+            "shop failed {env: SHOP_KEY}: the variable is not set\n"
+        )
+        assert run(tmp_path, "-c", CANARIES, environ=environ) == "office 0\n"
+        assert [len(server.accounts()) for server in (office, shop)] == [1, 0]
+
+
+def test_one_url_for_a_whole_fleet_is_an_error(tmp_path: Path) -> None:
+    for name in ("office", "shop"):
+        (tmp_path / f"{name}.yaml").write_text(
+            SERVER.format(name=name, key="KEY", ring="last", url=f"https://{name}.example.com")
+        )
+    context = reconciler.RunContext(environ={"RECONCILER_URL": "https://fw.example.com"})
+    with pytest.raises(reconciler.ReconcilerError, match="RECONCILER_URL names one server, and the files declare 2"):
+        reconciler.load_fleet(str(tmp_path), context=context)
 
 
 def test_the_fixture_works_in_a_test_of_another_project(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from reconciler.commands import saved_plan
 from reconciler.commands.output import fleet_exit_code, show_plans, show_plans_first, show_reports
 from reconciler.commands.process import CrashReporter, handle_interrupts
 from reconciler.commands.progress import fleet_progress, open_journal
-from reconciler.errors import ExitCode, Kind, ReconcilerError
+from reconciler.errors import ExitCode
 from reconciler.fleet.runner import FleetRun
 from reconciler.fleet.selection import Selection, select
 from reconciler.fleet.server_run import ServerRunOptions
@@ -55,10 +55,7 @@ class FleetRequest:
             ReconcilerError: The selector matches no server, or a URL is given for all of them.
             NotTrustedError: With everything that the manifests may not use. Nothing was resolved, run or sent.
         """
-        if len(self.fleet.servers) > 1 and (self.context.server.url or self.context.environ.get("RECONCILER_URL")):
-            given = "--url" if self.context.server.url else "RECONCILER_URL"
-            message = f"{given} names one server, and the files declare {len(self.fleet.servers)}"
-            raise ReconcilerError.of(message, kind=Kind.SEVERAL_SERVERS, hint=f"remove {given}, or name fewer files")
+        reconcile.check_single_url(self.fleet, self.context)
         names = None if self.flags.only_failed is None else saved_plan.read_unfinished(self.flags.only_failed)
         chosen = Selection(selector=self.flags.select, shard=self.flags.shard, names=names)
         servers = select(self.fleet, chosen)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final, Protocol, Self, TypeVar
 
 from reconciler.applying.worker_pool import Abort, InterruptGate, WorkerPool
 from reconciler.errors import Kind, Problem
@@ -18,6 +18,7 @@ from reconciler.model.ports import FleetObserver
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from queue import SimpleQueue
+    from types import TracebackType
 
     from reconciler.fleet.server_run import ServerRunOptions
     from reconciler.model.desired import Desired
@@ -104,6 +105,8 @@ class FleetGate(InterruptGate):
 class FleetRun:
     """A run on many servers. Call ``plan``, and then ``apply`` or ``test``.
 
+    As a context manager, it ends the sessions that are still open.
+
     Attributes:
         plans: The plan of each server, in the order of the servers.
     """
@@ -125,6 +128,24 @@ class FleetRun:
     def size(self) -> int:
         """The number of servers."""
         return len(self._runs)
+
+    @property
+    def stop(self) -> threading.Event:
+        """Set it from another thread to stop: no server and no write starts any more, and those under way finish."""
+        return self.gate.stop
+
+    def close(self) -> None:
+        """Ends the sessions of all servers."""
+        for run in self._runs:
+            run.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, _type: type[BaseException] | None, _error: BaseException | None, _traceback: TracebackType | None
+    ) -> None:
+        self.close()
 
     def plan(self, observer: FleetObserver | None = None) -> tuple[Plan, ...]:
         """Plans every server, side by side."""

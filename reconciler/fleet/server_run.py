@@ -34,8 +34,8 @@ class ServerRunOptions:
     """What the runs on all servers have in common.
 
     Attributes:
-        context: The context of the whole run. Each server gets one of its own, with its own redactor and stop event.
         paths: The manifests, as the user named them.
+        context: The context of the whole run. Each server gets one of its own, with its own redactor and stop event.
         planning: How to plan.
         to_email: The recipient of all delivery tests, if the user named one.
         parallelism: Requests in flight, for each server.
@@ -46,8 +46,8 @@ class ServerRunOptions:
         observer: Makes the observer of one server's writes from its plan, such as a journal.
     """
 
-    context: RunContext
     paths: Sequence[str]
+    context: RunContext = field(default_factory=reconcile.RunContext)
     planning: PlanOptions = field(default_factory=PlanOptions)
     to_email: str | None = None
     parallelism: int = 10
