@@ -42,13 +42,14 @@ class Dispatcher(Protocol):
 class StopGroup(threading.Event):
     """Stops the runs on all servers. Each has an event of its own, because a run also stops by itself."""
 
-    def __init__(self) -> None:
+    def __init__(self, new_member: Callable[[], threading.Event] = threading.Event) -> None:
         super().__init__()
         self._members: set[threading.Event] = set()
+        self._new_member = new_member
 
     def member(self) -> threading.Event:
         """An event that is set together with this one."""
-        event = threading.Event()
+        event = self._new_member()
         self._members.add(event)
         if self.is_set():
             event.set()
@@ -71,8 +72,8 @@ class FleetGate(InterruptGate):
     After the second signal, servers get a moment to report: they know which of their writes are under way.
     """
 
-    def __init__(self) -> None:
-        self.group = StopGroup()
+    def __init__(self, group: StopGroup | None = None) -> None:
+        self.group = group or StopGroup()
         super().__init__(self.group)
         self._gates: set[InterruptGate] = set()
         self._ends_at: float | None = None
