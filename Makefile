@@ -28,7 +28,7 @@ demo: $(READY) ## Run the whole workflow in a sandbox on this machine
 
 .PHONY: test
 test: $(READY) ## Run the test suite (takes minutes; COVER=1 adds branch coverage); slow suites have their own targets
-	@$(BIN)/pytest -n $(JOBS) $(if $(COVER),--cov --cov-report=term --cov-fail-under=95)
+	@$(BIN)/pytest -n $(JOBS) --dist worksteal $(if $(COVER),--cov --cov-report=term --cov-fail-under=95)
 
 .PHONY: slow
 slow: $(READY) ## Run the property tests with many examples

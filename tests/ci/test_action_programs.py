@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 RECORDER = """\
-#!{python}
+#!{python} -IS
 import json, os, sys
 with open({record!r}, "a") as file:
     file.write(json.dumps([sys.argv[1:], dict(os.environ)]) + "\\n")

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from tests.fuzz.targets import TARGETS, within_bounds
-from tests.support.strategies import jsons, yamls
+from tests.support.strategies import BOUNDED, jsons, yamls
 
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
@@ -31,7 +31,7 @@ def test_any_input_raises_only_our_own_errors(name: str) -> None:
     end = time.monotonic() + SECONDS
     count = 0
 
-    @settings(max_examples=120, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @settings(BOUNDED, database=None, suppress_health_check=list(HealthCheck))
     @given(INPUTS[name])
     def search(data: bytes) -> None:
         nonlocal count

@@ -13,7 +13,7 @@ from starlette.responses import PlainTextResponse
 
 from reconciler.errors import ReconcilerError
 from reconciler.sandbox.host_check import HostCheck
-from tests.sandbox.conftest import ACCOUNTS, access_token
+from tests.sandbox.conftest import ACCOUNTS, NO_AUTHORITIES, access_token
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
@@ -51,7 +51,7 @@ def raw(sandbox: Sandbox, head: str, body: str = "") -> str:
 def test_every_path_refuses_a_foreign_host(sandbox: Sandbox, method: str, path: str) -> None:
     token = access_token(sandbox)
     headers = {"Host": "evil.example", "Authorization": f"Bearer {token}"}
-    response = httpx.request(method, sandbox.url + path, headers=headers, json=GRANT)
+    response = httpx.request(method, sandbox.url + path, headers=headers, json=GRANT, verify=NO_AUTHORITIES)
     assert (response.status_code, response.json()) == (
         421,
         {

@@ -23,7 +23,7 @@ from tests.support.fault_control import AFTER, FALSE, HELD, LATE, REFUSALS
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
-_OUTAGE = 0.025
+_OUTAGE = 0.01
 """Seconds that connections are refused for: shorter than the pause before a second attempt."""
 _PAGE = b"<html><body>Please log in</body></html>"
 _STATUSES = {

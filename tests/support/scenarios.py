@@ -206,7 +206,7 @@ class Result:
 
 
 def run(
-    path: str, url: str, *, parallelism: int = 1, timeout: float = 5.0, dry: bool = False, times_faster: int = 8
+    path: str, url: str, *, parallelism: int = 1, timeout: float = 5.0, dry: bool = False, times_faster: int = 20
 ) -> Result:
     """Plans and, unless ``dry``, applies, like the command, but with short pauses."""
     environ = {"RECONCILER_URL": url, **TOKEN, **SECRETS}
@@ -250,7 +250,7 @@ class Case:
 
     def check_run(self, *, parallelism: int = 1) -> Counter[str]:
         """Runs with the faults, checks that run and the next one; returns the number of outcomes by status."""
-        result = run(self.path, self.url, parallelism=parallelism, timeout=0.25)
+        result = run(self.path, self.url, parallelism=parallelism, timeout=0.15)
         deeds = self._server.deeds()
         self.check(self.violations(result, deeds))
         self.check_next_run(deeds, parallelism=parallelism)
