@@ -25,7 +25,7 @@ from reconciler.commands.progress import open_journal, progress
 from reconciler.errors import GuardError, PlanError
 from reconciler.model.display import display_sentence
 from reconciler.model.ports import ObserverGroup
-from reconciler.report.formats import RESULT_FORMATS
+from reconciler.report.formats import RESULT_FORMATS, PlanInput, ReportInput
 
 if TYPE_CHECKING:
     from reconciler.commands.invocation import Invocation
@@ -89,7 +89,7 @@ def apply(  # noqa: PLR0913 - one for each group of options
         # is asked, because what is approved is this plan.
         connection.lock(running.lock_timeout)
         plan = reconcile.plan(desired, connection, options)
-        show_plans_first(invocation, [plan])
+        show_plans_first(invocation, PlanInput(plans=(plan,)))
         if plan.errors:
             raise PlanError(*plan.errors)
         if plan.refusals:
@@ -110,5 +110,5 @@ def apply(  # noqa: PLR0913 - one for each group of options
             connection.close()  # another run does not have to wait until the user has read this report
             interrupt.run_ended()
             report = replace(report, interrupted=interrupt.asked)
-            show_reports(invocation, [report])
+            show_reports(invocation, ReportInput(reports=(report,)))
     return exit_code_of(report)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -15,16 +16,19 @@ from reconciler.fleet.runner import FleetRun
 from reconciler.fleet.selection import Selection, select
 from reconciler.fleet.server_run import ServerRunOptions
 from reconciler.model.fleet import ALL_AT_ONCE
-from reconciler.report.formats import Format
+from reconciler.report.fleet_text import fleet_problems_text
+from reconciler.report.formats import Format, PlanInput, ReportInput
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from reconciler.commands.invocation import Invocation
     from reconciler.commands.options import ApplyFlags, FleetFlags
+    from reconciler.errors import Problem
     from reconciler.model.desired import Desired
     from reconciler.model.fleet import Fleet
     from reconciler.model.outcome import Report
+    from reconciler.model.server import Server
     from reconciler.planning.planner import PlanOptions
 
 
@@ -83,9 +87,13 @@ def plan_fleet(request: FleetRequest, *, save: str | None, detailed_exitcode: bo
     invocation, run = request.invocation, request.run(request.options())
     with fleet_progress(invocation, run.size) as observer:
         plans = run.plan(observer)
+    subject = PlanInput(plans=plans, of_fleet=True)
     if save:
-        saved_plan.save(plans, save, invocation)
-    show_plans(invocation, plans)
+        saved_plan.save(subject, save, invocation)
+    show_plans(invocation, subject)
+    if invocation.format is not Format.TEXT or invocation.output:
+        _print_problems(invocation, ((plan.server, plan.warnings) for plan in plans), "warning")
+    _print_problems(invocation, ((plan.server, (*plan.refusals, *plan.errors)) for plan in plans))
     if any(plan.errors for plan in plans):
         return ExitCode.ERROR
     if any(plan.refusals for plan in plans):
@@ -112,7 +120,7 @@ def apply_fleet(request: FleetRequest, running: ApplyFlags) -> ExitCode:
         )
         with fleet_progress(invocation, run.size) as observer:
             plans = run.plan(observer)
-        show_plans_first(invocation, plans)
+        show_plans_first(invocation, PlanInput(plans=plans, of_fleet=True))
         changing = sum(plan.applicable and bool(plan.changes) for plan in plans)
         if changing and not running.auto_approve and saved is None:
             invocation.ask("1 server" if changing == 1 else f"{changing:,} servers")
@@ -140,5 +148,17 @@ def _reported(invocation: Invocation, reports: Sequence[Report], *, interrupted:
     """Shows the reports; returns the exit code."""
     if interrupted:
         reports = tuple(report if report.complete else replace(report, interrupted=True) for report in reports)
-    show_reports(invocation, reports)
+    show_reports(invocation, ReportInput(reports=tuple(reports), of_fleet=True))
+    if invocation.format is not Format.TEXT or invocation.output:
+        _print_problems(invocation, ((report.server, report.errors) for report in reports))
     return ExitCode.INTERRUPTED if interrupted else fleet_exit_code(reports)
+
+
+def _print_problems(
+    invocation: Invocation, problems: Iterable[tuple[Server, Sequence[Problem]]], word: str = "error"
+) -> None:
+    """Prints the problems of servers to standard error, unless they were already shown there."""
+    if word == "warning" and invocation.quiet:
+        return
+    unseen = [(server, [one for one in of if not invocation.has_shown(one)]) for server, of in problems]
+    invocation.print_error_text(fleet_problems_text(unseen, word, invocation.style_of(sys.stderr)))

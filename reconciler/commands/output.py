@@ -32,35 +32,35 @@ if TYPE_CHECKING:
     from reconciler.commands.options import Command
     from reconciler.errors import Problem
     from reconciler.model.fleet import Fleet
-    from reconciler.model.plan import Plan
 from reconciler.report.formats import DocumentKind
 
 
-def show_plans(invocation: Invocation, plans: Sequence[Plan]) -> None:
+def show_plans(invocation: Invocation, subject: PlanInput) -> None:
     """Writes the plan of each server as one document."""
-    _show(invocation, "plan", PlanInput(plans=tuple(plans)), invocation.started_at)
-    invocation.mark_shown(problem for plan in plans for problem in (*plan.refusals, *plan.errors, *plan.warnings))
+    _show(invocation, "plan", subject, invocation.started_at)
+    invocation.mark_shown(
+        problem for plan in subject.plans for problem in (*plan.refusals, *plan.errors, *plan.warnings)
+    )
 
 
-def show_plans_first(invocation: Invocation, plans: Sequence[Plan]) -> None:
+def show_plans_first(invocation: Invocation, subject: PlanInput) -> None:
     """Shows the plans before they are applied: on standard error if the document is for a program."""
     if invocation.format is Format.TEXT and invocation.output is None:
-        show_plans(invocation, plans)
+        show_plans(invocation, subject)
     elif not invocation.quiet:
         context = _context(invocation, invocation.started_at, invocation.style_of(sys.stderr))
-        text = renderer("plan", Format.TEXT)(PlanInput(plans=tuple(plans)), context)
+        text = renderer("plan", Format.TEXT)(subject, context)
         invocation.print_note(text.rstrip("\n"))
-        invocation.seen.update(problem for plan in plans for problem in (*plan.refusals, *plan.errors))
+        invocation.seen.update(problem for plan in subject.plans for problem in (*plan.refusals, *plan.errors))
 
 
-def show_reports(invocation: Invocation, reports: Sequence[Report]) -> None:
+def show_reports(invocation: Invocation, subject: ReportInput) -> None:
     """Writes the reports of ``apply`` or ``test``. If they cannot go to their file, they go to standard error.
 
     Raises:
         OutputError: It could not be written to its file.
     """
-    subject = ReportInput(reports=tuple(reports))
-    finished_at = max((report.finished_at for report in reports), default=datetime.now(UTC))
+    finished_at = max((report.finished_at for report in subject.reports), default=datetime.now(UTC))
     try:
         _show(invocation, "report", subject, finished_at)
     except OutputError as error:

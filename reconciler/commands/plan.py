@@ -20,7 +20,7 @@ from reconciler.commands.options import (
 )
 from reconciler.commands.output import output_options, show_plans
 from reconciler.errors import ExitCode
-from reconciler.report.formats import PLAN_FORMATS, Format
+from reconciler.report.formats import PLAN_FORMATS, Format, PlanInput
 
 if TYPE_CHECKING:
     from reconciler.commands.invocation import Invocation
@@ -83,8 +83,8 @@ def plan(  # noqa: PLR0913 - one for each option of the command line
     if save:
         from reconciler.commands import saved_plan
 
-        saved_plan.save([found], save, invocation)
-    show_plans(invocation, [found])
+        saved_plan.save(PlanInput(plans=(found,)), save, invocation)
+    show_plans(invocation, PlanInput(plans=(found,)))
     if invocation.format is not Format.TEXT or invocation.output:
         invocation.print_warnings(found.warnings)
     invocation.print_problems((*found.refusals, *found.errors))

@@ -14,6 +14,7 @@ from typing import IO, TYPE_CHECKING, Any, cast
 
 from reconciler.model.display import display_sentence, escape
 from reconciler.model.ports import FleetObserver, NullObserver
+from reconciler.report.view import result_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -126,9 +127,9 @@ class _FleetLines(FleetObserver):
 
     def finished(self, report: Report) -> None:
         self._count += 1
-        changes = f", {len(report.outcomes)} changes" if report.outcomes else ""
         name = display_sentence(report.server.name)
-        self._invocation.print_note(f"[{self._count}/{self._total}] {name}: {report.status}{changes}")
+        words = result_line(report) if report.not_started is None else f"{report.status}".replace("_", " ")
+        self._invocation.print_note(f"[{self._count}/{self._total}] {name}: {words}")
 
 
 class _FleetBar(FleetObserver):

@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING
 from reconciler.errors import Kind, Problem, StalePlanError
 from reconciler.model.outcome import Outcome
 from reconciler.planning.saved import compare
-from reconciler.report.formats import Format
+from reconciler.report.formats import Format, PlanInput
 from reconciler.report.json import plan_document, to_json
 from reconciler.report.plan_file import parse_plan, parse_unfinished, unusable_plan, unusable_result
 from reconciler.report.text import comparison_sentence, comparison_text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from reconciler.commands.invocation import Invocation
     from reconciler.model.desired import DeliveryTestSettings
     from reconciler.model.plan import Change, Plan
@@ -27,12 +25,12 @@ _LARGEST = 256 * 1024 * 1024
 """Bytes; a plan for 100,000 accounts is about half of that."""
 
 
-def save(plans: Sequence[Plan], path: str, invocation: Invocation) -> None:
+def save(subject: PlanInput, path: str, invocation: Invocation) -> None:
     """Writes the plan document to ``path``. A plan that cannot be applied on any server is not saved."""
-    if not any(plan.applicable for plan in plans):
+    if not any(plan.applicable for plan in subject.plans):
         invocation.print_note(f"{path} was not written: the plan cannot be applied.")
         return
-    invocation.write_file(path, to_json(plan_document(plans, created_at=invocation.started_at)))
+    invocation.write_file(path, to_json(plan_document(subject, created_at=invocation.started_at)))
 
 
 def read(path: str) -> SavedPlan:

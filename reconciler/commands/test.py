@@ -21,7 +21,7 @@ from reconciler.commands.options import (
 )
 from reconciler.commands.output import exit_code_of, output_options, show_reports
 from reconciler.commands.process import handle_interrupts
-from reconciler.report.formats import RESULT_FORMATS
+from reconciler.report.formats import RESULT_FORMATS, ReportInput
 
 if TYPE_CHECKING:
     from reconciler.commands.invocation import Invocation
@@ -88,5 +88,5 @@ def test(  # noqa: PLR0913 - one for each option of the command line
             report = reconcile.test(planned, connection, gate=gate)
             interrupt.run_ended()
             report = replace(report, interrupted=interrupt.asked)
-            show_reports(invocation, [report])
+            show_reports(invocation, ReportInput(reports=(report,)))
     return exit_code_of(report)

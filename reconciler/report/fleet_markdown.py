@@ -50,7 +50,8 @@ def render_plan(subject: PlanInput, context: RenderContext) -> str:
     page = LimitedText(LIMIT)
     page.add(f"{marker('reconciler', [plan.server for plan in plans])}\n### Plan for {count_phrase(len(plans))}\n\n")
     found = states(plans)
-    page.add(f"{numbers_table(found, found)}\n{numbers_table(total_counts(plans), CHANGING)}\n")
+    if plans:
+        page.add(f"{numbers_table(found, found)}\n{numbers_table(total_counts(plans), CHANGING)}\n")
     refusals = view_fleet_problems((plan.server, (*plan.refusals, *plan.errors)) for plan in plans)
     page.add(alert("CAUTION", "Nothing is applied to these servers.", _entries(refusals)))
     page.add(alert("CAUTION", "", problem_entries(subject.errors)))
@@ -70,7 +71,7 @@ def render_report(subject: ReportInput, context: RenderContext) -> str:
     page = LimitedText(LIMIT)
     page.add(f"{marker('reconciler-result', [report.server for report in reports])}\n")
     page.add(f"### {fleet_headline(reports)}\n\n")
-    page.add("| Outcome | Servers | |\n| --- | ---: | --- |\n")
+    page.add("| Outcome | Servers | |\n| --- | ---: | --- |\n" if reports else "")
     for word, servers in servers_by_status(reports).items():
         page.add(f"| {word} | **{len(servers):,}** | {_names(servers)} |\n")
     counts = fleet_outcome_counts(reports)

@@ -53,6 +53,11 @@ def fleet_report_text(
     return "\n".join(_report_lines(reports, style, errors, verbose=verbose)) + "\n"
 
 
+def fleet_problems_text(problems: Iterable[tuple[Server, Sequence[Problem]]], word: str, style: Style) -> str:
+    """The problems of several servers, each once, with the servers that have it."""
+    return "".join(f"{line}\n" for line in _problem_lines(problems, word, style, verbose=False))
+
+
 def _plan_lines(plans: Sequence[Plan], style: Style, errors: Sequence[Problem], *, verbose: bool) -> Iterator[str]:
     yield style.paint(fleet_states_line(plans), "bold")
     yield ""

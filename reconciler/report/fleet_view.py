@@ -10,6 +10,7 @@ from reconciler.model.outcome import ServerStatus
 from reconciler.model.plan import PlanStatus
 from reconciler.report.annotations import needs_attention
 from reconciler.report.folding import fold_changes, fold_outcomes, fold_problems, fold_still_accounts
+from reconciler.report.server_names import count_phrase
 from reconciler.report.view import BY_DANGER, CHANGING, STILL, is_test_run, outcome_counts
 
 if TYPE_CHECKING:
@@ -103,11 +104,16 @@ def fleet_summary_line(plans: Sequence[Plan]) -> str:
 
 def fleet_states_line(plans: Sequence[Plan]) -> str:
     """The number of servers by state: ``500 servers: 480 to change, 20 unchanged``."""
-    return f"{len(plans):,} servers: {', '.join(f'{count:,} {state}' for state, count in states(plans).items())}"
+    if not plans:
+        return "No server is selected."
+    listed = ", ".join(f"{count:,} {state}" for state, count in states(plans).items())
+    return f"{count_phrase(len(plans))}: {listed}"
 
 
 def fleet_headline(reports: Sequence[Report]) -> str:
     """How many servers have come out as declared: ``Done: 480 of 500 servers applied``."""
+    if not reports:
+        return "Nothing to do: no server is selected"
     beginning = "Interrupted" if any(report.interrupted for report in reports) else "Done"
     best = best_status(reports)
     return f"{beginning}: {len(servers_by_status(reports).get(best, ()))} of {len(reports)} servers {best}"
@@ -115,6 +121,8 @@ def fleet_headline(reports: Sequence[Report]) -> str:
 
 def fleet_result_line(reports: Sequence[Report]) -> str:
     """A run on several servers in one line: the servers by status, and the changes."""
+    if not reports:
+        return f"{fleet_headline(reports)}."
     best = best_status(reports)
     others = (f", {len(servers)} {word}" for word, servers in servers_by_status(reports).items() if word != best)
     return f"{'; '.join((fleet_headline(reports) + ''.join(others), *_outcome_words(reports)))}."

@@ -72,15 +72,22 @@ class PlanInput:
     Attributes:
         plans: One for each server; a server that could not be planned has a plan with errors.
         errors: Why planning failed as a whole.
+        of_fleet: Whether the servers are part of a fleet, however few of them were selected.
     """
 
     plans: tuple[Plan, ...] = ()
     errors: tuple[Problem, ...] = ()
+    of_fleet: bool = False
+
+    @property
+    def is_fleet(self) -> bool:
+        """Whether the document is about a fleet."""
+        return self.of_fleet or len(self.plans) > 1
 
     @property
     def plan(self) -> Plan | None:
         """The plan of the only server."""
-        return self.plans[0] if len(self.plans) == 1 else None
+        return self.plans[0] if self.plans and not self.is_fleet else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,15 +97,23 @@ class ReportInput:
     Attributes:
         reports: One for each server, even if the run did not start there.
         errors: What is wrong with the run as a whole.
+        of_fleet: As in ``PlanInput``.
     """
 
     reports: tuple[Report, ...] = ()
     errors: tuple[Problem, ...] = ()
+    of_fleet: bool = False
+
+    @property
+    def is_fleet(self) -> bool:
+        """Whether the document is about a fleet."""
+        return self.of_fleet or len(self.reports) > 1
 
     @property
     def report(self) -> Report | None:
         """The report of the only server, if the run started there."""
-        return self.reports[0] if len(self.reports) == 1 and self.reports[0].not_started is None else None
+        is_known = self.reports and not self.is_fleet and self.reports[0].not_started is None
+        return self.reports[0] if is_known else None
 
     @property
     def problems(self) -> tuple[Problem, ...]:

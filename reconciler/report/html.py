@@ -73,7 +73,7 @@ class ChangeCard:
 
 def render_plan(subject: PlanInput, context: RenderContext) -> str:
     """The plan as a page with search, filters by action, and each field's values side by side."""
-    if len(subject.plans) > 1:
+    if subject.is_fleet:
         from reconciler.report import fleet_html
 
         return fleet_html.render_plan(subject, context)

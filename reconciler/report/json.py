@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from reconciler.errors import Problem
     from reconciler.model.account import Account
     from reconciler.model.outcome import Outcome
-    from reconciler.model.plan import Change, Plan
+    from reconciler.model.plan import Change
     from reconciler.model.server import Server
     from reconciler.report.formats import PlanInput, RenderContext, ReportInput, ValidationInput
 
@@ -46,7 +46,7 @@ def render_validation(subject: ValidationInput, _context: RenderContext) -> str:
 
 def render_plan(subject: PlanInput, context: RenderContext) -> str:
     """The plans of all servers, or why there are none."""
-    return to_json(plan_document(subject.plans, created_at=context.started_at, errors=subject.errors))
+    return to_json(plan_document(subject, created_at=context.started_at))
 
 
 def render_report(subject: ReportInput, context: RenderContext) -> str:
@@ -60,7 +60,7 @@ def render_report(subject: ReportInput, context: RenderContext) -> str:
             "started_at": _time(moments.started_at),
             "finished_at": _time(moments.finished_at),
             "summary": outcome_counts(outcome for report in reports for outcome in report.outcomes),
-            "verified": bool(reports) and all(report.verified for report in reports),
+            "verified": bool(reports or subject.is_fleet) and all(report.verified for report in reports),
             "servers": [
                 {
                     "name": report.server.name,
@@ -76,20 +76,19 @@ def render_report(subject: ReportInput, context: RenderContext) -> str:
     )
 
 
-def plan_document(plans: Sequence[Plan], *, created_at: datetime, errors: Sequence[Problem] = ()) -> Document:
+def plan_document(subject: PlanInput, *, created_at: datetime) -> Document:
     """The plans of all servers, or why there are none.
 
     Args:
-        plans: One for each server.
+        subject: One plan for each server.
         created_at: The time, in UTC; the only part that differs between two runs over the same input.
-        errors: Why planning failed as a whole.
     """
-    in_fleet = len(plans) > 1
+    plans, in_fleet = subject.plans, subject.is_fleet
     changes = [_change(change, plan.server, in_fleet=in_fleet) for plan in plans for change in plan.changes]
     uncompared = None
     if any(plan.uncompared is not None for plan in plans):
         uncompared = [_change(one, plan.server, in_fleet=in_fleet) for plan in plans for one in plan.uncompared or ()]
-    problems = (*errors, *(problem for plan in plans for problem in (*plan.errors, *plan.refusals)))
+    problems = (*subject.errors, *(problem for plan in plans for problem in (*plan.errors, *plan.refusals)))
     return {
         "format_version": FORMAT_VERSION,
         "tool": _tool(),
@@ -107,7 +106,7 @@ def plan_document(plans: Sequence[Plan], *, created_at: datetime, errors: Sequen
         ],
         "digest": digest([*changes, *(uncompared or ())]),
         "applyable": any(plan.applicable for plan in plans),
-        "errored": not plans or any(plan.errors for plan in plans),
+        "errored": not (plans or in_fleet) or any(plan.errors for plan in plans),
         "summary": {name: sum(getattr(plan.counts, name) for plan in plans) for name in (*CHANGING, *STILL)},
         "resource_changes": changes,
         **({} if uncompared is None else {"not_compared": uncompared}),

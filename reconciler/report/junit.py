@@ -59,7 +59,7 @@ class _Suite:
 
 def render_report(subject: ReportInput, context: RenderContext) -> str:
     """A suite for each server: a case for each change or test, and an error for each problem of the run as a whole."""
-    if len(subject.reports) > 1:
+    if subject.is_fleet:
         suites = [_suite(report, context) for report in subject.reports]
         if subject.errors:
             suites.append(_no_server(subject.errors, context))

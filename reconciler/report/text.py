@@ -45,7 +45,7 @@ def render_validation(subject: ValidationInput, _context: RenderContext) -> str:
 
 def render_plan(subject: PlanInput, context: RenderContext) -> str:
     """The plan; empty if there is none."""
-    if len(subject.plans) > 1:
+    if subject.is_fleet:
         from reconciler.report.fleet_text import fleet_plan_text
 
         return fleet_plan_text(subject.plans, context.style, subject.errors, verbose=context.verbose)
@@ -54,7 +54,7 @@ def render_plan(subject: PlanInput, context: RenderContext) -> str:
 
 def render_report(subject: ReportInput, context: RenderContext) -> str:
     """The report; empty if the run did not start."""
-    if len(subject.reports) > 1:
+    if subject.is_fleet:
         from reconciler.report.fleet_text import fleet_report_text
 
         return fleet_report_text(subject.reports, context.style, subject.errors, verbose=context.verbose)

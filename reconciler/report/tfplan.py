@@ -30,8 +30,8 @@ _PROVIDER: Final = "reconciler/email"
 
 def render_plan(subject: PlanInput, context: RenderContext) -> str:
     """The plan, or why there is none, as Terraform would write it: on one line; terraform-compliance relies on that."""
-    document = plan_document(subject.plans, created_at=context.started_at, errors=subject.errors)
-    if len(subject.plans) > 1:
+    document = plan_document(subject, created_at=context.started_at)
+    if subject.is_fleet:
         modules = [_module(plan) for plan in subject.plans]
         root = {"child_modules": modules}
     else:

@@ -1,0 +1,187 @@
+"""``plan``, ``apply`` and ``test`` on several servers, as a user runs them."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.fleet.conftest import DOWN, KEY, FleetOfSandboxes
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.conftest import MakeSandbox
+    from tests.support.cli_runner import CliProcess
+    from tests.support.run_result import RunResult
+
+APPLY = ("apply", ".", "--auto-approve")
+
+
+@pytest.fixture
+def fleet(user: CliProcess, make_sandbox: MakeSandbox, tmp_path: Path) -> FleetOfSandboxes:
+    user.environ |= {"KEY": KEY, "XDG_STATE_HOME": str(tmp_path / ".state")}
+    return FleetOfSandboxes(tmp_path, make_sandbox)
+
+
+def document(done: RunResult) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(done.out)
+    return found
+
+
+def statuses(done: RunResult) -> dict[str, str]:
+    return {one["name"]: one["status"] for one in document(done)["servers"]}
+
+
+def test_a_fleet_is_planned_applied_and_then_unchanged(user: CliProcess, fleet: FleetOfSandboxes) -> None:
+    fleet.add("a", "b", "c")
+    planned = user.run("plan", ".", "--detailed-exitcode")
+    assert planned.code == 2
+    assert planned.out.splitlines()[-1] == "Plan: 6 to create, 0 to update, 0 to delete on 3 of 3 servers."
+    applied = user.run(*APPLY)
+    assert (applied.code, applied.out.splitlines()[-1]) == (0, "Done: 3 of 3 servers applied; changes: 6 applied.")
+    again = user.run("plan", ".", "--detailed-exitcode")
+    assert (again.code, again.out.splitlines()[-1]) == (0, "No changes.")
+
+
+def test_a_server_that_fails_does_not_stop_the_others(user: CliProcess, fleet: FleetOfSandboxes) -> None:
+    fleet.add("a", "b")
+    fleet.add("down", url=DOWN)
+    fleet.add("secret", key="{env: NO_SUCH_VARIABLE}")
+    planned = user.run("plan", ".", "-f", "json")
+    assert (planned.code, statuses(planned)) == (
+        1,
+        {"a": "planned", "b": "planned", "down": "failed", "secret": "failed"},
+    )
+    assert document(planned)["applyable"]
+    applied = user.run(*APPLY, "-f", "json")
+    assert (applied.code, statuses(applied)) == (
+        3,
+        {"a": "applied", "b": "applied", "down": "unreachable", "secret": "failed"},
+    )
+
+
+def test_only_failed_continues_until_all_is_done(user: CliProcess, fleet: FleetOfSandboxes) -> None:
+    fleet.add("a", "b", "c", key="{file: key.txt}")
+    fleet.add("d", key="{env: LATER}")
+    (fleet.folder / "key.txt").write_text(KEY)
+    fleet.boxes["b"].seed([{**one, "service": "other", "hash_auth": False} for one in many(40)])  # the guard refuses
+    many_deletes = ("--max-deletes", "40", "--allow-empty")
+    first = user.run(*APPLY, "-f", "json", "-o", "1.json")
+    assert first.code == 3
+    second = user.run(*APPLY, "-f", "json", "-o", "2.json", "--only-failed", "1.json", *many_deletes)
+    assert second.code == 3
+    assert names(fleet, "2.json") == {"b": "applied", "d": "failed"}
+    third = user.run(*APPLY, "-f", "json", "-o", "3.json", "--only-failed", "2.json", environ={"LATER": KEY})
+    assert (third.code, names(fleet, "3.json")) == (0, {"d": "applied"})
+    fourth = user.run(*APPLY, "-f", "json", "-o", "4.json", "--only-failed", "3.json", environ={"LATER": KEY})
+    assert (fourth.code, names(fleet, "4.json")) == (0, {})
+    assert user.run("plan", ".", "--detailed-exitcode", environ={"LATER": KEY}).code == 0
+
+
+def many(count: int) -> list[dict[str, Any]]:
+    return [{"email": f"old{number}@example.com", "name": f"Old {number}", "default": False} for number in range(count)]
+
+
+def names(fleet: FleetOfSandboxes, file: str) -> dict[str, str]:
+    return {one["name"]: one["status"] for one in json.loads((fleet.folder / file).read_text())["servers"]}
+
+
+def test_a_saved_plan_refuses_only_the_server_that_has_changed(user: CliProcess, fleet: FleetOfSandboxes) -> None:
+    fleet.add("a", "b")
+    assert user.run("plan", ".", "--save", "plan.json").code == 0
+    fleet.boxes["b"].seed([{**many(1)[0], "service": "other", "hash_auth": False}])
+    applied = user.run("apply", ".", "--plan", "plan.json", "-f", "json", "--allow-empty")
+    assert (applied.code, statuses(applied)) == (3, {"a": "applied", "b": "refused"})
+    assert [one["kind"] for one in document(applied)["servers"][1]["errors"]] == ["stale_plan"]
+
+
+def test_if_every_server_has_changed_nothing_was_written(user: CliProcess, fleet: FleetOfSandboxes) -> None:
+    fleet.add("a", "b")
+    user.run("plan", ".", "--save", "plan.json")
+    for box in fleet.boxes.values():
+        box.seed([{**many(1)[0], "service": "other", "hash_auth": False}])
+    applied = user.run("apply", ".", "--plan", "plan.json", "-f", "json", "--allow-empty")
+    assert (applied.code, set(statuses(applied).values())) == (4, {"refused"})
+
+
+def test_a_suspended_server_does_not_make_a_run_fail(user: CliProcess, fleet: FleetOfSandboxes) -> None:
+    fleet.add("a")
+    fleet.add("b", more=", suspended: 'a new disk'")
+    planned = user.run("plan", ".")
+    assert planned.code == 0
+    assert "suspended: a new disk" in planned.out
+    applied = user.run(*APPLY, "-f", "json")
+    assert (applied.code, statuses(applied)) == (0, {"a": "applied", "b": "refused"})
+    alone = user.run(*APPLY, "--select", "name=b")
+    assert (alone.code, fleet.held()["b"]) == (5, [])
+    single = user.run("apply", "b.yaml", "--auto-approve")
+    assert (single.code, fleet.held()["b"]) == (5, [])
+    assert "b is suspended: a new disk; nothing was written" in single.err
+
+
+def test_without_a_terminal_nothing_is_written(user: CliProcess, fleet: FleetOfSandboxes) -> None:
+    fleet.add("a", "b")
+    done = user.run("apply", ".")
+    assert (done.code, fleet.held()) == (1, {"a": [], "b": []})
+    assert "no terminal to ask on" in done.err
+
+
+@pytest.mark.parametrize("variable", [False, True])
+def test_one_url_cannot_be_that_of_several_servers(user: CliProcess, fleet: FleetOfSandboxes, variable: bool) -> None:
+    fleet.add("a", "b")
+    url = fleet.boxes["a"].url
+    done = user.run("plan", ".", environ={"RECONCILER_URL": url}) if variable else user.run("plan", ".", "--url", url)
+    assert done.code == 1
+    assert f"{'RECONCILER_URL' if variable else '--url'} names one server, and the files declare 2" in done.err
+
+
+def test_shards_together_are_the_fleet(user: CliProcess, fleet: FleetOfSandboxes) -> None:
+    fleet.add(*"abcde")
+    seen: list[str] = []
+    for index in range(4):
+        environ = {"JOB_COMPLETION_INDEX": str(index), "JOB_COMPLETIONS": "4"}
+        done = user.run(*APPLY, "--shard", "auto", "-f", "json", environ=environ)
+        assert done.code == 0
+        seen += statuses(done)
+    assert sorted(seen) == list("abcde")
+    assert all(len(held) == 2 for held in fleet.held().values())
+
+
+def test_an_empty_shard_is_no_error_in_any_format(user: CliProcess, fleet: FleetOfSandboxes) -> None:
+    fleet.add("a")
+    empty = next(text for text in ("1/2", "2/2") if not statuses(user.run("plan", ".", "--shard", text, "-f", "json")))
+    for chosen in ("text", "json", "markdown", "html", "github", "gitlab", "tfplan"):
+        done = user.run("plan", ".", "--shard", empty, "-f", chosen, "--detailed-exitcode")
+        assert (done.code, done.err) == (0, ""), chosen
+    for chosen in ("text", "json", "markdown", "github", "gitlab", "junit"):
+        done = user.run(*APPLY, "--shard", empty, "-f", chosen, "-q")
+        assert (done.code, done.err) == (0, ""), chosen
+    assert "No server is selected." in user.run("plan", ".", "--shard", empty).out
+
+
+def test_a_journal_records_all_servers(user: CliProcess, fleet: FleetOfSandboxes) -> None:
+    fleet.add("a", "b")
+    assert user.run(*APPLY, "--journal", "run.jsonl").code == 0
+    lines = [json.loads(line) for line in (fleet.folder / "run.jsonl").read_text().splitlines()]
+    for box in fleet.boxes.values():
+        own = [line["event"] for line in lines if line["server"] == box.url]
+        assert sorted(own) == ["intent", "intent", "outcome", "outcome"]
+
+
+def test_mails_are_tested_on_every_server(user: CliProcess, fleet: FleetOfSandboxes) -> None:
+    fleet.add("a", "b")
+    done = user.run("test", ".", "--to-email", "ops@example.com", "-f", "json")
+    assert (done.code, document(done)["summary"]["tests_passed"]) == (0, 4)
+    assert fleet.held() == {"a": [], "b": []}
+
+
+def test_no_secret_of_any_server_is_shown(user: CliProcess, fleet: FleetOfSandboxes) -> None:
+    fleet.add("a", key="{env: KEY_A}")
+    fleet.add("b", key="{env: KEY_B}")
+    secrets = {"KEY_A": "first-secret-key-000000001", "KEY_B": "second-secret-key-0000002"}
+    for arguments in (("plan", "."), APPLY, ("plan", ".", "-f", "json"), (*APPLY, "-f", "json", "--journal", "j")):
+        done = user.run(*arguments, environ=secrets)
+        assert done.code == 1
+        assert not any(secret in text for secret in secrets.values() for text in done.texts.values())
