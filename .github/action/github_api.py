@@ -5,6 +5,7 @@ https://docs.github.com/rest/issues describes them; a comment on a pull request 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -13,9 +14,11 @@ import urllib.request
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 _MARKER = re.compile(r"<!-- reconciler(-result)?: [0-9a-f]+ -->")
+_NO_SERVER = hashlib.sha256(b"").hexdigest()[:12]
+"""Part of the marker line if planning failed before the server was known, or if a shard is empty."""
 _TIMEOUT = 30
 _PAGE = 100
 
@@ -43,6 +46,22 @@ def marker_of(markdown: str) -> str:
     return found[0]
 
 
+def with_step(markdown: str) -> str:
+    """The Markdown with a second hidden line: a step is the same one as long as its inputs are."""
+    return markdown.replace("\n", f"\n{step_marker()}\n", 1)
+
+
+def step_marker() -> str:
+    """A hidden line that identifies a step of a job by its inputs.
+
+    They determine a fleet, even if a change adds a server to it, and one of its shards. ``RECONCILER_URL`` belongs to
+    them: it names the server if no input does.
+    """
+    values = [os.environ.get(f"INPUT_{name}", "") for name in ("COMMAND", "PATHS", "URL", "ARGS")]
+    values[2] = values[2] or os.environ.get("RECONCILER_URL", "")
+    return f"<!-- reconciler-step: {hashlib.sha256(chr(10).join(values).encode()).hexdigest()[:12]} -->"
+
+
 def is_by_bot(item: dict[str, Any]) -> bool:
     """Whether a comment or an issue can be the action's own.
 
@@ -51,9 +70,20 @@ def is_by_bot(item: dict[str, Any]) -> bool:
     return (item.get("user") or {}).get("type") == "Bot"
 
 
-def first_lines(item: dict[str, Any]) -> list[str]:
-    """The first lines of a comment or an issue; at least one, which may be empty."""
-    return str(item.get("body") or "").replace("\r\n", "\n").split("\n", 2)
+def find(items: Iterable[dict[str, Any]], markdown: str) -> list[dict[str, Any]]:
+    """The comments or issues of the same step, or else those about the same servers.
+
+    So nothing outdated stays: neither a plan for the servers that a fleet had before, nor a failure before the servers
+    were known. Each shard of a fleet is a step of its own.
+    """
+    own = [item for item in items if is_by_bot(item)]
+    marker = marker_of(markdown)
+    same_step = [item for item in own if step_marker() in _first_lines(item)]
+    return same_step or [item for item in own if _NO_SERVER not in marker and marker in _first_lines(item)]
+
+
+def _first_lines(item: dict[str, Any]) -> list[str]:
+    return str(item.get("body") or "").replace("\r\n", "\n").split("\n", 2)[:2]
 
 
 def list_all(path: str) -> Iterator[dict[str, Any]]:

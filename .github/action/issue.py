@@ -1,4 +1,4 @@
-"""Keeps one issue per set of servers while the plan has changes: opened, updated in place, closed when it has none."""
+"""Keeps one issue per step while the plan has changes: opened, updated in place, closed when it has none."""
 
 from __future__ import annotations
 
@@ -27,14 +27,13 @@ def main() -> int:
 
 
 def _update_issues(markdown: str, *, has_changes: bool) -> None:
-    marker = github_api.marker_of(markdown)
     # Read to the end before anything is written: closing an issue would shift the pages.
-    items = [item for item in github_api.list_all("/issues?state=open") if github_api.is_by_bot(item)]
-    issues = [item for item in items if "pull_request" not in item and github_api.first_lines(item)[0] == marker]
+    items = [item for item in github_api.list_all("/issues?state=open") if "pull_request" not in item]
+    issues = github_api.find(items, markdown)
     issues.sort(key=lambda issue: int(issue["number"]))
     if has_changes:
         counts = {action: os.environ[action.upper()] for action in _ACTIONS}
-        content = {"title": _TITLE.format(**counts), "body": markdown}
+        content = {"title": _TITLE.format(**counts), "body": github_api.with_step(markdown)}
         if issues:
             github_api.send("PATCH", f"/issues/{issues[0]['number']}", content)
         else:

@@ -189,8 +189,8 @@ def _applied_changes(journal: Iterable[bytes]) -> Counter[str]:
     status = {}
     for entry in map(json.loads, filter(bytes.strip, journal)):
         if entry["event"] == "outcome" and not entry.get("rollback"):
-            status[entry["action"], entry["address"], entry["id"]] = entry["status"]
-    return Counter(action for (action, _address, _id), last in status.items() if last == "applied")
+            status[entry["server"], entry["action"], entry["address"], entry["id"]] = entry["status"]
+    return Counter(action for (_server, action, *_account), last in status.items() if last == "applied")
 
 
 def _set_counts(counts: Counter[str]) -> None:

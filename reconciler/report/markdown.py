@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from reconciler.report.formats import PlanInput, RenderContext, ReportInput
     from reconciler.report.view import ChangeView, FieldRow
 
-LIMIT: Final = 65_536
-"""Characters in a comment on GitHub; GitLab takes more."""
+LIMIT: Final = 65_400
+"""Characters. A comment on GitHub takes 65,536, and the action adds a line; GitLab takes more."""
 
 RESERVED: Final = 2_000
 """UTF-16 units for what comes after the changes: closing tags, and the number of changes that are left out."""

@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support.github_api import REPOSITORY
+from tests.support.github_api import REPOSITORY, TOKEN
 from tests.support.workflow_runner import HEAD, ROOT, pull_request
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from tests.support.github_api import FakeGitHub
 
 RECORDER = """\
 #!{python} -IS
@@ -30,11 +32,18 @@ arguments = sys.argv[1:]
 if "--save" in arguments:
     with open(arguments[arguments.index("--save") + 1], "w") as file:
         json.dump({{"summary": {{"create": 1, "update": 0, "delete": 0}}}}, file)
+if "--journal" in arguments:
+    with open(arguments[arguments.index("--journal") + 1], "a") as file:
+        for server in ("https://b001.fw.example.com", "https://b002.fw.example.com"):
+            account = {{"server": server, "action": "update", "address": "a@example.com", "id": 1}}
+            file.write(json.dumps({{"event": "outcome", "status": "applied", **account}}) + "\\n")
 """
 HERE: dict[str, Any] = {"full_name": REPOSITORY, "id": 1}
 PUSH: dict[str, Any] = {"ref": "refs/heads/main", "after": HEAD, "repository": HERE}
 QUEUE = "refs/heads/gh-readonly-queue/main/pr-7-abc"
 COMMENT: dict[str, Any] = {"comment": {"body": "/apply"}, "issue": {"number": 7, "pull_request": {}}}
+NO_SERVER = "<!-- reconciler: e3b0c44298fc -->"
+"""The marker of a plan without a server."""
 SECRETS = {"RECONCILER_REFRESH_TOKEN": "token-canary", "CERTS_PASSWORD": "password-canary"}
 
 
@@ -244,6 +253,42 @@ def test_validate_runs_on_every_event_without_secrets(job: Job, event: str) -> N
 def test_only_a_trusted_pull_request_gets_a_comment(job: Job, event: str) -> None:
     job.environ = {"MARKDOWN": str(job.folder / "absent"), "GITHUB_API_URL": "http://127.0.0.1:1"}
     assert (job.on(*FORKS[event]).run(program="comment").code, job.run(program="comment").log) == (0, "")
+
+
+def test_the_same_account_on_two_servers_counts_twice(job: Job) -> None:
+    assert "\n2\n" in job.run("apply").outputs.partition("update<<")[2].partition("delete<<")[0]
+
+
+def comment(job: Job, github: FakeGitHub, body: str, **inputs: str) -> list[str]:
+    """Lets the action comment on a pull request; returns all comments, without their hidden lines."""
+    (job.folder / "comment.md").write_text(body)
+    job.environ = {
+        "MARKDOWN": str(job.folder / "comment.md"),
+        "GITHUB_API_URL": github.server.url,
+        "GITHUB_TOKEN": TOKEN,
+        "INPUT_URL": "",
+    }
+    ran = job.on("pull_request", pull_request()).run(program="comment", **inputs)
+    assert (ran.code, ran.log) == (0, "")
+    return [one["body"].split("\n", 2)[2] for one in github.comments]
+
+
+def test_a_fleet_keeps_its_comment_when_a_server_is_added(job: Job, github: FakeGitHub) -> None:
+    comment(job, github, "<!-- reconciler: aaaa -->\n2 servers\n")
+    assert comment(job, github, "<!-- reconciler: bbbb -->\n3 servers\n") == ["3 servers\n"]
+
+
+def test_each_shard_has_its_own_comment_even_if_it_fails(job: Job, github: FakeGitHub) -> None:
+    comment(job, github, "<!-- reconciler: aaaa -->\nfirst\n", args="--shard 1/2")
+    comment(job, github, f"{NO_SERVER}\nempty\n", args="--shard 2/2")
+    assert comment(job, github, f"{NO_SERVER}\nfailed\n", args="--shard 1/2") == ["failed\n", "empty\n"]
+    assert comment(job, github, "<!-- reconciler: cccc -->\nagain\n", args="--shard 1/2") == ["again\n", "empty\n"]
+
+
+def test_a_server_keeps_its_comment_when_the_arguments_change(job: Job, github: FakeGitHub) -> None:
+    comment(job, github, "<!-- reconciler: aaaa -->\nfirst\n")
+    comment(job, github, "<!-- reconciler: aaaa -->\nsecond\n", args="--no-prune")
+    assert comment(job, github, "<!-- reconciler: bbbb -->\nother\n", args="--only x") == ["second\n", "other\n"]
 
 
 def test_github_tokens_are_not_passed_on(job: Job) -> None:
