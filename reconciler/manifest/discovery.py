@@ -145,7 +145,7 @@ class _Search:
             for entry in self._entries(current, entered):
                 path = os.path.join(current, entry.name)
                 is_link = through_link or entry.is_symlink()
-                if os.path.isdir(path):
+                if os.path.isdir(path) if is_link else entry.is_dir():  # the latter asks the system nothing
                     (folders.appendleft if is_link else folders.append)((is_link, path))
                 elif is_manifest_name(entry.name):
                     yield is_link, path
