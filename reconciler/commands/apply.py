@@ -9,7 +9,7 @@ import click
 
 from reconciler import reconcile
 from reconciler.commands import saved_plan
-from reconciler.commands.inputs import CommandFiles, only_server, read_inputs
+from reconciler.commands.inputs import CommandFiles, RunRequest, only_server, read_inputs
 from reconciler.commands.options import (
     allow_commands_option,
     apply_options,
@@ -25,7 +25,7 @@ from reconciler.commands.progress import open_journal, progress
 from reconciler.errors import GuardError, PlanError
 from reconciler.model.display import display_sentence
 from reconciler.model.ports import ObserverGroup
-from reconciler.report.formats import RESULT_FORMATS, PlanInput, ReportInput
+from reconciler.report.formats import PLAN_FORMATS, RESULT_FORMATS, PlanInput, ReportInput
 
 if TYPE_CHECKING:
     from reconciler.commands.invocation import Invocation
@@ -71,24 +71,26 @@ def apply(  # noqa: PLR0913 - one for each group of options
 
     files = CommandFiles(server=server, trust=trust, plan=running.plan_file, journal=running.journal)
     declared, context = read_inputs(invocation, paths, files, allow_commands=allow_commands)
-    desired = only_server(declared, fleet)
+    planning = replace(planning, test=running.test)
+    request = RunRequest(
+        invocation=invocation, fleet=declared, paths=paths, flags=fleet, planning=planning, context=context
+    )
+    if running.dry_run:
+        return _dry_run(request, running)
+    desired = only_server(request)
     if desired is None:
-        from reconciler.commands.fleet_run import FleetRequest, apply_fleet
+        from reconciler.commands.fleet_run import apply_fleet
 
-        request = FleetRequest(
-            invocation=invocation, fleet=declared, paths=paths, flags=fleet, planning=planning, context=context
-        )
         return apply_fleet(request, running)
     reviewed = saved_plan.read(running.plan_file) if running.plan_file is not None else None
-    only, options = planning.only.patterns, replace(planning, test=running.test)
-    desired = reconcile.resolve(desired, paths, only=only, to_email=running.to_email, context=context)
+    desired = reconcile.resolve(desired, paths, only=planning.only.patterns, to_email=running.to_email, context=context)
     connection = reconcile.connect(desired, parallelism=running.parallelism, context=context)
     invocation.server = connection.server
     with connection:
         # Taken before the plan is made, so that no other run writes between the plan and its end; held while the user
         # is asked, because what is approved is this plan.
         connection.lock(running.lock_timeout)
-        plan = reconcile.plan(desired, connection, options)
+        plan = reconcile.plan(desired, connection, planning)
         show_plans_first(invocation, PlanInput(plans=(plan,)))
         if plan.errors:
             raise PlanError(*plan.errors)
@@ -112,3 +114,16 @@ def apply(  # noqa: PLR0913 - one for each group of options
             report = replace(report, interrupted=interrupt.asked)
             show_reports(invocation, ReportInput(reports=(report,)))
     return exit_code_of(report)
+
+
+def _dry_run(request: RunRequest, running: ApplyFlags) -> ExitCode:
+    """Plans as ``apply`` would, and writes the plan as ``plan`` does."""
+    from reconciler.commands.plan import plan_only
+
+    invocation = request.invocation
+    if invocation.format not in PLAN_FORMATS:
+        raise click.UsageError(f"--dry-run writes a plan, for which there is no format {invocation.format.value}.")
+    if running.plan_file is not None:
+        raise click.UsageError("--dry-run makes a plan of its own. Leave out --plan.")
+    invocation.document = "plan"
+    return plan_only(request, to_email=running.to_email)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from reconciler import reconcile
@@ -22,69 +22,20 @@ from reconciler.report.formats import Format, PlanInput, ReportInput
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from reconciler.commands.inputs import RunRequest
     from reconciler.commands.invocation import Invocation
-    from reconciler.commands.options import ApplyFlags, FleetFlags
+    from reconciler.commands.options import ApplyFlags
     from reconciler.errors import Problem
     from reconciler.model.desired import Desired
-    from reconciler.model.fleet import Fleet
     from reconciler.model.outcome import Report
     from reconciler.model.server import Server
-    from reconciler.planning.planner import PlanOptions
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FleetRequest:
-    """A command on a fleet.
-
-    Attributes:
-        fleet: What the manifests declare.
-        paths: The manifests, as the user named them.
-        flags: What the user narrows the run to.
-        planning: How to plan.
-        context: What the run takes from outside.
-    """
-
-    invocation: Invocation
-    fleet: Fleet
-    paths: Sequence[str]
-    flags: FleetFlags
-    planning: PlanOptions
-    context: reconcile.RunContext
-
-    def servers(self) -> tuple[Desired, ...]:
-        """The selected servers. Their manifests use only what they may use.
-
-        Raises:
-            GuardError: The fleet declares fewer servers than it must.
-            ReconcilerError: The selector matches no server, or a URL is given for all of them.
-            NotTrustedError: With everything that the manifests may not use. Nothing was resolved, run or sent.
-        """
-        reconcile.check_single_url(self.fleet, self.context)
-        names = None if self.flags.only_failed is None else saved_plan.read_unfinished(self.flags.only_failed)
-        chosen = Selection(selector=self.flags.select, shard=self.flags.shard, names=names)
-        servers = select(self.fleet, chosen)
-        reconcile.approve_servers(servers, self.paths, self.context)
-        return servers
-
-    def run(self, options: ServerRunOptions) -> FleetRun:
-        """A run on the selected servers."""
-        return FleetRun(self.servers(), options, server_parallelism=self.flags.server_parallelism)
-
-    def options(self) -> ServerRunOptions:
-        """What the runs on all servers have in common."""
-        shows_all = self.invocation.verbose or self.invocation.format is Format.TFPLAN
-        return ServerRunOptions(
-            context=self.context,
-            paths=self.paths,
-            planning=self.planning,
-            keep_unchanged=shows_all,
-            explain_bug=lambda redactor: CrashReporter(redactor).explain,
-        )
-
-
-def plan_fleet(request: FleetRequest, *, save: str | None, detailed_exitcode: bool) -> ExitCode:
+def plan_fleet(
+    request: RunRequest, *, to_email: str | None = None, save: str | None = None, detailed_exitcode: bool = False
+) -> ExitCode:
     """Plans every selected server, and shows the plans."""
-    invocation, run = request.invocation, request.run(request.options())
+    invocation, run = request.invocation, _run(request, replace(_options(request), to_email=to_email))
     with fleet_progress(invocation, run.size) as observer:
         plans = run.plan(observer)
     subject = PlanInput(plans=plans, of_fleet=True)
@@ -101,22 +52,22 @@ def plan_fleet(request: FleetRequest, *, save: str | None, detailed_exitcode: bo
     return ExitCode.CHANGES if detailed_exitcode and any(plan.changes for plan in plans) else ExitCode.OK
 
 
-def apply_fleet(request: FleetRequest, running: ApplyFlags) -> ExitCode:
+def apply_fleet(request: RunRequest, running: ApplyFlags) -> ExitCode:
     """Plans every selected server, shows the plans, asks, and applies them in the order of the rollout."""
     invocation = request.invocation
     saved = saved_plan.read(running.plan_file) if running.plan_file is not None else None
     rollout = ALL_AT_ONCE if running.no_rollout else request.fleet.rollout
     with open_journal(running.journal, invocation) as journal:
-        run = request.run(
+        run = _run(
+            request,
             replace(
-                request.options(),
-                planning=replace(request.planning, test=running.test),
+                _options(request),
                 to_email=running.to_email,
                 parallelism=running.parallelism,
                 lock_timeout=running.lock_timeout,
                 on_failure=running.on_failure,
                 observer=journal,
-            )
+            ),
         )
         with fleet_progress(invocation, run.size) as observer:
             plans = run.plan(observer)
@@ -132,16 +83,49 @@ def apply_fleet(request: FleetRequest, running: ApplyFlags) -> ExitCode:
             return _reported(invocation, reports, interrupted=interrupt.asked)
 
 
-def test_fleet(request: FleetRequest, *, to_email: str | None, parallelism: int) -> ExitCode:
+def test_fleet(request: RunRequest, *, to_email: str | None, parallelism: int) -> ExitCode:
     """Runs the delivery tests of every selected server."""
     invocation = request.invocation
-    run = request.run(replace(request.options(), to_email=to_email, parallelism=parallelism))
+    run = _run(request, replace(_options(request), to_email=to_email, parallelism=parallelism))
     with handle_interrupts(run.gate, invocation) as interrupt:
         invocation.acted = True
         with fleet_progress(invocation, run.size) as observer:
             reports = run.test(observer)
         interrupt.run_ended()
         return _reported(invocation, reports, interrupted=interrupt.asked)
+
+
+def _servers(request: RunRequest) -> tuple[Desired, ...]:
+    """The selected servers. Their manifests use only what they may use.
+
+    Raises:
+        GuardError: The fleet declares fewer servers than it must.
+        ReconcilerError: The selector matches no server, or a URL is given for all of them.
+        NotTrustedError: With everything that the manifests may not use. Nothing was resolved, run or sent.
+    """
+    fleet, flags = request.fleet, request.flags
+    reconcile.check_single_url(fleet, request.context)
+    names = None if flags.only_failed is None else saved_plan.read_unfinished(flags.only_failed)
+    servers = select(fleet, Selection(selector=flags.select, shard=flags.shard, names=names))
+    reconcile.approve_servers(servers, request.paths, request.context)
+    return servers
+
+
+def _run(request: RunRequest, options: ServerRunOptions) -> FleetRun:
+    """A run on the selected servers."""
+    return FleetRun(_servers(request), options, server_parallelism=request.flags.server_parallelism)
+
+
+def _options(request: RunRequest) -> ServerRunOptions:
+    """What the runs on all servers have in common."""
+    shows_all = request.invocation.verbose or request.invocation.format is Format.TFPLAN
+    return ServerRunOptions(
+        context=request.context,
+        paths=request.paths,
+        planning=request.planning,
+        keep_unchanged=shows_all,
+        explain_bug=lambda redactor: CrashReporter(redactor).explain,
+    )
 
 
 def _reported(invocation: Invocation, reports: Sequence[Report], *, interrupted: bool) -> ExitCode:

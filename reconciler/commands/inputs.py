@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from reconciler.commands.options import FleetFlags
     from reconciler.model.desired import Desired
     from reconciler.model.fleet import Fleet
+    from reconciler.planning.planner import PlanOptions
 
 _BEGINNING: Final = 256
 _OURS: Final = re.compile(
@@ -74,7 +75,27 @@ def read_inputs(
     return fleet, context
 
 
-def only_server(fleet: Fleet, flags: FleetFlags) -> Desired | None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRequest:
+    """A command on one server, or on a fleet.
+
+    Attributes:
+        fleet: What the manifests declare.
+        paths: The manifests, as the user named them.
+        flags: What the user narrows the run to.
+        planning: How to plan.
+        context: What the run takes from outside.
+    """
+
+    invocation: Invocation
+    fleet: Fleet
+    paths: Sequence[str]
+    flags: FleetFlags
+    planning: PlanOptions
+    context: reconcile.RunContext
+
+
+def only_server(request: RunRequest) -> Desired | None:
     """The server, if there is one and the user narrows nothing; ``None`` for a fleet.
 
     Raises:
@@ -82,8 +103,9 @@ def only_server(fleet: Fleet, flags: FleetFlags) -> Desired | None:
     """
     from reconciler.fleet.selection import check_size
 
-    check_size(fleet)
-    return fleet.servers[0] if len(fleet.servers) == 1 and not flags.narrow else None
+    servers = request.fleet.servers
+    check_size(request.fleet)
+    return servers[0] if len(servers) == 1 and not request.flags.narrow else None
 
 
 def run_context(invocation: Invocation, files: CommandFiles, *, allow_commands: bool = False) -> reconcile.RunContext:

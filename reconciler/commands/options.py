@@ -319,6 +319,7 @@ class ApplyFlags:
 
     plan_file: str | None
     auto_approve: bool
+    dry_run: bool
     test_when: str | None
     to_email: str | None
     on_failure: str
@@ -344,6 +345,7 @@ apply_options = _packed(
         help="Apply only what was reviewed in this saved plan; does not ask.",
     ),
     click.option("--auto-approve", is_flag=True, help="Do not ask; for CI."),
+    click.option("--dry-run", is_flag=True, help="Only plan, as `reconciler plan` does."),
     click.option(
         "--test",
         "test_when",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from reconciler import reconcile
-from reconciler.commands.inputs import CommandFiles, only_server, read_inputs
+from reconciler.commands.inputs import CommandFiles, RunRequest, only_server, read_inputs
 from reconciler.commands.options import (
     OUTPUT_FILE,
     allow_commands_option,
@@ -67,24 +67,46 @@ def plan(  # noqa: PLR0913 - one for each option of the command line
     """
     files = CommandFiles(server=server, trust=trust, save=save)
     declared, context = read_inputs(invocation, paths, files, allow_commands=allow_commands)
-    planning = replace(planning, no_secrets=no_secrets)
-    desired = only_server(declared, fleet)
-    if desired is None:
-        from reconciler.commands.fleet_run import FleetRequest, plan_fleet
+    request = RunRequest(
+        invocation=invocation,
+        fleet=declared,
+        paths=paths,
+        flags=fleet,
+        planning=replace(planning, no_secrets=no_secrets),
+        context=context,
+    )
+    return plan_only(request, save=save, detailed_exitcode=detailed_exitcode)
 
-        request = FleetRequest(
-            invocation=invocation, fleet=declared, paths=paths, flags=fleet, planning=planning, context=context
-        )
-        return plan_fleet(request, save=save, detailed_exitcode=detailed_exitcode)
-    only = planning.only.patterns
-    desired = reconcile.resolve(desired, paths, only=only, no_secrets=no_secrets, context=context)
+
+def plan_only(
+    request: RunRequest, *, to_email: str | None = None, save: str | None = None, detailed_exitcode: bool = False
+) -> ExitCode:
+    """Plans and shows the plan; writes nothing to a server.
+
+    Args:
+        request: The command.
+        to_email: The recipient of all delivery tests, if the user named one.
+        save: The file for the plan.
+        detailed_exitcode: Whether changes have an exit code of their own.
+    """
+    desired = only_server(request)
+    if desired is None:
+        from reconciler.commands.fleet_run import plan_fleet
+
+        return plan_fleet(request, to_email=to_email, save=save, detailed_exitcode=detailed_exitcode)
+    invocation, planning, context = request.invocation, request.planning, request.context
+    only, no_secrets = planning.only.patterns, planning.no_secrets
+    desired = reconcile.resolve(
+        desired, request.paths, only=only, to_email=to_email, no_secrets=no_secrets, context=context
+    )
     with reconcile.connect(desired, context=context) as connection:
         found = reconcile.plan(desired, connection, planning)
+    subject = PlanInput(plans=(found,))
     if save:
         from reconciler.commands import saved_plan
 
-        saved_plan.save(PlanInput(plans=(found,)), save, invocation)
-    show_plans(invocation, PlanInput(plans=(found,)))
+        saved_plan.save(subject, save, invocation)
+    show_plans(invocation, subject)
     if invocation.format is not Format.TEXT or invocation.output:
         invocation.print_warnings(found.warnings)
     invocation.print_problems((*found.refusals, *found.errors))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from reconciler import reconcile
-from reconciler.commands.inputs import CommandFiles, only_server, read_inputs
+from reconciler.commands.inputs import CommandFiles, RunRequest, only_server, read_inputs
 from reconciler.commands.options import (
     allow_commands_option,
     fleet_options,
@@ -68,14 +68,14 @@ def test(  # noqa: PLR0913 - one for each option of the command line
 
     files = CommandFiles(server=server, trust=trust)
     declared, context = read_inputs(invocation, paths, files, allow_commands=allow_commands)
-    desired = only_server(declared, fleet)
+    planning = PlanOptions(only=Globs(only))
+    request = RunRequest(
+        invocation=invocation, fleet=declared, paths=paths, flags=fleet, planning=planning, context=context
+    )
+    desired = only_server(request)
     if desired is None:
-        from reconciler.commands.fleet_run import FleetRequest, test_fleet
+        from reconciler.commands.fleet_run import test_fleet
 
-        planning = PlanOptions(only=Globs(only))
-        request = FleetRequest(
-            invocation=invocation, fleet=declared, paths=paths, flags=fleet, planning=planning, context=context
-        )
         return test_fleet(request, to_email=to_email, parallelism=parallelism)
     desired = reconcile.resolve(desired, paths, only=only, to_email=to_email, context=context)
     connection = reconcile.connect(desired, parallelism=parallelism, context=context)

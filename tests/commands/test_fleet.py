@@ -185,3 +185,13 @@ def test_no_secret_of_any_server_is_shown(user: CliProcess, fleet: FleetOfSandbo
         done = user.run(*arguments, environ=secrets)
         assert done.code == 1
         assert not any(secret in text for secret in secrets.values() for text in done.texts.values())
+
+
+def test_a_dry_run_is_a_plan(user: CliProcess, fleet: FleetOfSandboxes) -> None:
+    fleet.add("a")
+    assert user.run("apply", "a.yaml", "--dry-run").out == user.run("plan", "a.yaml").out
+    fleet.add("b")
+    done = user.run("apply", ".", "--dry-run", "-f", "json")
+    assert (done.code, statuses(done), fleet.held()) == (0, {"a": "planned", "b": "planned"}, {"a": [], "b": []})
+    assert user.run("apply", ".", "--dry-run", "-f", "junit").code == 64
+    assert user.run("apply", ".", "--dry-run", "--plan", "plan.json").code == 64
