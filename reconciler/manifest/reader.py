@@ -199,7 +199,8 @@ def _cut_off_warnings(file: ParsedFile) -> Iterator[Issue]:
 
     The comment is not shown.
     """
-    paths = list(_paths_before_comments(file)) if _COMMENT.search(file.source.data) else []
+    data = file.source.data
+    paths = list(_paths_before_comments(file)) if b"#" in data and _COMMENT.search(data) else []
     if not paths:
         return
     from reconciler.manifest.positions import build_source_map
