@@ -108,6 +108,7 @@ def _servers(request: RunRequest) -> tuple[Desired, ...]:
     names = None if flags.only_failed is None else saved_plan.read_unfinished(flags.only_failed)
     servers = select(fleet, Selection(selector=flags.select, shard=flags.shard, names=names))
     reconcile.approve_servers(servers, request.paths, request.context)
+    request.invocation.print_warnings(fleet.warnings)
     return servers
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import subprocess
@@ -255,11 +256,15 @@ class SecretCommands:
             self._running.add(process)
             if self._ended:
                 _kill(process)
+        # After Ctrl-C, the process ends without waiting for this thread.
+        atexit.register(self.end)
         try:
             yield
         finally:
             with self._lock:
                 self._running.remove(process)
+                if not self._running:
+                    atexit.unregister(self.end)
 
 
 def _collected(process: subprocess.Popen[bytes], timeout: float) -> bytes:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.commands.test_lock import until
 from tests.fleet.conftest import DOWN, KEY, FleetOfSandboxes
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.conftest import MakeSandbox
     from tests.support.cli_runner import CliProcess
     from tests.support.run_result import RunResult
@@ -195,3 +197,34 @@ def test_a_dry_run_is_a_plan(user: CliProcess, fleet: FleetOfSandboxes) -> None:
     assert (done.code, statuses(done), fleet.held()) == (0, {"a": "planned", "b": "planned"}, {"a": [], "b": []})
     assert user.run("apply", ".", "--dry-run", "-f", "junit").code == 64
     assert user.run("apply", ".", "--dry-run", "--plan", "plan.json").code == 64
+
+
+def test_an_interrupt_while_secrets_are_read_leaves_no_command_behind(
+    user: CliProcess, fleet: FleetOfSandboxes
+) -> None:
+    script = fleet.folder / "secret.sh"
+    script.write_text("#!/bin/sh\necho $$ > $1.pid\nexec sleep 60\n")
+    script.chmod(0o755)
+    for name in ("a", "b"):
+        fleet.add(name, key=f"{{command: [./secret.sh, {name}]}}")
+    run = user.start("plan", ".", "--allow-commands")
+    pids = [fleet.folder / "a.pid", fleet.folder / "b.pid"]
+    until(lambda: all(path.is_file() and path.read_text().endswith("\n") for path in pids))
+    run.send_signal(signal.SIGINT)
+    assert run.finish().code == 130
+    until(lambda: not any(Path(f"/proc/{path.read_text().strip()}").exists() for path in pids))
+
+
+def test_a_server_that_another_run_writes_to_fails_alone(user: CliProcess, fleet: FleetOfSandboxes) -> None:
+    fleet.add("a", "b")
+    terminal, child = os.openpty()
+    other = user.start("apply", "b.yaml", stdin=child)
+    locks = fleet.folder / ".state" / "reconciler"
+    until(lambda: any(path.stat().st_size for path in locks.glob("*.lock")))
+    done = user.run(*APPLY, "--lock-timeout", "0.2s", "-f", "json")
+    assert (done.code, statuses(done)) == (3, {"a": "applied", "b": "failed"})
+    assert document(done)["servers"][1]["errors"][0]["kind"] == "locked"
+    other.kill()
+    other.finish()
+    os.close(terminal)
+    os.close(child)
