@@ -38,7 +38,7 @@ def plan_state(plan: Plan) -> PlanState:
     """What a plan means for its server. Nothing is written to a suspended one, whatever its plan has."""
     if plan.status is not PlanStatus.PLANNED:
         return PlanState.FAILED if plan.errors else PlanState.REFUSED
-    if any(warning.kind == "suspended" for warning in plan.warnings):
+    if plan.suspended:
         return PlanState.SUSPENDED
     return PlanState.CHANGES if plan.changes else PlanState.UNCHANGED
 

@@ -95,7 +95,7 @@ def suspended(number: int, width: int = 3) -> Plan:
         message="the server is suspended: new hardware until Friday; apply writes nothing to it",
         hint="remove server.suspended when the reason is gone",
     )
-    return replace(plan, warnings=(*plan.warnings, problem))
+    return replace(plan, warnings=(*plan.warnings, problem), suspended="new hardware until Friday")
 
 
 def no_connection(where: Server) -> Problem:
@@ -156,7 +156,7 @@ def report_of(plan: Plan) -> Report:
     number = int("".join(char for char in plan.server.name if char.isascii() and char.isdigit())[:6] or 0)
     if plan.errors:
         return _stopped(plan.server, ServerStatus.UNREACHABLE, plan.errors)
-    if plan.refusals or any(one.kind == "suspended" for one in plan.warnings):
+    if plan.refusals or plan.suspended:
         problems = plan.refusals or tuple(one for one in plan.warnings if one.kind == "suspended")
         return _stopped(plan.server, ServerStatus.REFUSED, problems)
     outcomes = []

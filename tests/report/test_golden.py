@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,8 @@ def compare(name: str, chosen: Format, text: str) -> None:
     """Compares ``text``, without the version, with a file."""
     for words in ('"version": "{}"', "reconciler {}"):
         text = text.replace(words.format(VERSION), words.format("VERSION"))
+    if name == "fleet":
+        text = re.sub(r"<(style|script)>.*?</", r"<\1>...</", text, flags=re.DOTALL)  # tested in a browser
     file = GOLDEN / f"{name}.{SUFFIXES[chosen]}"
     if os.environ.get("UPDATE_GOLDEN"):
         file.write_text(text, encoding="utf-8", newline="")
