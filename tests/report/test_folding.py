@@ -60,33 +60,37 @@ def servers_of(draw: DrawFn) -> list[Server]:
 
 @st.composite
 def plans_of(draw: DrawFn) -> list[Plan]:
+    """Plans with the same changes, except that here and there a string, an id or a position differs."""
+    actions = draw(st.lists(st.sampled_from(Action), max_size=2))
+    common = [draw(st.lists(TEXTS, min_size=5, max_size=5)) for _ in actions]
     plans = []
-    pool = st.sampled_from(draw(st.lists(TEXTS, min_size=1, max_size=3)))  # few, so that servers have some in common
     for where in draw(servers_of()):
-        texts = st.builds(fill, pool, st.just(Template(where).values))
         changes = []
-        for number in range(draw(st.integers(0, 3))):
-            position = draw(st.none() | POSITIONS)
-            before = Account({"email": draw(texts), "name": draw(texts)}, draw(st.integers(1, 2)))
-            after = before.with_fields({"name": draw(texts)})
-            action = draw(st.sampled_from(Action))
-            source = Secret("", f"file {draw(texts)}")
-            changes.append(
-                Change(
-                    action=action,
-                    address=f"{number}{before.email}",
-                    before=None if action is Action.CREATE else before,
-                    after=None if action is Action.DELETE else after,
-                    fields=()
-                    if action is Action.DELETE
-                    else (FieldChange("name", before.name, after.name), FieldChange("password", None, source)),
-                    managed={"password": source},
-                    reason=draw(texts) + (f" ({position}), {draw(texts)}" if position else ""),
-                    position=position,
-                )
-            )
+        for number, (action, shared) in enumerate(zip(actions, common, strict=True)):
+            texts = list(shared)
+            if draw(st.booleans()):
+                texts[draw(st.integers(0, 4))] = draw(TEXTS)
+            address, *others = (fill(text, Template(where).values) for text in texts)
+            changes.append(change_of(action, f"{number}{address}", others, draw(st.integers(1, 2)), draw(POSITIONS)))
         plans.append(Plan(server=where, changes=tuple(changes)))
     return plans
+
+
+def change_of(action: Action, address: str, texts: list[str], account_id: int, position: Position) -> Change:
+    name, other_name, source, reason = texts
+    before = Account({"email": address, "name": name}, account_id)
+    password = Secret("", f"file {source}")
+    fields = (FieldChange("name", name, other_name), FieldChange("password", None, password))
+    return Change(
+        action=action,
+        address=address,
+        before=None if action is Action.CREATE else before,
+        after=None if action is Action.DELETE else before.with_fields({"name": other_name}),
+        fields=() if action is Action.DELETE else fields,
+        managed={"password": password},
+        reason=f"{reason} ({position}), {reason}",
+        position=position,
+    )
 
 
 def real(text: str, where: Server, *, alone: bool) -> str:
