@@ -58,7 +58,7 @@ def render_plan(subject: PlanInput, context: RenderContext) -> str:
         "title": f"{fleet_summary_line(plans)}",
         "heading": count_phrase(len(plans)),
         "verdict": "Nothing is applied to these servers",
-        "general": list(problem_words(subject.errors)),
+        "general": [{**words, "where": ""} for words in problem_words(subject.errors)],
         "errors": _problems((plan.server, (*plan.refusals, *plan.errors)) for plan in plans),
         "warnings": _problems((plan.server, plan.warnings) for plan in plans),
         "tiles": [tile(kind, counts[kind]) for kind in CHANGING],

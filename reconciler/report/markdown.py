@@ -113,7 +113,7 @@ def render_report(subject: ReportInput, context: RenderContext) -> str:
 def marker(word: str, servers: Sequence[Server]) -> str:
     """A comment that identifies a set of servers, whatever their order."""
     urls = "\n".join(sorted(server.url for server in servers))
-    return f"<!-- {word}: {hashlib.sha256(urls.encode()).hexdigest()[:12]} -->"
+    return f"<!-- {word}: {hashlib.sha256(urls.encode('utf-8', 'surrogatepass')).hexdigest()[:12]} -->"
 
 
 def _plan_numbers(plan: Plan) -> str:

@@ -34,6 +34,8 @@ def render_plan(subject: PlanInput, context: RenderContext) -> str:
     if subject.is_fleet:
         modules = [_module(plan) for plan in subject.plans]
         root = {"child_modules": modules}
+        for change in document["resource_changes"]:
+            change["module_address"] = f"module.{change['server']}"
     else:
         root = {"resources": _resources(subject.plan) if subject.plan else []}
     terraform: Document = {
