@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from reconciler.errors import Kind, Problem, StalePlanError
@@ -85,11 +84,8 @@ def check(
             f"{saved.path} is a plan for {', '.join(saved.servers)}, not for {plan.server.url}; nothing was written"
         )
         raise StalePlanError(Problem(kind=Kind.STALE_PLAN, message=message, hint="plan and review again"))
-    reviewed, uncompared = (
-        None if changes is None else [_with_test(change, test) for change in changes]
-        for changes in (found_plan.changes, found_plan.uncompared)
-    )
-    found = compare(reviewed or (), plan, uncompared)
+    reviewed = found_plan.with_test(test)
+    found = compare(reviewed.changes, plan, reviewed.uncompared)
     if found.differences:
         invocation.print_error_text(comparison_text(found.differences, invocation.style_of(sys.stderr)))
         count = len(found.differences)
@@ -100,11 +96,6 @@ def check(
         summary = Problem(kind=Kind.STALE_PLAN, message=message, hint="plan and review again")
         raise StalePlanError(summary, *([] if invocation.format is Format.TEXT else map(_problem, found.differences)))
     return tuple((change, Outcome.in_place(change)) for change in found.in_place)
-
-
-def _with_test(change: Change, given: DeliveryTestSettings) -> Change:
-    """A reviewed change with the command line's setting for its test."""
-    return replace(change, test=given.over(change.test)) if change.after else change
 
 
 def _problem(difference: PlanDifference) -> Problem:

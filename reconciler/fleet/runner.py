@@ -122,6 +122,7 @@ class FleetRun:
     ) -> None:
         self.gate = gate or FleetGate()
         self.plans: tuple[Plan, ...] = ()
+        self._options = options
         self._parallelism = server_parallelism
         self._runs = [ServerRun(desired, options, self.gate.group.member()) for desired in servers]
 
@@ -193,6 +194,7 @@ class FleetRun:
                 reviewed = saved.servers.get(run.server.url)
                 if reviewed is None:
                     return run.refused(plan, _unreviewed(saved.path))
+                reviewed = reviewed.with_test(self._options.planning.test)
                 return run.apply(replace(plan, uncompared=reviewed.uncompared), reviewed.changes)
             finally:
                 self.gate.discard(run.gate)

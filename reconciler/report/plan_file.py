@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from reconciler.errors import Kind, Problem, ReconcilerError
@@ -29,6 +29,14 @@ class ReviewedPlan:
 
     changes: tuple[Change, ...]
     uncompared: tuple[Change, ...] | None = None
+
+    def with_test(self, given: DeliveryTestSettings) -> ReviewedPlan:
+        """The reviewed plan with the command line's setting for delivery tests; it overrides the reviewed one."""
+        changes, uncompared = (
+            tuple(replace(change, test=given.over(change.test)) if change.after else change for change in listed or ())
+            for listed in (self.changes, self.uncompared)
+        )
+        return ReviewedPlan(changes, None if self.uncompared is None else uncompared)
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,6 +99,16 @@ def test_a_saved_plan_refuses_only_the_server_that_has_changed(user: CliProcess,
     assert [one["kind"] for one in document(applied)["servers"][1]["errors"]] == ["stale_plan"]
 
 
+def test_delivery_tests_can_be_added_to_a_saved_plan(user: CliProcess, fleet: FleetOfSandboxes) -> None:
+    fleet.add("a", "b")
+    user.run("plan", ".", "--save", "plan.json")
+    tested = ("--test", "before", "--to-email", "ops@example.com")
+    applied = user.run("apply", ".", "--plan", "plan.json", *tested)
+    assert applied.code == 0
+    assert applied.out.splitlines()[-1].endswith("changes: 4 applied; tests: 4 passed, 0 failed.")
+    assert [len(box.mails()) for box in fleet.boxes.values()] == [2, 2]
+
+
 def test_if_every_server_has_changed_nothing_was_written(user: CliProcess, fleet: FleetOfSandboxes) -> None:
     fleet.add("a", "b")
     user.run("plan", ".", "--save", "plan.json")
