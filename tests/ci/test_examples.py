@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,14 +10,39 @@ import pytest
 from tests.ci.conftest import ACCOUNTS, addresses, by_hand, example
 from tests.support.accounts_api import account_json
 from tests.support.github_api import BOT
-from tests.support.workflow_runner import HEAD, WorkflowResult, WorkflowRunner, pull_request
+from tests.support.workflow_runner import HEAD, ROOT, WorkflowResult, WorkflowRunner, pull_request
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from reconciler.sandbox import Sandbox
+    from tests.conftest import MakeSandbox
 
 pytestmark = [pytest.mark.act, pytest.mark.timeout(240)]
 
 AFTER_MERGE = ["alerts@example.com", "certs@example.com"]
+DOWN = "http://127.0.0.1:1"
+SERVER = """\
+version: 1
+server:
+  name: {name}
+  labels: {{ring: {ring}}}
+  url: "{url}"
+  auth: {{refresh_token: {{file: "{secrets}/{name}.key"}}}}
+accounts:
+  - email: alerts@{name}.example.com
+    name: Alerts
+    service: other
+    smtp_server: smtp.example.com
+    password: {{file: "{secrets}/{name}.alerts"}}
+"""
+FLEET_TRUST = """\
+version: 1
+servers:
+  - url: "http://127.0.0.1:*"
+    files: ["{secrets}/${{name}}.*"]
+smtp_servers: [smtp.example.com]
+"""
 PUSH = {"ref": "refs/heads/main", "repository": {"full_name": "example-org/accounts", "default_branch": "main"}}
 
 
@@ -87,6 +113,37 @@ def test_apply_needs_the_trust_file_of_the_environment(runner: WorkflowRunner, s
     assert not ran.succeeded
     assert "the environment production has no secret RECONCILER_TRUST_FILE" in ran.log
     assert addresses(sandbox) == ["alerts@example.com", "gone@example.com"]
+
+
+def test_a_fleet_is_planned_once_and_applied_in_shards_after_its_canaries(
+    runner: WorkflowRunner, make_sandbox: MakeSandbox, tmp_path: Path
+) -> None:
+    boxes = {f"b{number:03}": make_sandbox() for number in range(1, 6)}
+    secrets = tmp_path / "run-secrets"
+    workflow = (ROOT / "examples" / "github" / "fleet.yml").read_text(encoding="utf-8")
+    workflow = workflow.replace("/run/secrets", str(secrets)).replace("sudo ", "")
+    # Without a trust file, references lead to /run/secrets or this folder only.
+    workflow = workflow.replace("permissions: {}\n", f"env: {{CREDENTIALS_DIRECTORY: {secrets}}}\npermissions: {{}}\n")
+    workflow = workflow.replace("          paths: fleet\n", "          paths: fleet\n          version: installed\n")
+    for name, box in boxes.items():
+        ring = "canary" if name == "b001" else "rest"
+        runner.write(f"fleet/{name}.yaml", SERVER.format(name=name, ring=ring, url=box.url, secrets=secrets))
+    runner.write("fleet/down.yaml", SERVER.format(name="down", ring="rest", url=DOWN, secrets=secrets))
+    runner.secrets |= {
+        "FLEET_KEYS": json.dumps({f"{name}.key": box.refresh_token for name, box in [*boxes.items(), ("down", box)]}),
+        "FLEET_PASSWORDS": json.dumps({f"{name}.alerts": "password-canary" for name in [*boxes, "down"]}),
+        "RECONCILER_TRUST_FILE": FLEET_TRUST.format(secrets=secrets),
+    }
+
+    planned = runner.run(workflow, "pull_request", pull_request())
+    assert not planned.succeeded  # because of the server that is down
+    (comment,) = runner.github.comments
+    assert "### Plan for 6 servers" in comment["body"]
+    assert [box.accounts() for box in boxes.values()] == [[]] * 5
+
+    applied = runner.run(workflow, "push", PUSH)
+    assert "password-canary" not in planned.log + planned.summary + applied.log + applied.summary
+    assert {name: len(box.accounts()) for name, box in boxes.items()} == dict.fromkeys(boxes, 1), applied.log
 
 
 def test_drift_opens_one_issue_and_closes_it_once_it_is_gone(runner: WorkflowRunner, sandbox: Sandbox) -> None:

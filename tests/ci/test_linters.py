@@ -6,9 +6,12 @@ import re
 import subprocess
 from typing import TYPE_CHECKING, Any
 
+import click
 import pytest
 import yaml
 
+from reconciler.cli import cli
+from reconciler.fleet.selection import Shard
 from tests.support.workflow_runner import ROOT, tool
 
 if TYPE_CHECKING:
@@ -18,6 +21,8 @@ if TYPE_CHECKING:
 WORKFLOWS = sorted([*ROOT.glob(".github/workflows/*.yml"), *ROOT.glob("examples/github/*.yml")])
 ACTION = ROOT / "action.yml"
 GITLAB = ROOT / "examples" / "gitlab" / ".gitlab-ci.yml"
+GITLAB_FLEET = ROOT / "examples" / "gitlab" / "fleet.gitlab-ci.yml"
+KUBERNETES = ROOT / "examples" / "kubernetes" / "fleet-job.yaml"
 
 
 def lint(*command: str | Path) -> str:
@@ -26,7 +31,8 @@ def lint(*command: str | Path) -> str:
 
 
 def test_there_is_something_to_lint() -> None:
-    assert [one.name for one in WORKFLOWS if one.parent.name == "github"] == ["apply.yml", "drift.yml", "plan.yml"]
+    examples = [one.name for one in WORKFLOWS if one.parent.name == "github"]
+    assert examples == ["apply.yml", "drift.yml", "fleet.yml", "plan.yml"]
     assert ACTION.exists()
     assert GITLAB.exists()
 
@@ -45,11 +51,22 @@ def test_zizmor_finds_nothing() -> None:
     [
         ("vendor.github-workflows", WORKFLOWS),
         ("vendor.github-actions", [ACTION]),
-        ("vendor.gitlab-ci", [GITLAB]),
+        ("vendor.gitlab-ci", [GITLAB, GITLAB_FLEET]),
     ],
 )
 def test_workflows_action_and_pipeline_match_their_schemas(schema: str, files: list[Path]) -> None:
     assert lint(tool("check-jsonschema"), "--builtin-schema", schema, *files) == ""
+
+
+def test_the_kubernetes_job_matches_the_schema_of_its_version() -> None:
+    validator = tool("kubernetes-validate")
+    assert lint(validator, "--strict", "--quiet", KUBERNETES) == ""
+
+
+def test_the_schema_of_kubernetes_rejects_a_misspelled_field(tmp_path: Path) -> None:
+    misspelled = tmp_path / "job.yaml"
+    misspelled.write_text(KUBERNETES.read_text().replace("podReplacementPolicy", "podReplacementPolicies"))
+    assert "podReplacementPolicies" in lint(tool("kubernetes-validate"), "--strict", "--quiet", misspelled)
 
 
 @pytest.mark.parametrize("file", [*WORKFLOWS, ACTION], ids=lambda file: str(file.relative_to(ROOT)))
@@ -93,6 +110,61 @@ def test_example_workflows_give_passwords_to_the_environment_only(name: str) -> 
             assert "environment" not in job
             assert (given["command"], given["no-secrets"]) == ("plan", "true")
             assert list(step["env"]) == ["RECONCILER_REFRESH_TOKEN"]
+
+
+def test_the_fleet_workflow_gives_passwords_to_the_environment_only() -> None:
+    (plan_job, plan), *applies = uses("fleet.yml")
+    assert "environment" not in plan_job
+    assert (plan["with"]["command"], plan["with"]["no-secrets"]) == ("plan", "true")
+    assert "FLEET_PASSWORDS" not in str(plan_job)
+    assert [step["with"]["args"] for _, step in applies] == [
+        "--select ring=canary",
+        "--select ring!=canary --shard ${{ matrix.shard }}",
+    ]
+    for job, step in applies:
+        assert job["environment"] == "production"
+        assert step["with"]["trust"] == "${{ runner.temp }}/trust.yaml"
+        assert step["with"]["plan-file"].startswith("${{ runner.temp }}/")
+
+
+def test_the_shards_of_every_example_are_the_whole_fleet() -> None:
+    github = yaml.safe_load((ROOT / "examples" / "github" / "fleet.yml").read_text(encoding="utf-8"))
+    shards = [Shard.parse(one, {}) for one in github["jobs"]["shards"]["strategy"]["matrix"]["shard"]]
+    assert shards == [Shard(index, len(shards)) for index in range(1, len(shards) + 1)]
+    gitlab = yaml.safe_load(GITLAB_FLEET.read_text(encoding="utf-8"))["shards"]
+    assert gitlab["parallel"] > 1
+    assert gitlab["variables"]["SERVERS"].endswith("--shard auto")
+    spec = yaml.safe_load(KUBERNETES.read_text(encoding="utf-8"))["spec"]
+    (container,) = spec["template"]["spec"]["containers"]
+    assert (spec["completionMode"], spec["backoffLimitPerIndex"]) == ("Indexed", 0)
+    assert spec["podReplacementPolicy"] == "Failed"
+    assert {"name": "JOB_COMPLETIONS", "value": str(spec["completions"])} in container["env"]
+
+
+def test_the_kubernetes_job_runs_a_valid_command_and_takes_secrets_as_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    pod = yaml.safe_load(KUBERNETES.read_text(encoding="utf-8"))["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    program, command, *arguments = container["command"]
+    assert program == "reconciler"
+    parsed = cli.get_command(click.Context(cli), command)
+    assert parsed
+    monkeypatch.setenv("JOB_COMPLETION_INDEX", "0")
+    monkeypatch.setenv("JOB_COMPLETIONS", "16")
+    parsed.make_context(command, list(arguments))
+    assert [one for one in container["env"] if "valueFrom" in one] == []
+    assert "envFrom" not in container
+    mounted = {one["name"]: one["mountPath"] for one in container["volumeMounts"]}
+    assert mounted["secrets"] == "/run/secrets"
+    assert arguments[arguments.index("--trust") + 1].startswith(f"{mounted['trust']}/")
+
+
+def test_the_gitlab_fleet_plans_without_passwords_and_applies_with_a_trust_file() -> None:
+    jobs = yaml.safe_load(GITLAB_FLEET.read_text(encoding="utf-8"))
+    assert [line for line in jobs["plan"]["script"] if "reconciler" in line and "--no-secrets" not in line] == []
+    assert jobs[".apply"]["environment"] == "production"
+    assert jobs[".apply"]["script"][0].startswith('test -s "$RECONCILER_TRUST" || ')
+    assert (jobs["canaries"]["extends"], jobs["shards"]["extends"]) == (".apply", ".apply")
+    assert "canaries" in jobs["shards"]["needs"]
 
 
 def test_the_gitlab_example_plans_without_passwords_and_applies_with_a_trust_file() -> None:
