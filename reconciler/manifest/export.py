@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from reconciler.errors import InvalidValueError
 from reconciler.manifest.scalars import resolve
 from reconciler.manifest.values import is_placeholder, is_unicode
+from reconciler.manifest.variables import escaped
 from reconciler.model.account import Globs, identity
 from reconciler.model.display import shorten
 from reconciler.model.fields import FIELDS
@@ -150,7 +151,7 @@ def _server(server: Server) -> list[str]:
         url = normal_url(server.url)
     except InvalidValueError:
         return ["", _comment(f"server is left out: {server.url} is not a URL that this format has")]
-    name = [f"  name: {quoted(server.name)}"] if _is_valid("name", server.name) else []
+    name = [f"  name: {quoted(escaped(server.name))}"] if _is_valid("name", server.name) else []
     return ["", "server:", *name, f"  url: {url}"]
 
 
@@ -169,14 +170,14 @@ def _policy(left_out: Sequence[tuple[Account, str]], kept: Sequence[ExportedAcco
         return [*lines, *reasons, "  prune: false"]
     lines.append("  ignore:")
     for pattern, reason in patterns.items():
-        lines += ["    " + _comment(reason), f"    - {quoted(pattern)}"]
+        lines += ["    " + _comment(reason), f"    - {quoted(escaped(pattern))}"]
     return lines
 
 
 def _entry(entry: ExportedAccount, variables: set[str], *, pin: bool, default: bool) -> list[str]:
     lines = []
     for name, value in entry.fields.items():
-        lines.append(f"{name}: {quoted(value) if isinstance(value, str) else str(value).lower()}")
+        lines.append(f"{name}: {quoted(escaped(value)) if isinstance(value, str) else str(value).lower()}")
         if name == "email" and pin:
             lines.append(f"id: {entry.account.id}")
         if name == "name" and default:

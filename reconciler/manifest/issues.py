@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from reconciler.errors import Problem, file_order
@@ -29,11 +29,16 @@ _INDEX: Final = re.compile(r"\[[0-9]+\]")
 
 @dataclass(frozen=True, slots=True)
 class NodeRef:
-    """A node of a document: its value, or the key before it."""
+    """A node of a document: its value, or the key before it.
+
+    Attributes:
+        via: If the node is in a base, the node of the file that extends it.
+    """
 
     source: Source
     path: Path
     key: bool = False
+    via: NodeRef | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,14 +76,19 @@ class IssueLog:
     """
 
     def __init__(self, issues: Iterable[Issue] = ()) -> None:
-        self._groups: dict[tuple[str, str, str], _Group] = {}
+        self._groups: dict[tuple[object, ...], _Group] = {}
         self.uncounted: Counter[str] = Counter()
         self.extend(issues)
 
     def extend(self, issues: Iterable[Issue]) -> None:
-        """Adds issues. One that equals another, apart from its node, is counted with it."""
+        """Adds issues. One that equals another, apart from its node, is counted with it.
+
+        So is one about the same node of a base, whatever the files that extend it substitute there.
+        """
         for issue in issues:
-            key = (issue.kind, _INDEX.sub("[]", issue.message), issue.hint)
+            key: tuple[object, ...] = (issue.kind, _INDEX.sub("[]", issue.message), issue.hint)
+            if issue.node.via is not None:
+                key = (issue.kind, issue.node)
             group = self._groups.get(key)
             if group is not None:
                 group.count += issue.count
@@ -98,7 +108,9 @@ class IssueLog:
         """The distinct issues; an issue that represents others has their number."""
         for group in self._groups.values():
             first, *others = group.issues
-            if group.count > _MOST_ALONE:
+            if first.node.via is not None:
+                yield replace(first, count=group.count)
+            elif group.count > _MOST_ALONE:
                 yield replace(first, count=group.count, also=first.also or tuple(issue.node for issue in others))
             else:
                 yield from group.issues

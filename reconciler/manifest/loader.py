@@ -80,6 +80,20 @@ class Loaded:
         marks = self.marks.get(id(block))
         return Positions(self.name, marks) if marks else NO_POSITIONS
 
+    def block_positions(self, path: Sequence[str | int]) -> Mapping[str, Position]:
+        """Where the values of the ``MARKED`` keys of the block at a path are."""
+        block = self.value
+        for key in path:
+            block = block.get(key) if isinstance(block, dict) else None
+        return self.positions(block)
+
+    def entry_positions(self, entry: object, _index: int = 0) -> Mapping[str, Position]:
+        """Where the values of the ``MARKED`` keys of an account are, including those of ``test``."""
+        found = self.positions(entry)
+        if isinstance(entry, dict) and "test" in entry:
+            return {**found, **self.positions(entry["test"])}
+        return found
+
     def starts(self, key: str, length: int) -> list[Position]:
         """Where the items of a list right under the root start; an alias or a merge that brought it in is not known."""
         marks = self.items.get(key, ())

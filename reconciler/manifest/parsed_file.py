@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from reconciler.errors import Kind, Position, Problem
 from reconciler.manifest.events import YamlError
+from reconciler.manifest.extends import Base, Bases, Effective, Layer, is_plain
 from reconciler.manifest.files import is_journal, own_document_kind
 from reconciler.manifest.issues import Issue, IssueLog, NodeRef
 from reconciler.manifest.loader import load
@@ -58,7 +59,7 @@ class ParsedFile:
         bad_defaults: The wrong fields of ``defaults``; ``None`` if the block itself is wrong.
         irregular: Whether the file has irregularities that ``locate`` reports.
         declares_accounts: Whether there is an ``accounts`` block, even if it is empty.
-        variables: What the file may substitute, by name.
+        document: The document with bases and variables, if the file has any.
     """
 
     source: Source
@@ -69,7 +70,7 @@ class ParsedFile:
     bad_defaults: Keys = _NONE
     irregular: bool = False
     declares_accounts: bool = True
-    variables: Mapping[str, str] = field(default_factory=dict)
+    document: Effective | None = None
 
     def block(self, *path: str) -> dict[str, Any]:
         """A block of the header; empty if the file does not have it."""
@@ -85,8 +86,13 @@ class ParsedFile:
         return self.header.get("base") is not True and not is_about_fleet
 
     def node(self, *path: str | int, key: bool = False) -> NodeRef:
-        """A node of this file."""
-        return NodeRef(self.source, path, key=key)
+        """A node of the document, where it is written: in this file, or in one of its bases."""
+        return NodeRef(self.source, path, key=key) if self.document is None else self.document.node(path, key=key)
+
+    @property
+    def variables(self) -> Mapping[str, str]:
+        """What the file may substitute, by name."""
+        return {} if self.document is None else self.document.variables
 
 
 @dataclass(slots=True)
@@ -117,8 +123,12 @@ class Entry:
         return self.file.node("accounts", self.index, *keys)
 
 
-def parse_file(source: Source) -> ParsedFile | Problem | None:
+def parse_file(source: Source, bases: Bases | None = None) -> ParsedFile | Problem | None:
     """Loads and validates a file.
+
+    Args:
+        source: The file.
+        bases: The bases of the run. Problems of the bases themselves are collected there.
 
     Returns:
         A problem if the file is unusable; ``None`` if it is one of our own documents, found in a folder.
@@ -126,11 +136,34 @@ def parse_file(source: Source) -> ParsedFile | Problem | None:
     if is_journal(source.data):
         return _not_a_manifest(source, "a journal")
     try:
-        loaded = load(source.data, source.name)
+        loaded = bases.load(source) if bases else load(source.data, source.name)
     except YamlError as error:
         return error.problem(source.name)
     kind = own_document_kind(loaded.value)
-    return _not_a_manifest(source, kind) if kind else _validated(source, loaded)
+    if kind:
+        return _not_a_manifest(source, kind)
+    if is_plain(source) or not isinstance(loaded.value, dict):
+        return _validated(source, loaded)
+    return _inheriting(Layer(source, loaded, loaded.value), bases or Bases([source.name]))
+
+
+def _inheriting(layer: Layer, bases: Bases) -> ParsedFile | Problem:
+    """The file, with its bases and its variables."""
+    base, issues = None, IssueLog()
+    is_base = layer.value.get("base") is True
+    if "extends" in layer.value:
+        found = bases.of(layer)
+        if isinstance(found, Issue):
+            issues.extend([found])
+        base = found if isinstance(found, Base) else None
+    if is_base or ("extends" in layer.value and base is None and isinstance(layer.value["extends"], str)):
+        # A base is checked with each file that extends it, and a file together with its base.
+        return ParsedFile(layer.source, {"base": True}, issues=issues, irregular=layer.loaded.irregular)
+    document = Effective(layer, base)
+    parsed = _validated(layer.source, document)
+    if isinstance(parsed, ParsedFile):
+        parsed.issues.extend(document.issues)
+    return parsed
 
 
 def _not_a_manifest(source: Source, what: str) -> Problem | None:
@@ -162,7 +195,7 @@ def _adapter(root: Any) -> TypeAdapter[dict[str, Any] | None]:  # noqa: ANN401 -
     return TypeAdapter(root | None, config=ConfigDict(hide_input_in_errors=True))
 
 
-def _validated(source: Source, loaded: Loaded) -> ParsedFile | Problem:
+def _validated(source: Source, loaded: Loaded | Effective) -> ParsedFile | Problem:
     from reconciler.manifest.schema import SHAPE, needs_accounts
 
     raw: Any = loaded.value
@@ -179,10 +212,11 @@ def _validated(source: Source, loaded: Loaded) -> ParsedFile | Problem:
     parsed = ParsedFile(
         source,
         document or {"accounts": []},
-        positions=_header_positions(loaded),
+        positions={path: loaded.block_positions(path) for path in _MARKED_BLOCKS},
         bad_defaults=wrong.get("defaults", _NONE),
         irregular=loaded.irregular,
         declares_accounts=document is None or "accounts" in document,
+        document=loaded if isinstance(loaded, Effective) else None,
     )
     _add_entries(parsed, raw, loaded, wrong)
     for path in (("defaults",), ("server", "auth")):
@@ -234,7 +268,7 @@ def _is_unusable(wrong: Keys) -> bool:
 def _add_entries(
     parsed: ParsedFile,
     raw: Any,  # noqa: ANN401 - it may be anything
-    loaded: Loaded,
+    loaded: Loaded | Effective,
     wrong: Mapping[str | int, Keys],
 ) -> None:
     given: list[dict[str, Any]] = parsed.header.pop("accounts", [])
@@ -242,9 +276,7 @@ def _add_entries(
     starts = loaded.starts("accounts", len(accounts))
     usable = [index for index in range(len(accounts)) if not (index in wrong and _is_unusable(wrong[index]))]
     for index, account in zip(usable, given, strict=False):
-        positions = loaded.positions(accounts[index])
-        if "test" in account:
-            positions = {**positions, **loaded.positions(accounts[index]["test"])}
+        positions = loaded.entry_positions(accounts[index], index)
         _complete(parsed, account, positions, ("accounts", index))
         bad = wrong[index] | parsed.bad_defaults if index in wrong else parsed.bad_defaults
         parsed.entries.append(Entry(parsed, index, starts[index], positions, account, bad))
@@ -264,16 +296,6 @@ def _complete(parsed: ParsedFile, block: dict[str, Any], positions: Mapping[str,
             other=parsed.node(*path, "has_auth", key=True),
         )
         parsed.issues.extend([issue])
-
-
-def _header_positions(loaded: Loaded) -> dict[Path, Mapping[str, Position]]:
-    found = {}
-    for path in _MARKED_BLOCKS:
-        block = loaded.value
-        for key in path:
-            block = block.get(key) if isinstance(block, dict) else None
-        found[path] = loaded.positions(block)
-    return found
 
 
 def _add_issues(
@@ -297,6 +319,7 @@ def _add_issues(
             beside = raw["accounts"][index] if index is not None else block == "defaults" and raw["defaults"]
             own_port = beside.get("smtp_port", port) if isinstance(beside, dict) else None
             issue = issue_from(error, parsed.source, address=addresses.get(index), port=own_port)
-            parsed.issues.extend([issue])
+            node = parsed.node(*issue.node.path, key=issue.node.key)
+            parsed.issues.extend([replace(issue, node=node)])
         else:
             parsed.issues.uncounted[kind_of(error)] += 1

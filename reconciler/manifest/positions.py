@@ -245,7 +245,9 @@ def locate_counted(log: IssueLog, irregular: Iterable[Source]) -> list[tuple[Pro
         irregular: Files with irregularities that must be reported as well.
     """
     issues = list(log)
-    nodes = [node for issue in issues for node in (issue.node, issue.other, *issue.also) if node is not None]
+    nodes = [
+        node for issue in issues for node in (issue.node, issue.node.via, issue.other, *issue.also) if node is not None
+    ]
     wanted: dict[Source, set[Path]] = {source: set() for source in irregular}
     if not nodes and not wanted:
         return []
@@ -267,7 +269,10 @@ def _problem(issue: Issue, maps: Mapping[Source, SourceMap]) -> Problem:
     message = issue.message
     if issue.other is not None:
         message += f" (the other is at {_position(issue.other, maps).full})"
-    if issue.count > 1:
+    if issue.node.via is not None:
+        more = f", and in {issue.count - 1} more files" if issue.count > 1 else ""
+        message += f" (extended at {_position(issue.node.via, maps).full}{more})"
+    elif issue.count > 1:
         message += f" ({issue.count} times, also at {_also(issue, maps)})"
     return Problem(
         kind=issue.kind,

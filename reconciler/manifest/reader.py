@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from functools import lru_cache
 from itertools import repeat
 from typing import TYPE_CHECKING, Any, Final
 
 from reconciler.errors import Kind, ManifestError, Problem
 from reconciler.manifest import settings
 from reconciler.manifest.discovery import no_manifests, read_files
+from reconciler.manifest.extends import Bases
 from reconciler.manifest.grouping import group_by_server
-from reconciler.manifest.issues import Issue, IssueLog, NodeRef, shortened
+from reconciler.manifest.issues import Issue, IssueLog, shortened
 from reconciler.manifest.parsed_file import ParsedFile, parse_file
 from reconciler.manifest.rules import check_rules, duplicate_name_warnings, unusual_setting_warnings
 from reconciler.model.account import Account, Globs, Value
@@ -20,7 +22,7 @@ from reconciler.model.fields import FIELDS
 from reconciler.model.secret import Secret
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from reconciler.manifest.files import Source
     from reconciler.manifest.grouping import Group
@@ -64,9 +66,12 @@ def read_fleet(paths: Sequence[str]) -> Fleet:
     if not paths:
         raise ManifestError.of("no YAML file is named", kind=Kind.NO_YAML_FILES, hint="name files or folders")
     sources, problems, warnings = read_files(paths)
-    parsed = [parse_file(source) for source in sources]
+    bases = Bases(paths)
+    bases.add(sources)
+    parsed = [parse_file(source, bases) for source in sources]
     files = [file for file in parsed if isinstance(file, ParsedFile)]
     problems += [problem for problem in parsed if isinstance(problem, Problem)]
+    problems += bases.problems
     problems += _folders_without_manifests(sources, parsed)
     return _combined(files, problems, warnings)
 
@@ -90,17 +95,28 @@ def _combined(files: Sequence[ParsedFile], problems: Sequence[Problem], skipped:
     log.extend(unclear)
     merged = [_merged(group, log) for group in groups]
     irregular = [file.source for file in files if file.irregular]
-    if not groups and not problems and files:
+    if not groups and not problems and not log and files:
         hint = "name the files of the servers too: a base declares none, and neither does a file with fleet alone"
         log.extend([Issue(kind=Kind.NO_SERVER, message="no server is declared", hint=hint, node=files[0].node())])
     if problems or log or irregular:
         from reconciler.manifest.positions import locate_counted
 
         found = [*((problem, 1) for problem in problems), *locate_counted(log, irregular)]
-        raise ManifestError(*shortened(found, log.uncounted))
+        raise ManifestError(*shortened(_distinct(found), log.uncounted))
     if len(groups) == 1:
         return replace(fleet, servers=(_desired(groups[0], merged[0], skipped),))
     return replace(fleet, servers=tuple(map(_desired, groups, merged, repeat(()))), warnings=tuple(skipped))
+
+
+def _distinct(found: Iterable[tuple[Problem, int]]) -> Iterable[tuple[Problem, int]]:
+    """The problems without those of bases that were named as files too: one also says where the base is extended."""
+    distinct: dict[tuple[object, ...], tuple[Problem, int]] = {}
+    for problem, count in found:
+        message = problem.message.partition(" (extended at ")[0]
+        key = (problem.kind, problem.position, message, problem.hint)
+        if key not in distinct or len(problem.message) > len(message):
+            distinct[key] = (problem, count)
+    return distinct.values()
 
 
 def _merged(group: Group, log: IssueLog) -> settings.Settings:
@@ -199,24 +215,34 @@ def _cut_off_warnings(file: ParsedFile) -> Iterator[Issue]:
 
     The comment is not shown.
     """
-    data = file.source.data
-    paths = list(_paths_before_comments(file)) if b"#" in data and _COMMENT.search(data) else []
-    if not paths:
+    sources = [file.source] if file.document is None else [layer.source for layer in file.document.layers]
+    sources = [source for source in sources if b"#" in source.data and _COMMENT.search(source.data)]
+    if not sources:
         return
+    nodes = [file.node(*path) for path in _paths_before_comments(file)]
+    for source in sources:
+        paths = tuple(node.path for node in nodes if node.source is source)
+        comments = _comments(source, paths) if paths else {}
+        for node in nodes:
+            comment = comments.get(node.path) if node.source is source else None
+            if comment and (node.path[-1] != "name" or comment[1:2].strip()):
+                message = f"the {node.path[-1]} ends before the #: what was cut off there is a comment"
+                hint = "put the value in quotes if the # belongs to it"
+                yield Issue(kind=Kind.CUT_OFF, message=message, hint=hint, node=node)
+
+
+@lru_cache(maxsize=16)  # thousands of files may extend one base
+def _comments(source: Source, paths: tuple[Path, ...]) -> Mapping[Path, str]:
+    """The comments that end the values at the paths."""
     from reconciler.manifest.positions import build_source_map
 
-    comments = build_source_map(file.source, paths, thorough=False).comments
-    for path in paths:
-        comment = comments.get(path)
-        if comment and (path[-1] != "name" or comment[1:2].strip()):
-            message = f"the {path[-1]} ends before the #: what was cut off there is a comment"
-            hint = "put the value in quotes if the # belongs to it"
-            yield Issue(kind=Kind.CUT_OFF, message=message, hint=hint, node=NodeRef(file.source, path))
+    return build_source_map(source, paths, thorough=False).comments
 
 
 def _paths_before_comments(file: ParsedFile) -> Iterator[Path]:
     """The paths of the values that a comment may cut off."""
-    names = _NAME_WITH_COMMENT.search(file.source.data) is not None
+    sources = [file.source] if file.document is None else [layer.source for layer in file.document.layers]
+    names = any(_NAME_WITH_COMMENT.search(source.data) for source in sources)
     blocks: list[tuple[Path, dict[str, object]]] = [
         (path, file.block(*path)) for path in (("server", "auth"), ("server",), ("defaults",))
     ]

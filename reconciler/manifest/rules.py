@@ -103,10 +103,19 @@ def _twice(entries: Sequence[Entry]) -> Iterator[Issue]:
                 other,
                 Kind.DUPLICATE_ACCOUNT,
                 "this account is declared twice" + _other_spelling(first, other),
-                "keep one of the two; if the server holds the address twice, pin each with its id",
+                _DUPLICATE_OF_BASE if _is_inherited(first, other) else _DUPLICATE,
                 first=first,
                 field="email",
             )
+
+
+_DUPLICATE: Final = "keep one of the two; if the server holds the address twice, pin each with its id"
+_DUPLICATE_OF_BASE: Final = "write override: true to change the inherited account, or remove: true to leave it out"
+
+
+def _is_inherited(first: Entry, other: Entry) -> bool:
+    """Whether the first of two entries is in a base of the other's file."""
+    return first.file is other.file and first.node().source is not other.node().source
 
 
 def _other_spelling(first: Entry, other: Entry) -> str:

@@ -44,7 +44,7 @@ def merged(files: Sequence[ParsedFile]) -> tuple[Settings, list[Issue]]:
     for file in files:
         for path, value in _settings(file).items():
             first, before = given.setdefault(path, (file, value))
-            if path != _OWN and _comparable(path, before, first) != _comparable(path, value, file):
+            if path != _OWN and _comparable(path, before) != _comparable(path, value):
                 issues.append(_conflict(path, file, first))
     return {path: value for path, (_, value) in given.items()}, issues
 
@@ -162,17 +162,19 @@ def _settings(file: ParsedFile) -> Settings:
     if "labels" in own:
         given.update({(*_LABELS, key): value for key, value in own["labels"].items()})
     if "ca_file" in own:
-        given["server", "ca_file"] = _path(own["ca_file"], file)
+        given["server", "ca_file"] = _path(own["ca_file"], file, "ca_file")
     if certificate := own.get("client_cert"):
-        paths = {name: _path(value, file) for name, value in certificate.items()}
+        paths = {name: _path(value, file, "client_cert") for name, value in certificate.items()}
         given["server", "client_cert"] = ClientCertificate(**paths)
     if {"auth", "url"} <= own.keys() and auth_error(file) is None:
         given[_AUTH] = _credentials(own["auth"])
     return given
 
 
-def _path(name: str, file: ParsedFile) -> str:
-    return os.path.normpath(os.path.join(file.source.folder, name))  # noqa: PTH118 - names stay as the user wrote them
+def _path(name: str, file: ParsedFile, key: str) -> str:
+    """A path, relative to the file that it is written in: this one, or a base."""
+    folder = file.node("server", key).source.folder
+    return os.path.normpath(os.path.join(folder, name))  # noqa: PTH118 - names stay as the user wrote them
 
 
 def _flat(block: Mapping[str, Any], path: Path) -> Iterator[tuple[Path, Any]]:
@@ -192,21 +194,19 @@ def _credentials(given: Mapping[str, Any]) -> Credentials:
     return Login(found["username"], found["password"])
 
 
-def _comparable(path: Path, value: object, file: ParsedFile) -> object:
+def _comparable(path: Path, value: object) -> object:
     """A form of the value that must be equal for two files to agree."""
     if path in _LISTS and isinstance(value, list):
         return frozenset(map(glob_forms, value))
     if isinstance(value, AccessToken | RefreshToken):
-        return type(value), _target(value.token, file)
+        return type(value), _target(value.token)
     if isinstance(value, Login):
-        return _target(value.username, file), _target(value.password, file)
+        return _target(value.username), _target(value.password)
     return value
 
 
-def _target(value: Secret | SecretReference, file: ParsedFile) -> object:
-    if isinstance(value, Secret):
-        return value
-    return value.kind, value.target, None if value.kind == "env" else file.source.folder
+def _target(value: Secret | SecretReference) -> object:
+    return value if isinstance(value, Secret) else value.key
 
 
 def _conflict(path: Path, file: ParsedFile, first: ParsedFile) -> Issue:

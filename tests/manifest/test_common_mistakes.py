@@ -130,12 +130,19 @@ def test_a_placeholder_in_a_reference_is_an_error(complain: Complain, password: 
     assert "placeholder" in _told(complain, _ENTRY + f"  password: {password}\n")
 
 
-@pytest.mark.parametrize("value", ["$name", "a${X}", "${X}b", "$1", "pa$$WORD", "ENC", "<<", "{{", "$", "$Tr0ub"])
+@pytest.mark.parametrize("value", ["$name", "$1", "pa$$WORD", "ENC", "<<", "{{", "$", "$Tr0ub"])
 def test_a_value_similar_to_a_placeholder_is_accepted(write: Write, value: str) -> None:
     (account,) = read_manifests(
         [write(_ENTRY.replace("name: A", f"name: '{value}'") + f"  password: '{value}'\n")]
     ).accounts
     assert (account.account.name, account.account.fields["password"]) == (value, Secret(value))
+
+
+@pytest.mark.parametrize("value", ["a${X}", "${X}b", "a${", "${X}${Y}b"])
+def test_a_variable_in_a_literal_password_is_part_of_it(write: Write, complain: Complain, value: str) -> None:
+    text = _ENTRY + f"  password: '{value}'\n"
+    assert read_manifests([write(text)]).accounts[0].account.fields["password"] == Secret(value)
+    assert "undefined_variable | a.yaml:4:9: " in " ".join(complain(_ENTRY.replace("name: A", f"name: '{value}'")))
 
 
 @pytest.mark.parametrize(
