@@ -173,6 +173,8 @@ class SecretReference(NamedTuple):
     @property
     def key(self) -> tuple[object, ...]:
         """A value that is equal for all references to one secret."""
+        if self.kind == "file":
+            return self.kind, self.path
         return self.kind, self.target, None if self.kind == "env" else self.folder
 
     @property

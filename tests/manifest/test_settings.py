@@ -8,7 +8,7 @@ import pytest
 from reconciler.manifest.reader import read_manifests
 from reconciler.model.account import Globs
 from reconciler.model.desired import DeleteLimit, DeliveryTestSettings, DeliveryTestWhen, Policy
-from reconciler.model.server import Passwords, ServerConfig
+from reconciler.model.server import Passwords, RefreshToken, ServerConfig
 
 if TYPE_CHECKING:
     from tests.manifest.conftest import Complain, Write
@@ -58,6 +58,12 @@ def test_files_that_do_not_disagree_are_merged(write: Write) -> None:
 def test_a_disagreement_names_both_files(complain: Complain, one: str, two: str, problems: list[str]) -> None:
     found = [problem.split(" | ")[1] for problem in complain(HEAD + one, HEAD + two)]
     assert found == problems
+
+
+def test_one_file_that_is_named_in_two_folders_is_one_secret(write: Write) -> None:
+    text = 'version: 1\nserver: {url: "https://x", auth: {refresh_token: {file: /run/secrets/key}}}\naccounts: []\n'
+    auth = read_manifests([write(text, "a/accounts.yaml"), write(text, "b/accounts.yaml")]).server.auth
+    assert isinstance(auth, RefreshToken)
 
 
 def test_several_servers_have_a_kind_and_a_hint_of_their_own(complain: Complain) -> None:
