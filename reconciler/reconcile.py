@@ -261,7 +261,9 @@ def resolve(
     globs = Globs(tuple(only))
     in_use = [one for one in desired.accounts if one.in_scope(globs)]
     others = [one for one in desired.accounts if not one.in_scope(globs)]
-    resolved = resolve_accounts(in_use, environ=context.environ, allow_commands=context.may_run_commands)
+    resolved = resolve_accounts(
+        in_use, environ=context.environ, allow_commands=context.may_run_commands, stop=context.stop
+    )
     accounts = (*resolved, *others)
     _remember_passwords(accounts, context.redactor)
     return replace(desired, accounts=accounts)
@@ -415,7 +417,9 @@ def connect(
     def resolved(credentials: Credentials) -> Credentials:
         from reconciler.manifest.secrets import resolve_credentials
 
-        return resolve_credentials(credentials, environ=context.environ, allow_commands=context.may_run_commands)
+        return resolve_credentials(
+            credentials, environ=context.environ, allow_commands=context.may_run_commands, stop=context.stop
+        )
 
     access = CredentialSelector(
         config=config,

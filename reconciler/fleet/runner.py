@@ -162,7 +162,11 @@ class FleetRun:
         def next_job() -> int | None:
             return None if self.gate.stop.is_set() else next(waiting, None)
 
-        WorkerPool(self._pool_size, lambda index: self._runs[index].plan(), self.gate).run(next_job, take)
+        try:
+            WorkerPool(self._pool_size, lambda index: self._runs[index].plan(), self.gate).run(next_job, take)
+        except KeyboardInterrupt:
+            self.gate.stop.set()  # ends pauses and secret commands, which Python would otherwise wait for as it exits
+            raise
         if self.gate.stop.is_set():
             raise KeyboardInterrupt
         self.plans = tuple(plans[index] for index in range(self.size))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import atexit
 import os
 import signal
 import subprocess
 import threading
+import time
 from collections import Counter
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -34,6 +34,8 @@ COMMAND_TIMEOUT: Final = 30.0
 _LARGEST_FILE: Final = 64 * 1024
 _LONGEST_OUTPUT: Final = 1024 * 1024
 _WORKERS: Final = 8
+_HEARTBEAT: Final = 0.05
+"""Seconds."""
 
 _SOURCES: Final = {
     "env": ("the variable", Kind.SECRET_UNSET),
@@ -49,6 +51,7 @@ def resolve_accounts(
     environ: Mapping[str, str],
     allow_commands: bool,
     command_timeout: float = COMMAND_TIMEOUT,
+    stop: threading.Event | None = None,
 ) -> tuple[DesiredAccount, ...]:
     """The accounts with every password reference replaced by the secret.
 
@@ -57,6 +60,7 @@ def resolve_accounts(
         environ: The variables for ``env`` references, and the environment of commands.
         allow_commands: Whether commands may run.
         command_timeout: Seconds for one command.
+        stop: Ends the commands when it is set.
 
     Raises:
         SecretError: With a problem for every distinct reference that fails, where it is used first.
@@ -67,7 +71,9 @@ def resolve_accounts(
         for password, entry in zip(passwords, accounts, strict=True)
         if isinstance(password, SecretReference)
     ]
-    secrets = iter(_Resolver(environ, allow_commands=allow_commands, command_timeout=command_timeout).secrets(uses))
+    secrets = iter(
+        _Resolver(environ, allow_commands=allow_commands, command_timeout=command_timeout, stop=stop).secrets(uses)
+    )
     return tuple(
         _with_password(entry, next(secrets)) if isinstance(password, SecretReference) else entry
         for password, entry in zip(passwords, accounts, strict=True)
@@ -80,10 +86,11 @@ def resolve_credentials(
     environ: Mapping[str, str],
     allow_commands: bool,
     command_timeout: float = COMMAND_TIMEOUT,
+    stop: threading.Event | None = None,
 ) -> Credentials:
     """The credentials with every reference replaced by the secret; arguments and errors as ``resolve_accounts``."""
     references = {name: part for name, part in parts_of(credentials).items() if isinstance(part, SecretReference)}
-    resolver = _Resolver(environ, allow_commands=allow_commands, command_timeout=command_timeout)
+    resolver = _Resolver(environ, allow_commands=allow_commands, command_timeout=command_timeout, stop=stop)
     secrets = resolver.secrets([(reference, None) for reference in references.values()])
     return with_parts(credentials, dict(zip(references, secrets, strict=True)))
 
@@ -144,12 +151,19 @@ class FailedReference:
 class _Resolver:
     """Looks up every distinct reference once."""
 
-    def __init__(self, environ: Mapping[str, str], *, allow_commands: bool, command_timeout: float) -> None:
+    def __init__(
+        self,
+        environ: Mapping[str, str],
+        *,
+        allow_commands: bool,
+        command_timeout: float,
+        stop: threading.Event | None,
+    ) -> None:
         self._environ = environ
         self._allow_commands = allow_commands
         # A pull request can choose the command, which must not see our own credentials.
         others = {name: value for name, value in environ.items() if not is_own(name)}
-        self._commands = SecretCommands(others, command_timeout)
+        self._commands = SecretCommands(others, command_timeout, stop)
 
     def secrets(self, uses: Sequence[Use]) -> list[Secret]:
         """The secret of every reference; distinct commands run in parallel.
@@ -208,8 +222,9 @@ class SecretCommandError(Exception):
 class SecretCommands:
     """Runs commands that print secrets, each with a time limit, and can kill them all. Thread-safe."""
 
-    def __init__(self, environ: Mapping[str, str], timeout: float) -> None:
-        """Takes the environment of the commands, and the seconds that each may take."""
+    def __init__(self, environ: Mapping[str, str], timeout: float, stop: threading.Event | None = None) -> None:
+        """Takes the environment of the commands, the seconds that each may take, and what ends them all."""
+        self._stop = stop or threading.Event()
         self._environ = environ
         self._timeout = timeout
         self._lock = threading.Lock()
@@ -238,7 +253,7 @@ class SecretCommands:
             reason = getattr(error, "strerror", None) or "it is not a valid command"
             raise SecretCommandError(f"the command cannot be started: {reason}") from None
         with self._registered(process):
-            return _collected(process, self._timeout)
+            return _collected(process, self._timeout, self._stop)
 
     def end(self) -> None:
         """Kills all commands, including those that are being started.
@@ -256,40 +271,43 @@ class SecretCommands:
             self._running.add(process)
             if self._ended:
                 _kill(process)
-        # After Ctrl-C, the process ends without waiting for this thread.
-        atexit.register(self.end)
         try:
             yield
         finally:
             with self._lock:
                 self._running.remove(process)
-                if not self._running:
-                    atexit.unregister(self.end)
 
 
-def _collected(process: subprocess.Popen[bytes], timeout: float) -> bytes:
-    timed_out = threading.Event()
-
-    def give_up() -> None:
-        timed_out.set()
-        _kill(process)
-
-    watchdog = threading.Timer(timeout, give_up)
+def _collected(process: subprocess.Popen[bytes], timeout: float, stop: threading.Event) -> bytes:
+    done = threading.Event()
+    watchdog = threading.Thread(target=_watch, args=(process, time.monotonic() + timeout, stop, done), daemon=True)
     watchdog.start()
     try:
         with process:
             output = process.stdout.read(_LONGEST_OUTPUT + 1) if process.stdout else b""
-            if len(output) > _LONGEST_OUTPUT:
+            is_too_long = len(output) > _LONGEST_OUTPUT
+            if is_too_long:
                 _kill(process)
     finally:
-        watchdog.cancel()
-    if timed_out.is_set():
-        raise SecretCommandError(f"the command took longer than {timeout:g} seconds")
-    if len(output) > _LONGEST_OUTPUT:
-        raise SecretCommandError("the command printed more than 1 MiB")
-    if process.returncode:
-        raise SecretCommandError(f"the command ended with exit code {process.returncode}; what it wrote is not shown")
-    return output
+        was_killed = done.is_set()
+        done.set()
+    if was_killed:
+        reason = "was interrupted" if stop.is_set() else f"took longer than {timeout:g} seconds"
+    elif is_too_long:
+        reason = "printed more than 1 MiB"
+    elif process.returncode:
+        reason = f"ended with exit code {process.returncode}; what it wrote is not shown"
+    else:
+        return output
+    raise SecretCommandError(f"the command {reason}")
+
+
+def _watch(process: subprocess.Popen[bytes], end: float, stop: threading.Event, done: threading.Event) -> None:
+    """Kills a command that takes too long, or when the run stops; sets ``done`` if it did."""
+    while not done.wait(_HEARTBEAT):
+        if time.monotonic() >= end or stop.is_set():
+            done.set()
+            _kill(process)
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
