@@ -10,6 +10,7 @@ import pytest
 
 from reconciler.model.plan import Counts, Plan
 from reconciler.report.formats import Format, PlanInput, renderer
+from tests.report.fleets import FLEETS, large, small
 from tests.report.plans import CONTEXT, PLANS, many
 
 if TYPE_CHECKING:
@@ -21,8 +22,9 @@ pytestmark = pytest.mark.browser
 
 SCRIPT = "<script>alert(1)</script>"
 VISIBLE = "return Array.from(document.querySelectorAll('.change')).filter(one => one.checkVisibility()).length"
+ROWS = VISIBLE.replace(".change", ".server")
 TYPE = (
-    "const query = document.getElementById('query'); query.value = arguments[0];"
+    "const query = document.getElementById(arguments[1] || 'query'); query.value = arguments[0];"
     "query.dispatchEvent(new Event('input', {bubbles: true}))"
 )
 
@@ -43,10 +45,8 @@ class Page:
         self.browser = browser
         self.folder = folder.mktemp("page")
 
-    def open(self, plan: Plan | None, *, verbose: bool = False) -> None:
-        text = renderer("plan", Format.HTML)(
-            PlanInput(plans=(plan,) if plan else ()), replace(CONTEXT, verbose=verbose)
-        )
+    def open(self, *plans: Plan, verbose: bool = False) -> None:
+        text = renderer("plan", Format.HTML)(PlanInput(plans=plans), replace(CONTEXT, verbose=verbose))
         file = self.folder / "plan.html"
         file.write_text(text, encoding="utf-8")
         self.browser.get(file.as_uri())
@@ -155,11 +155,13 @@ def refused() -> Plan:
     return replace(plan, changes=plan.changes[12:18], steps=())
 
 
-LOOKS: dict[str, Callable[[], Plan | None]] = {
-    "no_change": PLANS["no_change"],
-    "mixed": PLANS["mixed"],
-    "refused": refused,
-    "failed": lambda: None,
+LOOKS: dict[str, Callable[[], tuple[Plan, ...]]] = {
+    "no_change": lambda: (PLANS["no_change"](),),
+    "mixed": lambda: (PLANS["mixed"](),),
+    "refused": lambda: (refused(),),
+    "failed": lambda: (),
+    "fleet": small,
+    "calm_fleet": FLEETS["calm"],
 }
 
 
@@ -168,7 +170,7 @@ LOOKS: dict[str, Callable[[], Plan | None]] = {
 @pytest.mark.parametrize("name", LOOKS)
 def test_axe_finds_no_violation(page: Page, name: str, width: int, scheme: str) -> None:
     page.media(width, scheme)
-    page.open(LOOKS[name](), verbose=True)
+    page.open(*LOOKS[name](), verbose=True)
     page.run("document.querySelectorAll('details').forEach(one => { one.open = true; })")
     page.run(files("axe_core_python").joinpath("axe.min.js").read_text(encoding="utf-8"))
     found = page.browser.execute_async_script("axe.run(document).then(arguments[arguments.length - 1])")
@@ -178,10 +180,11 @@ def test_axe_finds_no_violation(page: Page, name: str, width: int, scheme: str) 
     assert len(found["passes"]) > 10
 
 
-@pytest.mark.parametrize("name", ["mixed", "hostile"])
+@pytest.mark.parametrize("name", ["mixed", "hostile", "fleet", "hostile_fleet"])
 def test_a_phone_screen_needs_no_horizontal_scrolling(page: Page, name: str) -> None:
+    plans = {"fleet": small, "hostile_fleet": FLEETS["hostile"]}
     page.media(390)
-    page.open(PLANS[name](), verbose=True)
+    page.open(*(plans[name]() if name in plans else (PLANS[name](),)), verbose=True)
     page.run("document.querySelectorAll('details').forEach(one => { one.open = true; })")
     assert page.run("return document.documentElement.scrollWidth <= window.innerWidth")
 
@@ -214,3 +217,65 @@ def test_five_thousand_changes_open_and_filter_quickly(page: Page) -> None:
     assert page.run("return document.querySelectorAll('.change:not([hidden])').length") <= 1
     # Generous, for a busy machine; an idle one needs about a tenth of it.
     assert (opened < 10_000, filtered < 2_000, searched < 2_000) == (True, True, True), (opened, filtered, searched)
+
+
+def test_a_fleet_is_filtered_by_name_label_and_state(page: Page) -> None:
+    page.open(*large(300))
+    assert (page.run(VISIBLE), page.run(ROWS)) == (4, 300)
+    page.run(TYPE, "b00", "servers-query")
+    assert page.text("#shown") == "3 of 4 changes, 9 of 300 servers"
+    page.run(TYPE, "region=south ring=canary", "servers-query")
+    assert page.text("#shown") == "3 of 4 changes, 1 of 300 servers"
+    assert page.text(".change .matching") == "1 of these servers match: b001"
+    page.run(TYPE, "", "servers-query")
+    page.click("button[data-state=failed]")
+    assert page.text("#shown") == "0 of 4 changes, 6 of 300 servers"
+    assert page.text("#nothing") == "No change matches."
+    page.click("button[data-state='']")
+    choose = "const one = document.querySelector('[data-label=ring]'); one.value = arguments[0];"
+    page.run(choose + "one.dispatchEvent(new Event('change'))", "canary")
+    assert page.run(ROWS) == 3
+    assert page.run("return Array.from(document.querySelectorAll('.matching')).length") == 3
+    page.run(choose + "one.dispatchEvent(new Event('change'))", "")
+    assert (page.text("#shown"), page.run("return document.querySelectorAll('.matching').length")) == ("", 0)
+
+
+def test_a_fleet_is_filtered_by_change_too(page: Page) -> None:
+    page.open(*large(300))
+    page.click("[data-filter=delete]")
+    assert page.text("#shown") == "2 of 4 changes, 300 of 300 servers"
+    page.run(TYPE, "fax@")
+    assert page.run(VISIBLE) == 1
+    page.run(TYPE, "b001", "servers-query")
+    assert page.run(VISIBLE) == 0
+
+
+def test_hostile_servers_stay_text(page: Page) -> None:
+    page.open(*FLEETS["hostile"](), verbose=True)
+    assert page.run("return document.querySelectorAll('script, img, svg, iframe, marquee').length") == 1
+    page.run(TYPE, "<script>", "servers-query")
+    assert page.run(ROWS) == 2
+
+
+def test_ten_thousand_servers_open_and_filter_quickly(page: Page) -> None:
+    plans = large(1_000)
+    # Copies with names of their own: what is measured here is the page.
+    many_plans = [
+        replace(
+            plan, server=replace(plan.server, name=f"{plan.server.name}-{copy}", url=f"{plan.server.url}:{copy + 1}")
+        )
+        for copy in range(10)
+        for plan in plans
+    ]
+    page.open(*many_plans)
+    opened = page.run("return performance.getEntriesByType('navigation')[0].domComplete")
+    timed = (
+        "const began = performance.now(); {}; document.body.getBoundingClientRect(); return performance.now() - began"
+    )
+    filtered = page.run(timed.format("document.querySelector('button[data-state=failed]').click()"))
+    searched = page.run(
+        timed.format(TYPE.replace("arguments[0]", "'b0007'").replace("arguments[1]", "'servers-query'"))
+    )
+    assert page.run("return document.querySelectorAll('.server:not([hidden])').length") == 10
+    # Generous, for a busy machine; an idle one needs about a tenth of it.
+    assert (opened < 15_000, filtered < 4_000, searched < 4_000) == (True, True, True), (opened, filtered, searched)
