@@ -17,6 +17,7 @@ from reconciler.model.account import Globs
 from reconciler.model.desired import Policy
 from reconciler.model.plan import Plan
 from reconciler.report.formats import Format, PlanInput, renderer
+from tests.report.fleets import small
 from tests.report.plans import CONTEXT, PLANS, SERVER, account, declared, mixed, plan_of
 
 if TYPE_CHECKING:
@@ -29,8 +30,8 @@ COMPLIANCE = Path(sys.executable).with_name("terraform-compliance")
 ABSENT = "the extra `compliance` is not installed"
 
 
-def tfplan(plan: Plan | None) -> str:
-    return renderer("plan", Format.TFPLAN)(PlanInput(plans=(plan,) if plan else ()), CONTEXT)
+def tfplan(*plans: Plan) -> str:
+    return renderer("plan", Format.TFPLAN)(PlanInput(plans=plans), CONTEXT)
 
 
 def needs(installed: bool) -> None:
@@ -58,13 +59,16 @@ def only_ignored() -> Plan:
     return plan_of([declared(9, "new@example.com")], [one], Policy(ignore=Globs(("open@*",))))
 
 
-CASES: dict[str, tuple[Callable[[], Plan], list[str]]] = {
-    "mixed": (mixed, []),
-    "many": (PLANS["many"], []),
-    "no_change": (PLANS["no_change"], []),
-    "unencrypted": (unencrypted, ["open@example.com"]),
-    "already_unencrypted": (already_unencrypted, ["open@example.com"]),
-    "only_ignored": (only_ignored, []),
+CASES: dict[str, tuple[Callable[[], tuple[Plan, ...]], list[str]]] = {
+    "mixed": (lambda: (mixed(),), []),
+    "many": (lambda: (PLANS["many"](),), []),
+    "no_change": (lambda: (PLANS["no_change"](),), []),
+    "unencrypted": (lambda: (unencrypted(),), ["open@example.com"]),
+    "already_unencrypted": (lambda: (already_unencrypted(),), ["open@example.com"]),
+    "only_ignored": (lambda: (only_ignored(),), []),
+    "fleet": (small, []),
+    "unencrypted_fleet": (lambda: (*small(), unencrypted()), ["open@example.com"]),
+    "already_unencrypted_fleet": (lambda: (*small(), already_unencrypted()), ["open@example.com"]),
 }
 
 
@@ -72,7 +76,7 @@ CASES: dict[str, tuple[Callable[[], Plan], list[str]]] = {
 def test_terraform_compliance_holds_the_example_policy(name: str, tmp_path: Path) -> None:
     needs(COMPLIANCE.exists())
     make, offenders = CASES[name]
-    (tmp_path / "plan.json").write_text(tfplan(make()), encoding="utf-8")
+    (tmp_path / "plan.json").write_text(tfplan(*make()), encoding="utf-8")
     done = subprocess.run(
         [COMPLIANCE, "--features", POLICY, "--planfile", tmp_path / "plan.json", "--no-ansi"],
         cwd=tmp_path,
@@ -90,10 +94,10 @@ def test_terraform_compliance_holds_the_example_policy(name: str, tmp_path: Path
 @pytest.mark.parametrize("name", [*CASES, "hostile"])
 def test_a_rego_engine_holds_the_example_policy(name: str) -> None:
     needs(importlib.util.find_spec("regopy") is not None)
-    make, offenders = CASES.get(name, (PLANS["hostile"], []))
+    make, offenders = CASES.get(name, (lambda: (PLANS["hostile"](),), []))
     engine = importlib.import_module("regopy").Interpreter()
     engine.add_module("encryption", (POLICY / "encryption.rego").read_text(encoding="utf-8"))
-    engine.set_input(json.loads(tfplan(make())))
+    engine.set_input(json.loads(tfplan(*make())))
     (answer,) = engine.query("data.main.deny").results
     assert sorted(answer.expressions[0]) == [f"{one} would send mail without encryption" for one in offenders]
 
@@ -135,7 +139,7 @@ def test_it_is_one_line_of_valid_unicode() -> None:
 
 
 def test_without_a_plan_there_are_no_accounts() -> None:
-    assert json.loads(tfplan(None))["planned_values"] == {"root_module": {"resources": []}}
+    assert json.loads(tfplan())["planned_values"] == {"root_module": {"resources": []}}
 
 
 def test_an_empty_server_has_an_empty_plan() -> None:
