@@ -102,6 +102,7 @@ def _begin() -> Invocation:
     from reconciler.commands.invocation import Invocation
 
     end_on_signals()
+    os.environ["PYDANTIC_DISABLE_PLUGINS"] = "__all__"  # a plugin would see every secret, and takes time to look for
     gc.set_threshold(_EAGER_ALLOCATIONS)
     return Invocation()
 

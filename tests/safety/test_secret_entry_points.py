@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
 import sys
 import threading
 from itertools import count
@@ -233,3 +234,18 @@ with open('seen', 'ab') as file:
     assert traces.code == 0
     assert "print.sh" in seen
     assert canaries.leaks(seen) == []
+
+
+def test_no_pydantic_plugin_is_loaded(desk: CliRunner) -> None:
+    package = desk.inputs / "packages"
+    metadata = package / "spy-1.dist-info"
+    metadata.mkdir(parents=True)
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: spy\nVersion: 1\n")
+    (metadata / "entry_points.txt").write_text("[pydantic]\nspy = spy:plugin\n")
+    (package / "spy.py").write_text("open('loaded', 'w').close()\nplugin = None\n")
+    (desk.inputs / "a.yaml").write_text("version: 1\naccounts: []\n")
+    desk.environ["PYTHONPATH"] = str(package)
+    pydantic = "import pydantic; pydantic.TypeAdapter(int)"
+    for command, loads in ((["-m", "reconciler", "validate", "a.yaml"], False), (["-c", pydantic], True)):
+        subprocess.run([sys.executable, *command], cwd=desk.inputs, env=desk.environ, check=loads is False)
+        assert (desk.inputs / "loaded").exists() is loads
