@@ -49,17 +49,18 @@ def render_plan(subject: PlanInput, context: RenderContext) -> str:
     plans = subject.plans
     page = LimitedText(LIMIT)
     page.add(f"{marker('reconciler', [plan.server for plan in plans])}\n### Plan for {count_phrase(len(plans))}\n\n")
-    found = states(plans)
-    if plans:
-        page.add(f"{numbers_table(found, found)}\n{numbers_table(total_counts(plans), CHANGING)}\n")
+    found = {"servers": len(plans), **states(plans)}
+    counts = total_counts(plans)
+    changes = {"changes": sum(counts[name] for name in CHANGING), **counts}
+    page.add(f"{numbers_table(found, found)}\n{numbers_table(changes, ('changes', *CHANGING))}\n")
     refusals = view_fleet_problems((plan.server, (*plan.refusals, *plan.errors)) for plan in plans)
     page.add(alert("CAUTION", "Nothing is applied to these servers.", _entries(refusals)))
     page.add(alert("CAUTION", "", problem_entries(subject.errors)))
     page.add(alert("WARNING", "", _entries(view_fleet_problems((plan.server, plan.warnings) for plan in plans))))
-    changes = view_fleet_changes(plans)
-    if not changes:
+    folded = view_fleet_changes(plans)
+    if not folded:
         page.add("No changes.\n")
-    left_out = _add_changes(changes, page, whole=context.verbose)
+    left_out = _add_changes(folded, page, whole=context.verbose)
     if left_out:
         page.add(left_out_line(left_out, "change", context))
     return str(page)
@@ -75,7 +76,8 @@ def render_report(subject: ReportInput, context: RenderContext) -> str:
     for word, servers in servers_by_status(reports).items():
         page.add(f"| {word} | **{len(servers):,}** | {_names(servers)} |\n")
     counts = fleet_outcome_counts(reports)
-    page.add(f"\n{numbers_table(counts, ())}\n" if any(counts.values()) else "\n")
+    outcomes = {"outcomes": sum(len(report.outcomes) for report in reports), **counts}
+    page.add(f"\n{numbers_table(outcomes, ())}\n" if outcomes["outcomes"] else "\n")
     page.add(alert("CAUTION", "", problem_entries(subject.errors)))
     page.add(alert("CAUTION", "", _entries(view_fleet_problems((one.server, one.errors) for one in reports))))
     fine, urgent = view_fleet_outcomes(reports)
