@@ -97,7 +97,8 @@ def show_validation(invocation: Invocation, fleet: Fleet) -> None:
     warnings = tuple(dict.fromkeys((*fleet.warnings, *(one for server in fleet.servers for one in server.warnings))))
     if invocation.format is Format.TEXT and not invocation.quiet:
         invocation.print_problems(warnings, "warning")
-    subject = ValidationInput(accounts=sum(len(one.accounts) for one in fleet.servers), warnings=warnings)
+    accounts = sum(len(one.accounts) for one in fleet.servers)
+    subject = ValidationInput(accounts=accounts, servers=len(fleet.servers), warnings=warnings)
     _show(invocation, "validation", subject, invocation.started_at)
 
 

@@ -58,11 +58,21 @@ class ValidationInput:
 
     Attributes:
         accounts: The number of declared accounts; ``None`` if the YAML is not valid.
+        servers: The number of declared servers.
     """
 
     accounts: int | None
+    servers: int = 1
     warnings: tuple[Problem, ...] = ()
     errors: tuple[Problem, ...] = ()
+
+    @property
+    def line(self) -> str:
+        """How many accounts are valid; ``Not valid.`` if the YAML is not."""
+        if self.accounts is None:
+            return "Not valid."
+        where = f" on {self.servers:,} servers" if self.servers > 1 else ""
+        return f"Valid: {self.accounts:,} account{'' if self.accounts == 1 else 's'}{where}."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,12 +21,7 @@ if TYPE_CHECKING:
 
 def render_validation(subject: ValidationInput, context: RenderContext) -> str:
     """An annotation for each problem of the YAML."""
-    count = subject.accounts
-    return _commands(
-        annotate_validation(subject),
-        "Not valid." if count is None else f"Valid: {count} account{'' if count == 1 else 's'}.",
-        context,
-    )
+    return _commands(annotate_validation(subject), subject.line, context)
 
 
 def render_plan(subject: PlanInput, context: RenderContext) -> str:

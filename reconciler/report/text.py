@@ -39,8 +39,7 @@ _DONE: Final = {"create": "created", "update": "updated", "delete": "deleted"}
 
 def render_validation(subject: ValidationInput, _context: RenderContext) -> str:
     """A line for valid YAML; the problems of invalid YAML are on standard error."""
-    count = subject.accounts
-    return "" if count is None else f"Valid: {count} account{'' if count == 1 else 's'}.\n"
+    return "" if subject.accounts is None else f"{subject.line}\n"
 
 
 def render_plan(subject: PlanInput, context: RenderContext) -> str:

@@ -173,6 +173,8 @@ def test_a_failure_leaves_standard_output_empty() -> None:
 def test_a_valid_file_is_reported_with_its_accounts() -> None:
     assert renderer("validation", Format.TEXT)(ValidationInput(accounts=1), CONTEXT) == "Valid: 1 account.\n"
     assert renderer("validation", Format.TEXT)(ValidationInput(accounts=2), CONTEXT) == "Valid: 2 accounts.\n"
+    fleet = ValidationInput(accounts=5_000, servers=1_000)
+    assert renderer("validation", Format.TEXT)(fleet, CONTEXT) == "Valid: 5,000 accounts on 1,000 servers.\n"
 
 
 def test_ten_times_as_many_changes_are_ten_times_the_work() -> None:
