@@ -16,6 +16,7 @@ from tests.support.accounts_api import account_json
 if TYPE_CHECKING:
     from reconciler.sandbox import Sandbox
     from tests.support.cli_runner import CliProcess
+    from tests.support.example_fleet import ExampleFleet
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -33,10 +34,17 @@ def test_every_command_shown_does_what_it_should(at_sandbox: CliProcess, sandbox
         ]
     )
     at_sandbox.environ["CERTS_EXAMPLE_COM_PASSWORD"] = "right"
-    assert len(COMMANDS) >= 7
-    for command in COMMANDS:
+    assert len(COMMANDS) >= 9
+    for command in (one for one in COMMANDS if "examples/fleet" not in one):
         done = at_sandbox.run(*shlex.split(command)[1:])
         assert (command, done.code) == (command, 0), done.err
+
+
+def test_every_command_shown_for_a_fleet_does_what_it_should(example_fleet: ExampleFleet) -> None:
+    for command in (one for one in COMMANDS if "examples/fleet" in one):
+        done = example_fleet.user.run(*shlex.split(command)[1:])
+        assert (command, done.code) == (command, 0), done.err
+    assert all(box.accounts() for box in example_fleet.boxes.values())
 
 
 @pytest.mark.parametrize("text", YAML)
