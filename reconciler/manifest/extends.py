@@ -227,7 +227,7 @@ class Bases:
         if loaded.irregular:
             from reconciler.manifest.positions import build_source_map
 
-            for problem in build_source_map(source, (), thorough=True).problems:
+            for problem in build_source_map(source, frozenset(), thorough=True).problems:
                 self._report(problem, where)
         if isinstance(loaded.value, dict) and loaded.value.get("version") != 1:
             position = _written_at(source, ("version",))
@@ -262,7 +262,7 @@ def _issue(child: Layer, kind: Kind, message: str, hint: str) -> Issue:
 def _written_at(source: Source, path: Path) -> Position:
     from reconciler.manifest.positions import build_source_map
 
-    return build_source_map(source, [path], thorough=False).position(NodeRef(source, path))
+    return build_source_map(source, frozenset([path]), thorough=False).position(NodeRef(source, path))
 
 
 class Effective:
@@ -524,8 +524,11 @@ class _AccountMerger:
             message, hint = f"the base has {address} {count} times", "say which one is meant, with its id"
             self._report(part, Kind.AMBIGUOUS_ADDRESS, message, hint)
             return
-        known = [str(one.get("email")) for one, parts in zip(self.entries, self.parts, strict=True) if parts]
-        hint = suggestion(str(entry.get("email")), known) or f"leave {word} out if this is a new account"
+        known = {str(one.get("email")) for one, parts in zip(self.entries, self.parts, strict=True) if parts}
+        hint = (
+            suggestion(str(entry.get("email")), known - {entry.get("email")})
+            or f"leave {word} out if this is a new account"
+        )
         what = "override" if word == "override" else "remove"
         message = f"there is no inherited account {address} to {what}"
         self._report(part, Kind.NOTHING_TO_OVERRIDE, message, hint)

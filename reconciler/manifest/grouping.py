@@ -36,7 +36,7 @@ def group_by_server(files: Sequence[ParsedFile]) -> tuple[list[Group], list[Issu
         else:
             by_url.setdefault(url, []).append(file)
     if len(by_url) < 2:  # noqa: PLR2004 - a fleet
-        return [list(files)] if files else [], []
+        return [list(files)] if files else [], _declared_twice([files])
     issues: list[Issue] = []
     by_name: dict[str, Group] = {}
     for group in by_url.values():
@@ -49,7 +49,30 @@ def group_by_server(files: Sequence[ParsedFile]) -> tuple[list[Group], list[Issu
             by_name[name].append(file)
         else:
             issues.append(_unclear(file, name, by_name))
-    return [group for _, group in sorted(by_name.items())], issues
+    groups = [group for _, group in sorted(by_name.items())]
+    return groups, issues + _declared_twice(groups)
+
+
+def _declared_twice(groups: Iterable[Sequence[ParsedFile]]) -> list[Issue]:
+    """An issue for each file that extends a base for the same server name as another one: a copy with the old name.
+
+    A second file for one server, such as that of another team, has ``policy.own``.
+    """
+    issues = []
+    for group in groups:
+        extending = [file for file in group if _names_server(file) and not file.block("policy").get("own")]
+        for file in extending[1:]:
+            message = "another file extends a base for a server of this name"
+            hint = "give each server a name of its own; a second file for one server needs policy.own"
+            node, other = (one.node("server", "name") for one in (file, extending[0]))
+            issues.append(Issue(kind=Kind.DUPLICATE_SERVER, message=message, hint=hint, node=node, other=other))
+    return issues
+
+
+def _names_server(file: ParsedFile) -> bool:
+    """Whether the file extends a base, and gives the server's name itself."""
+    server = file.document.child.value.get("server") if file.document else None
+    return "extends" in file.header and isinstance(server, dict) and "name" in server
 
 
 def _named(group: Iterable[ParsedFile]) -> ParsedFile | None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from yaml import AliasEvent, DocumentStartEvent, MappingStartEvent, ScalarEvent
@@ -69,7 +70,8 @@ class _Frame:
     merging: bool = False
 
 
-def build_source_map(source: Source, wanted: Collection[Path], *, thorough: bool) -> SourceMap:
+@lru_cache(maxsize=16)  # thousands of files may extend one base
+def build_source_map(source: Source, wanted: frozenset[Path], *, thorough: bool) -> SourceMap:
     """Builds the source map of a file that ``load`` could read.
 
     Args:
@@ -254,7 +256,10 @@ def locate_counted(log: IssueLog, irregular: Iterable[Source]) -> list[tuple[Pro
     thorough = set(wanted)
     for node in nodes:
         wanted.setdefault(node.source, set()).add(node.path)
-    maps = {source: build_source_map(source, paths, thorough=source in thorough) for source, paths in wanted.items()}
+    maps = {
+        source: build_source_map(source, frozenset(paths), thorough=source in thorough)
+        for source, paths in wanted.items()
+    }
     for found in maps.values():
         log.uncounted.update(found.uncounted)
     irregularities = [(problem, 1) for found in maps.values() for problem in found.problems]
@@ -270,7 +275,8 @@ def _problem(issue: Issue, maps: Mapping[Source, SourceMap]) -> Problem:
     if issue.other is not None:
         message += f" (the other is at {_position(issue.other, maps).full})"
     if issue.node.via is not None:
-        more = f", and in {issue.count - 1} more files" if issue.count > 1 else ""
+        others = issue.count - 1
+        more = f", and in {others} more file{'s' if others > 1 else ''}" if others else ""
         message += f" (extended at {_position(issue.node.via, maps).full}{more})"
     elif issue.count > 1:
         message += f" ({issue.count} times, also at {_also(issue, maps)})"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from functools import lru_cache
 from itertools import repeat
 from typing import TYPE_CHECKING, Any, Final
 
@@ -179,14 +178,13 @@ def _set_desired(file: ParsedFile, *, one_is_default: bool) -> None:
 
 
 def _warnings(files: Sequence[ParsedFile], entries: Sequence[Entry], skipped: Sequence[Problem]) -> list[Problem]:
-    log = IssueLog()
-    for file in files:
-        log.extend(_header_warnings(file))
-    log.extend(duplicate_name_warnings(entries))
-    log.extend(unusual_setting_warnings(entries))
-    for file in files:
-        log.extend(_cut_off_warnings(file))
-    log.extend(_literal(entry) for entry in entries if isinstance(entry.given.get("password"), Secret))
+    issues = [issue for file in files for issue in _header_warnings(file)]
+    issues += duplicate_name_warnings(entries)
+    issues += unusual_setting_warnings(entries)
+    issues += [issue for file in files for issue in _cut_off_warnings(file)]
+    issues += [_literal(entry) for entry in entries if isinstance(entry.given.get("password"), Secret)]
+    # Without the file that extends the base: reports show a warning once that all servers of a base have.
+    log = IssueLog(replace(issue, node=replace(issue.node, via=None)) for issue in issues)
     found = [(problem, 1) for problem in skipped]
     if log:
         from reconciler.manifest.positions import locate_counted
@@ -221,7 +219,7 @@ def _cut_off_warnings(file: ParsedFile) -> Iterator[Issue]:
         return
     nodes = [file.node(*path) for path in _paths_before_comments(file)]
     for source in sources:
-        paths = tuple(node.path for node in nodes if node.source is source)
+        paths = frozenset(node.path for node in nodes if node.source is source)
         comments = _comments(source, paths) if paths else {}
         for node in nodes:
             comment = comments.get(node.path) if node.source is source else None
@@ -231,8 +229,7 @@ def _cut_off_warnings(file: ParsedFile) -> Iterator[Issue]:
                 yield Issue(kind=Kind.CUT_OFF, message=message, hint=hint, node=node)
 
 
-@lru_cache(maxsize=16)  # thousands of files may extend one base
-def _comments(source: Source, paths: tuple[Path, ...]) -> Mapping[Path, str]:
+def _comments(source: Source, paths: frozenset[Path]) -> Mapping[Path, str]:
     """The comments that end the values at the paths."""
     from reconciler.manifest.positions import build_source_map
 

@@ -146,3 +146,30 @@ def test_what_is_not_about_a_server_is_a_warning_of_the_fleet(write: Write) -> N
     fleet = read_fleet(["d"])
     assert [str(warning.position) for warning in fleet.warnings] == ["d/readme.txt"]
     assert [one.warnings for one in fleet.servers] == [(), ()]
+
+
+def test_a_copy_that_keeps_the_old_name_is_an_error(write: Write) -> None:
+    write('version: 1\nbase: true\nserver: {url: "https://${name}.example.com"}\n', "base.yaml")
+    branch = "version: 1\nextends: base.yaml\nserver: {name: b1}\nvars: {}\n"
+    first = write(branch + ACCOUNT.format("a"), "b1.yaml")
+    copy = write(branch + ACCOUNT.format("b"), "b2.yaml")
+    with pytest.raises(ManifestError) as caught:
+        read_fleet([first, copy])
+    assert [(one.kind, str(one)) for one in caught.value.problems] == [
+        (
+            "duplicate_server",
+            "b2.yaml:3:16: another file extends a base for a server of this name (the other is at b1.yaml:3:16)",
+        )
+    ]
+    team = write(branch + "policy: {own: ['b@*']}\n" + ACCOUNT.format("b"), "b2.yaml")
+    assert len(read_fleet([first, team]).servers) == 1
+
+
+def test_a_warning_about_a_base_is_the_same_for_every_server(write: Write) -> None:
+    base = 'version: 1\nbase: true\nserver: {url: "https://${name}.example.com"}\n'
+    entry = "accounts: [{email: a@example.com, name: a, service: gmail, has_auth: true, password: sesame}]\n"
+    write(base + entry, "base.yaml")
+    paths = [write(f"version: 1\nextends: base.yaml\nserver: {{name: b{n}}}\n", f"b{n}.yaml") for n in (1, 2)]
+    first, second = (one.warnings for one in read_fleet(paths).servers)
+    assert first == second
+    assert [str(one.position) for one in first] == ["base.yaml:4"]
