@@ -1,17 +1,25 @@
-"""The action's programs, run as the runner runs them, on every kind of event and on what an attacker can prepare.
+"""The action's programs on every kind of event and on what an attacker can prepare.
 
 ``test_action.py`` runs the action as a whole, with act; here a program that writes down what it is given is in
-reconciler's place.
+reconciler's place. Most cases run the whole program in this process, with the environment and the folder of the step;
+some start an interpreter for it, as the runner does.
 """
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
+import runpy
+import shlex
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
+from unittest import mock
 
 import pytest
 
@@ -23,20 +31,25 @@ if TYPE_CHECKING:
 
     from tests.support.github_api import FakeGitHub
 
+PROGRAMS = ROOT / ".github" / "action"
 RECORDER = """\
-#!{python} -IS
-import json, os, sys
-with open({record!r}, "a") as file:
-    file.write(json.dumps([sys.argv[1:], dict(os.environ)]) + "\\n")
-arguments = sys.argv[1:]
-if "--save" in arguments:
-    with open(arguments[arguments.index("--save") + 1], "w") as file:
-        json.dump({{"summary": {{"create": 1, "update": 0, "delete": 0}}}}, file)
-if "--journal" in arguments:
-    with open(arguments[arguments.index("--journal") + 1], "a") as file:
-        for server in ("https://b001.fw.example.com", "https://b002.fw.example.com"):
-            account = {{"server": server, "action": "update", "address": "a@example.com", "id": 1}}
-            file.write(json.dumps({{"event": "outcome", "status": "applied", **account}}) + "\\n")
+#!/bin/sh
+exec 3>>{record}
+printf '%s\\0' $# "$@" >&3
+env -0 >&3
+printf '\\0' >&3
+for argument; do
+    case $previous in
+    --save)
+        echo '{{"summary": {{"create": 1, "update": 0, "delete": 0}}}}' >"$argument" ;;
+    --journal)
+        for server in b001 b002; do
+            echo '{{"event": "outcome", "status": "applied", "server": "'$server'",' \\
+                '"action": "update", "address": "a@example.com", "id": 1}}' >>"$argument"
+        done ;;
+    esac
+    previous=$argument
+done
 """
 HERE: dict[str, Any] = {"full_name": REPOSITORY, "id": 1}
 PUSH: dict[str, Any] = {"ref": "refs/heads/main", "after": HEAD, "repository": HERE}
@@ -54,12 +67,14 @@ class Job:
     Attributes:
         event: The name of the event that started the workflow.
         payload: The bytes of the event's file; ``None`` if it is not there.
+        starts_python: Whether an interpreter is started for the program, which takes most of the time.
     """
 
     folder: Path
     event: str = "push"
     payload: bytes | None = json.dumps(PUSH).encode()
     environ: dict[str, str] = field(default_factory=dict)
+    starts_python: bool = False
 
     @property
     def checkout(self) -> Path:
@@ -80,39 +95,72 @@ class Job:
         event, recorder, record = (self.folder / name for name in ("event.json", "recorder", "record"))
         if self.payload is not None:
             event.write_bytes(self.payload)
-        recorder.write_text(RECORDER.format(python=sys.executable, record=str(record)))
+        recorder.write_text(RECORDER.format(record=shlex.quote(str(record))))
         recorder.chmod(0o700)
         for file in ("output", "summary", "record"):
             (self.folder / file).write_text("")
-        done = subprocess.run(
-            [sys.executable, "-E", "-s", ROOT / ".github" / "action" / f"{program}.py"],
-            cwd=self.checkout,
-            env={
-                "PATH": os.environ["PATH"],
-                "GITHUB_ACTION_PATH": str(ROOT),
-                "GITHUB_EVENT_NAME": self.event,
-                "GITHUB_EVENT_PATH": str(event),
-                "GITHUB_REPOSITORY": REPOSITORY,
-                "GITHUB_WORKSPACE": str(self.checkout),
-                "GITHUB_OUTPUT": str(self.folder / "output"),
-                "GITHUB_STEP_SUMMARY": str(self.folder / "summary"),
-                "RUNNER_TEMP": str(self.temp),
-                "RECONCILER_EXECUTABLE": str(recorder),
-                "INPUT_COMMAND": command,
-                "INPUT_PATHS": "accounts",
-                "INPUT_URL": "https://fw.example.com",
-                **SECRETS,
-                **{f"INPUT_{name.upper()}": value for name, value in inputs.items()},
-                **self.environ,
-            },
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
+        environ = {
+            "PATH": os.environ["PATH"],
+            "GITHUB_ACTION_PATH": str(ROOT),
+            "GITHUB_EVENT_NAME": self.event,
+            "GITHUB_EVENT_PATH": str(event),
+            "GITHUB_REPOSITORY": REPOSITORY,
+            "GITHUB_WORKSPACE": str(self.checkout),
+            "GITHUB_OUTPUT": str(self.folder / "output"),
+            "GITHUB_STEP_SUMMARY": str(self.folder / "summary"),
+            "RUNNER_TEMP": str(self.temp),
+            "RECONCILER_EXECUTABLE": str(recorder),
+            "INPUT_COMMAND": command,
+            "INPUT_PATHS": "accounts",
+            "INPUT_URL": "https://fw.example.com",
+            **SECRETS,
+            **{f"INPUT_{name.upper()}": value for name, value in inputs.items()},
+            **self.environ,
+        }
+        code, log = (_start_python if self.starts_python else _run_here)(
+            PROGRAMS / f"{program}.py", self.checkout, environ
         )
-        assert "Traceback" not in done.stdout + done.stderr
-        calls = [json.loads(line) for line in record.read_text().splitlines()]
-        return Ran(done.returncode, done.stdout + done.stderr, calls, (self.folder / "output").read_text())
+        assert "Traceback" not in log
+        return Ran(code, log, recorded(record), (self.folder / "output").read_text())
+
+
+def _start_python(program: Path, folder: Path, environ: dict[str, str]) -> tuple[int, str]:
+    """Starts an interpreter for the program; returns its exit code and what it printed."""
+    command = [sys.executable, "-E", "-s", str(program)]
+    done = subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, check=False, timeout=60)
+    return done.returncode, done.stdout + done.stderr
+
+
+def _run_here(program: Path, folder: Path, environ: dict[str, str]) -> tuple[int, str]:
+    """As ``_start_python``, in this process."""
+    printed = io.StringIO()
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        with (
+            mock.patch.dict(os.environ, environ, clear=True),
+            mock.patch.object(sys, "path", [str(PROGRAMS), *sys.path]),
+            contextlib.chdir(folder),
+            contextlib.redirect_stdout(printed),
+            contextlib.redirect_stderr(printed),
+            pytest.raises(SystemExit) as ended,
+        ):
+            runpy.run_path(str(program), run_name="__main__")
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    code = ended.value.code
+    assert isinstance(code, int)
+    return code, printed.getvalue()
+
+
+def recorded(record: Path) -> list[tuple[list[str], dict[str, str]]]:
+    """Arguments and environment of each call of reconciler that the recorder has written down."""
+    fields = iter(os.fsdecode(record.read_bytes()).split("\0")[:-1])
+    calls = []
+    for count in fields:
+        arguments = [next(fields) for _ in range(int(count))]
+        calls.append((arguments, dict(pair.split("=", 1) for pair in takewhile(bool, fields))))
+    return calls
 
 
 @dataclass(frozen=True)
@@ -210,6 +258,37 @@ def test_events_without_a_certain_author_are_refused(job: Job, event: str, comma
     assert (ran.code, ran.calls) == (1, [])
     assert ran.log.startswith(f"::error title=reconciler::{command} refused: ")
     assert "runs only on push, schedule, workflow_dispatch" in ran.log
+
+
+@pytest.mark.parametrize(
+    ("event", "code", "commands"),
+    [
+        (OURS["push"], 0, ["apply"]),
+        (FORKS["pull_request"], 0, ["validate"]),
+        (FORKS["push of a merge queue"], 0, ["validate"]),
+        (UNKNOWN["issue_comment"], 1, []),
+    ],
+)
+def test_the_programs_do_the_same_as_the_runner_starts_them(
+    job: Job, event: tuple[str, object], code: int, commands: list[str]
+) -> None:
+    here = job.on(*event).run("apply")
+    job.starts_python = True
+    started = job.run("apply")
+    assert (started.code, started.commands) == (code, commands)
+    assert (here.code, here.commands) == (code, commands)
+    for (_, environ), (_, other) in zip(started.calls, here.calls, strict=True):
+        assert environ.keys() - {"LC_CTYPE"} == other.keys()  # the interpreter sets it
+    assert ("canary" in json.dumps(started.calls)) is (commands == ["apply"])
+
+
+def test_programs_that_refuse_do_so_as_the_runner_starts_them(job: Job) -> None:
+    job.starts_python = True
+    assert job.run("apply", paths='a "b').code == 64
+    assert job.run(program="install", version="reconciler").code == 64
+    job.environ = {"MARKDOWN": str(job.folder / "absent"), "GITHUB_API_URL": "http://127.0.0.1:1"}
+    ran = job.on(*FORKS["pull_request_target"]).run(program="comment")
+    assert (ran.code, ran.log) == (0, "")
 
 
 @pytest.mark.parametrize(
@@ -427,5 +506,5 @@ def test_modules_in_the_checkout_are_not_imported(job: Job) -> None:
     job.checkout.mkdir()
     for name in ("workflow", "author", "json", "shlex", "sitecustomize"):
         (job.checkout / f"{name}.py").write_text("raise SystemExit('imported from the checkout')")
-    job.environ = {"PYTHONPATH": "."}
+    job.environ, job.starts_python = {"PYTHONPATH": "."}, True
     assert job.run("apply").commands == ["apply"]
