@@ -115,18 +115,6 @@ def read_fleet(*paths: str) -> Fleet:
     return reader.read_fleet(paths)
 
 
-def validate_fleet(*paths: str, context: RunContext | None = None) -> Fleet:
-    """Reads manifests of any number of servers, and checks that each server uses only what it may use.
-
-    Raises:
-        ManifestError: With every problem in the manifests.
-        NotTrustedError: With everything that they may not use.
-    """
-    fleet = read_fleet(*paths)
-    check_fleet_trust(fleet, context)
-    return fleet
-
-
 def check_fleet_trust(fleet: Fleet, context: RunContext | None = None) -> None:
     """``check_trust`` for every server.
 

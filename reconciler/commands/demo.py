@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from reconciler.commands.options import FILE_NAME
+from reconciler.commands.parameters import FILE_NAME
 from reconciler.errors import ExitCode, Kind, ReconcilerError
 from reconciler.model.account import ACCOUNT_DEFAULTS, Account
 from reconciler.model.secret import Secret, SecretReference

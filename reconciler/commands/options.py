@@ -10,128 +10,29 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from reconciler.commands.parameters import (
+    DURATION,
+    FILE_NAME,
+    OUTPUT_FILE,
+    Address,
+    Duration,
+    Limit,
+    Selecting,
+    Sharding,
+)
 from reconciler.credentials import ServerOptions
-from reconciler.errors import InvalidValueError
 from reconciler.model.account import Globs
 from reconciler.model.desired import DeleteLimit, DeliveryTestSettings, DeliveryTestWhen
-from reconciler.model.duration import parse_duration
-from reconciler.model.fleet import Selector
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from click.shell_completion import CompletionItem
-
     from reconciler.fleet.selection import Shard
+    from reconciler.model.fleet import Selector
     from reconciler.planning.planner import PlanOptions
 
 Command = TypeVar("Command", bound="Callable[..., Any]")
 
-
-class Duration(click.ParamType[float]):
-    """Seconds as a number, or ``30s``, ``5m``, ``1h``; arrives as seconds. ``allow_zero`` allows no time at all."""
-
-    name = "duration"
-
-    def __init__(self, *, allow_zero: bool = False) -> None:
-        self._allow_zero = allow_zero
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Converts the string to seconds."""
-        try:
-            return parse_duration(value, allow_zero=self._allow_zero)
-        except InvalidValueError:
-            self.fail(f"{value!r} is not a duration up to a day; write 30, 30s, 5m or 1h", param, ctx)
-
-
-class Limit(click.ParamType[DeleteLimit]):
-    """A number, or a percentage such as ``30%``."""
-
-    name = "limit"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> DeleteLimit:
-        """Converts the string to a limit."""
-        text = str(value)
-        try:
-            return DeleteLimit.parse(int(text) if text.isdecimal() else text)
-        except ValueError:
-            self.fail(f"{value!r} is not a limit; write a number or a percentage such as 30%", param, ctx)
-
-
-class Selecting(click.ParamType[Selector]):
-    """Terms such as ``region=south,ring!=canary``."""
-
-    name = "selector"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Selector:
-        """Converts the string to a selector."""
-        try:
-            return Selector.parse(str(value))
-        except InvalidValueError as error:
-            self.fail(f"{value!r} is not a selector: {error.message}; {error.hint}", param, ctx)
-
-
-class Sharding(click.ParamType["Shard"]):
-    """A part of a fleet, such as ``3/16`` or ``auto``."""
-
-    name = "shard"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Shard:
-        """Converts the string to a shard."""
-        from reconciler.fleet.selection import Shard
-
-        try:
-            return Shard.parse(str(value), os.environ)
-        except InvalidValueError as error:
-            self.fail(f"{value!r} is not a shard: {error.message}; {error.hint}", param, ctx)
-
-
-class Address(click.ParamType[str]):
-    """An email address."""
-
-    name = "address"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Checks the address as the manifests' addresses are checked."""
-        from reconciler.manifest.values import address
-
-        try:
-            return address(str(value))
-        except InvalidValueError:
-            self.fail(f"{value!r} is not an email address", param, ctx)
-
-
-class FileName(click.ParamType[str]):
-    """A file or a folder, as the user named it. The code that opens it reports what is wrong with it."""
-
-    name = "file"
-
-    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG002 - click's interface
-        """Leaves it to the shell."""
-        from click.shell_completion import CompletionItem
-
-        return [CompletionItem(incomplete, type="file")]
-
-
-class OutputFile(click.Path):
-    """A file to write, as the user named it. It must not be a link, except for those of the system (``/dev/stdout``).
-
-    Git keeps links: in a checkout, a pull request could choose which file of this machine is replaced.
-    """
-
-    def convert(
-        self, value: str | os.PathLike[str], param: click.Parameter | None, ctx: click.Context | None
-    ) -> str | bytes | os.PathLike[str]:
-        """Checks that the name is not a link."""
-        name = str(value)
-        if os.path.islink(name) and not os.path.abspath(name).startswith(("/dev/", "/proc/")):  # noqa: PTH100, PTH114
-            self.fail(f"{name} is a link. Name the file that it leads to, or remove the link.", param, ctx)
-        return super().convert(value, param, ctx)
-
-
-DURATION = Duration()
-FILE_NAME = FileName()
-OUTPUT_FILE = OutputFile(readable=False)
 
 paths_argument = click.argument("paths", nargs=-1, required=True, type=FILE_NAME, metavar="PATH...")
 parallelism_option = click.option(

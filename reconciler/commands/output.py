@@ -11,7 +11,7 @@ import click
 
 from reconciler.commands.inputs import may_be_replaced
 from reconciler.commands.invocation import Invocation
-from reconciler.commands.options import OutputFile
+from reconciler.commands.parameters import OutputFile
 from reconciler.errors import BrokenOutputPipeError, ExitCode, Kind, OutputError, ReconcilerError
 from reconciler.model.display import escape
 from reconciler.model.outcome import Report, ServerStatus

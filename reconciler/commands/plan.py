@@ -10,7 +10,6 @@ import click
 from reconciler import reconcile
 from reconciler.commands.inputs import CommandFiles, RunRequest, only_server, read_inputs
 from reconciler.commands.options import (
-    OUTPUT_FILE,
     allow_commands_option,
     fleet_options,
     paths_argument,
@@ -19,6 +18,7 @@ from reconciler.commands.options import (
     trust_option,
 )
 from reconciler.commands.output import output_options, show_plans
+from reconciler.commands.parameters import OUTPUT_FILE
 from reconciler.errors import ExitCode
 from reconciler.report.formats import PLAN_FORMATS, Format, PlanInput
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from reconciler.commands.options import DURATION, FILE_NAME
+from reconciler.commands.parameters import DURATION, FILE_NAME
 from reconciler.errors import Kind, ReconcilerError
 
 if TYPE_CHECKING:
