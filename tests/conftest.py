@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from reconciler.sandbox import Sandbox
+    from tests.support.example_fleet import ExampleFleet
 
 
 STATE = pytest.StashKey[tempfile.TemporaryDirectory[str]]()
@@ -62,6 +63,15 @@ def make_sandbox() -> Iterator[MakeSandbox]:
             return stack.enter_context(Sandbox(SandboxOptions(**options)))
 
         yield make
+
+
+@pytest.fixture
+def example_fleet(tmp_path: Path, make_sandbox: MakeSandbox) -> Iterator[ExampleFleet]:
+    """The servers of ``examples/fleet``, which are reached by their real names."""
+    from tests.support.example_fleet import ExampleFleet
+
+    with ExampleFleet(tmp_path, make_sandbox) as fleet:
+        yield fleet
 
 
 @pytest.fixture

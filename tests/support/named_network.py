@@ -56,20 +56,34 @@ class NamedNetwork:
         started.set_result(server.sockets[0].getsockname()[1])
         await self._ended.wait()
         server.close()
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+        await asyncio.sleep(0)  # the transports close their sockets
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
-            head = await reader.readuntil(b"\r\n\r\n")
-            host = head.split()[1].decode().rpartition(":")[0]
-            if host not in self.ports:
-                writer.write(b"HTTP/1.1 502 Bad Gateway\r\n\r\n")
-                return
-            writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
-            await writer.drain()
-            await writer.start_tls(self._tls)
-            from_server, to_server = await asyncio.open_connection("127.0.0.1", self.ports[host])
+        try:
+            with suppress(OSError, asyncio.IncompleteReadError):
+                head = await reader.readuntil(b"\r\n\r\n")
+                host = head.split()[1].decode().rpartition(":")[0]
+                if host in self.ports:
+                    await self._tunnel(self.ports[host], reader, writer)
+                else:
+                    writer.write(b"HTTP/1.1 502 Bad Gateway\r\n\r\n")
+                    await writer.drain()
+        finally:
+            writer.transport.abort()
+
+    async def _tunnel(self, port: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        await writer.drain()
+        await writer.start_tls(self._tls)
+        from_server, to_server = await asyncio.open_connection("127.0.0.1", port)
+        try:
             await asyncio.gather(_pump(reader, to_server), _pump(from_server, writer))
-        writer.close()
+        finally:
+            to_server.transport.abort()
 
 
 async def _pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
