@@ -27,6 +27,7 @@ COMMANDS: Final = {
     "apply": "Plan, show, ask, write, verify, report.",
     "test": "Send each declared account's settings through the test endpoint.",
     "export": "Write the server's accounts as YAML, with secrets as references.",
+    "show": "Print what the YAML comes to for one server of a fleet.",
     "trust": "Print a trust file that allows exactly what the YAML uses now.",
     "schema": "Print the JSON Schema of a document.",
     "sandbox": "Run a local server with the API, for tests and experiments.",

@@ -172,6 +172,7 @@ class Kind(StrEnum):
     UNDEFINED_VARIABLE = auto()
     UNKNOWN_ALIAS = auto()
     UNKNOWN_KEY = auto()
+    UNKNOWN_SERVER = auto()
     UNREADABLE = auto()
     URL_NOT_APPROVED = auto()
     USAGE = auto()

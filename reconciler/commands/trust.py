@@ -37,6 +37,7 @@ def trust(invocation: Invocation, *, paths: tuple[str, ...], url: str | None) ->
 
     fleet, context = read_inputs(invocation, paths, CommandFiles(server=ServerOptions(url=url)))
     reconcile.check_fleet_trust(fleet, context)
-    desired = fleet.servers[0]  # a fleet: to be done
-    invocation.write_document(trust_yaml(desired, context.server_url(desired.server.url)))
+    reconcile.check_single_url(fleet, context)
+    servers = [(desired, context.server_url(desired.server.url)) for desired in fleet.servers]
+    invocation.write_document(trust_yaml(servers))
     return ExitCode.OK

@@ -62,6 +62,11 @@ def read_fleet(paths: Sequence[str]) -> Fleet:
     Raises:
         ManifestError: With every problem of all files, sorted by file, line and column.
     """
+    return read_groups(paths)[0]
+
+
+def read_groups(paths: Sequence[str]) -> tuple[Fleet, list[Group]]:
+    """As ``read_fleet``, with the files of each server."""
     if not paths:
         raise ManifestError.of("no YAML file is named", kind=Kind.NO_YAML_FILES, hint="name files or folders")
     sources, problems, warnings = read_files(paths)
@@ -83,7 +88,9 @@ def _folders_without_manifests(sources: Sequence[Source], parsed: Sequence[objec
             yield no_manifests(folder)
 
 
-def _combined(files: Sequence[ParsedFile], problems: Sequence[Problem], skipped: Sequence[Problem]) -> Fleet:
+def _combined(
+    files: Sequence[ParsedFile], problems: Sequence[Problem], skipped: Sequence[Problem]
+) -> tuple[Fleet, list[Group]]:
     fleet, conflicts = settings.fleet(files)
     groups, unclear = group_by_server([file for file in files if file.declares_server])
     log = IssueLog()
@@ -103,8 +110,9 @@ def _combined(files: Sequence[ParsedFile], problems: Sequence[Problem], skipped:
         found = [*((problem, 1) for problem in problems), *locate_counted(log, irregular)]
         raise ManifestError(*shortened(_distinct(found), log.uncounted))
     if len(groups) == 1:
-        return replace(fleet, servers=(_desired(groups[0], merged[0], skipped),))
-    return replace(fleet, servers=tuple(map(_desired, groups, merged, repeat(()))), warnings=tuple(skipped))
+        return replace(fleet, servers=(_desired(groups[0], merged[0], skipped),)), groups
+    servers = tuple(map(_desired, groups, merged, repeat(())))
+    return replace(fleet, servers=servers, warnings=tuple(skipped)), groups
 
 
 def _distinct(found: Iterable[tuple[Problem, int]]) -> Iterable[tuple[Problem, int]]:
@@ -184,13 +192,20 @@ def _warnings(files: Sequence[ParsedFile], entries: Sequence[Entry], skipped: Se
     issues += [issue for file in files for issue in _cut_off_warnings(file)]
     issues += [_literal(entry) for entry in entries if isinstance(entry.given.get("password"), Secret)]
     # Without the file that extends the base: reports show a warning once that all servers of a base have.
-    log = IssueLog(replace(issue, node=replace(issue.node, via=None)) for issue in issues)
+    log = IssueLog(map(_of_base, issues))
     found = [(problem, 1) for problem in skipped]
     if log:
         from reconciler.manifest.positions import locate_counted
 
         found += locate_counted(log, ())
     return shortened(found, log.uncounted)
+
+
+def _of_base(issue: Issue) -> Issue:
+    """A warning about a base, the same for all files that extend it, so that it is shown once."""
+    if issue.node.via is None:
+        return issue
+    return replace(issue, node=replace(issue.node, via=None), address=None, count=1)
 
 
 def _literal(entry: Entry) -> Issue:

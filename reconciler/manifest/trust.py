@@ -20,14 +20,16 @@ from reconciler.manifest.parsed_file import validate
 from reconciler.manifest.schema import CONFIG, MaxDeletes, Shape, Text, Version
 from reconciler.manifest.trust_check import references_of
 from reconciler.manifest.values import argument
+from reconciler.manifest.variables import is_usable_name
 from reconciler.model.account import Globs, identity
 from reconciler.model.display import display_path
 from reconciler.model.trust import Limits, Trust, TrustedServer, escaped_pattern, is_url_pattern, smtp_servers_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
-    from reconciler.model.desired import Desired
+    from reconciler.model.desired import Desired, Policy
+    from reconciler.model.secret import SecretReference
 
 # ruff: noqa: PTH100, PTH118, PTH120 - links are followed only when paths are compared
 
@@ -189,29 +191,28 @@ def _trust(document: Mapping[str, Any], name: str) -> Trust:
     )
 
 
-def trust_yaml(desired: Desired, url: str) -> str:
+def trust_yaml(servers: Sequence[tuple[Desired, str]]) -> str:
     """A trust file that allows exactly what the manifests use.
 
     Args:
-        desired: The manifests, with their references.
-        url: The server that credentials and passwords go to.
+        servers: The manifests of each server, with their references, and the URL that their secrets go to.
     """
-    found: dict[str, set[str]] = {"env": set(), "file": set(), "command": set()}
-    for reference, _ in references_of(desired):
-        if reference.kind == "command":
-            found["command"].add(shlex.join(reference.target))
-        else:
-            found[reference.kind].add(
-                os.path.abspath(reference.path) if reference.kind == "file" else reference.target[0]
-            )
-    limits = f"max_deletes: {json.dumps(str(desired.policy.max_deletes))}"
-    if protect := desired.policy.protect.patterns:
-        limits += f", protect: {_list(protect)}"
-    tests = (desired.policy.test, *(entry.test for entry in desired.accounts))
-    server = {"env": found["env"], "files": found["file"]}
+    commands: set[str] = set()
+    blocks: list[str] = []
+    for desired, url in servers:
+        found: dict[str, set[str]] = {"env": set(), "file": set(), "command": commands}
+        for reference, _ in references_of(desired):
+            found[reference.kind].add(_used(reference))
+        files = _exact(found["file"])
+        if len(servers) > 1:
+            files = _following(files, desired.server.name or "")
+        blocks.append(f"  - url: {json.dumps(url)}")
+        blocks += [f"    {key}: {value}" for key, value in (("env", _exact(found["env"])), ("files", files)) if value]
+    everything = [desired for desired, _ in servers]
+    tests = (test for one in everything for test in (one.policy.test, *(entry.test for entry in one.accounts)))
     others = {
-        "commands": found["command"],
-        "smtp_servers": _smtp_servers(desired),
+        "commands": commands,
+        "smtp_servers": {host for one in everything for host in _smtp_servers(one)},
         "recipients": {test.to_email for test in tests if test.to_email},
     }
     return "\n".join(
@@ -220,13 +221,36 @@ def trust_yaml(desired: Desired, url: str) -> str:
             "# Read it, and keep it where a pull request cannot change it. See docs/trust.md.",
             "version: 1",
             "servers:",
-            f"  - url: {json.dumps(url)}",
-            *(f"    {key}: {_exact(values)}" for key, values in server.items() if values),
+            *blocks,
             *(f"{key}: {_exact(values)}" for key, values in others.items() if values),
-            f"limits: {{{limits}}}",
+            f"limits: {{{_limits([one.policy for one in everything])}}}",
             "",
         ]
     )
+
+
+def _used(reference: SecretReference) -> str:
+    """What a trust file lists for a reference."""
+    if reference.kind == "command":
+        return shlex.join(reference.target)
+    return os.path.abspath(reference.path) if reference.kind == "file" else reference.target[0]
+
+
+def _following(files: str, name: str) -> str:
+    """Patterns of files in which the server's own name is ``${name}``, so that servers have the same patterns."""
+    if not is_usable_name(name):
+        return files
+    return re.sub(rf"(?<![A-Za-z0-9_.-]){re.escape(name)}(?![A-Za-z0-9_-])", "${name}", files)
+
+
+def _limits(policies: Sequence[Policy]) -> str:
+    """The limits that no policy exceeds: the highest one of deletes, and what all of them protect."""
+    percentages = [policy.max_deletes for policy in policies if policy.max_deletes.percent]
+    highest = max(percentages or [policy.max_deletes for policy in policies], key=lambda limit: limit.amount)
+    first, *others = (policy.protect.patterns for policy in policies)
+    protect = [pattern for pattern in first if all(pattern in patterns for patterns in others)]
+    limits = f"max_deletes: {json.dumps(str(highest))}"
+    return f"{limits}, protect: {_list(protect)}" if protect else limits
 
 
 def _smtp_servers(desired: Desired) -> set[str]:
@@ -241,9 +265,9 @@ def _smtp_servers(desired: Desired) -> set[str]:
     return set(map(identity, hosts))
 
 
-def _exact(values: Iterable[str]) -> str:
-    """Patterns that match these values alone."""
-    return _list(escaped_pattern(value) for value in sorted(values))
+def _exact(values: Collection[str]) -> str:
+    """Patterns that match these values alone; empty if there are none."""
+    return _list(map(escaped_pattern, sorted(values))) if values else ""
 
 
 def _list(values: Iterable[str]) -> str:

@@ -37,6 +37,7 @@ def render_validation(subject: ValidationInput, _context: RenderContext) -> str:
             "format_version": FORMAT_VERSION,
             "tool": _tool(),
             "valid": subject.accounts is not None,
+            "servers": subject.servers,
             "accounts": subject.accounts,
             "warnings": [_problem(one) for one in subject.warnings],
             "errors": [_problem(one) for one in subject.errors],
@@ -145,7 +146,8 @@ def to_json(document: Document, *, indent: int | None = 2) -> str:
     Build servers read ``##[...]`` as a command anywhere in a log line, so it is escaped; ``#`` occurs only in strings.
     The document of a fleet has an entry of a list on each line: such documents are large.
     """
-    is_fleet = indent and len(document.get("servers", ())) > 1
+    servers = document.get("servers")
+    is_fleet = indent and isinstance(servers, list) and len(servers) > 1
     text = _in_lines(document) if is_fleet else json.dumps(document, indent=indent)
     return text.replace("##", r"#\u0023") + "\n"
 

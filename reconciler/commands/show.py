@@ -1,0 +1,57 @@
+"""``reconciler show``: the manifest of one server of a fleet."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from reconciler.commands.inputs import refuse_overwriting_inputs
+from reconciler.commands.options import paths_argument
+from reconciler.commands.output import output_options
+from reconciler.errors import ExitCode, Kind, ManifestError
+from reconciler.report.formats import Format
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from reconciler.commands.invocation import Invocation
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  reconciler show b001 fleet/
+  reconciler show b001 fleet/ --explain"""
+)
+@click.argument("name")
+@paths_argument
+@click.option("--explain", is_flag=True, help="Add where each value is written.")
+@output_options([Format.TEXT])
+@click.pass_obj
+def show(invocation: Invocation, *, name: str, paths: tuple[str, ...], explain: bool) -> ExitCode:
+    """Print what the YAML comes to for one server of a fleet.
+
+    NAME is the server's name; bases are merged, and variables substituted.
+    """
+    from reconciler.manifest.reader import read_groups
+    from reconciler.manifest.show import show_yaml
+
+    refuse_overwriting_inputs(invocation, paths)
+    fleet, groups = read_groups(paths)
+    found = [desired.label.name for desired in fleet.servers]
+    if name not in found:
+        raise _unknown(name, found)
+    index = found.index(name)
+    invocation.write_document(show_yaml(fleet.servers[index], groups[index], explain=explain))
+    return ExitCode.OK
+
+
+def _unknown(name: str, known: Sequence[str]) -> ManifestError:
+    from reconciler.manifest.suggestions import suggestion
+
+    count = f"{len(known)} server{'' if len(known) == 1 else 's'}"
+    hint = suggestion(name, known) or f"one of them is {known[0]}"
+    return ManifestError.of(
+        f"no server is called {name}; the files declare {count}", kind=Kind.UNKNOWN_SERVER, hint=hint
+    )
