@@ -7,6 +7,7 @@ import os
 import re
 import ssl
 import stat
+from functools import cache, lru_cache
 from ipaddress import ip_network
 from typing import TYPE_CHECKING, Final
 from urllib.request import getproxies
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 _HTTPS_PORT: Final = 443
 _LAST_PORT: Final = 65535
+_SHARED_CONTEXTS: Final = 16
 _BRACKETS: Final = re.compile(r"\[([^\]]*)\](/\d+)?(?::(\d+))?")
 
 
@@ -58,13 +60,35 @@ def tls_context(origin: httpx.URL, ca_file: str | None, certificate: ClientCerti
         ApiError: ``ca_file`` or ``certificate`` cannot be used (``ca_file``, ``client_cert``).
     """
     if origin.scheme == "http":
-        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # unused; loading no authorities saves time
+        return _unused_context()
+    named = (ca_file, *((certificate.cert, certificate.key) if certificate else ()))
+    variables = tuple(map(os.environ.get, ("SSL_CERT_FILE", "SSL_CERT_DIR")))  # httpx reads them
+    return _shared_context(ca_file, certificate, (variables, *map(_state_of, (*named, *variables))))
+
+
+@cache
+def _unused_context() -> ssl.SSLContext:
+    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # for plain http; loading no authorities saves time
+
+
+@lru_cache(_SHARED_CONTEXTS)
+def _shared_context(ca_file: str | None, certificate: ClientCertificate | None, _state: object) -> ssl.SSLContext:
+    """One context for all servers with the same files in the same state: its authorities take 1 MiB and 10 ms."""
     context = _verifying_context(ca_file)
     # Since 3.13, Python rejects authorities that lack certain extensions, as many private ones do.
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     if certificate is not None:
         _load_certificate(certificate, context)
     return context
+
+
+def _state_of(name: str | None) -> object:
+    """Changes when a file does."""
+    try:
+        found = os.stat(name) if name else None  # noqa: PTH116 - names stay as the user wrote them
+    except (OSError, ValueError):
+        return None
+    return found and (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
 
 def _verifying_context(ca_file: str | None) -> ssl.SSLContext:
@@ -125,10 +149,12 @@ def proxy_for(origin: httpx.URL, redactor: Redactor) -> str | None:
     Raises:
         ApiError: It is of a kind that is not supported (``proxy``).
     """
+    host = origin.raw_host.decode("ascii")
+    if origin.scheme == "http" or is_loopback(host):
+        return None
     proxies = getproxies()
     proxy = proxies.get("https") or proxies.get("all")
-    host = origin.raw_host.decode("ascii")
-    if not proxy or origin.scheme == "http" or is_loopback(host):
+    if not proxy:
         return None
     if any(is_exempt(proxies.get("no", ""), name, origin.port or _HTTPS_PORT) for name in {host, readable(host)}):
         return None

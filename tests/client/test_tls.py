@@ -66,6 +66,20 @@ def test_a_ca_without_key_identifiers_is_accepted_on_every_python(
         assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
 
 
+@pytest.mark.usefixtures("bare")
+def test_servers_share_a_context_until_a_file_changes(tmp_path: Path) -> None:
+    names = ("ca.pem", "leaf.pem", "leaf.key")
+    ca_file, cert, key = (str(tmp_path / name) for name in names)
+    context = tls_context(HTTPS, ca_file)
+    assert tls_context(httpx.URL("https://other.example.com"), ca_file) is context
+    certificate = ClientCertificate(cert, key)
+    with_certificate = tls_context(HTTPS, ca_file, certificate)
+    assert tls_context(HTTPS, ca_file, certificate) is with_certificate
+    assert len({context, with_certificate, tls_context(HTTPS, None)}) == 3
+    trustme.CA().cert_pem.write_to_path(ca_file)
+    assert tls_context(HTTPS, ca_file) is not context
+
+
 @pytest.fixture
 def asking(tmp_path: Path) -> ssl.SSLContext:
     """A server that requires a client certificate signed by its own CA."""
