@@ -239,10 +239,15 @@ def resolve(
     context: RunContext | None = None,
 ) -> Desired:
     """Resolves the passwords of one server: the second half of ``load``, for manifests read from ``paths``."""
-    from reconciler.manifest.secrets import resolve_accounts, without_secrets
-
     context = context or RunContext()
     _approve(desired, paths, to_email, context)
+    return resolve_approved(desired, only=only, no_secrets=no_secrets, context=context)
+
+
+def resolve_approved(desired: Desired, *, only: Iterable[str], no_secrets: bool, context: RunContext) -> Desired:
+    """The second half of ``resolve``, for manifests that ``approve_servers`` has checked."""
+    from reconciler.manifest.secrets import resolve_accounts, without_secrets
+
     if no_secrets:
         _remember_passwords(desired.accounts, context.redactor)
         return replace(desired, accounts=without_secrets(desired.accounts))

@@ -96,25 +96,23 @@ def test_fleet(request: RunRequest, *, to_email: str | None, parallelism: int) -
 
 
 def _servers(request: RunRequest) -> tuple[Desired, ...]:
-    """The selected servers. Their manifests use only what they may use.
+    """The selected servers.
 
     Raises:
         GuardError: The fleet declares fewer servers than it must.
         ReconcilerError: The selector matches no server, or a URL is given for all of them.
-        NotTrustedError: With everything that the manifests may not use. Nothing was resolved, run or sent.
     """
     fleet, flags = request.fleet, request.flags
     reconcile.check_single_url(fleet, request.context)
     names = None if flags.only_failed is None else saved_plan.read_unfinished(flags.only_failed)
-    servers = select(fleet, Selection(selector=flags.select, shard=flags.shard, names=names))
-    reconcile.approve_servers(servers, request.paths, request.context)
-    request.invocation.print_warnings(fleet.warnings)
-    return servers
+    return select(fleet, Selection(selector=flags.select, shard=flags.shard, names=names))
 
 
 def _run(request: RunRequest, options: ServerRunOptions) -> FleetRun:
     """A run on the selected servers."""
-    return FleetRun(_servers(request), options, server_parallelism=request.flags.server_parallelism)
+    run = FleetRun(_servers(request), options, server_parallelism=request.flags.server_parallelism)
+    request.invocation.print_warnings(request.fleet.warnings)
+    return run
 
 
 def _options(request: RunRequest) -> ServerRunOptions:

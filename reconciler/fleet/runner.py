@@ -7,6 +7,7 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Protocol, Self, TypeVar
 
+from reconciler import reconcile
 from reconciler.applying.worker_pool import Abort, InterruptGate, WorkerPool
 from reconciler.errors import Kind, Problem
 from reconciler.fleet.rollout import Progress, decide, make_schedule
@@ -120,6 +121,12 @@ class FleetRun:
         server_parallelism: int = 16,
         gate: FleetGate | None = None,
     ) -> None:
+        """Checks first that the manifests of all servers use only what they may use.
+
+        Raises:
+            NotTrustedError: With everything that they may not use. Nothing was resolved, run or sent.
+        """
+        reconcile.approve_servers(servers, options.paths, options.context, to_email=options.to_email)
         self.gate = gate or FleetGate()
         self.plans: tuple[Plan, ...] = ()
         self._options = options

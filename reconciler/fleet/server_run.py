@@ -59,7 +59,7 @@ class ServerRunOptions:
 
 
 class ServerRun:
-    """Plans one server, and later applies the plan.
+    """Plans one server, and later applies the plan. Its manifests were checked with ``reconcile.approve_servers``.
 
     Attributes:
         server: The server, as reports name it.
@@ -69,7 +69,8 @@ class ServerRun:
     def __init__(self, desired: Desired, options: ServerRunOptions, stop: threading.Event | None = None) -> None:
         self.server: Server = desired.label
         self.gate = InterruptGate(stop)
-        self._desired = desired
+        self._declared = desired
+        self._resolved = desired
         self._options = options
         self._redactor = Redactor()
         self._explain_bug = options.explain_bug(self._redactor)
@@ -83,12 +84,12 @@ class ServerRun:
             plan = self._fresh_plan()
         except Exception as error:  # noqa: BLE001 - it must not end the runs on other servers
             self._failure = ServerStatus.after(error)
+            self.close()
             return Plan(server=self.server, errors=self._problems(error))
-        finally:
-            if self._connection:
-                self._connection.release()
         if not plan.changes:
             self.close()
+        elif self._connection:
+            self._connection.release()
         return plan if self._options.keep_unchanged else replace(plan, unchanged=(), untouched=(), steps=())
 
     def apply(self, agreed: Plan, reviewed: Sequence[Change] | None = None) -> Report:
@@ -119,7 +120,7 @@ class ServerRun:
         only, to_email = self._options.planning.only.patterns, self._options.to_email
         try:
             connection = self._connection = self._connect()
-            tests = reconcile.plan_tests(self._desired, connection, only=only, to_email=to_email)
+            tests = reconcile.plan_tests(self._resolved, connection, only=only, to_email=to_email)
             return reconcile.test(tests, connection, gate=self.gate)
         except Exception as error:  # noqa: BLE001 - it must not end the runs on other servers
             return Report.of_failure(self.server, ServerStatus.after(error), self._problems(error))
@@ -140,10 +141,11 @@ class ServerRun:
         return self._without_writes(plan, ServerStatus.UNKNOWN, Problem(kind=Kind.INTERRUPTED, message=message))
 
     def close(self) -> None:
-        """Ends the session."""
+        """Ends the session, and forgets the accounts that were resolved for it."""
         if self._connection:
             self._connection.close()
             self._connection = None
+        self._resolved = self._declared
 
     def _without_writes(self, plan: Plan, status: ServerStatus, problem: Problem) -> Report:
         self.close()
@@ -154,7 +156,7 @@ class ServerRun:
     def _fresh_plan(self) -> Plan:
         if self._connection is None:
             self._connection = self._connect()
-        return reconcile.plan(self._desired, self._connection, self._options.planning)
+        return reconcile.plan(self._resolved, self._connection, self._options.planning)
 
     def _connect(self) -> Connection:
         options, common = self._options, self._options.context
@@ -171,15 +173,11 @@ class ServerRun:
                 note=lambda text: common.notifier.note(f"{name}: {self._redactor.redact(text)}"),
             ),
         )
-        self._desired = reconcile.resolve(
-            self._desired,
-            options.paths,
-            only=options.planning.only.patterns,
-            to_email=options.to_email,
-            no_secrets=options.planning.no_secrets,
-            context=context,
+        planning = options.planning
+        self._resolved = reconcile.resolve_approved(
+            self._declared, only=planning.only.patterns, no_secrets=planning.no_secrets, context=context
         )
-        return reconcile.connect(self._desired, parallelism=options.parallelism, context=context)
+        return reconcile.connect(self._resolved, parallelism=options.parallelism, context=context)
 
     def _apply(self, changes: Sequence[Change], agreed: Plan) -> Report:
         connection = self._connection = self._connection or self._connect()

@@ -161,9 +161,7 @@ class _Resolver:
     ) -> None:
         self._environ = environ
         self._allow_commands = allow_commands
-        # A pull request can choose the command, which must not see our own credentials.
-        others = {name: value for name, value in environ.items() if not is_own(name)}
-        self._commands = SecretCommands(others, command_timeout, stop)
+        self._commands = SecretCommands(environ, command_timeout, stop)
 
     def secrets(self, uses: Sequence[Use]) -> list[Secret]:
         """The secret of every reference; distinct commands run in parallel.
@@ -223,7 +221,7 @@ class SecretCommands:
     """Runs commands that print secrets, each with a time limit, and can kill them all. Thread-safe."""
 
     def __init__(self, environ: Mapping[str, str], timeout: float, stop: threading.Event | None = None) -> None:
-        """Takes the environment of the commands, the seconds that each may take, and what ends them all."""
+        """Takes the environment, the seconds that each command may take, and what ends them all."""
         self._stop = stop or threading.Event()
         self._environ = environ
         self._timeout = timeout
@@ -239,11 +237,13 @@ class SecretCommands:
         Raises:
             SecretCommandError: It cannot be started, takes too long, prints too much, or its exit code is not 0.
         """
+        # A pull request can choose the command, which must not see our own credentials.
+        others = {name: value for name, value in self._environ.items() if not is_own(name)}
         try:
             process = subprocess.Popen(  # noqa: S603 - the user allowed these arguments
                 list(arguments),
                 cwd=folder,
-                env=dict(self._environ),
+                env=others,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
