@@ -8,6 +8,7 @@ import stat
 import time
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -123,13 +124,16 @@ def _take(descriptor: int, url: str, timeout: float, stop: threading.Event, note
 def _sign(descriptor: int, url: str) -> None:
     """Writes who holds the lock, for other runs to print. On a full disk, the lock works without it."""
     holder = {"pid": os.getpid(), "user": _user(), "since": datetime.now(UTC).isoformat(timespec="seconds"), "url": url}
+    text = json.dumps(holder).encode()
     try:
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, json.dumps(holder).encode(), 0)
+        os.pwrite(descriptor, text, 0)
+        if os.fstat(descriptor).st_size > len(text):  # truncating takes long on some file systems
+            os.ftruncate(descriptor, len(text))
     except OSError:
         pass
 
 
+@cache
 def _user() -> str:
     import pwd
 
