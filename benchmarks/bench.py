@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import cases
+import fleet_cases
 import peer_cases
 from page import write_page
 from server import account
@@ -33,8 +34,7 @@ if TYPE_CHECKING:
 
     from cases import Case
 
-PORT = 8791
-URL = f"http://127.0.0.1:{PORT}"
+URL = f"http://127.0.0.1:{cases.PORT}"
 MARGIN = 1.5
 """What --quick allows above a goal: noise, and the seventh by which ``validate`` misses its own."""
 _LONG = 15.0
@@ -72,30 +72,62 @@ class Timing:
         return statistics.median(self.memories)
 
 
+@dataclass(frozen=True, slots=True)
+class FleetTimings:
+    """Rows for the table, plans by number of servers, and the peak memory in MiB of two applies: on one, on many."""
+
+    rows: list[tuple[Case, dict[str, Timing]]]
+    sizes: list[tuple[int, dict[str, Timing]]]
+    memories: tuple[float, float]
+
+
 def main() -> int:
     """Runs the benchmarks."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--repeat", type=int, default=5)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as name, _server():
+    with (
+        tempfile.TemporaryDirectory() as name,
+        _server("server.py", cases.PORT),
+        _server("appliances.py", fleet_cases.PORT, fleet_cases.ACCOUNTS),
+    ):
         folder = Path(name)
         # In a separate process, because a child's peak memory starts with the memory of its parent.
-        subprocess.run([sys.executable, cases.__file__, folder], check=True)
+        for writer in (cases, fleet_cases):
+            subprocess.run([sys.executable, str(writer.__file__), folder], check=True)
         repeat = 3 if options.quick else options.repeat
         floors = [(case, measure(case, repeat)) for case in cases.against_floors(folder, URL)]
         all_changed = cases.all_changed(folder)
         changed = measure(all_changed, repeat)["tool"]
         if options.quick:
+            small = [make(folder, fleet_cases.QUICK_SIZE, 0.02) for make in (fleet_cases.plan, fleet_cases.apply)]
+            floors += [(case, measure(case, repeat)) for case in small]
             (unchanged,) = (found["tool"] for case, found in floors if case.name == cases.NOTHING_TO_CHANGE)
             return _check([*floors, (all_changed, {"floor": unchanged, "tool": changed})])
         subprocess.run([sys.executable, peer_cases.__file__, folder, URL], check=True)
         sizes = [(int(case.name), measure(case, options.repeat)) for case in peer_cases.at_sizes(folder, URL)]
         case, absent = peer_cases.against_peers(folder, URL)
         peers = (case, measure(case, options.repeat), absent)
+        fleets = measure_fleets(folder, options.repeat)
         data = (folder / "100000.yaml").stat().st_size + len(json.dumps([account(one) for one in range(100_000)]))
-        write_page(floors, changed, sizes, peers, data)
+        write_page([*floors, *fleets.rows], changed, sizes, peers, data, fleets)
     return 0
+
+
+def measure_fleets(folder: Path, repeat: int) -> FleetTimings:
+    """Measures fleets: against the floors, and at several sizes."""
+    rows = [
+        make(folder, fleet_cases.SIZE, latency)
+        for make in (fleet_cases.plan, fleet_cases.apply)
+        for latency in (0.02, 0.0)
+    ]
+    one, many = (measure(fleet_cases.apply(folder, size, 0.0), repeat)["tool"] for size in (1, fleet_cases.SIZE))
+    return FleetTimings(
+        [(case, measure(case, repeat)) for case in rows],
+        [(size, measure(fleet_cases.plan(folder, size, 0.0), repeat)) for size in fleet_cases.SIZES],
+        (one.memory, many.memory),
+    )
 
 
 def measure(case: Case, repeat: int) -> dict[str, Timing]:
@@ -106,12 +138,13 @@ def measure(case: Case, repeat: int) -> dict[str, Timing]:
             timing = found[name]
             if turn and (timing.stopped or (turn >= 3 and timing.wall > _LONG)):  # noqa: PLR2004 - see _LONG
                 continue
-            _ask("POST", f"/_reset?accounts={case.accounts}&latency={case.latency}&port={25 if case.changed else 587}")
+            reset = f"/_reset?accounts={case.accounts}&latency={case.latency}&port={25 if case.changed else 587}"
+            _ask("POST", reset, case.port)
             wall, cpu, memory = _run(command, {**case.environment} if name != "floor" else {})
             timing.walls.append(wall)
             timing.cpus.append(cpu)
             timing.memories.append(memory)
-            sent = _ask("GET", "/_stats")["requests"]
+            sent = _ask("GET", "/_stats", case.port)["requests"]
             if name == "tool" and case.requests is not None and sent != case.requests:
                 sys.exit(f"{case.name}: sent {sent} instead of {case.requests}")
     for name, timing in found.items():
@@ -120,7 +153,9 @@ def measure(case: Case, repeat: int) -> dict[str, Timing]:
 
 
 def _run(command: Any, environment: dict[str, str]) -> tuple[float, float, float]:
-    given = {"MAIL_PASSWORD": "a-password", "RECONCILER_URL": URL, "RECONCILER_TOKEN": "t"}
+    given = {"MAIL_PASSWORD": "a-password"}
+    if "KEY" not in environment:  # a fleet's manifests have URLs and credentials of their own
+        given |= {"RECONCILER_URL": URL, "RECONCILER_TOKEN": "t"}
     started = time.perf_counter()
     with subprocess.Popen(
         command,
@@ -154,12 +189,13 @@ def _check(floors: list[tuple[Case, dict[str, Timing]]]) -> int:
 
 
 @contextlib.contextmanager
-def _server() -> Iterator[None]:
-    with subprocess.Popen([sys.executable, str(cases.HERE / "server.py"), str(PORT)]) as process:
+def _server(program: str, *arguments: int) -> Iterator[None]:
+    """A server; the first argument is its port."""
+    with subprocess.Popen([sys.executable, str(cases.HERE / program), *map(str, arguments)]) as process:
         try:
             for _ in range(100):
                 with contextlib.suppress(OSError):
-                    _ask("GET", "/_stats")
+                    _ask("GET", "/_stats", arguments[0])
                     break
                 time.sleep(0.1)
             yield
@@ -167,8 +203,9 @@ def _server() -> Iterator[None]:
             process.terminate()
 
 
-def _ask(method: str, path: str) -> Any:
-    with urllib.request.urlopen(urllib.request.Request(URL + path, method=method), timeout=60) as response:
+def _ask(method: str, path: str, port: int) -> Any:
+    request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", method=method)
+    with urllib.request.urlopen(request, timeout=60) as response:
         return json.load(response)
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 HERE = Path(__file__).parent
+PORT = 8791
 SIZES = (3, 1000, 10_000, 100_000)
 NOTHING_TO_CHANGE = "plan, 10,000 accounts, nothing to change"
 TOOL = str(Path(sys.executable).with_name("reconciler"))
@@ -33,6 +34,7 @@ class Case:
         changed: Whether their port differs from the declared one.
         latency: Seconds that the server adds to every response.
         requests: The number of requests that the tool must send, by method; checked after each run.
+        port: The port of the server on this machine that counts the requests.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Case:
     latency: float = 0.0
     requests: Mapping[str, int] | None = None
     environment: Mapping[str, str] = field(default_factory=dict)
+    port: int = PORT
 
 
 def write_data(folder: Path) -> None:

@@ -10,8 +10,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fleet_cases import MOST_MEMORY, SIZE
+
 if TYPE_CHECKING:
-    from bench import Timing
+    from bench import FleetTimings, Timing
     from cases import Case
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -25,6 +27,7 @@ def write_page(
     sizes: list[tuple[int, dict[str, Timing]]],
     peers: tuple[Case, dict[str, Timing], list[str]],
     data: int,
+    fleets: FleetTimings,
 ) -> None:
     """Replaces the figures on the page, and the chart; the text around them stays."""
     by_size = dict(sizes)
@@ -47,10 +50,15 @@ def write_page(
         f"Peak memory at 100,000 accounts: {large.memory:.0f} MiB, {share:.1f} times the {data / 1024**2:.0f} MiB",
     ]
     lines += [f"of YAML and JSON (goal: at most 6; {'met' if share <= 6 else '**missed**'}).", ""]  # noqa: PLR2004
-    lines += [*_peers(*peers), "", "![Time and memory by number of accounts](performance.svg)", "", _END]
+    lines += [*_memory(fleets), "", *_peers(*peers), ""]
+    lines += ["![Time and memory by number of accounts](performance.svg)", ""]
+    lines += ["![Time and memory by number of servers](fleet.svg)", "", _END]
     _replace(DOCS / "performance.md", lines)
     _replace(DOCS.parent / "README.md", [_BEGIN, "", *_sentence(peers[1]), "", _END])
-    _draw(sizes)
+    accounts = {"script": "script with CSafeLoader and httpx", "tool": "reconciler plan", "floor": "floor"}
+    servers = {"tool": "reconciler plan", "floor": "threads with httpx"}
+    _draw("performance.svg", "accounts", sizes, accounts)
+    _draw("fleet.svg", "servers with 20 accounts", fleets.sizes, servers)
 
 
 def _replace(page: Path, lines: list[str]) -> None:
@@ -67,6 +75,17 @@ def _sentence(found: dict[str, Timing]) -> list[str]:
     first = f"Planning 10,000 accounts takes {ours.wall:.2f} s on two cores."
     text = f"{first} Others, as multiples of that time: {others}."
     return textwrap.wrap(text, 119, break_on_hyphens=False)
+
+
+def _memory(fleets: FleetTimings) -> list[str]:
+    by_size = dict(fleets.sizes)
+    found = {"plan": (by_size[1]["tool"].memory, by_size[SIZE]["tool"].memory), "apply": fleets.memories}
+    words = [f"{what} {many - one:.0f} MiB ({many:.0f} instead of {one:.0f})" for what, (one, many) in found.items()]
+    met = all(many - one <= MOST_MEMORY for one, many in found.values())
+    return [
+        f"Peak memory for {SIZE} servers above that for one: {', '.join(words)}",
+        f"(goal: at most {MOST_MEMORY}; {'met' if met else '**missed**'}).",
+    ]
 
 
 def _ratio(timing: Timing, ours: Timing) -> str:
@@ -109,7 +128,7 @@ def _machine() -> list[str]:
     ]
 
 
-def _draw(sizes: list[tuple[int, dict[str, Timing]]]) -> None:
+def _draw(file: str, what: str, sizes: list[tuple[int, dict[str, Timing]]], labels: dict[str, str]) -> None:
     import matplotlib as mpl
 
     mpl.use("svg")
@@ -117,13 +136,12 @@ def _draw(sizes: list[tuple[int, dict[str, Timing]]]) -> None:
     from matplotlib import pyplot
 
     figure, (times, memory) = pyplot.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
-    names = {"script": "script with CSafeLoader and httpx", "tool": "reconciler plan", "floor": "floor"}
-    for name, label in names.items():
+    for name, label in labels.items():
         numbers = [size for size, _ in sizes]
         times.plot(numbers, [found[name].wall for _, found in sizes], marker="o", label=label)
         memory.plot(numbers, [found[name].memory for _, found in sizes], marker="o", label=label)
-    for axes, what in ((times, "seconds"), (memory, "peak memory in MiB")):
-        axes.set(xscale="log", yscale="log", xlabel="accounts", ylabel=what)
+    for axes, unit in ((times, "seconds"), (memory, "peak memory in MiB")):
+        axes.set(xscale="log", yscale="log", xlabel=what, ylabel=unit)
         axes.grid(alpha=0.3)
     times.legend()
-    figure.savefig(DOCS / "performance.svg", metadata={"Date": None})
+    figure.savefig(DOCS / file, metadata={"Date": None})
