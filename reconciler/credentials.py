@@ -112,7 +112,8 @@ class CredentialSelector:
         config = self.config
         url = effective_url(self.options.url, self.environ, config.url)
         is_given = _given_url(self.options.url, self.environ) is not None
-        approved = is_given or (self.trust is not None and self.trust.lists_url(url))
+        server = config.as_server(url)
+        approved = is_given or (self.trust is not None and self.trust.lists_url(url, server.name))
         credentials, keeper = self._outside_credentials(url, approved=approved)
         from_yaml = credentials is None and config.url is not None and _normalized(config.url) == url
         if config.auth is not None and from_yaml:
@@ -122,7 +123,7 @@ class CredentialSelector:
             raise self._no_credentials(url, approved=approved)
         outside = is_given or not from_yaml
         return ServerAccess(
-            server=config.as_server(url),
+            server=server,
             credentials=credentials,
             keeper=keeper,
             ca_file=self._tls_setting("ca_file", config.ca_file, str, own=from_yaml, outside=outside),
@@ -198,8 +199,8 @@ class CredentialSelector:
 
     def _not_approved(self, what: str, url: str) -> ApiError:
         hint = (
-            f"set RECONCILER_URL={url} (or --url), give this server a `server.auth` of its own in the YAML,"
-            " or list the URL in a trust file (--trust)"
+            f"give this server a `server.auth` of its own in the YAML; or, for one server alone, set"
+            f" RECONCILER_URL={url} (or --url), or list the URL in a trust file (--trust)"
         )
         message = f"{what} may not be sent to {url}: only the YAML names this server"
         position = self.config.position

@@ -25,8 +25,8 @@ OURS, OTHER = "https://fw.example.com", "https://other.example.com"
 TOKEN = {"RECONCILER_TOKEN": "env-token"}
 AUTH = RefreshToken(Secret("yaml-key"))
 APPROVE = (
-    f"set RECONCILER_URL={OURS} (or --url), give this server a `server.auth` of its own in the YAML,"
-    " or list the URL in a trust file (--trust)"
+    "give this server a `server.auth` of its own in the YAML; or, for one server alone, set"
+    f" RECONCILER_URL={OURS} (or --url), or list the URL in a trust file (--trust)"
 )
 
 

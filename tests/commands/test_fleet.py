@@ -238,3 +238,19 @@ def test_a_server_that_another_run_writes_to_fails_alone(user: CliProcess, fleet
     other.finish()
     os.close(terminal)
     os.close(child)
+
+
+@pytest.mark.parametrize("option", [False, True])
+def test_credentials_from_outside_go_to_no_fleet(user: CliProcess, fleet: FleetOfSandboxes, option: bool) -> None:
+    fleet.add("a", key="{env: OWN}")
+    (fleet.folder / "b.yaml").write_text(
+        f"version: 1\nserver: {{name: b, url: '{DOWN}'}}\naccounts: []\n", encoding="utf-8"
+    )
+    trust, key = fleet.folder.parent / "trust.yaml", fleet.folder.parent / "key"
+    trust.write_text('version: 1\nservers: [{url: "http://127.0.0.1:*", env: [OWN]}]\n', encoding="utf-8")
+    key.write_text(KEY, encoding="utf-8")
+    given = ("--refresh-token-file", str(key)) if option else ()
+    environ = {"OWN": "wrong"} if option else {"OWN": KEY, "RECONCILER_REFRESH_TOKEN": "of another server"}
+    planned = user.run("plan", ".", "-f", "json", "--trust", str(trust), *given, environ=environ)
+    kinds = {one["name"]: [error["kind"] for error in one["errors"]] for one in document(planned)["servers"]}
+    assert kinds == {"a": ["url_not_approved"] if option else [], "b": ["url_not_approved"]}
