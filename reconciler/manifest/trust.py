@@ -57,7 +57,7 @@ _Url = Annotated[
     _pattern(
         is_url_pattern,
         "this is not a pattern of a server's URL",
-        "write scheme, host and port, such as https://*.fw.example.com; * stays within the host, or the port",
+        "write scheme, host and port, such as https://${name}.fw.example.com; * stays within the host, or the port",
     ),
 ]
 _Variable = Annotated[

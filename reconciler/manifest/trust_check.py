@@ -106,7 +106,7 @@ class _ReferenceRules:
 
     def __init__(self, trust: Trust | None, request: TrustCheckContext) -> None:
         self._trust = trust
-        self._url = request.url
+        self._url, self._name = request.url, request.name
         # When only checking, the files may not exist on this machine, and the one that applies may have a trust file.
         self._near = None if request.paths is None else AllowedRoots(request.paths)
         self._own = {file_identity(name) for name in request.own_files}
@@ -131,7 +131,7 @@ class _ReferenceRules:
         if is_own(name):
             message = "RECONCILER_ variables are for this program, and are never sent on as secrets"
             return message, "give the secret a variable of its own"
-        if trust and not trust.lists_variable(self._url, name):
+        if trust and not trust.lists_variable(self._url, self._name, name):
             return f"{trust.file} does not list the variable for this server", _LIST_IT
         return None
 
@@ -187,7 +187,7 @@ def _resolved(path: str, near: AllowedRoots | None) -> str:
 
 def _refused_destinations(desired: Desired, trust: Trust, request: TrustCheckContext) -> Iterator[Problem]:
     """The server, recipients and SMTP servers that are not listed, and a limit that is too high."""
-    if request.url is not None and not trust.lists_url(request.url):
+    if request.url is not None and not trust.lists_url(request.url, request.name):
         hint = "list it under `servers` of the trust file if credentials and passwords may go there"
         position = desired.server.position if desired.server.url == request.url else None
         yield _problem(f"the server {shorten(request.url, 60)}", (f"{trust.file} does not list it", hint), position)

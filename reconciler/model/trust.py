@@ -25,10 +25,11 @@ if TYPE_CHECKING:
 PROVIDERS: Final = {"gmail": "smtp.gmail.com", "outlook": "smtp.office365.com"}
 """The SMTP servers of the services other than ``other``."""
 
-_HOST: Final = r"\[[0-9a-f:.*?]+\]|[a-z0-9_.*?-]+"
+_HOST: Final = r"\[[0-9a-f:.*?]+\]|(?:[a-z0-9_.*?-]|\$\{name\})+"
 _URL: Final = re.compile(rf"(https?)://({_HOST})(?::([0-9*]+))?/?")
 _TOKEN: Final = re.compile(r"\[([*?\[])\]|\*\*/|\*\*|\*|\?")
 _NAME: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
+_LABEL: Final = re.compile(r"[A-Za-z0-9-]+")
 _CLIMBING: Final = re.compile(r"\.\.(?:/|$)")
 
 
@@ -37,7 +38,7 @@ class TrustedServer:
     """A server, or several, that credentials and passwords may be sent to.
 
     Attributes:
-        url: Scheme, host and port; a pattern.
+        url: Scheme, host and port; a pattern, in which ``${name}`` is the server's name.
         env: Patterns of the variables that references may name for it.
         files: Patterns of the files that references may name for it; ``${name}`` is the server's name.
     """
@@ -70,17 +71,17 @@ class Trust:
     limits: Limits = field(default_factory=Limits)
     file: str = ""
 
-    def lists_url(self, url: str) -> bool:
-        """Whether credentials and passwords may be sent to the server at ``url``.
+    def lists_url(self, url: str, name: str) -> bool:
+        """Whether credentials and passwords may be sent to the server of this name at ``url``.
 
         ``*`` stays within the host, or within the port. The scheme has to be the same, and a pattern without a port
-        means the scheme's own port.
+        means the scheme's own port. A name with a dot is not inserted for ``${name}``: it could be another host.
         """
-        return any(True for _ in self._servers(url))
+        return any(True for _ in self._servers(url, name))
 
-    def lists_variable(self, url: str | None, name: str) -> bool:
+    def lists_variable(self, url: str | None, name: str, variable: str) -> bool:
         """Whether a reference for the server at ``url`` may name the variable; ``None`` means any listed server."""
-        return any(_matches(pattern, name) for server in self._servers(url) for pattern in server.env)
+        return any(_matches(pattern, variable) for server in self._servers(url, name) for pattern in server.env)
 
     def files(self, url: str | None, name: str) -> tuple[str, ...]:
         """The patterns of the files that references for the server at ``url`` may name.
@@ -88,7 +89,7 @@ class Trust:
         A name that could be a path is not inserted for ``${name}``. If the server is not known (``None``), its name
         is not either, and any name matches.
         """
-        patterns = (pattern for server in self._servers(url) for pattern in server.files)
+        patterns = (pattern for server in self._servers(url, name) for pattern in server.files)
         if url is None and not name:
             return tuple(pattern.replace("${name}", "*") for pattern in patterns)
         if _NAME.fullmatch(name):
@@ -114,8 +115,8 @@ class Trust:
         """Whether test mails may go to the address."""
         return address in self.recipients
 
-    def _servers(self, url: str | None) -> Iterator[TrustedServer]:
-        return (server for server in self.servers if url is None or _is_at(server.url, url))
+    def _servers(self, url: str | None, name: str) -> Iterator[TrustedServer]:
+        return (server for server in self.servers if url is None or _is_at(server.url, url, name))
 
 
 def smtp_servers_of(fields: Fields) -> Iterator[tuple[str, str]]:
@@ -157,9 +158,13 @@ def _compiled(pattern: str, within: str = ".") -> re.Pattern[str]:
     return re.compile("".join(parts) + re.escape(pattern[end:]), re.DOTALL)
 
 
-def _is_at(pattern: str, url: str) -> bool:
+def _is_at(pattern: str, url: str, name: str) -> bool:
+    if _LABEL.fullmatch(name):
+        pattern = pattern.replace("${name}", name)
+    elif "${name}" in pattern:
+        return False
     wanted, found = _URL.fullmatch(pattern.lower()), _URL.fullmatch(url.lower())
-    if not wanted or not found or "*" in url or "?" in url:
+    if not wanted or not found or any(mark in url for mark in "*?$"):
         return False
     scheme, host, port = wanted.groups()
     own = str(DEFAULT_PORTS[scheme])

@@ -315,7 +315,7 @@ def test_every_error_in_a_trust_file_has_its_position(write: Write) -> None:
         "accounts.yaml:5:13: files[0]: a pattern of files takes no variable but ${name} | write ${name} for the server's name",
         "accounts.yaml:5:30: files[1]: a pattern of files takes neither .. nor ~ | write the path from / on",
         "accounts.yaml:5:36: files[2]: a pattern of files takes neither .. nor ~ | write the path from / on",
-        "accounts.yaml:6:11: url: this is not a pattern of a server's URL | write scheme, host and port, such as https://*.fw.example.com; * stays within the host, or the port",
+        "accounts.yaml:6:11: url: this is not a pattern of a server's URL | write scheme, host and port, such as https://${name}.fw.example.com; * stays within the host, or the port",
         'accounts.yaml:7:1: unknown key "command" | did you mean "commands"?',
         "accounts.yaml:8:12: commands[0]: this is not a command line | write it as for a shell, with every quote closed",
         "accounts.yaml:8:23: commands[1]: expected a string | put it in quotes",

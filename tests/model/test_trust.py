@@ -35,7 +35,7 @@ TRUST = Trust(
     ],
 )
 def test_a_listed_server_is_trusted(url: str) -> None:
-    assert TRUST.lists_url(url)
+    assert TRUST.lists_url(url, "b001")
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_a_listed_server_is_trusted(url: str) -> None:
     ],
 )
 def test_no_other_url_is_accepted(url: str) -> None:
-    assert not TRUST.lists_url(url)
+    assert not TRUST.lists_url(url, "b001")
 
 
 @pytest.mark.parametrize(
@@ -78,6 +78,9 @@ def test_no_other_url_is_accepted(url: str) -> None:
         ("https://*", True),
         ("http://127.0.0.1:*", True),
         ("https://[fd00::*]:8443", True),
+        ("https://${name}.fw.example.com", True),
+        ("https://${host}.fw.example.com", False),
+        ("https://fw.example.com:${name}", False),
         ("*://fw.example.com", False),
         ("fw.example.com", False),
         ("https://user@fw.example.com", False),
@@ -91,12 +94,33 @@ def test_a_pattern_of_a_url_has_scheme_host_and_port(text: str, fits: bool) -> N
 
 
 def test_variables_and_files_belong_to_a_server() -> None:
-    assert TRUST.lists_variable("https://a.fw.example.com", "SMTP_A")
-    assert not TRUST.lists_variable("https://a.fw.example.com", "smtp_a")
-    assert not TRUST.lists_variable("https://a.fw.example.com", "ONE")
-    assert not TRUST.lists_variable("https://one.example.com:8443", "SMTP_A")
+    assert TRUST.lists_variable("https://a.fw.example.com", "b001", "SMTP_A")
+    assert not TRUST.lists_variable("https://a.fw.example.com", "b001", "smtp_a")
+    assert not TRUST.lists_variable("https://a.fw.example.com", "b001", "ONE")
+    assert not TRUST.lists_variable("https://one.example.com:8443", "b001", "SMTP_A")
     assert TRUST.files("https://a.fw.example.com", "b001") == ("/run/secrets/b001/*", "/etc/all")
     assert TRUST.files("https://one.example.com:8443", "b001") == ()
+
+
+@pytest.mark.parametrize(
+    ("url", "name", "listed"),
+    [
+        ("https://b001.fw.example.com", "b001", True),
+        ("https://B001.fw.example.com", "b001", True),
+        ("https://b001.fw.example.com", "B001", True),
+        ("https://b002.fw.example.com", "b001", False),
+        ("https://b001.fw.example.com", "", False),
+        ("https://b001.fw.example.com", "*", False),
+        ("https://evil.com.fw.example.com", "evil.com", False),
+        ("https://evil.com#.fw.example.com", "evil.com#", False),
+        ("https://${name}.fw.example.com", "", False),
+    ],
+)
+def test_a_name_in_a_url_pairs_a_server_with_its_secrets(url: str, name: str, listed: bool) -> None:
+    trust = Trust((TrustedServer("https://${name}.fw.example.com", env=("*",), files=("/run/secrets/${name}.key",)),))
+    assert trust.lists_url(url, name) is listed
+    assert trust.lists_variable(url, name, "SECRET") is listed
+    assert trust.files(url, name) == ((f"/run/secrets/{name}.key",) if listed else ())
 
 
 @pytest.mark.parametrize("name", ["*", "?", "..", ".", "a/b", "../b", "", "a\n", "[*]", "${name}"])
@@ -175,7 +199,7 @@ def test_smtp_servers_and_recipients_are_compared_by_identity(listed: str, host:
 
 def test_an_empty_trust_file_lists_nothing() -> None:
     trust = Trust()
-    assert not trust.lists_url("https://a.fw.example.com")
+    assert not trust.lists_url("https://a.fw.example.com", "a")
     assert not trust.lists_command(["true"])
     assert not trust.lists_smtp_server("smtp.example.com")
     assert not trust.lists_recipient("ops@example.com")
