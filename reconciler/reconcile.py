@@ -13,7 +13,6 @@ from urllib.parse import urlsplit
 from reconciler.credentials import CredentialSelector, ServerOptions, effective_url, remember_credentials
 from reconciler.errors import GuardError, Kind, NotTrustedError, PlanError, Problem, ReconcilerError, internal_error
 from reconciler.model.account import Globs
-from reconciler.model.outcome import Report
 from reconciler.model.ports import Notifier, NullObserver
 from reconciler.model.redaction import Redactor
 from reconciler.model.secret import Secret
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
     from reconciler.model.account import Account
     from reconciler.model.desired import Desired, DesiredAccount
     from reconciler.model.fleet import Fleet
-    from reconciler.model.outcome import Outcome
+    from reconciler.model.outcome import Outcome, Report
     from reconciler.model.plan import Change, DeliveryTest, Plan
     from reconciler.model.ports import AccountReader, AccountWriter, RunObserver
     from reconciler.model.server import Credentials, Server
@@ -497,6 +496,7 @@ def apply(
     from reconciler.applying.executor import ApplyOptions, OnFailure, execute
     from reconciler.applying.final_check import final_check
     from reconciler.applying.worker_pool import InterruptGate
+    from reconciler.model.outcome import Report
 
     if plan.errors:
         raise PlanError(*plan.errors)
@@ -586,6 +586,7 @@ def test(
     """
     from reconciler.applying.delivery_tests import run_delivery_tests
     from reconciler.applying.worker_pool import InterruptGate
+    from reconciler.model.outcome import Report
 
     context = server.context
     started_at = datetime.now(UTC)

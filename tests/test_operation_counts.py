@@ -23,7 +23,7 @@ from reconciler.model.account import Account
 from reconciler.model.server import Server
 from reconciler.planning.planner import PlanOptions, make_plan
 from reconciler.report.formats import Style
-from reconciler.report.text import plan_text
+from reconciler.report.server_text import plan_text
 from tests.support.scripted_server import Reply, Request, ScriptedServer
 
 if TYPE_CHECKING:

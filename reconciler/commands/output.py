@@ -14,7 +14,6 @@ from reconciler.commands.invocation import Invocation
 from reconciler.commands.parameters import OutputFile
 from reconciler.errors import BrokenOutputPipeError, ExitCode, Kind, OutputError, ReconcilerError
 from reconciler.model.display import escape
-from reconciler.model.outcome import Report, ServerStatus
 from reconciler.report.formats import (
     CIEnvironment,
     Format,
@@ -32,7 +31,8 @@ if TYPE_CHECKING:
     from reconciler.commands.options import Command
     from reconciler.errors import Problem
     from reconciler.model.fleet import Fleet
-from reconciler.report.formats import DocumentKind
+    from reconciler.model.outcome import Report, ServerStatus
+    from reconciler.report.formats import DocumentKind
 
 
 def show_plans(invocation: Invocation, subject: PlanInput) -> None:
@@ -80,6 +80,8 @@ def exit_code_of(report: Report) -> ExitCode:
 
 def fleet_exit_code(reports: Sequence[Report]) -> ExitCode:
     """The exit code of a run on a fleet. A suspended server counts only if nothing else was selected."""
+    from reconciler.model.outcome import ServerStatus
+
     incomplete = [report for report in reports if not report.complete]
     kinds = {problem.kind for report in incomplete for problem in report.errors}
     if not incomplete or (kinds == {Kind.SUSPENDED} and len(incomplete) < len(reports)):
@@ -128,12 +130,16 @@ def _not_started(invocation: Invocation, errors: tuple[Problem, ...], cause: Bas
     """The input for a run without a report."""
     if invocation.server is None:
         return ReportInput(errors=errors)
+    from reconciler.model.outcome import Report
+
     status = _status(cause, acted=invocation.acted)
     return ReportInput(reports=(Report.of_failure(invocation.server, status, errors),))
 
 
 def _status(cause: BaseException, *, acted: bool) -> ServerStatus:
     """The server's status after a run that ended without a report."""
+    from reconciler.model.outcome import ServerStatus
+
     if acted:
         return ServerStatus.UNKNOWN
     declined = isinstance(cause, ReconcilerError) and cause.problems[0].kind == Kind.NOT_APPROVED

@@ -11,7 +11,7 @@ from reconciler.planning.saved import compare
 from reconciler.report.formats import Format, PlanInput
 from reconciler.report.json import plan_document, to_json
 from reconciler.report.plan_file import parse_plan, parse_unfinished, unusable_plan, unusable_result
-from reconciler.report.text import comparison_sentence, comparison_text
+from reconciler.report.server_text import comparison_sentence, comparison_text
 
 if TYPE_CHECKING:
     from reconciler.commands.invocation import Invocation

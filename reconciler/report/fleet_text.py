@@ -16,7 +16,8 @@ from reconciler.report.fleet_view import (
     view_still_accounts,
 )
 from reconciler.report.server_names import count_phrase, names_phrase, servers_phrase
-from reconciler.report.text import change_lines, change_title, outcome_lines, problems_text
+from reconciler.report.server_text import change_lines, change_title, outcome_lines
+from reconciler.report.text import problems_text
 from reconciler.report.wrapping import hanging
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ from reconciler.errors import Problem
 from reconciler.model.outcome import Report
 from reconciler.model.plan import Plan
 from reconciler.report.formats import Format, PlanInput, ReportInput, Style, ValidationInput, renderer
-from reconciler.report.text import plan_text, problems_text, report_text
+from reconciler.report.server_text import plan_text, report_text
+from reconciler.report.text import problems_text
 from reconciler.report.wrapping import columns, wrapped
 from tests.report.plans import CONTEXT, PLANS, SERVER, mixed, no_change, result, run_of_tests
 from tests.support.call_counter import count_calls
