@@ -70,7 +70,7 @@ def read_inputs(
     refuse_overwriting_inputs(invocation, (*paths, *files.read), files)
     context = run_context(invocation, files, allow_commands=allow_commands)
     fleet = reconcile.read_fleet(*paths)
-    named = frozenset(name for desired in fleet.servers for name in files_of(desired))
+    named = (name for desired in fleet.servers for name in files_of(desired))
     refuse_overwriting_inputs(invocation, named, files)
     return fleet, context
 
@@ -140,6 +140,8 @@ def refuse_overwriting_inputs(
         click.UsageError: One that is written is read as well, or written twice.
     """
     written = {"--output": invocation.output, "--save": files.save, "--journal": files.journal}
+    if not any(written.values()):
+        return
     conflict = _conflict([name for name in read if name], written)
     if conflict:
         invocation.output, invocation.output_refused = None, True

@@ -139,7 +139,7 @@ def _merged(group: Group, log: IssueLog) -> settings.Settings:
 
 def _desired(group: Group, merged: settings.Settings, skipped: Sequence[Problem]) -> Desired:
     entries = _entries(group)
-    positions = settings.positions_of(group)
+    positions = settings.positions_of(group, merged)
     return Desired(
         tuple(entry.desired for entry in entries),
         settings.policy(merged, settings.own(group)),

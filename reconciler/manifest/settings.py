@@ -39,6 +39,8 @@ _LABELS: Final = ("server", "labels")
 
 def merged(files: Sequence[ParsedFile]) -> tuple[Settings, list[Issue]]:
     """The settings of all files together, and an issue wherever two files disagree."""
+    if len(files) == 1:
+        return _settings(files[0]), []
     given: dict[Path, tuple[ParsedFile, Any]] = {}
     issues: list[Issue] = []
     for file in files:
@@ -49,8 +51,10 @@ def merged(files: Sequence[ParsedFile]) -> tuple[Settings, list[Issue]]:
     return {path: value for path, (_, value) in given.items()}, issues
 
 
-def positions_of(files: Sequence[ParsedFile]) -> dict[Path, Position]:
-    """Where each setting is written: in the first file, if several have it."""
+def positions_of(files: Sequence[ParsedFile], settings: Settings) -> dict[Path, Position]:
+    """Where each of the merged settings is written: in the first file, if several have it."""
+    if len(files) == 1:
+        return {path: _position(path, files[0]) for path in settings}
     return {path: _position(path, file) for file in reversed(files) for path in _settings(file)}
 
 

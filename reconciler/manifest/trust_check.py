@@ -112,7 +112,7 @@ class _ReferenceRules:
         self._own = {file_identity(name) for name in request.own_files}
         credentials = request.environ.get("CREDENTIALS_DIRECTORY", "")
         folders = [_SECRETS_FOLDER, credentials] if os.path.isabs(credentials) else [_SECRETS_FOLDER]
-        self._secrets = [os.path.realpath(folder) for folder in folders]
+        self._secrets = [os.path.realpath(folder) for folder in folders] if self._near else []
         patterns = trust.files(request.url, request.name) if trust else ()
         self._patterns = [_FilePattern.of(pattern, self._near) for pattern in patterns]
 
@@ -139,7 +139,7 @@ class _ReferenceRules:
         real = os.path.realpath(path)
         if system := system_folder(os.path.abspath(path)) or system_folder(real):
             return f"nothing below {system} is read", "name a regular file that contains the secret alone"
-        if file_identity(path) in self._own:
+        if self._own and file_identity(path) in self._own:
             message = "an option names this file: it is for this program, and is never sent on as a secret"
             return message, "give the secret a file of its own"
         if trust:
