@@ -20,7 +20,6 @@ from reconciler.manifest.parsed_file import validate
 from reconciler.manifest.schema import CONFIG, MaxDeletes, Shape, Text, Version
 from reconciler.manifest.trust_check import references_of
 from reconciler.manifest.values import argument
-from reconciler.manifest.variables import is_usable_name
 from reconciler.model.account import Globs, identity
 from reconciler.model.display import display_path
 from reconciler.model.trust import Limits, Trust, TrustedServer, escaped_pattern, is_url_pattern, smtp_servers_of
@@ -203,11 +202,10 @@ def trust_yaml(servers: Sequence[tuple[Desired, str]]) -> str:
         found: dict[str, set[str]] = {"env": set(), "file": set(), "command": commands}
         for reference, _ in references_of(desired):
             found[reference.kind].add(_used(reference))
-        files = _exact(found["file"])
-        if len(servers) > 1:
-            files = _following(files, desired.server.name or "")
+        # Without ${name}: an entry for one URL must not follow a name that a pull request can change.
         blocks.append(f"  - url: {json.dumps(url)}")
-        blocks += [f"    {key}: {value}" for key, value in (("env", _exact(found["env"])), ("files", files)) if value]
+        used = (("env", _exact(found["env"])), ("files", _exact(found["file"])))
+        blocks += [f"    {key}: {value}" for key, value in used if value]
     everything = [desired for desired, _ in servers]
     tests = (test for one in everything for test in (one.policy.test, *(entry.test for entry in one.accounts)))
     others = {
@@ -234,13 +232,6 @@ def _used(reference: SecretReference) -> str:
     if reference.kind == "command":
         return shlex.join(reference.target)
     return os.path.abspath(reference.path) if reference.kind == "file" else reference.target[0]
-
-
-def _following(files: str, name: str) -> str:
-    """Patterns of files in which the server's own name is ``${name}``, so that servers have the same patterns."""
-    if not is_usable_name(name):
-        return files
-    return re.sub(rf"(?<![A-Za-z0-9_.-]){re.escape(name)}(?![A-Za-z0-9_-])", "${name}", files)
 
 
 def _limits(policies: Sequence[Policy]) -> str:

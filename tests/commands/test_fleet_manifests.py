@@ -88,7 +88,7 @@ def test_trust_pairs_the_servers_of_a_fleet_with_their_secrets(user: CliProcess)
     trust = user.run("trust", "fleet", "-o", "trust.yaml")
     assert trust.code == 0
     text = (user.folder / "trust.yaml").read_text()
-    assert text.count(f'files: ["{user.folder}/secrets/${{name}}"]') == 3
+    assert [f'files: ["{user.folder}/secrets/b00{number}"]' in text for number in (1, 2, 3)] == [True] * 3
     assert user.run("validate", "fleet", "--trust", "trust.yaml").code == 0
     other = COMMON.replace('${name}"}}', 'b002"}}')
     assert other != COMMON

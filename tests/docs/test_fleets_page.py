@@ -80,6 +80,22 @@ def test_no_branch_may_use_the_secrets_of_another(example_fleet: ExampleFleet) -
     assert [box.accounts() for box in example_fleet.boxes.values()] == [[]] * 12
 
 
+def test_servers_that_swap_their_names_do_not_get_each_others_secrets(example_fleet: ExampleFleet) -> None:
+    (shown,) = [text for name, text in FILES if name == "trust.yaml"]
+    example_fleet.write("trust.yaml", shown)
+    assert example_fleet.user.run("trust", "examples/fleet", "-o", "printed.yaml").code == 0
+    for name, url in (("b001", "b002"), ("b002", "b001")):
+        path = f"examples/fleet/branches/{name}.yaml"
+        auth = f'auth: {{refresh_token: {{file: "/run/secrets/{name}.key"}}}}'
+        swapped = f'server: {{name: {name}, url: "https://{url}.fw.example.com", {auth}'
+        example_fleet.write(path, EXAMPLE[path].replace(f"server: {{name: {name}", swapped))
+    assert example_fleet.user.run("validate", "examples/fleet").code == 0
+    for trust in ("trust.yaml", "printed.yaml"):
+        done = example_fleet.user.run("apply", "examples/fleet", "--auto-approve", "--trust", trust)
+        assert (done.code, "does not list" in done.err) == (1, True), done.err
+    assert [box.accounts() for box in example_fleet.boxes.values()] == [[]] * 12
+
+
 def test_every_link_leads_somewhere() -> None:
     for target in re.findall(r"\]\(([^)#]+)[^)]*\)", PAGE):
         assert (ROOT / "docs" / target).exists(), target
