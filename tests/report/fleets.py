@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 from typing import TYPE_CHECKING, Final
 
 from reconciler.errors import Position, Problem
@@ -106,11 +107,13 @@ def no_connection(where: Server) -> Problem:
     )
 
 
+@cache
 def small() -> tuple[Plan, ...]:
     """Two that are alike, and one of each other kind."""
     return (branch(1), branch(2), odd(3), refused(4), unreachable(5), suspended(6))
 
 
+@cache
 def hostile(texts: Sequence[str] = HOSTILE) -> tuple[Plan, ...]:
     """Hostile text in everything that comes from servers and manifests."""
     plans = []
@@ -126,6 +129,7 @@ def hostile(texts: Sequence[str] = HOSTILE) -> tuple[Plan, ...]:
     return tuple(plans)
 
 
+@cache
 def large(count: int) -> tuple[Plan, ...]:
     """Most branches have three changes; one in fifty is down, one in a hundred is refused."""
     width = len(str(count))

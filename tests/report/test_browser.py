@@ -182,7 +182,7 @@ def test_axe_finds_no_violation(page: Page, name: str, width: int, scheme: str) 
 
 @pytest.mark.parametrize("name", ["mixed", "hostile", "fleet", "hostile_fleet"])
 def test_a_phone_screen_needs_no_horizontal_scrolling(page: Page, name: str) -> None:
-    plans = {"fleet": small, "hostile_fleet": FLEETS["hostile"]}
+    plans = {"fleet": FLEETS["small"], "hostile_fleet": FLEETS["hostile"]}
     page.media(390)
     page.open(*(plans[name]() if name in plans else (PLANS[name](),)), verbose=True)
     page.run("document.querySelectorAll('details').forEach(one => { one.open = true; })")

@@ -191,7 +191,7 @@ class TestJson:
     @pytest.mark.parametrize("name", FLEETS)
     def test_every_document_fits_its_schema(self, name: str) -> None:
         # A manifest's names have no control characters.
-        plans = hostile([text for text in HOSTILE if text.isprintable()]) if name == "hostile" else FLEETS[name]()
+        plans = hostile(tuple(text for text in HOSTILE if text.isprintable())) if name == "hostile" else FLEETS[name]()
         validator("plan").validate(read("plan", Format.JSON, plans, GENERAL))
         validator("result").validate(read("report", Format.JSON, plans, GENERAL))
 
