@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 TRUST = """\
 version: 1
 servers:
-  - url: "https://*.fw.example.com"
+  - url: "https://${{name}}.fw.example.com"
     files: ["{secrets}/${{name}}.*"]
 smtp_servers: ["smtp.*.example.com"]
 recipients: []
