@@ -335,6 +335,11 @@ class Effective:
             layer = next((one for one in self.layers if _has(one.value, path)), self.child)
         return NodeRef(layer.source, path, key=key, via=None if layer is self.child else via)
 
+    def lacks_variable(self, node: NodeRef) -> bool:
+        """Whether a variable in a node is reported, so that whatever else is wrong there follows from it."""
+        kinds = {Kind.UNDEFINED_VARIABLE, Kind.VARIABLE_NOT_ALLOWED}
+        return any(issue.kind in kinds and issue.node == node for issue in self.issues)
+
     def _item(self, path: Path) -> tuple[Layer, Path]:
         """The layer that an item of a combined list comes from, and its path there."""
         found: Any = []

@@ -30,13 +30,14 @@ def group_by_server(files: Sequence[ParsedFile]) -> tuple[list[Group], list[Issu
     by_url: dict[str, Group] = {}
     others: list[ParsedFile] = []
     for file in files:
-        url = file.block("server").get("url")
+        url = _url(file)
         if url is None:
             others.append(file)
         else:
             by_url.setdefault(url, []).append(file)
     if len(by_url) < 2:  # noqa: PLR2004 - a fleet
-        return [list(files)] if files else [], _declared_twice([files])
+        groups = [list(files)] if files else []
+        return groups, _declared_twice(groups)
     issues: list[Issue] = []
     by_name: dict[str, Group] = {}
     for group in by_url.values():
@@ -53,19 +54,38 @@ def group_by_server(files: Sequence[ParsedFile]) -> tuple[list[Group], list[Issu
     return groups, issues + _declared_twice(groups)
 
 
-def _declared_twice(groups: Iterable[Sequence[ParsedFile]]) -> list[Issue]:
+def _has_wrong_url(file: ParsedFile) -> bool:
+    """Whether the file's URL is reported as wrong. Inherited credentials are reported there, too."""
+    issues = (issue for issue in file.issues if issue.kind != Kind.AUTH_INHERITED)
+    return any(issue.node.path[:2] == ("server", "url") for issue in issues)
+
+
+def _url(file: ParsedFile) -> str | None:
+    """The URL of the file's server. A wrong one is the server's own, so that it causes no further issues."""
+    server = file.block("server")
+    if _has_wrong_url(file):
+        return str(server.get("name") or file.source.name)
+    url: str | None = server.get("url")
+    return url
+
+
+def _declared_twice(groups: Iterable[Group]) -> list[Issue]:
     """An issue for each file that extends a base for the same server name as another one: a copy with the old name.
 
-    A second file for one server, such as that of another team, has ``policy.own``.
+    The copies are removed from their groups. A second file for one server, such as that of another team, has ``policy.own``.
     """
     issues = []
     for group in groups:
         extending = [file for file in group if _names_server(file) and not file.block("policy").get("own")]
-        for file in extending[1:]:
-            message = "another file extends a base for a server of this name"
+        copies = extending[1:]
+        for file in copies:
+            message = f"another file declares the server {shorten(_name([file]), 60)} too"
             hint = "give each server a name of its own; a second file for one server needs policy.own"
             node, other = (one.node("server", "name") for one in (file, extending[0]))
             issues.append(Issue(kind=Kind.DUPLICATE_SERVER, message=message, hint=hint, node=node, other=other))
+        if copies:
+            # What they inherit from a base is not compared with itself.
+            group[:] = [file for file in group if all(file is not copy for copy in copies)]
     return issues
 
 
@@ -83,8 +103,10 @@ def _named(group: Iterable[ParsedFile]) -> ParsedFile | None:
 def _name(group: Group) -> str:
     """The server's name: the one that is given, else the URL's host."""
     named = _named(group)
-    server: dict[str, Any] = (named or group[0]).block("server")
-    return str(server.get("name") or urlsplit(server["url"]).hostname)
+    if named is not None:
+        return str(named.block("server")["name"])
+    url = _url(group[0]) or ""
+    return urlsplit(url).hostname or url
 
 
 def _same_name(group: Group, first: Group) -> Issue:

@@ -320,6 +320,8 @@ def _add_issues(
             own_port = beside.get("smtp_port", port) if isinstance(beside, dict) else None
             issue = issue_from(error, parsed.source, address=addresses.get(index), port=own_port)
             node = parsed.node(*issue.node.path, key=issue.node.key)
+            if parsed.document is not None and parsed.document.lacks_variable(node):
+                continue
             parsed.issues.extend([replace(issue, node=node)])
         else:
             parsed.issues.uncounted[kind_of(error)] += 1

@@ -149,8 +149,9 @@ def test_what_is_not_about_a_server_is_a_warning_of_the_fleet(write: Write) -> N
 
 
 def test_a_copy_that_keeps_the_old_name_is_an_error(write: Write) -> None:
-    write('version: 1\nbase: true\nserver: {url: "https://${name}.example.com"}\n', "base.yaml")
-    branch = "version: 1\nextends: base.yaml\nserver: {name: b1}\nvars: {}\n"
+    base = 'version: 1\nbase: true\nserver: {url: "https://${name}.example.com"}\n'
+    write(base + "accounts: [{email: c@x, name: c, service: gmail, default: true}]\n", "base.yaml")
+    branch = "version: 1\nextends: base.yaml\nserver: {name: b1, labels: {ring: main}}\nvars: {}\n"
     first = write(branch + ACCOUNT.format("a"), "b1.yaml")
     copy = write(branch + ACCOUNT.format("b"), "b2.yaml")
     with pytest.raises(ManifestError) as caught:
@@ -158,10 +159,10 @@ def test_a_copy_that_keeps_the_old_name_is_an_error(write: Write) -> None:
     assert [(one.kind, str(one)) for one in caught.value.problems] == [
         (
             "duplicate_server",
-            "b2.yaml:3:16: another file extends a base for a server of this name (the other is at b1.yaml:3:16)",
+            "b2.yaml:3:16: another file declares the server b1 too (the other is at b1.yaml:3:16)",
         )
     ]
-    team = write(branch + "policy: {own: ['b@*']}\n" + ACCOUNT.format("b"), "b2.yaml")
+    team = write("version: 1\nserver: {name: b1}\npolicy: {own: ['b@*']}\n" + ACCOUNT.format("b"), "b2.yaml")
     assert len(read_fleet([first, team]).servers) == 1
 
 
@@ -173,3 +174,23 @@ def test_a_warning_about_a_base_is_the_same_for_every_server(write: Write) -> No
     first, second = (one.warnings for one in read_fleet(paths).servers)
     assert first == second
     assert [str(one.position) for one in first] == ["base.yaml:4"]
+
+
+@pytest.mark.parametrize(
+    ("url", "problem"),
+    [
+        ("http://127.0.0.1:${port}", "${port} is not allowed in server: it would control where credentials go"),
+        ("https://${host}.example.com", "${host} is not allowed in server: it would control where credentials go"),
+        ("htps://${name}", 'url: the URL must begin with https:// or http://, found "htps://a"'),
+    ],
+)
+def test_a_wrong_url_in_a_base_is_the_only_problem(write: Write, url: str, problem: str) -> None:
+    write("version: 1\nbase: true\nserver: {url: '" + url + "', auth: {access_token: {env: T}}}\n", "base.yaml")
+    child = "version: 1\nextends: base.yaml\nserver: {{name: {0}, labels: {{ring: {0}}}}}\n"
+    given = "vars: {{port: '1', host: {0}}}\naccounts: [{{email: a@x, name: a, service: gmail, default: true}}]\n"
+    paths = [write((child + given).format(name), f"{name}.yaml") for name in "abcde"]
+    with pytest.raises(ManifestError) as caught:
+        read_fleet(paths)
+    assert [str(one) for one in caught.value.problems] == [
+        f"base.yaml:3:15: {problem} (extended at a.yaml:2:10, and in 4 more files)"
+    ]
