@@ -292,7 +292,7 @@ def _problem(issue: Issue, maps: Mapping[Source, SourceMap]) -> Problem:
 def _also(issue: Issue, maps: Mapping[Source, SourceMap]) -> str:
     lines = [str(_position(node, maps)) for node in issue.also]
     rest = issue.count - 1 - len(lines)
-    return f"{', '.join(lines)} and {rest} more places" if rest else " and ".join(lines)
+    return f"{', '.join(lines)} and {rest} more" if rest else " and ".join(lines)
 
 
 def _position(node: NodeRef, maps: Mapping[Source, SourceMap]) -> Position:
