@@ -532,7 +532,7 @@ def apply(
 
 def suspension(plan: Plan) -> Problem:
     """Why nothing is written to a suspended server."""
-    message = f"{plan.server.name} is suspended: {plan.suspended}; nothing was written"
+    message = f"the server is suspended: {plan.suspended}; nothing was written"
     return Problem(kind=Kind.SUSPENDED, message=message, hint="remove server.suspended when the reason is gone")
 
 

@@ -130,7 +130,7 @@ def test_a_suspended_server_does_not_make_a_run_fail(user: CliProcess, fleet: Fl
     assert (alone.code, fleet.held()["b"]) == (5, [])
     single = user.run("apply", "b.yaml", "--auto-approve")
     assert (single.code, fleet.held()["b"]) == (5, [])
-    assert "b is suspended: a new disk; nothing was written" in single.err
+    assert "the server is suspended: a new disk; nothing was written" in single.err
 
 
 def test_without_a_terminal_nothing_is_written(user: CliProcess, fleet: FleetOfSandboxes) -> None:
