@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 from urllib.parse import urlsplit
 
 from reconciler.errors import Kind
@@ -72,7 +72,8 @@ def _url(file: ParsedFile) -> str | None:
 def _declared_twice(groups: Iterable[Group]) -> list[Issue]:
     """An issue for each file that extends a base for the same server name as another one: a copy with the old name.
 
-    The copies are removed from their groups. A second file for one server, such as that of another team, has ``policy.own``.
+    The copies are removed from their groups. A second file for one server, such as that of another team, has
+    ``policy.own``.
     """
     issues = []
     for group in groups:
