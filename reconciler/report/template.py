@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 SHORTEST: Final = 3
 """Characters of a value; a shorter one occurs by chance."""
 
+_SHORT_NAME: Final = re.compile(r"[A-Za-z][0-9]")
+"""A short name that is replaced nevertheless, as a whole word."""
+
 _ID: Final = re.compile(r" \(id \d+\)")
 """How messages show the id of an account, which is different on each server."""
 
@@ -45,7 +48,7 @@ class Template:
         known = {**known, "host": urlsplit(server.url).hostname or "", "url": server.url, **known}
         by_value: dict[str, str] = {}
         for name, value in known.items():
-            if len(value) >= SHORTEST and "$" not in value:
+            if (len(value) >= SHORTEST or (name == "name" and _SHORT_NAME.fullmatch(value))) and "$" not in value:
                 by_value.setdefault(value, name)
         self.values: Mapping[str, str] = {name: value for value, name in by_value.items()}
         self._order = [(value, f"${{{by_value[value]}}}") for value in sorted(by_value, key=len, reverse=True)]
@@ -130,8 +133,13 @@ def _write(text: str, order: Sequence[tuple[str, str]], start: int) -> str:
     for index in range(start, len(order)):
         value, variable = order[index]
         if value in text:
-            return variable.join(_write(part, order, index + 1) for part in text.split(value))
+            parts = text.split(value) if len(value) >= SHORTEST else _split_at_word(text, value)
+            return variable.join(_write(part, order, index + 1) for part in parts)
     return text
+
+
+def _split_at_word(text: str, word: str) -> Sequence[str]:
+    return re.split(rf"(?<![A-Za-z0-9]){re.escape(word)}(?![A-Za-z0-9])", text)
 
 
 def fill(text: str, values: Mapping[str, str]) -> str:

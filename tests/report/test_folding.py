@@ -186,6 +186,11 @@ def test_the_longest_value_wins_and_short_ones_are_no_variables() -> None:
     assert template.write("fw.sp.example.com, a@sp.example.com, sp, example") == "${host}, a@${domain}, sp, ${region}"
 
 
+def test_a_short_name_is_replaced_where_it_is_a_word() -> None:
+    template = Template(Server("b1", "https://fw.example.com"))
+    assert template.write("secrets/b1.key, b12, ab1, b1") == "secrets/${name}.key, b12, ab1, ${name}"
+
+
 def test_a_change_of_one_server_is_shown_as_it_is() -> None:
     (plan,) = [branch(1)]
     assert [one.item for one in fold_changes([plan])] == list(view_changes(plan))
