@@ -88,8 +88,8 @@ _UNSENT: Final[tuple[tuple[type[Exception], _Case], ...]] = (
     (socket.gaierror, _Case(Kind.DNS, "the host name cannot be resolved", _URL_HINT)),
     (UnicodeError, _Case(Kind.DNS, "the host name is not valid", _URL_HINT, transient=False)),
     (ConnectionRefusedError, _Case(Kind.CONNECTION_REFUSED, "connection refused", _URL_HINT)),
-    (httpx.TimeoutException, _Case(Kind.CONNECT_TIMEOUT, "no connection in time", _URL_HINT)),
-    (httpx.NetworkError, _Case(Kind.CONNECTION_FAILED, "no connection", _URL_HINT)),
+    (httpcore.TimeoutException, _Case(Kind.CONNECT_TIMEOUT, "no connection in time", _URL_HINT)),
+    (httpcore.NetworkError, _Case(Kind.CONNECTION_FAILED, "no connection", _URL_HINT)),
 )
 _OTHER_UNSENT: Final = _Case(Kind.NOT_SENT, "the request could not be sent", _URL_HINT, transient=False)
 _INVALID_FROM_PROXY: Final = _Case(Kind.PROXY, "it sent no valid response", _PROXY_HINT)
@@ -133,7 +133,7 @@ def error_from_exception(
         return UnreachableError(problem, transient=case.transient)
     if isinstance(error, InvalidResponseError):
         return invalid_response(detail)
-    if isinstance(error, httpx.TimeoutException):
+    if isinstance(error, httpcore.TimeoutException):
         message, hint = f"{origin} sent no complete response in time", "A longer --timeout may help."
         problem = Problem(kind=Kind.TIMEOUT, message=message, hint=hint)
     else:

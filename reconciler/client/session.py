@@ -44,7 +44,6 @@ _COMMON: Final = (
 _JSON: Final = (b"Content-Type", b"application/json")
 
 _CACHED_URLS: Final = 64
-_CACHED_HEADERS: Final = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +80,10 @@ class Endpoint:
     connections: int = 10
 
 
-def _headers(bearer: bytes | None, *, has_body: bool) -> httpx.Headers:
+def _headers(host: bytes, bearer: bytes | None, body: bytes | None) -> list[tuple[bytes, bytes]]:
     authorization = [(b"Authorization", bearer)] if bearer else []
-    return httpx.Headers([_ACCEPT, *authorization, *_COMMON, *([_JSON] if has_body else [])])
+    length = [_JSON, (b"Content-Length", b"%d" % len(body))] if body is not None else []
+    return [(b"Host", host), _ACCEPT, *authorization, *_COMMON, *length]
 
 
 class ConnectionPool:
@@ -95,9 +95,8 @@ class ConnectionPool:
         self._limit = limit
         self._free = Semaphore(max(1, endpoint.connections))
         self._idle: deque[Transport] = deque()
-        # Thousands of requests go to one path with one token; httpx would parse each of them again.
+        # Thousands of requests go to one path; httpx would parse each of them again.
         self._url = lru_cache(_CACHED_URLS)(httpx.URL)
-        self._headers = lru_cache(_CACHED_HEADERS)(_headers)
 
     def close(self) -> None:
         """Closes the idle connections. After an interrupt, a connection that is still in use ends with the process."""
@@ -116,13 +115,12 @@ class ConnectionPool:
         Raises:
             ApiError: No complete response arrived.
         """
-        headers = self._headers(bearer, has_body=request.body is not None)
         with self._transport() as transport:
             transport.state.start(deadline)
             try:
                 url = self._url(self._endpoint.origin + request.path)
-                sent = httpx.Request(request.method, url, headers=headers, content=request.body)
-                response = transport.handle_request(sent)
+                headers = _headers(url.netloc, bearer, request.body)
+                response = transport.send(request.method, url, headers, request.body)
                 try:
                     return read_response(response, self._limit)
                 finally:

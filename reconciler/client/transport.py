@@ -21,7 +21,7 @@ import httpx
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
 BODY_LIMIT: Final = 256 * 1024 * 1024
 """The maximum size of a decoded body in bytes; a list of a million accounts is about as large."""
@@ -129,7 +129,7 @@ class _ProxyPool(httpcore.ConnectionPool):
         return super().handle_request(request)
 
 
-class Transport(httpx.HTTPTransport):
+class Transport:
     """A transport with a single connection, for one thread at a time. It uses no cookies and follows no redirects.
 
     Args:
@@ -142,7 +142,6 @@ class Transport(httpx.HTTPTransport):
         target = _proxy(proxy) if proxy else None
         # The number of TLS handshakes until the server is the peer; the last one is with the server.
         handshakes = 0 if target is None else 2 if target.url.scheme == b"https" else 1
-        # The parent's own pool accepts no network backend, and so has no deadline.
         self._pool = (_ProxyPool if target else httpcore.ConnectionPool)(
             ssl_context=context,
             proxy=target,
@@ -150,6 +149,21 @@ class Transport(httpx.HTTPTransport):
             keepalive_expiry=_KEEPALIVE,
             network_backend=_Backend(self.state, handshakes),
         )
+
+    def send(
+        self, method: str, url: httpx.URL, headers: Sequence[tuple[bytes, bytes]], body: bytes | None
+    ) -> httpcore.Response:
+        """Sends a request. Returns as soon as the headers of the response are there.
+
+        Raises:
+            httpcore.*: There is no response.
+        """
+        target = httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
+        return self._pool.handle_request(httpcore.Request(method, target, headers=headers, content=body))
+
+    def close(self) -> None:
+        """Closes the connection; the next request opens another."""
+        self._pool.close()
 
 
 def _proxy(url: str) -> httpcore.Proxy:
@@ -178,24 +192,25 @@ class Response:
         return 200 <= self.status < 300  # noqa: PLR2004
 
 
-def read_response(response: httpx.Response, limit: int = BODY_LIMIT) -> Response:
+def read_response(response: httpcore.Response, limit: int = BODY_LIMIT) -> Response:
     """Reads the rest of ``response``.
 
     Raises:
         InvalidResponseError: The body is larger than ``limit`` bytes, or in an encoding that was not asked for.
-        httpx.HTTPError: The connection broke.
+        httpcore.*: The connection broke.
     """
     # httpx would decode any number of nested encodings, each a thousand times its input, before checking a limit.
-    encoding = response.headers.get("content-encoding", "").strip().lower()
-    declared = response.headers.get("content-length", "")
+    headers = httpx.Headers(response.headers)
+    encoding = headers.get("content-encoding", "").strip().lower()
+    declared = headers.get("content-length", "")
     if declared.isdecimal() and int(declared) > limit:
         raise _too_large(limit)
-    chunks: Iterable[bytes] = response.stream  # type: ignore[assignment]  # a transport's response is synchronous
+    chunks: Iterable[bytes] = response.stream  # type: ignore[assignment]  # a pool without async has no other
     if encoding in {"gzip", "x-gzip"}:
         chunks = _decompress(chunks)
     elif encoding not in {"", "identity"}:
         raise InvalidResponseError("the response is in an encoding that was not asked for")
-    return Response(response.status_code, response.headers, _join(chunks, limit))
+    return Response(response.status, headers, _join(chunks, limit))
 
 
 def _join(chunks: Iterable[bytes], limit: int) -> bytes:

@@ -70,14 +70,14 @@ def test_every_exception_shows_whether_the_request_may_have_arrived(error: type[
 
 
 def test_an_unrelated_exception_is_not_taken_as_a_cause() -> None:
-    error = httpx.ConnectError("no route")
+    error = httpcore.ConnectError("no route")
     error.__context__ = KeyError("unrelated")
     failure = error_from_exception(error, origin=ORIGIN, sent=False, redactor=Redactor())
     assert failure.problems[0].message == f"cannot reach {ORIGIN}: no connection (no route)"
 
 
 def test_an_exception_without_a_message_adds_no_empty_brackets() -> None:
-    failure = error_from_exception(httpx.ConnectError(""), origin=ORIGIN, sent=False, redactor=Redactor())
+    failure = error_from_exception(httpcore.ConnectError(""), origin=ORIGIN, sent=False, redactor=Redactor())
     assert failure.problems[0].message == f"cannot reach {ORIGIN}: no connection"
     with pytest.raises(ValidationError) as caught:
         TypeAdapter(int).validate_python("x")
