@@ -383,6 +383,7 @@ def connect(
     token: str | None = None,
     parallelism: int = 10,
     context: RunContext | None = None,
+    in_fleet: bool = False,
 ) -> Connection:
     """Decides which server is meant, and which credentials may go to it. Sends nothing yet.
 
@@ -395,6 +396,8 @@ def connect(
         token: An access token, in place of the environment's credentials.
         parallelism: The most requests at a time.
         context: What the run takes from outside.
+        in_fleet: Whether the server is one of several. A trust file that lists its URL does not let it have credentials
+            from outside then: they are for one server.
 
     Raises:
         ApiError: No server is named, no credentials are, or those that are named may not go to it.
@@ -418,7 +421,7 @@ def connect(
         options=context.server,
         environ=context.environ,
         resolve=resolved,
-        trust=context.trust,
+        trust=None if in_fleet else context.trust,
         notifier=context.notifier,
     ).select()
     remember_credentials(access.credentials, context.redactor)

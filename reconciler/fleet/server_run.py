@@ -177,9 +177,7 @@ class ServerRun:
         self._resolved = reconcile.resolve_approved(
             self._declared, only=planning.only.patterns, no_secrets=planning.no_secrets, context=context
         )
-        # Credentials from outside are for one server. That a trust file lists many must not send them to all.
-        context = replace(context, trust=None, allow_commands=context.may_run_commands)
-        return reconcile.connect(self._resolved, parallelism=options.parallelism, context=context)
+        return reconcile.connect(self._resolved, parallelism=options.parallelism, context=context, in_fleet=True)
 
     def _apply(self, changes: Sequence[Change], agreed: Plan) -> Report:
         connection = self._connection = self._connection or self._connect()

@@ -99,6 +99,24 @@ def test_a_saved_plan_refuses_only_the_server_that_has_changed(user: CliProcess,
     assert [one["kind"] for one in document(applied)["servers"][1]["errors"]] == ["stale_plan"]
 
 
+def test_a_trust_file_limits_every_server_of_a_fleet(user: CliProcess, fleet: FleetOfSandboxes) -> None:
+    fleet.add("a", "b")
+    user.write(
+        "trust/trust.yml",
+        'version: 1\nservers: [{url: "http://127.0.0.1:*", env: [KEY]}]\n'
+        'limits: {max_deletes: 1, protect: ["keep@*"]}\n',
+    )
+    others = [{**one, "service": "other", "hash_auth": False} for one in many(2)]
+    fleet.boxes["a"].seed([*others, {**others[0], "email": "keep@example.com", "name": "Keep"}])
+    user.environ["RECONCILER_TRUST"] = "trust/trust.yml"
+    planned = user.run("plan", "a.yaml", "b.yaml", "-f", "json")
+    assert (planned.code, statuses(planned)) == (5, {"a": "refused", "b": "planned"})
+    assert document(planned)["summary"]["delete"] == 2
+    applied = user.run("apply", "a.yaml", "b.yaml", "--auto-approve", "--max-deletes", "2", "-f", "json")
+    assert (applied.code, statuses(applied)) == (0, {"a": "applied", "b": "applied"})
+    assert "keep@example.com" in {one["email"] for one in fleet.boxes["a"].accounts()}
+
+
 def test_delivery_tests_can_be_added_to_a_saved_plan(user: CliProcess, fleet: FleetOfSandboxes) -> None:
     fleet.add("a", "b")
     user.run("plan", ".", "--save", "plan.json")
