@@ -76,7 +76,7 @@ class Journal:
 
     def of(self, server: str) -> ServerJournal:
         """The part of the journal that is about the server with this URL."""
-        return ServerJournal(self, server, tuple(self._unfinished.get(server, {}).values()))
+        return ServerJournal(self, server, tuple(self._unfinished.pop(server, {}).values()))
 
     def write(self, server: str, entry: dict[str, Any]) -> None:
         """Appends a line. Raises ``ReconcilerError`` if that is impossible."""

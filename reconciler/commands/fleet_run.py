@@ -57,7 +57,7 @@ def apply_fleet(request: RunRequest, running: ApplyFlags) -> ExitCode:
     invocation = request.invocation
     saved = saved_plan.read(running.plan_file) if running.plan_file is not None else None
     rollout = ALL_AT_ONCE if running.no_rollout else request.fleet.rollout
-    with open_journal(running.journal, invocation) as journal:
+    with open_journal(running.journal, invocation, of_fleet=True) as journal:
         run = _run(
             request,
             replace(

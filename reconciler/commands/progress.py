@@ -162,7 +162,9 @@ class _FleetBar(FleetObserver):
 
 
 @contextmanager
-def open_journal(path: str | None, invocation: Invocation) -> Iterator[Callable[[Plan], RunObserver]]:
+def open_journal(
+    path: str | None, invocation: Invocation, *, of_fleet: bool = False
+) -> Iterator[Callable[[Plan], RunObserver]]:
     """A function that makes the observer for a server's plan: its part of the journal, if one is wanted.
 
     Writes without an outcome in the journal are checked against the plan first, and the result is printed.
@@ -178,7 +180,10 @@ def open_journal(path: str | None, invocation: Invocation) -> Iterator[Callable[
     def of(plan: Plan) -> RunObserver:
         part = journal.of(plan.server.url)
         for intent, found in check_unfinished(part.unfinished, plan):
-            begun = f"{intent.action} of {intent.address} was begun at {intent.at} and has no outcome in the journal"
+            where = f" on {plan.server.name}" if of_fleet else ""
+            begun = (
+                f"{intent.action} of {intent.address}{where} was begun at {intent.at} and has no outcome in the journal"
+            )
             invocation.print_note(escape(f"checked: {begun}; {found}"))
             part.checked(intent, found)
         return part

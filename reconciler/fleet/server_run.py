@@ -82,6 +82,8 @@ class ServerRun:
         """The plan for the server; with errors if there can be none. Accounts that stay as they are are left out."""
         try:
             plan = self._fresh_plan()
+            if plan.applicable and not plan.changes:
+                self._options.observer(plan)  # the journal: what an earlier run began here may be in place
         except Exception as error:  # noqa: BLE001 - it must not end the runs on other servers
             self._failure = ServerStatus.after(error)
             self.close()

@@ -200,6 +200,26 @@ def test_a_journal_records_all_servers(user: CliProcess, fleet: FleetOfSandboxes
         assert sorted(own) == ["intent", "intent", "outcome", "outcome"]
 
 
+def test_a_write_that_a_journal_left_open_is_checked_where_nothing_is_to_be_done(
+    user: CliProcess, fleet: FleetOfSandboxes
+) -> None:
+    fleet.add("a", "b")
+    journal = fleet.folder / "run.jsonl"
+    assert user.run(*APPLY, "--journal", "run.jsonl").code == 0
+    lines = journal.read_text().splitlines()
+    a = fleet.boxes["a"].url
+    kept = [one for one in lines if (json.loads(one)["server"], json.loads(one)["event"]) != (a, "outcome")]
+    journal.write_text("".join(f"{line}\n" for line in kept))
+    done = user.run(*APPLY, "--journal", "run.jsonl")
+    checked = [line for line in done.err.splitlines() if line.startswith("checked: ")]
+    assert [line.partition(" was begun ")[0] for line in sorted(checked)] == [
+        "checked: create of alerts@a.example.com on a",
+        "checked: create of fax@example.com on a",
+    ]
+    assert all(line.endswith("; it is in place") for line in checked)
+    assert "checked: " not in user.run(*APPLY, "--journal", "run.jsonl").err
+
+
 def test_mails_are_tested_on_every_server(user: CliProcess, fleet: FleetOfSandboxes) -> None:
     fleet.add("a", "b")
     done = user.run("test", ".", "--to-email", "ops@example.com", "-f", "json")
