@@ -19,7 +19,7 @@ from reconciler.manifest.loader import Loaded, load
 from reconciler.manifest.merging import COMBINED, Block, combined, merged_block, merged_header
 from reconciler.manifest.suggestions import suggestion
 from reconciler.manifest.values import is_placeholder
-from reconciler.manifest.variables import NAME, START, Substitution, is_literal_secret, is_usable_name
+from reconciler.manifest.variables import LONGEST, NAME, START, Substitution, is_literal_secret, is_usable_name
 from reconciler.model.account import identity
 from reconciler.model.display import shorten
 
@@ -286,9 +286,9 @@ class Effective:
         self._in_layer: tuple[Layer, int] | None = None
         self._limited = False
         self.variables = self._variables(header)
-        self._values = Substitution(self.variables, self._undefined)
+        self._values = Substitution(self.variables, self._undefined, self._too_long)
         self._name_only = Substitution(
-            {NAME: self.variables[NAME]} if NAME in self.variables else {}, self._not_allowed
+            {NAME: self.variables[NAME]} if NAME in self.variables else {}, self._not_allowed, self._too_long
         )
         if self._has_variables:
             self._substitute_header(header)
@@ -361,7 +361,7 @@ class Effective:
         if is_usable_name(name):
             found[NAME] = str(name)
         if isinstance(given, dict):
-            values = Substitution(dict(found), self._undefined)
+            values = Substitution(dict(found), self._undefined, self._too_long)
             self._limited = True
             for key, value in given.items():
                 if isinstance(value, str) and key != NAME:
@@ -408,6 +408,10 @@ class Effective:
         message = f"${{{name}}} is not allowed in server: it would control where credentials go"
         self._add(Kind.VARIABLE_NOT_ALLOWED, message, "only ${name}, the server's name, is allowed there", path)
         return name
+
+    def _too_long(self, path: Path) -> None:
+        message = f"with its variables replaced, this has more than {LONGEST:,} characters"
+        self._add(Kind.TOO_LARGE, message, "shorten the values of its variables", path)
 
     def _add(self, kind: Kind, message: str, hint: str, path: Path) -> None:
         if self._in_layer is not None:

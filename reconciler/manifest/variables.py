@@ -17,6 +17,9 @@ START: Final = "${"
 NAME: Final = "name"
 """The variable that is always the server's name."""
 
+LONGEST: Final = 16_384
+"""Characters of a string after substitution. Without a limit, a small file could use up all memory."""
+
 _TOKEN: Final = re.compile(r"\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_-]*)\}|\$\{")
 _SERVER_NAME: Final = re.compile(r"[A-Za-z0-9-]+")
 
@@ -68,20 +71,33 @@ class Substitution:
         copies: The mappings that were copied because something in them was substituted, by the ``id`` of the copy.
     """
 
-    def __init__(self, values: Mapping[str, str], report: Callable[[str, str, Path], str]) -> None:
-        """Takes the values, and what is called with each other variable, its string and its path for a stand-in."""
+    def __init__(
+        self,
+        values: Mapping[str, str],
+        report: Callable[[str, str, Path], str],
+        report_long: Callable[[Path], None] = lambda _path: None,
+    ) -> None:
+        """Takes the values, and what reports problems.
+
+        ``report`` is called with each other variable, its string and its path, for a stand-in, and ``report_long`` with
+        the path of a string that is too long to be substituted.
+        """
         self.values = values
         self.copies: dict[int, object] = {}
         self._report = report
+        self._report_long = report_long
 
     def text(self, text: str, path: Path) -> str:
         """A string with its variables replaced."""
-        found = []
+        found: list[str] = []
         for before, name in _template(text):
             found.append(before)
             if name is not None:
                 value = self.values.get(name)
                 found.append(self._report(name, text, path) if value is None else value)
+        if sum(map(len, found)) > LONGEST:
+            self._report_long(path)
+            return found[0][:100] or "x"  # so that the checks can go on
         return "".join(found)
 
     def value(self, value: Any, path: Path) -> Any:  # noqa: ANN401 - it may be anything

@@ -168,6 +168,14 @@ def test_the_value_of_a_variable_is_a_string_whatever_it_looks_like(write: Write
     }
 
 
+def test_a_small_file_cannot_use_up_all_memory_with_variables(write: Write) -> None:
+    text = f"version: 1\nvars: {{x: {'v' * 200}}}\n" + accounts(email="a@x", name="'" + "${x}" * 5_000 + "'")
+    assert problems(write(text)) == [
+        "too_large | accounts.yaml:3:31: with its variables replaced, this has more than 16,384 characters"
+        " | shorten the values of its variables"
+    ]
+
+
 @pytest.mark.parametrize(
     ("base", "child", "found"),
     [
