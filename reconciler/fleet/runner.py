@@ -297,7 +297,7 @@ class _Steering:
     def why_not_started(self) -> Problem:
         """Why the remaining servers were not started."""
         message = f"not started: {self.stopped or 'the run was interrupted'}"
-        hint = "look at those first; --only-failed then continues with the rest"
+        hint = f"{'look at those first; ' if self.stopped else ''}--only-failed then continues with the rest"
         return Problem(kind=Kind.ROLLOUT_STOPPED if self.stopped else Kind.INTERRUPTED, message=message, hint=hint)
 
 
