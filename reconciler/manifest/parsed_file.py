@@ -215,7 +215,7 @@ def _validated(source: Source, loaded: Loaded | Effective) -> ParsedFile | Probl
         positions={path: loaded.block_positions(path) for path in _MARKED_BLOCKS},
         bad_defaults=wrong.get("defaults", _NONE),
         irregular=loaded.irregular,
-        declares_accounts=document is None or "accounts" in document,
+        declares_accounts=document is None or "accounts" in (raw if errors and isinstance(raw, dict) else document),
         document=loaded if isinstance(loaded, Effective) else None,
     )
     _add_entries(parsed, raw, loaded, wrong)
