@@ -100,6 +100,7 @@ class Kind(StrEnum):
     MISSING_EXTRA = auto()
     MISSING_KEY = auto()
     MISSING_SMTP_SERVER = auto()
+    NO_CANARY = auto()
     NO_CREDENTIALS = auto()
     NO_DEFAULT = auto()
     NO_LOCK = auto()

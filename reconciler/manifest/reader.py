@@ -112,7 +112,21 @@ def _combined(
     if len(groups) == 1:
         return replace(fleet, servers=(_desired(groups[0], merged[0], skipped),)), groups
     servers = tuple(map(_desired, groups, merged, repeat(())))
-    return replace(fleet, servers=servers, warnings=tuple(skipped)), groups
+    fleet = replace(fleet, servers=servers)
+    return replace(fleet, warnings=(*skipped, *_canary_warnings(fleet, files))), groups
+
+
+def _canary_warnings(fleet: Fleet, files: Sequence[ParsedFile]) -> Iterator[Problem]:
+    """A warning if no server is a canary: a typo in the selector would skip the first batch."""
+    canary = fleet.rollout.canary
+    if canary is None or any(canary.matches(one.label) for one in fleet.servers):
+        return
+    from reconciler.manifest.positions import locate_counted
+
+    file = next(file for file in files if "fleet" in file.header)
+    message, hint = f"canary: {canary} matches no server", "check the spelling, and the labels of the servers"
+    issue = Issue(kind=Kind.NO_CANARY, message=message, hint=hint, node=file.node("fleet", "rollout", "canary"))
+    yield from (problem for problem, _ in locate_counted(IssueLog([issue]), ()))
 
 
 def _distinct(found: Iterable[tuple[Problem, int]]) -> Iterable[tuple[Problem, int]]:

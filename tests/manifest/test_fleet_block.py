@@ -49,6 +49,25 @@ def test_the_fleet_block_says_how_a_rollout_proceeds(write: Write) -> None:
     assert read_fleet(["a.yaml"]).rollout == ALL_AT_ONCE
 
 
+def test_a_canary_selector_that_matches_no_server_is_a_warning(write: Write) -> None:
+    servers = [
+        write(HEAD + f"server: {{url: 'https://{name}', labels: {{ring: canary}}}}", f"{name}.yaml") for name in "xy"
+    ]
+    right = write(FLEET + "{rollout: {canary: 'ring=canary'}}", "right.yaml")
+    wrong = write(FLEET + "{rollout: {canary: 'ring=canry'}}", "wrong.yaml")
+    assert read_fleet([*servers, right]).warnings == ()
+    assert [(one.kind, str(one)) for one in read_fleet([*servers, wrong]).warnings] == [
+        ("no_canary", "wrong.yaml:2:27: canary: ring=canry matches no server")
+    ]
+
+
+def test_a_mistake_in_the_fleet_block_is_the_only_problem(complain: Complain) -> None:
+    servers = [HEAD + f"server: {{url: 'https://{name}'}}\n" for name in "xy"]
+    assert complain(*servers, FLEET + "{rollout: {max_failure: 1}}\n") == [
+        'unknown_key | c.yaml:2:19: unknown key "max_failure" | did you mean "max_failures"?'
+    ]
+
+
 def test_two_fleet_blocks_have_to_be_equal(complain: Complain, write: Write) -> None:
     same = [write(FLEET + text, f"{index}.yaml") for index, text in enumerate(["{min_servers: 3}", "{min_servers: 3}"])]
     assert read_fleet([*same, write(HEAD, "a.yaml")]).min_servers == 3
