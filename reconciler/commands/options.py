@@ -36,10 +36,15 @@ Command = TypeVar("Command", bound="Callable[..., Any]")
 
 paths_argument = click.argument("paths", nargs=-1, required=True, type=FILE_NAME, metavar="PATH...")
 parallelism_option = click.option(
-    "--parallelism", type=click.IntRange(1, 256), default=10, show_default=True, metavar="N", help="Requests in flight."
+    "--parallelism",
+    type=click.IntRange(1, 256),
+    default=10,
+    show_default=True,
+    metavar="N",
+    help="Requests to a server at a time.",
 )
 only_option = click.option(
-    "--only", multiple=True, metavar="GLOB", help="Narrow everything to these addresses; may be repeated."
+    "--only", multiple=True, metavar="GLOB", help="Only accounts with these addresses; may be repeated."
 )
 allow_commands_option = click.option("--allow-commands", is_flag=True, help="Run the commands of {command: …} secrets.")
 to_email_option = click.option(
@@ -251,7 +256,7 @@ apply_options = _packed(
         "--test",
         "test_when",
         type=click.Choice([one.value for one in DeliveryTestWhen]),
-        help="Try changed settings through the test endpoint; wins over the YAML.",
+        help="Test changed settings through the test endpoint; wins over the YAML.",
     ),
     to_email_option,
     click.option(

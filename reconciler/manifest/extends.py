@@ -398,7 +398,10 @@ class Effective:
 
     def _no_name(self) -> tuple[str, str]:
         if any(_has(layer.value, ("server", "name")) for layer in self.layers):
-            return "${name} needs a name of letters, digits and hyphens alone", "give the server such a name"
+            return (
+                "${name} needs a server name that has only letters, digits and hyphens",
+                "give the server such a name",
+            )
         return "${name} is the server's name, and this file gives none", "write server.name"
 
     def _not_allowed(self, name: str, text: str, path: Path) -> str:

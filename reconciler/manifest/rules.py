@@ -132,7 +132,7 @@ def _shared_pins(entries: Sequence[Entry]) -> Iterator[Issue]:
 
 
 def _several_defaults(entries: Sequence[Entry]) -> Iterator[Issue]:
-    hint = "write default: true at one account alone"
+    hint = "set default: true on one account only"
     found: dict[NodeRef, list[Entry]] = {}
     for entry in entries:
         if entry.desired.account.is_default:
@@ -143,7 +143,7 @@ def _several_defaults(entries: Sequence[Entry]) -> Iterator[Issue]:
         yield _issue(other[0], Kind.SEVERAL_DEFAULTS, message, hint, first=groups[0][0], field="default")
     for same in groups:
         if len(same) > 1:
-            message = f"the defaults make {len(same)} accounts the default one, and there can be one"
+            message = f"this makes {len(same)} accounts the default account, and only one can be"
             yield _issue(same[0], Kind.SEVERAL_DEFAULTS, message, hint, field="default")
 
 

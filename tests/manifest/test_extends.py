@@ -243,8 +243,8 @@ def test_a_small_file_cannot_use_up_all_memory_with_variables(write: Write) -> N
             "server: {url: 'https://${name}'}\naccounts: []\n",
             "server: {name: 'a.b'}\n",
             [
-                "undefined_variable | base.yaml:3:15: ${name} needs a name of letters, digits and hyphens alone "
-                "(extended at a.yaml:2:10) | give the server such a name"
+                "undefined_variable | base.yaml:3:15: ${name} needs a server name that has only letters, digits and "
+                "hyphens (extended at a.yaml:2:10) | give the server such a name"
             ],
         ),
         (

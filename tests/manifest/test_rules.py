@@ -57,7 +57,7 @@ if TYPE_CHECKING:
             ],
             [
                 "several_defaults | a.yaml:4:60: there can be one default account (the other is at a.yaml:3:60) "
-                "| write default: true at one account alone"
+                "| set default: true on one account only"
             ],
         ),
         (
@@ -100,8 +100,8 @@ def test_a_default_by_defaults_makes_several_default_accounts(complain: Complain
       - {email: b@example.com, name: B}
     """
     assert complain(text) == [
-        "several_defaults | a.yaml:2:21: the defaults make 2 accounts the default one, and there can be one "
-        "| write default: true at one account alone"
+        "several_defaults | a.yaml:2:21: this makes 2 accounts the default account, and only one can be "
+        "| set default: true on one account only"
     ]
 
 
