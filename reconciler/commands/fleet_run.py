@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from reconciler import reconcile
 from reconciler.commands import saved_plan
 from reconciler.commands.output import fleet_exit_code, show_plans, show_plans_first, show_reports
 from reconciler.commands.process import CrashReporter, handle_interrupts
 from reconciler.commands.progress import fleet_progress, open_journal
-from reconciler.errors import ExitCode
+from reconciler.errors import ExitCode, Kind, Problem
 from reconciler.fleet.runner import FleetRun
 from reconciler.fleet.selection import Selection, select
 from reconciler.fleet.server_run import ServerRunOptions
+from reconciler.model.display import display_sentence
 from reconciler.model.fleet import ALL_AT_ONCE
 from reconciler.report.fleet_text import fleet_problems_text
 from reconciler.report.formats import Format, PlanInput, ReportInput
@@ -25,10 +26,11 @@ if TYPE_CHECKING:
     from reconciler.commands.inputs import RunRequest
     from reconciler.commands.invocation import Invocation
     from reconciler.commands.options import ApplyFlags
-    from reconciler.errors import Problem
     from reconciler.model.desired import Desired
     from reconciler.model.outcome import Report
     from reconciler.model.server import Server
+
+_MOST_NAMES: Final = 3
 
 
 def plan_fleet(
@@ -105,6 +107,13 @@ def _servers(request: RunRequest) -> tuple[Desired, ...]:
     fleet, flags = request.fleet, request.flags
     reconcile.check_single_url(fleet, request.context)
     names = None if flags.only_failed is None else saved_plan.read_unfinished(flags.only_failed)
+    if unknown := (names or frozenset()) - {one.label.name for one in fleet.servers}:
+        listed = ", ".join(display_sentence(name) for name in sorted(unknown)[:_MOST_NAMES]) + (
+            ", …" if len(unknown) > _MOST_NAMES else ""
+        )
+        message = f"{flags.only_failed} has servers that did not succeed and that no file declares: {listed}"
+        hint = "name the files that were applied then; a server whose file is gone is not managed any more"
+        request.invocation.print_warnings([Problem(kind=Kind.UNKNOWN_SERVER, message=message, hint=hint)])
     return select(fleet, Selection(selector=flags.select, shard=flags.shard, names=names))
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from reconciler.model.fleet import Fleet, Selector
 
 _SHARD: Final = re.compile(r"([0-9]{1,6})/([0-9]{1,6})")
+_INDEX: Final = re.compile(r"[0-9]{1,6}")
 _HINT: Final = "write it as 3/16, or as auto in a Kubernetes Indexed Job or a parallel GitLab job"
 
 
@@ -52,7 +53,7 @@ class Shard:
 
 def _from_variables(environ: Mapping[str, str]) -> str:
     index, total = environ.get("JOB_COMPLETION_INDEX", ""), environ.get("JOB_COMPLETIONS", "")
-    if index.isdecimal() and total:
+    if _INDEX.fullmatch(index) and total:
         return f"{int(index) + 1}/{total}"
     index, total = environ.get("CI_NODE_INDEX", ""), environ.get("CI_NODE_TOTAL", "")
     if index and total:

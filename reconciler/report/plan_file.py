@@ -114,12 +114,12 @@ def parse_unfinished(text: bytes, path: str) -> frozenset[str] | None:
     try:
         document = json.loads(text)
         is_result = document["format_version"] == FORMAT_VERSION and isinstance(document["results"], list)
-        servers = {str(server["name"]): ServerStatus(server["status"]) for server in document["servers"]}
+        servers = [(str(server["name"]), ServerStatus(server["status"])) for server in document["servers"]]
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         raise unusable_result(path, "is not a result, or was cut short") from None
     if not is_result:
         raise unusable_result(path, "is not a result of this version")
-    return frozenset(name for name, status in servers.items() if status not in done) if servers else None
+    return frozenset(name for name, status in servers if status not in done) if servers else None
 
 
 def unusable_result(path: str, what: str) -> ReconcilerError:

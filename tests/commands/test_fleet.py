@@ -292,3 +292,17 @@ def test_credentials_from_outside_go_to_no_fleet(user: CliProcess, fleet: FleetO
     planned = user.run("plan", ".", "-f", "json", "--trust", str(trust), *given, environ=environ)
     kinds = {one["name"]: [error["kind"] for error in one["errors"]] for one in document(planned)["servers"]}
     assert kinds == {"a": ["url_not_approved"] if option else [], "b": ["url_not_approved"]}
+
+
+def test_an_earlier_result_with_unknown_servers_is_not_ignored_silently(
+    user: CliProcess, fleet: FleetOfSandboxes
+) -> None:
+    fleet.add("a", "b")
+    servers = [
+        {"name": name, "status": status} for name, status in (("x", "failed"), ("a", "failed"), ("a", "applied"))
+    ]
+    result = {"format_version": "1.0", "results": [], "servers": servers}
+    (fleet.folder / "result").write_text(json.dumps(result), encoding="utf-8")
+    planned = user.run("plan", ".", "--only-failed", "result", "-f", "json")
+    assert (planned.code, statuses(planned)) == (0, {"a": "planned"})
+    assert "result has servers that did not succeed and that no file declares: x" in planned.err

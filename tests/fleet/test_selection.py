@@ -72,6 +72,7 @@ def test_a_shard_is_a_number_of_many(text: str, environ: dict[str, str], shard: 
         ("auto", {"JOB_COMPLETION_INDEX": "0"}),
         ("auto", {"CI_NODE_INDEX": "3", "CI_NODE_TOTAL": "2"}),
         ("auto", {"JOB_COMPLETION_INDEX": "x", "JOB_COMPLETIONS": "2"}),
+        ("auto", {"JOB_COMPLETION_INDEX": "9" * 5000, "JOB_COMPLETIONS": "2"}),
     ],
 )
 def test_anything_else_is_no_shard(text: str, environ: dict[str, str]) -> None:
