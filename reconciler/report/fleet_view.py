@@ -128,8 +128,13 @@ def fleet_result_line(reports: Sequence[Report]) -> str:
     return f"{'; '.join((fleet_headline(reports) + ''.join(others), *_outcome_words(reports)))}."
 
 
-def best_status(reports: Iterable[Report]) -> str:
-    """The status of servers where everything was done that was declared."""
+def best_status(reports: Sequence[Report]) -> str:
+    """The status of servers where everything was done that was declared.
+
+    If no server got as far as its accounts, the reports of a test and of an apply are the same.
+    """
+    if all(not report.outcomes and report.not_started for report in reports):
+        return "succeeded"
     return "passed" if is_fleet_test_run(reports) else "applied"
 
 

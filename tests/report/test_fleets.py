@@ -13,9 +13,10 @@ import pytest
 
 from reconciler.errors import Problem
 from reconciler.model.display import display_sentence
-from reconciler.model.outcome import Report
+from reconciler.model.outcome import Report, ServerStatus
 from reconciler.model.plan import Action
 from reconciler.report.fleet_text import fleet_plan_text, fleet_report_text
+from reconciler.report.fleet_view import fleet_result_line
 from reconciler.report.formats import PLAN_FORMATS, RESULT_FORMATS, Format, PlanInput, ReportInput, Style, renderer
 from reconciler.report.markdown import LIMIT
 from reconciler.report.plan_file import parse_plan
@@ -292,3 +293,8 @@ def test_a_server_that_was_not_reached_keeps_its_status() -> None:
     (report, *_) = reports((unreachable(1), calm(2)))
     assert isinstance(report, Report)
     assert "1 server unreachable: b001" in fleet_report_text((report, *reports((calm(2), calm(3)))), Style())
+
+
+def test_a_run_that_reached_no_server_is_not_called_an_apply() -> None:
+    failed = tuple(Report.of_failure(server(number), ServerStatus.FAILED, (GENERAL,)) for number in (1, 2))
+    assert fleet_result_line(failed) == "Done: 0 of 2 servers succeeded, 2 failed."
