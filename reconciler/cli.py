@@ -122,13 +122,13 @@ def _explain(invocation: Invocation, error: BaseException, arguments: Sequence[s
 
     if isinstance(error, click.ClickException):
         return _refuse(invocation, error, arguments)
+    if _misses_a_file(error) and not _has_working_directory():
+        message, hint = "the working directory no longer exists", "change to a folder that exists"
+        return _fail(invocation, ReconcilerError(Problem(kind=Kind.NO_WORKING_DIRECTORY, message=message, hint=hint)))
     if isinstance(error, ReconcilerError):
         return _fail(invocation, error)
     if isinstance(error, OSError) and _is_of_output(error):
         return _fail(invocation, unwritten(error))
-    if isinstance(error, FileNotFoundError) and not _has_working_directory():
-        message, hint = "the working directory no longer exists", "change to a folder that exists"
-        return _fail(invocation, ReconcilerError(Problem(kind=Kind.NO_WORKING_DIRECTORY, message=message, hint=hint)))
     if isinstance(error, KeyboardInterrupt | click.Abort):
         what = "the run had ended, but its report may not be complete" if invocation.acted else "nothing was written"
         problem = Problem(kind=Kind.INTERRUPTED, message=f"interrupted; {what}")
@@ -163,6 +163,14 @@ def _show(error: click.ClickException) -> None:
         error.show()
     except OSError:
         silence(sys.stderr)
+
+
+def _misses_a_file(error: BaseException) -> bool:
+    from reconciler.errors import Kind, ReconcilerError
+
+    if isinstance(error, ReconcilerError):
+        return any(problem.kind == Kind.NO_SUCH_FILE for problem in error.problems)
+    return isinstance(error, FileNotFoundError)
 
 
 def _has_working_directory() -> bool:
