@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from reconciler import reconcile
 from reconciler.commands import saved_plan
+from reconciler.commands.invocation import file_exists
 from reconciler.commands.output import fleet_exit_code, show_plans, show_plans_first, show_reports
 from reconciler.commands.process import CrashReporter, handle_interrupts
 from reconciler.commands.progress import fleet_progress, open_journal
-from reconciler.errors import ExitCode, Kind, Problem
+from reconciler.errors import ExitCode, Kind, Problem, ReconcilerError
 from reconciler.fleet.runner import FleetRun
 from reconciler.fleet.selection import Selection, select
 from reconciler.fleet.server_run import ServerRunOptions
+from reconciler.manifest.export import export_yaml
 from reconciler.model.display import display_sentence
 from reconciler.model.fleet import ALL_AT_ONCE
+from reconciler.planning.planner import PlanOptions
 from reconciler.report.fleet_text import fleet_problems_text
 from reconciler.report.formats import Format, PlanInput, ReportInput
+
+_FILE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -95,6 +102,40 @@ def test_fleet(request: RunRequest, *, to_email: str | None, parallelism: int) -
             reports = run.test(observer)
         interrupt.run_ended()
         return _reported(invocation, reports, interrupted=interrupt.asked)
+
+
+def export_fleet(request: RunRequest, folder: str) -> ExitCode:
+    """Writes a file for each selected server. A server that cannot be exported does not stop the others.
+
+    Raises:
+        ReconcilerError: A server's name cannot be that of a file, or a file exists. Nothing was sent or written.
+        OutputError: A file cannot be written.
+    """
+    invocation, only = request.invocation, request.planning.only.patterns
+    run = _run(request, replace(_options(request), planning=PlanOptions(no_secrets=True), keep_unchanged=True))
+    files = {server.name: _file_for(server.name, folder) for server in run.servers}
+    existing = [file for file in files.values() if file.exists()]
+    if existing and not invocation.overwrite:
+        raise file_exists(str(existing[0]))
+    with fleet_progress(invocation, run.size) as observer:
+        plans = run.plan(observer)
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    failed = [plan for plan in plans if plan.errors and not plan.current]
+    for plan in plans:
+        if plan not in failed:
+            accounts = sorted(plan.current, key=lambda account: account.id or 0)
+            wanted = reconcile.in_scope(accounts, only)
+            text = export_yaml(wanted, server=plan.server, partial=len(wanted) < len(accounts))
+            invocation.write_file(str(files[plan.server.name]), text, overwrite=invocation.overwrite)
+    _print_problems(invocation, ((plan.server, plan.errors) for plan in failed))
+    return ExitCode.ERROR if failed else ExitCode.OK
+
+
+def _file_for(name: str, folder: str) -> Path:
+    if not _FILE_NAME.fullmatch(name):
+        message = f"the server's name {display_sentence(name)} cannot be the name of a file"
+        raise ReconcilerError.of(message, kind=Kind.OUTPUT, hint="use letters, digits and hyphens in server.name")
+    return Path(folder) / f"{name}.yaml"
 
 
 def _servers(request: RunRequest) -> tuple[Desired, ...]:

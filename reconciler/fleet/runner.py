@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from reconciler.model.desired import Desired
     from reconciler.model.fleet import Rollout
     from reconciler.model.outcome import Report
+    from reconciler.model.server import Server
     from reconciler.report.plan_file import SavedPlan
 
 Result = TypeVar("Result")
@@ -137,6 +138,11 @@ class FleetRun:
     def size(self) -> int:
         """The number of servers."""
         return len(self._runs)
+
+    @property
+    def servers(self) -> tuple[Server, ...]:
+        """The servers, as reports name them."""
+        return tuple(run.server for run in self._runs)
 
     @property
     def stop(self) -> threading.Event:

@@ -306,3 +306,36 @@ def test_an_earlier_result_with_unknown_servers_is_not_ignored_silently(
     planned = user.run("plan", ".", "--only-failed", "result", "-f", "json")
     assert (planned.code, statuses(planned)) == (0, {"a": "planned"})
     assert "result has servers that did not succeed and that no file declares: x" in planned.err
+
+
+def test_an_export_writes_one_file_for_each_server(user: CliProcess, fleet: FleetOfSandboxes) -> None:
+    fleet.add("a", "b")
+    fleet.add("down", url=DOWN)
+    assert user.run(*APPLY, "--select", "name!=down").code == 0
+    assert user.run("export", ".", "--output-dir", "out").code == 64
+    paths = ("a.yaml", "b.yaml", "down.yaml")
+    done = user.run("export", *paths, "--output-dir", "out")
+    assert (done.code, done.err.count("connection refused")) == (1, 1)
+    files = sorted(path.name for path in (fleet.folder / "out").iterdir())
+    assert files == ["a.yaml", "b.yaml"]
+    again = user.run("export", *paths, "--output-dir", "out")
+    assert (again.code, "out/a.yaml exists already" in again.err) == (1, True)
+    assert user.run("export", *paths, "--output-dir", "out", "--force", "--select", "name=a").code == 0
+    for name in "ab":
+        text = (fleet.folder / "out" / f"{name}.yaml").read_text()
+        url = fleet.boxes[name].url
+        (fleet.folder / f"{name}.yaml").write_text(
+            text.replace(f"  url: {url}", f"  url: {url}\n  auth: {{refresh_token: {{env: KEY}}}}")
+        )
+    plan = user.run("plan", "a.yaml", "b.yaml", "--detailed-exitcode")
+    assert (plan.code, plan.out.splitlines()[-1]) == (0, "No changes.")
+
+
+def test_an_export_of_one_declared_server_is_a_document(user: CliProcess, fleet: FleetOfSandboxes) -> None:
+    fleet.add("a", "b")
+    user.run(*APPLY)
+    done = user.run("export", "a.yaml")
+    assert (done.code, "alerts@a.example.com" in done.out) == (0, True)
+    several = user.run("export", ".")
+    assert (several.code, "Name a folder with --output-dir" in several.err) == (64, True)
+    assert user.run("export", "--output-dir", "out").code == 64
