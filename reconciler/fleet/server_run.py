@@ -113,7 +113,7 @@ class ServerRun:
             return self._apply(agreed.changes if reviewed is None else reviewed, agreed)
         except Exception as error:  # noqa: BLE001 - it must not end the runs on other servers
             status = ServerStatus.UNKNOWN if self._may_have_written else ServerStatus.after(error)
-            return Report.of_failure(self.server, status, self._problems(error))
+            return self._without_writes(agreed, status, *self._problems(error))
         finally:
             self.close()
 
@@ -149,11 +149,11 @@ class ServerRun:
             self._connection = None
         self._resolved = self._declared
 
-    def _without_writes(self, plan: Plan, status: ServerStatus, problem: Problem) -> Report:
+    def _without_writes(self, plan: Plan, status: ServerStatus, problem: Problem, *others: Problem) -> Report:
         self.close()
         outcome = Status.UNKNOWN if status is ServerStatus.UNKNOWN else Status.NOT_ATTEMPTED
         outcomes = tuple(Outcome.of(change, outcome, problem.message) for change in plan.changes)
-        return replace(Report.of_failure(self.server, status, (problem,)), outcomes=outcomes)
+        return replace(Report.of_failure(self.server, status, (problem, *others)), outcomes=outcomes)
 
     def _fresh_plan(self) -> Plan:
         if self._connection is None:

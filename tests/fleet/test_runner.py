@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
-from reconciler.errors import Kind, ReconcilerError
+from reconciler.errors import Kind, Problem, ReconcilerError, UnreachableError
 from reconciler.fleet.runner import FleetGate
 from reconciler.model.desired import Amount
 from reconciler.model.fleet import ALL_AT_ONCE, Rollout, Selector
-from reconciler.model.outcome import Report, ServerStatus
+from reconciler.model.outcome import Report, ServerStatus, Status
 from reconciler.model.ports import FleetObserver, NullObserver
 from reconciler.report.plan_file import ReviewedPlan, SavedPlan
 from tests.fleet.conftest import DOWN
@@ -204,6 +204,23 @@ def test_a_second_interrupt_waits_only_a_moment_for_a_server_that_does_not_respo
         while run._runs[0]._connection:
             time.sleep(0.01)
     assert statuses(reports) == {"a": "unknown"}
+
+
+def test_a_server_that_is_lost_after_the_plan_lists_what_was_not_done(
+    fleet: FleetOfSandboxes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fleet.add("a", "b")
+    run = fleet.run()
+    run.plan()
+
+    def lost() -> NoReturn:
+        raise UnreachableError(Problem(kind="unreachable", message="cannot reach it"))
+
+    monkeypatch.setattr(run._runs[0], "_fresh_plan", lost)
+    reports = run.apply(ALL_AT_ONCE)
+    assert statuses(reports) == {"a": "unreachable", "b": "applied"}
+    assert [(one.status, one.error) for one in reports[0].outcomes] == [(Status.NOT_ATTEMPTED, "cannot reach it")] * 2
+    assert [error.message for error in reports[0].errors] == ["cannot reach it"]
 
 
 def test_a_stopped_server_stops_no_other() -> None:
