@@ -253,11 +253,12 @@ class FleetRun:
         in_flight = dispatcher.run(next_job, take)
         while steering.pause and not in_flight and not self.gate.stop.wait(steering.pause):
             in_flight = dispatcher.run(next_job, take)
+        why = steering.why_not_started
         for index, (run, plan) in enumerate(zip(self._runs, self.plans, strict=True)):
             if index in in_flight:
                 take(index, run.abandoned(plan))
             elif index not in reports:
-                take(index, run.not_started(plan, steering.why_not_started))
+                take(index, run.not_started(plan, why))
         return tuple(reports[index] for index in range(self.size))
 
     @property
@@ -301,8 +302,9 @@ class _Steering:
 
     @property
     def why_not_started(self) -> Problem:
-        """Why the remaining servers were not started."""
-        message = f"not started: {self.stopped or 'the run was interrupted'}"
+        """Why the remaining servers were not started, with the servers that have failed by now."""
+        stopped = self.stopped and decide(self._schedule, self._progress, self._rollout).stopped
+        message = f"not started: {stopped or 'the run was interrupted'}"
         hint = f"{'look at those first; ' if self.stopped else ''}--only-failed then continues with the rest"
         return Problem(kind=Kind.ROLLOUT_STOPPED if self.stopped else Kind.INTERRUPTED, message=message, hint=hint)
 

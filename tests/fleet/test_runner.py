@@ -140,6 +140,15 @@ def test_nothing_starts_once_too_many_servers_have_failed(fleet: FleetOfSandboxe
     assert fleet.held()["b"] == fleet.held()["c"] == []
 
 
+def test_servers_that_were_under_way_as_the_budget_was_spent_are_counted_too(fleet: FleetOfSandboxes) -> None:
+    fleet.add("a", "b", key="{literal: wrong-key}")
+    fleet.add("c")
+    run = fleet.run()
+    run.plan()
+    reports = run.apply(Rollout(batches=(Amount(2, percent=False),), max_failures=NOTHING))
+    assert reports[2].errors[0].message == "not started: 2 of 3 servers failed, and max_failures is 0"
+
+
 def test_servers_that_are_not_reached_have_a_budget_of_their_own(fleet: FleetOfSandboxes) -> None:
     fleet.add("a", url=DOWN)
     fleet.add("b")
