@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from reconciler.errors import Problem
 
-# ruff: noqa: PTH100, PTH109, PTH112, PTH116, PTH118, PTH120 - as in files.py
+# ruff: noqa: PTH100, PTH109, PTH112, PTH114, PTH116, PTH118, PTH120 - as in files.py
 
 _SUFFIXES: Final = (".yaml", ".yml", ".json")
 _SYSTEM: Final = ("/proc", "/sys", "/dev")
@@ -56,6 +56,7 @@ class AllowedRoots:
     def __init__(self, paths: Iterable[str]) -> None:
         """Takes the paths that the user named."""
         self._roots: list[str] = []
+        self._folders: dict[str, str] = {}  # resolved; thousands of files are in one
         with suppress(OSError):  # the working directory is gone
             self._roots.append(os.path.realpath(os.getcwd()))
         for path in paths:
@@ -78,7 +79,7 @@ class AllowedRoots:
     def refusal(self, name: str) -> Problem | None:
         """The reason why a file or folder must not be read; ``None`` if it may be."""
         try:
-            real = os.path.realpath(name)
+            real = self._resolved(name)
         except (OSError, ValueError):
             return None  # reading it reports the reason
         if system := system_folder(real):
@@ -88,6 +89,15 @@ class AllowedRoots:
         message = f"this link leads to {real}, outside the given paths and the working directory"
         hint = "name that path itself, or replace the link with what it leads to"
         return path_problem(Kind.OUTSIDE_PATH, name, message, hint)
+
+    def _resolved(self, name: str) -> str:
+        """The path with its links resolved, those of a folder once."""
+        folder, last = os.path.split(name)
+        if last in {"", ".", ".."} or "\0" in name or os.path.islink(name):
+            return os.path.realpath(name)
+        if folder not in self._folders:
+            self._folders[folder] = os.path.realpath(folder)
+        return os.path.join(self._folders[folder], last)
 
 
 class Reading(NamedTuple):

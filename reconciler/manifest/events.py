@@ -142,14 +142,15 @@ def open_events(data: bytes, *, pure: bool | None = None) -> Events:
     """
     if data.startswith(_UTF_16):
         raise YamlError(Kind.ENCODING, "the file is UTF-16", "save it as UTF-8")
+    is_pure = PURE if pure is None else pure
+    if data.isascii() and not is_pure:
+        return cast("Events", CParser(data))
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         failure = _not_utf_8(data, error.start)
     else:
-        return cast(
-            "Events", SafeLoader(text) if (PURE if pure is None else pure) else CParser(data.removeprefix(_BOM))
-        )
+        return cast("Events", SafeLoader(text) if is_pure else CParser(data.removeprefix(_BOM)))
     raise failure
 
 

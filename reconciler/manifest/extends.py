@@ -7,6 +7,7 @@ reported where the value is written; if that is in a base, the place in the file
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -36,6 +37,8 @@ _DEEPEST: Final = 8
 _EXTENDS: Final = ("extends",)
 _ACTIONS: Final = ("override", "remove")
 _WORDS: Final = (b"${", b"override", b"remove", b"extends", b"vars")
+_MAY_BE_BASE: Final = re.compile(rb"base[\"']?\s*:")
+"""Files that are read once although they are named and extended too."""
 
 
 def is_plain(source: Source) -> bool:
@@ -139,7 +142,7 @@ class Bases:
         Raises:
             YamlError: As ``load``.
         """
-        if b"base" not in source.data:
+        if not _MAY_BE_BASE.search(source.data):
             return load(source.data, source.name)
         self._sources.setdefault(file_identity(source.name), source)
         found = self._loaded.get(source)
@@ -159,7 +162,7 @@ class Bases:
 
     def add(self, sources: Sequence[Source]) -> None:
         """Remembers files that were read and may be bases, so that they are not read again."""
-        self._sources.update((file_identity(one.name), one) for one in sources if b"base" in one.data)
+        self._sources.update((file_identity(one.name), one) for one in sources if _MAY_BE_BASE.search(one.data))
 
     def _of(self, child: Layer, chain: tuple[Layer, ...]) -> Base | Issue | None:
         text = child.value["extends"]

@@ -100,7 +100,8 @@ def read_bytes(path: str, largest: int, *, allow_pipe: bool = False, timeout: fl
         OSError: It cannot be read.
         ValueError: The path is not valid.
     """
-    name = path if allow_pipe else os.path.realpath(path)  # /dev/fd/63 has no path of its own
+    # /dev/fd/63 has no path of its own
+    name = path if allow_pipe or _is_regular(path) else os.path.realpath(path)
     allowed = (stat.S_IFREG, stat.S_IFIFO) if allow_pipe else (stat.S_IFREG,)
     if stat.S_IFMT(os.stat(name).st_mode) not in allowed:
         raise NotRegularError
@@ -114,6 +115,14 @@ def read_bytes(path: str, largest: int, *, allow_pipe: bool = False, timeout: fl
         return _content(descriptor, status, largest, timeout)
     finally:
         os.close(descriptor)
+
+
+def _is_regular(path: str) -> bool:
+    """Whether a path ends in a regular file, and not in a link to one."""
+    try:
+        return stat.S_ISREG(os.lstat(path).st_mode)
+    except OSError:
+        return False
 
 
 def _content(descriptor: int, status: os.stat_result, largest: int, timeout: float) -> bytes:

@@ -95,7 +95,8 @@ def _combined(
     groups, unclear = group_by_server([file for file in files if file.declares_server])
     log = IssueLog()
     for file in files:
-        log.add_all(file.issues)
+        if file.issues:
+            log.add_all(file.issues)
     log.extend(filter(None, map(settings.auth_error, files)))
     log.extend(conflicts)
     log.extend(unclear)
@@ -205,13 +206,14 @@ def _warnings(files: Sequence[ParsedFile], entries: Sequence[Entry], skipped: Se
     issues += unusual_setting_warnings(entries)
     issues += [issue for file in files for issue in _cut_off_warnings(file)]
     issues += [_literal(entry) for entry in entries if isinstance(entry.given.get("password"), Secret)]
+    if not issues:
+        return shortened(((problem, 1) for problem in skipped), {}) if skipped else []
     # Without the file that extends the base: reports show a warning once that all servers of a base have.
     log = IssueLog(map(_of_base, issues))
     found = [(problem, 1) for problem in skipped]
-    if log:
-        from reconciler.manifest.positions import locate_counted
+    from reconciler.manifest.positions import locate_counted
 
-        found += locate_counted(log, ())
+    found += locate_counted(log, ())
     return shortened(found, log.uncounted)
 
 

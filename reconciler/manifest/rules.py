@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
 from reconciler.errors import Kind
@@ -10,7 +11,7 @@ from reconciler.model.account import Globs, identity, nfc
 from reconciler.model.display import shorten
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+    from collections.abc import Hashable, Iterator, Mapping, Sequence
 
     from reconciler.manifest.issues import NodeRef
     from reconciler.manifest.parsed_file import Entry
@@ -31,7 +32,7 @@ def check_rules(entries: Sequence[Entry], ignore: Globs) -> Iterator[Issue]:
 
 def duplicate_name_warnings(entries: Sequence[Entry]) -> Iterator[Issue]:
     """Warnings for accounts that share a name, which the server may not allow."""
-    for first, others in _groups(entries, _name):
+    for first, others in _groups(entries, [_name(entry) for entry in entries]):
         for other in others:
             yield _issue(
                 other,
@@ -95,7 +96,7 @@ def _within(entry: Entry) -> Iterator[Issue]:
 
 
 def _twice(entries: Sequence[Entry]) -> Iterator[Issue]:
-    for first, others in _groups(entries, lambda entry: entry.desired.account.key):
+    for first, others in _groups(entries, [entry.desired.account.key for entry in entries]):
         if all(entry.desired.account.id is not None for entry in (first, *others)):
             continue
         for other in others:
@@ -124,7 +125,7 @@ def _other_spelling(first: Entry, other: Entry) -> str:
 
 
 def _shared_pins(entries: Sequence[Entry]) -> Iterator[Issue]:
-    for first, others in _groups(entries, lambda entry: entry.desired.account.id):
+    for first, others in _groups(entries, [entry.desired.account.id for entry in entries]):
         for other in others:
             message = f"the id {other.desired.account.id} is pinned twice"
             hint = "an id belongs to one account"
@@ -148,7 +149,7 @@ def _several_defaults(entries: Sequence[Entry]) -> Iterator[Issue]:
 
 
 def _same_origin(entries: Sequence[Entry]) -> Iterator[Issue]:
-    for first, others in _groups(entries, _former):
+    for first, others in _groups(entries, [_former(entry) for entry in entries]):
         for other in others:
             message = "two accounts cannot have the same renamed_from"
             hint = "only one of them can be the renamed account"
@@ -166,14 +167,19 @@ def _ignored(entries: Sequence[Entry], ignore: Globs) -> Iterator[Issue]:
 
 
 def _outside_own(entries: Sequence[Entry]) -> Iterator[Issue]:
-    for entry in entries:
-        patterns = entry.file.block("policy").get("own")
-        desired = entry.desired
-        for field, address in (("email", desired.account.email), ("renamed_from", desired.renamed_from)):
-            if patterns is not None and address is not None and address not in Globs(tuple(patterns)):
-                message = f"{shorten(address, 60)} matches no pattern of policy.own, which this file is limited to"
-                hint = "declare the account in another file, or widen policy.own"
-                yield _issue(entry, Kind.NOT_OWN, message, hint, field=field)
+    for _, group in groupby(entries, lambda entry: id(entry.file)):
+        of_file = list(group)
+        patterns = of_file[0].file.block("policy").get("own")
+        if patterns is None:
+            continue
+        own = Globs(tuple(patterns))
+        for entry in of_file:
+            desired = entry.desired
+            for field, address in (("email", desired.account.email), ("renamed_from", desired.renamed_from)):
+                if address is not None and address not in own:
+                    message = f"{shorten(address, 60)} matches no pattern of policy.own, which this file is limited to"
+                    hint = "declare the account in another file, or widen policy.own"
+                    yield _issue(entry, Kind.NOT_OWN, message, hint, field=field)
 
 
 def _name(entry: Entry) -> str | None:
@@ -186,15 +192,14 @@ def _former(entry: Entry) -> str | None:
     return None if former is None else identity(former)
 
 
-def _groups(entries: Sequence[Entry], key: Callable[[Entry], Hashable]) -> Iterator[tuple[Entry, list[Entry]]]:
+def _groups(entries: Sequence[Entry], keys: Sequence[Hashable]) -> Iterator[tuple[Entry, list[Entry]]]:
     """Accounts that share a key other than ``None``: the first one, and the others."""
-    keys = [value for value in map(key, entries) if value is not None]
-    if len(set(keys)) == len(keys):
+    given = [key for key in keys if key is not None]
+    if len(set(given)) == len(given):
         return
     firsts: dict[Hashable, Entry] = {}
     shared: dict[Hashable, list[Entry]] = {}
-    for entry in entries:
-        value = key(entry)
+    for entry, value in zip(entries, keys, strict=True):
         if value is not None and firsts.setdefault(value, entry) is not entry:
             shared.setdefault(value, []).append(entry)
     for value, others in shared.items():

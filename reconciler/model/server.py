@@ -30,6 +30,9 @@ def normal_url(text: str) -> str:
     Raises:
         InvalidValueError: It is not the URL of a server. Neither message nor hint shows what may be a secret.
     """
+    scheme, _, rest = text.partition("://")
+    if scheme in DEFAULT_PORTS and rest.islower() and is_host_name(rest):
+        return text
     hint = "write it as https://fw.example.com"
     if "@" in text:
         raise InvalidValueError("a server's URL contains no user name or password", "give them under server.auth")
