@@ -42,7 +42,7 @@ def group_by_server(files: Sequence[ParsedFile]) -> tuple[list[Group], list[Issu
     by_name: dict[str, Group] = {}
     for group in by_url.values():
         first = by_name.setdefault(_name(group), group)
-        if first is not group:
+        if first is not group and not any(map(_has_wrong_url, (*first, *group))):
             issues.append(_same_name(group, first))
     for file in others:
         name = file.block("server").get("name")

@@ -194,3 +194,10 @@ def test_a_wrong_url_in_a_base_is_the_only_problem(write: Write, url: str, probl
     assert [str(one) for one in caught.value.problems] == [
         f"base.yaml:3:15: {problem} (extended at a.yaml:2:10, and in 4 more files)"
     ]
+
+
+def test_a_file_with_the_right_url_is_no_other_server_than_one_with_a_wrong_url(write: Write) -> None:
+    paths = [write(file("name: b, url: 'https://b'"), "a.yaml"), write(file("name: b, url: 'htps://b'", "b"), "b.yaml")]
+    with pytest.raises(ManifestError) as caught:
+        read_fleet(paths)
+    assert [one.kind for one in caught.value.problems] == ["wrong_value"]
