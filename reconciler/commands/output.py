@@ -86,12 +86,10 @@ def fleet_exit_code(reports: Sequence[Report]) -> ExitCode:
     kinds = {problem.kind for report in incomplete for problem in report.errors}
     if not incomplete or (kinds == {Kind.SUSPENDED} and len(incomplete) < len(reports)):
         return ExitCode.OK
+    if all(report.status in (ServerStatus.REFUSED, ServerStatus.UNCHANGED) for report in reports):
+        return ExitCode.STALE_PLAN if kinds - {Kind.SUSPENDED} == {Kind.STALE_PLAN} else ExitCode.GUARD
     has_begun = any(report.not_started in (None, ServerStatus.UNKNOWN) for report in reports)
-    if has_begun or Kind.ROLLOUT_STOPPED in kinds:
-        return ExitCode.INCOMPLETE
-    if any(report.status is not ServerStatus.REFUSED for report in incomplete):
-        return ExitCode.ERROR
-    return ExitCode.STALE_PLAN if kinds == {Kind.STALE_PLAN} else ExitCode.GUARD
+    return ExitCode.INCOMPLETE if has_begun or Kind.ROLLOUT_STOPPED in kinds else ExitCode.ERROR
 
 
 def show_validation(invocation: Invocation, fleet: Fleet) -> None:

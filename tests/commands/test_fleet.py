@@ -136,6 +136,20 @@ def test_if_every_server_has_changed_nothing_was_written(user: CliProcess, fleet
     assert (applied.code, set(statuses(applied).values())) == (4, {"refused"})
 
 
+def test_servers_without_changes_do_not_hide_that_nothing_was_written(
+    user: CliProcess, fleet: FleetOfSandboxes
+) -> None:
+    fleet.add("a", "b")
+    assert user.run(*APPLY, "--select", "name=a").code == 0
+    user.run("plan", ".", "--save", "plan.json")
+    old = [{**one, "service": "other", "hash_auth": False} for one in many(40)]
+    fleet.boxes["b"].seed(old)
+    stale = user.run("apply", ".", "--plan", "plan.json", "-f", "json", "--max-deletes", "100%", "--allow-empty")
+    assert (stale.code, statuses(stale)) == (4, {"a": "unchanged", "b": "refused"})
+    refused = user.run(*APPLY, "-f", "json")
+    assert (refused.code, statuses(refused)) == (5, {"a": "unchanged", "b": "refused"})
+
+
 def test_a_suspended_server_does_not_make_a_run_fail(user: CliProcess, fleet: FleetOfSandboxes) -> None:
     fleet.add("a")
     fleet.add("b", more=", suspended: 'a new disk'")
