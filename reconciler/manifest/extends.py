@@ -36,7 +36,7 @@ _DEEPEST: Final = 8
 
 _EXTENDS: Final = ("extends",)
 _ACTIONS: Final = ("override", "remove")
-_WORDS: Final = (b"${", b"override", b"remove", b"extends", b"vars")
+_WORDS: Final = (b"extends", b"${", b"vars", b"override", b"remove")
 _MAY_BE_BASE: Final = re.compile(rb"base[\"']?\s*:")
 """Files that are read once although they are named and extended too."""
 
@@ -107,6 +107,14 @@ class Base:
     header: Block
     has_variables: bool
     _positions: dict[Path, Mapping[str, Position]] = field(default_factory=dict)
+    _nearest: dict[str, int | None] = field(default_factory=dict)
+
+    def nearest_with(self, key: str) -> int | None:
+        """How far from a file that extends this the nearest layer is that gives a setting of the server."""
+        if key not in self._nearest:
+            given = (number for number, layer in enumerate(self.layers, 1) if _has(layer.value, ("server", key)))
+            self._nearest[key] = next(given, None)
+        return self._nearest[key]
 
     def block_positions(self, path: Path) -> Mapping[str, Position]:
         """Where the marked values of a block are."""
@@ -432,10 +440,7 @@ class Effective:
         """A file that names another server does not send the base's credentials there."""
         if self._base is None:
             return
-        url, auth = (
-            next((n for n, layer in enumerate(self.layers) if _has(layer.value, ("server", key))), None)
-            for key in ("url", "auth")
-        )
+        url, auth = map(self._nearest_with, ("url", "auth"))
         if url is not None and auth is not None and auth > url:
             node, other = self.node(("server", "url")), self.node(("server", "auth"))
             message = "server.url is set here, and server.auth is inherited: credentials belong to the URL beside them"
@@ -443,6 +448,12 @@ class Effective:
             self.issues.append(
                 Issue(kind=Kind.AUTH_INHERITED, message=message, hint=hint, node=node, other=replace(other, via=None))
             )
+
+    def _nearest_with(self, key: str) -> int | None:
+        """How far away the nearest layer is that gives a setting of the server."""
+        if _has(self.child.value, ("server", key)):
+            return 0
+        return None if self._base is None else self._base.nearest_with(key)
 
     def _accounts(self) -> Any:  # noqa: ANN401 - it may be anything
         """The accounts, merged by their addresses."""

@@ -221,6 +221,6 @@ def own_document_kind(value: object) -> str | None:
             return next((kind for key, kind in _OWN_KEYS if key in others), None)
         case {"$schema": schema} if "json-schema.org" in str(schema):
             return "a JSON Schema"
-        case dict() if (keys := value.keys() - {"version"}) and keys <= _TRUST_KEYS:
+        case dict() if not _TRUST_KEYS.isdisjoint(value) and value.keys() - {"version"} <= _TRUST_KEYS:
             return "a trust file"
     return None

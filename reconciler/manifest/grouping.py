@@ -63,7 +63,7 @@ def _has_wrong_url(file: ParsedFile) -> bool:
 def _url(file: ParsedFile) -> str | None:
     """The URL of the file's server. A wrong one is the server's own, so that it causes no further issues."""
     server = file.block("server")
-    if _has_wrong_url(file):
+    if file.issues and _has_wrong_url(file):
         return str(server.get("name") or file.source.name)
     url: str | None = server.get("url")
     return url

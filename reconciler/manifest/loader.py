@@ -82,6 +82,8 @@ class Loaded:
 
     def block_positions(self, path: Sequence[str | int]) -> Mapping[str, Position]:
         """Where the values of the ``MARKED`` keys of the block at a path are."""
+        if not self.marks:
+            return NO_POSITIONS
         block = self.value
         for key in path:
             block = block.get(key) if isinstance(block, dict) else None
@@ -89,6 +91,8 @@ class Loaded:
 
     def entry_positions(self, entry: object, _index: int = 0) -> Mapping[str, Position]:
         """Where the values of the ``MARKED`` keys of an account are, including those of ``test``."""
+        if not self.marks:
+            return NO_POSITIONS
         found = self.positions(entry)
         if isinstance(entry, dict) and "test" in entry:
             return {**found, **self.positions(entry["test"])}

@@ -196,7 +196,9 @@ def _set_desired(file: ParsedFile, *, one_is_default: bool) -> None:
             entry.position,
             entry.given.get("renamed_from"),
             default_test if test is None else settings.delivery_test(test).over(default_test),
-            {**base_positions, **entry.positions} if base_positions else entry.positions,
+            {**base_positions, **entry.positions}
+            if base_positions and entry.positions
+            else entry.positions or base_positions,
         )
 
 

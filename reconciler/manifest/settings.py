@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from reconciler.errors import Kind, Position
 from reconciler.manifest.issues import Issue
 from reconciler.model.account import NO_GLOBS, Globs, glob_forms
-from reconciler.model.desired import NO_POSITIONS, DeleteLimit, DeliveryTestSettings, DeliveryTestWhen, Policy
+from reconciler.model.desired import (
+    NO_DELIVERY_TEST,
+    NO_POSITIONS,
+    DeleteLimit,
+    DeliveryTestSettings,
+    DeliveryTestWhen,
+    Policy,
+)
 from reconciler.model.fleet import Fleet, Rollout
 from reconciler.model.secret import Secret, SecretReference
 from reconciler.model.server import (
@@ -124,6 +131,8 @@ def policy(settings: Settings, own: Globs) -> Policy:
 
 def delivery_test(block: Mapping[Any, Any]) -> DeliveryTestSettings:
     """The settings in a ``test`` block."""
+    if not block:
+        return NO_DELIVERY_TEST
     when = block.get("when")
     return DeliveryTestSettings(None if when is None else DeliveryTestWhen(when), block.get("to_email"))
 
