@@ -56,7 +56,7 @@ class AllowedRoots:
     def __init__(self, paths: Iterable[str]) -> None:
         """Takes the paths that the user named."""
         self._roots: list[str] = []
-        self._folders: dict[str, str] = {}  # resolved; thousands of files are in one
+        self._accepted: set[str] = set()  # folders; thousands of files are in one
         with suppress(OSError):  # the working directory is gone
             self._roots.append(os.path.realpath(os.getcwd()))
         for path in paths:
@@ -78,26 +78,24 @@ class AllowedRoots:
 
     def refusal(self, name: str) -> Problem | None:
         """The reason why a file or folder must not be read; ``None`` if it may be."""
+        folder, last = os.path.split(name)
+        is_direct = last not in {"", ".", ".."} and "\0" not in last and not os.path.islink(name)
+        if is_direct and folder in self._accepted:
+            return None
         try:
-            real = self._resolved(name)
+            real = os.path.realpath(name)
         except (OSError, ValueError):
             return None  # reading it reports the reason
         if system := system_folder(real):
             return path_problem(Kind.OUTSIDE_PATH, name, f"nothing below {system} is read", "name a regular file")
         if self.contain(real):
+            parent = os.path.dirname(real)
+            if is_direct and parent != "/" and self.contain(parent):
+                self._accepted.add(folder)
             return None
         message = f"this link leads to {real}, outside the given paths and the working directory"
         hint = "name that path itself, or replace the link with what it leads to"
         return path_problem(Kind.OUTSIDE_PATH, name, message, hint)
-
-    def _resolved(self, name: str) -> str:
-        """The path with its links resolved, those of a folder once."""
-        folder, last = os.path.split(name)
-        if last in {"", ".", ".."} or "\0" in name or os.path.islink(name):
-            return os.path.realpath(name)
-        if folder not in self._folders:
-            self._folders[folder] = os.path.realpath(folder)
-        return os.path.join(self._folders[folder], last)
 
 
 class Reading(NamedTuple):

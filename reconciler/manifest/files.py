@@ -100,10 +100,10 @@ def read_bytes(path: str, largest: int, *, allow_pipe: bool = False, timeout: fl
         OSError: It cannot be read.
         ValueError: The path is not valid.
     """
-    # /dev/fd/63 has no path of its own
-    name = path if allow_pipe or _is_regular(path) else os.path.realpath(path)
+    is_file = not allow_pipe and _is_regular(path)
+    name = path if allow_pipe or is_file else os.path.realpath(path)  # /dev/fd/63 has no path of its own
     allowed = (stat.S_IFREG, stat.S_IFIFO) if allow_pipe else (stat.S_IFREG,)
-    if stat.S_IFMT(os.stat(name).st_mode) not in allowed:
+    if not is_file and stat.S_IFMT(os.stat(name).st_mode) not in allowed:
         raise NotRegularError
     # If something has replaced the file meanwhile, a link is not followed, and a pipe does not block.
     flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY | (0 if allow_pipe else os.O_NOFOLLOW)

@@ -101,6 +101,13 @@ def _refused_references(desired: Desired, trust: Trust | None, request: TrustChe
             yield _problem(shorten(str(reference), 200), refusal, reference.position, holder)
 
 
+def _secrets_folders(environ: Mapping[str, str]) -> list[str]:
+    """The folders outside the given paths that secrets may be in."""
+    credentials = environ.get("CREDENTIALS_DIRECTORY", "")
+    folders = [_SECRETS_FOLDER, credentials] if os.path.isabs(credentials) else [_SECRETS_FOLDER]
+    return [os.path.realpath(folder) for folder in folders]
+
+
 class _ReferenceRules:
     """Decides which references may be used."""
 
@@ -110,9 +117,7 @@ class _ReferenceRules:
         # When only checking, the files may not exist on this machine, and the one that applies may have a trust file.
         self._near = None if request.paths is None else AllowedRoots(request.paths)
         self._own = {file_identity(name) for name in request.own_files}
-        credentials = request.environ.get("CREDENTIALS_DIRECTORY", "")
-        folders = [_SECRETS_FOLDER, credentials] if os.path.isabs(credentials) else [_SECRETS_FOLDER]
-        self._secrets = [os.path.realpath(folder) for folder in folders] if self._near else []
+        self._secrets = _secrets_folders(request.environ) if self._near else []
         patterns = trust.files(request.url, request.name) if trust else ()
         self._patterns = [_FilePattern.of(pattern, self._near) for pattern in patterns]
 
