@@ -277,7 +277,10 @@ class ReconcilerMachine(RuleBasedStateMachine):
         note(f"edits: {done}")
         edited = {account_id for _, account_id, _ in done}
         removed = {account_id for _, account_id, port in done if port is None}
-        run = self.run_of(plan, before, OtherWriters(edited, removed=removed))
+        # The first list after all writes confirms them. Later ones are only about what it lacked.
+        last = max((index for index, (method, _) in enumerate(writer.calls) if method != "list"), default=-1)
+        late = {account_id for edit, account_id, _ in done if edit.call > last + 1}
+        run = self.run_of(plan, before, OtherWriters(edited, removed=removed, after_check=late))
         assert run.violations(outcomes, is_confirmed=problem is None) == []
         assert overwritten(left_by_edits(writer, done), run.after) == []
 

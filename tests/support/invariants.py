@@ -34,11 +34,13 @@ class OtherWriters:
         ids: The accounts that they changed, created or deleted.
         keys: The identities of the addresses that these accounts had.
         removed: Those of them that they deleted.
+        after_check: Those of them that they changed after the list that confirms the writes.
     """
 
     ids: Collection[int] = ()
     keys: Collection[str] = ()
     removed: Collection[int] = ()
+    after_check: Collection[int] = ()
 
 
 NO_OTHER_WRITERS = OtherWriters()
@@ -83,7 +85,8 @@ class Run:
         found = [*self.losses(), *(f"{key} is there more than once" for key in doubled), *self.touched()]
         for change, outcome in zip(self.plan.changes, outcomes, strict=True):
             start = f"{outcome.action} of {outcome.address} is {outcome.status} ({outcome.error or outcome.note}), but "
-            if outcome.status is Status.APPLIED and not is_confirmed and self._is_by_others(change, outcome.id):
+            is_known = is_confirmed and outcome.id not in self.others.after_check
+            if outcome.status is Status.APPLIED and not is_known and self._is_by_others(change, outcome.id):
                 continue
             found += [start + what for what in self._false_report(change, outcome, lists_are_true=lists_are_true)]
         return found
