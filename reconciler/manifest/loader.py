@@ -53,6 +53,12 @@ MARKED: Final = frozenset(
 _MOST_EXPANDED: Final = 5_000_000
 _FREELY_EXPANDED: Final = 100_000
 
+_PLAIN_KEYS: Final[dict[str, str]] = {}
+"""Keys that need no second look: one string for each, however many mappings and files have it."""
+
+_MOST_PLAIN_KEYS: Final = 1000
+_LONGEST_PLAIN_KEY: Final = 64
+
 _MERGE: Final[Any] = object()
 """The key that holds the value of a plain ``<<`` until its mapping ends; no key of a document can equal it."""
 
@@ -184,7 +190,7 @@ class _Builder:
         self._merged: list[object] = []  # keeps the values alive whose ids are keys of _marks
         self._anchors = _Anchors(len(data))
         self._anchored: list[tuple[int, str]] = []  # the open containers with an anchor: how deep, and its name
-        self._plain_keys: dict[str, str] = {}  # one string for a key, however many mappings have it
+        self._plain_keys = _PLAIN_KEYS
         self._irregular = False
         # Otherwise nothing has an anchor or a tag, and nothing is merged.
         self._with_properties = b"&" in data or b"!" in data or b"<<" in data
@@ -317,7 +323,8 @@ class _Builder:
         if key == "<<":
             return _MERGE  # type: ignore[no-any-return]  # it takes the place of a key
         if isinstance(resolve(key), str):
-            self._plain_keys[key] = key
+            if len(self._plain_keys) < _MOST_PLAIN_KEYS and len(key) <= _LONGEST_PLAIN_KEY:
+                self._plain_keys[key] = key
         else:
             self._irregular = True
         return key
