@@ -9,8 +9,9 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from reconciler.errors import Kind, Position, Problem
+from reconciler.manifest.bases import Base, Bases, Layer, is_plain
 from reconciler.manifest.events import YamlError
-from reconciler.manifest.extends import Base, Bases, Effective, Layer, is_plain
+from reconciler.manifest.extends import Effective
 from reconciler.manifest.files import is_journal, own_document_kind
 from reconciler.manifest.issues import Issue, IssueLog, NodeRef
 from reconciler.manifest.loader import load

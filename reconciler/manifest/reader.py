@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from reconciler.errors import Kind, ManifestError, Problem
 from reconciler.manifest import settings
+from reconciler.manifest.bases import Bases
 from reconciler.manifest.discovery import no_manifests, read_files
-from reconciler.manifest.extends import Bases
 from reconciler.manifest.grouping import group_by_server
 from reconciler.manifest.issues import Issue, IssueLog, shortened
 from reconciler.manifest.parsed_file import ParsedFile, parse_file

@@ -1,0 +1,283 @@
+"""Bases: the files that others extend, each read and merged once."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Final
+
+from reconciler.errors import Kind, Position, Problem
+from reconciler.manifest.discovery import AllowedRoots, file_identity
+from reconciler.manifest.events import YamlError
+from reconciler.manifest.files import Source, read_file
+from reconciler.manifest.issues import Issue, NodeRef
+from reconciler.manifest.loader import Loaded, load
+from reconciler.manifest.merging import Block, merged_header
+from reconciler.manifest.variables import START, is_literal_secret
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from reconciler.manifest.issues import Path
+
+# ruff: noqa: PTH118, PTH120 - names stay as the user wrote them
+
+_DEEPEST: Final = 8
+"""The most bases of a file."""
+
+EXTENDS: Final = ("extends",)
+"""The path of the key that names the base of a file."""
+
+_WORDS: Final = (b"extends", b"${", b"vars", b"override", b"remove")
+_MAY_BE_BASE: Final = re.compile(rb"base[\"']?\s*:")
+"""Files that are read once although they are named and extended too."""
+
+
+def is_plain(source: Source) -> bool:
+    """Whether a file certainly neither inherits nor substitutes anything."""
+    return not any(word in source.data for word in _WORDS)
+
+
+@dataclass(slots=True, eq=False)
+class Layer:
+    """One file of a chain: the file itself, or one of its bases.
+
+    Attributes:
+        accounts: The entries of its ``accounts``, as they were loaded.
+        starts: Where they start.
+        templates: For each entry, the keys of the values with variables.
+    """
+
+    source: Source
+    loaded: Loaded
+    value: Block
+    accounts: list[Any] = field(init=False)
+    starts: list[Position] = field(init=False)
+    templates: list[tuple[str, ...]] = field(init=False)
+    _positions: dict[int, Mapping[str, Position]] = field(init=False, default_factory=dict)
+
+    def __post_init__(self) -> None:
+        found = self.value.get("accounts")
+        self.accounts = found if isinstance(found, list) else []
+        self.starts = self.loaded.starts("accounts", len(self.accounts))
+        has_variables = START.encode() in self.source.data
+        self.templates = [_templates(entry) if has_variables else () for entry in self.accounts]
+
+    def positions(self, index: int) -> Mapping[str, Position]:
+        """Where the marked values of an entry are."""
+        found = self._positions.get(index)
+        if found is None:
+            found = self._positions[index] = self.loaded.entry_positions(self.accounts[index])
+        return found
+
+
+def _templates(entry: object) -> tuple[str, ...]:
+    """The keys of an entry whose values have variables."""
+    if not isinstance(entry, dict):
+        return ()
+    return tuple(key for key, value in entry.items() if not is_literal_secret(key, value) and _has_variable(value))
+
+
+def _has_variable(value: object) -> bool:
+    if isinstance(value, str):
+        return START in value
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return any(map(_has_variable, parts))
+
+
+@dataclass(slots=True, eq=False)
+class Base:
+    """A base with its own bases, merged once for all files that extend it.
+
+    Attributes:
+        layers: The base, then the base that it extends, and so on.
+        header: Its blocks, without accounts, before variables are substituted.
+        has_variables: Whether any of the files contains a variable.
+    """
+
+    layers: tuple[Layer, ...]
+    header: Block
+    has_variables: bool
+    _positions: dict[Path, Mapping[str, Position]] = field(default_factory=dict)
+    _nearest: dict[str, int | None] = field(default_factory=dict)
+
+    def nearest_with(self, key: str) -> int | None:
+        """How far from a file that extends this the nearest layer is that gives a setting of the server."""
+        if key not in self._nearest:
+            given = (number for number, layer in enumerate(self.layers, 1) if has_node(layer.value, ("server", key)))
+            self._nearest[key] = next(given, None)
+        return self._nearest[key]
+
+    def block_positions(self, path: Path) -> Mapping[str, Position]:
+        """Where the marked values of a block are."""
+        if path not in self._positions:
+            self._positions[path] = {
+                key: position
+                for layer in reversed(self.layers)
+                for key, position in layer.loaded.block_positions(path).items()
+            }
+        return self._positions[path]
+
+
+class Bases:
+    """The bases of a run, each read and merged once.
+
+    Attributes:
+        problems: What is wrong with the bases themselves.
+    """
+
+    def __init__(self, paths: Sequence[str]) -> None:
+        """Takes the paths that the user named."""
+        self.problems: list[Problem] = []
+        self._paths = paths
+        self._roots: AllowedRoots | None = None
+        self._sources: dict[object, Source | Problem] = {}
+        self._loaded: dict[Source, Loaded | YamlError] = {}
+        self._by_name: dict[tuple[str, object], Base | Issue | None] = {}
+        self._compiled: dict[Source, Base | None] = {}
+
+    def load(self, source: Source) -> Loaded:
+        """Loads a file; one that may be a base is loaded once.
+
+        Raises:
+            YamlError: As ``load``.
+        """
+        if not _MAY_BE_BASE.search(source.data):
+            return load(source.data, source.name)
+        self._sources.setdefault(file_identity(source.name), source)
+        found = self._loaded.get(source)
+        if found is None:
+            try:
+                found = load(source.data, source.name)
+            except YamlError as error:
+                found = error
+            self._loaded[source] = found
+        if isinstance(found, YamlError):
+            raise found
+        return found
+
+    def of(self, child: Layer) -> Base | Issue | None:
+        """The base of a file; an issue if it names none, ``None`` if ``problems`` has what is wrong with it."""
+        return self._of(child, ())
+
+    def add(self, sources: Sequence[Source]) -> None:
+        """Remembers files that were read and may be bases, so that they are not read again."""
+        self._sources.update((file_identity(one.name), one) for one in sources if _MAY_BE_BASE.search(one.data))
+
+    def _of(self, child: Layer, chain: tuple[Layer, ...]) -> Base | Issue | None:
+        text = child.value["extends"]
+        key = (os.path.dirname(child.source.name), text if isinstance(text, str) else None)
+        if key not in self._by_name:
+            self._by_name[key] = self._resolved(child, text, (*chain, child))
+        found = self._by_name[key]
+        return replace(found, node=NodeRef(child.source, EXTENDS)) if isinstance(found, Issue) else found
+
+    def _resolved(self, child: Layer, text: object, chain: tuple[Layer, ...]) -> Base | Issue | None:
+        if not isinstance(text, str) or not text:
+            return None  # the validator reports it
+        name = os.path.normpath(os.path.join(key_folder(child.source), text))
+        if self._roots is None:
+            self._roots = AllowedRoots(self._paths)
+        source = self._roots.refusal(name) or self._source(name)
+        if isinstance(source, Problem):
+            message = f"extends: {source.message} ({name})"
+            return _issue(child, Kind(source.kind), message, source.hint)
+        if source not in self._compiled:
+            self._compiled[source] = None  # until it is known to be a base
+            found = self._compile(source, child, chain)
+            if isinstance(found, Issue):
+                del self._compiled[source]
+                return found
+            self._compiled[source] = found
+        elif any(layer.source is source for layer in chain):
+            self._report_cycle(source, chain)
+        return self._compiled[source]
+
+    def _source(self, name: str) -> Source | Problem:
+        key = file_identity(name)
+        if key not in self._sources:
+            self._sources[key] = read_file(name)
+        return self._sources[key]
+
+    def _compile(self, source: Source, child: Layer, chain: tuple[Layer, ...]) -> Base | Issue | None:
+        where = _written_at(child.source, EXTENDS).full
+        try:
+            loaded = self.load(source)
+        except YamlError as error:
+            self._report(error.problem(source.name), where)
+            return None
+        value = loaded.value
+        if not isinstance(value, dict) or value.get("base") is not True:
+            hint = "write base: true in it if it is a base; a base is never a server itself"
+            return _issue(child, Kind.NOT_A_BASE, f"extends: {source.name} is not a base", hint)
+        if len(chain) > _DEEPEST:
+            hint = "merge some of the bases"
+            return _issue(child, Kind.TOO_DEEP, f"extends: a chain of more than {_DEEPEST} bases", hint)
+        self._check(source, loaded, where)
+        layer = Layer(source, loaded, value)
+        has_variables = b"${" in source.data
+        if "extends" not in value:
+            return Base((layer,), merged_header({}, value), has_variables)
+        above = self._of(layer, chain)
+        if isinstance(above, Issue):
+            self._report_issue(above, where)
+        if not isinstance(above, Base):
+            return None
+        return Base((layer, *above.layers), merged_header(above.header, value), has_variables or above.has_variables)
+
+    def _check(self, source: Source, loaded: Loaded, where: str) -> None:
+        """Checks what is not checked with each file that extends a base."""
+        if loaded.irregular:
+            from reconciler.manifest.positions import build_source_map
+
+            for problem in build_source_map(source, frozenset(), thorough=True).problems:
+                self._report(problem, where)
+        if isinstance(loaded.value, dict) and loaded.value.get("version") != 1:
+            position = _written_at(source, ("version",))
+            message, hint = "this base is not of version 1", "write version: 1"
+            self._report(Problem(kind=Kind.WRONG_VALUE, message=message, hint=hint, position=position), where)
+
+    def _report(self, problem: Problem, where: str) -> None:
+        self.problems.append(replace(problem, message=f"{problem.message} (extended at {where})"))
+
+    def _report_issue(self, issue: Issue, where: str) -> None:
+        node = issue.node
+        position = _written_at(node.source, node.path)
+        self._report(Problem(kind=issue.kind, message=issue.message, hint=issue.hint, position=position), where)
+
+    def _report_cycle(self, source: Source, chain: tuple[Layer, ...]) -> None:
+        start = next(index for index, layer in enumerate(chain) if layer.source is source)
+        places = [_written_at(layer.source, EXTENDS) for layer in chain[start:]]
+        message = f"these bases extend each other: {' -> '.join(place.full for place in places)}"
+        hint = "remove one of the extends lines"
+        self.problems.append(Problem(kind=Kind.EXTENDS_CYCLE, message=message, hint=hint, position=places[-1]))
+
+
+def key_folder(source: Source) -> str:
+    """The folder of a file, as the user named it."""
+    return os.path.dirname(source.name)
+
+
+def _issue(child: Layer, kind: Kind, message: str, hint: str) -> Issue:
+    return Issue(kind=kind, message=message, hint=hint, node=NodeRef(child.source, EXTENDS))
+
+
+def _written_at(source: Source, path: Path) -> Position:
+    from reconciler.manifest.positions import build_source_map
+
+    return build_source_map(source, frozenset([path]), thorough=False).position(NodeRef(source, path))
+
+
+def has_node(value: object, path: Path) -> bool:
+    """Whether a value has a node at a path."""
+    for key in path:
+        if isinstance(value, dict):
+            if key not in value:
+                return False
+            value = value[key]
+        elif isinstance(value, list) and isinstance(key, int) and key < len(value):
+            value = value[key]
+        else:
+            return False
+    return True
