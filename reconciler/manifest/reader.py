@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from itertools import repeat
+from itertools import chain, repeat
 from typing import TYPE_CHECKING, Any, Final
 
 from reconciler.errors import Kind, ManifestError, Problem
@@ -62,7 +62,10 @@ def read_fleet(paths: Sequence[str]) -> Fleet:
     Raises:
         ManifestError: With every problem of all files, sorted by file, line and column.
     """
-    return read_groups(paths)[0]
+    fleet, groups = read_groups(paths)
+    for file in chain.from_iterable(groups):
+        file.entries.clear()  # they refer to the file: without them, it is freed at once
+    return fleet
 
 
 def read_groups(paths: Sequence[str]) -> tuple[Fleet, list[Group]]:
