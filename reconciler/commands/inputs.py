@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import re
 from dataclasses import dataclass, field
@@ -70,12 +69,7 @@ def read_inputs(
 
     refuse_overwriting_inputs(invocation, (*paths, *files.read), files)
     context = run_context(invocation, files, allow_commands=allow_commands)
-    gc.disable()  # what is declared contains no garbage, and is kept until the process ends
-    try:
-        fleet = reconcile.read_fleet(*paths)
-    finally:
-        gc.freeze()
-        gc.enable()
+    fleet = reconcile.read_fleet(*paths)
     named = (name for desired in fleet.servers for name in files_of(desired))
     refuse_overwriting_inputs(invocation, named, files)
     return fleet, context
