@@ -161,25 +161,26 @@ class ServerRun:
         return reconcile.plan(self._resolved, self._connection, self._options.planning)
 
     def _connect(self) -> Connection:
-        options, common = self._options, self._options.context
-        name = self.server.name
+        options = self._options
         context = replace(
-            common,
+            options.context,
             redactor=self._redactor,
             stop=self.gate.stop,
             explain_bug=self._explain_bug,
-            notifier=Notifier(
-                warn=lambda problem: common.notifier.warn(
-                    replace(problem.redacted(self._redactor.redact), message=f"{name}: {problem.message}")
-                ),
-                note=lambda text: common.notifier.note(f"{name}: {self._redactor.redact(text)}"),
-            ),
+            notifier=Notifier(warn=self._warn, note=self._note),
         )
         planning = options.planning
         self._resolved = reconcile.resolve_approved(
             self._declared, only=planning.only.patterns, no_secrets=planning.no_secrets, context=context
         )
         return reconcile.connect(self._resolved, parallelism=options.parallelism, context=context, in_fleet=True)
+
+    def _warn(self, problem: Problem) -> None:
+        masked = problem.redacted(self._redactor.redact)
+        self._options.context.notifier.warn(replace(masked, message=f"{self.server.name}: {masked.message}"))
+
+    def _note(self, text: str) -> None:
+        self._options.context.notifier.note(f"{self.server.name}: {self._redactor.redact(text)}")
 
     def _apply(self, changes: Sequence[Change], agreed: Plan) -> Report:
         connection = self._connection = self._connection or self._connect()

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
 from reconciler.errors import Kind, Problem, ReconcilerError, UnreachableError
 from reconciler.fleet.runner import FleetGate
+from reconciler.fleet.server_run import ServerRun, ServerRunOptions
 from reconciler.model.desired import Amount
 from reconciler.model.fleet import ALL_AT_ONCE, Rollout, Selector
 from reconciler.model.outcome import Report, ServerStatus, Status
-from reconciler.model.ports import FleetObserver, NullObserver
+from reconciler.model.ports import FleetObserver, Notifier, NullObserver
+from reconciler.model.secret import Secret
 from reconciler.report.plan_file import ReviewedPlan, SavedPlan
 from tests.fleet.conftest import DOWN
 from tests.support.accounts_api import account_json
@@ -260,3 +263,16 @@ def test_plans_and_reports_have_the_order_of_the_servers(fleet: FleetOfSandboxes
     plans: tuple[Plan, ...] = run.plan()
     assert [plan.server.name for plan in plans] == ["a", "b", "c"]
     assert [report.server.name for report in run.apply(ALL_AT_ONCE)] == ["a", "b", "c"]
+
+
+def test_warnings_and_notes_name_the_server_and_show_no_secret(fleet: FleetOfSandboxes) -> None:
+    fleet.add("a")
+    said: list[str] = []
+    notifier = Notifier(warn=lambda problem: said.append(f"{problem.message}; {problem.hint}"), note=said.append)
+    context = replace(fleet.context, notifier=notifier)
+    run = ServerRun(fleet.read().servers[0], ServerRunOptions(paths=[], context=context))
+    run._redactor.add(Secret("a-secret-of-this-server"))
+    own = run._connect().context.notifier
+    own.warn(Problem(kind=Kind.REJECTED, message="it says a-secret-of-this-server", hint="a-secret-of-this-server"))
+    own.note("it says a-secret-of-this-server")
+    assert said == ["a: it says ***; ***", "a: it says ***"]
