@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from reconciler.applying.run_state import ADOPTION_DELAYS, RunState
 from reconciler.applying.step import StepRunner
-from reconciler.applying.worker_pool import NOT_STARTED, Breaker, InterruptGate, WorkerPool
+from reconciler.applying.worker_pool import Breaker, InterruptGate, WorkerPool
 from reconciler.errors import ReconcilerError, internal_error
 from reconciler.model.outcome import FailureKind, Outcome, Status
 from reconciler.retry import Retry
@@ -148,7 +148,7 @@ class _Run:
 
     def _take(self, index: int, outcome: Outcome) -> None:
         self._breaker.count(unreached=outcome.unreached)
-        if outcome.error == NOT_STARTED:  # the step knows that the run stopped, but not why
+        if outcome.status is Status.NOT_ATTEMPTED:  # the step knows that the run stopped, but not why
             outcome = replace(outcome, error=self._breaker.reason)
         self._finish(index, outcome)
         self._advance()
