@@ -37,8 +37,8 @@ def progress(invocation: Invocation, total: int) -> Iterator[RunObserver]:
     if invocation.quiet or not total:
         yield NullObserver()
     elif sys.stderr.isatty():
-        with _bar(total) as bar:
-            yield bar
+        with _shown_progress() as shown:
+            yield _Bar(shown, total)
     else:
         yield _Lines(invocation, total)
 
@@ -59,13 +59,14 @@ class _Lines(NullObserver):
 
 
 @contextmanager
-def _bar(total: int) -> Iterator[RunObserver]:
+def _shown_progress(*columns: Any) -> Iterator[Any]:  # noqa: ANN401 - rich is imported where it is used
+    """A progress display of rich that is gone when the run ends; without columns, it has rich's own."""
     from rich.console import Console
     from rich.progress import Progress
 
     console = Console(file=cast("IO[str]", _Lasting()), force_terminal=True)
-    with Progress(console=console, transient=True) as shown:
-        yield _Bar(shown, total)
+    with Progress(*columns, console=console, transient=True) as shown:
+        yield shown
 
 
 class _Lasting(io.TextIOBase):
@@ -106,12 +107,10 @@ def fleet_progress(invocation: Invocation, total: int) -> Iterator[FleetObserver
     if invocation.quiet or not total:
         yield FleetObserver()
     elif sys.stderr.isatty():
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        console = Console(file=cast("IO[str]", _Lasting()), force_terminal=True)
-        with Progress(*columns, console=console, transient=True) as shown:
+        with _shown_progress(*columns) as shown:
             yield _FleetBar(shown, total)
     else:
         yield _FleetLines(invocation, total)
@@ -137,28 +136,25 @@ class _FleetBar(FleetObserver):
 
     def __init__(self, shown: Any, total: int) -> None:  # noqa: ANN401 - rich is imported where it is used
         self._shown = shown
-        self._total = total
         self._task = shown.add_task("Planning", total=total)
-        self._running = 0
+        self._running: set[str] = set()
         self._failed = 0
 
     def planned(self, plan: Plan) -> None:  # noqa: ARG002 - the interface's
         self._shown.advance(self._task)
 
-    def started(self, server: Server) -> None:  # noqa: ARG002 - the interface's
-        if not self._running and self._shown.tasks[0].completed >= self._total:
-            self._shown.reset(self._task, total=self._total)
-        self._running += 1
+    def started(self, server: Server) -> None:
+        self._running.add(server.name)
         self._describe()
 
     def finished(self, report: Report) -> None:
-        self._running -= 1
+        self._running.discard(report.server.name)  # those that will not start any more never ran
         self._failed += not report.complete
         self._shown.advance(self._task)
         self._describe()
 
     def _describe(self) -> None:
-        self._shown.update(self._task, description=f"Applying: {self._running} running, {self._failed} failed")
+        self._shown.update(self._task, description=f"Applying: {len(self._running)} running, {self._failed} failed")
 
 
 @contextmanager
