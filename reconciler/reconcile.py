@@ -614,11 +614,15 @@ def export(server: Connection, *, only: Iterable[str] = ()) -> str:
     Raises:
         ApiError: The server cannot be reached, or its response cannot be used.
     """
+    return exported(server.reader.list_accounts(), server.server, only)
+
+
+def exported(accounts: Sequence[Account], server: Server, only: Iterable[str] = ()) -> str:
+    """The accounts of a server as ``export`` writes them, those outside ``only`` left out."""
     from reconciler.manifest.export import export_yaml
 
-    accounts = server.reader.list_accounts()
     wanted = in_scope(accounts, only)
-    return export_yaml(wanted, server=server.server, partial=len(wanted) < len(accounts))
+    return export_yaml(wanted, server=server, partial=len(wanted) < len(accounts))
 
 
 def in_scope(accounts: Sequence[Account], only: Iterable[str]) -> list[Account]:

@@ -9,7 +9,7 @@ import click
 
 from reconciler import reconcile
 from reconciler.commands import saved_plan
-from reconciler.commands.inputs import CommandFiles, RunRequest, only_server, read_inputs
+from reconciler.commands.inputs import CommandFiles, RunRequest, only_server, read_request
 from reconciler.commands.options import (
     allow_commands_option,
     apply_options,
@@ -70,11 +70,9 @@ def apply(  # noqa: PLR0913 - one for each group of options
     from reconciler.applying.worker_pool import InterruptGate
 
     files = CommandFiles(server=server, trust=trust, plan=running.plan_file, journal=running.journal)
-    declared, context = read_inputs(invocation, paths, files, allow_commands=allow_commands)
     planning = replace(planning, test=running.test)
-    request = RunRequest(
-        invocation=invocation, fleet=declared, paths=paths, flags=fleet, planning=planning, context=context
-    )
+    request = read_request(invocation, paths, files, flags=fleet, planning=planning, allow_commands=allow_commands)
+    context = request.context
     if running.dry_run:
         return _dry_run(request, running)
     desired = only_server(request)

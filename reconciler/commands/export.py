@@ -10,9 +10,8 @@ import click
 from reconciler import reconcile
 from reconciler.commands.inputs import (
     CommandFiles,
-    RunRequest,
     only_server,
-    read_inputs,
+    read_request,
     refuse_overwriting_inputs,
     run_context,
 )
@@ -73,11 +72,8 @@ def export(  # noqa: PLR0913 - one for each option of the command line
         return _export_one(invocation, None, only, run_context(invocation, files, allow_commands=allow_commands))
     from reconciler.planning.planner import PlanOptions
 
-    declared, context = read_inputs(invocation, paths, files, allow_commands=allow_commands)
     planning = PlanOptions(only=Globs(only), no_secrets=True)
-    request = RunRequest(
-        invocation=invocation, fleet=declared, paths=paths, flags=fleet, planning=planning, context=context
-    )
+    request = read_request(invocation, paths, files, flags=fleet, planning=planning, allow_commands=allow_commands)
     if output_dir is not None:
         from reconciler.commands.fleet_run import export_fleet
         from reconciler.manifest.discovery import is_below
@@ -89,14 +85,15 @@ def export(  # noqa: PLR0913 - one for each option of the command line
         return export_fleet(request, output_dir)
     desired = only_server(request)
     if desired is None:
-        raise click.UsageError(f"the files declare {len(declared.servers)} servers. Name a folder with --output-dir.")
-    return _export_one(invocation, reconcile.resolve(desired, paths, no_secrets=True, context=context), only, context)
+        count = len(request.fleet.servers)
+        raise click.UsageError(f"the files declare {count} servers. Name a folder with --output-dir.")
+    desired = reconcile.resolve(desired, paths, no_secrets=True, context=request.context)
+    return _export_one(invocation, desired, only, request.context)
 
 
 def _export_one(
     invocation: Invocation, desired: Desired | None, only: tuple[str, ...], context: reconcile.RunContext
 ) -> ExitCode:
-    from reconciler.manifest.export import export_yaml
     from reconciler.planning.checks import unmatched_only_warning
 
     # Path.is_file raises an error for a name that is too long.
@@ -104,8 +101,7 @@ def _export_one(
         raise file_exists(invocation.output)  # before any request to the server
     with reconcile.connect(desired, context=context) as connection:
         accounts = connection.reader.list_accounts()
-    wanted = reconcile.in_scope(accounts, only)
-    if only and not wanted:
+    if only and not reconcile.in_scope(accounts, only):
         invocation.print_warnings([unmatched_only_warning(Globs(only))])
-    invocation.write_document(export_yaml(wanted, server=connection.server, partial=len(wanted) < len(accounts)))
+    invocation.write_document(reconcile.exported(accounts, connection.server, only))
     return ExitCode.OK

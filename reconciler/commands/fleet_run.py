@@ -1,4 +1,4 @@
-"""What ``plan``, ``apply`` and ``test`` do with a fleet: select, run side by side, report."""
+"""What ``plan``, ``apply``, ``test`` and ``export`` do with a fleet: select, run side by side, report."""
 
 from __future__ import annotations
 
@@ -11,21 +11,18 @@ from typing import TYPE_CHECKING, Final
 from reconciler import reconcile
 from reconciler.commands import saved_plan
 from reconciler.commands.invocation import file_exists
-from reconciler.commands.output import fleet_exit_code, show_plans, show_plans_first, show_reports
+from reconciler.commands.output import fleet_exit_code, plan_exit_code, show_plans, show_plans_first, show_reports
 from reconciler.commands.process import CrashReporter, handle_interrupts
 from reconciler.commands.progress import fleet_progress, open_journal
 from reconciler.errors import ExitCode, Kind, Problem, ReconcilerError
 from reconciler.fleet.runner import FleetRun
 from reconciler.fleet.selection import Selection, select
 from reconciler.fleet.server_run import ServerRunOptions
-from reconciler.manifest.export import export_yaml
 from reconciler.model.display import display_sentence
 from reconciler.model.fleet import ALL_AT_ONCE
 from reconciler.planning.planner import PlanOptions
 from reconciler.report.fleet_text import fleet_problems_text
 from reconciler.report.formats import Format, PlanInput, ReportInput
-
-_FILE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -35,9 +32,11 @@ if TYPE_CHECKING:
     from reconciler.commands.options import ApplyFlags
     from reconciler.model.desired import Desired
     from reconciler.model.outcome import Report
+    from reconciler.model.plan import Plan
     from reconciler.model.server import Server
 
 _MOST_NAMES: Final = 3
+_FILE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 def plan_fleet(
@@ -54,11 +53,7 @@ def plan_fleet(
     if invocation.format is not Format.TEXT or invocation.output:
         _print_problems(invocation, ((plan.server, plan.warnings) for plan in plans), "warning")
     _print_problems(invocation, ((plan.server, (*plan.refusals, *plan.errors)) for plan in plans))
-    if any(plan.errors for plan in plans):
-        return ExitCode.ERROR
-    if any(plan.refusals for plan in plans):
-        return ExitCode.GUARD
-    return ExitCode.CHANGES if detailed_exitcode and any(plan.changes for plan in plans) else ExitCode.OK
+    return plan_exit_code(plans, detailed=detailed_exitcode)
 
 
 def apply_fleet(request: RunRequest, running: ApplyFlags) -> ExitCode:
@@ -120,13 +115,15 @@ def export_fleet(request: RunRequest, folder: str) -> ExitCode:
     with fleet_progress(invocation, run.size) as observer:
         plans = run.plan(observer)
     Path(folder).mkdir(parents=True, exist_ok=True)
-    failed = [plan for plan in plans if plan.errors and not plan.current]
+    failed: list[Plan] = []
     for plan in plans:
-        if plan not in failed:
-            accounts = sorted(plan.current, key=lambda account: account.id or 0)
-            wanted = reconcile.in_scope(accounts, only)
-            text = export_yaml(wanted, server=plan.server, partial=len(wanted) < len(accounts))
-            invocation.write_file(str(files[plan.server.name]), text, overwrite=invocation.overwrite)
+        # The declared accounts do not matter: with errors about them, there is still what the server has.
+        if plan.errors and not plan.current:
+            failed.append(plan)
+            continue
+        accounts = sorted(plan.current, key=lambda account: account.id or 0)
+        text = reconcile.exported(accounts, plan.server, only)
+        invocation.write_file(str(files[plan.server.name]), text, overwrite=invocation.overwrite)
     _print_problems(invocation, ((plan.server, plan.errors) for plan in failed))
     return ExitCode.ERROR if failed else ExitCode.OK
 

@@ -95,6 +95,20 @@ class RunRequest:
     context: reconcile.RunContext
 
 
+def read_request(
+    invocation: Invocation,
+    paths: Sequence[str],
+    files: CommandFiles,
+    *,
+    flags: FleetFlags,
+    planning: PlanOptions,
+    allow_commands: bool,
+) -> RunRequest:
+    """``read_inputs`` for a command that may be about a fleet."""
+    fleet, context = read_inputs(invocation, paths, files, allow_commands=allow_commands)
+    return RunRequest(invocation=invocation, fleet=fleet, paths=paths, flags=flags, planning=planning, context=context)
+
+
 def only_server(request: RunRequest) -> Desired | None:
     """The server, if there is one and the user narrows nothing; ``None`` for a fleet.
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from reconciler.errors import Problem
     from reconciler.model.fleet import Fleet
     from reconciler.model.outcome import Report, ServerStatus
+    from reconciler.model.plan import Plan
     from reconciler.report.formats import DocumentKind
 
 
@@ -69,6 +70,15 @@ def show_reports(invocation: Invocation, subject: ReportInput) -> None:
         invocation.print_error_text(renderer("report", Format.TEXT)(subject, context))
         if not isinstance(error, BrokenOutputPipeError):
             raise
+
+
+def plan_exit_code(plans: Sequence[Plan], *, detailed: bool) -> ExitCode:
+    """The exit code of a plan; if it is ``detailed``, changes have one of their own."""
+    if any(plan.errors for plan in plans):
+        return ExitCode.ERROR
+    if any(plan.refusals for plan in plans):
+        return ExitCode.GUARD
+    return ExitCode.CHANGES if detailed and any(plan.changes for plan in plans) else ExitCode.OK
 
 
 def exit_code_of(report: Report) -> ExitCode:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from reconciler import reconcile
-from reconciler.commands.inputs import CommandFiles, RunRequest, only_server, read_inputs
+from reconciler.commands.inputs import CommandFiles, only_server, read_request
 from reconciler.commands.options import (
     allow_commands_option,
     fleet_options,
@@ -17,15 +17,16 @@ from reconciler.commands.options import (
     server_options,
     trust_option,
 )
-from reconciler.commands.output import output_options, show_plans
+from reconciler.commands.output import output_options, plan_exit_code, show_plans
 from reconciler.commands.parameters import OUTPUT_FILE
-from reconciler.errors import ExitCode
 from reconciler.report.formats import PLAN_FORMATS, Format, PlanInput
 
 if TYPE_CHECKING:
+    from reconciler.commands.inputs import RunRequest
     from reconciler.commands.invocation import Invocation
     from reconciler.commands.options import FleetFlags
     from reconciler.credentials import ServerOptions
+    from reconciler.errors import ExitCode
     from reconciler.planning.planner import PlanOptions
 
 
@@ -66,15 +67,8 @@ def plan(  # noqa: PLR0913 - one for each option of the command line
     PATH is a YAML file, or a folder of them; several make one set.
     """
     files = CommandFiles(server=server, trust=trust, save=save)
-    declared, context = read_inputs(invocation, paths, files, allow_commands=allow_commands)
-    request = RunRequest(
-        invocation=invocation,
-        fleet=declared,
-        paths=paths,
-        flags=fleet,
-        planning=replace(planning, no_secrets=no_secrets),
-        context=context,
-    )
+    planning = replace(planning, no_secrets=no_secrets)
+    request = read_request(invocation, paths, files, flags=fleet, planning=planning, allow_commands=allow_commands)
     return plan_only(request, save=save, detailed_exitcode=detailed_exitcode)
 
 
@@ -110,8 +104,4 @@ def plan_only(
     if invocation.format is not Format.TEXT or invocation.output:
         invocation.print_warnings(found.warnings)
     invocation.print_problems((*found.refusals, *found.errors))
-    if found.errors:
-        return ExitCode.ERROR
-    if found.refusals:
-        return ExitCode.GUARD
-    return ExitCode.CHANGES if detailed_exitcode and found.changes else ExitCode.OK
+    return plan_exit_code(subject.plans, detailed=detailed_exitcode)

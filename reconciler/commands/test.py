@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from reconciler import reconcile
-from reconciler.commands.inputs import CommandFiles, RunRequest, only_server, read_inputs
+from reconciler.commands.inputs import CommandFiles, only_server, read_request
 from reconciler.commands.options import (
     allow_commands_option,
     fleet_options,
@@ -67,11 +67,9 @@ def test(  # noqa: PLR0913 - one for each option of the command line
     from reconciler.planning.planner import PlanOptions
 
     files = CommandFiles(server=server, trust=trust)
-    declared, context = read_inputs(invocation, paths, files, allow_commands=allow_commands)
     planning = PlanOptions(only=Globs(only))
-    request = RunRequest(
-        invocation=invocation, fleet=declared, paths=paths, flags=fleet, planning=planning, context=context
-    )
+    request = read_request(invocation, paths, files, flags=fleet, planning=planning, allow_commands=allow_commands)
+    context = request.context
     desired = only_server(request)
     if desired is None:
         from reconciler.commands.fleet_run import test_fleet

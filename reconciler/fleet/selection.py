@@ -76,11 +76,6 @@ class Selection:
     shard: Shard | None = None
     names: Collection[str] | None = None
 
-    @property
-    def is_given(self) -> bool:
-        """Whether anything is narrowed."""
-        return (self.selector, self.shard, self.names) != (None, None, None)
-
 
 def select(fleet: Fleet, selection: Selection) -> tuple[Desired, ...]:
     """The selected servers of a fleet, by name. A shard may be empty.
