@@ -46,6 +46,7 @@ class Layer:
     Attributes:
         accounts: The entries of its ``accounts``, as they were loaded.
         starts: Where they start.
+        has_variables: Whether the file contains a variable.
         templates: For each entry, the keys of the values with variables.
     """
 
@@ -54,6 +55,7 @@ class Layer:
     value: Block
     accounts: list[Any] = field(init=False)
     starts: list[Position] = field(init=False)
+    has_variables: bool = field(init=False)
     templates: list[tuple[str, ...]] = field(init=False)
     _positions: dict[int, Mapping[str, Position]] = field(init=False, default_factory=dict)
 
@@ -61,8 +63,8 @@ class Layer:
         found = self.value.get("accounts")
         self.accounts = found if isinstance(found, list) else []
         self.starts = self.loaded.starts("accounts", len(self.accounts))
-        has_variables = START.encode() in self.source.data
-        self.templates = [_templates(entry) if has_variables else () for entry in self.accounts]
+        self.has_variables = START.encode() in self.source.data
+        self.templates = [_templates(entry) if self.has_variables else () for entry in self.accounts]
 
     def positions(self, index: int) -> Mapping[str, Position]:
         """Where the marked values of an entry are."""
@@ -93,12 +95,10 @@ class Base:
     Attributes:
         layers: The base, then the base that it extends, and so on.
         header: Its blocks, without accounts, before variables are substituted.
-        has_variables: Whether any of the files contains a variable.
     """
 
     layers: tuple[Layer, ...]
     header: Block
-    has_variables: bool
     _positions: dict[Path, Mapping[str, Position]] = field(default_factory=dict)
     _nearest: dict[str, int | None] = field(default_factory=dict)
 
@@ -167,7 +167,7 @@ class Bases:
 
     def _of(self, child: Layer, chain: tuple[Layer, ...]) -> Base | Issue | None:
         text = child.value["extends"]
-        key = (os.path.dirname(child.source.name), text if isinstance(text, str) else None)
+        key = (_named_folder(child.source), text if isinstance(text, str) else None)
         if key not in self._by_name:
             self._by_name[key] = self._resolved(child, text, (*chain, child))
         found = self._by_name[key]
@@ -176,7 +176,7 @@ class Bases:
     def _resolved(self, child: Layer, text: object, chain: tuple[Layer, ...]) -> Base | Issue | None:
         if not isinstance(text, str) or not text:
             return None  # the validator reports it
-        name = os.path.normpath(os.path.join(key_folder(child.source), text))
+        name = os.path.normpath(os.path.join(_named_folder(child.source), text))
         if self._roots is None:
             self._roots = AllowedRoots(self._paths)
         source = self._roots.refusal(name) or self._source(name)
@@ -216,15 +216,14 @@ class Bases:
             return _issue(child, Kind.TOO_DEEP, f"extends: a chain of more than {_DEEPEST} bases", hint)
         self._check(source, loaded, where)
         layer = Layer(source, loaded, value)
-        has_variables = b"${" in source.data
         if "extends" not in value:
-            return Base((layer,), merged_header({}, value), has_variables)
+            return Base((layer,), merged_header({}, value))
         above = self._of(layer, chain)
         if isinstance(above, Issue):
             self._report_issue(above, where)
         if not isinstance(above, Base):
             return None
-        return Base((layer, *above.layers), merged_header(above.header, value), has_variables or above.has_variables)
+        return Base((layer, *above.layers), merged_header(above.header, value))
 
     def _check(self, source: Source, loaded: Loaded, where: str) -> None:
         """Checks what is not checked with each file that extends a base."""
@@ -254,7 +253,7 @@ class Bases:
         self.problems.append(Problem(kind=Kind.EXTENDS_CYCLE, message=message, hint=hint, position=places[-1]))
 
 
-def key_folder(source: Source) -> str:
+def _named_folder(source: Source) -> str:
     """The folder of a file, as the user named it."""
     return os.path.dirname(source.name)
 

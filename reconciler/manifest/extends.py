@@ -42,7 +42,7 @@ class Effective:
         self.issues: list[Issue] = []
         self._base = base
         header = merged_header(base.header if base else {}, child.value)
-        self._has_variables = START.encode() in child.source.data or (base is not None and base.has_variables)
+        self._has_variables = any(layer.has_variables for layer in self.layers)
         self._in_layer: tuple[Layer, int] | None = None
         self._limited = False
         self.variables = self._variables(header)
