@@ -12,14 +12,13 @@ from reconciler.report.fleet_view import (
     fleet_summary_line,
     plan_state,
     states,
-    total_counts,
     view_fleet_changes,
     view_fleet_problems,
     view_still_accounts,
 )
 from reconciler.report.html import make_card, page, problem_words, tile
 from reconciler.report.server_names import count_phrase, names_phrase, servers_phrase
-from reconciler.report.view import CHANGING, STILL
+from reconciler.report.view import CHANGING, STILL, total_counts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -55,7 +54,7 @@ def render_plan(subject: PlanInput, context: RenderContext) -> str:
     places = {plan.server: place for place, plan in enumerate(plans)}
     counts = total_counts(plans)
     contents = {
-        "title": f"{fleet_summary_line(plans)}",
+        "title": fleet_summary_line(plans),
         "heading": count_phrase(len(plans)),
         "verdict": "Nothing is applied to these servers",
         "general": [{**words, "where": ""} for words in problem_words(subject.errors)],

@@ -9,7 +9,6 @@ from reconciler.report.fleet_view import (
     fleet_outcome_counts,
     servers_by_status,
     states,
-    total_counts,
     view_fleet_changes,
     view_fleet_outcomes,
     view_fleet_problems,
@@ -29,7 +28,7 @@ from reconciler.report.markdown import (
 )
 from reconciler.report.markdown_escapes import code_span
 from reconciler.report.server_names import count_phrase, names_phrase
-from reconciler.report.view import BY_DANGER, CHANGING
+from reconciler.report.view import BY_DANGER, CHANGING, total_counts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

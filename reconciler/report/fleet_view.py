@@ -11,7 +11,7 @@ from reconciler.model.plan import PlanStatus
 from reconciler.report.annotations import needs_attention
 from reconciler.report.folding import fold_changes, fold_outcomes, fold_problems, fold_still_accounts
 from reconciler.report.server_names import count_phrase
-from reconciler.report.view import BY_DANGER, CHANGING, STILL, is_test_run, outcome_counts
+from reconciler.report.view import BY_DANGER, CHANGING, is_test_run, outcome_counts, total_counts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -47,11 +47,6 @@ def states(plans: Iterable[Plan]) -> dict[str, int]:
     """The number of servers by state; a state without servers is not in it."""
     found = Counter(map(plan_state, plans))
     return {state.value: found[state] for state in PlanState if found[state]}
-
-
-def total_counts(plans: Sequence[Plan]) -> dict[str, int]:
-    """The number of accounts in each class, on all servers together."""
-    return {name: sum(getattr(plan.counts, name) for plan in plans) for name in (*CHANGING, *STILL)}
 
 
 def view_fleet_changes(plans: Iterable[Plan]) -> list[Folded[ChangeView]]:

@@ -11,7 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from reconciler.report.view import CHANGING, STILL, outcome_counts, public_fields, sensitive_fields
+from reconciler.report.view import outcome_counts, public_fields, sensitive_fields, total_counts
 from reconciler.version import VERSION
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def plan_document(subject: PlanInput, *, created_at: datetime) -> Document:
         "digest": digest([*changes, *(uncompared or ())]),
         "applyable": any(plan.applicable for plan in plans),
         "errored": not (plans or in_fleet) or any(plan.errors for plan in plans),
-        "summary": {name: sum(getattr(plan.counts, name) for plan in plans) for name in (*CHANGING, *STILL)},
+        "summary": total_counts(plans),
         "resource_changes": changes,
         **({} if uncompared is None else {"not_compared": uncompared}),
         "warnings": [_problem(one) for plan in plans for one in plan.warnings],

@@ -239,6 +239,11 @@ def by_address(accounts: Iterable[Account]) -> list[Account]:
     return sorted(accounts, key=lambda account: (account.key, account.id or 0))
 
 
+def total_counts(plans: Sequence[Plan]) -> dict[str, int]:
+    """The number of accounts in each class, on all servers together."""
+    return {name: sum(getattr(plan.counts, name) for plan in plans) for name in (*CHANGING, *STILL)}
+
+
 def summary_line(plan: Plan) -> str:
     """A plan in one line. Scripts look for it at the end of the text."""
     if not plan.changes and not plan.errors:
