@@ -14,7 +14,10 @@ from reconciler.report.plan_file import parse_plan, parse_unfinished, unusable_p
 from reconciler.report.server_text import comparison_sentence, comparison_text
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from reconciler.commands.invocation import Invocation
+    from reconciler.errors import ReconcilerError
     from reconciler.model.desired import DeliveryTestSettings
     from reconciler.model.plan import Change, Plan
     from reconciler.planning.saved import PlanDifference
@@ -38,13 +41,7 @@ def read(path: str) -> SavedPlan:
     Raises:
         ReconcilerError: The file cannot be read, or is not a plan as ``plan --save`` wrote it.
     """
-    from reconciler.manifest.files import read_bytes
-
-    try:
-        text = read_bytes(path, _LARGEST, allow_pipe=True)
-    except OSError as error:
-        raise unusable_plan(path, f"cannot be read: {error.strerror}") from error
-    return parse_plan(text, path)
+    return parse_plan(_read(path, unusable_plan), path)
 
 
 def read_unfinished(path: str) -> frozenset[str] | None:
@@ -53,12 +50,16 @@ def read_unfinished(path: str) -> frozenset[str] | None:
     Raises:
         ReconcilerError: The file cannot be read, or is not a result.
     """
+    return parse_unfinished(_read(path, unusable_result), path)
+
+
+def _read(path: str, unusable: Callable[[str, str], ReconcilerError]) -> bytes:
     from reconciler.manifest.files import read_bytes
 
     try:
-        return parse_unfinished(read_bytes(path, _LARGEST, allow_pipe=True), path)
+        return read_bytes(path, _LARGEST, allow_pipe=True)
     except OSError as error:
-        raise unusable_result(path, f"cannot be read: {error.strerror}") from error
+        raise unusable(path, f"cannot be read: {error.strerror}") from error
 
 
 def check(
