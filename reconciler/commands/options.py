@@ -16,9 +16,9 @@ from reconciler.commands.parameters import (
     OUTPUT_FILE,
     Address,
     Duration,
+    FleetPart,
     Limit,
-    Selecting,
-    Sharding,
+    ServerTerms,
 )
 from reconciler.credentials import ServerOptions
 from reconciler.model.account import Globs
@@ -188,12 +188,15 @@ fleet_options = _packed(
     FleetFlags,
     click.option(
         "--select",
-        type=Selecting(),
+        type=ServerTerms(),
         metavar="TERMS",
         help="Servers of a fleet, as in region=south,ring!=canary,name=b0*.",
     ),
     click.option(
-        "--shard", type=Sharding(), metavar="K/N", help="One of N stable parts of a fleet; `auto` in a parallel CI job."
+        "--shard",
+        type=FleetPart(),
+        metavar="K/N",
+        help="One of N stable parts of a fleet; `auto` in a parallel CI job.",
     ),
     click.option(
         "--only-failed",

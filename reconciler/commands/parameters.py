@@ -48,7 +48,7 @@ class Limit(click.ParamType[DeleteLimit]):
             self.fail(f"{value!r} is not a limit; write a number or a percentage such as 30%", param, ctx)
 
 
-class Selecting(click.ParamType[Selector]):
+class ServerTerms(click.ParamType[Selector]):
     """Terms such as ``region=south,ring!=canary``."""
 
     name = "selector"
@@ -61,7 +61,7 @@ class Selecting(click.ParamType[Selector]):
             self.fail(f"{value!r} is not a selector: {error.message}; {error.hint}", param, ctx)
 
 
-class Sharding(click.ParamType["Shard"]):
+class FleetPart(click.ParamType["Shard"]):
     """A part of a fleet, such as ``3/16`` or ``auto``."""
 
     name = "shard"
