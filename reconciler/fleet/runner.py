@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Protocol, Self, TypeVar
 
@@ -17,7 +18,7 @@ from reconciler.model.plan import Plan
 from reconciler.model.ports import FleetObserver
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from queue import SimpleQueue
     from types import TracebackType
 
@@ -80,16 +81,17 @@ class FleetGate(InterruptGate):
         self._gates: set[InterruptGate] = set()
         self._ends_at: float | None = None
 
-    def add(self, gate: InterruptGate) -> None:
-        """A server's run starts."""
+    @contextmanager
+    def watching(self, gate: InterruptGate) -> Iterator[None]:
+        """Stops a server's run too, as long as it goes on."""
         self._gates.add(gate)
         if self._ends_at is not None:
             gate.end()
-
-    def discard(self, gate: InterruptGate) -> None:
-        """A server's run has ended."""
-        self._gates.discard(gate)
-        self.group.discard(gate.stop)
+        try:
+            yield
+        finally:
+            self._gates.discard(gate)
+            self.group.discard(gate.stop)
 
     def end(self) -> None:
         """Ends the wait for writes under way, on every server."""
@@ -204,8 +206,7 @@ class FleetRun:
 
         def work(index: int) -> Report:
             run, plan = self._runs[index], self.plans[index]
-            self.gate.add(run.gate)
-            try:
+            with self.gate.watching(run.gate):
                 if saved is None or plan.errors:
                     return run.apply(plan)
                 reviewed = saved.servers.get(run.server.url)
@@ -213,8 +214,6 @@ class FleetRun:
                     return run.refused(plan, _unreviewed(saved.path))
                 reviewed = reviewed.with_test(self._options.planning.test)
                 return run.apply(replace(plan, uncompared=reviewed.uncompared), reviewed.changes)
-            finally:
-                self.gate.discard(run.gate)
 
         steering = _Steering(self.plans, rollout)
         dispatcher = dispatcher or WorkerPool(self._pool_size, work, self.gate)
@@ -225,11 +224,8 @@ class FleetRun:
 
         def work(index: int) -> Report:
             run = self._runs[index]
-            self.gate.add(run.gate)
-            try:
+            with self.gate.watching(run.gate):
                 return run.test()
-            finally:
-                self.gate.discard(run.gate)
 
         self.plans = tuple(Plan(server=run.server) for run in self._runs)
         steering = _Steering(self.plans, ALL_AT_ONCE)

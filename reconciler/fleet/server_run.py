@@ -6,7 +6,7 @@ Each has its own session, redactor, lock, guards and report. It ends with a plan
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from reconciler import reconcile
 from reconciler.applying.worker_pool import InterruptGate
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from reconciler.model.ports import RunObserver
     from reconciler.model.server import Server
     from reconciler.reconcile import Connection, RunContext
+
+
+_MOST_NAMED: Final = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,7 +213,7 @@ class ServerRun:
 
 
 def _stale(addresses: Sequence[str]) -> Problem:
-    count = len(addresses)
-    named = ", ".join(addresses[:3]) + (f" and {count - 3} more" if count > 3 else "")  # noqa: PLR2004 - as above
+    more = len(addresses) - _MOST_NAMED
+    named = ", ".join(addresses[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
     message = f"the server has changed since the plan was made ({named}); nothing was written"
     return Problem(kind=Kind.STALE_PLAN, message=message, hint="plan and review again")
