@@ -84,8 +84,10 @@ def render_plan(subject: PlanInput, context: RenderContext) -> str:
 
 def page(template: str, styles: Sequence[str], script: str, contents: Mapping[str, Any], context: RenderContext) -> str:
     """A page made of files of this package; everything else is escaped."""
-    style = "".join(_FOLDER.joinpath(name).read_text(encoding="utf-8") for name in styles)
-    code = _FOLDER.joinpath(script).read_text(encoding="utf-8")
+    style, code = (
+        "".join(_FOLDER.joinpath(name).read_text(encoding="utf-8") for name in names)
+        for names in (styles, ("page.js", script))
+    )
     moment = context.started_at
     return _template(template).render(
         policy=_policy(style, code),

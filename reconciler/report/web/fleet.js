@@ -1,5 +1,4 @@
 (() => {
-  "use strict";
   const MOST_NAMED = 12;
   const all = (selector) => Array.from(document.querySelectorAll(selector));
   const changes = all(".change");
@@ -9,7 +8,6 @@
   const choices = all("select[data-label]");
   const query = document.getElementById("query"); // null if nothing changes
   const serversQuery = document.getElementById("servers-query");
-  const fold = document.getElementById("fold");
   const shown = document.getElementById("shown");
   const nothing = document.getElementById("nothing");
   let action = "";
@@ -17,7 +15,6 @@
   let texts = null; // read when they are first needed: with thousands of servers it takes a moment
   let servers = null;
 
-  const words = (input) => (input ? input.value.toLowerCase().split(/\s+/).filter(Boolean) : []);
   const number = (count) => count.toLocaleString("en");
 
   function readServers() {
@@ -40,7 +37,7 @@
   }
 
   function matchingServers() {
-    const wanted = words(serversQuery);
+    const wanted = searchWords(serversQuery);
     const labels = choices.filter((one) => one.value).map((one) => `${one.dataset.label}=${one.value}`);
     if (!wanted.length && !labels.length && !state) return null;
     if (!servers) readServers();
@@ -65,7 +62,7 @@
   }
 
   function apply() {
-    const wanted = words(query);
+    const wanted = searchWords(query);
     const matching = matchingServers();
     if ((wanted.length || matching) && !texts) texts = changes.map((one) => one.textContent.toLowerCase());
     let count = 0;
@@ -94,33 +91,12 @@
     apply();
   }
 
-  function unfold(open) {
-    changes.forEach((one) => { one.firstElementChild.open = open; });
-    fold.textContent = open ? "Collapse all" : "Expand all";
-  }
-
   actionButtons.forEach((one) => one.addEventListener("click", () => { action = one.dataset.filter; press(actionButtons, one); }));
   stateButtons.forEach((one) => one.addEventListener("click", () => { state = one.dataset.state; press(stateButtons, one); }));
   choices.forEach((one) => one.addEventListener("change", apply));
   [query, serversQuery].filter(Boolean).forEach((one) => one.addEventListener("input", apply));
-  if (fold) fold.addEventListener("click", () => unfold(fold.textContent === "Expand all"));
-  document.addEventListener("keydown", (event) => {
-    const isTyping = event.target === query || event.target === serversQuery;
-    if (query && event.key === "/" && !isTyping && !event.ctrlKey && !event.metaKey && !event.altKey) {
-      event.preventDefault();
-      query.focus();
-    } else if (event.key === "Escape" && isTyping) {
-      event.target.value = "";
-      apply();
-    }
-  });
-  // What is folded would not be on the paper.
-  let before = [];
-  window.addEventListener("beforeprint", () => {
-    before = changes.filter((one) => !one.firstElementChild.open);
-    before.forEach((one) => { one.firstElementChild.open = true; });
-  });
-  window.addEventListener("afterprint", () => before.forEach((one) => { one.firstElementChild.open = false; }));
+  searchByKey([query, serversQuery], apply);
+  foldChanges(changes, document.getElementById("fold"));
   document.getElementById("tools").hidden = false;
   apply();
 })();

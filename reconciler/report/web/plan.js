@@ -1,16 +1,14 @@
 (() => {
-  "use strict";
   const changes = Array.from(document.querySelectorAll(".change"));
   const buttons = Array.from(document.querySelectorAll("[data-filter]"));
   const query = document.getElementById("query");
-  const fold = document.getElementById("fold");
   const shown = document.getElementById("shown");
   const nothing = document.getElementById("nothing");
   let filter = "all";
   let texts = null; // read when the first search is made: with thousands of changes it takes a moment
 
   function apply() {
-    const words = query.value.toLowerCase().split(/\s+/).filter(Boolean);
+    const words = searchWords(query);
     if (words.length && !texts) texts = changes.map((one) => one.textContent.toLowerCase());
     let count = 0;
     changes.forEach((one, index) => {
@@ -30,30 +28,10 @@
     apply();
   }
 
-  function unfold(open) {
-    changes.forEach((one) => { one.firstElementChild.open = open; });
-    fold.textContent = open ? "Collapse all" : "Expand all";
-  }
-
   buttons.forEach((one) => one.addEventListener("click", () => choose(one.dataset.filter)));
   query.addEventListener("input", apply);
-  fold.addEventListener("click", () => unfold(fold.textContent === "Expand all"));
-  document.addEventListener("keydown", (event) => {
-    if (event.key === "/" && event.target !== query && !event.ctrlKey && !event.metaKey && !event.altKey) {
-      event.preventDefault();
-      query.focus();
-    } else if (event.key === "Escape" && event.target === query) {
-      query.value = "";
-      apply();
-    }
-  });
-  // What is folded would not be on the paper.
-  let before = [];
-  window.addEventListener("beforeprint", () => {
-    before = changes.filter((one) => !one.firstElementChild.open);
-    before.forEach((one) => { one.firstElementChild.open = true; });
-  });
-  window.addEventListener("afterprint", () => before.forEach((one) => { one.firstElementChild.open = false; }));
+  searchByKey([query], apply);
+  foldChanges(changes, document.getElementById("fold"));
   document.getElementById("tools").hidden = false;
   apply();
 })();
