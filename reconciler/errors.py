@@ -11,6 +11,7 @@ ReconcilerError                 1   something is wrong, and nothing (more) was d
 │   └── OutcomeUnknownError         the request may or may not have taken effect
 ├── PlanError                   1   no safe plan exists for these manifests and this server
 ├── LockedError                 1   another run holds the lock of the server
+├── SourceError                 1   the watcher cannot get manifests, or must not use the newest ones
 ├── MissingExtraError           1   the command needs an extra that is not installed
 ├── StalePlanError              4   the saved plan no longer matches
 ├── OutputError                 1   a document cannot be written
@@ -325,6 +326,10 @@ class PlanError(ReconcilerError):
 
 class LockedError(ReconcilerError):
     """Another run holds the lock of the server."""
+
+
+class SourceError(ReconcilerError):
+    """The source of manifests cannot be reached, or its newest version must not be used."""
 
 
 class StalePlanError(ReconcilerError):

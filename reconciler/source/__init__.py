@@ -1,0 +1,1 @@
+"""Where the watcher's manifests come from: paths, or a Git repository."""

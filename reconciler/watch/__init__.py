@@ -1,0 +1,1 @@
+"""Continuous reconciliation: the loop, what it remembers, and what it shows."""
