@@ -45,14 +45,13 @@ class Dispatcher(Protocol):
 class StopGroup(threading.Event):
     """Stops the runs on all servers. Each has an event of its own, because a run also stops by itself."""
 
-    def __init__(self, new_member: Callable[[], threading.Event] = threading.Event) -> None:
+    def __init__(self) -> None:
         super().__init__()
         self._members: set[threading.Event] = set()
-        self._new_member = new_member
 
     def member(self) -> threading.Event:
         """An event that is set together with this one."""
-        event = self._new_member()
+        event = threading.Event()
         self._members.add(event)
         if self.is_set():
             event.set()

@@ -8,10 +8,10 @@ import deepdiff  # noqa: F401 - importing it later, on a busy machine, takes lon
 
 from reconciler import reconcile
 from reconciler.credentials import ServerOptions
-from reconciler.fleet.runner import FleetGate, FleetRun, StopGroup
+from reconciler.fleet.runner import FleetGate, FleetRun
 from reconciler.fleet.server_run import ServerRunOptions
 from reconciler.model.outcome import ServerStatus
-from tests.support.scenarios import PLAIN, SECRETS, Case, Result, ShortPauses
+from tests.support.scenarios import PLAIN, SECRETS, Case, Result, ShortPausesGroup
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -56,7 +56,7 @@ class FleetCase:
         context = reconcile.RunContext(server=ServerOptions(timeout=timeout), environ=environ)
         paths = [str(self.manifests)]
         options = ServerRunOptions(context=context, paths=paths, parallelism=parallelism)
-        gate = FleetGate(StopGroup(lambda: ShortPauses(8)))
+        gate = FleetGate(ShortPausesGroup(8))
         fleet = reconcile.read_fleet(*paths)
         with FleetRun(fleet.servers, options, gate=gate) as run:
             run.plan()

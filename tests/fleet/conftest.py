@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from reconciler import reconcile
-from reconciler.fleet.runner import FleetGate, FleetRun, StopGroup
+from reconciler.fleet.runner import FleetGate, FleetRun
 from reconciler.fleet.server_run import ServerRunOptions
-from tests.support.scenarios import ShortPauses
+from tests.support.scenarios import ShortPausesGroup
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -57,7 +57,7 @@ class FleetOfSandboxes:
 
     def run(self, *, parallelism: int = 16, **options: Any) -> FleetRun:  # noqa: ANN401 - those of ServerRunOptions
         given = ServerRunOptions(**{"context": self.context, "paths": [str(self.folder)], **options})
-        gate = FleetGate(StopGroup(lambda: ShortPauses(50)))
+        gate = FleetGate(ShortPausesGroup(50))
         return FleetRun(self.read().servers, given, server_parallelism=parallelism, gate=gate)
 
     def held(self) -> dict[str, list[str]]:
