@@ -58,8 +58,8 @@ def render_report(subject: ReportInput, context: RenderContext) -> str:
         {
             "format_version": FORMAT_VERSION,
             "tool": _tool(),
-            "started_at": _time(moments.started_at),
-            "finished_at": _time(moments.finished_at),
+            "started_at": json_time(moments.started_at),
+            "finished_at": json_time(moments.finished_at),
             "summary": outcome_counts(outcome for report in reports for outcome in report.outcomes),
             "verified": bool(reports or subject.is_fleet) and all(report.verified for report in reports),
             "servers": [
@@ -93,7 +93,7 @@ def plan_document(subject: PlanInput, *, created_at: datetime) -> Document:
     return {
         "format_version": FORMAT_VERSION,
         "tool": _tool(),
-        "created_at": _time(created_at),
+        "created_at": json_time(created_at),
         "servers": [
             {
                 "name": plan.server.name,
@@ -239,5 +239,6 @@ def _tool() -> dict[str, str]:
     return {"name": "reconciler", "version": VERSION}
 
 
-def _time(moment: datetime) -> str:
+def json_time(moment: datetime) -> str:
+    """A time in UTC, as all documents write it."""
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
