@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 
 from reconciler.model.display import display_sentence, escape
+from reconciler.model.duration import format_duration
 from reconciler.model.ports import FleetObserver, NullObserver
 from reconciler.report.view import result_line
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from reconciler.commands.invocation import Invocation
+    from reconciler.model.fleet import Batch
     from reconciler.model.outcome import Outcome, Report
     from reconciler.model.plan import Change, Plan, Step
     from reconciler.model.ports import RunObserver
@@ -116,13 +118,25 @@ def fleet_progress(invocation: Invocation, total: int) -> Iterator[FleetObserver
         yield _FleetLines(invocation, total)
 
 
+def _batch_name(batch: Batch) -> str:
+    return f"batch {batch.number} of {batch.count}{' (canaries)' if batch.is_canaries else ''}"
+
+
 class _FleetLines(FleetObserver):
-    """One line for each server that has finished."""
+    """One line for each server that has finished, and for each batch and pause that begins."""
 
     def __init__(self, invocation: Invocation, total: int) -> None:
         self._invocation = invocation
         self._total = total
         self._count = 0
+
+    def batch_started(self, batch: Batch) -> None:
+        only_one = batch.first == batch.last
+        servers = f"server {batch.first:,}" if only_one else f"servers {batch.first:,}-{batch.last:,}"
+        self._invocation.print_note(f"{_batch_name(batch)}: {servers} of {batch.total:,}")
+
+    def pause_started(self, seconds: float, batch: Batch) -> None:
+        self._invocation.print_note(f"pausing for {format_duration(seconds)} before {_batch_name(batch)}")
 
     def finished(self, report: Report) -> None:
         self._count += 1
@@ -132,16 +146,23 @@ class _FleetLines(FleetObserver):
 
 
 class _FleetBar(FleetObserver):
-    """How many servers are planned, running, done and failed."""
+    """How many servers are planned, running, done and failed, and the batch or the pause."""
 
     def __init__(self, shown: Any, total: int) -> None:  # noqa: ANN401 - rich is imported where it is used
         self._shown = shown
         self._task = shown.add_task("Planning", total=total)
         self._running: set[str] = set()
         self._failed = 0
+        self._batch = ""
 
     def planned(self, plan: Plan) -> None:  # noqa: ARG002 - the interface's
         self._shown.advance(self._task)
+
+    def batch_started(self, batch: Batch) -> None:
+        self._batch = f"{_batch_name(batch)}, "
+
+    def pause_started(self, seconds: float, batch: Batch) -> None:
+        self._describe(f"pausing for {format_duration(seconds)} before {_batch_name(batch)}")
 
     def started(self, server: Server) -> None:
         self._running.add(server.name)
@@ -153,8 +174,9 @@ class _FleetBar(FleetObserver):
         self._shown.advance(self._task)
         self._describe()
 
-    def _describe(self) -> None:
-        self._shown.update(self._task, description=f"Applying: {len(self._running)} running, {self._failed} failed")
+    def _describe(self, doing: str = "") -> None:
+        doing = doing or f"{self._batch}{len(self._running)} running"
+        self._shown.update(self._task, description=f"Applying: {doing}, {self._failed} failed")
 
 
 @contextmanager

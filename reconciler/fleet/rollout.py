@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
+from reconciler.model.fleet import Batch
 from reconciler.model.outcome import ServerStatus
 
 if TYPE_CHECKING:
@@ -24,10 +25,30 @@ class Schedule:
     Attributes:
         names: The servers, canaries first.
         ends: For each batch, the number of servers up to its end. The last one is the number of all servers.
+        canaries: How many servers are canaries. If there are any, they are the first batch.
     """
 
     names: tuple[str, ...]
     ends: tuple[int, ...]
+    canaries: int = 0
+
+    def batch_after(self, started: int) -> Batch | None:
+        """The batch that the next server begins, after ``started`` servers.
+
+        ``None`` if that server continues a batch, or if all servers are one batch.
+        """
+        starts = (0, *self.ends[:-1])
+        if len(starts) == 1 or started not in starts:
+            return None
+        number = starts.index(started) + 1
+        return Batch(
+            number=number,
+            count=len(starts),
+            first=started + 1,
+            last=self.ends[number - 1],
+            total=len(self.names),
+            is_canaries=number == 1 and self.canaries > 0,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +100,8 @@ def make_schedule(servers: Iterable[Server], rollout: Rollout) -> Schedule:
     first = set(canaries)
     names = (*canaries, *(server.name for server in ordered if server.name not in first))
     ends = {len(canaries), *(amount.of(len(names)) for amount in rollout.batches), len(names)}
-    return Schedule(names, tuple(sorted(end for end in ends if end >= max(1, len(canaries)))))
+    ends = {end for end in ends if end >= max(1, len(canaries))}
+    return Schedule(names, tuple(sorted(ends)), len(canaries))
 
 
 def decide(schedule: Schedule, progress: Progress, rollout: Rollout) -> Decision:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from reconciler.fleet.server_run import ServerRunOptions
     from reconciler.model.desired import Desired
-    from reconciler.model.fleet import Rollout
+    from reconciler.model.fleet import Batch, Rollout
     from reconciler.model.outcome import Report
     from reconciler.model.server import Server
     from reconciler.report.plan_file import SavedPlan
@@ -237,6 +237,8 @@ class FleetRun:
         def next_job() -> int | None:
             index = None if self.gate.stop.is_set() else steering.next_job()
             if index is not None:
+                if steering.new_batch:
+                    observer.batch_started(steering.new_batch)
                 observer.started(self._runs[index].server)
             return index
 
@@ -246,14 +248,14 @@ class FleetRun:
             observer.finished(report)
 
         in_flight = dispatcher.run(next_job, take)
-        while steering.pause and not in_flight and not self.gate.stop.wait(steering.pause):
+        while steering.pause and steering.new_batch and not in_flight and not self.gate.stop.is_set():
+            observer.pause_started(steering.pause, steering.new_batch)
+            self.gate.stop.wait(steering.pause)
             in_flight = dispatcher.run(next_job, take)
         why = steering.why_not_started
-        for index, (run, plan) in enumerate(zip(self._runs, self.plans, strict=True)):
-            if index in in_flight:
-                take(index, run.abandoned(plan))
-            elif index not in reports:
-                take(index, run.not_started(plan, why))
+        for index in sorted(set(range(self.size)) - set(reports)):
+            run, plan = self._runs[index], self.plans[index]
+            take(index, run.abandoned(plan) if index in in_flight else run.not_started(plan, why))
         return tuple(reports[index] for index in range(self.size))
 
     @property
@@ -275,6 +277,8 @@ class _Steering:
         self.stopped = ""
         self.pause = 0.0
         """Seconds to wait before ``next_job`` is called again; zero if there is no need to wait."""
+        self.new_batch: Batch | None = None
+        """The batch that the server from ``next_job`` begins, or that begins after the pause."""
 
     def next_job(self) -> int | None:
         """The index of a server that may start now."""
@@ -282,6 +286,7 @@ class _Steering:
         self.stopped = self.stopped or decision.stopped
         if self._progress.started >= decision.limit:
             return None
+        self.new_batch = self._schedule.batch_after(self._progress.started)
         if decision.is_new_batch and self._rollout.pause and not self._has_paused:
             self._has_paused, self.pause = True, self._rollout.pause
             return None

@@ -23,3 +23,11 @@ def parse_duration(value: object, *, allow_zero: bool = False) -> float:
     if 0 <= seconds <= _LONGEST and (seconds or allow_zero):
         return seconds
     raise InvalidValueError("expected a duration up to a day", "write it as 30s, 5m or 1h")
+
+
+def format_duration(seconds: float) -> str:
+    """As users write it, in the largest unit of which it is a whole number: ``90s``, ``10m``, ``1h``."""
+    for unit in ("h", "m"):
+        if seconds and not seconds % _UNITS[unit]:
+            return f"{seconds / _UNITS[unit]:g}{unit}"
+    return f"{seconds:g}s"

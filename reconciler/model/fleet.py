@@ -75,6 +75,27 @@ ALL_AT_ONCE: Final = Rollout()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """Servers of a rollout that start when those before them have finished.
+
+    Attributes:
+        number: Which batch of the rollout it is, from 1.
+        count: How many batches the rollout has.
+        first: Its first server, counted from 1 in the order of the rollout.
+        last: Its last server.
+        total: The number of servers in the rollout.
+        is_canaries: Whether these are the canaries.
+    """
+
+    number: int
+    count: int
+    first: int
+    last: int
+    total: int
+    is_canaries: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Fleet:
     """The servers that manifests declare.
 

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from reconciler.errors import Problem
     from reconciler.model.account import Account, Fields
+    from reconciler.model.fleet import Batch
     from reconciler.model.outcome import Outcome, Report, Status
     from reconciler.model.plan import Change, Plan, Step
     from reconciler.model.secret import Secret
@@ -145,6 +146,12 @@ class FleetObserver:
 
     def planned(self, plan: Plan) -> None:
         """A server was planned."""
+
+    def batch_started(self, batch: Batch) -> None:
+        """A batch is about to start. This is not called if all servers are one batch."""
+
+    def pause_started(self, seconds: float, batch: Batch) -> None:
+        """The run waits before it starts a batch."""
 
     def started(self, server: Server) -> None:
         """The run on a server starts."""

@@ -64,6 +64,21 @@ def test_a_server_that_fails_does_not_stop_the_others(user: CliProcess, fleet: F
     )
 
 
+def test_progress_shows_batches_and_pauses(user: CliProcess, fleet: FleetOfSandboxes) -> None:
+    fleet.add("b", "c", "d", "e")
+    fleet.add("a", more=", labels: {ring: canary}")
+    user.write("fleet.yaml", "version: 1\nfleet: {rollout: {canary: ring=canary, batches: [3], pause: 0.01s}}\n")
+    lines = [line for line in user.run(*APPLY).err.splitlines() if not line.startswith("[")]
+    assert lines == [
+        "batch 1 of 3 (canaries): server 1 of 5",
+        "pausing for 0.01s before batch 2 of 3",
+        "batch 2 of 3: servers 2-3 of 5",
+        "pausing for 0.01s before batch 3 of 3",
+        "batch 3 of 3: servers 4-5 of 5",
+    ]
+    assert "batch" not in user.run(*APPLY, "--no-rollout").err
+
+
 def test_only_failed_continues_until_all_is_done(user: CliProcess, fleet: FleetOfSandboxes) -> None:
     fleet.add("a", "b", "c", key="{file: key.txt}")
     fleet.add("d", key="{env: LATER}")

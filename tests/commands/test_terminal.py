@@ -13,6 +13,7 @@ from tests.support.accounts_api import account_json
 
 if TYPE_CHECKING:
     from reconciler.sandbox import Sandbox
+    from tests.conftest import MakeSandbox
     from tests.support.cli_runner import CliProcess
 
 FILE = """\
@@ -50,6 +51,23 @@ def test_yes_applies_the_plan(at_sandbox: CliProcess) -> None:
     assert "\x1b[32m+ create\x1b[0m" in seen
     assert "Done: 1 applied." in seen
     assert at_sandbox.run("plan", "a.yaml", "--detailed-exitcode").code == 0
+
+
+def test_a_bar_shows_the_batch_and_the_pause(user: CliProcess, make_sandbox: MakeSandbox) -> None:
+    for name in ("a", "b"):
+        box = make_sandbox()
+        server = f"server: {{name: {name}, url: '{box.url}', auth: {{refresh_token: {{env: KEY}}}}}}\n"
+        user.write(f"fleet/{name}.yaml", FILE.replace("accounts:", f"{server}accounts:"))
+    user.write("fleet/fleet.yaml", "version: 1\nfleet: {rollout: {batches: [1], pause: 0.3s}}\n")
+    user.environ["KEY"] = "sandbox-refresh-token"
+    code, seen = at_terminal(user, "apply", "fleet", answer="yes\n")
+    assert code == 0
+    for description in (
+        "Applying: batch 1 of 2, 1 running, 0 failed",
+        "Applying: pausing for 0.3s before batch 2 of 2, 0 failed",
+        "Applying: batch 2 of 2, 1 running, 0 failed",
+    ):
+        assert description in seen
 
 
 @pytest.mark.parametrize(("answer", "code"), [("no\n", 1), ("y\n", 1), ("\n", 1), ("\x03", 130), ("\x04", 1)])

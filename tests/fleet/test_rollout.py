@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from reconciler.fleet.rollout import Progress, Schedule, decide, make_schedule
 from reconciler.model.desired import Amount
-from reconciler.model.fleet import ALL_AT_ONCE, Rollout, Selector
+from reconciler.model.fleet import ALL_AT_ONCE, Batch, Rollout, Selector
 from reconciler.model.outcome import ServerStatus
 from reconciler.model.server import Server
 from tests.support.strategies import BOUNDED
@@ -165,6 +165,21 @@ def test_the_pause_goes_between_batches_only() -> None:
         for started, finished in ((0, 0), (1, 0), (1, 1), (2, 1), (2, 2), (3, 2), (4, 4))
     ]
     assert new == [False, False, False, False, True, False, False]
+
+
+def test_each_batch_says_which_servers_it_has() -> None:
+    servers = [server(number, canary=number == 3) for number in range(10)]
+    rollout = Rollout(canary=Selector.parse("ring=canary"), batches=(Amount(4, percent=False),))
+    schedule = make_schedule(servers, rollout)
+    batches = [schedule.batch_after(started) for started in range(10)]
+    assert batches == [
+        Batch(number=1, count=3, first=1, last=1, total=10, is_canaries=True),
+        Batch(number=2, count=3, first=2, last=4, total=10),
+        *[None] * 2,
+        Batch(number=3, count=3, first=5, last=10, total=10),
+        *[None] * 5,
+    ]
+    assert make_schedule(servers, ALL_AT_ONCE).batch_after(0) is None
 
 
 def test_a_suspension_counts_against_no_budget() -> None:

@@ -24,6 +24,7 @@ from tests.support.accounts_api import account_json
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from reconciler.model.fleet import Batch
     from reconciler.model.plan import Change, Plan, Step
     from reconciler.model.server import Server
     from tests.fleet.conftest import FleetOfSandboxes
@@ -40,6 +41,12 @@ class Events(FleetObserver):
 
     def __init__(self) -> None:
         self.seen: list[tuple[str, str]] = []
+
+    def batch_started(self, batch: Batch) -> None:
+        self.seen.append(("batch", f"{batch.first}-{batch.last}"))
+
+    def pause_started(self, seconds: float, batch: Batch) -> None:
+        self.seen.append((f"pause of {seconds:g}", f"{batch.first}-{batch.last}"))
 
     def started(self, server: Server) -> None:
         self.seen.append(("started", server.name))
@@ -127,9 +134,26 @@ def test_canaries_come_first_and_a_batch_waits_for_the_one_before(fleet: FleetOf
     run, events = fleet.run(), Events()
     run.plan()
     batches = (Amount(2, percent=False), Amount(100, percent=True))
-    run.apply(Rollout(canary=Selector.parse("ring=canary"), batches=batches), observer=events)
-    assert events.seen[:4] == [("started", "c"), ("finished", "c"), ("started", "a"), ("finished", "a")]
-    assert {name for event, name in events.seen[4:7] if event == "started"} == {"b", "d", "e"}
+    run.apply(Rollout(canary=Selector.parse("ring=canary"), batches=batches, pause=0.01), observer=events)
+    assert events.seen[:-6] == [
+        *[("batch", "1-1"), ("started", "c"), ("finished", "c")],
+        *[("pause of 0.01", "2-2"), ("batch", "2-2"), ("started", "a"), ("finished", "a")],
+        *[("pause of 0.01", "3-5"), ("batch", "3-5")],
+    ]
+    assert {name for event, name in events.seen[-6:] if event == "started"} == {"b", "d", "e"}
+
+
+def test_an_interrupt_ends_a_pause(fleet: FleetOfSandboxes) -> None:
+    fleet.add("a", "b")
+    run = fleet.run()
+    run.plan()
+
+    class Impatient(FleetObserver):
+        def pause_started(self, seconds: float, batch: Batch) -> None:  # noqa: ARG002 - the interface's
+            run.stop.set()
+
+    reports = run.apply(Rollout(batches=(Amount(1, percent=False),), pause=3600), observer=Impatient())
+    assert statuses(reports) == {"a": "applied", "b": "not_attempted"}
 
 
 def test_nothing_starts_once_too_many_servers_have_failed(fleet: FleetOfSandboxes) -> None:
