@@ -7,6 +7,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
 from reconciler.model.display import display_address, display_sentence
+from reconciler.report.cards import make_card
 from reconciler.report.fleet_view import (
     PlanState,
     fleet_summary_line,
@@ -16,7 +17,7 @@ from reconciler.report.fleet_view import (
     view_fleet_problems,
     view_still_accounts,
 )
-from reconciler.report.html import make_card, page, problem_words, tile
+from reconciler.report.html_page import problem_words, render_page, tile
 from reconciler.report.server_names import count_phrase, names_phrase, servers_phrase
 from reconciler.report.view import CHANGING, STILL, total_counts
 
@@ -26,9 +27,9 @@ if TYPE_CHECKING:
     from reconciler.errors import Problem
     from reconciler.model.plan import Plan
     from reconciler.model.server import Server
+    from reconciler.report.cards import ChangeCard
     from reconciler.report.folding import Folded
     from reconciler.report.formats import PlanInput, RenderContext
-    from reconciler.report.html import ChangeCard
     from reconciler.report.view import ChangeView
 
 _FEW: Final = 20
@@ -71,7 +72,7 @@ def render_plan(subject: PlanInput, context: RenderContext) -> str:
         "total": f"{len(plans):,}",
         "still_accounts": list(_still(plans)) if context.verbose else [],
     }
-    return page("fleet.html.jinja", ["plan.css", "fleet.css"], "fleet.js", contents, context)
+    return render_page("fleet.html.jinja", ["page.css", "fleet.css"], "fleet.js", contents, context)
 
 
 def _card(folded: Folded[ChangeView], places: Mapping[Server, int], *, whole: bool) -> ChangeCard:

@@ -100,6 +100,12 @@ def view_change(change: Change, notes: Sequence[str]) -> ChangeView:
     )
 
 
+def view_recorded_change(action: str, address: str, rows: Sequence[FieldRow], notes: Sequence[str]) -> ChangeView:
+    """A change that was viewed before and of which only this was kept."""
+    kind = Action(action)
+    return ChangeView(kind, _SIGNS[kind], address, "", _SIDES[kind], rows, notes)
+
+
 def changed_rows(change: Change) -> list[FieldRow]:
     """The fields that a create sets or an update changes; none for a delete. The address of a create is its title."""
     if change.action is Action.CREATE:
