@@ -15,13 +15,23 @@ from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
+from reconciler.http_server.host_check import HostCheck, HostFault, Refusal
 from reconciler.sandbox.api import ACCESS_COOKIE, ACCOUNTS_PATH, ROUTES, TOKEN_PATHS, AuthMiddleware
-from reconciler.sandbox.host_check import HostCheck
-from reconciler.sandbox.schemas import FIELDS, ErrorResponse, error_from_status, error_from_validation, response_names
+from reconciler.sandbox.schemas import (
+    FIELDS,
+    ErrorEntry,
+    ErrorResponse,
+    error_from_status,
+    error_from_validation,
+    response_names,
+)
 from reconciler.version import VERSION
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from starlette.requests import Request
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
     from reconciler.sandbox import SandboxOptions
     from reconciler.sandbox.api import AppState
@@ -61,8 +71,35 @@ def build_app(state: AppState) -> FastAPI:
         app.add_exception_handler(kind, _respond_with_error)
     app.add_middleware(AuthMiddleware, tokens=state.tokens, latency=state.options.latency)
     # The middleware that is added last runs first.
-    app.add_middleware(HostCheck, names=(state.options.host, *state.options.allowed_hosts))
+    app.add_middleware(HostMiddleware, names=(state.options.host, *state.options.allowed_hosts))
     return app
+
+
+class HostMiddleware:
+    """ASGI middleware. It comes before everything else, so a refused request learns and changes nothing."""
+
+    def __init__(self, app: ASGIApp, *, names: Iterable[str]) -> None:
+        self._app = app
+        self._check = HostCheck(names)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Passes the request on, or responds with 400, 403 or 421."""
+        if scope["type"] == "http" and (refusal := self._check.refusal(scope)):
+            error = _host_error(refusal)
+            await JSONResponse(error.body, error.status)(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+
+def _host_error(refusal: Refusal) -> ErrorResponse:
+    if refusal.fault is HostFault.INVALID:
+        entry = ErrorEntry("host", "invalid", "the request has no valid Host header")
+        return ErrorResponse(HTTPStatus.BAD_REQUEST, entry)
+    if refusal.fault is HostFault.OTHER_HOST:
+        message = f"this sandbox is not {refusal.name}; to accept that name, start it with --allow-host"
+        return ErrorResponse(HTTPStatus.MISDIRECTED_REQUEST, ErrorEntry("host", "invalid", message))
+    entry = ErrorEntry("origin", "invalid", "the request comes from a page of another site")
+    return ErrorResponse(HTTPStatus.FORBIDDEN, entry)
 
 
 async def _respond_with_error(request: Request, error: Exception) -> Response:

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-import socket
 from concurrent.futures import Future
 from contextlib import ExitStack, closing
 from ipaddress import ip_address
 from threading import Thread
 from typing import TYPE_CHECKING, Any, Self
 
-import uvicorn
-
 from reconciler.errors import Kind, ReconcilerError
+from reconciler.http_server.server import HttpServer, ListenError, listen, url_of
 from reconciler.sandbox import REFRESH_TOKEN, SandboxOptions
 from reconciler.sandbox.api import AppState, TokenStore, account_response
 from reconciler.sandbox.app import build_app
@@ -22,17 +19,13 @@ from reconciler.sandbox.smtp_sink import Mail, SmtpSink, client_context
 from reconciler.sandbox.store import AccountStore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    import socket
+    from collections.abc import Sequence
     from types import TracebackType
-
-    from starlette.types import ASGIApp
 
 __all__ = ["Mail", "Sandbox"]
 
 _DEFAULTS = SandboxOptions()
-_WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 - recognised, not bound
-_GRACE = 1.0
-"""Seconds that requests in flight may still take when the sandbox ends."""
 
 
 class Sandbox:
@@ -66,20 +59,29 @@ class Sandbox:
             ReconcilerError: The port is not available, or the database cannot be used.
         """
         with ExitStack() as opened:
-            listener = opened.enter_context(_listen(self.options.host, self.options.port))
+            listener = opened.enter_context(self._listener())
             self._store = opened.enter_context(closing(AccountStore(self.options)))
-            plain = opened.enter_context(_listen("127.0.0.1", 0))
-            tls = opened.enter_context(_listen("127.0.0.1", 0))
+            plain = opened.enter_context(listen("127.0.0.1", 0))
+            tls = opened.enter_context(listen("127.0.0.1", 0))
             self._start(listener, plain, tls)
             self._opened = opened.pop_all()
         return self
 
+    def _listener(self) -> socket.socket:
+        host, port = self.options.host, self.options.port
+        try:
+            return listen(host, port)
+        except ListenError as error:
+            raise ReconcilerError.of(
+                f"the sandbox cannot listen on {host}, port {port}: {error}",
+                kind=Kind.SANDBOX_PORT,
+                hint="name another --port, or leave it out to use any free port",
+            ) from error
+
     def _start(self, listener: socket.socket, plain: socket.socket, tls: socket.socket) -> None:
         self.smtp_port, self.smtps_port = plain.getsockname()[1], tls.getsockname()[1]
-        address, port = listener.getsockname()[:2]
-        host = self.options.host
-        self.url = f"http://{_WILDCARDS.get(host) or (f'[{host}]' if ':' in host else host)}:{port}"
-        self.is_exposed = not ip_address(address).is_loopback
+        self.url = url_of(self.options.host, listener)
+        self.is_exposed = not ip_address(listener.getsockname()[0]).is_loopback
         state = AppState(
             options=self.options,
             store=self._store,
@@ -149,86 +151,3 @@ class Sandbox:
     async def _serve(self, listener: socket.socket, plain: socket.socket, tls: socket.socket) -> None:
         async with self._sink.listening(plain, tls):
             await self._http.serve(sockets=[listener])
-
-
-class HttpServer(uvicorn.Server):
-    """Serves one application, and starts and stops without polling.
-
-    uvicorn's own server checks ten times a second whether it should stop, and sleeps as long while it stops. A test
-    suite with hundreds of sandboxes would spend minutes on that.
-    """
-
-    def __init__(self, app: ASGIApp, on_ready: Callable[[], None]) -> None:
-        """``on_ready`` is called in the event loop as soon as requests are accepted."""
-        super().__init__(
-            uvicorn.Config(
-                app,
-                http="h11",
-                ws="none",
-                loop="asyncio",
-                lifespan="off",
-                log_config=None,
-                log_level="warning",
-                access_log=False,
-                proxy_headers=False,
-                server_header=False,
-                date_header=False,
-            )
-        )
-        logging.getLogger("uvicorn.error").addFilter(_is_no_cancellation)
-        self._on_ready = on_ready
-        self._stop = asyncio.Event()
-
-    async def main_loop(self) -> None:
-        """Waits until ``stop`` is called."""
-        self._loop = asyncio.get_running_loop()
-        self._on_ready()
-        await self._stop.wait()
-
-    def stop(self) -> None:
-        """Ends the server; another thread may call this."""
-        self._loop.call_soon_threadsafe(self._stop.set)
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Accepts no more requests, and lets those in flight finish."""
-        for server in self.servers:
-            server.close()
-        for bound in sockets or []:
-            bound.close()
-        for connection in list(self.server_state.connections):
-            connection.shutdown()
-        if tasks := list(self.server_state.tasks):
-            _, late = await asyncio.wait(tasks, timeout=_GRACE)
-            # Cut off before they are cancelled: a 500 would claim to know whether the request took effect.
-            for connection in list(self.server_state.connections):
-                connection.transport.abort()
-            for task in late:
-                task.cancel()
-        # Transports release their sockets in the next iteration of the event loop.
-        await asyncio.sleep(0)
-
-
-def _is_no_cancellation(record: logging.LogRecord) -> bool:
-    """Keeps requests that are cut off at the end out of the log: that is not a failure."""
-    return not (record.exc_info and isinstance(record.exc_info[1], asyncio.CancelledError))
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    """A bound socket. Binding before the thread starts raises the error, and shows the port, right here."""
-    listener = None
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        # Without the protocol, asyncio would leave Nagle's algorithm on: 40 ms more for each response.
-        listener = socket.socket(family, kind, protocol)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen()
-    except (OSError, OverflowError, UnicodeError) as error:
-        if listener:
-            listener.close()
-        raise ReconcilerError.of(
-            f"the sandbox cannot listen on {host}, port {port}: {getattr(error, 'strerror', None) or error}",
-            kind=Kind.SANDBOX_PORT,
-            hint="name another --port, or leave it out to use any free port",
-        ) from error
-    return listener

@@ -12,7 +12,7 @@ import pytest
 from starlette.responses import PlainTextResponse
 
 from reconciler.errors import ReconcilerError
-from reconciler.sandbox.host_check import HostCheck
+from reconciler.sandbox.app import HostMiddleware
 from tests.sandbox.conftest import ACCOUNTS, NO_AUTHORITIES, access_token
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ def test_foreign_names_are_refused_on_all_addresses(make_sandbox: MakeSandbox, h
 )
 def test_the_address_that_was_connected_to_is_accepted(server: str, host: str, status: int) -> None:
     # Tests may connect to loopback only, so the transport says that this is a connection from another machine.
-    app = HostCheck(PlainTextResponse("reached"), names=["0.0.0.0"])  # noqa: S104 - what was bound
+    app = HostMiddleware(PlainTextResponse("reached"), names=["0.0.0.0"])  # noqa: S104 - what was bound
 
     async def served(scope: Scope, receive: Receive, send: Send) -> None:
         await app({**scope, "server": (server, 8025)}, receive, send)
