@@ -268,6 +268,15 @@ def _approve(desired: Desired, paths: Sequence[str], to_email: str | None, conte
     approve(desired, context.trust, replace(_trust_check_context(paths, desired, url, context), to_email=to_email))
 
 
+def server_of(desired: Desired, context: RunContext) -> Server:
+    """The server that the manifests, the context or the environment name, as reports name it.
+
+    Raises:
+        ApiError: None of them does.
+    """
+    return desired.server.as_server(context.server_url(desired.server.url))
+
+
 def _trust_check_context(
     paths: Sequence[str] | None, desired: Desired, url: str | None, context: RunContext
 ) -> TrustCheckContext:

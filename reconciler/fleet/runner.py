@@ -13,19 +13,21 @@ from reconciler.applying.worker_pool import Abort, InterruptGate, WorkerPool
 from reconciler.errors import Kind, Problem
 from reconciler.fleet.rollout import Progress, decide, make_schedule
 from reconciler.fleet.server_run import ServerRun
+from reconciler.model.account import NO_GLOBS
 from reconciler.model.fleet import ALL_AT_ONCE
 from reconciler.model.plan import Plan
 from reconciler.model.ports import FleetObserver
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from queue import SimpleQueue
     from types import TracebackType
 
     from reconciler.fleet.server_run import ServerRunOptions
+    from reconciler.model.account import Globs
     from reconciler.model.desired import Desired
     from reconciler.model.fleet import Batch, Rollout
-    from reconciler.model.outcome import Report
+    from reconciler.model.outcome import Report, ServerStatus
     from reconciler.model.server import Server
     from reconciler.report.plan_file import SavedPlan
 
@@ -146,6 +148,12 @@ class FleetRun:
         return tuple(run.server for run in self._runs)
 
     @property
+    def failures(self) -> Mapping[str, ServerStatus]:
+        """For each server without a plan, by its name, whether it was not reached or something else failed."""
+        planned = zip(self._runs, self.plans, strict=True)
+        return {run.server.name: run.failure for run, plan in planned if plan.errors}
+
+    @property
     def stop(self) -> threading.Event:
         """Set it from another thread to stop: no server and no write starts any more, and those under way finish."""
         return self.gate.stop
@@ -191,6 +199,8 @@ class FleetRun:
         rollout: Rollout,
         saved: SavedPlan | None = None,
         *,
+        scopes: Mapping[str, Globs] | None = None,
+        earlier: Sequence[tuple[Server, ServerStatus]] = (),
         dispatcher: Dispatcher | None = None,
         observer: FleetObserver | None = None,
     ) -> tuple[Report, ...]:
@@ -199,22 +209,29 @@ class FleetRun:
         Args:
             rollout: The order and the budgets.
             saved: The reviewed plan, if there is one. A server that it does not contain is refused.
+            scopes: For each server, by its name, the addresses that may be written. Nothing is done to other servers.
+                ``None`` for all servers and addresses.
+            earlier: What the same rollout did before, in other runs: it counts against the budgets.
             dispatcher: Carries out the runs; by default, threads of this process.
             observer: Is notified as the run proceeds.
+
+        Returns:
+            The reports of the servers, in their order; only of those in ``scopes``.
         """
 
         def work(index: int) -> Report:
             run, plan = self._runs[index], self.plans[index]
             with self.gate.watching(run.gate):
                 if saved is None or plan.errors:
-                    return run.apply(plan)
+                    return run.apply(plan, only=NO_GLOBS if scopes is None else scopes[run.server.name])
                 reviewed = saved.servers.get(run.server.url)
                 if reviewed is None:
                     return run.refused(plan, _unreviewed(saved.path))
                 reviewed = reviewed.with_test(self._options.planning.test)
                 return run.apply(replace(plan, uncompared=reviewed.uncompared), reviewed.changes)
 
-        steering = _Steering(self.plans, rollout)
+        chosen = [index for index, plan in enumerate(self.plans) if scopes is None or plan.server.name in scopes]
+        steering = _Steering(self.plans, chosen, rollout, earlier)
         dispatcher = dispatcher or WorkerPool(self._pool_size, work, self.gate)
         return self._run(steering, dispatcher, observer)
 
@@ -227,7 +244,7 @@ class FleetRun:
                 return run.test()
 
         self.plans = tuple(Plan(server=run.server) for run in self._runs)
-        steering = _Steering(self.plans, ALL_AT_ONCE)
+        steering = _Steering(self.plans, range(self.size), ALL_AT_ONCE)
         return self._run(steering, WorkerPool(self._pool_size, work, self.gate), observer)
 
     def _run(self, steering: _Steering, dispatcher: Dispatcher, observer: FleetObserver | None) -> tuple[Report, ...]:
@@ -253,10 +270,10 @@ class FleetRun:
             self.gate.stop.wait(steering.pause)
             in_flight = dispatcher.run(next_job, take)
         why = steering.why_not_started
-        for index in sorted(set(range(self.size)) - set(reports)):
+        for index in [index for index in steering.chosen if index not in reports]:
             run, plan = self._runs[index], self.plans[index]
             take(index, run.abandoned(plan) if index in in_flight else run.not_started(plan, why))
-        return tuple(reports[index] for index in range(self.size))
+        return tuple(reports[index] for index in steering.chosen)
 
     @property
     def _pool_size(self) -> int:
@@ -266,13 +283,25 @@ class FleetRun:
 class _Steering:
     """Follows a rollout: which server is next, and what its budgets allow. For one thread."""
 
-    def __init__(self, plans: Sequence[Plan], rollout: Rollout) -> None:
+    def __init__(
+        self,
+        plans: Sequence[Plan],
+        chosen: Sequence[int],
+        rollout: Rollout,
+        earlier: Sequence[tuple[Server, ServerStatus]] = (),
+    ) -> None:
+        self.chosen = chosen
         self._rollout = rollout
         self._plans = plans
-        self._schedule = make_schedule([plan.server for plan in plans], rollout)
-        indexes = {plan.server.name: index for index, plan in enumerate(plans)}
-        self._order = [indexes[name] for name in self._schedule.names]
+        indexes = {plans[index].server.name: index for index in chosen}
+        finished = {server.name: (server, status) for server, status in earlier if server.name not in indexes}
         self._progress = Progress()
+        for _server, status in finished.values():
+            self._progress = self._progress.with_start().with_result(status)
+        servers = [*(server for server, _ in finished.values()), *(plans[index].server for index in chosen)]
+        self._schedule = make_schedule(servers, rollout)
+        # Those of earlier runs have had their turn, whatever their place was.
+        self._order = [0] * len(finished) + [indexes[name] for name in self._schedule.names if name in indexes]
         self._has_paused = False
         self.stopped = ""
         self.pause = 0.0

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from reconciler import reconcile
 from reconciler.applying.worker_pool import InterruptGate
 from reconciler.errors import Kind, Problem, ReconcilerError, internal_error
+from reconciler.model.account import NO_GLOBS
 from reconciler.model.outcome import Outcome, Report, ServerStatus, Status
 from reconciler.model.plan import Plan
 from reconciler.model.ports import Notifier, NullObserver
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     import threading
     from collections.abc import Callable, Sequence
 
+    from reconciler.model.account import Globs
     from reconciler.model.desired import Desired
     from reconciler.model.plan import Change
     from reconciler.model.ports import RunObserver
@@ -45,6 +47,7 @@ class ServerRunOptions:
         lock_timeout: Seconds to wait for another run on a server.
         on_failure: As for ``reconcile.apply``.
         keep_unchanged: Whether plans keep the accounts that stay as they are, for formats that show them.
+        in_fleet: Whether each server needs credentials of its own; see ``reconcile.connect``.
         explain_bug: Makes a function that describes a bug without the secrets that a redactor knows.
         observer: Makes the observer of one server's writes from its plan, such as a journal.
     """
@@ -57,6 +60,7 @@ class ServerRunOptions:
     lock_timeout: float = 60.0
     on_failure: str = "continue"
     keep_unchanged: bool = False
+    in_fleet: bool = True
     explain_bug: Callable[[Redactor], Callable[[Exception], str]] = lambda _redactor: internal_error
     observer: Callable[[Plan], RunObserver] = lambda _plan: NullObserver()
 
@@ -67,18 +71,20 @@ class ServerRun:
     Attributes:
         server: The server, as reports name it.
         gate: Stops this server's run.
+        failure: Why there is no plan: the server was not reached, or something else failed.
     """
 
     def __init__(self, desired: Desired, options: ServerRunOptions, stop: threading.Event | None = None) -> None:
-        self.server: Server = desired.label
+        self.server: Server = desired.label if options.in_fleet else reconcile.server_of(desired, options.context)
         self.gate = InterruptGate(stop)
         self._declared = desired
         self._resolved = desired
         self._options = options
+        self._planning = options.planning
         self._redactor = Redactor()
         self._explain_bug = options.explain_bug(self._redactor)
         self._connection: Connection | None = None
-        self._failure = ServerStatus.FAILED
+        self.failure = ServerStatus.FAILED
         self._may_have_written = False
 
     def plan(self) -> Plan:
@@ -88,7 +94,7 @@ class ServerRun:
             if plan.applicable and not plan.changes:
                 self._options.observer(plan)  # the journal: what an earlier run began here may be in place
         except Exception as error:  # noqa: BLE001 - it must not end the runs on other servers
-            self._failure = ServerStatus.after(error)
+            self.failure = ServerStatus.after(error)
             self.close()
             return Plan(server=self.server, errors=self._problems(error))
         if not plan.changes:
@@ -97,15 +103,19 @@ class ServerRun:
             self._connection.release()
         return plan if self._options.keep_unchanged else replace(plan, unchanged=(), untouched=(), steps=())
 
-    def apply(self, agreed: Plan, reviewed: Sequence[Change] | None = None) -> Report:
+    def apply(self, agreed: Plan, reviewed: Sequence[Change] | None = None, only: Globs = NO_GLOBS) -> Report:
         """Plans again, under the server's lock, and writes if the plan is still the agreed one.
 
         Args:
             agreed: What was shown.
             reviewed: What was reviewed, if that was earlier. What is in place already is then only checked.
+            only: The addresses that may be written; empty for all. Guards count no others.
         """
+        if only:
+            self._planning = replace(self._planning, only=only)
+            agreed = replace(agreed, changes=tuple(one for one in agreed.changes if one.in_scope(only)), refusals=())
         if agreed.errors:
-            return Report.of_failure(self.server, self._failure, agreed.errors)
+            return Report.of_failure(self.server, self.failure, agreed.errors)
         if agreed.refusals:
             return Report.of_failure(self.server, ServerStatus.REFUSED, agreed.refusals)
         if not agreed.changes and not reviewed:
@@ -161,7 +171,7 @@ class ServerRun:
     def _fresh_plan(self) -> Plan:
         if self._connection is None:
             self._connection = self._connect()
-        return reconcile.plan(self._resolved, self._connection, self._options.planning)
+        return reconcile.plan(self._resolved, self._connection, self._planning)
 
     def _connect(self) -> Connection:
         options = self._options
@@ -172,11 +182,13 @@ class ServerRun:
             explain_bug=self._explain_bug,
             notifier=Notifier(warn=self._warn, note=self._note),
         )
-        planning = options.planning
+        planning = self._planning
         self._resolved = reconcile.resolve_approved(
             self._declared, only=planning.only.patterns, no_secrets=planning.no_secrets, context=context
         )
-        return reconcile.connect(self._resolved, parallelism=options.parallelism, context=context, in_fleet=True)
+        return reconcile.connect(
+            self._resolved, parallelism=options.parallelism, context=context, in_fleet=options.in_fleet
+        )
 
     def _warn(self, problem: Problem) -> None:
         masked = problem.redacted(self._redactor.redact)

@@ -8,9 +8,12 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Final, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from reconciler.model.secret import UNKNOWN, Secret, SecretReference, Unknown
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 Value: TypeAlias = str | int | bool | Secret | SecretReference | Unknown | None
 """A field's value. ``SecretReference`` occurs in a desired account only, until secrets are resolved; ``UNKNOWN`` in a
@@ -213,6 +216,21 @@ def _matches(key: str, shown: str, pattern: str) -> bool:
         return True
     # Most addresses and patterns have one form.
     return (shown != key or for_shown != for_key) and fnmatchcase(shown, for_shown)
+
+
+class Addresses(Globs):
+    """Exactly these addresses, however they are spelled. Thousands of them are looked up as fast as one."""
+
+    __slots__ = ("_keys",)
+    _keys: frozenset[str]
+
+    def __init__(self, addresses: Iterable[str]) -> None:
+        object.__setattr__(self, "patterns", tuple(addresses))
+        object.__setattr__(self, "_keys", frozenset(map(identity, self.patterns)))
+
+    def match(self, address: str) -> str | None:
+        """The address, if it is one of these."""
+        return address if identity(address) in self._keys else None
 
 
 _glob_forms = lru_cache(maxsize=1024)(glob_forms)

@@ -12,7 +12,7 @@ from reconciler.model.secret import source_of
 
 if TYPE_CHECKING:
     from reconciler.errors import Position, Problem
-    from reconciler.model.account import Account, Fields, Value
+    from reconciler.model.account import Account, Fields, Globs, Value
     from reconciler.model.desired import DeliveryTestSettings
     from reconciler.model.server import Server
 
@@ -60,6 +60,11 @@ class Change:
     notes: tuple[str, ...] = ()
     test: DeliveryTestSettings = NO_DELIVERY_TEST
     position: Position | None = None
+
+    def in_scope(self, only: Globs) -> bool:
+        """Whether ``only`` selects the account, by its address as it will be (as it is, for a delete)."""
+        account = self.after or self.before
+        return not only or (account is not None and account.email in only)
 
     @property
     def id(self) -> int | None:

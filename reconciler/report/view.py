@@ -16,7 +16,7 @@ from reconciler.model.secret import LITERAL, UNKNOWN, SecretReference
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from reconciler.model.account import Account
+    from reconciler.model.account import Account, Value
     from reconciler.model.outcome import Outcome, Report
     from reconciler.model.plan import Change, FieldChange, Plan
 
@@ -229,7 +229,7 @@ def _earlier_changes(plan: Plan) -> Iterator[tuple[int, str]]:
         yield index, f"after {', '.join(names)}"
 
 
-def public_fields(account: Account) -> dict[str, object]:
+def public_fields(account: Account) -> dict[str, Value]:
     """The account's fields in their order, a secret as ``None``."""
     fields = account.fields
     return {name: None if name in SECRET_FIELDS else fields[name] for name in FIELDS if name in fields}

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
+    from reconciler.model.account import Fields
     from reconciler.report.view import FieldRow
 
 
@@ -124,7 +125,7 @@ class VerifiedAccount:
     """
 
     declared: bool
-    fields: Mapping[str, object]
+    fields: Fields
     updated_at: str | None = None
     password_from: str | None = None
 

@@ -1,0 +1,85 @@
+"""Stops the watcher from fighting over a field: after a few corrections of it in a row, people must decide."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict, deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from reconciler.errors import InvalidValueError
+from reconciler.model.duration import parse_duration
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
+_LIMIT: Final = re.compile(r"([1-9][0-9]{0,3})/(.+)")
+
+
+class Correction(NamedTuple):
+    """A drift that was corrected.
+
+    Attributes:
+        account: The account's identity.
+        field: The field that had been changed; empty for a whole account that had been created or deleted.
+        at: When it was corrected, in UTC.
+    """
+
+    server: str
+    account: str
+    field: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class HealLimit:
+    """The number of corrections of one field, within a period, that stops the server.
+
+    Attributes:
+        seconds: The length of the period.
+    """
+
+    count: int
+    seconds: float
+
+    @classmethod
+    def parse(cls, text: str) -> HealLimit:
+        """Reads ``3/1h``.
+
+        Raises:
+            InvalidValueError: It is not a limit.
+        """
+        found = _LIMIT.fullmatch(text)
+        if found is None:
+            raise InvalidValueError("expected a number and a period", "write it as 3/1h")
+        return cls(int(found[1]), parse_duration(found[2]))
+
+    def __str__(self) -> str:
+        minutes, seconds = divmod(self.seconds, 60)
+        hours, minutes = divmod(minutes, 60)
+        parts = ((hours, "h"), (minutes, "m"), (seconds, "s"))
+        return f"{self.count}/{''.join(f'{part:g}{unit}' for part, unit in parts if part)}"
+
+
+class Corrections:
+    """The corrections of the last while, by server, account and field. For one thread."""
+
+    def __init__(self, limit: HealLimit, earlier: Iterable[Correction] = ()) -> None:
+        self._limit = limit
+        self._times: dict[tuple[str, str, str], deque[datetime]] = defaultdict(lambda: deque(maxlen=limit.count))
+        for one in sorted(earlier, key=lambda correction: correction.at):
+            self._times[one[:3]].append(one.at)
+
+    def count(self, correction: Correction) -> bool:
+        """Counts a correction. Returns whether the field has reached the limit with it."""
+        times = self._times[correction[:3]]
+        times.append(correction.at)
+        # The clock may have been set back since an earlier one: what lies ahead counts as just now.
+        age = (correction.at - times[0]).total_seconds()
+        return len(times) == self._limit.count and age <= self._limit.seconds
+
+    def forget(self, server: str) -> None:
+        """People have decided: the server starts from zero."""
+        for key in [key for key in self._times if key[0] == server]:
+            del self._times[key]

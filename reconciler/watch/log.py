@@ -1,0 +1,80 @@
+"""The watcher's log: one event per line, for people or for programs."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from reconciler.model.display import escape
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import TextIO
+
+_SHORT = 12
+
+
+class LogFormat(StrEnum):
+    """How events are written."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+class EventLog:
+    """Writes events to a stream, without secrets. Several threads may call it.
+
+    Args:
+        log_format: How to write them.
+        redact: Masks the secrets that are known to the whole process.
+        stream: Where to; standard error unless given.
+    """
+
+    def __init__(self, log_format: LogFormat, redact: Callable[[str], str], stream: TextIO | None = None) -> None:
+        self._format = log_format
+        self._redact = redact
+        self._stream = stream or sys.stderr
+        self._lock = threading.Lock()
+        self.commit = ""
+        """The commit in force."""
+        self.run = ""
+        """The round under way; empty between rounds."""
+
+    def event(self, event: str, message: str = "", *, server: str = "", level: str = "info", **details: object) -> None:
+        """Writes one event.
+
+        Args:
+            event: Its name, as in ``round_finished``.
+            message: A sentence for people.
+            server: The server that it is about, if it is about one.
+            level: ``info``, ``warning`` or ``error``.
+            details: What programs may want to know.
+        """
+        moment = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        if self._format is LogFormat.JSON:
+            line = json.dumps(
+                {
+                    "time": moment,
+                    "level": level,
+                    "event": event,
+                    "server": server,
+                    "commit": self.commit,
+                    "run": self.run,
+                    "message": message,
+                    **details,
+                }
+            )
+        else:
+            words = {"server": server, "commit": self.commit[:_SHORT], "run": self.run, **details}
+            context = " ".join(f"{name}={escape(str(value))}" for name, value in words.items())
+            line = f"{moment} {level:7} event={event} {context}" + (f" {escape(message)}" if message else "")
+        with self._lock:
+            try:
+                self._stream.write(self._redact(line) + "\n")
+                self._stream.flush()
+            except (OSError, ValueError):  # nobody reads the log any more, or the disk is full: the loop goes on
+                return
