@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from reconciler.manifest.issues import Path
 
-# ruff: noqa: PTH118, PTH120 - names stay as the user wrote them
+# ruff: noqa: PTH112, PTH118, PTH120 - names stay as the user wrote them
 
 _DEEPEST: Final = 8
 """The most bases of a file."""
@@ -169,20 +169,26 @@ class Bases:
         text = child.value["extends"]
         key = (_named_folder(child.source), text if isinstance(text, str) else None)
         if key not in self._by_name:
-            self._by_name[key] = self._resolved(child, text, (*chain, child))
+            self._by_name[key] = self._resolved(child, (*chain, child))
         found = self._by_name[key]
         return replace(found, node=NodeRef(child.source, EXTENDS)) if isinstance(found, Issue) else found
 
-    def _resolved(self, child: Layer, text: object, chain: tuple[Layer, ...]) -> Base | Issue | None:
-        if not isinstance(text, str) or not text:
-            return None  # the validator reports it
+    def _resolved(self, child: Layer, chain: tuple[Layer, ...]) -> Base | Issue | None:
+        if not names_base(child.value):
+            return None  # the validator reports it, or _check if the file is a base
+        text: str = child.value["extends"]
+        if "://" in text:  # it is not shown: it may hold a password
+            message, hint = "extends: expected the path of a file, found a URL", "keep a copy of the base here"
+            return _issue(child, Kind.WRONG_VALUE, message, hint)
         name = os.path.normpath(os.path.join(_named_folder(child.source), text))
         if self._roots is None:
             self._roots = AllowedRoots(self._paths)
         source = self._roots.refusal(name) or self._source(name)
         if isinstance(source, Problem):
-            message = f"extends: {source.message} ({name})"
-            return _issue(child, Kind(source.kind), message, source.hint)
+            is_folder = source.kind != Kind.OUTSIDE_PATH and os.path.isdir(name)
+            message = "this is a folder, and a base is a file" if is_folder else source.message
+            hint = "name the file in it" if is_folder else _path_hint(text) or source.hint
+            return _issue(child, Kind(source.kind), f"extends: {message} ({name})", hint)
         if source not in self._compiled:
             self._compiled[source] = None  # until it is known to be a base
             found = self._compile(source, child, chain)
@@ -216,7 +222,7 @@ class Bases:
             return _issue(child, Kind.TOO_DEEP, f"extends: a chain of more than {_DEEPEST} bases", hint)
         self._check(source, loaded, where)
         layer = Layer(source, loaded, value)
-        if "extends" not in value:
+        if not names_base(value):
             return Base((layer,), merged_header({}, value))
         above = self._of(layer, chain)
         if isinstance(above, Issue):
@@ -236,6 +242,10 @@ class Bases:
             position = _written_at(source, ("version",))
             message, hint = "this base is not of version 1", "write version: 1"
             self._report(Problem(kind=Kind.WRONG_VALUE, message=message, hint=hint, position=position), where)
+        if isinstance(loaded.value, dict) and "extends" in loaded.value and not names_base(loaded.value):
+            position = _written_at(source, EXTENDS)
+            message, hint = "extends: expected the path of another base", "write the path, or leave the key out"
+            self._report(Problem(kind=Kind.WRONG_VALUE, message=message, hint=hint, position=position), where)
 
     def _report(self, problem: Problem, where: str) -> None:
         self.problems.append(replace(problem, message=f"{problem.message} (extended at {where})"))
@@ -251,6 +261,18 @@ class Bases:
         message = f"these bases extend each other: {' -> '.join(place.full for place in places)}"
         hint = "remove one of the extends lines"
         self.problems.append(Problem(kind=Kind.EXTENDS_CYCLE, message=message, hint=hint, position=places[-1]))
+
+
+def names_base(document: Block) -> bool:
+    """Whether a document extends a base: ``extends`` may also be missing or have a wrong type."""
+    return isinstance(document.get("extends"), str) and document["extends"] != ""
+
+
+def _path_hint(text: str) -> str:
+    """A hint if a path is written as a shell or a string with variables would have it."""
+    if text.startswith("~"):
+        return "~ is not replaced by a home folder: write the path relative to this file"
+    return "extends takes no variables: write the path out" if START in text else ""
 
 
 def _named_folder(source: Source) -> str:

@@ -9,7 +9,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from reconciler.errors import Kind, Position, Problem
-from reconciler.manifest.bases import Base, Bases, Layer, is_plain
+from reconciler.manifest.bases import Base, Bases, Layer, is_plain, names_base
 from reconciler.manifest.events import YamlError
 from reconciler.manifest.extends import Effective
 from reconciler.manifest.files import is_journal, own_document_kind
@@ -157,7 +157,7 @@ def _inheriting(layer: Layer, bases: Bases) -> ParsedFile | Problem:
         if isinstance(found, Issue):
             issues.extend([found])
         base = found if isinstance(found, Base) else None
-    if is_base or ("extends" in layer.value and base is None and isinstance(layer.value["extends"], str)):
+    if is_base or (names_base(layer.value) and base is None):
         # A base is checked with each file that extends it, and a file together with its base.
         return ParsedFile(layer.source, {"base": True}, issues=issues, irregular=layer.loaded.irregular)
     document = Effective(layer, base)

@@ -304,6 +304,47 @@ def test_what_is_extended_has_to_be_a_base(write: Write) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("value", "found"),
+    [
+        ('""', "wrong_value | a.yaml:2:10: extends cannot be empty | leave the key out, or write a string"),
+        ("~", "wrong_type | a.yaml:2:10: extends cannot be null: expected a string | leave the key out instead"),
+        ("3", "wrong_type | a.yaml:2:10: extends: expected a string, found 3 | put it in quotes"),
+        ("[base.yaml]", "wrong_type | a.yaml:2:10: extends: expected a string, found a list"),
+        ("{file: base.yaml}", "wrong_type | a.yaml:2:10: extends: expected a string, found a mapping"),
+        (
+            "folder",
+            "unreadable | a.yaml:2:10: extends: this is a folder, and a base is a file (folder) | name the file in it",
+        ),
+        (
+            "https://user:secret@x/base.yaml",
+            "wrong_value | a.yaml:2:10: extends: expected the path of a file, found a URL "
+            "| keep a copy of the base here",
+        ),
+        (
+            "~/base.yaml",
+            "no_such_file | a.yaml:2:10: extends: there is no such file or folder (~/base.yaml) "
+            "| ~ is not replaced by a home folder: write the path relative to this file",
+        ),
+        (
+            "'${name}.yaml'",
+            "no_such_file | a.yaml:2:10: extends: there is no such file or folder (${name}.yaml) "
+            "| extends takes no variables: write the path out",
+        ),
+    ],
+)
+def test_a_base_is_named_by_a_path(write: Write, value: str, found: str) -> None:
+    write(BASE, "folder/base.yaml")
+    assert problems(write(f"version: 1\nextends: {value}\naccounts: []\n", "a.yaml")) == [found]
+
+
+@pytest.mark.parametrize("value", ['""', "~", "3", "[two.yaml]"])
+def test_a_base_names_its_own_base_by_a_path_too(write: Write, value: str) -> None:
+    write(BASE + f"extends: {value}\naccounts: []\n", "base.yaml")
+    expected = "wrong_value | base.yaml:3:10: extends: expected the path of another base (extended at a.yaml:2:10)"
+    assert problems(write(CHILD, "a.yaml")) == [f"{expected} | write the path, or leave the key out"]
+
+
 def test_a_cycle_is_an_error_with_every_position(write: Write) -> None:
     write(BASE + "extends: d/two.yaml\n", "one.yaml")
     write(BASE + "extends: ../one.yaml\n", "d/two.yaml")
