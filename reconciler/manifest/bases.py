@@ -125,11 +125,13 @@ class Bases:
 
     Attributes:
         problems: What is wrong with the bases themselves.
+        names: The names of the files that others extend, readable or not.
     """
 
     def __init__(self, paths: Sequence[str]) -> None:
         """Takes the paths that the user named."""
         self.problems: list[Problem] = []
+        self.names: set[str] = set()
         self._paths = paths
         self._roots: AllowedRoots | None = None
         self._sources: dict[object, Source | Problem] = {}
@@ -181,6 +183,7 @@ class Bases:
             message, hint = "extends: expected the path of a file, found a URL", "keep a copy of the base here"
             return _issue(child, Kind.WRONG_VALUE, message, hint)
         name = os.path.normpath(os.path.join(_named_folder(child.source), text))
+        self.names.add(name)
         if self._roots is None:
             self._roots = AllowedRoots(self._paths)
         source = self._roots.refusal(name) or self._source(name)

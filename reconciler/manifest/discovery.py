@@ -99,11 +99,17 @@ class AllowedRoots:
 
 
 class Reading(NamedTuple):
-    """The files read, a problem for each path that yields nothing, and a warning for each file that is skipped."""
+    """The files read, a problem for each path that yields nothing, and a warning for each file that is skipped.
+
+    Attributes:
+        visited: Every file and folder that was looked at, readable or not. If none of them has changed, neither has
+            anything else here.
+    """
 
     sources: list[Source]
     problems: list[Problem]
     warnings: list[Problem]
+    visited: frozenset[str]
 
 
 class _Search:
@@ -113,6 +119,7 @@ class _Search:
         self.files: list[tuple[str, str | None]] = []  # names, and the folders that were given
         self.problems: list[Problem] = []
         self._locations = locations
+        self.folders: list[str] = []
         self._seen: set[object] = set()
         self._skipped: dict[object, str] = {}
 
@@ -165,6 +172,7 @@ class _Search:
         if (identity := file_identity(folder)) in entered:
             return []
         entered.add(identity)
+        self.folders.append(folder)
         if refusal := self._locations.refusal(folder):
             self.problems.append(refusal)
             return []
@@ -192,7 +200,9 @@ def read_files(paths: Sequence[str]) -> Reading:
             sources.append(outcome)
         else:
             search.problems.append(outcome)
-    return Reading(sources, search.problems, search.skipped())
+    refused = [problem.position.file for problem in search.problems if problem.position]
+    visited = frozenset([*paths, *search.folders, *(name for name, _ in search.files), *refused])
+    return Reading(sources, search.problems, search.skipped(), visited)
 
 
 def no_manifests(folder: str) -> Problem:

@@ -72,7 +72,7 @@ def read_groups(paths: Sequence[str]) -> tuple[Fleet, list[Group]]:
     """As ``read_fleet``, with the files of each server."""
     if not paths:
         raise ManifestError.of("no YAML file is named", kind=Kind.NO_YAML_FILES, hint="name files or folders")
-    sources, problems, warnings = read_files(paths)
+    sources, problems, warnings, _ = read_files(paths)
     bases = Bases(paths)
     bases.add(sources)
     parsed = [parse_file(source, bases) for source in sources]

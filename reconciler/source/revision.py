@@ -23,17 +23,47 @@ class Revision:
 
 
 class Source(Protocol):
-    """Offers the newest version of the manifests. For one thread."""
+    """Offers the newest version of the manifests. For one thread, except for ``close``.
+
+    Files may change between ``fetch`` and the end of loading. So neither the result of loading nor its errors count
+    until the source has confirmed that the files are still those that it offered::
+
+        revision = source.fetch()
+        try:
+            fleet = load(revision.paths)
+        except ManifestError:
+            if source.is_intact(revision):
+                ...  # the revision is bad; its commit is remembered, because it will be offered again
+        else:
+            if source.accept(revision):
+                ...  # the fleet is what the revision declares
+    """
 
     name: str
     """What the source is, safe to show: a URL without credentials and a ref, or paths."""
 
+    def last_good(self) -> Revision | None:
+        """The last good revision of an earlier process, without asking anyone; ``None`` if its files are gone."""
+
     def fetch(self) -> Revision | None:
         """The newest version; ``None`` if it is the one that was last accepted, or is still being written.
+
+        A revision that is never accepted is offered again each time, also while a newer one is still being written.
 
         Raises:
             SourceError: It cannot be reached, or its newest version must not be used.
         """
 
-    def accept(self, revision: Revision) -> None:
-        """This revision has loaded without errors: it is the last good one from now on. Files of others may go."""
+    def is_intact(self, revision: Revision) -> bool:
+        """Whether the files of the revision have not changed since it was offered."""
+
+    def accept(self, revision: Revision) -> bool:
+        """This revision has loaded without errors: it is the last good one from now on. Files of others may go.
+
+        Returns:
+            Whether it was intact. If not, nothing was accepted, what was loaded must not be used, and a later ``fetch``
+            offers what is there then.
+        """
+
+    def close(self) -> None:
+        """Ends a ``fetch`` of another thread, which raises ``SourceError``; so does every later one."""

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def _read(*paths: str) -> tuple[list[str], list[str]]:
-    sources, problems, _ = read_files(paths)
+    sources, problems, _, _ = read_files(paths)
     return [source.name for source in sources], [f"{problem.kind} | {problem}" for problem in problems]
 
 
