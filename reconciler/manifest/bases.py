@@ -138,6 +138,7 @@ class Bases:
         self._loaded: dict[Source, Loaded | YamlError] = {}
         self._by_name: dict[tuple[str, object], Base | Issue | None] = {}
         self._compiled: dict[Source, Base | None] = {}
+        self._found: list[Layer] = []
 
     def load(self, source: Source) -> Loaded:
         """Loads a file; one that may be a base is loaded once.
@@ -166,6 +167,14 @@ class Bases:
     def add(self, sources: Sequence[Source]) -> None:
         """Remembers files that were read and may be bases, so that they are not read again."""
         self._sources.update((file_identity(one.name), one) for one in sources if _MAY_BE_BASE.search(one.data))
+
+    def add_layer(self, layer: Layer) -> None:
+        """Remembers a base that is one of the given files."""
+        self._found.append(layer)
+
+    def unextended(self) -> list[Layer]:
+        """The given bases that no file extends, once all files are read."""
+        return [layer for layer in self._found if layer.source not in self._compiled]
 
     def _of(self, child: Layer, chain: tuple[Layer, ...]) -> Base | Issue | None:
         text = child.value["extends"]

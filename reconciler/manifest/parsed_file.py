@@ -49,6 +49,10 @@ _MARKED_BLOCKS: Final[tuple[Path, ...]] = (
 """The blocks outside ``accounts`` with keys that the loader marks."""
 
 
+_ABOUT_ADDRESSES: Final = frozenset([Kind.NOTHING_TO_OVERRIDE, Kind.AMBIGUOUS_ADDRESS])
+"""Problems that depend on the values of the variables in addresses."""
+
+
 @dataclass(slots=True)
 class ParsedFile:
     """The valid content of a file, and what is wrong with the rest.
@@ -159,12 +163,32 @@ def _inheriting(layer: Layer, bases: Bases) -> ParsedFile | Problem:
         base = found if isinstance(found, Base) else None
     if is_base or (names_base(layer.value) and base is None):
         # A base is checked with each file that extends it, and a file together with its base.
+        if is_base:
+            bases.add_layer(layer)
         return ParsedFile(layer.source, {"base": True}, issues=issues, irregular=layer.loaded.irregular)
     document = Effective(layer, base)
     parsed = _validated(layer.source, document)
     if isinstance(parsed, ParsedFile):
         parsed.issues.extend(document.issues)
     return parsed
+
+
+def unextended_issues(bases: Bases) -> IssueLog:
+    """What is wrong with the bases that no file extends, whatever such a file adds. Call it once all files are read."""
+    log = IssueLog()
+    for layer in bases.unextended():
+        base = bases.of(layer) if names_base(layer.value) else None
+        if names_base(layer.value) and not isinstance(base, Base):
+            continue  # reported as the file was read
+        document = Effective(layer, base if isinstance(base, Base) else None)
+        parsed = _validated(layer.source, document)
+        if isinstance(parsed, ParsedFile):
+            log.add_all(parsed.issues)
+        given = {Kind.UNDEFINED_VARIABLE, Kind.AUTH_INHERITED}  # what a file may give that extends this
+        if any(issue.kind == Kind.UNDEFINED_VARIABLE for issue in document.issues):
+            given |= _ABOUT_ADDRESSES
+        log.extend(issue for issue in document.issues if issue.kind not in given)
+    return log
 
 
 def _not_a_manifest(source: Source, what: str) -> Problem | None:

@@ -13,7 +13,7 @@ from reconciler.manifest.bases import Bases
 from reconciler.manifest.discovery import no_manifests, read_files
 from reconciler.manifest.grouping import group_by_server
 from reconciler.manifest.issues import Issue, IssueLog, shortened
-from reconciler.manifest.parsed_file import ParsedFile, parse_file
+from reconciler.manifest.parsed_file import ParsedFile, parse_file, unextended_issues
 from reconciler.manifest.rules import check_rules, duplicate_name_warnings, unusual_setting_warnings
 from reconciler.model.account import Account, Globs, Value
 from reconciler.model.desired import Desired, DesiredAccount
@@ -78,9 +78,10 @@ def read_groups(paths: Sequence[str]) -> tuple[Fleet, list[Group]]:
     parsed = [parse_file(source, bases) for source in sources]
     files = [file for file in parsed if isinstance(file, ParsedFile)]
     problems += [problem for problem in parsed if isinstance(problem, Problem)]
+    unextended = unextended_issues(bases)
     problems += bases.problems
     problems += _folders_without_manifests(sources, parsed)
-    return _combined(files, problems, warnings)
+    return _combined(files, problems, warnings, unextended)
 
 
 def _folders_without_manifests(sources: Sequence[Source], parsed: Sequence[object]) -> Iterator[Problem]:
@@ -92,11 +93,10 @@ def _folders_without_manifests(sources: Sequence[Source], parsed: Sequence[objec
 
 
 def _combined(
-    files: Sequence[ParsedFile], problems: Sequence[Problem], skipped: Sequence[Problem]
+    files: Sequence[ParsedFile], problems: Sequence[Problem], skipped: Sequence[Problem], log: IssueLog
 ) -> tuple[Fleet, list[Group]]:
     fleet, conflicts = settings.fleet(files)
     groups, unclear = group_by_server([file for file in files if file.declares_server])
-    log = IssueLog()
     for file in files:
         if file.issues:
             log.add_all(file.issues)

@@ -294,6 +294,42 @@ def test_a_base_that_cannot_be_read_is_one_error(write: Write, named: list[str])
     )
 
 
+def test_a_base_that_no_file_extends_is_checked_too(write: Write) -> None:
+    write("version: 1\nserver: {url: 'https://x'}\naccounts: []\n", "d/a.yaml")
+    write(
+        BASE + "server: {url: 'https://${x}'}\ndefaults: {smtp_port: x}\n"
+        "accounts: [{email: a@x, nme: A}, {email: 'a@${x}', remove: true, name: A}]\n",
+        "d/base.yaml",
+    )
+    write(BASE + "extends: base.yaml\nvars: {y: 3}\n", "d/base2.yaml")
+    assert problems("d") == [
+        "variable_not_allowed | d/base.yaml:3:15: ${x} is not allowed in server: it would control where credentials go "
+        "(extended at d/base2.yaml:3:10) | only ${name}, the server's name, is allowed there",
+        'wrong_type | d/base.yaml:4:23: smtp_port: expected a whole number, found "x" (extended at d/base2.yaml:3:10)'
+        " | write the number without quotes and other characters",
+        'unknown_key | d/base.yaml:5:25: unknown key "nme" (extended at d/base2.yaml:3:10) | did you mean "name"?',
+        "conflict | d/base.yaml:5:34: remove: true takes nothing but the address (extended at d/base2.yaml:3:10) "
+        "| leave the rest out",
+        "wrong_type | d/base2.yaml:4:10: y: expected a string, found 3 | put it in quotes",
+    ]
+
+
+def test_a_base_that_no_file_extends_cannot_override_nothing(write: Write) -> None:
+    write(BASE + "accounts: [{email: a@x}]\n", "d/base.yaml")
+    write(BASE + "extends: base.yaml\naccounts: [{email: b@x, override: true}]\n", "d/base2.yaml")
+    write("version: 1\naccounts: []\n", "d/a.yaml")
+    assert [one.split(" | ")[0] for one in problems("d")] == ["nothing_to_override"]
+
+
+def test_a_base_that_no_file_extends_may_lack_what_such_a_file_gives(write: Write) -> None:
+    write("version: 1\nserver: {name: a}\naccounts: []\n", "d/a.yaml")
+    write(COMMON + "  - {email: new@x}\n", "d/common.yaml")
+    server = "server: {url: 'https://y', ca_file: '${name}.pem'}\n"
+    accounts = "accounts: [{email: 'fax@${site}', override: true}, {email: 'fax@${domain}', remove: true}]\n"
+    write(BASE + "extends: common.yaml\n" + server + accounts, "d/region.yaml")
+    assert [one.server.name for one in read_fleet(["d"]).servers] == ["a"]
+
+
 def test_what_is_extended_has_to_be_a_base(write: Write) -> None:
     write("version: 1\naccounts: []\n", "base.yaml")
     hint = "write base: true in it if it is a base; a base is never a server itself"
