@@ -11,6 +11,7 @@ ReconcilerError                 1   something is wrong, and nothing (more) was d
 │   └── OutcomeUnknownError         the request may or may not have taken effect
 ├── PlanError                   1   no safe plan exists for these manifests and this server
 ├── LockedError                 1   another run holds the lock of the server
+├── StateError                  1   the watcher's state cannot be read or written
 ├── SourceError                 1   the watcher cannot get manifests, or must not use the newest ones
 ├── MissingExtraError           1   the command needs an extra that is not installed
 ├── StalePlanError              4   the saved plan no longer matches
@@ -106,6 +107,7 @@ class Kind(StrEnum):
     NO_DEFAULT = auto()
     NO_LOCK = auto()
     NO_SERVER = auto()
+    NO_STATE = auto()
     NO_SUCH_FILE = auto()
     NO_WORKING_DIRECTORY = auto()
     NO_YAML_FILES = auto()
@@ -115,10 +117,13 @@ class Kind(StrEnum):
     NOT_FOUND = auto()
     NOT_OWN = auto()
     NOT_SENT = auto()
+    NOT_SUSPENDED = auto()
     NOT_TRUSTED = auto()
     NOT_VERIFIED = auto()
     NOTHING_TO_OVERRIDE = auto()
     NOTHING_SELECTED = auto()
+    NOTIFICATION = auto()
+    NOTIFY_FILE = auto()
     ONLY_MEANS_NOTHING = auto()
     ORDER_CYCLE = auto()
     OUTPUT = auto()
@@ -160,6 +165,8 @@ class Kind(StrEnum):
     SEVERAL_SERVERS = auto()
     SKIPPED_FILE = auto()
     STALE_PLAN = auto()
+    STATE = auto()
+    STATE_VERSION = auto()
     SUSPENDED = auto()
     SYNTAX = auto()
     TAG = auto()
@@ -326,6 +333,10 @@ class PlanError(ReconcilerError):
 
 class LockedError(ReconcilerError):
     """Another run holds the lock of the server."""
+
+
+class StateError(ReconcilerError):
+    """The watcher's state directory cannot be read or written."""
 
 
 class SourceError(ReconcilerError):

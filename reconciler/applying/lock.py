@@ -1,4 +1,7 @@
-"""A lock for each server on this machine: one run writes at a time. A lock ends with the process that holds it."""
+"""Locks on this machine, in files of this user alone. A lock ends with the process that holds it.
+
+Each server has one, so that one run writes at a time. The watcher takes another for its state directory.
+"""
 
 from __future__ import annotations
 
@@ -23,8 +26,8 @@ _PAUSE: Final = 0.1
 _LARGEST: Final = 4096
 
 
-class _ImpossibleError(Exception):
-    """A lock is impossible; the message says why."""
+class UnsafeFolderError(Exception):
+    """A folder, or a file in it, must not be used; the message says why."""
 
 
 @contextmanager
@@ -51,8 +54,8 @@ def server_lock(
         LockedError: The other run did not end in time.
     """
     try:
-        descriptor = _open(_folder(environ), f"{sha256(url.encode()).hexdigest()}.lock")
-    except (OSError, _ImpossibleError) as error:
+        descriptor = open_private(state_home(environ), f"{sha256(url.encode()).hexdigest()}.lock")
+    except (OSError, UnsafeFolderError) as error:
         warn(_unlocked(error))
         yield
         return
@@ -66,64 +69,96 @@ def server_lock(
         os.close(descriptor)
 
 
-def _folder(environ: Mapping[str, str]) -> Path:
+def state_home(environ: Mapping[str, str]) -> Path:
+    """This program's folder for state, as the XDG specification has it. It may not exist.
+
+    Raises:
+        UnsafeFolderError: The user has no home folder.
+    """
     state = environ.get("XDG_STATE_HOME", "")
     if not os.path.isabs(state):  # noqa: PTH117 - the specification requires relative paths to be ignored
         try:
             state = str(Path.home() / ".local" / "state")
         except RuntimeError:
-            raise _ImpossibleError("this user has no home folder") from None
+            raise UnsafeFolderError("this user has no home folder") from None
     return Path(state) / "reconciler"
 
 
-def _open(folder: Path, name: str) -> int:
-    """Opens the lock file. Follows no link, and uses nothing that belongs to another user."""
+def open_private(folder: Path, name: str) -> int:
+    """Opens a file in a folder, and creates both if need be, for the folder's owner alone.
+
+    It follows no link, and uses nothing that another user could have planted. Root may use the folder of a service, as
+    in ``sudo reconciler suspend``: what it creates belongs to that service.
+
+    Raises:
+        OSError: They cannot be opened.
+        UnsafeFolderError: They must not be used.
+    """
     folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with suppress(FileExistsError):
         folder.mkdir(mode=0o700)
     try:
         directory = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except NotADirectoryError:
-        raise _ImpossibleError(f"{folder} is a link, or no folder") from None
+        raise UnsafeFolderError(f"{folder} is a link, or no folder") from None
+    me = os.geteuid()
     try:
-        if os.fstat(directory).st_uid != os.geteuid():
-            raise _ImpossibleError(f"{folder} belongs to another user")
-        os.fchmod(directory, 0o700)
+        owner = os.fstat(directory)
+        if me not in {owner.st_uid, 0} and owner.st_uid != 0:
+            raise UnsafeFolderError(f"{folder} belongs to another user")
+        if me == owner.st_uid:
+            os.fchmod(directory, 0o700)
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         descriptor = os.open(name, flags, 0o600, dir_fd=directory)
     finally:
         os.close(directory)
     status = os.fstat(descriptor)
-    if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1 or status.st_uid != os.geteuid():
+    if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1 or status.st_uid not in {me, owner.st_uid}:
         os.close(descriptor)
-        raise _ImpossibleError(f"{folder / name} is not a file of this user alone")
+        raise UnsafeFolderError(f"{folder / name} is not a file of this user alone")
+    if status.st_uid == me:
+        os.fchmod(descriptor, 0o600)
+    if me == 0 != owner.st_uid:
+        os.fchown(descriptor, owner.st_uid, owner.st_gid)
     return descriptor
 
 
-def _take(descriptor: int, url: str, timeout: float, stop: threading.Event, note: Callable[[str], None]) -> None:
+def take_lock(descriptor: int, what: str) -> bool:
+    """Takes the lock of an open file and notes the holder in it, unless another process has it.
+
+    Args:
+        descriptor: The file.
+        what: What the lock is for.
+
+    Raises:
+        OSError: The file system has no locks.
+    """
     import fcntl
 
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    _sign(descriptor, what)
+    return True
+
+
+def _take(descriptor: int, url: str, timeout: float, stop: threading.Event, note: Callable[[str], None]) -> None:
     end = time.monotonic() + timeout
     has_noted = False
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            pass
-        else:
-            break
+    while not take_lock(descriptor, url):
         left = end - time.monotonic()
         if left <= 0 or stop.wait(min(_PAUSE, left)):
             raise _locked(descriptor, url, timeout)
         if not has_noted:
-            note(f"Waiting for another run on {url} to end: {_holder(descriptor)}.")
+            note(f"Waiting for another run on {url} to end: {lock_holder(descriptor)}.")
             has_noted = True
-    _sign(descriptor, url)
 
 
-def _sign(descriptor: int, url: str) -> None:
+def _sign(descriptor: int, what: str) -> None:
     """Writes who holds the lock, for other runs to print. On a full disk, the lock works without it."""
-    holder = {"pid": os.getpid(), "user": _user(), "since": datetime.now(UTC).isoformat(timespec="seconds"), "url": url}
+    since = datetime.now(UTC).isoformat(timespec="seconds")
+    holder = {"pid": os.getpid(), "user": current_user(), "since": since, "url": what}
     text = json.dumps(holder).encode()
     try:
         os.pwrite(descriptor, text, 0)
@@ -134,7 +169,8 @@ def _sign(descriptor: int, url: str) -> None:
 
 
 @cache
-def _user() -> str:
+def current_user() -> str:
+    """The login name of the user that runs this process."""
     import pwd
 
     try:
@@ -143,8 +179,8 @@ def _user() -> str:
         return f"uid {os.geteuid()}"
 
 
-def _holder(descriptor: int) -> str:
-    """The holder of the lock, from its file."""
+def lock_holder(descriptor: int) -> str:
+    """The holder of a lock, from its file."""
     try:
         holder = json.loads(os.pread(descriptor, _LARGEST, 0))
         return f"process {int(holder['pid'])} of {holder['user']}, since {holder['since']}"
@@ -153,12 +189,12 @@ def _holder(descriptor: int) -> str:
 
 
 def _locked(descriptor: int, url: str, timeout: float) -> LockedError:
-    message = f"another run is applying to {url}: {_holder(descriptor)}; nothing was written"
+    message = f"another run is applying to {url}: {lock_holder(descriptor)}; nothing was written"
     hint = f"wait for it to end, or give more time than --lock-timeout {timeout:g}s"
     return LockedError(Problem(kind=Kind.LOCKED, message=message, hint=hint))
 
 
-def _unlocked(error: OSError | _ImpossibleError) -> Problem:
+def _unlocked(error: OSError | UnsafeFolderError) -> Problem:
     reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
     message = f"no lock keeps other runs on this machine from applying at the same time: {reason}"
     hint = "set XDG_STATE_HOME to a folder of this user that can be written, and run one apply at a time"

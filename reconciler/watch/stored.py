@@ -1,0 +1,191 @@
+"""How records are written as JSON in the state's database, and read again."""
+
+from __future__ import annotations
+
+import json
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from reconciler.report.view import FieldRow
+from reconciler.watch.records import (
+    ChangeRecord,
+    Origin,
+    RunRecord,
+    ServerRecord,
+    ServerState,
+    SuspendedBy,
+    Suspension,
+    VerifiedAccount,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+dump: Final[Callable[[object], str]] = json.JSONEncoder(separators=(",", ":")).encode
+
+
+class CorruptStateError(Exception):
+    """What the database holds is not what this program writes."""
+
+
+@contextmanager
+def reading() -> Iterator[None]:
+    """Raises ``CorruptStateError`` for whatever is wrong with JSON that is read within it."""
+    try:
+        yield
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise CorruptStateError(f"an entry is damaged ({type(error).__name__})") from error
+
+
+def dump_record(record: ServerRecord) -> str:
+    """A server's record without its changes and its accounts, which change less often."""
+    return dump(
+        {
+            "url": record.url,
+            "labels": dict(record.labels),
+            "state": record.state,
+            "commit": record.commit,
+            "changed_since": _iso(record.changed_since),
+            "last_success": _iso(record.last_success),
+            "last_run": _iso(record.last_run),
+            "next_run": _iso(record.next_run),
+            "failures": record.failures,
+            "error": record.error,
+            "suspended": None if record.suspended is None else _suspension(record.suspended),
+        }
+    )
+
+
+def load_record(name: str, parts: Mapping[str, str]) -> ServerRecord:
+    """A server's record, from what each of the ``dump`` functions wrote of it."""
+    with reading():
+        entry = json.loads(parts["record"])
+        for moment in ("changed_since", "last_success", "last_run", "next_run"):
+            entry[moment] = _datetime(entry[moment])
+        entry["state"] = ServerState(entry["state"])
+        suspended = entry["suspended"]
+        entry["suspended"] = None if suspended is None else _load_suspension(suspended)
+        changes = tuple(_load_change(change) for change in json.loads(parts.get("changes", "[]")))
+        verified = json.loads(parts.get("verified", "null"))
+        if verified is not None:
+            verified = {identity: VerifiedAccount(**account) for identity, account in verified.items()}
+        return ServerRecord(name=name, changes=changes, verified=verified, **entry)
+
+
+def dump_changes(changes: Iterable[ChangeRecord]) -> str:
+    """How a server differs from its declaration."""
+    return dump([_change(change) for change in changes])
+
+
+def dump_verified(accounts: Mapping[str, VerifiedAccount] | None) -> str:
+    """A server's accounts when they last matched."""
+    if accounts is None:
+        return "null"
+    return dump(
+        {
+            identity: {
+                "declared": account.declared,
+                "fields": dict(account.fields),
+                "updated_at": account.updated_at,
+                "password_from": account.password_from,
+            }
+            for identity, account in accounts.items()
+        }
+    )
+
+
+def dump_run(run: RunRecord) -> str:
+    """A run without the count of those it stands for and the time when the last of them ended."""
+    return dump(
+        {
+            "run": run.run,
+            "trigger": run.trigger,
+            "commit": run.commit,
+            "result": run.result,
+            "started_at": _iso(run.started_at),
+            "changes": [_change(change) for change in run.changes],
+            "error": run.error,
+        }
+    )
+
+
+def load_run(body: str, count: int, finished_at: str) -> RunRecord:
+    """A run, from what ``dump_run`` wrote and the two columns beside it."""
+    with reading():
+        entry = json.loads(body)
+        entry["changes"] = tuple(map(_load_change, entry["changes"]))
+        entry["started_at"] = datetime.fromisoformat(entry["started_at"])
+        return RunRecord(**entry, count=int(count), finished_at=datetime.fromisoformat(finished_at))
+
+
+def merged_run(newest: RunRecord, run: RunRecord) -> RunRecord | None:
+    """One record for two runs of which the second found the same and did nothing; ``None`` if it did not."""
+    if any(change.status for change in run.changes):
+        return None
+    same = replace(
+        run,
+        run=newest.run,
+        trigger=newest.trigger,
+        started_at=newest.started_at,
+        finished_at=newest.finished_at,
+        count=newest.count,
+    )
+    if same != newest:
+        return None
+    return replace(newest, count=newest.count + run.count, finished_at=run.finished_at)
+
+
+def dump_suspension(suspension: Suspension) -> str:
+    """A suspension."""
+    return dump(_suspension(suspension))
+
+
+def load_suspension(body: str) -> Suspension:
+    """A suspension, from what ``dump_suspension`` wrote."""
+    with reading():
+        return _load_suspension(json.loads(body))
+
+
+def _suspension(suspension: Suspension) -> dict[str, object]:
+    return {
+        "reason": suspension.reason,
+        "by": suspension.by,
+        "user": suspension.user,
+        "since": _iso(suspension.since),
+        "until": _iso(suspension.until),
+    }
+
+
+def _load_suspension(entry: dict[str, Any]) -> Suspension:
+    moments = {name: _datetime(entry[name]) for name in ("since", "until")}
+    return Suspension(**{**entry, **moments, "by": SuspendedBy(entry["by"])})
+
+
+def _change(change: ChangeRecord) -> dict[str, object]:
+    return {
+        "address": change.address,
+        "action": change.action,
+        "origin": change.origin,
+        "rows": [[row.field, row.before, row.after, row.words, row.changed] for row in change.rows],
+        "notes": change.notes,
+        "held": change.held,
+        "status": change.status,
+        "error": change.error,
+    }
+
+
+def _load_change(entry: dict[str, Any]) -> ChangeRecord:
+    entry["origin"] = Origin(entry["origin"])
+    entry["rows"] = tuple(FieldRow(*row) for row in entry["rows"])
+    entry["notes"] = tuple(entry["notes"])
+    return ChangeRecord(**entry)
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat()
+
+
+def _datetime(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)
