@@ -310,7 +310,7 @@ def test_a_base_that_no_file_extends_is_checked_too(write: Write) -> None:
         'unknown_key | d/base.yaml:5:25: unknown key "nme" (extended at d/base2.yaml:3:10) | did you mean "name"?',
         "conflict | d/base.yaml:5:34: remove: true takes nothing but the address (extended at d/base2.yaml:3:10) "
         "| leave the rest out",
-        "wrong_type | d/base2.yaml:4:10: y: expected a string, found 3 | put it in quotes",
+        "wrong_type | d/base2.yaml:4:11: y: expected a string, found 3 | put it in quotes",
     ]
 
 
