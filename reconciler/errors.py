@@ -300,15 +300,33 @@ class ApiError(ReconcilerError):
         retry_after: Seconds to wait before the next attempt, if the server says so.
     """
 
-    def __init__(self, *problems: Problem, transient: bool = False, retry_after: float | None = None) -> None:
+    def __init__(
+        self,
+        *problems: Problem,
+        transient: bool = False,
+        retry_after: float | None = None,
+        is_outage: bool | None = None,
+    ) -> None:
+        """Takes ``is_outage`` if it does not follow from ``transient``, as other attempts were made before."""
         super().__init__(*problems)
         self.transient = transient
         self.retry_after = retry_after
+        self._is_outage = is_outage
+
+    @property
+    def is_unreached(self) -> bool:
+        """Whether the request did not reach the server, or a proxy in front of it could not pass it on."""
+        return isinstance(self, UnreachableError) or (self.transient and not isinstance(self, RejectedError))
 
     @property
     def is_outage(self) -> bool:
-        """Whether the server was not reached, or a proxy in front of it could not reach it."""
-        return isinstance(self, UnreachableError) or (self.transient and not isinstance(self, RejectedError))
+        """Whether the server is down or out of reach for now. A refusal is no outage, and neither is a mistake.
+
+        Mistakes are, for example, a wrong URL, a certificate that is not trusted, a redirect, and a page of HTML.
+        """
+        if self._is_outage is not None:
+            return self._is_outage
+        return self.transient and not isinstance(self, RejectedError)
 
 
 class UnreachableError(ApiError):

@@ -41,7 +41,7 @@ def run_delivery_test(server: AccountWriter, test: DeliveryTest, retry: Retry) -
         passed=False,
         error=message,
         unclear=not isinstance(error, RejectedError | UnreachableError),
-        unreached=error.is_outage,
+        unreached=error.is_unreached,
     )
 
 

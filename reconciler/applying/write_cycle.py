@@ -76,7 +76,7 @@ class Write(ABC):
 
     def failed(self, error: ApiError, message: str | None = None, status: Status = Status.FAILED) -> Outcome:
         """The outcome if a request failed."""
-        kind = FailureKind.UNREACHED if error.is_outage else None
+        kind = FailureKind.UNREACHED if error.is_unreached else None
         return Outcome.of(self.change, status, message or error.reason, kind=kind)
 
 
@@ -89,7 +89,7 @@ def _verified(written: UnverifiedWrite, change: Change, server: AccountReader) -
             account = server.get_account(account.id)
         except ApiError as error:
             message = f"written, but the response lacks {', '.join(missing)}, and reading again failed: {error.reason}"
-            kind = FailureKind.UNREACHED if error.is_outage else None
+            kind = FailureKind.UNREACHED if error.is_unreached else None
             return Outcome.of(change, Status.UNKNOWN, message, id=account.id, kind=kind, note=note)
         missing = not_kept(written.sent, account)
     if missing:

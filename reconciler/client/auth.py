@@ -123,14 +123,14 @@ class TokenExchange:
             if current is not None and (refused is None or current.generation != refused.generation):
                 return current
             if self._failed and (self._exchanges != seen or isinstance(self._failed, RejectedError)):
-                raise type(self._failed)(*self._failed.problems)
+                raise type(self._failed)(*self._failed.problems, is_outage=self._failed.is_outage)
             try:
                 self._current = self._exchange()
             except ApiError as error:
                 # Not transient: a repeated request would only repeat the exchange. The request itself was never sent.
                 kind = RejectedError if isinstance(error, RejectedError) else UnreachableError
-                self._failed = kind(*error.problems)
-                raise kind(*error.problems) from None
+                self._failed = kind(*error.problems, is_outage=error.is_outage)
+                raise kind(*error.problems, is_outage=error.is_outage) from None
             finally:
                 # Counted at the end, so that threads that were waiting see that this exchange served them too.
                 self._exchanges += 1

@@ -250,7 +250,7 @@ def test_a_server_that_is_lost_after_the_plan_lists_what_was_not_done(
     run.plan()
 
     def lost() -> NoReturn:
-        raise UnreachableError(Problem(kind="unreachable", message="cannot reach it"))
+        raise UnreachableError(Problem(kind="unreachable", message="cannot reach it"), transient=True)
 
     monkeypatch.setattr(run._runs[0], "_fresh_plan", lost)
     reports = run.apply(ALL_AT_ONCE)
