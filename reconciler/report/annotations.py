@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from reconciler.errors import Problem
 from reconciler.model.display import display_address, display_sentence
 from reconciler.model.outcome import FailureKind, Status
-from reconciler.report.folding import fold_problems
+from reconciler.report.folding import fold_placed_problems
 from reconciler.report.server_names import servers_phrase
 from reconciler.report.view import password_words
 
@@ -104,20 +105,27 @@ def _of_report(report: Report) -> Iterator[tuple[Level, Problem]]:
 
 
 def _annotate_servers(found: Iterable[tuple[Server, Iterable[tuple[Level, Problem]]]]) -> Iterator[Annotation]:
-    """The problems of a server, in their order; those of several servers are folded at each position."""
+    """The problems of a server, in their order; those of several servers are folded.
+
+    In a file that several servers share, each position is folded by itself. If each server has a file of its own, equal
+    problems are one annotation in the first of these files: build servers show only a few annotations.
+    """
     servers = [(server, list(problems)) for server, problems in found]
     if len(servers) == 1:
         yield from (_annotation(level, problem) for level, problem in servers[0][1])
         return
+    files = Counter(
+        file for _, problems in servers for file in {one.position.file for _, one in problems if one.position}
+    )
     groups: dict[tuple[Level, Position | None], dict[Server, list[Problem]]] = {}
     for server, problems in servers:
         for level, problem in problems:
-            group = groups.setdefault((level, problem.position), {})
-            group.setdefault(server, []).append(replace(problem, position=None))
+            is_shared = problem.position is not None and files[problem.position.file] > 1
+            group = groups.setdefault((level, problem.position if is_shared else None), {})
+            group.setdefault(server, []).append(problem)
     for level, position in sorted(groups, key=lambda one: _LEVELS.index(one[0])):
-        for folded in fold_problems(groups[level, position].items()):
-            problem = replace(folded.item, position=position)
-            yield _annotation(level, problem, servers_phrase(folded.servers))
+        for folded in fold_placed_problems(groups[level, position].items()):
+            yield _annotation(level, folded.item, servers_phrase(folded.servers))
 
 
 def _annotation(level: Level, problem: Problem, servers: str = "") -> Annotation:

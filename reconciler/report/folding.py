@@ -127,6 +127,11 @@ def fold_problems(problems: Iterable[tuple[Server, Iterable[Problem]]]) -> list[
     return _fold(((Template(server), found) for server, found in problems if found), _ProblemForm())
 
 
+def fold_placed_problems(problems: Iterable[tuple[Server, Iterable[Problem]]]) -> list[Folded[Problem]]:
+    """The problems of all servers, each at the position that it has for the first of its servers."""
+    return _fold(((Template(server), found) for server, found in problems if found), _PlacedProblemForm())
+
+
 def fold_outcomes(reports: Iterable[Report]) -> list[Folded[Outcome]]:
     """The outcomes on all servers."""
     return _fold(((Template(report.server), report.outcomes) for report in reports if report.outcomes), _OutcomeForm())
@@ -225,6 +230,11 @@ class _ProblemForm:
     def show(self, item: Problem, writer: Writer) -> Problem:
         message, hint = writer.sentence(item.message), writer.sentence(item.hint)
         return replace(item, message=message, hint=hint, position=writer.position(item.position))
+
+
+class _PlacedProblemForm(_ProblemForm):
+    def show(self, item: Problem, writer: Writer) -> Problem:
+        return replace(super().show(item, writer), position=item.position)
 
 
 class _OutcomeForm:

@@ -236,6 +236,13 @@ class TestBuildServers:
         shared = [line for line in lines if line.startswith("::notice file=common.yaml,line=9,")]
         assert len(shared) == 1
 
+    def test_a_notice_about_files_of_many_servers_is_in_the_first_of_them(self) -> None:
+        plans = tuple(branch(number) for number in range(1, 40))
+        lines = document("plan", Format.GITHUB, plans).splitlines()
+        own = [line.partition("::till@")[0] for line in lines if line.startswith("::notice") and "till@" in line]
+        assert own == ["::notice file=branches/b001.yaml,line=6,title=reconciler%3A password_source"]
+        assert all(line.endswith("on 39 servers: b001-b039") for line in lines[:-1])
+
     def test_no_line_is_forged(self) -> None:
         for kind in ("plan", "report"):
             for line in document(kind, Format.GITHUB, hostile()).splitlines():
