@@ -66,4 +66,4 @@ class Source(Protocol):
         """
 
     def close(self) -> None:
-        """Ends a ``fetch`` of another thread, which raises ``SourceError``; so does every later one."""
+        """Ends a git command that a ``fetch`` of another thread waits for; the ``fetch`` raises ``SourceError``."""

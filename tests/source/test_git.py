@@ -1,0 +1,285 @@
+"""Which commits of a Git repository are offered."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+import pytest
+
+from reconciler.errors import SourceError
+from reconciler.source.git import GitOptions, GitSource
+from reconciler.source.revision import Revision
+from tests.source.conftest import Following, files_of, shown
+from tests.support.git_remote import GitRemote
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ABSENT = "git_ref | the Git repository has no {} | check the ref; it may have been deleted or renamed"
+
+
+def test_the_newest_commit_is_offered_until_it_is_accepted(following: Following) -> None:
+    revision = following.source.fetch()
+    assert revision
+    assert revision.commit == following.remote.head()
+    assert files_of(revision) == {"a.yaml": "one"}
+    assert following.source.fetch() == revision
+    assert following.source.accept(revision)
+    assert following.source.fetch() is None
+
+
+def test_later_commits_are_offered(following: Following) -> None:
+    following.accept_newest()
+    for text in ("two", "three"):
+        newest = following.remote.commit({"a.yaml": text, "b/c.yaml": text})
+        assert following.files() == {"a.yaml": text, "b/c.yaml": text}
+        assert following.accept_newest() == newest
+
+
+def test_a_commit_that_is_not_accepted_gives_way_to_the_next(following: Following) -> None:
+    good = following.accept_newest()
+    following.remote.commit({"a.yaml": "bad"})
+    assert following.files() == {"a.yaml": "bad"}
+    newest = following.remote.commit({"a.yaml": "fixed"})
+    assert following.accept_newest() == newest != good
+
+
+def test_the_first_fetch_is_shallow(following: Following) -> None:
+    following.remote.commit({"a.yaml": "two"})
+    following.accept_newest()
+    assert commits(following) == 1
+    following.remote.commit({"a.yaml": "three"})
+    following.remote.commit({"a.yaml": "four"})
+    following.accept_newest()
+    assert commits(following) == 3
+
+
+def commits(following: Following) -> int:
+    repository = f"--git-dir={following.folder / 'repository.git'}"
+    return int(following.remote.git(repository, "rev-list", "--all", "--count"))
+
+
+def test_a_merge_descends_from_the_commit_it_merges(following: Following) -> None:
+    first = following.accept_newest()
+    following.remote.git("checkout", "--quiet", "--orphan", "other")
+    following.remote.commit({"b.yaml": "two"}, push=False)
+    following.remote.git("merge", "--quiet", "--allow-unrelated-histories", "--strategy=ours", "-m", "merge", first)
+    following.remote.push("HEAD:refs/heads/main")
+    assert following.accept_newest() == following.remote.head()
+
+
+@pytest.mark.parametrize("is_lost", [False, True], ids=["kept", "lost"])
+@pytest.mark.parametrize("to", ["HEAD~1", "amended"])
+def test_only_descendants_of_the_last_good_commit_are_accepted(following: Following, to: str, *, is_lost: bool) -> None:
+    following.remote.commit({"a.yaml": "two"})
+    good = following.accept_newest()
+    if to == "amended":
+        following.remote.commit({"a.yaml": "forged"}, "--amend")
+    else:
+        following.remote.push(f"{to}:refs/heads/main")
+        following.remote.git("reset", "--quiet", "--hard", to)
+    if is_lost:
+        shutil.rmtree(following.folder)
+    refused = (
+        f"git_rewound | commit {following.remote.head()} of main does not descend from the last good commit {good}"
+        " | revert with a new commit instead of rewriting history, or allow it once with --allow-rewind"
+    )
+    assert following.error() == refused
+    following.start()
+    assert [following.error(), following.error()] == [refused, refused]
+    following.start(allow_rewind=True)
+    assert following.accept_newest() == following.remote.head()
+
+
+def test_a_good_commit_that_the_remote_has_forgotten_is_not_an_ancestor(following: Following) -> None:
+    following.accept_newest()
+    following.remote.commit({"a.yaml": "forged"}, "--amend")
+    following.remote.git(f"--git-dir={following.remote.bare}", "gc", "--quiet", "--prune=now")
+    shutil.rmtree(following.folder)
+    following.start()
+    assert following.error().startswith("git_rewound | ")
+
+
+def test_descendants_are_accepted_after_the_repository_was_lost(following: Following) -> None:
+    following.accept_newest()
+    following.remote.commit({"a.yaml": "two"})
+    newest = following.remote.commit({"a.yaml": "three"})
+    shutil.rmtree(following.folder)
+    following.start()
+    assert following.accept_newest() == newest
+    assert commits(following) == 3
+
+
+def test_a_branch_that_returns_to_what_it_was_is_accepted_again(following: Following) -> None:
+    good = following.accept_newest()
+    following.remote.commit({"a.yaml": "forged"}, "--amend")
+    following.error()
+    following.remote.push(f"{good}:refs/heads/main")
+    assert following.source.fetch() is None
+
+
+def test_the_last_good_commit_needs_no_remote_after_a_restart(following: Following) -> None:
+    good = following.accept_newest()
+    following.remote.commit({"a.yaml": "bad"})
+    following.source.fetch()
+    shutil.rmtree(following.remote.bare)
+    source = following.start()
+    revision = source.last_good()
+    assert revision
+    assert (revision.commit, files_of(revision)) == (good, {"a.yaml": "one"})
+    assert source.accept(revision)
+    assert following.error().startswith("git_failed | git ls-remote failed: ")
+
+
+def test_the_last_good_commit_is_offered_after_a_restart(following: Following) -> None:
+    good = following.accept_newest()
+    revision = following.start().fetch()
+    assert revision
+    assert revision.commit == good
+
+
+def test_there_is_no_last_good_commit_without_its_files(following: Following) -> None:
+    assert following.source.last_good() is None
+    following.accept_newest()
+    shutil.rmtree(following.folder)
+    assert following.start().last_good() is None
+
+
+def test_a_commit_hash_from_elsewhere_is_checked(following: Following) -> None:
+    following.good = "--upload-pack=touch"
+    assert following.start().last_good() is None
+    assert following.accept_newest()
+
+
+def test_only_the_offered_revision_is_accepted(following: Following) -> None:
+    assert not following.source.accept(Revision("0" * 40, ["/etc"]))
+
+
+@pytest.mark.parametrize("ref", ["v1", "refs/tags/v1", "light", "refs/changes/1", "HEAD"])
+def test_a_ref_may_be_a_tag_or_anything_else(following: Following, ref: str) -> None:
+    remote = following.remote
+    commit = remote.head()
+    remote.git("tag", "--annotate", "--message=v1", "v1")
+    remote.git("tag", "light")
+    remote.push("refs/tags/*:refs/tags/*", "HEAD:refs/changes/1")
+    following.ref = ref
+    following.start()
+    assert following.accept_newest() == commit
+    assert following.source.fetch() is None
+
+
+def test_a_tag_that_moves_ahead_is_followed(following: Following) -> None:
+    following.ref = "v1"
+    following.start()
+    for text in ("two", "three"):
+        commit = following.remote.commit({"a.yaml": text})
+        following.remote.git("tag", "--annotate", "--message=v1", "--force", "v1")
+        following.remote.push("refs/tags/v1")
+        assert following.accept_newest() == commit
+
+
+def test_a_ref_that_is_missing_or_deleted_is_an_error(following: Following) -> None:
+    following.accept_newest()
+    following.remote.git(f"--git-dir={following.remote.bare}", "update-ref", "-d", "refs/heads/main")
+    assert following.error() == ABSENT.format("main")
+    following.remote.push("HEAD:refs/heads/main")
+    assert following.source.fetch() is None
+
+
+def test_an_empty_repository_has_no_ref(tmp_path: Path) -> None:
+    assert Following(GitRemote(tmp_path), tmp_path / "state").error() == ABSENT.format("main")
+
+
+def test_a_name_that_is_a_branch_and_a_tag_is_refused(following: Following) -> None:
+    following.remote.git("tag", "main")
+    following.remote.push("refs/tags/main")
+    assert following.error() == ("git_ref | main is both a branch and a tag | write refs/heads/main or refs/tags/main")
+    following.ref = "refs/heads/main"
+    assert following.start().fetch()
+
+
+def test_a_tag_of_a_file_is_no_commit(following: Following) -> None:
+    following.remote.git("tag", "blob", "HEAD:a.yaml")
+    following.remote.push("refs/tags/blob")
+    following.ref = "blob"
+    following.start()
+    assert following.error() == "git_ref | refs/tags/blob leads to no commit | name a branch, or a tag of a commit"
+
+
+def test_a_local_path_is_a_url_too(following: Following, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(following.remote.bare.parent)
+    following.url = "remote.git"
+    assert following.start().name == f"{following.remote.bare} main"
+    assert following.accept_newest()
+
+
+def test_repositories_with_sha256_work(tmp_path: Path) -> None:
+    remote = GitRemote(tmp_path, "--object-format=sha256")
+    commit = remote.commit({"a.yaml": "one"})
+    following = Following(remote, tmp_path / "state")
+    assert following.accept_newest() == commit
+
+
+@pytest.mark.parametrize(
+    ("path", "files"), [("b", {"c.yaml": "two"}), ("b/c.yaml", {".": "two"}), ("link/", {"c.yaml": "two"})]
+)
+def test_a_folder_or_file_in_the_repository_is_offered(following: Following, path: str, files: dict[str, str]) -> None:
+    (following.remote.clone / "link").symlink_to("b")
+    following.remote.commit({"b/c.yaml": "two"})
+    following.path = path
+    following.start()
+    assert following.files() == files
+
+
+def test_a_path_that_the_commit_does_not_have_is_an_error(following: Following) -> None:
+    following.path = "b"
+    following.start()
+    missing = "no_such_file | the commit has no b | check the path; it is relative to the top of the repository"
+    assert following.error() == missing
+
+
+@pytest.mark.parametrize("target", ["..", "/etc", "../../../repository.git"])
+def test_a_path_that_is_a_link_to_elsewhere_is_refused(following: Following, target: str) -> None:
+    (following.remote.clone / "out").symlink_to(target)
+    following.remote.commit({})
+    following.path = "out"
+    following.start()
+    assert following.error() == (
+        "outside_path | out is a link that leads outside the repository | replace it with what it leads to"
+    )
+
+
+def test_submodules_are_not_followed(following: Following) -> None:
+    head = following.remote.head()
+    following.remote.git("update-index", "--add", "--cacheinfo", f"160000,{head},sub")
+    (following.remote.clone / ".gitmodules").write_text(
+        f'[submodule "sub"]\npath = sub\nurl = {following.remote.url}\n'
+    )
+    (following.remote.clone / "sub").mkdir()
+    following.remote.git("add", ".gitmodules")
+    following.remote.git("commit", "--quiet", "-m", "sub")
+    following.remote.push("HEAD:refs/heads/main")
+    assert sorted(following.files()) == [".gitmodules", "a.yaml"]
+
+
+def test_the_environment_cannot_lead_git_to_another_repository(following: Following) -> None:
+    elsewhere = {"GIT_DIR": str(following.remote.bare), "GIT_INDEX_FILE": "x", "GIT_WORK_TREE": "/"}
+    source = GitSource(
+        following.url,
+        "main",
+        "",
+        folder=following.folder,
+        options=GitOptions(environ={**following.remote.environ, **elsewhere}),
+    )
+    assert files_of(source.fetch()) == {"a.yaml": "one"}
+
+
+def test_a_folder_that_cannot_be_used_is_an_error(following: Following) -> None:
+    following.folder.write_text("not a folder")
+    with pytest.raises(SourceError) as caught:
+        following.source.fetch()
+    assert shown(caught.value) == (
+        f"git_failed | the folder of the Git repository cannot be used: File exists ({following.folder})"
+        " | check the state directory and its permissions"
+    )
