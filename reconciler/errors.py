@@ -137,6 +137,8 @@ class Kind(StrEnum):
     OUTPUT = auto()
     OUTPUT_EXISTS = auto()
     OUTSIDE_PATH = auto()
+    PAGE_PORT = auto()
+    PAGE_TOKEN = auto()
     PASSWORD_HIDDEN = auto()
     PASSWORD_MISSING = auto()
     PASSWORD_NEEDED = auto()

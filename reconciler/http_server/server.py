@@ -37,6 +37,7 @@ class HttpServer(uvicorn.Server):
         on_ready: Callable[[], None],
         protocol: type[H11Protocol] = H11Protocol,
         largest_head: int | None = None,
+        log_level: str = "warning",
     ) -> None:
         """Takes an application.
 
@@ -44,6 +45,7 @@ class HttpServer(uvicorn.Server):
             app: What is served.
             on_ready: Called in the event loop as soon as requests are accepted.
             protocol: What treats each connection.
+            log_level: What uvicorn logs; bugs are errors, and requests that are not HTTP are warnings.
             largest_head: The most bytes of a request's line and headers; ``None`` for uvicorn's limit.
         """
         super().__init__(
@@ -55,7 +57,7 @@ class HttpServer(uvicorn.Server):
                 loop="asyncio",
                 lifespan="off",
                 log_config=None,
-                log_level="warning",
+                log_level=log_level,
                 access_log=False,
                 proxy_headers=False,
                 server_header=False,

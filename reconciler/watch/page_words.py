@@ -1,0 +1,105 @@
+"""States, times and suspensions in words, safe to show."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from reconciler.model.display import display_sentence
+from reconciler.watch.records import Origin, ServerState, SuspendedBy
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from datetime import datetime
+
+    from reconciler.watch.records import ChangeRecord, Suspension
+
+_TONES: Final[Mapping[str, str]] = {
+    ServerState.SYNCED: "create",
+    ServerState.PENDING: "info",
+    ServerState.DRIFTED: "update",
+    ServerState.SUSPENDED: "hold",
+    ServerState.STOPPED: "delete",
+    ServerState.REFUSED: "delete",
+    ServerState.FAILED: "delete",
+    ServerState.UNREACHABLE: "delete",
+    ServerState.UNKNOWN: "calm",
+}
+_RESULT_TONES: Final[Mapping[str, str]] = {
+    "applied": "create",
+    "unchanged": "calm",
+    "planned": "info",
+    "not_attempted": "update",
+}
+_UNITS: Final = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
+_NOW: Final = 5
+"""Seconds before or after that are called now."""
+
+_MOST_REASONS: Final = 2
+
+
+class Moments:
+    """Writes times for a page that is made at one moment."""
+
+    def __init__(self, at: datetime) -> None:
+        self._at = at
+
+    def of(self, moment: datetime | None) -> dict[str, str] | None:
+        """A time for a ``<time>`` element: for machines, in UTC, and relative to now; ``None`` stays ``None``."""
+        if moment is None:
+            return None
+        return {
+            "iso": moment.isoformat(timespec="seconds"),
+            "words": f"{moment:%Y-%m-%d %H:%M} UTC",
+            "relative": self.relative(moment),
+        }
+
+    def relative(self, moment: datetime) -> str:
+        """``3 minutes ago``, ``in 2 hours``, ``now``."""
+        seconds = int((moment - self._at).total_seconds())
+        if abs(seconds) < _NOW:
+            return "now"
+        size, unit = next((size, unit) for size, unit in _UNITS if abs(seconds) >= size)
+        count = abs(seconds) // size
+        phrase = f"{count:,} {unit}{'' if count == 1 else 's'}"
+        return f"in {phrase}" if seconds > 0 else f"{phrase} ago"
+
+
+def state_tone(state: ServerState) -> str:
+    """The class of a state's colour."""
+    return _TONES[state]
+
+
+def result_tone(result: str) -> str:
+    """The class of the colour of a run's result."""
+    return _RESULT_TONES.get(result, "delete")
+
+
+def suspension_words(suspension: Suspension, moments: Moments) -> str:
+    """Who suspended a server, until when, and why."""
+    who = {
+        SuspendedBy.COMMAND: f"Suspended by {suspension.user}" if suspension.user else "Suspended",
+        SuspendedBy.MANIFEST: "Suspended in its manifest",
+        SuspendedBy.HEAL_LIMIT: "Stopped at the heal limit",
+    }[suspension.by]
+    end = ""
+    if suspension.until:
+        end = f" until {suspension.until:%Y-%m-%d %H:%M} UTC ({moments.relative(suspension.until)})"
+    return display_sentence(f"{who}{end}: {suspension.reason}")
+
+
+def held_words(changes: Iterable[ChangeRecord]) -> Iterator[str]:
+    """Why changes were not written, each reason once."""
+    reasons = list(dict.fromkeys(change.held for change in changes if change.held))
+    yield from map(display_sentence, reasons[:_MOST_REASONS])
+    if len(reasons) > _MOST_REASONS:
+        yield f"and {len(reasons) - _MOST_REASONS:,} more"
+
+
+def origin_words(origin: Origin, commit: str) -> str:
+    """Why an account differs from its declaration."""
+    declared = f"declared in commit {display_sentence(commit[:8])}" if commit else "declared"
+    return {
+        Origin.COMMIT: f"not yet as {declared}",
+        Origin.DRIFT: "drift: changed on the server",
+        Origin.BOTH: f"drift: changed on the server, and not yet as {declared}",
+    }[origin]

@@ -1,0 +1,91 @@
+"""The page of one server: its state, how it differs from its declaration now, and its last runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from reconciler.model.display import display_sentence, escape
+from reconciler.report.cards import make_card
+from reconciler.report.view import view_recorded_change
+from reconciler.watch.page import labels_of, short_commit
+from reconciler.watch.page_words import Moments, origin_words, result_tone, state_tone, suspension_words
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from reconciler.report.cards import ChangeCard
+    from reconciler.watch.page_query import PageQuery
+    from reconciler.watch.records import ChangeRecord, Overview, RunRecord, ServerRecord
+
+_MOST_CHANGES: Final = 200
+_MOST_OF_RUN: Final = 20
+"""The most changes that are shown of one run. The API has them all."""
+
+_FEW: Final = 20
+"""Up to this many changes, their fields are expanded at first."""
+
+
+def server_contents(
+    overview: Overview, record: ServerRecord, runs: Sequence[RunRecord], query: PageQuery
+) -> dict[str, Any]:
+    """What the template of a server's page shows."""
+    moments = Moments(overview.at)
+    changes = record.changes
+    return {
+        "title": f"{record.state}: {display_sentence(record.name)}",
+        "heading": display_sentence(record.name),
+        "url": display_sentence(record.url),
+        "labels": labels_of(record, query),
+        "state": record.state.value,
+        "tone": state_tone(record.state),
+        "back": query.path(),
+        "suspension": suspension_words(record.suspended, moments) if record.suspended else "",
+        "suspended_since": moments.of(record.suspended.since) if record.suspended else None,
+        "error": display_sentence(record.error),
+        "failures": record.failures,
+        "facts": [(words, moments.of(moment)) for words, moment in _times(record)],
+        "commit": short_commit(record.commit),
+        "cards": [_card(change, overview.commit) for change in changes[:_MOST_CHANGES]],
+        "more_changes": max(0, len(changes) - _MOST_CHANGES),
+        "unfolded": len(changes) <= _FEW,
+        "drift": record.drift,
+        "count": len(changes),
+        "nothing": "Nothing differs" if record.last_run and not record.error else "What differs is not known",
+        "runs": list(_runs(runs, moments)),
+    }
+
+
+def _times(record: ServerRecord) -> Iterator[tuple[str, Any]]:
+    yield "Last success", record.last_success
+    yield "Differs since", record.changed_since
+    yield "Last checked", record.last_run
+    yield "Next check", record.next_run
+
+
+def _card(change: ChangeRecord, commit: str) -> ChangeCard:
+    notes = [
+        *([f"Not written: {change.held}"] if change.held else []),
+        *([f"{change.status.replace('_', ' ').capitalize()}: {change.error}"] if change.error else []),
+        *change.notes,
+    ]
+    view = view_recorded_change(change.action, escape(change.address), change.rows, notes)
+    status = "" if not change.status or change.error else f", {change.status.replace('_', ' ')}"
+    return make_card(view, f"{origin_words(change.origin, commit)}{status}")
+
+
+def _runs(runs: Iterable[RunRecord], moments: Moments) -> Iterator[dict[str, Any]]:
+    for run in runs:
+        yield {
+            "id": display_sentence(run.run),
+            "trigger": display_sentence(run.trigger),
+            "commit": short_commit(run.commit),
+            "result": display_sentence(run.result.replace("_", " ")),
+            "tone": result_tone(run.result),
+            "started": moments.of(run.started_at),
+            "finished": moments.of(run.finished_at),
+            "count": run.count,
+            "error": display_sentence(run.error),
+            "changes": len(run.changes),
+            "cards": [_card(change, run.commit) for change in run.changes[:_MOST_OF_RUN]],
+            "more": max(0, len(run.changes) - _MOST_OF_RUN),
+        }
