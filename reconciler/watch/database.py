@@ -218,7 +218,8 @@ class Database:
         hint = _HINTS.get(code, "check the folder, its owner, its permissions, and the free space")
         if code in _CORRUPT or isinstance(error, CorruptStateError):
             hint = "the watcher replaces a corrupt file when it starts"
-        message = f"the state in {self._folder} cannot be {'written' if write else 'read'}: {reason}"
+        verb = "written" if write or code == sqlite3.SQLITE_FULL else "read"
+        message = f"the state in {self._folder} cannot be {verb}: {reason}"
         return StateError.of(message, kind=Kind.STATE, hint=hint)
 
 
