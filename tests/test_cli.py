@@ -9,7 +9,10 @@ from click.testing import CliRunner
 
 from reconciler.cli import cli
 
-COMMANDS = ["validate", "plan", "apply", "test", "export", "show", "trust", "schema", "sandbox", "demo"]
+COMMANDS = [
+    *("validate", "plan", "apply", "test", "export", "show", "trust", "status", "suspend", "resume", "schema"),
+    *("sandbox", "demo"),
+]
 
 
 def ask(*arguments: str, width: int = 80) -> str:

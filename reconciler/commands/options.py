@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 from functools import wraps
 from inspect import signature
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -69,6 +70,29 @@ trust_option = click.option(
     metavar="FILE",
     help="What the YAML may use, and where secrets may go; or RECONCILER_TRUST.",
 )
+
+
+def _state_dir(context: click.Context, _parameter: click.Parameter, name: str | None) -> Path | None:
+    """The state directory of the watcher: the option, the variable, or a folder of this user."""
+    if context.resilient_parsing:
+        return None
+    from reconciler.applying.lock import UnsafeFolderError, state_home
+
+    name = name or os.environ.get("RECONCILER_STATE_DIR")
+    try:
+        return Path(name) if name else state_home(os.environ) / "watch"
+    except UnsafeFolderError as error:
+        raise click.UsageError(f"{error}. Name a folder with --state-dir, or in RECONCILER_STATE_DIR.") from None
+
+
+state_dir_option = click.option(
+    "--state-dir",
+    type=FILE_NAME,
+    callback=_state_dir,
+    metavar="DIR",
+    help="The watcher's state; or RECONCILER_STATE_DIR.",
+)
+"""Where a watcher keeps its state; it arrives as ``state_dir: Path``."""
 
 
 def _one_token_file(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:

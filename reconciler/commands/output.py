@@ -20,13 +20,14 @@ from reconciler.report.formats import (
     PlanInput,
     RenderContext,
     ReportInput,
+    StatusInput,
     Style,
     ValidationInput,
     renderer,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from reconciler.commands.options import Command
     from reconciler.errors import Problem
@@ -112,6 +113,11 @@ def show_validation(invocation: Invocation, fleet: Fleet) -> None:
     _show(invocation, "validation", subject, invocation.started_at)
 
 
+def show_status(invocation: Invocation, servers: Sequence[Mapping[str, Any]]) -> None:
+    """Writes the state of a watched fleet."""
+    _show(invocation, "status", StatusInput(servers=servers), datetime.now(UTC))
+
+
 def show_failure(invocation: Invocation, problems: Sequence[Problem], cause: BaseException) -> None:
     """Writes a document that contains only errors, for a program that expects one.
 
@@ -129,6 +135,7 @@ def show_failure(invocation: Invocation, problems: Sequence[Problem], cause: Bas
         "validation": ValidationInput(accounts=None, errors=errors),
         "plan": PlanInput(errors=errors),
         "report": _not_started(invocation, errors, cause),
+        "status": StatusInput(errors=errors),
     }
     _show(invocation, invocation.document, subjects[invocation.document], datetime.now(UTC))
     invocation.mark_shown(problems)
@@ -189,7 +196,7 @@ def _flag(*names: str, stored_as: str, description: str) -> Callable[[Any], Any]
     )
 
 
-_QUIET = _flag("-q", "--quiet", stored_as="quiet", description="Only the document and errors.")
+quiet_option = _flag("-q", "--quiet", stored_as="quiet", description="Only the document and errors.")
 _VERBOSE = _flag("-v", "--verbose", stored_as="verbose", description="Show what stays unchanged too.")
 _NO_COLOR = _flag("--no-color", stored_as="plain", description="No colours (so does NO_COLOR=1).")
 _OUTPUT = click.option(
@@ -229,7 +236,13 @@ def output_options(
         callback=choose,
         help="How the document is written.",
     )
-    options = [_QUIET, *([_VERBOSE] if verbose else []), _NO_COLOR, _OUTPUT, *([chosen] if len(formats) > 1 else [])]
+    options = [
+        quiet_option,
+        *([_VERBOSE] if verbose else []),
+        _NO_COLOR,
+        _OUTPUT,
+        *([chosen] if len(formats) > 1 else []),
+    ]
 
     def decorate(command: Command) -> Command:
         for option in options:

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
     from reconciler.errors import Problem
     from reconciler.model.outcome import Report
     from reconciler.model.plan import Plan
 
-DocumentKind: TypeAlias = Literal["validation", "plan", "report"]
+DocumentKind: TypeAlias = Literal["validation", "plan", "report", "status"]
 
 
 class Format(StrEnum):
@@ -50,6 +50,7 @@ RESULT_FORMATS: Final = (
     Format.GITLAB,
     Format.JUNIT,
 )
+STATUS_FORMATS: Final = (Format.TEXT, Format.JSON)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,6 +132,18 @@ class ReportInput:
         return (*self.errors, *(problem for report in self.reports for problem in report.errors))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatusInput:
+    """The state of a watched fleet, or why it is not known.
+
+    Attributes:
+        servers: As the watcher's API lists them.
+    """
+
+    servers: Sequence[Mapping[str, Any]] = ()
+    errors: tuple[Problem, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Style:
     """What a terminal can show.
@@ -147,7 +160,7 @@ class Style:
 
     def paint(self, text: str, colour: str) -> str:
         """``text`` in a colour if the terminal has colours."""
-        return f"\x1b[{_CODES[colour]}m{text}\x1b[0m" if self.colour else text
+        return f"\x1b[{_CODES[colour]}m{text}\x1b[0m" if self.colour and colour else text
 
 
 _CODES: Final = {"green": 32, "yellow": 33, "red": 31, "cyan": 36, "bold": 1, "dim": 2}

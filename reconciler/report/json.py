@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from reconciler.model.outcome import Outcome
     from reconciler.model.plan import Change
     from reconciler.model.server import Server
-    from reconciler.report.formats import PlanInput, RenderContext, ReportInput, ValidationInput
+    from reconciler.report.formats import PlanInput, RenderContext, ReportInput, StatusInput, ValidationInput
 
 FORMAT_VERSION: Final = "1.0"
 
@@ -73,6 +73,18 @@ def render_report(subject: ReportInput, context: RenderContext) -> str:
             ],
             "results": [_outcome(one, report.server) for report in reports for one in report.outcomes],
             "errors": [_problem(one) for one in subject.problems],
+        }
+    )
+
+
+def render_status(subject: StatusInput, _context: RenderContext) -> str:
+    """The state of a watched fleet."""
+    return to_json(
+        {
+            "format_version": FORMAT_VERSION,
+            "tool": _tool(),
+            "servers": [dict(server) for server in subject.servers],
+            "errors": [_problem(one) for one in subject.errors],
         }
     )
 

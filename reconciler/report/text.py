@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from reconciler.errors import Problem
-    from reconciler.report.formats import PlanInput, RenderContext, ReportInput, Style, ValidationInput
+    from reconciler.report.formats import PlanInput, RenderContext, ReportInput, StatusInput, Style, ValidationInput
 
 
 def render_validation(subject: ValidationInput, _context: RenderContext) -> str:
@@ -39,6 +39,13 @@ def render_report(subject: ReportInput, context: RenderContext) -> str:
     from reconciler.report.server_text import report_text
 
     return report_text(subject.report, context.style) if subject.report else ""
+
+
+def render_status(subject: StatusInput, context: RenderContext) -> str:
+    """The table of a watched fleet; empty if its state is not known."""
+    from reconciler.report.status_text import status_text
+
+    return "" if subject.errors else status_text(subject.servers, context.style, context.finished_at)
 
 
 def problems_text(

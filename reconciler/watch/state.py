@@ -6,7 +6,6 @@ import json
 import os
 from collections import defaultdict
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from reconciler.applying.lock import UnsafeFolderError, lock_holder, open_private, take_lock
 from reconciler.errors import Kind, LockedError, StateError
 from reconciler.watch.database import Database
+from reconciler.watch.heal import Correction
 from reconciler.watch.outbox import Outbox
 from reconciler.watch.stored import (
     dump,
@@ -51,16 +51,6 @@ _NEWEST_RUN: Final = "SELECT id, body, count, finished_at FROM run WHERE server 
 _OLD_RUNS: Final = """
 DELETE FROM run WHERE server = ?1
 AND id <= (SELECT id FROM run WHERE server = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)"""
-
-
-@dataclass(frozen=True, slots=True)
-class Correction:
-    """One field of one account that drifted and was corrected; for the heal limit."""
-
-    server: str
-    account: str
-    field: str
-    at: datetime
 
 
 class WatchState:

@@ -15,7 +15,10 @@ from tests.support.workflow_runner import ROOT, TOOLS
 if TYPE_CHECKING:
     from pathlib import Path
 
-COMMANDS = ["validate", "plan", "apply", "test", "export", "show", "trust", "schema", "sandbox", "demo"]
+COMMANDS = [
+    *("validate", "plan", "apply", "test", "export", "show", "trust", "status", "suspend", "resume", "schema"),
+    *("sandbox", "demo"),
+]
 
 
 def shell(name: str) -> str:

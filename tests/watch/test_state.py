@@ -17,6 +17,7 @@ import pytest
 
 from reconciler.errors import LockedError, StateError
 from reconciler.report.view import FieldRow
+from reconciler.watch.heal import Correction
 from reconciler.watch.records import (
     ChangeRecord,
     Origin,
@@ -27,7 +28,7 @@ from reconciler.watch.records import (
     Suspension,
     VerifiedAccount,
 )
-from reconciler.watch.state import MOST_RUNS, Correction, WatchState
+from reconciler.watch.state import MOST_RUNS, WatchState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,0 +1,134 @@
+"""Asks a watcher for the state of its servers."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from functools import cache
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final, NotRequired, TypeAlias
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
+from typing_extensions import TypedDict
+
+from reconciler.client.errors import error_from_status, final_error, invalid_response
+from reconciler.client.network import checked_origin, proxy_for, tls_context
+from reconciler.client.session import ConnectionPool, Endpoint, ReadOnlyPool, Request
+from reconciler.errors import ApiError, Kind, OutcomeUnknownError, SecretError
+
+if TYPE_CHECKING:
+    from reconciler.client.transport import Response
+    from reconciler.model.redaction import Redactor
+    from reconciler.model.secret import Secret
+
+_PATH: Final = "/api/v1/servers"
+_LARGEST: Final = 64 * 1024 * 1024
+_TOKEN_HINT: Final = "set RECONCILER_PAGE_TOKEN to the token of the watcher's page"  # noqa: S105 - not a token
+_URL_HINT: Final = "is this the URL of a watcher, without a path?"
+
+Document: TypeAlias = dict[str, Any]
+
+
+@with_config(ConfigDict(extra="ignore"))
+class _Suspended(TypedDict):
+    reason: str
+    by: str
+    user: str
+    since: str | None
+    until: str | None
+
+
+@with_config(ConfigDict(extra="ignore"))
+class _Server(TypedDict):
+    name: str
+    url: str
+    labels: dict[str, str]
+    state: str
+    drift: int
+    changed_since: NotRequired[str | None]
+    last_success: str | None
+    next_run: NotRequired[str | None]
+    commit: str
+    suspended: _Suspended | None
+    error: str
+
+
+@cache
+def _servers() -> TypeAdapter[list[_Server]]:
+    return TypeAdapter(list[_Server])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatcherAddress:
+    """Where a watcher is.
+
+    Attributes:
+        url: Scheme, host and port.
+        ca_file: A private CA's certificate; ``None`` for the default authorities.
+        timeout: Seconds for the whole request.
+        insecure_http: Whether plain http to another machine is allowed.
+    """
+
+    url: str
+    ca_file: str | None = None
+    timeout: float = 30.0
+    insecure_http: bool = False
+
+
+def watched_servers(address: WatcherAddress, token: Secret | None, redactor: Redactor) -> list[Document]:
+    """The servers of a watcher, as its API lists them.
+
+    Args:
+        address: The watcher.
+        token: The token of its page; ``None`` if it needs none. It is sent to this address only, and to no redirect.
+        redactor: Masks the token in messages.
+
+    Raises:
+        ApiError: There is no valid response.
+        SecretError: The token cannot be sent.
+    """
+    bearer = None if token is None else _bearer(token)
+    if token is not None:
+        redactor.add(token)
+    origin = checked_origin(address.url, insecure_http=address.insecure_http)
+    endpoint = Endpoint(
+        origin=str(origin).rstrip("/"),
+        context=tls_context(origin, address.ca_file),
+        proxy=proxy_for(origin, redactor),
+        connections=1,
+    )
+    pool = ConnectionPool(endpoint, redactor, _LARGEST)
+    try:
+        deadline = time.monotonic() + address.timeout
+        response = ReadOnlyPool(pool).exchange(Request("GET", _PATH), bearer=bearer, deadline=deadline)
+        if not response.is_success:
+            raise _refused(error_from_status(response, redactor), response.status)
+        return _read(response)
+    except OutcomeUnknownError as error:
+        raise final_error(error, is_read=True) from None
+    finally:
+        pool.close()
+
+
+def _bearer(token: Secret) -> bytes:
+    text = token.reveal()
+    if not (text.isascii() and text.isprintable() and " " not in text):
+        message = "RECONCILER_PAGE_TOKEN contains a space, a control character, or a letter outside ASCII"
+        raise SecretError.of(message, kind=Kind.BAD_SECRET, hint=_TOKEN_HINT)
+    return b"Bearer " + text.encode("ascii")
+
+
+def _refused(error: ApiError, status: int) -> ApiError:
+    """The error with a hint about the watcher; the usual ones are about an appliance."""
+    if status not in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND}:
+        return error
+    hint = _URL_HINT if status == HTTPStatus.NOT_FOUND else _TOKEN_HINT
+    return type(error)(*(replace(problem, hint=hint) for problem in error.problems))
+
+
+def _read(response: Response) -> list[Document]:
+    try:
+        return [dict(server) for server in _servers().validate_json(response.body)]
+    except ValidationError:
+        problem = replace(invalid_response("this is not a watcher's list of servers").problems[0], hint=_URL_HINT)
+        raise ApiError(problem) from None

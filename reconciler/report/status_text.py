@@ -1,0 +1,98 @@
+"""The state of a fleet as a table for a terminal, like the watcher's page."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from reconciler.model.display import display_sentence, escape
+from reconciler.report.server_names import count_phrase
+from reconciler.report.wrapping import columns
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from reconciler.report.formats import Style
+
+_HEADINGS: Final = ("SERVER", "STATE", "DRIFT", "COMMIT", "LAST SUCCESS", "NEXT ROUND", "REASON")
+_COLOURS: Final = {
+    **dict.fromkeys(("failed", "unreachable", "refused", "stopped"), "red"),
+    **dict.fromkeys(("drifted", "pending", "suspended", "unknown"), "yellow"),
+    "synced": "green",
+}
+"""By state, the worst first."""
+
+_RANKS: Final = {state: rank for rank, state in enumerate(_COLOURS)}
+_SHORT: Final = 7
+"""Digits of a commit, as git shortens them."""
+
+_UNITS: Final = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
+
+
+def status_text(servers: Sequence[Mapping[str, Any]], style: Style, now: datetime) -> str:
+    """The number of servers in each state, then a line for each server."""
+    if not servers:
+        return "No servers yet: the first round has not ended.\n"
+    rows = [_HEADINGS, *(tuple(_cells(server, now)) for server in servers)]
+    widths = [max(map(columns, cells)) for cells in zip(*rows, strict=True)]
+    lines = [_counts(servers, style), "", *(_line(row, widths, style) for row in rows)]
+    return "\n".join(lines) + "\n"
+
+
+def _counts(servers: Sequence[Mapping[str, Any]], style: Style) -> str:
+    counts = Counter(server["state"] for server in servers)
+    states = sorted(counts, key=lambda state: _RANKS.get(state, -1))
+    found = ", ".join(style.paint(f"{counts[state]:,} {escape(state)}", _COLOURS.get(state, "")) for state in states)
+    return f"{count_phrase(len(servers))}: {found}"
+
+
+def _line(row: Sequence[str], widths: Sequence[int], style: Style) -> str:
+    padded = [cell + " " * (width - columns(cell)) for cell, width in zip(row, widths, strict=True)]
+    padded[1] = style.paint(padded[1], _COLOURS.get(row[1], ""))
+    return "  ".join(padded).rstrip()
+
+
+def _cells(server: Mapping[str, Any], now: datetime) -> Iterator[str]:
+    yield display_sentence(server["name"])
+    yield escape(server["state"])
+    since = _moment(server.get("changed_since"))
+    yield f"{server['drift']:,}{f' for {_span(since, now)}' if since else ''}" if server["drift"] else "-"
+    yield escape(server["commit"][:_SHORT]) or "-"
+    success = _moment(server["last_success"])
+    yield f"{_span(success, now)} ago" if success else "never"
+    following = _moment(server.get("next_run"))
+    yield "-" if following is None else "now" if following <= now else f"in {_span(now, following)}"
+    yield "; ".join(filter(None, (_suspension(server["suspended"], now), display_sentence(server["error"])))) or "-"
+
+
+def _suspension(suspended: Mapping[str, Any] | None, now: datetime) -> str:
+    """Why, by whom and until when a server is suspended; empty if it is not."""
+    if suspended is None:
+        return ""
+    by = {"command": suspended["user"], "manifest": "its manifest", "heal_limit": "the heal limit"}
+    whom = by.get(suspended["by"], suspended["by"])
+    until = _moment(suspended["until"])
+    ending = f" for {_span(now, until)} more" if until else ""
+    return (
+        f"suspended{f' by {display_sentence(whom)}' if whom else ''}{ending}: {display_sentence(suspended['reason'])}"
+    )
+
+
+def _moment(text: str | None) -> datetime | None:
+    try:
+        moment = None if text is None else datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return moment if moment and moment.tzinfo else None
+
+
+def _span(start: datetime, end: datetime) -> str:
+    """The time between two moments in its two largest units, such as ``2h 5m``; ``0s`` if there is none."""
+    left = max(0, round((end - start).total_seconds()))
+    parts = []
+    for size, unit in _UNITS:
+        count, left = divmod(left, size)
+        parts.append(f"{count}{unit}" if count else "")
+    first = next((index for index, part in enumerate(parts) if part), len(parts))
+    return " ".join(filter(None, parts[first : first + 2])) or "0s"
