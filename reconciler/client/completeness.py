@@ -45,14 +45,16 @@ def check_headers(response: Response, count: int, redactor: Redactor) -> None:
     headers = response.headers
     for value in headers.get_list("Content-Range"):
         if not _is_whole(value.strip(), count):
-            raise _incomplete(f"Content-Range: {value} (with {count} accounts)", redactor)
+            raise _incomplete(f"Content-Range: {value} (with {count} account{'' if count == 1 else 's'})", redactor)
     for value in headers.get_list("Link"):
         if _has_next_page(value):
             raise _incomplete('it has a Link to a next page (rel="next")', redactor)
     for name in _TOTALS:
         values = {value.strip() for value in headers.get_list(name, split_commas=True)}
         if len(values) > 1 or any(not _NUMBER.fullmatch(value) or int(value) > count for value in values):
-            raise _incomplete(f"{name}: {', '.join(sorted(values))} (with {count} accounts)", redactor)
+            raise _incomplete(
+                f"{name}: {', '.join(sorted(values))} (with {count} account{'' if count == 1 else 's'})", redactor
+            )
 
 
 def _is_whole(content_range: str, count: int) -> bool:

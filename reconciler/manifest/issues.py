@@ -133,7 +133,7 @@ def shortened(problems: Iterable[tuple[Problem, int]], uncounted: Mapping[str, i
     return [
         *(problem for problem, _ in ordered[:MOST_SHOWN]),
         *(
-            Problem(kind=kind, message=f"{number} more of the kind {kind} are not shown")
+            Problem(kind=kind, message=f"{number} more of the kind {kind} {'is' if number == 1 else 'are'} not shown")
             for kind, number in sorted(rest.items())
         ),
     ]

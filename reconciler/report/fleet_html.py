@@ -18,7 +18,7 @@ from reconciler.report.fleet_view import (
     view_still_accounts,
 )
 from reconciler.report.html_page import problem_words, render_page, tile
-from reconciler.report.server_names import count_phrase, names_phrase, servers_phrase
+from reconciler.report.server_names import count_phrase, names_phrase, nothing_applied_phrase, servers_phrase
 from reconciler.report.view import CHANGING, STILL, total_counts
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def render_plan(subject: PlanInput, context: RenderContext) -> str:
     contents = {
         "title": fleet_summary_line(plans),
         "heading": count_phrase(len(plans)),
-        "verdict": "Nothing is applied to these servers",
+        "verdict": nothing_applied_phrase(sum(bool(plan.refusals or plan.errors) for plan in plans)),
         "general": [{**words, "where": ""} for words in problem_words(subject.errors)],
         "errors": _problems((plan.server, (*plan.refusals, *plan.errors)) for plan in plans),
         "warnings": _problems((plan.server, plan.warnings) for plan in plans),

@@ -27,7 +27,7 @@ from reconciler.report.markdown import (
     problem_entries,
 )
 from reconciler.report.markdown_escapes import code_span
-from reconciler.report.server_names import count_phrase, names_phrase
+from reconciler.report.server_names import count_phrase, names_phrase, nothing_applied_phrase
 from reconciler.report.view import BY_DANGER, CHANGING, total_counts
 
 if TYPE_CHECKING:
@@ -53,7 +53,8 @@ def render_plan(subject: PlanInput, context: RenderContext) -> str:
     changes = {"changes": sum(counts[name] for name in CHANGING), **counts}
     page.add(f"{numbers_table(found, found)}\n{numbers_table(changes, ('changes', *CHANGING))}\n")
     refusals = view_fleet_problems((plan.server, (*plan.refusals, *plan.errors)) for plan in plans)
-    page.add(alert("CAUTION", "Nothing is applied to these servers.", _entries(refusals)))
+    stopped = sum(bool(plan.refusals or plan.errors) for plan in plans)
+    page.add(alert("CAUTION", f"{nothing_applied_phrase(stopped)}.", _entries(refusals)))
     page.add(alert("CAUTION", "", problem_entries(subject.errors)))
     page.add(alert("WARNING", "", _entries(view_fleet_problems((plan.server, plan.warnings) for plan in plans))))
     folded = view_fleet_changes(plans)

@@ -10,7 +10,7 @@ from reconciler.model.outcome import ServerStatus
 from reconciler.model.plan import PlanStatus
 from reconciler.report.annotations import needs_attention
 from reconciler.report.folding import fold_changes, fold_outcomes, fold_problems, fold_still_accounts
-from reconciler.report.server_names import count_phrase
+from reconciler.report.server_names import count_phrase, part_phrase
 from reconciler.report.view import BY_DANGER, CHANGING, is_test_run, outcome_counts, total_counts
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def fleet_summary_line(plans: Sequence[Plan]) -> str:
         return "No changes."
     counts = total_counts(plans)
     words = ", ".join(f"{counts[name]} to {name}" for name in CHANGING)
-    return f"Plan: {words} on {changing} of {len(plans)} servers."
+    return f"Plan: {words} on {part_phrase(changing, len(plans))}."
 
 
 def fleet_states_line(plans: Sequence[Plan]) -> str:
@@ -111,7 +111,8 @@ def fleet_headline(reports: Sequence[Report]) -> str:
         return "Nothing to do: no server is selected"
     beginning = "Interrupted" if any(report.interrupted for report in reports) else "Done"
     best = best_status(reports)
-    return f"{beginning}: {len(servers_by_status(reports).get(best, ()))} of {len(reports)} servers {best}"
+    succeeded = len(servers_by_status(reports).get(best, ()))
+    return f"{beginning}: {part_phrase(succeeded, len(reports))} {best}"
 
 
 def fleet_result_line(reports: Sequence[Report]) -> str:

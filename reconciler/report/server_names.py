@@ -77,6 +77,18 @@ def count_phrase(count: int) -> str:
     return f"{count:,} server{'' if count == 1 else 's'}"
 
 
+def part_phrase(count: int, total: int) -> str:
+    """``480 of 500 servers``, or ``1 server`` if there is no other."""
+    if count == total == 1:
+        return "1 server"
+    return f"{count} of {total} server{'' if total == 1 else 's'}"
+
+
+def nothing_applied_phrase(count: int) -> str:
+    """A heading for the reasons why servers are left as they are."""
+    return f"Nothing is applied to {'this server' if count == 1 else 'these servers'}"
+
+
 def servers_phrase(servers: Sequence[Server], *, whole: bool = False) -> str:
     """``on 487 servers: b001-b487``, or ``on b007``."""
     names = names_phrase(servers, whole=whole)

@@ -26,9 +26,9 @@ PAGE = [account_json("a@example.com", id=1)]
     ("status", "headers", "seen"),
     [
         (206, {}, "its status is 206, not 200"),
-        (200, {"Content-Range": "items 0-0/2"}, "Content-Range: items 0-0/2 (with 1 accounts)"),
+        (200, {"Content-Range": "items 0-0/2"}, "Content-Range: items 0-0/2 (with 1 account)"),
         (200, {"Link": '</api/email/accounts?page=2>; rel="next"'}, "it has a Link to a next page"),
-        (200, {"X-Total-Count": "2"}, "X-Total-Count: 2 (with 1 accounts)"),
+        (200, {"X-Total-Count": "2"}, "X-Total-Count: 2 (with 1 account)"),
     ],
 )
 @pytest.mark.parametrize(

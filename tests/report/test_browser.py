@@ -226,7 +226,7 @@ def test_a_fleet_is_filtered_by_name_label_and_state(page: Page) -> None:
     assert page.text("#shown") == "3 of 4 changes, 9 of 300 servers"
     page.run(TYPE, "region=south ring=canary", "servers-query")
     assert page.text("#shown") == "3 of 4 changes, 1 of 300 servers"
-    assert page.text(".change .matching") == "1 of these servers match: b001"
+    assert page.text(".change .matching") == "1 of these servers matches: b001"
     page.run(TYPE, "", "servers-query")
     page.click("button[data-state=failed]")
     assert page.text("#shown") == "0 of 4 changes, 6 of 300 servers"

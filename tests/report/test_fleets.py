@@ -16,12 +16,25 @@ from reconciler.model.display import display_sentence
 from reconciler.model.outcome import Report, ServerStatus
 from reconciler.model.plan import Action
 from reconciler.report.fleet_text import fleet_plan_text, fleet_report_text
-from reconciler.report.fleet_view import fleet_result_line
+from reconciler.report.fleet_view import fleet_headline, fleet_result_line, fleet_summary_line
 from reconciler.report.formats import PLAN_FORMATS, RESULT_FORMATS, Format, PlanInput, ReportInput, Style, renderer
 from reconciler.report.markdown import LIMIT
 from reconciler.report.plan_file import parse_plan
 from reconciler.report.wrapping import columns
-from tests.report.fleets import FLEETS, branch, calm, hostile, large, reports, server, small, suspended, unreachable
+from tests.report.fleets import (
+    FLEETS,
+    branch,
+    calm,
+    hostile,
+    large,
+    refused,
+    report_of,
+    reports,
+    server,
+    small,
+    suspended,
+    unreachable,
+)
 from tests.report.plans import CONTEXT, CURRENT_SECRET, DECLARED_SECRET, HOSTILE, run_of_tests
 from tests.report.test_json import validator
 from tests.report.test_markdown import OURS, rendered
@@ -69,6 +82,28 @@ def test_what_is_wrong_with_the_whole_run_is_in_every_document(kind: Literal["pl
         r"</?code>|%25", lambda found: "%" if found[0] == "%25" else "", document(kind, chosen, small(), GENERAL)
     )
     assert GENERAL.message in plain.replace("&#37;", "%")
+
+
+@pytest.mark.parametrize(("kind", "chosen"), DOCUMENTS)
+@pytest.mark.parametrize("plan", [branch(1), calm(1), refused(1), unreachable(1), suspended(1)])
+def test_a_fleet_of_one_server_is_described_in_the_singular(
+    plan: Plan, kind: Literal["plan", "report"], chosen: Format
+) -> None:
+    subject: Any = (
+        PlanInput(plans=(plan,), of_fleet=True)
+        if kind == "plan"
+        else ReportInput(reports=(report_of(plan),), of_fleet=True)
+    )
+    text = renderer(kind, chosen)(subject, VERBOSE).partition("<script>")[0]
+    assert not re.search(r"\b1 (?:of 1 )?(?:servers|changes|accounts|groups)\b|of 1 servers|these servers\b", text)
+
+
+def test_summaries_of_one_server_do_not_count_it_twice() -> None:
+    assert fleet_summary_line([branch(1)]) == "Plan: 1 to create, 1 to update, 1 to delete on 1 server."
+    assert fleet_summary_line([unreachable(1)]) == "Plan: 0 to create, 0 to update, 0 to delete on 0 of 1 server."
+    assert fleet_headline([report_of(branch(1))]) == "Done: 1 server applied"
+    assert fleet_headline([report_of(unreachable(1))]) == "Done: 0 of 1 server succeeded"
+    assert fleet_headline([report_of(branch(1)), report_of(branch(4))]) == "Done: 2 of 2 servers applied"
 
 
 def test_rendering_does_not_need_the_accounts_that_stay() -> None:

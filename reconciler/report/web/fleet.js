@@ -58,7 +58,7 @@
     }
     const names = found.slice(0, MOST_NAMED).map((place) => servers[place].name).join(", ");
     const more = found.length > MOST_NAMED ? ` and ${number(found.length - MOST_NAMED)} more` : "";
-    note.textContent = `${number(found.length)} of these servers match: ${names}${more}`;
+    note.textContent = `${number(found.length)} of these servers ${found.length === 1 ? "matches" : "match"}: ${names}${more}`;
   }
 
   function apply() {
@@ -82,8 +82,8 @@
     });
     if (nothing) nothing.hidden = changeCount > 0;
     const isWhole = !action && !wanted.length && !matching;
-    const ofChanges = changes.length ? `${number(changeCount)} of ${number(changes.length)} changes, ` : "";
-    shown.textContent = isWhole ? "" : `${ofChanges}${number(count)} of ${number(rows.length)} servers`;
+    const ofChanges = changes.length ? `${number(changeCount)} of ${counted(changes.length, "change")}, ` : "";
+    shown.textContent = isWhole ? "" : `${ofChanges}${number(count)} of ${counted(rows.length, "server")}`;
   }
 
   function press(buttons, chosen) {

@@ -32,6 +32,11 @@ function searchByKey(inputs, apply) {
   });
 }
 
+/** A number and what it counts: 1 change, 2,000 changes. */
+function counted(count, word) {
+  return `${count.toLocaleString("en")} ${word}${count === 1 ? "" : "s"}`;
+}
+
 /** The words of a search, in lower case. */
 function searchWords(input) {
   return input ? input.value.toLowerCase().split(/\s+/).filter(Boolean) : [];

@@ -19,7 +19,7 @@
     });
     nothing.hidden = count > 0;
     const all = filter === "all" && !words.length;
-    shown.textContent = all ? "" : `${count.toLocaleString("en")} of ${changes.length.toLocaleString("en")} changes`;
+    shown.textContent = all ? "" : `${count.toLocaleString("en")} of ${counted(changes.length, "change")}`;
   }
 
   function choose(name) {
