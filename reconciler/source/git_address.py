@@ -17,7 +17,7 @@ _SCP: Final = re.compile(r"(?!/)([^/:]+|\[[^/]*\]|[^/:@]+@\[[^/]*\]):(?!//)")
 
 _SCP_PASSWORD: Final = re.compile(r"[^/@]*:[^/@]*@")
 _REF: Final = re.compile(
-    r"(?!-)(?!.*(?:\.\.|//|@\{|\.lock(?:/|$)|/\.|[./]$))(?!\.)[^\x00-\x20\x7f~^:?*\[\\]+",
+    r"(?![-./])(?!.*(?:\.\.|//|@\{|\.lock(?:/|$)|/\.|[./]$))[^\x00-\x20\x7f~^:?*\[\\]+",
 )
 """As ``git check-ref-format --allow-onelevel``; and it is no option."""
 

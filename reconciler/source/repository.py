@@ -122,7 +122,7 @@ class Repository:
         """
         is_full = ref.startswith("refs/") or ref == "HEAD"
         names = [ref] if is_full else [f"refs/heads/{ref}", f"refs/tags/{ref}"]
-        output = self.run("ls-remote", "--", url, *(asked for name in names for asked in (name, f"{name}^{{}}")))
+        output = self._git.run("ls-remote", "--", url, *(asked for name in names for asked in (name, f"{name}^{{}}")))
         found = {name: commit for commit, _, name in (line.partition("\t") for line in output.splitlines())}
         existing = [name for name in names if name in found]
         if len(existing) == 1:
@@ -211,8 +211,8 @@ class Repository:
         try:
             self.run(*options, "verify-commit", "--end-of-options", commit)
         except GitError as error:
-            reason = "it is not signed" if error.reason.startswith("exit code") else error.reason
-            message = f"the signature of commit {commit} is not accepted: {reason}"
+            reason = "" if error.reason.startswith("exit code") else f": {error.reason}"
+            message = f"commit {commit} has no accepted signature{reason}"
             hint = "have an allowed signer sign the newest commit; only that one is checked"
             raise SourceError.of(message, kind=Kind.GIT_SIGNATURE, hint=hint) from None
 

@@ -56,16 +56,16 @@ def test_the_first_fetch_is_shallow(following: Following) -> None:
 
 
 def commits(following: Following) -> int:
-    repository = f"--git-dir={following.folder / 'repository.git'}"
-    return int(following.remote.git(repository, "rev-list", "--all", "--count"))
+    repository = following.folder / "repository.git"
+    return int(following.remote.git(f"--git-dir={repository}", "rev-list", "--all", "--count"))
 
 
 def test_a_merge_descends_from_the_commit_it_merges(following: Following) -> None:
     first = following.accept_newest()
     following.remote.git("checkout", "--quiet", "--orphan", "other")
-    following.remote.commit({"b.yaml": "two"}, push=False)
+    following.remote.commit({"b.yaml": "two"})
     following.remote.git("merge", "--quiet", "--allow-unrelated-histories", "--strategy=ours", "-m", "merge", first)
-    following.remote.push("HEAD:refs/heads/main")
+    following.remote.git("update-ref", "refs/heads/main", "HEAD")
     assert following.accept_newest() == following.remote.head()
 
 
@@ -77,7 +77,6 @@ def test_only_descendants_of_the_last_good_commit_are_accepted(following: Follow
     if to == "amended":
         following.remote.commit({"a.yaml": "forged"}, "--amend")
     else:
-        following.remote.push(f"{to}:refs/heads/main")
         following.remote.git("reset", "--quiet", "--hard", to)
     if is_lost:
         shutil.rmtree(following.folder)
@@ -95,7 +94,8 @@ def test_only_descendants_of_the_last_good_commit_are_accepted(following: Follow
 def test_a_good_commit_that_the_remote_has_forgotten_is_not_an_ancestor(following: Following) -> None:
     following.accept_newest()
     following.remote.commit({"a.yaml": "forged"}, "--amend")
-    following.remote.git(f"--git-dir={following.remote.bare}", "gc", "--quiet", "--prune=now")
+    following.remote.git("reflog", "expire", "--expire=now", "--all")
+    following.remote.git("prune", "--expire=now")
     shutil.rmtree(following.folder)
     following.start()
     assert following.error().startswith("git_rewound | ")
@@ -115,7 +115,7 @@ def test_a_branch_that_returns_to_what_it_was_is_accepted_again(following: Follo
     good = following.accept_newest()
     following.remote.commit({"a.yaml": "forged"}, "--amend")
     following.error()
-    following.remote.push(f"{good}:refs/heads/main")
+    following.remote.git("reset", "--quiet", "--hard", good)
     assert following.source.fetch() is None
 
 
@@ -162,7 +162,7 @@ def test_a_ref_may_be_a_tag_or_anything_else(following: Following, ref: str) -> 
     commit = remote.head()
     remote.git("tag", "--annotate", "--message=v1", "v1")
     remote.git("tag", "light")
-    remote.push("refs/tags/*:refs/tags/*", "HEAD:refs/changes/1")
+    remote.git("update-ref", "refs/changes/1", "HEAD")
     following.ref = ref
     following.start()
     assert following.accept_newest() == commit
@@ -175,15 +175,15 @@ def test_a_tag_that_moves_ahead_is_followed(following: Following) -> None:
     for text in ("two", "three"):
         commit = following.remote.commit({"a.yaml": text})
         following.remote.git("tag", "--annotate", "--message=v1", "--force", "v1")
-        following.remote.push("refs/tags/v1")
         assert following.accept_newest() == commit
 
 
 def test_a_ref_that_is_missing_or_deleted_is_an_error(following: Following) -> None:
     following.accept_newest()
-    following.remote.git(f"--git-dir={following.remote.bare}", "update-ref", "-d", "refs/heads/main")
+    commit = following.remote.head()
+    following.remote.git("update-ref", "-d", "refs/heads/main")
     assert following.error() == ABSENT.format("main")
-    following.remote.push("HEAD:refs/heads/main")
+    following.remote.git("update-ref", "refs/heads/main", commit)
     assert following.source.fetch() is None
 
 
@@ -193,7 +193,6 @@ def test_an_empty_repository_has_no_ref(tmp_path: Path) -> None:
 
 def test_a_name_that_is_a_branch_and_a_tag_is_refused(following: Following) -> None:
     following.remote.git("tag", "main")
-    following.remote.push("refs/tags/main")
     assert following.error() == ("git_ref | main is both a branch and a tag | write refs/heads/main or refs/tags/main")
     following.ref = "refs/heads/main"
     assert following.start().fetch()
@@ -201,7 +200,6 @@ def test_a_name_that_is_a_branch_and_a_tag_is_refused(following: Following) -> N
 
 def test_a_tag_of_a_file_is_no_commit(following: Following) -> None:
     following.remote.git("tag", "blob", "HEAD:a.yaml")
-    following.remote.push("refs/tags/blob")
     following.ref = "blob"
     following.start()
     assert following.error() == "git_ref | refs/tags/blob leads to no commit | name a branch, or a tag of a commit"
@@ -225,7 +223,7 @@ def test_repositories_with_sha256_work(tmp_path: Path) -> None:
     ("path", "files"), [("b", {"c.yaml": "two"}), ("b/c.yaml", {".": "two"}), ("link/", {"c.yaml": "two"})]
 )
 def test_a_folder_or_file_in_the_repository_is_offered(following: Following, path: str, files: dict[str, str]) -> None:
-    (following.remote.clone / "link").symlink_to("b")
+    (following.remote.files / "link").symlink_to("b")
     following.remote.commit({"b/c.yaml": "two"})
     following.path = path
     following.start()
@@ -241,7 +239,7 @@ def test_a_path_that_the_commit_does_not_have_is_an_error(following: Following) 
 
 @pytest.mark.parametrize("target", ["..", "/etc", "../../../repository.git"])
 def test_a_path_that_is_a_link_to_elsewhere_is_refused(following: Following, target: str) -> None:
-    (following.remote.clone / "out").symlink_to(target)
+    (following.remote.files / "out").symlink_to(target)
     following.remote.commit({})
     following.path = "out"
     following.start()
@@ -253,13 +251,12 @@ def test_a_path_that_is_a_link_to_elsewhere_is_refused(following: Following, tar
 def test_submodules_are_not_followed(following: Following) -> None:
     head = following.remote.head()
     following.remote.git("update-index", "--add", "--cacheinfo", f"160000,{head},sub")
-    (following.remote.clone / ".gitmodules").write_text(
+    (following.remote.files / ".gitmodules").write_text(
         f'[submodule "sub"]\npath = sub\nurl = {following.remote.url}\n'
     )
-    (following.remote.clone / "sub").mkdir()
+    (following.remote.files / "sub").mkdir()
     following.remote.git("add", ".gitmodules")
     following.remote.git("commit", "--quiet", "-m", "sub")
-    following.remote.push("HEAD:refs/heads/main")
     assert sorted(following.files()) == [".gitmodules", "a.yaml"]
 
 

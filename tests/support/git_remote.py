@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -12,55 +13,64 @@ if TYPE_CHECKING:
 
 
 class GitRemote:
-    """A bare repository with the branch ``main``, and a clone from which commits are pushed.
+    """A bare repository whose branch ``main`` is checked out in a folder beside it.
 
     Attributes:
-        environ: Variables with which git reads neither the user's configuration nor the system's.
+        bare: The repository.
+        files: The folder.
         url: A ``file://`` URL, so that shallow fetches work as over a network.
+        environ: Variables with which git reads neither the user's configuration nor the system's.
     """
 
     def __init__(self, folder: Path, *options: str) -> None:
+        """Creates the repository in a folder, with options of ``git init``, unless it is there."""
         self.bare = folder / "remote.git"
-        self.clone = folder / "clone"
+        self.files = folder / "files"
         self.url = f"file://{self.bare}"
         self.environ = isolated(folder)
-        self._run("init", "--quiet", "--bare", "--initial-branch=main", *options, str(self.bare), folder=folder)
-        self._run("init", "--quiet", "--initial-branch=main", *options, str(self.clone), folder=folder)
+        if not self.bare.exists():
+            self.files.mkdir()
+            self._run("init", "--quiet", "--bare", "--template=", "--initial-branch=main", *options, str(self.bare))
+
+    @classmethod
+    def copied(cls, template: Path, folder: Path) -> Self:
+        """A copy of a remote in another folder."""
+        for name in ("remote.git", "files"):
+            shutil.copytree(template / name, folder / name)
+        return cls(folder)
 
     def git(self, *arguments: str) -> str:
-        """Runs git in the clone."""
-        return self._run(*arguments, folder=self.clone)
+        """Runs git in the repository and the folder."""
+        return self._run(f"--git-dir={self.bare}", f"--work-tree={self.files}", *arguments)
 
-    def commit(self, files: Mapping[str, str], *options: str, push: bool = True) -> str:
-        """Commits files on top of the current commit, pushes to ``main``, and returns the hash."""
+    def commit(self, files: Mapping[str, str], *options: str) -> str:
+        """Commits files on top of the current commit, and returns the hash."""
         for name, text in files.items():
-            path = self.clone / name
+            path = self.files / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
         self.git("add", "--all")
         self.git("commit", "--quiet", "--allow-empty", "--message=change", *options)
-        if push:
-            self.push("HEAD:refs/heads/main")
         return self.head()
 
-    def push(self, *refspecs: str) -> None:
-        """Pushes, by force."""
-        self.git("push", "--quiet", "--force", str(self.bare), *refspecs)
-
     def head(self) -> str:
+        """The current commit."""
         return self.git("rev-parse", "HEAD").strip()
 
-    def _run(self, *arguments: str, folder: Path) -> str:
+    def configure(self, name: str, value: str) -> None:
+        """Changes the configuration of the user, who is also the one that fetches."""
+        self._run("config", "--global", name, value)
+
+    def _run(self, *arguments: str) -> str:
         done = subprocess.run(
-            ["git", *arguments], cwd=folder, env=self.environ, capture_output=True, text=True, check=False
+            ["git", *arguments], cwd=self.files, env=self.environ, capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, done.stderr
         return done.stdout
 
 
 def isolated(home: Path) -> dict[str, str]:
-    """An environment in which git reads only the configuration in ``home``."""
-    (home / ".gitconfig").touch()
+    """An environment in which git reads only the configuration in a folder."""
     return {
         "PATH": os.environ["PATH"],
         "HOME": str(home),
