@@ -29,6 +29,7 @@ COMMANDS: Final = {
     "export": "Write the server's accounts as YAML, with secrets as references.",
     "show": "Print what the YAML comes to for one server of a fleet.",
     "trust": "Print a trust file that allows exactly what the YAML uses now.",
+    "watch": "Reconcile repeatedly: pull, plan, apply, and show the state.",
     "status": "Show the state of the servers that a watcher watches.",
     "suspend": "Stop the watcher from writing to a server.",
     "resume": "Allow the watcher to write to a server again.",

@@ -10,8 +10,8 @@ from click.testing import CliRunner
 from reconciler.cli import cli
 
 COMMANDS = [
-    *("validate", "plan", "apply", "test", "export", "show", "trust", "status", "suspend", "resume", "schema"),
-    *("sandbox", "demo"),
+    *("validate", "plan", "apply", "test", "export", "show", "trust", "watch", "status", "suspend", "resume"),
+    *("schema", "sandbox", "demo"),
 ]
 
 

@@ -103,7 +103,7 @@ def _one_token_file(context: click.Context, parameter: click.Parameter, value: s
     return value
 
 
-def _packed(name: str, pack: Callable[..., Any], *options: Callable[[Any], Any]) -> Callable[[Command], Command]:
+def packed(name: str, pack: Callable[..., Any], *options: Callable[[Any], Any]) -> Callable[[Command], Command]:
     """Adds options whose values ``pack`` combines into one, which is passed as the parameter ``name``."""
     members = list(signature(pack).parameters)
 
@@ -121,7 +121,7 @@ def _packed(name: str, pack: Callable[..., Any], *options: Callable[[Any], Any])
     return decorate
 
 
-server_options = _packed(
+server_options = packed(
     "server",
     ServerOptions,
     click.option("--url", metavar="URL", help="The server; wins over RECONCILER_URL and the YAML."),
@@ -169,7 +169,7 @@ def _to_plan_options(
     )
 
 
-plan_options = _packed(
+plan_options = packed(
     "planning",
     _to_plan_options,
     only_option,
@@ -207,7 +207,7 @@ class FleetFlags:
         return (self.select, self.shard, self.only_failed) != (None, None, None)
 
 
-fleet_options = _packed(
+fleet_options = packed(
     "fleet",
     FleetFlags,
     click.option(
@@ -267,7 +267,7 @@ class ApplyFlags:
         return DeliveryTestSettings(DeliveryTestWhen(self.test_when) if self.test_when else None, self.to_email)
 
 
-apply_options = _packed(
+apply_options = packed(
     "running",
     ApplyFlags,
     click.option(

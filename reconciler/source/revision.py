@@ -16,10 +16,16 @@ class Revision:
     Attributes:
         commit: The commit's full hash; for paths, the first 40 hexadecimal digits of a hash of their content.
         paths: Where its files are: readable until a later revision has been accepted.
+        root: The folder that was made for the revision; empty if the paths are the user's own.
     """
 
     commit: str
     paths: Sequence[str]
+    root: str = ""
+
+    def shorten(self, text: str) -> str:
+        """A sentence that names the revision's files as the repository does."""
+        return text.replace(f"{self.root}/", "") if self.root else text
 
 
 class Source(Protocol):

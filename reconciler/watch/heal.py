@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict, deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from reconciler.errors import InvalidValueError
 from reconciler.model.duration import parse_duration
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 _LIMIT: Final = re.compile(r"([1-9][0-9]{0,3})/(.+)")
 
 
-class Correction(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Correction:
     """A drift that was corrected.
 
     Attributes:
@@ -69,11 +70,11 @@ class Corrections:
         self._limit = limit
         self._times: dict[tuple[str, str, str], deque[datetime]] = defaultdict(lambda: deque(maxlen=limit.count))
         for one in sorted(earlier, key=lambda correction: correction.at):
-            self._times[one[:3]].append(one.at)
+            self._times[_key(one)].append(one.at)
 
     def count(self, correction: Correction) -> bool:
         """Counts a correction. Returns whether the field has reached the limit with it."""
-        times = self._times[correction[:3]]
+        times = self._times[_key(correction)]
         times.append(correction.at)
         # The clock may have been set back since an earlier one: what lies ahead counts as just now.
         age = (correction.at - times[0]).total_seconds()
@@ -83,3 +84,7 @@ class Corrections:
         """People have decided: the server starts from zero."""
         for key in [key for key in self._times if key[0] == server]:
             del self._times[key]
+
+
+def _key(correction: Correction) -> tuple[str, str, str]:
+    return correction.server, correction.account, correction.field

@@ -7,15 +7,18 @@ import sys
 import threading
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from reconciler.model.display import escape
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from typing import TextIO
 
-_SHORT = 12
+    from reconciler.errors import Problem
+    from reconciler.watch.records import ChangeRecord, RunRecord, ServerRecord
+
+_SHORT: Final = 12
 
 
 class LogFormat(StrEnum):
@@ -78,3 +81,37 @@ class EventLog:
                 self._stream.flush()
             except (OSError, ValueError):  # nobody reads the log any more, or the disk is full: the loop goes on
                 return
+
+    def warn(self, problem: Problem) -> None:
+        """Writes a warning."""
+        self.event("warning", f"{problem}; {problem.hint}" if problem.hint else str(problem), level="warning")
+
+
+def log_result(log: EventLog, record: ServerRecord, run: RunRecord, before: Sequence[ChangeRecord]) -> None:
+    """Writes what a round found on a server and did there; nothing if it is as declared, or if nothing is new.
+
+    Args:
+        log: The log.
+        record: The server as it is now.
+        run: The run.
+        before: How the server differed before the round.
+    """
+    for change in run.changes:
+        if change.held and change in before:
+            continue
+        words = f"{change.action} {change.address}"
+        if change.held:
+            log.event("change_held", f"{words}: {change.held}", server=record.name, origin=change.origin.value)
+        elif change.status:
+            level = "info" if change.status == "applied" else "error"
+            ending = f": {change.error}" if change.error else ""
+            log.event(
+                "change",
+                f"{words}{ending}",
+                server=record.name,
+                level=level,
+                origin=change.origin.value,
+                status=change.status,
+            )
+    if run.error:
+        log.event("server_failed", run.error, server=record.name, level="error", state=record.state.value)

@@ -115,6 +115,10 @@ def verified_accounts(
     sources = {one.account.key: source_of(one.account.fields.get("password")) for one in desired.accounts}
     found = dict(earlier or {})
     differing = {account.key for change in plan.changes for account in (change.before, change.after) if account}
+    for change in plan.changes if earlier is None else ():
+        if change.before and change.after:  # it counts as drift from now on, as it does without a state
+            wanted = change.after._replace(updated_at=None)
+            found[change.before.key] = _verified(wanted, declared=True, password_from=change.password_from)
     for account in plan.untouched:
         found[account.key] = _verified(account, declared=False)
     for account in plan.unchanged:

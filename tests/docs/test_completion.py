@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 COMMANDS = [
-    *("validate", "plan", "apply", "test", "export", "show", "trust", "status", "suspend", "resume", "schema"),
-    *("sandbox", "demo"),
+    *("validate", "plan", "apply", "test", "export", "show", "trust", "watch", "status", "suspend", "resume"),
+    *("schema", "sandbox", "demo"),
 ]
 
 

@@ -1,0 +1,195 @@
+"""``reconciler watch``: reconciles repeatedly, and shows the state of the fleet."""
+
+from __future__ import annotations
+
+import signal
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from reconciler.commands.inputs import CommandFiles, run_context
+from reconciler.commands.options import (
+    allow_commands_option,
+    parallelism_option,
+    server_options,
+    state_dir_option,
+    trust_option,
+)
+from reconciler.commands.parameters import FILE_NAME
+from reconciler.commands.process import CrashReporter
+from reconciler.commands.watch_options import git_options, loop_options, show_options
+from reconciler.errors import ExitCode, Kind, NotTrustedError, Problem
+from reconciler.model.ports import Notifier
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from reconciler.commands.invocation import Invocation
+    from reconciler.commands.watch_options import GitFlags, ShowFlags
+    from reconciler.credentials import ServerOptions
+    from reconciler.source.revision import Source
+    from reconciler.watch.loop import Watcher, WatchOptions
+    from reconciler.watch.records import Overview
+    from reconciler.watch.round import ServerResult
+    from reconciler.watch.state import WatchState
+
+_LOCK_TIMEOUT: Final = 5.0
+"""Seconds to wait for another run on a server; the next round comes soon."""
+
+_POLL_PATHS: Final = 1.0
+"""Seconds between two looks at paths, which cost little."""
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  reconciler watch fleet/ --interval 10m
+  reconciler watch --git https://git.example.com/mail.git --path fleet \\
+    --on-drift report
+  reconciler watch fleet/ --once"""
+)
+@click.argument("paths", nargs=-1, type=FILE_NAME, metavar="[PATH]...")
+@git_options
+@loop_options
+@click.option("--once", is_flag=True, help="Run one round, and exit with the codes of `apply`; for cron.")
+@state_dir_option
+@show_options
+@allow_commands_option
+@trust_option
+@parallelism_option
+@server_options
+@click.pass_obj
+def watch(  # noqa: PLR0913 - one for each group of options
+    invocation: Invocation,
+    *,
+    paths: tuple[str, ...],
+    git: GitFlags,
+    watching: WatchOptions,
+    once: bool,
+    state_dir: Path,
+    showing: ShowFlags,
+    allow_commands: bool,
+    trust: str | None,
+    parallelism: int,
+    server: ServerOptions,
+) -> ExitCode:
+    """Reconcile repeatedly: pull, plan, apply, and show the state.
+
+    PATH is a YAML file, or a folder of them; with --git, they come from a repository. Stop it with SIGTERM or Ctrl-C:
+    writes in flight finish. SIGHUP begins a round.
+    """
+    from reconciler.fleet.server_run import ServerRunOptions
+    from reconciler.watch.fleet_status import FleetStatus
+    from reconciler.watch.intake import Intake
+    from reconciler.watch.log import EventLog, LogFormat
+    from reconciler.watch.loop import Watcher
+    from reconciler.watch.state import WatchState
+
+    _check_usage(paths, git)
+    log = EventLog(LogFormat(showing.log_format), invocation.redactor.redact)
+    with ExitStack() as held:
+        state = WatchState(state_dir)
+        held.callback(state.close)
+        held.enter_context(state.lock())
+        source = _source(paths, git, state, trust)
+        if git.url is None:
+            watching = replace(watching, poll=min(watching.poll, _POLL_PATHS))
+        files = CommandFiles(server=server, trust=trust)
+        context = replace(
+            run_context(invocation, files, allow_commands=allow_commands),
+            notifier=Notifier(warn=log.warn, note=lambda text: log.event("note", text)),
+        )
+        run_options = ServerRunOptions(
+            paths=(),
+            context=context,
+            parallelism=parallelism,
+            lock_timeout=_LOCK_TIMEOUT,
+            explain_bug=lambda redactor: CrashReporter(redactor).explain,
+        )
+        status = FleetStatus(state, source.name, log)
+        watcher = Watcher(Intake(source, context, trust), status, run_options, watching, log, _Listener())
+        with _signals(watcher):
+            if once:
+                return _run_once(watcher)
+            watcher.run()
+    return ExitCode.OK
+
+
+def _check_usage(paths: Sequence[str], git: GitFlags) -> None:
+    if git.url is None and not paths:
+        raise click.UsageError("Missing argument '[PATH]...'. Name the manifests, or a repository with --git.")
+    if git.url is not None and paths:
+        raise click.UsageError("--git and PATH exclude each other. Name the folder in the repository with --path.")
+
+
+def _source(paths: Sequence[str], git: GitFlags, state: WatchState, trust: str | None) -> Source:
+    """Where the manifests come from.
+
+    Raises:
+        NotTrustedError: The trust file is part of what the repository declares.
+        SourceError: An option cannot be used.
+    """
+    if git.url is None:
+        from reconciler.source.paths import PathsSource
+
+        return PathsSource(paths)
+    from reconciler.source.git import GitOptions, GitSource, is_in_work_tree
+
+    folder = state.folder / "git"
+    if trust is not None and is_in_work_tree(trust, folder):
+        message = f"the trust file {trust} is in the work tree that it is to protect against"
+        hint = "keep it outside what a pull request can change"
+        raise NotTrustedError(Problem(kind=Kind.NOT_TRUSTED, message=message, hint=hint))
+    options = GitOptions(
+        allow_rewind=git.allow_rewind,
+        verify_signatures=git.verify_signatures,
+        allowed_signers=Path(git.allowed_signers) if git.allowed_signers else None,
+    )
+    return GitSource(git.url, git.ref, git.path, folder=folder, last_good=state.commit(), options=options)
+
+
+def _run_once(watcher: Watcher) -> ExitCode:
+    """One round; returns the exit code of ``apply``. A source with a problem is an error even if the round succeeds."""
+    from reconciler.commands.output import fleet_exit_code
+    from reconciler.model.outcome import Report
+    from reconciler.model.server import Server
+
+    results = watcher.run_once()
+    if watcher.is_stopping:
+        return ExitCode.INTERRUPTED
+    reports = [one.report or Report.of_no_changes(Server(one.record.name, one.record.url)) for one in results]
+    code = fleet_exit_code(reports)
+    return ExitCode.ERROR if code is ExitCode.OK and (watcher.status.notices or not results) else code
+
+
+@contextmanager
+def _signals(watcher: Watcher) -> Iterator[None]:
+    """While this is active, signals stop the watcher or begin a round; one that is ignored stays ignored."""
+    handlers: dict[signal.Signals, Callable[[], None]] = {
+        signal.SIGINT: watcher.stop,
+        signal.SIGTERM: watcher.stop,
+        signal.SIGHUP: lambda: watcher.trigger("signal"),
+    }
+    former = {
+        number: signal.signal(number, lambda *_received, handle=handle: handle())
+        for number, handle in handlers.items()
+        if signal.getsignal(number) is not signal.SIG_IGN
+    }
+    try:
+        yield
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
+
+
+class _Listener:
+    """Passes on what happens: to the metrics and to the people who want to be notified."""
+
+    def server_done(self, result: str, seconds: float) -> None:
+        """A server was processed."""
+
+    def round_ended(self, overview: Overview, results: Sequence[ServerResult]) -> None:
+        """A round has ended."""

@@ -1,0 +1,165 @@
+"""The options of ``watch``, in groups: where manifests come from, what is written when, and what is shown where."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from reconciler.commands.options import packed
+from reconciler.commands.parameters import DURATION, FILE_NAME
+from reconciler.errors import InvalidValueError
+
+if TYPE_CHECKING:
+    from reconciler.watch.heal import HealLimit
+    from reconciler.watch.loop import WatchOptions
+
+NOT_SERVED: Final = "off"
+"""The value of ``--listen`` for no page."""
+
+
+class _HealLimitType(click.ParamType["HealLimit"]):
+    """A number of corrections within a period, such as ``3/1h``."""
+
+    name = "limit"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> HealLimit:
+        """Converts the string to a limit."""
+        from reconciler.watch.heal import HealLimit
+
+        if isinstance(value, HealLimit):
+            return value
+        try:
+            return HealLimit.parse(str(value))
+        except InvalidValueError as error:
+            self.fail(f"{value!r} is not a limit: {error.message}; {error.hint}", param, ctx)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GitFlags:
+    """Which commits of which repository are used.
+
+    Attributes:
+        url: ``None`` if the manifests are files on this machine.
+        path: The folder or file within the repository.
+    """
+
+    url: str | None
+    ref: str
+    path: str
+    verify_signatures: bool
+    allowed_signers: str | None
+    allow_rewind: bool
+
+
+git_options = packed(
+    "git",
+    lambda git, ref, path, verify_signatures, allowed_signers, allow_rewind: GitFlags(
+        url=git,
+        ref=ref,
+        path=path,
+        verify_signatures=verify_signatures,
+        allowed_signers=allowed_signers,
+        allow_rewind=allow_rewind,
+    ),
+    click.option("--git", metavar="URL", help="Take the manifests from this Git repository, in place of PATH."),
+    click.option("--ref", default="main", show_default=True, metavar="REF", help="The branch or tag to follow."),
+    click.option("--path", default=".", show_default=True, metavar="DIR", help="Where the manifests are in it."),
+    click.option("--verify-signatures", is_flag=True, help="Use only commits that `git verify-commit` accepts."),
+    click.option("--allowed-signers", type=FILE_NAME, metavar="FILE", help="The SSH keys that may sign commits."),
+    click.option("--allow-rewind", is_flag=True, help="Accept commits that do not descend from the last good one."),
+)
+"""Which commits of which repository are used; they arrive as ``git: GitFlags``."""
+
+
+def _to_watch_options(
+    *, interval: float, on_commit: str, on_drift: str, heal_limit: HealLimit, server_parallelism: int
+) -> WatchOptions:
+    from reconciler.watch.loop import WatchOptions
+    from reconciler.watch.server_check import Switches
+
+    return WatchOptions(
+        interval=interval,
+        poll=interval,
+        switches=Switches(commits=on_commit == "apply", drift=on_drift == "apply"),
+        heal_limit=heal_limit,
+        server_parallelism=server_parallelism,
+    )
+
+
+loop_options = packed(
+    "watching",
+    _to_watch_options,
+    click.option(
+        "--interval", type=DURATION, default="5m", show_default=True, metavar="DURATION", help="Time between rounds."
+    ),
+    click.option(
+        "--on-commit",
+        type=click.Choice(["plan", "apply"]),
+        default="apply",
+        show_default=True,
+        help="What to do when the declaration has changed.",
+    ),
+    click.option(
+        "--on-drift",
+        type=click.Choice(["report", "apply"]),
+        default="apply",
+        show_default=True,
+        help="What to do when a server has changed.",
+    ),
+    click.option(
+        "--heal-limit",
+        type=_HealLimitType(),
+        default="3/1h",
+        show_default=True,
+        metavar="N/DURATION",
+        help="So many corrections of one field within this time stop the server.",
+    ),
+    click.option(
+        "--server-parallelism",
+        type=click.IntRange(1, 256),
+        default=16,
+        show_default=True,
+        metavar="N",
+        help="Servers side by side.",
+    ),
+)
+"""What is written when; they arrive as ``watching: WatchOptions``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShowFlags:
+    """What is shown where.
+
+    Attributes:
+        listen: Address and port of the page; ``off`` for none.
+        host: Names under which the page is reached.
+        notify_file: The file with the receivers of notifications.
+    """
+
+    listen: str
+    host: tuple[str, ...]
+    notify_file: str | None
+    log_format: str
+
+
+show_options = packed(
+    "showing",
+    ShowFlags,
+    click.option(
+        "--listen",
+        default="127.0.0.1:8080",
+        show_default=True,
+        metavar="ADDRESS:PORT",
+        help=f"Where to serve the page, the metrics and the hook; `{NOT_SERVED}` for nowhere.",
+    ),
+    click.option(
+        "--host", multiple=True, metavar="NAME", help="A host name that the page is reached by; may be repeated."
+    ),
+    click.option("--notify-file", type=FILE_NAME, metavar="FILE", help="A file with one notification URL per line."),
+    click.option(
+        "--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True, help="Form of the log."
+    ),
+)
+"""What is shown where; they arrive as ``showing: ShowFlags``."""

@@ -1,0 +1,191 @@
+"""What the watcher knows of its fleet at this moment: in memory for the page, and stored for the next start."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from reconciler.errors import GuardError, Kind, Problem, StateError
+from reconciler.watch.records import Overview, ServerRecord, ServerState, SuspendedBy
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from reconciler.model.server import Server
+    from reconciler.watch.heal import Correction
+    from reconciler.watch.log import EventLog
+    from reconciler.watch.records import RunRecord, Suspension
+    from reconciler.watch.state import WatchState
+
+
+class FleetStatus:
+    """The servers, and what is wrong with the watcher itself. Any thread may read it; one writes.
+
+    If the state cannot be stored, it goes on in memory, says so, and stores everything once that is possible again.
+
+    Args:
+        state: The state directory.
+        source: What the manifests come from.
+        log: The log.
+    """
+
+    def __init__(self, state: WatchState, source: str, log: EventLog) -> None:
+        self._state = state
+        self._source = source
+        self._log = log
+        self._lock = threading.Lock()
+        self._notices: dict[str, str] = {}
+        self._unsaved: set[str] = set()
+        self._commit = state.commit()
+        self._records: Mapping[str, ServerRecord] = state.records()
+        self._suspensions: Mapping[str, Suspension] = state.suspensions(datetime.now(UTC))
+        self._own: dict[str, Suspension] = {}
+        if state.lost:
+            self.notice("state_lost", f"what was remembered is lost, suspensions by command included: {state.lost}")
+
+    @property
+    def records(self) -> Mapping[str, ServerRecord]:
+        """The servers by name, as they were last seen."""
+        return self._records
+
+    @property
+    def commit(self) -> str:
+        """The last good commit; empty if there is none."""
+        return self._commit
+
+    @property
+    def notices(self) -> Mapping[str, str]:
+        """What is wrong with the watcher or its source, by what it is about."""
+        return self._notices
+
+    def notice(self, about: str, sentence: str) -> None:
+        """Shows that something is wrong. It is logged once."""
+        with self._lock:
+            known = self._notices.get(about)
+            self._notices = {**self._notices, about: sentence}
+        if known != sentence:
+            self._log.event(about, sentence, level="warning")
+
+    def withdraw(self, about: str) -> None:
+        """What was wrong is right again."""
+        with self._lock:
+            known = self._notices.get(about)
+            self._notices = {name: sentence for name, sentence in self._notices.items() if name != about}
+        if known:
+            self._log.event(f"{about}_ended")
+
+    def overview(self) -> Overview:
+        """The fleet at this moment."""
+        with self._lock:
+            records, notices, commit = self._records, self._notices, self._commit
+        servers = tuple(records[name] for name in sorted(records))
+        return Overview(
+            at=datetime.now(UTC),
+            source=self._source,
+            commit=commit,
+            notices=tuple(notices.values()),
+            servers=servers,
+        )
+
+    def corrections(self) -> tuple[Correction, ...]:
+        """The corrections of drift that earlier processes made."""
+        return self._state.corrections()
+
+    def runs(self, server: str) -> tuple[RunRecord, ...]:
+        """The runs of a server, newest first.
+
+        Raises:
+            StateError: They cannot be read.
+        """
+        return self._state.runs(server)
+
+    def declare(self, servers: Iterable[Server], commit: str) -> None:
+        """A commit is in force from now on: other servers than these are forgotten."""
+        records = {}
+        for server in servers:
+            known = self._records.get(server.name)
+            if known and known.url == server.url:
+                records[server.name] = replace(known, labels=server.labels)
+            else:  # another machine: what is known of the former one says nothing about it
+                records[server.name] = ServerRecord(name=server.name, url=server.url, labels=server.labels)
+        with self._lock:
+            self._records, self._commit = records, commit
+        self._unsaved.update(records)
+        self._store({}, ())
+
+    def update(
+        self, records: Iterable[ServerRecord], runs: Mapping[str, RunRecord], corrections: Sequence[Correction]
+    ) -> None:
+        """Servers were processed."""
+        found = {record.name: record for record in records if record.name in self._records}
+        with self._lock:
+            self._records = {**self._records, **found}
+        self._unsaved.update(found)
+        self._store({name: run for name, run in runs.items() if name in found}, corrections)
+
+    def _store(self, runs: Mapping[str, RunRecord], corrections: Sequence[Correction]) -> None:
+        records = [self._records[name] for name in self._unsaved if name in self._records]
+        try:
+            for name, suspension in tuple(self._own.items()):
+                self._state.suspend(name, suspension)
+                del self._own[name]
+            self._state.save(
+                commit=self._commit, records=records, runs=runs, corrections=corrections, keep=self._records.keys()
+            )
+        except StateError as error:
+            self.notice("state_not_saved", f"the state cannot be saved: {error.reason}")
+        else:
+            self._unsaved.clear()
+            self.withdraw("state_not_saved")
+
+    def suspend(self, server: str, suspension: Suspension) -> None:
+        """Suspends a server, even if that cannot be stored."""
+        self._own[server] = suspension
+
+    def suspensions(self) -> Mapping[str, Suspension]:
+        """The suspensions that are not in manifests, by server. If they cannot be read, those that were read last."""
+        try:
+            self._suspensions = self._state.suspensions(datetime.now(UTC))
+        except StateError as error:
+            self.notice("state_not_read", f"suspensions cannot be read, so nothing is written: {error.reason}")
+        else:
+            self.withdraw("state_not_read")
+        return {**self._suspensions, **self._own}
+
+    def check_writable(self, server: str) -> None:
+        """Raises ``GuardError`` if the server was suspended in the meantime, or if nobody can tell."""
+        try:
+            found = {**self._state.suspensions(datetime.now(UTC)), **self._own}.get(server)
+        except StateError as error:
+            message = f"not written: suspensions cannot be read ({error.reason})"
+            raise GuardError(Problem(kind=Kind.SUSPENDED, message=message)) from None
+        if found:
+            message = f"not written: the server was suspended in the meantime ({found.reason})"
+            raise GuardError(Problem(kind=Kind.SUSPENDED, message=message))
+
+    def show_suspensions(self) -> frozenset[str]:
+        """Shows suspensions that were made since the last round.
+
+        Returns:
+            The servers whose suspension has ended, so that they have to be checked.
+        """
+        suspensions, changed, ended = self.suspensions(), [], set()
+        for name, record in self._records.items():
+            known, found = record.suspended, suspensions.get(name)
+            if known == found or (known and known.by is SuspendedBy.MANIFEST):
+                continue
+            state = ServerState.SUSPENDED
+            if found and found.by is SuspendedBy.HEAL_LIMIT:
+                state = ServerState.STOPPED
+            if found:
+                self._log.event("suspended", found.reason, server=name, by=found.by.value, user=found.user)
+            else:
+                state = ServerState.UNKNOWN
+                ended.add(name)
+                self._log.event("suspension_ended", server=name)
+            changed.append(replace(record, state=state, suspended=found))
+        if changed:
+            self.update(changed, {}, ())
+        return frozenset(ended)

@@ -1,0 +1,179 @@
+"""Takes in new versions of the manifests: fetches, loads and checks them, whole or not at all."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, replace
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING
+
+from reconciler import reconcile
+from reconciler.errors import ReconcilerError, internal_error
+from reconciler.fleet.selection import check_size
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from reconciler.model.desired import Desired
+    from reconciler.model.fleet import Fleet
+    from reconciler.reconcile import RunContext
+    from reconciler.source.revision import Revision, Source
+
+
+@dataclass(frozen=True, slots=True)
+class Manifests:
+    """A version of the manifests that has loaded without errors."""
+
+    revision: Revision
+    fleet: Fleet
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a look at the source has found.
+
+    Attributes:
+        manifests: A new good version; ``None`` if there is none.
+        problem: Why the newest version is not in force; empty if it is.
+        commit: The version that is not in force, if it is known.
+        triggers: What asked for the look; empty if nothing did.
+    """
+
+    manifests: Manifests | None = None
+    problem: str = ""
+    commit: str = ""
+    triggers: frozenset[str] = frozenset()
+
+
+class Intake:
+    """Looks at the source, and takes in what is new and good.
+
+    Args:
+        source: Where manifests come from.
+        context: What loading takes from outside.
+        trust_file: The trust file, which is read again with each version; ``None`` if there is none.
+    """
+
+    def __init__(self, source: Source, context: RunContext, trust_file: str | None = None) -> None:
+        self.source = source
+        self._context = context
+        self._trust_file = trust_file
+        self._rejected = Look()
+
+    def last_good(self) -> Manifests | None:
+        """The last good version of an earlier process, if it still loads. Never raises."""
+        revision = self.source.last_good()
+        if revision is None:
+            return None
+        try:
+            return Manifests(revision, self._load(revision))
+        except ReconcilerError:
+            return None
+
+    def look(self, *, again: bool = False) -> Look:
+        """Looks at the source once. Never raises.
+
+        Args:
+            again: Whether to load a version again that was rejected before: what it refers to may have changed.
+        """
+        revision: Revision | None = None
+        try:
+            revision = self.source.fetch()
+            if revision is None:
+                self._rejected = Look()
+            elif again or revision.commit != self._rejected.commit:
+                return self._take(revision)
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with a version, the loop goes on with the former
+            if revision is None or self.source.is_intact(revision):
+                self._rejected = Look(problem=self._explain(error), commit=revision.commit if revision else "")
+        return self._rejected
+
+    def _take(self, revision: Revision) -> Look:
+        manifests = Manifests(revision, self._load(revision))
+        if not self.source.accept(revision):  # it was changed while it was being read
+            return self._rejected
+        self._rejected = Look()
+        return Look(manifests)
+
+    def _load(self, revision: Revision) -> Fleet:
+        """Loads a version.
+
+        Raises:
+            ReconcilerError: It must not be used.
+        """
+        context = self.context()
+        fleet = reconcile.load_fleet(*revision.paths, context=context)
+        check_size(fleet)
+        if len(fleet.servers) > 1:
+            return fleet
+        return replace(fleet, servers=tuple(_named(one, context) for one in fleet.servers))
+
+    def _explain(self, error: Exception) -> str:
+        if not isinstance(error, ReconcilerError):
+            return (self._context.explain_bug or internal_error)(error)
+        return "; ".join(str(one.redacted(self._context.redactor.redact)) for one in error.problems)
+
+    def context(self) -> RunContext:
+        """The context, with the trust file as it is now.
+
+        Raises:
+            ManifestError: The trust file cannot be read.
+        """
+        if self._trust_file is None:
+            return self._context
+        return replace(self._context, trust=reconcile.read_trust(self._trust_file))
+
+
+def _named(desired: Desired, context: RunContext) -> Desired:
+    """The only server, which may be named by the environment, with its name.
+
+    Raises:
+        ApiError: Nothing names it.
+    """
+    name = reconcile.server_of(desired, context).name
+    return replace(desired, server=replace(desired.server, name=name))
+
+
+class Poller(threading.Thread):
+    """Looks at the source from time to time, so that a long round cannot hide a new version.
+
+    Args:
+        intake: Looks at the source.
+        pause: Seconds between two looks.
+        found: Called with each look that found something or that was asked for; from this thread.
+    """
+
+    def __init__(self, intake: Intake, pause: float, found: Callable[[Look], None]) -> None:
+        super().__init__(name="poller", daemon=True)
+        self._intake = intake
+        self._pause = pause
+        self._found = found
+        self._asked: SimpleQueue[str] = SimpleQueue()
+
+    def ask(self, trigger: str) -> None:
+        """Asks for a look now. A signal handler may call it."""
+        self._asked.put(trigger)
+
+    def run(self) -> None:
+        """Looks until the process ends."""
+        last = Look()
+        while True:
+            triggers = self._wait()
+            look = self._intake.look(again=bool(triggers))
+            if look.manifests or triggers or look != last:
+                self._found(replace(look, triggers=triggers))
+            last = replace(look, manifests=None)
+
+    def _wait(self) -> frozenset[str]:
+        """Waits for the next look. Returns what asked for it."""
+        end = time.monotonic() + self._pause
+        triggers: set[str] = set()
+        while not triggers and (left := end - time.monotonic()) > 0:
+            try:
+                triggers.add(self._asked.get(timeout=left))
+            except Empty:
+                break
+        while not self._asked.empty():
+            triggers.add(self._asked.get())
+        return frozenset(triggers)

@@ -1,0 +1,187 @@
+"""One round: plans servers, writes what may be written, and records what was found and done.
+
+It knows neither when rounds happen nor where records are stored.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from reconciler.fleet.runner import FleetRun
+from reconciler.model.outcome import Report, ServerStatus
+from reconciler.model.ports import NullObserver
+from reconciler.watch.records import RunRecord, ServerRecord, SuspendedBy, Suspension
+from reconciler.watch.server_check import ServerCheck
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from reconciler.fleet.runner import FleetGate
+    from reconciler.fleet.server_run import ServerRunOptions
+    from reconciler.model.desired import Desired
+    from reconciler.model.fleet import Rollout
+    from reconciler.model.plan import Change, Plan, Step
+    from reconciler.model.ports import FleetObserver
+    from reconciler.model.server import Server
+    from reconciler.watch.heal import Correction
+    from reconciler.watch.server_check import Switches
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoundInput:
+    """What a round is about.
+
+    Attributes:
+        run: The round's identifier.
+        trigger: What began it.
+        commit: The commit in force.
+        servers: What is declared for the servers of the round.
+        rollout: The order and the budgets.
+        earlier: What the rollout of the same commit did in earlier rounds.
+        records: The servers as they were last seen, by name.
+        suspensions: Those that are not in manifests, by server.
+        shorten: Writes a sentence without the folder of the commit's files.
+    """
+
+    run: str
+    trigger: str
+    commit: str
+    servers: Sequence[Desired]
+    rollout: Rollout
+    earlier: Sequence[tuple[Server, ServerStatus]]
+    records: Mapping[str, ServerRecord]
+    suspensions: Mapping[str, Suspension]
+    shorten: Callable[[str], str] = str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerResult:
+    """What a round found on a server, and did there.
+
+    Attributes:
+        record: The server as it is now.
+        run: What to add to its history.
+        corrections: The drift that was corrected.
+        report: What was written, or why nothing could be; ``None`` if there was nothing to write.
+    """
+
+    record: ServerRecord
+    run: RunRecord
+    corrections: tuple[Correction, ...] = ()
+    report: Report | None = None
+
+
+class SuspensionGuard(NullObserver):
+    """Keeps a server from being written if it was suspended after the round began."""
+
+    def __init__(self, server: str, check: Callable[[str], None]) -> None:
+        """Takes what raises ``GuardError`` if a server must not be written."""
+        self._server = server
+        self._check = check
+
+    def step_started(self, change: Change, step: Step) -> None:  # noqa: ARG002 - the interface's
+        """Raises ``GuardError`` if the server is suspended."""
+        self._check(self._server)
+
+    def rollback_started(self, change: Change) -> None:  # noqa: ARG002 - the interface's
+        """Raises ``GuardError`` if the server is suspended."""
+        self._check(self._server)
+
+
+class Round:
+    """Plans the servers of a round, and writes what may be written."""
+
+    def __init__(
+        self, given: RoundInput, options: ServerRunOptions, switches: Switches, *, server_parallelism: int
+    ) -> None:
+        self._given = given
+        self._options = replace(options, keep_unchanged=True)
+        self._switches = switches
+        self._parallelism = server_parallelism
+
+    def run(
+        self, gate: FleetGate, observer: FleetObserver | None = None, *, write: bool = True
+    ) -> tuple[ServerResult, ...]:
+        """Carries out the round; without ``write``, it only plans.
+
+        Raises:
+            KeyboardInterrupt: The gate was closed before everything was planned. Nothing was written.
+            NotTrustedError: The manifests use what they may not use. Nothing was resolved, run or sent.
+        """
+        started_at = datetime.now(UTC)
+        servers = [(one, self._suspension(one)) for one in self._given.servers]
+        declared = [_suspended(one, suspension) for one, suspension in servers]
+        with FleetRun(declared, self._options, server_parallelism=self._parallelism, gate=gate) as run:
+            plans = run.plan(observer)
+            checks = [self._check(*one, plan) for one, plan in zip(servers, plans, strict=True)]
+            reports = self._apply(run, checks, observer) if write else {}
+            failures = run.failures
+        for plan in plans:
+            if plan.errors:
+                reports[plan.server.name] = Report.of_failure(plan.server, failures[plan.server.name], plan.errors)
+        return tuple(self._result(check, reports.get(check.plan.server.name), started_at) for check in checks)
+
+    def _suspension(self, desired: Desired) -> Suspension | None:
+        if reason := desired.server.suspended:
+            return Suspension(reason=reason, by=SuspendedBy.MANIFEST)
+        return self._given.suspensions.get(desired.label.name)
+
+    def _check(self, desired: Desired, suspension: Suspension | None, plan: Plan) -> ServerCheck:
+        server = plan.server
+        former = self._given.records.get(server.name) or ServerRecord(name=server.name, url=server.url)
+        return ServerCheck.of(desired, plan, former, suspension, self._switches)
+
+    def _apply(self, run: FleetRun, checks: Sequence[ServerCheck], observer: FleetObserver | None) -> dict[str, Report]:
+        """Corrects the servers that only drifted, and rolls the commit out on the others."""
+        rollout, earlier = self._given.rollout, self._given.earlier
+        permitted = {
+            check.plan.server.name: (check.permitted, check.has_commit)
+            for check in checks
+            if check.changes and not check.plan.errors
+        }
+        drifted = {name: scope for name, (scope, has_commit) in permitted.items() if scope and not has_commit}
+        changed = {name: scope for name, (scope, has_commit) in permitted.items() if scope and has_commit}
+        reports = run.apply(rollout, scopes=drifted, observer=observer) if drifted else ()
+        if changed:
+            reports += run.apply(rollout, scopes=changed, earlier=earlier, observer=observer)
+        return {report.server.name: report for report in reports}
+
+    def _result(self, check: ServerCheck, report: Report | None, started_at: datetime) -> ServerResult:
+        given, now = self._given, datetime.now(UTC)
+        changes = check.change_records(report, given.shorten)
+        error = given.shorten(_error(check.plan, report))
+        done = report if report and report.outcomes else None
+        run = RunRecord(
+            run=given.run,
+            trigger=given.trigger,
+            commit=given.commit,
+            result=report.status.value if report else "planned" if changes else ServerStatus.UNCHANGED.value,
+            started_at=done.started_at if done else started_at,
+            finished_at=done.finished_at if done else now,
+            changes=changes,
+            error=error,
+        )
+        return ServerResult(
+            record=check.record(report, changes, error=error, commit=given.commit, now=now),
+            run=run,
+            corrections=tuple(check.corrections(report, now)),
+            report=report,
+        )
+
+
+def _suspended(desired: Desired, suspension: Suspension | None) -> Desired:
+    """The declaration with a suspension that is not in its manifest."""
+    if suspension is None or desired.server.suspended:
+        return desired
+    return replace(desired, server=replace(desired.server, suspended=suspension.reason))
+
+
+def _error(plan: Plan, report: Report | None) -> str:
+    """Why the server is not as declared, in one sentence; empty if there was no error."""
+    problems = (*report.errors, *plan.refusals) if report else plan.refusals
+    if problems:
+        return "; ".join(dict.fromkeys(map(str, problems)))
+    failed = [one for one in report.outcomes if not one.succeeded] if report else []
+    return "; ".join(f"{one.address}: {one.error or one.status}" for one in failed)

@@ -1,0 +1,90 @@
+"""When servers are due: all of them at each interval, and those that fail on their own, less and less often."""
+
+from __future__ import annotations
+
+import random
+import time
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+_JITTER: Final = 0.1
+"""The part of a time by which it is longer or shorter, so that many watchers do not act at once."""
+
+LONGEST_BACK_OFF: Final = 3600.0
+_MOST_DOUBLINGS: Final = 30
+
+
+class Schedule:
+    """Keeps the times on a monotonic clock: neither a new date nor a leap second moves them. For one thread.
+
+    Args:
+        interval: Seconds between two rounds.
+        clock: Seconds.
+        jitter: Returns a number between its two arguments.
+    """
+
+    def __init__(
+        self,
+        interval: float,
+        clock: Callable[[], float] = time.monotonic,
+        jitter: Callable[[float, float], float] = random.uniform,
+    ) -> None:
+        self._interval = interval
+        self._clock = clock
+        self._jitter = jitter
+        self._round_at = clock()
+        self._retry_at: dict[str, float] = {}
+
+    def round_is_due(self) -> bool:
+        """Whether it is time for a round on all servers that do not fail."""
+        return self._clock() >= self._round_at
+
+    def start_round_now(self) -> None:
+        """A round on all servers is due, whatever the interval."""
+        self._round_at = self._clock()
+
+    def round_began(self) -> None:
+        """The next round on all servers begins one interval after this one."""
+        self._round_at = self._clock() + self._varied(self._interval)
+
+    def ended(self, server: str, failures: int) -> None:
+        """A server was processed. If it has failed, it waits, twice as long as the last time and up to an hour.
+
+        Args:
+            server: Its name.
+            failures: How many times it has failed in a row.
+        """
+        if not failures:
+            self._retry_at.pop(server, None)
+            return
+        longest = max(LONGEST_BACK_OFF, self._interval)
+        wait = min(longest, self._interval * 2.0 ** min(failures - 1, _MOST_DOUBLINGS))
+        self._retry_at[server] = self._clock() + self._varied(wait)
+
+    def retry_now(self) -> None:
+        """Servers that fail are due, however long they would have waited."""
+        self._retry_at = dict.fromkeys(self._retry_at, self._clock())
+
+    def keep(self, servers: Collection[str]) -> None:
+        """Forgets all other servers."""
+        self._retry_at = {name: at for name, at in self._retry_at.items() if name in servers}
+
+    def failing(self) -> frozenset[str]:
+        """The servers that fail, due or not."""
+        return frozenset(self._retry_at)
+
+    def due_retries(self) -> frozenset[str]:
+        """The servers that fail and are due."""
+        now = self._clock()
+        return frozenset(name for name, at in self._retry_at.items() if at <= now)
+
+    def seconds_left(self, server: str = "") -> float:
+        """Seconds until a server is due; without a name, until anything is."""
+        times = [self._retry_at.get(server, self._round_at)] if server else [self._round_at, *self._retry_at.values()]
+        at = min(times)
+        return max(0.0, at - self._clock())
+
+    def _varied(self, seconds: float) -> float:
+        return self._jitter(seconds * (1 - _JITTER), seconds * (1 + _JITTER))

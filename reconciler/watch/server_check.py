@@ -1,0 +1,193 @@
+"""What a round found on one server and did there, as a record of it.
+
+A change that is held is shown, with the reason, and not written.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from reconciler.model.account import Addresses
+from reconciler.model.outcome import ServerStatus, Status
+from reconciler.report.view import view_changes
+from reconciler.watch.heal import Correction
+from reconciler.watch.origin import Difference, after_write, difference, verified_accounts
+from reconciler.watch.records import ChangeRecord, Origin, ServerRecord, ServerState, SuspendedBy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from datetime import datetime
+
+    from reconciler.model.desired import Desired
+    from reconciler.model.outcome import Outcome, Report
+    from reconciler.model.plan import Change, Plan
+    from reconciler.watch.records import Suspension, VerifiedAccount
+
+_FAILURES: Final = {
+    ServerStatus.FAILED: ServerState.FAILED,
+    ServerStatus.UNREACHABLE: ServerState.UNREACHABLE,
+    ServerStatus.UNKNOWN: ServerState.FAILED,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Switches:
+    """What the watcher writes by itself.
+
+    Attributes:
+        commits: Whether it applies what changed in the declaration.
+        drift: Whether it corrects what changed on a server.
+    """
+
+    commits: bool = True
+    drift: bool = True
+
+    def held(self, origin: Origin) -> str:
+        """Why a change is not written; empty if it is."""
+        if origin is not Origin.DRIFT and not self.commits:
+            return "commits are only planned (--on-commit plan)"
+        if origin is not Origin.COMMIT and not self.drift:
+            return "drift is only reported (--on-drift report)"
+        return ""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedChange:
+    """A planned change, why the account differs, and why the change is not written (empty if it is)."""
+
+    change: Change
+    difference: Difference
+    held: str
+
+    @property
+    def address(self) -> str:
+        """The account's own address; reports may show it with an id."""
+        account = self.change.after or self.change.before
+        return account.email if account else self.change.address
+
+
+@dataclass(frozen=True, slots=True)
+class ServerCheck:
+    """A server that was planned.
+
+    Attributes:
+        former: The server as it was last seen.
+    """
+
+    desired: Desired
+    plan: Plan
+    former: ServerRecord
+    suspension: Suspension | None
+    changes: Sequence[CheckedChange] = field(default=())
+
+    @classmethod
+    def of(
+        cls, desired: Desired, plan: Plan, former: ServerRecord, suspension: Suspension | None, switches: Switches
+    ) -> ServerCheck:
+        """Tells drift from commits, and decides what is held."""
+        changes = []
+        for change in plan.changes:
+            found = difference(change, former.verified)
+            held = f"suspended: {suspension.reason}" if suspension else switches.held(found.origin)
+            changes.append(CheckedChange(change, found, held))
+        return cls(desired, plan, former, suspension, changes)
+
+    @property
+    def permitted(self) -> Addresses:
+        """The addresses that may be written. If one of two changes of an address is held, so is the other."""
+        held = {one.address for one in self.changes if one.held}
+        return Addresses(one.address for one in self.changes if one.address not in held)
+
+    @property
+    def has_commit(self) -> bool:
+        """Whether the declaration has changed."""
+        return any(one.difference.origin is not Origin.DRIFT for one in self.changes)
+
+    def change_records(self, report: Report | None, shorten: Callable[[str], str]) -> tuple[ChangeRecord, ...]:
+        """What was found and done, account by account."""
+        outcomes = _by_change(report)
+        refusal = "" if report or not self.plan.refusals else self.plan.refusals[0].message
+        records = []
+        for one, view in zip(self.changes, view_changes(self.plan), strict=True):
+            outcome = outcomes.get((one.change.address, one.change.action.value))
+            records.append(
+                ChangeRecord(
+                    address=view.address,
+                    action=one.change.action.value,
+                    origin=one.difference.origin,
+                    rows=tuple(view.rows),
+                    notes=tuple(map(shorten, view.notes)),
+                    held="" if outcome else one.held or refusal,
+                    status=outcome.status.value if outcome else "",
+                    error=shorten(outcome.error or "") if outcome else "",
+                )
+            )
+        return tuple(records)
+
+    def record(
+        self, report: Report | None, changes: Sequence[ChangeRecord], *, error: str, commit: str, now: datetime
+    ) -> ServerRecord:
+        """The server as it is now.
+
+        Args:
+            report: What was written, or why nothing could be; ``None`` if there was nothing to write.
+            changes: What was found and done.
+            error: Why the server is not as declared; empty if there was no error.
+            commit: The commit that the round was about.
+            now: When the round ended.
+        """
+        former, server, failed = self.former, self.plan.server, bool(self.plan.errors)
+        left = former.changes if failed else tuple(one for one in changes if one.status != Status.APPLIED.value)
+        succeeded = not (left or error or failed)
+        in_force = not failed and all(one.origin is Origin.DRIFT for one in left)
+        return ServerRecord(
+            name=server.name,
+            url=server.url,
+            labels=server.labels,
+            state=self._state(report, left),
+            commit=commit if in_force else former.commit,
+            changes=left,
+            changed_since=(former.changed_since or now) if left else None,
+            last_success=now if succeeded else former.last_success,
+            last_run=now,
+            failures=former.failures + 1 if report and report.status in _FAILURES else 0,
+            error=error,
+            suspended=self.suspension,
+            verified=former.verified if failed else self._verified(report),
+        )
+
+    def _state(self, report: Report | None, left: Sequence[ChangeRecord]) -> ServerState:
+        if self.suspension:
+            return ServerState.STOPPED if self.suspension.by is SuspendedBy.HEAL_LIMIT else ServerState.SUSPENDED
+        if report and report.status in _FAILURES:
+            return _FAILURES[report.status]
+        if self.plan.refusals or (report and report.status is ServerStatus.REFUSED):
+            return ServerState.REFUSED
+        if not left:
+            return ServerState.SYNCED
+        return ServerState.DRIFTED if all(one.origin is Origin.DRIFT for one in left) else ServerState.PENDING
+
+    def _verified(self, report: Report | None) -> Mapping[str, VerifiedAccount]:
+        verified = verified_accounts(self.plan, self.desired, self.former.verified)
+        for one, outcome in self._applied(report):
+            verified = after_write(verified, one.change, outcome.account)
+        return verified
+
+    def corrections(self, report: Report | None, now: datetime) -> Iterator[Correction]:
+        """The drift that was corrected."""
+        for one, outcome in self._applied(report):
+            if outcome.written:
+                for name in one.difference.drifted:
+                    yield Correction(self.plan.server.name, one.change.key[0], name, now)
+
+    def _applied(self, report: Report | None) -> Iterator[tuple[CheckedChange, Outcome]]:
+        outcomes = _by_change(report)
+        for one in self.changes:
+            outcome = outcomes.get((one.change.address, one.change.action.value))
+            if outcome and outcome.status is Status.APPLIED:
+                yield one, outcome
+
+
+def _by_change(report: Report | None) -> Mapping[tuple[str, str], Outcome]:
+    return {(one.address, one.action): one for one in report.outcomes} if report else {}
