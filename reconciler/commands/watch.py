@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -20,8 +21,8 @@ from reconciler.commands.options import (
 )
 from reconciler.commands.parameters import FILE_NAME
 from reconciler.commands.process import CrashReporter
-from reconciler.commands.watch_options import git_options, loop_options, show_options
-from reconciler.errors import ExitCode, Kind, NotTrustedError, Problem
+from reconciler.commands.watch_options import NOT_SERVED, git_options, loop_options, show_options
+from reconciler.errors import ExitCode, InvalidValueError, Kind, MissingExtraError, NotTrustedError, Problem
 from reconciler.model.ports import Notifier
 
 if TYPE_CHECKING:
@@ -30,8 +31,10 @@ if TYPE_CHECKING:
     from reconciler.commands.invocation import Invocation
     from reconciler.commands.watch_options import GitFlags, ShowFlags
     from reconciler.credentials import ServerOptions
+    from reconciler.model.redaction import Redactor
     from reconciler.source.revision import Source
     from reconciler.watch.loop import Watcher, WatchOptions
+    from reconciler.watch.page_server import PageServer
     from reconciler.watch.records import Overview
     from reconciler.watch.round import ServerResult
     from reconciler.watch.state import WatchState
@@ -110,10 +113,14 @@ def watch(  # noqa: PLR0913 - one for each group of options
             explain_bug=lambda redactor: CrashReporter(redactor).explain,
         )
         status = FleetStatus(state, source.name, log)
-        watcher = Watcher(Intake(source, context, trust), status, run_options, watching, log, _Listener())
+        page = None if once or showing.listen == NOT_SERVED else _Page(showing, invocation.redactor)
+        listener = _Listener(page)
+        watcher = Watcher(Intake(source, context, trust), status, run_options, watching, log, listener)
         with _signals(watcher):
             if once:
                 return _run_once(watcher)
+            if page:
+                log.event("listening", f"the page is at {held.enter_context(page.serve(watcher)).url}")
             watcher.run()
     return ExitCode.OK
 
@@ -185,11 +192,43 @@ def _signals(watcher: Watcher) -> Iterator[None]:
             signal.signal(number, handler)
 
 
+class _Page:
+    """The page with its metrics; ``MissingExtraError`` if the extra ``watch`` is not installed."""
+
+    def __init__(self, showing: ShowFlags, redactor: Redactor) -> None:
+        """Reads the options and the secrets in the environment."""
+        try:
+            from reconciler.watch.metrics import Metrics
+            from reconciler.watch.page_options import page_options
+        except ImportError as error:
+            message = f"the page needs {error.name}, which the extra `watch` installs"
+            hint = "pip install 'email-account-reconciler[watch]', or leave the page out with --listen off"
+            raise MissingExtraError.of(message, kind=Kind.MISSING_EXTRA, hint=hint) from None
+        try:
+            self._options = page_options(showing.listen, showing.host, os.environ)
+        except InvalidValueError as error:
+            raise click.UsageError(f"--listen or --host: {error.message}; {error.hint}.") from None
+        for secret in self._options.secrets:
+            redactor.add(secret)
+        self.metrics = Metrics()
+
+    def serve(self, watcher: Watcher) -> PageServer:
+        """The server, which runs while it is entered."""
+        from reconciler.watch.page_server import PageServer
+
+        return PageServer(watcher, self.metrics, self._options)
+
+
 class _Listener:
     """Passes on what happens: to the metrics and to the people who want to be notified."""
 
+    def __init__(self, page: _Page | None) -> None:
+        self._page = page
+
     def server_done(self, result: str, seconds: float) -> None:
         """A server was processed."""
+        if self._page:
+            self._page.metrics.count_run(result, seconds)
 
     def round_ended(self, overview: Overview, results: Sequence[ServerResult]) -> None:
         """A round has ended."""

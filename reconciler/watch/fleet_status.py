@@ -94,12 +94,12 @@ class FleetStatus:
         return self._state.corrections()
 
     def runs(self, server: str) -> tuple[RunRecord, ...]:
-        """The runs of a server, newest first.
-
-        Raises:
-            StateError: They cannot be read.
-        """
-        return self._state.runs(server)
+        """The runs of a server, newest first; none if they cannot be read."""
+        try:
+            return self._state.runs(server)
+        except StateError as error:
+            self.notice("history_not_read", f"the history cannot be read: {error.reason}")
+            return ()
 
     def declare(self, servers: Iterable[Server], commit: str) -> None:
         """A commit is in force from now on: other servers than these are forgotten."""

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from reconciler.watch.heal import Correction
     from reconciler.watch.intake import Intake, Manifests
     from reconciler.watch.log import EventLog
-    from reconciler.watch.records import Overview, ServerRecord
+    from reconciler.watch.records import Overview, RunRecord, ServerRecord
     from reconciler.watch.round import ServerResult
 
 _GLANCE: Final = 2.0
@@ -157,6 +157,14 @@ class Watcher:
     def trigger(self, reason: str = "hook") -> None:
         """Asks for a look at the source and a round on all servers, now."""
         self._poller.ask(reason)
+
+    def overview(self) -> Overview:
+        """The fleet at this moment."""
+        return self.status.overview()
+
+    def runs(self, server: str) -> tuple[RunRecord, ...]:
+        """The runs of a server, newest first; none if they cannot be read."""
+        return self.status.runs(server)
 
     def is_alive(self) -> bool:
         """Whether the loop makes progress."""
