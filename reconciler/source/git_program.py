@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import select
 import signal
 import subprocess
 import sys
@@ -146,13 +147,11 @@ class Git:
         # Not pipes: a background process that a helper leaves behind, such as a shared SSH connection, keeps them open.
         with _buffer() as output, _buffer() as errors:
             with self._started(arguments, environ, output, errors) as process:
-                try:
-                    code = process.wait(self._timeout)
-                except subprocess.TimeoutExpired:
-                    raise self._timed_out(arguments) from None
+                if not _has_ended(process, self._timeout):
+                    raise self._timed_out(arguments)
             if self._ended:
                 raise _stopped()
-            return _Result(code, _text(output), _text(errors))
+            return _Result(process.returncode, _text(output), _text(errors))
 
     @contextmanager
     def _started(
@@ -216,6 +215,26 @@ def _buffer() -> IO[bytes]:
     if sys.platform == "linux":
         return os.fdopen(os.memfd_create("git"), "w+b")
     return tempfile.TemporaryFile()
+
+
+def _has_ended(process: subprocess.Popen[bytes], timeout: float) -> bool:
+    """Waits for the end of a process. ``Popen.wait`` alone notices it late, and a fetch takes ten commands."""
+    if sys.platform == "linux":
+        with suppress(OSError):  # old kernels, and sandboxes
+            _wait(os.pidfd_open(process.pid), timeout)
+            timeout = 0
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(timeout)
+    return process.returncode is not None
+
+
+def _wait(descriptor: int, timeout: float) -> None:
+    try:
+        waiting = select.poll()
+        waiting.register(descriptor, select.POLLIN)
+        waiting.poll(timeout * 1000)
+    finally:
+        os.close(descriptor)
 
 
 def _text(buffer: IO[bytes]) -> str:
