@@ -45,6 +45,8 @@ class RunContext:
         environ: Environment variables, for credentials and for references to secrets.
         trust: What the manifests may use; ``None`` without a trust file. ``read_trust`` reads one.
         allow_commands: Whether ``{command: ...}`` references run without a trust file that lists them.
+        within: The folder that manifests, and the files with secrets beside them, must be in; ``None`` for the paths
+            that the user named and the working directory.
         redactor: Learns the run's secrets, and masks them in text from outside.
         stop: Set it from another thread to stop: no new write starts, and those under way finish.
         notifier: Prints warnings and notes that occur while a connection is in use.
@@ -55,6 +57,7 @@ class RunContext:
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
     trust: Trust | None = None
     allow_commands: bool = False
+    within: str | None = None
     redactor: Redactor = field(default_factory=Redactor)
     stop: threading.Event = field(default_factory=threading.Event)
     notifier: Notifier = field(default_factory=Notifier)
@@ -100,18 +103,19 @@ def read(*paths: str) -> Desired:
     return read_manifests(paths)
 
 
-def read_fleet(*paths: str) -> Fleet:
+def read_fleet(*paths: str, within: str | None = None) -> Fleet:
     """Reads manifests of any number of servers without resolving a secret.
 
     Args:
         paths: YAML or JSON files, and folders of them.
+        within: As in ``RunContext``.
 
     Raises:
         ManifestError: With every problem in the manifests.
     """
     from reconciler.manifest import reader
 
-    return reader.read_fleet(paths)
+    return reader.read_fleet(paths, within)
 
 
 def check_fleet_trust(fleet: Fleet, context: RunContext | None = None) -> None:
@@ -187,7 +191,7 @@ def load_fleet(*paths: str, context: RunContext | None = None) -> Fleet:
         ReconcilerError: They declare several servers, and the context gives one URL for all of them.
     """
     context = context or RunContext()
-    fleet = read_fleet(*paths)
+    fleet = read_fleet(*paths, within=context.within)
     check_single_url(fleet, context)
     approve_servers(fleet.servers, paths, context)
     return fleet
@@ -288,6 +292,7 @@ def _trust_check_context(
         url=url,
         name=desired.server.name or (urlsplit(url).hostname if url else "") or "",
         own_files=() if paths is None else context.server.own_files(context.environ),
+        within=context.within,
     )
 
 

@@ -128,11 +128,11 @@ class Bases:
         names: The names of the files that others extend, readable or not.
     """
 
-    def __init__(self, paths: Sequence[str]) -> None:
-        """Takes the paths that the user named."""
+    def __init__(self, paths: Sequence[str], within: str | None = None) -> None:
+        """Takes the paths that the user named, and the only folder that files may be in."""
         self.problems: list[Problem] = []
         self.names: set[str] = set()
-        self._paths = paths
+        self._paths, self._within = paths, within
         self._roots: AllowedRoots | None = None
         self._sources: dict[object, Source | Problem] = {}
         self._loaded: dict[Source, Loaded | YamlError] = {}
@@ -194,7 +194,7 @@ class Bases:
         name = os.path.normpath(os.path.join(_named_folder(child.source), text))
         self.names.add(name)
         if self._roots is None:
-            self._roots = AllowedRoots(self._paths)
+            self._roots = AllowedRoots(self._paths, self._within)
         source = self._roots.refusal(name) or self._source(name)
         if isinstance(source, Problem):
             is_folder = source.kind != Kind.OUTSIDE_PATH and os.path.isdir(name)

@@ -53,10 +53,15 @@ class AllowedRoots:
     more than the working directory.
     """
 
-    def __init__(self, paths: Iterable[str]) -> None:
-        """Takes the paths that the user named."""
+    def __init__(self, paths: Iterable[str], within: str | None = None) -> None:
+        """Takes the paths that the user named; or a folder, the only one that files may be in."""
         self._roots: list[str] = []
         self._accepted: set[str] = set()  # folders; thousands of files are in one
+        if within is not None:
+            self._roots.append(os.path.realpath(within))
+            self.described = "the repository"
+            return
+        self.described = "the given paths and the working directory"
         with suppress(OSError):  # the working directory is gone
             self._roots.append(os.path.realpath(os.getcwd()))
         for path in paths:
@@ -93,7 +98,7 @@ class AllowedRoots:
             if is_direct and parent != "/" and self.contain(parent):
                 self._accepted.add(folder)
             return None
-        message = f"this link leads to {real}, outside the given paths and the working directory"
+        message = f"this link leads to {real}, outside {self.described}"
         hint = "name that path itself, or replace the link with what it leads to"
         return path_problem(Kind.OUTSIDE_PATH, name, message, hint)
 
@@ -185,9 +190,9 @@ class _Search:
             return []
 
 
-def read_files(paths: Sequence[str]) -> Reading:
+def read_files(paths: Sequence[str], within: str | None = None) -> Reading:
     """Reads files and, recursively and sorted, the YAML and JSON files of folders. Follows links."""
-    search = _Search(AllowedRoots(paths))
+    search = _Search(AllowedRoots(paths, within))
     for path in paths:
         if os.path.isdir(path):
             search.add_folder(path)

@@ -51,29 +51,30 @@ def read_manifests(paths: Sequence[str]) -> Desired:
     raise ManifestError(Problem(kind=Kind.SEVERAL_SERVERS, message=message, hint=hint, position=second))
 
 
-def read_fleet(paths: Sequence[str]) -> Fleet:
+def read_fleet(paths: Sequence[str], within: str | None = None) -> Fleet:
     """Reads YAML files, and folders of them, as one set for each server that they declare.
 
     Secrets stay references; a literal one becomes a ``Secret``, with a warning.
 
     Args:
         paths: Files and folders, as the user named them.
+        within: The folder that no file may be outside of; ``None`` for the paths and the working directory.
 
     Raises:
         ManifestError: With every problem of all files, sorted by file, line and column.
     """
-    fleet, groups = read_groups(paths)
+    fleet, groups = read_groups(paths, within)
     for file in chain.from_iterable(groups):
         file.entries.clear()  # they refer to the file: without them, it is freed at once
     return fleet
 
 
-def read_groups(paths: Sequence[str]) -> tuple[Fleet, list[Group]]:
+def read_groups(paths: Sequence[str], within: str | None = None) -> tuple[Fleet, list[Group]]:
     """As ``read_fleet``, with the files of each server."""
     if not paths:
         raise ManifestError.of("no YAML file is named", kind=Kind.NO_YAML_FILES, hint="name files or folders")
-    sources, problems, warnings, _ = read_files(paths)
-    bases = Bases(paths)
+    sources, problems, warnings, _ = read_files(paths, within)
+    bases = Bases(paths, within)
     bases.add(sources)
     parsed = [parse_file(source, bases) for source in sources]
     files = [file for file in parsed if isinstance(file, ParsedFile)]

@@ -42,6 +42,7 @@ class TrustCheckContext:
 
     Attributes:
         paths: The files and folders that the user named; ``None`` if it does not matter yet where files are.
+        within: The only folder that the paths allow; ``None`` for the paths and the working directory.
         url: The server that passwords go to; ``None`` if it is not known, or does not matter without a trust file.
         name: The server's name; ``${name}`` in a trust file.
         own_files: The files that command-line options name.
@@ -54,6 +55,7 @@ class TrustCheckContext:
     name: str = ""
     own_files: Sequence[str] = ()
     to_email: str | None = None
+    within: str | None = None
 
 
 def approve(desired: Desired, trust: Trust | None, request: TrustCheckContext) -> None:
@@ -115,7 +117,7 @@ class _ReferenceRules:
         self._trust = trust
         self._url, self._name = request.url, request.name
         # When only checking, the files may not exist on this machine, and the one that applies may have a trust file.
-        self._near = None if request.paths is None else AllowedRoots(request.paths)
+        self._near = None if request.paths is None else AllowedRoots(request.paths, request.within)
         self._own = {file_identity(name) for name in request.own_files}
         self._secrets = _secrets_folders(request.environ) if self._near else []
         patterns = trust.files(request.url, request.name) if trust else ()
@@ -153,8 +155,11 @@ class _ReferenceRules:
             return f"{trust.file} does not list the file for this server", _LIST_IT
         if self._near is None or self._near.contain(real) or any(is_below(real, folder) for folder in self._secrets):
             return None
-        allowed = "the given paths, the working directory, /run/secrets and $CREDENTIALS_DIRECTORY"
-        return f"the file is outside {allowed}", "move it there, or list it in a trust file (--trust)"
+        allowed = self._near.described.replace(" and ", ", ")
+        return (
+            f"the file is outside {allowed}, /run/secrets and $CREDENTIALS_DIRECTORY",
+            "move it there, or list it in a trust file (--trust)",
+        )
 
 
 class _FilePattern(NamedTuple):

@@ -102,7 +102,7 @@ class Intake:
         Raises:
             ReconcilerError: It must not be used.
         """
-        context = self.context()
+        context = self.context(revision)
         fleet = reconcile.load_fleet(*revision.paths, context=context)
         check_size(fleet)
         if len(fleet.servers) > 1:
@@ -114,15 +114,16 @@ class Intake:
             return (self._context.explain_bug or internal_error)(error)
         return "; ".join(str(one.redacted(self._context.redactor.redact)) for one in error.problems)
 
-    def context(self) -> RunContext:
-        """The context, with the trust file as it is now.
+    def context(self, revision: Revision) -> RunContext:
+        """The context for a version, with the trust file as it is now. No file may be outside a version's own folder.
 
         Raises:
             ManifestError: The trust file cannot be read.
         """
+        context = replace(self._context, within=revision.root or None)
         if self._trust_file is None:
-            return self._context
-        return replace(self._context, trust=reconcile.read_trust(self._trust_file))
+            return context
+        return replace(context, trust=reconcile.read_trust(self._trust_file))
 
 
 def _named(desired: Desired, context: RunContext) -> Desired:

@@ -347,7 +347,7 @@ class Watcher:
         options = replace(
             self._run_options,
             paths=revision.paths,
-            context=self._intake.context(),
+            context=self._intake.context(revision),
             in_fleet=len(self._declared) > 1,
             observer=lambda plan: SuspensionGuard(plan.server.name, self.status.check_writable),
         )

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from reconciler.errors import SourceError
+from reconciler.errors import ManifestError, NotTrustedError, SourceError
+from reconciler.reconcile import RunContext, load_fleet, read_fleet
 from reconciler.source.git import GitOptions, GitSource
 from reconciler.source.revision import Revision
 from tests.source.conftest import Following, files_of, shown
@@ -246,6 +247,48 @@ def test_a_path_that_is_a_link_to_elsewhere_is_refused(following: Following, tar
     assert following.error() == (
         "outside_path | out is a link that leads outside the repository | replace it with what it leads to"
     )
+
+
+def test_manifests_may_extend_bases_beside_the_path_but_no_file_outside(
+    following: Following, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir("/")  # otherwise the working directory would be allowed too
+    server = "version: 1\nextends: {}\nserver: {{name: fw}}\naccounts: []\n"
+    base = "version: 1\nbase: true\nserver: {url: 'https://fw.example.com'}\n"
+    following.path = "servers"
+    following.start()
+    following.remote.commit({"common.yaml": base, "servers/fw.yaml": server.format("../common.yaml")})
+    assert load(following.source.fetch()) == ["https://fw.example.com"]
+    (tmp_path / "outside.yaml").write_text(base)
+    (following.remote.files / "common.yaml").unlink()
+    (following.remote.files / "common.yaml").symlink_to(tmp_path / "outside.yaml")
+    following.remote.commit({})
+    with pytest.raises(ManifestError, match="outside the repository"):
+        load(following.source.fetch())
+
+
+def load(revision: Revision | None) -> list[str | None]:
+    """The URLs of the servers that a revision declares."""
+    assert revision
+    return [desired.server.url for desired in read_fleet(*revision.paths, within=revision.root).servers]
+
+
+def test_secrets_are_read_from_the_repository_and_not_from_beside_it(
+    following: Following, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir("/")
+    (tmp_path / "secret").write_text("s3cret")
+    text = """\
+version: 1
+server: {{url: "https://fw.example.com"}}
+defaults: {{service: other, smtp_server: smtp.example.com, smtp_port: 587}}
+accounts: [{{email: a@example.com, name: A, password: {{file: {}}}}}]
+"""
+    following.remote.commit({"a.yaml": text.format(tmp_path / "secret")})
+    revision = following.source.fetch()
+    assert revision
+    with pytest.raises(NotTrustedError, match="the file is outside the repository, /run/secrets and"):
+        load_fleet(*revision.paths, context=RunContext(environ={}, within=revision.root))
 
 
 def test_submodules_are_not_followed(following: Following) -> None:
