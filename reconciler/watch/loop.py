@@ -18,7 +18,7 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Final, Protocol
 
 from reconciler.errors import ReconcilerError, internal_error
-from reconciler.fleet.runner import FleetGate
+from reconciler.fleet.gate import FleetGate
 from reconciler.model.display import display_sentence
 from reconciler.model.ports import FleetObserver
 from reconciler.watch.heal import Corrections, HealLimit

@@ -18,7 +18,7 @@ from reconciler.watch.server_check import ServerCheck
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from reconciler.fleet.runner import FleetGate
+    from reconciler.fleet.gate import FleetGate
     from reconciler.fleet.server_run import ServerRunOptions
     from reconciler.model.desired import Desired
     from reconciler.model.fleet import Rollout

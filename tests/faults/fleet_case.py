@@ -8,7 +8,8 @@ import deepdiff  # noqa: F401 - importing it later, on a busy machine, takes lon
 
 from reconciler import reconcile
 from reconciler.credentials import ServerOptions
-from reconciler.fleet.runner import FleetGate, FleetRun
+from reconciler.fleet.gate import FleetGate
+from reconciler.fleet.runner import FleetRun
 from reconciler.fleet.server_run import ServerRunOptions
 from reconciler.model.outcome import ServerStatus
 from tests.support.scenarios import PLAIN, SECRETS, Case, Result, ShortPausesGroup

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from reconciler import reconcile
-from reconciler.fleet.runner import FleetGate, FleetRun
+from reconciler.fleet.gate import FleetGate
+from reconciler.fleet.runner import FleetRun
 from reconciler.fleet.server_run import ServerRunOptions
 from tests.support.scenarios import ShortPausesGroup
 

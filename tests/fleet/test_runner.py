@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 import pytest
 
 from reconciler.errors import Kind, Problem, ReconcilerError, UnreachableError
-from reconciler.fleet.runner import FleetGate
+from reconciler.fleet.gate import FleetGate
 from reconciler.fleet.server_run import ServerRun, ServerRunOptions
 from reconciler.model.desired import Amount
 from reconciler.model.fleet import ALL_AT_ONCE, Rollout, Selector

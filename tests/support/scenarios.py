@@ -14,7 +14,7 @@ from reconciler.applying.final_check import final_check
 from reconciler.applying.worker_pool import InterruptGate
 from reconciler.credentials import ServerOptions
 from reconciler.errors import ApiError
-from reconciler.fleet.runner import StopGroup
+from reconciler.fleet.gate import StopGroup
 from reconciler.model.account import Account, identity
 from reconciler.model.outcome import Outcome, Status
 from reconciler.model.ports import NullObserver
