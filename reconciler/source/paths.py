@@ -65,8 +65,8 @@ class PathsSource:
         self._paths = tuple(paths)
         self._clock = clock
         self._look: _Look | None = None
-        self._accepted: str | None = None
-        self._offered: Revision | None = None
+        self._settled: Contents | None = None
+        self._accepted = ""
 
     def last_good(self) -> Revision | None:
         """``None``: the former content of the paths is not kept."""
@@ -79,30 +79,31 @@ class PathsSource:
             SourceError: A path has vanished, is a folder without manifests, or cannot be read.
         """
         look = self._look = self._next_look()
-        if not look.settled:
-            return self._offered
-        self._offered = None
-        if look.contents.problems:
-            raise SourceError(*look.contents.problems)
-        if look.contents.digest != self._accepted:
-            self._offered = Revision(look.contents.digest[:_COMMIT_LENGTH], self._paths)
-        return self._offered
+        if look.settled:
+            self._settled = look.contents
+        if self._settled is None:
+            return None
+        if self._settled.problems:
+            raise SourceError(*self._settled.problems)
+        if self._settled.digest == self._accepted:
+            return None
+        return Revision(self._settled.digest[:_COMMIT_LENGTH], self._paths)
 
     def is_intact(self, revision: Revision) -> bool:
         """Whether nothing has changed since the revision was offered; see ``Source.is_intact``."""
         look = self._look
-        if look is None or not look.settled or revision != self._offered:
+        if look is None or not look.settled or revision.commit != look.contents.digest[:_COMMIT_LENGTH]:
             return False
         if _statuses(look.names) == look.statuses and self._read() == look.contents:
             return True
-        self._look = self._offered = None
+        self._look = self._settled = None
         return False
 
     def accept(self, revision: Revision) -> bool:
         """The revision is the last good one from now on, if it is intact; see ``Source.accept``."""
-        if self._look is None or not self.is_intact(revision):
+        if self._settled is None or not self.is_intact(revision):
             return False
-        self._accepted, self._offered = self._look.contents.digest, None
+        self._accepted = self._settled.digest
         return True
 
     def close(self) -> None:
