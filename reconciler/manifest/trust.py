@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, NotRequired
 from pydantic import AfterValidator, with_config
 from typing_extensions import TypedDict
 
-from reconciler.errors import InvalidValueError, ManifestError, Problem, file_order
+from reconciler.errors import InvalidValueError, Kind, ManifestError, Problem, file_order
 from reconciler.manifest.events import YamlError
 from reconciler.manifest.files import read_file
+from reconciler.manifest.issues import Issue, NodeRef
 from reconciler.manifest.loader import load
 from reconciler.manifest.parsed_file import validate
 from reconciler.manifest.schema import CONFIG, MaxDeletes, Shape, Text, Version
@@ -22,11 +23,20 @@ from reconciler.manifest.trust_check import references_of
 from reconciler.manifest.values import argument
 from reconciler.model.account import Globs, identity
 from reconciler.model.display import display_path
-from reconciler.model.trust import Limits, Trust, TrustedServer, escaped_pattern, is_url_pattern, smtp_servers_of
+from reconciler.model.trust import (
+    Limits,
+    Trust,
+    TrustedServer,
+    escaped_pattern,
+    has_name,
+    is_url_pattern,
+    smtp_servers_of,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
+    from reconciler.manifest.issues import Path
     from reconciler.model.desired import Desired, Policy
     from reconciler.model.secret import SecretReference
 
@@ -62,9 +72,9 @@ _Url = Annotated[
 _Variable = Annotated[
     str,
     _pattern(
-        re.compile(r"[A-Za-z0-9_*?]+").fullmatch,
+        re.compile(r"(?:[A-Za-z0-9_*?]|\$\{(?:name|NAME)\})+").fullmatch,
         "this is not a pattern of a variable's name",
-        "letters, digits, _, * and ? only, without a $",
+        "letters, digits, _, * and ? only; ${name} and ${NAME} are the server's name",
     ),
 ]
 _File = Annotated[
@@ -150,14 +160,32 @@ def read_trust(name: str) -> Trust:
     except YamlError as error:
         raise ManifestError(error.problem(name)) from None
     document, errors = validate(loaded.value, TRUST_SHAPE)
-    if document is None or loaded.irregular:
+    trust = None if document is None else _trust(document, name)
+    unbound = [] if trust is None else [_unbound_name(NodeRef(source, path)) for path in _unbound_paths(trust)]
+    if trust is None or unbound or loaded.irregular:
         from reconciler.manifest.messages import issue_from
         from reconciler.manifest.positions import locate
 
-        issues = [issue_from(error, source, shape=TRUST_SHAPE) for error in errors]
+        issues = [*unbound, *(issue_from(error, source, shape=TRUST_SHAPE) for error in errors)]
         problems = locate(issues, [source] if loaded.irregular else [])
         raise ManifestError(*sorted(problems, key=file_order))
-    return _trust(document, name)
+    return trust
+
+
+def _unbound_paths(trust: Trust) -> Iterator[Path]:
+    """Where a server's name is to be inserted although a pull request can change it to that of another server."""
+    for place, server in enumerate(trust.servers):
+        if not server.binds_name:
+            yield from (("servers", place, "env", index) for index, one in enumerate(server.env) if has_name(one))
+    if not any(server.binds_name for server in trust.servers):
+        yield from (("commands", index) for index, one in enumerate(trust.commands) if has_name(one))
+
+
+def _unbound_name(node: NodeRef) -> Issue:
+    *_, key, index = node.path
+    message = f"{key}[{index}]: the server's name is not bound to its URL: a pull request could write another one"
+    hint = "write ${name} in the url, too, without * or ? beside it, or list each server by itself"
+    return Issue(kind=Kind.WRONG_VALUE, message=message, hint=hint, node=node)
 
 
 def _without_content(problem: Problem, name: str) -> Problem:

@@ -33,7 +33,7 @@ Refusal: TypeAlias = tuple[str, str]
 
 _LIST_IT: Final = "list it in the trust file if this is intended, or use another one"
 _SECRETS_FOLDER: Final = "/run/secrets"
-_WILDCARD: Final = re.compile(r"[*?]|\[[*?\[]\]")
+_WILDCARD: Final = re.compile(r"[*?]|\[[*?\[$]\]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,8 +130,8 @@ class _ReferenceRules:
             return self._variable(reference.target[0], trust)
         if reference.kind == "file":
             return self._file(reference.path, trust)
-        if trust and not trust.lists_command(reference.target):
-            return f"{trust.file} does not list the command line", _LIST_IT
+        if trust and not trust.lists_command(self._url, self._name, reference.target):
+            return f"{trust.file} does not list the command line for this server", _LIST_IT
         return None
 
     def _variable(self, name: str, trust: Trust | None) -> Refusal | None:

@@ -1,8 +1,8 @@
 """What a trust file allows.
 
 Nothing that a pull request can change may decide where secrets go, so a trust file is kept outside the repository.
-Patterns have only ``*`` (any characters) and ``?`` (one character); ``[*]``, ``[?]`` and ``[[]`` are the characters
-themselves. What ``*`` matches differs, and is documented at each method.
+Patterns have only ``*`` (any characters) and ``?`` (one character); ``[*]``, ``[?]``, ``[[]`` and ``[$]`` are the
+characters themselves. What ``*`` matches differs, and is documented at each method. ``${name}`` is the server's name.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from reconciler.model.account import NO_GLOBS, Globs, glob_forms, identity, read
 from reconciler.model.server import DEFAULT_PORTS, compressed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from reconciler.model.account import Fields
     from reconciler.model.desired import DeleteLimit
@@ -27,9 +27,14 @@ PROVIDERS: Final = {"gmail": "smtp.gmail.com", "outlook": "smtp.office365.com"}
 
 _HOST: Final = r"\[[0-9a-f:.*?]+\]|(?:[a-z0-9_.*?-]|\$\{name\})+"
 _URL: Final = re.compile(rf"(https?)://({_HOST})(?::([0-9*]+))?/?")
-_TOKEN: Final = re.compile(r"\[([*?\[])\]|\*\*/|\*\*|\*|\?")
+_TOKEN: Final = re.compile(r"\[([*?\[$])\]|\*\*/|\*\*|\*|\?")
 _NAME: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
 _LABEL: Final = re.compile(r"[A-Za-z0-9-]+")
+_BOUND: Final = re.compile(r"(?<![*?])\$\{name\}(?![*?])")
+"""The name as a part of a URL that a longer or shorter name does not match."""
+
+_ARGUMENT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
+"""A name that cannot be an option of a command."""
 _CLIMBING: Final = re.compile(r"\.\.(?:/|$)")
 
 
@@ -39,13 +44,19 @@ class TrustedServer:
 
     Attributes:
         url: Scheme, host and port; a pattern, in which ``${name}`` is the server's name.
-        env: Patterns of the variables that references may name for it.
+        env: Patterns of the variables that references may name for it; ``${name}`` is the server's name, and
+            ``${NAME}`` is the name in upper case, with ``_`` for each hyphen.
         files: Patterns of the files that references may name for it; ``${name}`` is the server's name.
     """
 
     url: str
     env: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
+
+    @property
+    def binds_name(self) -> bool:
+        """Whether a server that is listed here cannot have the name of another one."""
+        return _BOUND.search(self.url) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +91,18 @@ class Trust:
         return any(True for _ in self._servers(url, name))
 
     def lists_variable(self, url: str | None, name: str, variable: str) -> bool:
-        """Whether a reference for the server at ``url`` may name the variable; ``None`` means any listed server."""
-        return any(_matches(pattern, variable) for server in self._servers(url, name) for pattern in server.env)
+        """Whether a reference for the server at ``url`` may name the variable; ``None`` means any listed server.
+
+        A name is only inserted if the server's URL contains it: otherwise a pull request could write the name of
+        another server.
+        """
+        inserted = _inserted(url, name, _LABEL)
+        return any(
+            _matches(inserted(pattern), variable)
+            for server in self._servers(url, name)
+            for pattern in server.env
+            if not has_name(pattern) or (inserted(pattern) and server.binds_name)
+        )
 
     def files(self, url: str | None, name: str) -> tuple[str, ...]:
         """The patterns of the files that references for the server at ``url`` may name.
@@ -96,14 +117,20 @@ class Trust:
             return tuple(pattern.replace("${name}", name) for pattern in patterns)
         return tuple(pattern for pattern in patterns if "${name}" not in pattern)
 
-    def lists_command(self, arguments: Sequence[str]) -> bool:
-        """Whether the command line may run.
+    def lists_command(self, url: str | None, name: str, arguments: Sequence[str]) -> bool:
+        """Whether the command line may run for a reference for the server at ``url``; a name as for variables.
 
         A pattern is split into words as a shell does. Each word must match one argument, so that ``*`` cannot add
         arguments. An argument that matches by a wildcard must not have ``..`` as a part of a path, and must not be an
         option unless the pattern begins with a hyphen.
         """
-        return any(_allows(shlex.split(pattern), arguments) for pattern in self.commands)
+        inserted = _inserted(url, name, _ARGUMENT)
+        binds_name = any(server.binds_name for server in self._servers(url, name))
+        return any(
+            _allows(list(map(inserted, shlex.split(pattern))), arguments)
+            for pattern in self.commands
+            if not has_name(pattern) or (inserted(pattern) and binds_name)
+        )
 
     def lists_smtp_server(self, host: str) -> bool:
         """Whether an account with a password may log in at ``host``, in any spelling."""
@@ -127,6 +154,25 @@ def smtp_servers_of(fields: Fields) -> Iterator[tuple[str, str]]:
         yield "smtp_server", str(host)
 
 
+def has_name(pattern: str) -> bool:
+    """Whether a pattern is different for each server."""
+    return "${name}" in pattern or "${NAME}" in pattern
+
+
+def _inserted(url: str | None, name: str, allowed: re.Pattern[str]) -> Callable[[str], str]:
+    """Inserts a server's name into a pattern; the result is empty if the name is not allowed there.
+
+    If the server is not known, its name is not either, and any name matches.
+    """
+    if url is None and not name:
+        lower, upper = "*", "*"
+    elif allowed.fullmatch(name):
+        lower, upper = name, name.upper().replace("-", "_")
+    else:
+        return lambda pattern: "" if has_name(pattern) else pattern
+    return lambda pattern: pattern.replace("${name}", lower).replace("${NAME}", upper)
+
+
 def is_url_pattern(text: str) -> bool:
     """Whether ``text`` can be the ``url`` of a trusted server."""
     return _URL.fullmatch(text.lower()) is not None
@@ -134,7 +180,7 @@ def is_url_pattern(text: str) -> bool:
 
 def escaped_pattern(text: str) -> str:
     """The pattern that matches only ``text``."""
-    return re.sub(r"[*?]|\[(?=[*?\[]\])", r"[\g<0>]", text)
+    return re.sub(r"[*?]|\[(?=[*?\[$]\])|\$(?=\{(?:name|NAME)\})", r"[\g<0>]", text)
 
 
 def path_matches(pattern: str, path: str) -> bool:
@@ -192,5 +238,5 @@ def _is_argument(word: str, argument: str) -> bool:
 @cache
 def _literal(word: str) -> str | None:
     """The one argument that a word without wildcards matches."""
-    bare = re.sub(r"\[([*?\[])\]", "", word)
-    return None if re.search("[*?]", bare) else re.sub(r"\[([*?\[])\]", r"\1", word)
+    bare = re.sub(r"\[([*?\[$])\]", "", word)
+    return None if re.search("[*?]", bare) else re.sub(r"\[([*?\[$])\]", r"\1", word)

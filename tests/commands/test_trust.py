@@ -96,6 +96,38 @@ def test_two_pull_requests_cannot_send_a_password_elsewhere(careful: CliProcess,
     assert sandbox.mails() == []
 
 
+@pytest.mark.parametrize("secret", ["{env: KEY_b001}", "{env: B001}", "{file: b001.key}", "{command: [printf, b001]}"])
+def test_a_pull_request_that_swaps_names_gets_no_other_secret(user: CliProcess, secret: str) -> None:
+    trust = {
+        "version": 1,
+        "servers": [
+            {
+                "url": "https://${name}.example.com",
+                "env": ["KEY_${name}", "${NAME}"],
+                "files": [str(user.folder / "fleet/${name}.key")],
+            },
+            {"url": "https://*.example.com", "files": ["/none"]},
+        ],
+        "commands": ["printf ${name}"],
+    }
+    (user.folder.parent / "trust.yaml").write_text(json.dumps(trust))
+
+    def refusals(*, swaps_urls: bool = False, swaps_secrets: bool = False) -> int:
+        for name, other in (("b001", "b002"), ("b002", "b001")):
+            host, owner = other if swaps_urls else name, other if swaps_secrets else name
+            token = secret.replace("b001", owner).replace("B001", owner.upper())
+            user.write(
+                f"fleet/{name}.yaml",
+                "version: 1\naccounts: []\n"
+                f"server: {{name: {name}, url: 'https://{host}.example.com', auth: {{access_token: {token}}}}}\n",
+            )
+        done = user.run("validate", "fleet", "--trust", "../trust.yaml", "-f", "json")
+        assert done.code == 0 or "does not list" in done.err
+        return done.out.count('"kind": "not_trusted"')
+
+    assert (refusals(), refusals(swaps_urls=True), refusals(swaps_secrets=True)) == (0, 2, 2)
+
+
 def test_a_recipient_on_the_command_line_must_be_listed_too(careful: CliProcess) -> None:
     careful.write("a.yaml", manifest("{env: SMTP_A}"))
     for command in (["test", "a.yaml"], ["apply", "a.yaml", "--auto-approve", "--test", "before"]):

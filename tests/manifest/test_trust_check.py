@@ -311,7 +311,7 @@ def test_every_error_in_a_trust_file_has_its_position(write: Write) -> None:
         "accounts.yaml:1:10: version: this version of the format is not known | write version: 1",
         'accounts.yaml:3:5: "url" is missing | ',
         'accounts.yaml:3:5: unknown key "urls" | did you mean "url"?',
-        "accounts.yaml:4:11: env[0]: this is not a pattern of a variable's name | letters, digits, _, * and ? only, without a $",
+        "accounts.yaml:4:11: env[0]: this is not a pattern of a variable's name | letters, digits, _, * and ? only; ${name} and ${NAME} are the server's name",
         "accounts.yaml:5:13: files[0]: a pattern of files takes no variable but ${name} | write ${name} for the server's name",
         "accounts.yaml:5:30: files[1]: a pattern of files takes neither .. nor ~ | write the path from / on",
         "accounts.yaml:5:36: files[2]: a pattern of files takes neither .. nor ~ | write the path from / on",
@@ -331,6 +331,25 @@ def test_every_error_in_a_trust_file_has_its_position(write: Write) -> None:
 def test_a_file_that_is_not_a_trust_file_is_an_error(write: Write, text: str) -> None:
     with pytest.raises(ManifestError):
         read_trust(write(text))
+
+
+def test_a_name_is_inserted_only_if_the_url_contains_it(write: Write) -> None:
+    text = """\
+        version: 1
+        servers:
+          - {url: "https://*.fw.example.com", env: [SMTP, "SMTP_${name}", "${NAME}"], files: ["/${name}"]}
+        commands: [get all, "get ${name}"]
+    """
+    with pytest.raises(ManifestError) as caught:
+        read_trust(write(text))
+    message = "the server's name is not bound to its URL: a pull request could write another one"
+    assert [str(one) for one in caught.value.problems] == [
+        f"accounts.yaml:3:51: env[1]: {message}",
+        f"accounts.yaml:3:67: env[2]: {message}",
+        f"accounts.yaml:4:21: commands[1]: {message}",
+    ]
+    paired = write(text.replace("*.fw", "${name}.fw"))
+    assert read_trust(paired).lists_variable("https://a.fw.example.com", "a", "SMTP_a")
 
 
 def test_a_trust_file_must_be_a_regular_file(folder: Path) -> None:

@@ -123,6 +123,69 @@ def test_a_name_in_a_url_pairs_a_server_with_its_secrets(url: str, name: str, li
     assert trust.files(url, name) == ((f"/run/secrets/{name}.key",) if listed else ())
 
 
+PAIRED = Trust(
+    (
+        TrustedServer("https://${name}.fw.example.com", env=("KEY_${name}", "${NAME}_KEY")),
+        TrustedServer("https://*.fw.example.com", env=("SMTP_*", "WIDE_${name}")),
+    ),
+    commands=("pass show fw/${name}", "get ${NAME}", "get all"),
+)
+
+
+@pytest.mark.parametrize(
+    ("host", "name", "variables"),
+    [
+        ("b001", "b001", {"KEY_b001", "B001_KEY"}),
+        ("b001", "B001", {"KEY_B001", "B001_KEY"}),
+        ("b-1", "b-1", {"B_1_KEY"}),
+        ("b001", "b002", set()),
+        ("b001", "", set()),
+        ("b001", "*", set()),
+        ("b001", "b001.fw", set()),
+        ("x", "B_1", set()),
+    ],
+)
+def test_variables_are_paired_with_servers_by_name(host: str, name: str, variables: set[str]) -> None:
+    known = ["KEY_b001", "KEY_B001", "KEY_b002", "B001_KEY", "B002_KEY", "B_1_KEY", "WIDE_b001", "WIDE_b002"]
+    url = f"https://{host}.fw.example.com"
+    assert {one for one in known if PAIRED.lists_variable(url, name, one)} == variables
+    assert PAIRED.lists_variable(url, name, "SMTP_A")
+    assert all(PAIRED.lists_variable(None, "", one) for one in known if not one.startswith("WIDE"))
+
+
+@pytest.mark.parametrize(
+    ("host", "name", "lines"),
+    [
+        ("b001", "b001", {"pass show fw/b001", "get B001"}),
+        ("b-1", "b-1", {"get B_1"}),
+        ("b001", "b002", set()),
+        ("b001", "*", set()),
+        ("b001", "", set()),
+        ("--config", "--config", set()),
+    ],
+)
+def test_commands_are_paired_with_servers_by_name(host: str, name: str, lines: set[str]) -> None:
+    known = ["pass show fw/b001", "pass show fw/b002", "get B001", "get B_1", "get --CONFIG", "pass show fw/--config"]
+    url = f"https://{host}.fw.example.com"
+    assert {one for one in known if PAIRED.lists_command(url, name, one.split())} == lines
+    assert PAIRED.lists_command(url, name, ["get", "all"])
+    assert PAIRED.lists_command(None, "", ["get", "B001"])
+
+
+@pytest.mark.parametrize(
+    ("url", "binds"),
+    [
+        ("https://${name}.fw.example.com", True),
+        ("https://fw-${name}.*", True),
+        ("https://${name}*.fw.example.com", False),
+        ("https://?${name}.fw.example.com", False),
+        ("https://*.fw.example.com", False),
+    ],
+)
+def test_a_url_binds_a_name_that_it_contains_as_a_whole(url: str, *, binds: bool) -> None:
+    assert TrustedServer(url).binds_name is binds
+
+
 @pytest.mark.parametrize("name", ["*", "?", "..", ".", "a/b", "../b", "", "a\n", "[*]", "${name}"])
 def test_no_server_name_gives_access_to_other_servers_files(name: str) -> None:
     assert TRUST.files("https://a.fw.example.com", name) == ("/etc/all",)
@@ -150,15 +213,17 @@ def test_no_server_name_gives_access_to_other_servers_files(name: str) -> None:
     ],
 )
 def test_a_command_matches_word_by_word(line: str, allowed: bool) -> None:
-    assert TRUST.lists_command(shlex.split(line)) is allowed
+    assert TRUST.lists_command(None, "", shlex.split(line)) is allowed
 
 
-@pytest.mark.parametrize("arguments", [["a*b"], ["a[*]b", "?"], ["[[]", "[x]", ""], ["-x", "../y", 'a "b" c'], ["[["]])
+@pytest.mark.parametrize(
+    "arguments", [["a*b"], ["a[*]b", "?"], ["[[]", "[x]", ""], ["-x", "../y", 'a "b" c'], ["[["], ["${name}", "[$]"]]
+)
 def test_an_escaped_command_matches_itself_alone(arguments: list[str]) -> None:
     trust = Trust(commands=(escaped_pattern(shlex.join(arguments)),))
-    assert trust.lists_command(arguments)
-    assert not trust.lists_command([*arguments[:-1], arguments[-1] + "b"])
-    assert not trust.lists_command([one.replace("*", "evil") + "!" for one in arguments])
+    assert trust.lists_command(None, "", arguments)
+    assert not trust.lists_command(None, "", [*arguments[:-1], arguments[-1] + "b"])
+    assert not trust.lists_command(None, "", [one.replace("*", "evil") + "!" for one in arguments])
 
 
 def test_a_star_in_a_path_stays_within_a_folder() -> None:
@@ -200,7 +265,7 @@ def test_smtp_servers_and_recipients_are_compared_by_identity(listed: str, host:
 def test_an_empty_trust_file_lists_nothing() -> None:
     trust = Trust()
     assert not trust.lists_url("https://a.fw.example.com", "a")
-    assert not trust.lists_command(["true"])
+    assert not trust.lists_command(None, "", ["true"])
     assert not trust.lists_smtp_server("smtp.example.com")
     assert not trust.lists_recipient("ops@example.com")
     assert trust.limits.max_deletes is None
