@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from reconciler.model.display import display_sentence, display_value
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from reconciler.model.server import Server
 
@@ -65,10 +65,15 @@ def names_phrase(servers: Sequence[Server], *, whole: bool = False) -> str:
         servers: At least one.
         whole: Whether to list all, however many there are.
     """
-    pieces = fold_names(server.name for server in servers)
+    return folded_names([server.name for server in servers], whole=whole)
+
+
+def folded_names(names: Collection[str], *, whole: bool = False) -> str:
+    """As ``names_phrase``, for names alone."""
+    pieces = fold_names(names)
     shown = pieces if whole or len(pieces) <= MOST_PIECES else pieces[:MOST_PIECES]
     words = ", ".join(piece.text for piece in shown)
-    more = len(servers) - sum(piece.count for piece in shown)
+    more = len(names) - sum(piece.count for piece in shown)
     return f"{words} and {more:,} more" if more else words
 
 

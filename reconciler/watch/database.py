@@ -40,7 +40,9 @@ CREATE INDEX run_of_server ON run (server, id);
 CREATE TABLE suspension (server TEXT PRIMARY KEY, body TEXT NOT NULL);
 CREATE TABLE correction (server TEXT NOT NULL, body TEXT NOT NULL, at TEXT NOT NULL);
 CREATE TABLE notified (subject TEXT PRIMARY KEY, condition TEXT NOT NULL);
-CREATE TABLE message (id INTEGER PRIMARY KEY, title TEXT NOT NULL, body TEXT NOT NULL, at TEXT NOT NULL);
+CREATE TABLE message (
+    id INTEGER PRIMARY KEY, severity TEXT NOT NULL, title TEXT NOT NULL, body TEXT NOT NULL, at TEXT NOT NULL
+);
 CREATE TABLE delivery (
     message INTEGER NOT NULL REFERENCES message ON DELETE CASCADE, receiver TEXT NOT NULL, is_sending INTEGER NOT NULL,
     PRIMARY KEY (message, receiver)

@@ -24,15 +24,22 @@ DELETE FROM message WHERE id <= (SELECT id FROM message ORDER BY id DESC LIMIT 1
 AND id NOT IN (SELECT message FROM delivery WHERE is_sending)"""
 _DROP_DELIVERED: Final = "DELETE FROM message WHERE id NOT IN (SELECT message FROM delivery)"
 _PENDING: Final = """
-SELECT id, title, body, at FROM message JOIN delivery ON message = id
+SELECT id, severity, title, body, at FROM message JOIN delivery ON message = id
 WHERE receiver = ? AND NOT is_sending ORDER BY id"""
 _MARK: Final = "UPDATE delivery SET is_sending = ? WHERE message = ? AND receiver = ?"
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A notification."""
+    """A notification.
 
+    Attributes:
+        severity: ``failure``, ``warning``, ``success`` or ``info``.
+        at: When the round ended that it is about.
+        id: Its number in the outbox.
+    """
+
+    severity: str
     title: str
     body: str
     at: datetime
@@ -140,15 +147,16 @@ class Outbox:
 
 
 def _put(connection: sqlite3.Connection, message: Message, receivers: Collection[str]) -> None:
-    insert = "INSERT INTO message (title, body, at) VALUES (?, ?, ?)"
-    number = connection.execute(insert, (message.title, message.body, message.at.isoformat())).lastrowid
+    insert = "INSERT INTO message (severity, title, body, at) VALUES (?, ?, ?, ?)"
+    values = (message.severity, message.title, message.body, message.at.isoformat())
+    number = connection.execute(insert, values).lastrowid
     rows = [(number, receiver) for receiver in receivers]
     connection.executemany("INSERT INTO delivery VALUES (?, ?, FALSE)", rows).close()
     connection.execute(_DROP_OLD, (MOST_MESSAGES,)).close()
 
 
-def _message(number: int, title: str, body: str, at: str) -> Message:
+def _message(number: int, severity: str, title: str, body: str, at: str) -> Message:
     try:
-        return Message(title, body, datetime.fromisoformat(at), number)
+        return Message(severity, title, body, datetime.fromisoformat(at), number)
     except ValueError as error:
         raise CorruptStateError("a message is damaged") from error
