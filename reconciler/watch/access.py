@@ -26,6 +26,9 @@ HOOK: Final = "/hook"
 
 _LOG: Final = logging.getLogger(__name__)
 _READING: Final = frozenset({"GET", "HEAD"})
+LARGEST_HEAD: Final = 16 * 1024
+"""Bytes of a request's address and headers."""
+
 _LONGEST_NAME: Final = 80
 
 HEADERS: Final[Mapping[str, str]] = {
@@ -60,7 +63,7 @@ class Access:
         self._refuse = refuse
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Passes the request on, or responds with 400, 401, 405 or 421."""
+        """Passes the request on, or responds with 400, 401, 405, 421 or 431."""
         if scope["type"] != "http":
             return
         response = self._refusal(scope)
@@ -77,6 +80,9 @@ class Access:
 
     def _refusal(self, scope: Scope) -> Response | None:
         path = scope["path"]
+        if _head_size(scope) > LARGEST_HEAD:
+            status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+            return self._refuse(path, status, f"address and headers have more than {LARGEST_HEAD:,} bytes")
         if path not in PROBES and (response := self._host_refusal(scope)):
             return response
         allowed = frozenset({"POST"}) if path == HOOK else _READING
@@ -100,6 +106,12 @@ class Access:
         name = shorten(refusal.name, _LONGEST_NAME)
         message = f"this watcher is not {name}; to accept that name, start it with --host"
         return self._refuse(path, HTTPStatus.MISDIRECTED_REQUEST, message)
+
+
+def _head_size(scope: Scope) -> int:
+    """The bytes of a request's address and headers. uvicorn only limits a head that arrives in several parts."""
+    fields = sum(len(name) + len(value) for name, value in scope["headers"])
+    return fields + len(scope["raw_path"]) + len(scope["query_string"])
 
 
 def _has_token(scope: Scope, token: Secret) -> bool:

@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
-from reconciler.model.display import display_sentence, shorten
+from reconciler.model.display import display_sentence, escape, shorten
 from reconciler.watch.page_words import Moments, held_words, state_tone, suspension_words
 from reconciler.watch.records import ServerState
 
@@ -143,7 +143,12 @@ def _values_of_labels(servers: Iterable[ServerRecord]) -> dict[str, list[str]]:
     for server in servers:
         for key, value in server.labels.items():
             found.setdefault(key, set()).add(value)
-    return {key: sorted(values) for key, values in sorted(found.items())}
+    return {key: sorted(values) for key, values in sorted(found.items()) if _is_plain(key, values)}
+
+
+def _is_plain(key: str, values: Iterable[str]) -> bool:
+    """Whether all is shown as it is: a form sends back what it shows."""
+    return all(escape(one) == one for one in (key, *values))
 
 
 def _row(server: ServerRecord, query: PageQuery, moments: Moments) -> dict[str, Any]:

@@ -80,7 +80,7 @@ def _address(listen: str) -> tuple[str, int]:
     host, colon, port = listen.rpartition(":")
     bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
     is_port = port.isascii() and port.isdecimal() and int(port) <= _LARGEST_PORT
-    is_address = parse_ip(bare) is not None if ":" in bare or bare != host else is_host_name(bare)
+    is_address = ":" in bare and parse_ip(bare) is not None if bare != host else is_host_name(bare)
     if not (colon and is_port and is_address):
         raise InvalidValueError("this is not an address with a port", "write 127.0.0.1:8080, or [::1]:8080")
     return bare.lower(), int(port)

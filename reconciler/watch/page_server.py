@@ -11,6 +11,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from reconciler.errors import Kind, ReconcilerError
 from reconciler.http_server.server import HttpServer, ListenError, listen, url_of
+from reconciler.watch.access import LARGEST_HEAD
 from reconciler.watch.site import build_site
 
 if TYPE_CHECKING:
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
     from reconciler.watch.metrics import Metrics
     from reconciler.watch.page_options import PageOptions
     from reconciler.watch.view import View
-
-_LARGEST_HEAD: Final = 16 * 1024
-"""Bytes of a request's line and headers."""
 
 _MOST_CONNECTIONS: Final = 200
 _HEAD_SECONDS: Final = 10.0
@@ -66,7 +64,7 @@ class PageServer:
         self._listener = listener
         self.url = url_of(host, listener)
         ready: Future[None] = Future()
-        self._server = HttpServer(self._site, lambda: ready.set_result(None), _PageProtocol, _LARGEST_HEAD, "critical")
+        self._server = HttpServer(self._site, lambda: ready.set_result(None), _PageProtocol, LARGEST_HEAD, "critical")
         self._thread = Thread(target=self._run, args=(ready,), name="page", daemon=True)
         self._thread.start()
         ready.result(timeout=30)

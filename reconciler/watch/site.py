@@ -73,7 +73,7 @@ class _Site:
             redoc_url=None,
             openapi_url=None,
             redirect_slashes=False,
-            exception_handlers={HTTPException: self._respond_with_error},
+            exception_handlers={HTTPException: self._respond_with_error, Exception: self._respond_with_error},
         )
         self._document = cache(lambda: _openapi(self.app))
         for path, respond in (
@@ -154,9 +154,13 @@ class _Site:
         return _probe(passes=self._view.is_ready())
 
     async def _respond_with_error(self, request: Request, error: Exception) -> Response:
-        status = HTTPStatus(error.status_code) if isinstance(error, HTTPException) else HTTPStatus.NOT_FOUND
-        message = error.detail if isinstance(error, _NoServerError) else status.phrase.lower()
-        return self.refuse(request.url.path, status, message)
+        path = request.url.path
+        if isinstance(error, _NoServerError):
+            return self.refuse(path, HTTPStatus.NOT_FOUND, error.detail)
+        if isinstance(error, HTTPException):
+            status = HTTPStatus(error.status_code)
+            return self.refuse(path, status, status.phrase.lower())
+        return self.refuse(path, HTTPStatus.INTERNAL_SERVER_ERROR, "internal error")
 
     def _html(self, content: str, status: HTTPStatus = HTTPStatus.OK) -> Response:
         # A string from a server may have an unpaired surrogate, which UTF-8 cannot have.
@@ -179,8 +183,8 @@ def _find(overview: Overview, name: str) -> ServerRecord:
 
 
 def _json(document: object, status: HTTPStatus = HTTPStatus.OK) -> Response:
-    """JSON in ASCII, which may have an unpaired surrogate."""
-    return Response(json.dumps(document), status, media_type="application/json")
+    content = json.dumps(document, ensure_ascii=False).encode("utf-8", "replace")
+    return Response(content, status, media_type="application/json")
 
 
 def _probe(*, passes: bool) -> Response:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
+from reconciler.model.display import display_pair, escape
 from reconciler.report.view import FieldRow
 from reconciler.watch.records import (
     ChangeRecord,
@@ -253,7 +254,7 @@ def hostile() -> SampleView:
                     address=name,
                     action="update",
                     origin=Origin.DRIFT,
-                    rows=(FieldRow("name", f'"{name}"', f'"{name[::-1]}"'), FieldRow("password", words=name)),
+                    rows=(FieldRow("name", *display_pair(name, name[::-1])), FieldRow("password", words=escape(name))),
                     notes=(name,),
                     held=name,
                     status="failed",

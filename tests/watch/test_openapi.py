@@ -1,0 +1,81 @@
+"""The API's description, and whether the API conforms to it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+from pydantic import TypeAdapter
+
+from reconciler.watch.api_models import ServerDetailsModel, ServerModel
+from tests.watch.fleets import hostile, large, small
+from tests.watch.page_client import TOKEN
+
+if TYPE_CHECKING:
+    from tests.watch.conftest import Serve
+    from tests.watch.fleets import SampleView
+
+
+@pytest.mark.parametrize("view", [small(), large(40), hostile()], ids=["small", "large", "hostile"])
+def test_every_document_has_the_described_type(serve: Serve, view: SampleView) -> None:
+    url = serve(view).url
+    servers = TypeAdapter(list[ServerModel]).validate_json(httpx.get(f"{url}/api/v1/servers").content)
+    assert [one.name for one in servers] == [one.name.encode("utf-8", "replace").decode() for one in view.shown.servers]
+    for one in servers:
+        # Neither a slash nor a line break can be in the name of a server.
+        if one.name.isprintable() and "/" not in one.name and len(one.name) < 1_000:
+            response = httpx.get(httpx.URL(url).copy_with(path=f"/api/v1/servers/{one.name}"))
+            assert ServerDetailsModel.model_validate_json(response.content).state == one.state
+
+
+def test_the_document_lists_every_call_with_every_status(serve: Serve) -> None:
+    document = httpx.get(f"{serve().url}/openapi.json").json()
+    assert {
+        (method, path): sorted(operation["responses"])
+        for path, operations in document["paths"].items()
+        for method, operation in operations.items()
+    } == {
+        ("get", "/api/v1/servers"): ["200", "401"],
+        ("get", "/api/v1/servers/{name}"): ["200", "401", "404"],
+    }
+    assert sorted(document["components"]["schemas"]) == [
+        "ChangeModel",
+        "ErrorModel",
+        "FieldModel",
+        "Origin",
+        "RunModel",
+        "ServerDetailsModel",
+        "ServerModel",
+        "ServerState",
+        "SuspendedBy",
+        "SuspensionModel",
+    ]
+
+
+@pytest.mark.hypothesis
+def test_schemathesis_finds_no_server_error_and_no_undocumented_response(serve: Serve, tmp_path: Path) -> None:
+    url = serve(RECONCILER_PAGE_TOKEN=TOKEN).url
+    run = subprocess.run(
+        [
+            Path(sys.executable).with_name("schemathesis"),
+            "run",
+            f"{url}/openapi.json",
+            f"--header=Authorization: Bearer {TOKEN}",
+            "--phases=fuzzing",
+            "--max-examples=10",
+            "--generation-deterministic",
+            "--checks=all",
+            "--no-color",
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert "Tested: 2" in run.stdout
