@@ -8,7 +8,7 @@ import subprocess
 import threading
 import time
 from collections import Counter
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeAlias, cast
 
@@ -20,7 +20,7 @@ from reconciler.model.secret import Secret, SecretReference, secret_text
 from reconciler.model.server import parts_of, with_parts
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from reconciler.model.desired import DesiredAccount
     from reconciler.model.server import Credentials
@@ -161,7 +161,8 @@ class _Resolver:
     ) -> None:
         self._environ = environ
         self._allow_commands = allow_commands
-        self._commands = SecretCommands(environ, command_timeout, stop)
+        self._is_over = threading.Event()
+        self._commands = SecretCommands(environ, command_timeout, [self._is_over, *([stop] if stop else [])])
 
     def secrets(self, uses: Sequence[Use]) -> list[Secret]:
         """The secret of every reference; distinct commands run in parallel.
@@ -189,9 +190,10 @@ class _Resolver:
         try:
             return list(pool.map(self._look_up, references))
         finally:
-            # A command still runs here only after Ctrl-C; it is killed, so that nothing waits for it.
+            # A command still runs here only after Ctrl-C; it is killed, so that nothing waits for it. The terminal's
+            # Ctrl-C does not reach it, as it has a session of its own.
             pool.shutdown(wait=False, cancel_futures=True)
-            self._commands.end()
+            self._is_over.set()
 
     def _look_up(self, reference: SecretReference) -> Secret | FailedReference:
         if reference.kind == "command" and not self._allow_commands:
@@ -218,16 +220,13 @@ class SecretCommandError(Exception):
 
 
 class SecretCommands:
-    """Runs commands that print secrets, each with a time limit, and can kill them all. Thread-safe."""
+    """Runs commands that print secrets, each with a time limit, until a stop event is set. Thread-safe."""
 
-    def __init__(self, environ: Mapping[str, str], timeout: float, stop: threading.Event | None = None) -> None:
-        """Takes the environment, the seconds that each command may take, and what ends them all."""
-        self._stop = stop or threading.Event()
+    def __init__(self, environ: Mapping[str, str], timeout: float, stops: Sequence[threading.Event] = ()) -> None:
+        """Takes the environment, the seconds that each command may take, and events of which any kills them all."""
         self._environ = environ
         self._timeout = timeout
-        self._lock = threading.Lock()
-        self._running: set[subprocess.Popen[bytes]] = set()
-        self._ended = False
+        self._stops = stops
 
     def output_of(self, arguments: Sequence[str], folder: str) -> bytes:
         """Runs a command, without a shell and without a terminal, and returns its output.
@@ -235,8 +234,11 @@ class SecretCommands:
         Its standard error is discarded: some tools print parts of what they decrypt there.
 
         Raises:
-            SecretCommandError: It cannot be started, takes too long, prints too much, or its exit code is not 0.
+            SecretCommandError: It cannot be started, takes too long, prints too much, or its exit code is not 0; or
+                the run was stopped.
         """
+        if _any_set(self._stops):
+            raise SecretCommandError("the command was not started: the run was interrupted")
         # A pull request can choose the command, which must not see our own credentials.
         others = {name: value for name, value in self._environ.items() if not is_own(name)}
         try:
@@ -252,35 +254,12 @@ class SecretCommands:
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or "it is not a valid command"
             raise SecretCommandError(f"the command cannot be started: {reason}") from None
-        with self._registered(process):
-            return _collected(process, self._timeout, self._stop)
-
-    def end(self) -> None:
-        """Kills all commands, including those that are being started.
-
-        The terminal's Ctrl-C does not reach them, as each has a session of its own.
-        """
-        with self._lock:
-            self._ended = True
-            for process in self._running:
-                _kill(process)
-
-    @contextmanager
-    def _registered(self, process: subprocess.Popen[bytes]) -> Iterator[None]:
-        with self._lock:
-            self._running.add(process)
-            if self._ended:
-                _kill(process)
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._running.remove(process)
+        return _collected(process, self._timeout, self._stops)
 
 
-def _collected(process: subprocess.Popen[bytes], timeout: float, stop: threading.Event) -> bytes:
+def _collected(process: subprocess.Popen[bytes], timeout: float, stops: Sequence[threading.Event]) -> bytes:
     done = threading.Event()
-    watchdog = threading.Thread(target=_watch, args=(process, time.monotonic() + timeout, stop, done), daemon=True)
+    watchdog = threading.Thread(target=_watch, args=(process, time.monotonic() + timeout, stops, done), daemon=True)
     watchdog.start()
     try:
         with process:
@@ -292,7 +271,7 @@ def _collected(process: subprocess.Popen[bytes], timeout: float, stop: threading
         was_killed = done.is_set()
         done.set()
     if was_killed:
-        reason = "was interrupted" if stop.is_set() else f"took longer than {timeout:g} seconds"
+        reason = "was interrupted" if _any_set(stops) else f"took longer than {timeout:g} seconds"
     elif is_too_long:
         reason = "printed more than 1 MiB"
     elif process.returncode:
@@ -302,10 +281,16 @@ def _collected(process: subprocess.Popen[bytes], timeout: float, stop: threading
     raise SecretCommandError(f"the command {reason}")
 
 
-def _watch(process: subprocess.Popen[bytes], end: float, stop: threading.Event, done: threading.Event) -> None:
+def _any_set(stops: Sequence[threading.Event]) -> bool:
+    return any(stop.is_set() for stop in stops)
+
+
+def _watch(
+    process: subprocess.Popen[bytes], end: float, stops: Sequence[threading.Event], done: threading.Event
+) -> None:
     """Kills a command that takes too long, or when the run stops; sets ``done`` if it did."""
     while not done.wait(_HEARTBEAT):
-        if time.monotonic() >= end or stop.is_set():
+        if time.monotonic() >= end or _any_set(stops):
             done.set()
             _kill(process)
 

@@ -2,7 +2,9 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,8 +16,6 @@ from reconciler.model.secret import Secret, SecretReference
 from reconciler.model.server import AccessToken, Login, RefreshToken
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.manifest.conftest import Write
 
 ENVIRON = {"PATH": os.environ["PATH"]}
@@ -152,11 +152,30 @@ def test_a_command_that_hangs_is_killed_with_its_children(write: Write) -> None:
     assert time.monotonic() - before < 10
 
 
-def test_a_command_that_starts_after_the_end_is_killed(folder: Path) -> None:
-    commands = SecretCommands(ENVIRON, timeout=60)
-    commands.end()
-    with pytest.raises(SecretCommandError, match="the command ended with exit code -9"):
-        commands.output_of(["tail", "-f", "/dev/null"], str(folder))
+@pytest.mark.parametrize("which", [0, 1])
+def test_any_stop_event_kills_a_command_with_its_children(folder: Path, which: int) -> None:
+    stops = [threading.Event(), threading.Event()]
+    commands = SecretCommands(ENVIRON, 60, stops)
+
+    def stop() -> None:
+        while not (folder / "pid").exists():
+            time.sleep(0.01)
+        stops[which].set()
+
+    threading.Thread(target=stop, daemon=True).start()
+    with pytest.raises(SecretCommandError, match=r"^the command was interrupted$"):
+        commands.output_of(["sh", "-c", "tail -f /dev/null & echo $! >new; mv new pid; wait"], str(folder))
+    child = Path(f"/proc/{(folder / 'pid').read_text().strip()}/cmdline")
+    while child.exists() and child.read_bytes():  # a killed process has no command line, even before it is reaped
+        time.sleep(0.01)
+
+
+def test_no_command_starts_after_the_run_was_stopped(folder: Path) -> None:
+    stop = threading.Event()
+    stop.set()
+    with pytest.raises(SecretCommandError, match=r"^the command was not started: the run was interrupted$"):
+        SecretCommands(ENVIRON, 60, [stop]).output_of(["touch", "started"], str(folder))
+    assert not (folder / "started").exists()
 
 
 def test_an_endless_output_is_cut_short(write: Write) -> None:
