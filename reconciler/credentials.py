@@ -27,7 +27,7 @@ from reconciler.model.server import (
 from reconciler.token_file import FileTokenKeeper, ReadOnlyTokenKeeper, secret_from_string
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, MutableMapping
 
     from reconciler.model.ports import Notifier, TokenKeeper
     from reconciler.model.redaction import Redactor
@@ -93,6 +93,7 @@ class CredentialSelector:
         options: The command line's.
         resolve: Replaces the references in the YAML's credentials by secrets.
         notifier: Prints warnings while credentials are used.
+        replaced: The refresh tokens that servers have replaced in this process; see ``ReadOnlyTokenKeeper``.
     """
 
     config: ServerConfig
@@ -101,6 +102,7 @@ class CredentialSelector:
     trust: Trust | None
     resolve: Callable[[Credentials], Credentials]
     notifier: Notifier
+    replaced: MutableMapping[object, Secret] | None = None
 
     def select(self) -> ServerAccess:
         """Chooses the server and its credentials. Options win over the environment, which wins over the YAML.
@@ -118,7 +120,7 @@ class CredentialSelector:
         from_yaml = credentials is None and config.url is not None and _normalized(config.url) == url
         if config.auth is not None and from_yaml:
             credentials = self.resolve(config.auth)
-            keeper = ReadOnlyTokenKeeper("the YAML's `server.auth`", self.notifier)
+            keeper = self._read_only("the YAML's `server.auth`", credentials)
         if credentials is None:
             raise self._no_credentials(url, approved=approved)
         outside = is_given or not from_yaml
@@ -148,7 +150,11 @@ class CredentialSelector:
             return None, None
         from_secrets, names = found
         credentials = from_secrets(*(secret_from_string(name, self.environ[name]) for name in names))
-        return credentials, ReadOnlyTokenKeeper(names[0], self.notifier)
+        return credentials, self._read_only(names[0], credentials)
+
+    def _read_only(self, source: str, credentials: Credentials) -> TokenKeeper:
+        token = credentials.token if isinstance(credentials, RefreshToken) else None
+        return ReadOnlyTokenKeeper(source, self.notifier, token, self.replaced)
 
     def _tls_setting(
         self, key: str, declared: T | None, make: Callable[[str], T], *, own: bool, outside: bool

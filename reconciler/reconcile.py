@@ -18,7 +18,7 @@ from reconciler.model.redaction import Redactor
 from reconciler.model.secret import Secret
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
     from types import TracebackType
 
     from reconciler.applying.worker_pool import InterruptGate
@@ -51,6 +51,7 @@ class RunContext:
         stop: Set it from another thread to stop: no new write starts, and those under way finish.
         notifier: Prints warnings and notes that occur while a connection is in use.
         explain_bug: Describes a bug that ended a single write or delivery test. Several threads call it.
+        replaced_tokens: Remembers refresh tokens that servers replace, for a process that connects again and again.
     """
 
     server: ServerOptions = field(default_factory=ServerOptions)
@@ -62,6 +63,7 @@ class RunContext:
     stop: threading.Event = field(default_factory=threading.Event)
     notifier: Notifier = field(default_factory=Notifier)
     explain_bug: Callable[[Exception], str] | None = None
+    replaced_tokens: MutableMapping[object, Secret] | None = None
 
     @property
     def may_run_commands(self) -> bool:
@@ -437,6 +439,7 @@ def connect(
         resolve=resolved,
         trust=None if in_fleet else context.trust,
         notifier=context.notifier,
+        replaced=context.replaced_tokens,
     ).select()
     remember_credentials(access.credentials, context.redactor)
     from reconciler.client.gateway import ConnectionSettings  # imports httpx: only after the checks above

@@ -14,7 +14,7 @@ from reconciler.model.display import display_path
 from reconciler.model.secret import Secret, secret_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, MutableMapping
     from contextlib import AbstractContextManager
 
     from reconciler.model.ports import Notifier
@@ -30,22 +30,33 @@ class ReadOnlyTokenKeeper:
     Args:
         source: Where it came from.
         notifier: Prints that the token was replaced.
+        token: The token.
+        replaced: By the token of each source, the one that replaced it last. A process with several runs passes it to
+            all of them.
     """
 
-    def __init__(self, source: str, notifier: Notifier) -> None:
+    def __init__(
+        self,
+        source: str,
+        notifier: Notifier,
+        token: object = None,
+        replaced: MutableMapping[object, Secret] | None = None,
+    ) -> None:
         self._source = source
         self._notifier = notifier
-        self._warned = False
+        self._token = token
+        self._replaced = {} if replaced is None else replaced
 
-    def locked(self) -> AbstractContextManager[None]:
-        """Does not wait for other runs."""
-        return nullcontext()
+    def locked(self) -> AbstractContextManager[Secret | None]:
+        """Does not wait for other runs. Yields the token that an earlier run of this process got, if any."""
+        return nullcontext(self._replaced.get(self._token))
 
-    def store(self, token: Secret) -> None:  # noqa: ARG002 - it must not be shown
-        """Warns, once, that only this run knows the new token."""
-        if self._warned:
+    def store(self, token: Secret) -> None:
+        """Keeps the token as long as the process lives. Warns, once, that only this process knows it."""
+        is_known = self._token in self._replaced
+        self._replaced[self._token] = token
+        if is_known:
             return
-        self._warned = True
         message = f"the server replaced the refresh token; the one from {self._source} may not work again"
         hint = (
             "keep the token in a file and name it with --refresh-token-file: the new one is then written there;"

@@ -104,6 +104,7 @@ def watch(  # noqa: PLR0913 - one for each group of options
         context = replace(
             run_context(invocation, files, allow_commands=allow_commands),
             notifier=Notifier(warn=log.warn, note=lambda text: log.event("note", text)),
+            replaced_tokens={},
         )
         run_options = ServerRunOptions(
             paths=(),
