@@ -29,11 +29,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from reconciler.commands.invocation import Invocation
-    from reconciler.commands.watch_options import GitFlags, ShowFlags
+    from reconciler.commands.watch_options import GitFlags, LoopFlags, ShowFlags
     from reconciler.credentials import ServerOptions
     from reconciler.model.redaction import Redactor
     from reconciler.source.revision import Source
-    from reconciler.watch.loop import Watcher, WatchOptions
+    from reconciler.watch.loop import Watcher
     from reconciler.watch.page_server import PageServer
     from reconciler.watch.records import Overview
     from reconciler.watch.round import ServerResult
@@ -70,7 +70,7 @@ def watch(  # noqa: PLR0913 - one for each group of options
     *,
     paths: tuple[str, ...],
     git: GitFlags,
-    watching: WatchOptions,
+    watching: LoopFlags,
     once: bool,
     state_dir: Path,
     showing: ShowFlags,
@@ -89,6 +89,8 @@ def watch(  # noqa: PLR0913 - one for each group of options
     from reconciler.watch.intake import Intake
     from reconciler.watch.log import EventLog, LogFormat
     from reconciler.watch.loop import Watcher
+    from reconciler.watch.rounds import WatchOptions
+    from reconciler.watch.server_check import Switches
     from reconciler.watch.state import WatchState
 
     _check_usage(paths, git)
@@ -98,8 +100,6 @@ def watch(  # noqa: PLR0913 - one for each group of options
         held.callback(state.close)
         held.enter_context(state.lock())
         source = _source(paths, git, state, trust)
-        if git.url is None:
-            watching = replace(watching, poll=min(watching.poll, _POLL_PATHS))
         files = CommandFiles(server=server, trust=trust)
         context = replace(
             run_context(invocation, files, allow_commands=allow_commands),
@@ -116,7 +116,15 @@ def watch(  # noqa: PLR0913 - one for each group of options
         status = FleetStatus(state, source.name, log)
         page = None if once or showing.listen == NOT_SERVED else _Page(showing, invocation.redactor)
         listener = _Listener(page)
-        watcher = Watcher(Intake(source, context, trust), status, run_options, watching, log, listener)
+        options = WatchOptions(
+            run=run_options,
+            interval=watching.interval,
+            poll=watching.interval if git.url else min(watching.interval, _POLL_PATHS),
+            switches=Switches(commits=watching.on_commit == "apply", drift=watching.on_drift == "apply"),
+            heal_limit=watching.heal_limit,
+            server_parallelism=watching.server_parallelism,
+        )
+        watcher = Watcher(Intake(source, context, trust), status, options, log, listener)
         with _signals(watcher):
             if once:
                 return _run_once(watcher)

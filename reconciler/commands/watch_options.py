@@ -13,7 +13,6 @@ from reconciler.errors import InvalidValueError
 
 if TYPE_CHECKING:
     from reconciler.watch.heal import HealLimit
-    from reconciler.watch.loop import WatchOptions
 
 NOT_SERVED: Final = "off"
 """The value of ``--listen`` for no page."""
@@ -73,24 +72,24 @@ git_options = packed(
 """Which commits of which repository are used; they arrive as ``git: GitFlags``."""
 
 
-def _to_watch_options(
-    *, interval: float, on_commit: str, on_drift: str, heal_limit: HealLimit, server_parallelism: int
-) -> WatchOptions:
-    from reconciler.watch.loop import WatchOptions
-    from reconciler.watch.server_check import Switches
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoopFlags:
+    """What is written when.
 
-    return WatchOptions(
-        interval=interval,
-        poll=interval,
-        switches=Switches(commits=on_commit == "apply", drift=on_drift == "apply"),
-        heal_limit=heal_limit,
-        server_parallelism=server_parallelism,
-    )
+    Attributes:
+        interval: Seconds between two rounds.
+    """
+
+    interval: float
+    on_commit: str
+    on_drift: str
+    heal_limit: HealLimit
+    server_parallelism: int
 
 
 loop_options = packed(
     "watching",
-    _to_watch_options,
+    LoopFlags,
     click.option(
         "--interval", type=DURATION, default="5m", show_default=True, metavar="DURATION", help="Time between rounds."
     ),
@@ -125,7 +124,7 @@ loop_options = packed(
         help="Servers side by side.",
     ),
 )
-"""What is written when; they arrive as ``watching: WatchOptions``."""
+"""What is written when; they arrive as ``watching: LoopFlags``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

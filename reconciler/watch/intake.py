@@ -34,7 +34,7 @@ class Look:
     """What a look at the source has found.
 
     Attributes:
-        manifests: A new good version; ``None`` if there is none.
+        manifests: A good version that is to be in force from now on; ``None`` if there is none.
         problem: Why the newest version is not in force; empty if it is.
         commit: The version that is not in force, if it is known.
         triggers: What asked for the look; empty if nothing did.
@@ -60,16 +60,7 @@ class Intake:
         self._context = context
         self._trust_file = trust_file
         self._rejected = Look()
-
-    def last_good(self) -> Manifests | None:
-        """The last good version of an earlier process, if it still loads. Never raises."""
-        revision = self.source.last_good()
-        if revision is None:
-            return None
-        try:
-            return Manifests(revision, self._load(revision))
-        except ReconcilerError:
-            return None
+        self._has_manifests = False
 
     def look(self, *, again: bool = False) -> Look:
         """Looks at the source once. Never raises.
@@ -87,13 +78,27 @@ class Intake:
         except Exception as error:  # noqa: BLE001 - whatever is wrong with a version, the loop goes on with the former
             if revision is None or self.source.is_intact(revision):
                 self._rejected = Look(problem=self._explain(error), commit=revision.commit if revision else "")
+                if not self._has_manifests:
+                    return replace(self._rejected, manifests=self._last_good())
         return self._rejected
+
+    def _last_good(self) -> Manifests | None:
+        """The last good version of an earlier process, if it still loads."""
+        revision = self.source.last_good()
+        if revision is None:
+            return None
+        try:
+            manifests = Manifests(revision, self._load(revision))
+        except ReconcilerError:
+            return None
+        self._has_manifests = True
+        return manifests
 
     def _take(self, revision: Revision) -> Look:
         manifests = Manifests(revision, self._load(revision))
         if not self.source.accept(revision):  # it was changed while it was being read
             return self._rejected
-        self._rejected = Look()
+        self._rejected, self._has_manifests = Look(), True
         return Look(manifests)
 
     def _load(self, revision: Revision) -> Fleet:

@@ -1,0 +1,276 @@
+"""Runs rounds one after another: makes them, ends them early, and records what they found and did."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Protocol
+
+from reconciler.errors import ReconcilerError, internal_error
+from reconciler.fleet.gate import FleetGate
+from reconciler.model.display import display_sentence
+from reconciler.model.ports import FleetObserver
+from reconciler.watch.heal import Corrections, HealLimit
+from reconciler.watch.log import log_result
+from reconciler.watch.records import ServerState, SuspendedBy, Suspension
+from reconciler.watch.rollout_memory import RolloutMemory
+from reconciler.watch.round import Round, RoundInput, SuspensionGuard
+from reconciler.watch.server_check import Switches
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from reconciler.fleet.server_run import ServerRunOptions
+    from reconciler.model.desired import Desired
+    from reconciler.model.outcome import Report
+    from reconciler.model.plan import Plan
+    from reconciler.watch.fleet_status import FleetStatus
+    from reconciler.watch.heal import Correction
+    from reconciler.watch.intake import Intake, Manifests
+    from reconciler.watch.log import EventLog
+    from reconciler.watch.records import Overview, ServerRecord
+    from reconciler.watch.round import ServerResult
+    from reconciler.watch.schedule import Schedule
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WatchOptions:
+    """How the watcher works.
+
+    Attributes:
+        interval: Seconds between two rounds.
+        poll: Seconds between two looks at the source.
+        run: How each server is processed; paths, context and observer are set for each round.
+        server_parallelism: Servers side by side.
+    """
+
+    run: ServerRunOptions
+    interval: float = 300.0
+    poll: float = 300.0
+    switches: Switches = field(default_factory=Switches)
+    heal_limit: HealLimit = field(default_factory=lambda: HealLimit(3, 3600.0))
+    server_parallelism: int = 16
+
+
+class WatchListener(Protocol):
+    """Learns what happens, from the thread of the loop. Must not raise."""
+
+    def server_done(self, result: str, seconds: float) -> None:
+        """A server was processed, with this result of ``RunRecord``."""
+
+    def round_ended(self, overview: Overview, results: Sequence[ServerResult]) -> None:
+        """A round has ended, or the watcher's notices have changed; then there are no results."""
+
+
+class Rounds:
+    """The rounds of a watcher, one at a time.
+
+    Args:
+        intake: Knows the context of the manifests.
+        status: What is known of the fleet.
+        schedule: When servers are due.
+        options: How the watcher works.
+        log: The log.
+        listener: Learns what happens.
+
+    Attributes:
+        count: How many rounds have ended.
+    """
+
+    def __init__(
+        self,
+        intake: Intake,
+        status: FleetStatus,
+        schedule: Schedule,
+        options: WatchOptions,
+        log: EventLog,
+        listener: WatchListener,
+    ) -> None:
+        self.count = 0
+        self._intake = intake
+        self._status = status
+        self._schedule = schedule
+        self._options = options
+        self._log = log
+        self._listener = listener
+        self._corrections = Corrections(options.heal_limit, status.corrections())
+        self._rollout = RolloutMemory()
+        self._gate: FleetGate | None = None
+        self._stops = 0
+        self._notified: object = None
+        self._progress_at = time.monotonic()
+
+    # What other threads and signal handlers call.
+
+    def stop(self) -> None:
+        """Ends the round after the writes in flight, and begins no other; a second call does not wait for those."""
+        self._stops += 1
+        if gate := self._gate:
+            if self._stops == 1:
+                gate.stop.set()
+            else:
+                gate.end()
+
+    def supersede(self, commit: str) -> None:
+        """A newer commit is there: the round starts nothing any more, and the writes in flight finish."""
+        if gate := self._gate:
+            self._log.event("superseded", "a newer commit is there; writes in flight finish", newer=commit)
+            gate.stop.set()
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether ``stop`` was called."""
+        return self._stops > 0
+
+    @property
+    def idle_seconds(self) -> float:
+        """Seconds since there was any progress."""
+        return time.monotonic() - self._progress_at
+
+    # What the loop calls.
+
+    def note_progress(self) -> None:
+        """The loop, or a round, makes progress."""
+        self._progress_at = time.monotonic()
+
+    def new_commit(self) -> None:
+        """Another commit is rolled out from now on."""
+        self._rollout.restart()
+        self._status.withdraw("rollout_stopped")
+
+    def resumed(self, server: str) -> None:
+        """People have decided: the heal limit counts from zero."""
+        self._corrections.forget(server)
+
+    def run(self, manifests: Manifests, servers: Sequence[Desired], trigger: str) -> tuple[ServerResult, ...] | None:
+        """Runs one round. Whatever goes wrong in it, the loop goes on.
+
+        Returns:
+            What was found and done; ``None`` if the round ended before everything was planned.
+        """
+        self._log.run = run = secrets.token_hex(4)
+        self._log.event("round_started", trigger=trigger, servers=len(servers))
+        began = time.monotonic()
+        self._gate = gate = FleetGate()
+        if self._stops:
+            gate.stop.set()
+        results: tuple[ServerResult, ...] | None = ()
+        try:
+            results = self._make(manifests, servers, run, trigger).run(gate, _Progress(self.note_progress))
+        except KeyboardInterrupt:
+            results = None
+        except Exception as error:  # noqa: BLE001 - nothing may end the loop
+            self._status.notice("round_failed", self._explain(error))
+        else:
+            self._status.withdraw("round_failed")
+        finally:
+            self._gate = None
+        self._take(results or ())
+        counts = Counter(result.run.result for result in results or ())
+        seconds = round(time.monotonic() - began, 3)
+        self._log.event(
+            "round_abandoned" if results is None else "round_finished", seconds=seconds, results=dict(counts)
+        )
+        self.notify(results or ())
+        self._log.run = ""
+        return results
+
+    def try_failing(self, manifests: Manifests, servers: Sequence[Desired]) -> tuple[ServerResult, ...]:
+        """Plans servers that fail, beside the rounds. Nothing is written or recorded."""
+        try:
+            return self._make(manifests, servers, secrets.token_hex(4), "retry").run(FleetGate(), write=False)
+        except Exception as error:  # noqa: BLE001 - nothing may end the loop
+            self._log.event("retry_failed", self._explain(error), level="error")
+            return ()
+
+    def record(self, results: Sequence[ServerResult]) -> None:
+        """Counts, schedules, stops what must be stopped, and stores."""
+        records: list[ServerRecord] = []
+        corrections: list[Correction] = []
+        for result in results:
+            record, run = result.record, result.run
+            self._schedule.ended(record.name, record.failures)
+            if stopped := self._heal_limit_reached(result):
+                self._status.suspend(record.name, stopped)
+                self._log.event("heal_limit_reached", stopped.reason, server=record.name, level="warning")
+                record = replace(record, state=ServerState.STOPPED, suspended=stopped)
+            due = timedelta(seconds=self._schedule.seconds_left(record.name))
+            records.append(replace(record, next_run=datetime.now(UTC) + due))
+            corrections += result.corrections
+            self._listener.server_done(run.result, (run.finished_at - run.started_at).total_seconds())
+            former = self._status.records.get(record.name)
+            log_result(self._log, record, run, former.changes if former else ())
+        if results:
+            self._status.update(records, {one.record.name: one.run for one in results}, corrections)
+
+    def notify(self, results: Sequence[ServerResult] = ()) -> None:
+        """Passes on what has happened, if anything has."""
+        notices = self._status.notices
+        if results or notices is not self._notified:
+            self._notified = notices
+            self._listener.round_ended(self._status.overview(), results)
+
+    def _make(self, manifests: Manifests, servers: Sequence[Desired], run: str, trigger: str) -> Round:
+        revision, fleet, options = manifests.revision, manifests.fleet, self._options
+        records, names = self._status.records, {one.label.name for one in servers}
+        given = RoundInput(
+            run=run,
+            trigger=trigger,
+            commit=revision.commit,
+            servers=servers,
+            rollout=fleet.rollout,
+            earlier=self._rollout.earlier(records, revision.commit, names),
+            records=records,
+            suspensions=self._status.suspensions(),
+            shorten=revision.shorten,
+        )
+        run_options = replace(
+            options.run,
+            paths=revision.paths,
+            context=self._intake.context(revision),
+            in_fleet=len(fleet.servers) > 1,
+            observer=lambda plan: SuspensionGuard(plan.server.name, self._status.check_writable),
+        )
+        return Round(given, run_options, options.switches, server_parallelism=options.server_parallelism)
+
+    def _take(self, results: Sequence[ServerResult]) -> None:
+        self.record(results)
+        self.count += 1
+        self._rollout.take(results)
+        if self._rollout.stopped:
+            self._status.notice("rollout_stopped", self._rollout.stopped)
+        elif results:
+            self._status.withdraw("rollout_stopped")
+
+    def _heal_limit_reached(self, result: ServerResult) -> Suspension | None:
+        """The suspension of a server on which a field was corrected too often."""
+        reached = [correction for correction in result.corrections if self._corrections.count(correction)]
+        if not reached:
+            return None
+        what = f"{reached[0].field} of {reached[0].account}" if reached[0].field else reached[0].account
+        reason = (
+            f"{display_sentence(what)} was corrected as often as --heal-limit {self._options.heal_limit} allows:"
+            " somebody else changes it"
+        )
+        return Suspension(reason=reason, by=SuspendedBy.HEAL_LIMIT, since=datetime.now(UTC))
+
+    def _explain(self, error: Exception) -> str:
+        if isinstance(error, ReconcilerError):
+            return "; ".join(map(str, error.problems))
+        return (self._options.run.context.explain_bug or internal_error)(error)
+
+
+class _Progress(FleetObserver):
+    """Notes that a round makes progress."""
+
+    def __init__(self, note: Callable[[], None]) -> None:
+        self._note = note
+
+    def planned(self, plan: Plan) -> None:  # noqa: ARG002 - the interface's
+        self._note()
+
+    def finished(self, report: Report) -> None:  # noqa: ARG002 - the interface's
+        self._note()
