@@ -79,8 +79,9 @@ class FileTokenKeeper:
         Raises:
             SecretError: The file cannot be read, or contains something else.
         """
-        self._known = _token(self._path)
-        return Secret(self._known)
+        token = read_token(self._path)
+        self._known = token.reveal()
+        return token
 
     @contextmanager
     def locked(self) -> Iterator[Secret | None]:
@@ -133,7 +134,12 @@ def secret_from_string(name: str, text: str) -> Secret:
     return Secret(secret)
 
 
-def _token(path: str) -> str:
+def read_token(path: str) -> Secret:
+    """The secret in a file that contains nothing else.
+
+    Raises:
+        SecretError: The file cannot be read, or contains something else.
+    """
     from reconciler.manifest.files import read_bytes
 
     name = display_path(path)
@@ -143,7 +149,7 @@ def _token(path: str) -> str:
         reason = (error.strerror if isinstance(error, OSError) else None) or "not a text file"
         hint = "name a file that this user can read, with the secret alone in it"
         raise SecretError.of(f"cannot read {name}: {reason}", kind=Kind.SECRET_FILE, hint=hint) from None
-    return secret_from_string(name, text).reveal()
+    return secret_from_string(name, text)
 
 
 def _replace(target: Path, token: str) -> None:

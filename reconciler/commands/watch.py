@@ -205,7 +205,7 @@ class _Page:
     """The page with its metrics; ``MissingExtraError`` if the extra ``watch`` is not installed."""
 
     def __init__(self, showing: ShowFlags, redactor: Redactor) -> None:
-        """Reads the options and the secrets in the environment."""
+        """Reads the options and the secrets, from their files or from the environment."""
         try:
             from reconciler.watch.metrics import Metrics
             from reconciler.watch.page_options import page_options
@@ -214,7 +214,7 @@ class _Page:
             hint = "pip install 'email-account-reconciler[watch]', or leave the page out with --listen off"
             raise MissingExtraError.of(message, kind=Kind.MISSING_EXTRA, hint=hint) from None
         try:
-            self._options = page_options(showing.listen, showing.host, os.environ)
+            self._options = page_options(showing.listen, showing.host, {**os.environ, **_secrets(showing)})
         except InvalidValueError as error:
             raise click.UsageError(f"--listen or --host: {error.message}; {error.hint}.") from None
         for secret in self._options.secrets:
@@ -226,6 +226,15 @@ class _Page:
         from reconciler.watch.page_server import PageServer
 
         return PageServer(watcher, self.metrics, self._options)
+
+
+def _secrets(showing: ShowFlags) -> dict[str, str]:
+    """The secrets of the page that are in files, by the variables that they take the place of."""
+    from reconciler.token_file import read_token
+    from reconciler.watch.page_options import HOOK_VARIABLE, TOKEN_VARIABLE
+
+    files = {TOKEN_VARIABLE: showing.page_token_file, HOOK_VARIABLE: showing.hook_secret_file}
+    return {variable: read_token(path).reveal() for variable, path in files.items() if path is not None}
 
 
 class _Listener:

@@ -134,11 +134,15 @@ class ShowFlags:
     Attributes:
         listen: Address and port of the page; ``off`` for none.
         host: Names under which the page is reached.
+        page_token_file: The file with the page's token, in place of ``RECONCILER_PAGE_TOKEN``.
+        hook_secret_file: The file with the secret of hooks, in place of ``RECONCILER_HOOK_SECRET``.
         notify_file: The file with the receivers of notifications.
     """
 
     listen: str
     host: tuple[str, ...]
+    page_token_file: str | None
+    hook_secret_file: str | None
     notify_file: str | None
     log_format: str
 
@@ -155,6 +159,18 @@ show_options = packed(
     ),
     click.option(
         "--host", multiple=True, metavar="NAME", help="A host name that the page is reached by; may be repeated."
+    ),
+    click.option(
+        "--page-token-file",
+        type=FILE_NAME,
+        metavar="FILE",
+        help="File with the token that readers of the page need; or RECONCILER_PAGE_TOKEN.",
+    ),
+    click.option(
+        "--hook-secret-file",
+        type=FILE_NAME,
+        metavar="FILE",
+        help="File with the secret that hooks are signed with; or RECONCILER_HOOK_SECRET.",
     ),
     click.option("--notify-file", type=FILE_NAME, metavar="FILE", help="A file with one notification URL per line."),
     click.option(
