@@ -87,6 +87,7 @@ class FleetStatus:
             commit=commit,
             notices=tuple(notices.values()),
             servers=servers,
+            causes=tuple(notices),
         )
 
     def corrections(self) -> tuple[Correction, ...]:

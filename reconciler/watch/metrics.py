@@ -27,6 +27,17 @@ CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 _RESULTS: Final = ("planned", *(status.value for status in ServerStatus))
 _OTHER: Final = "other"
+_CAUSES: Final = (
+    "source_failed",
+    "rollout_stopped",
+    "round_failed",
+    "state_lost",
+    "state_not_read",
+    "state_not_saved",
+    "history_not_read",
+)
+"""What notices may be about; alerts name them."""
+
 _BUCKETS: Final = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
 
 _HEALTH: Final[Mapping[ServerState, str]] = {
@@ -108,11 +119,12 @@ def _fleet_gauges(overview: Overview) -> Iterator[Metric]:
         ("state",),
         [((state.value,), states[state]) for state in ServerState],
     )
+    causes = Tally(cause if cause in _CAUSES else _OTHER for cause in overview.causes)
     yield _gauge(
         "reconciler_notices",
         "What is wrong with the watcher or its source; the page shows it in words.",
-        (),
-        [((), len(overview.notices))],
+        ("about",),
+        [((cause,), causes[cause]) for cause in (*_CAUSES, _OTHER)],
     )
 
 
@@ -122,6 +134,12 @@ def _server_gauges(servers: Iterable[ServerRecord]) -> Iterator[Metric]:
         "Whether a server is as declared (sync), and how it is (health).",
         ("server", "sync", "health"),
         [((one.name, sync_of(one), health_of(one)), 1) for one in servers],
+    )
+    yield _gauge(
+        "reconciler_server_state",
+        "The state of a server, in the words of the page.",
+        ("server", "state"),
+        [((one.name, one.state.value), 1) for one in servers],
     )
     numbers: Mapping[tuple[str, str], Callable[[ServerRecord], float | None]] = {
         ("reconciler_drift_accounts", "Accounts that were changed on the server."): lambda one: one.drift,

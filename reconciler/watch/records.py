@@ -178,6 +178,7 @@ class Overview:
         notices: What is wrong with the watcher or its source, as sentences: a bad commit, a stopped rollout, a full
             disk.
         servers: Sorted by name.
+        causes: What each notice is about, such as ``source_failed``.
     """
 
     at: datetime
@@ -185,3 +186,4 @@ class Overview:
     commit: str
     notices: tuple[str, ...]
     servers: tuple[ServerRecord, ...]
+    causes: tuple[str, ...] = ()
