@@ -126,11 +126,7 @@ class Database:
             self.lost = f"{self._folder / FILE} was {what} while it was in use: what was stored in it is lost"
             self._abandon()
         with self._opening():
-            try:
-                return self._open()
-            except (StateError, sqlite3.OperationalError):  # a corrupt file stays open: it may have suspensions
-                self.close()
-                raise
+            return self._open()
 
     def _abandon(self) -> None:
         """Closes a file that is no longer in the folder. SQLite would apply its log to the one that is there now."""
@@ -151,16 +147,22 @@ class Database:
             raise CorruptStateError("a folder is in its place")
         if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
             raise UnsafeFolderError(f"{path} is not an ordinary file")
+        if status.st_uid == os.geteuid() and status.st_mode & 0o077:  # as restored from a backup
+            path.chmod(0o600)
         if existed and not status.st_size and not self.lost:
             self.lost = f"{path} was empty: if it had stored anything, that is lost"
         self._connection = connection = sqlite3.connect(
             f"{path.as_uri()}?mode=rw", uri=True, timeout=_BUSY, isolation_level=None, check_same_thread=False
         )
         inode, self._inode = self._inode, _inode(path)
-        _prepare(connection)
+        try:
+            _prepare(connection)
+            if inode is not None:
+                _in_transaction(connection, self.reopened, write=True)
+        except (StateError, sqlite3.OperationalError):  # a corrupt file stays open: it may have suspensions
+            self.close()
+            raise
         self._log = _inode(path.with_name(FILE + "-wal"))
-        if inode is not None:
-            _in_transaction(connection, self.reopened, write=True)
         return connection
 
     def _replace(self, reason: str) -> None:
@@ -249,7 +251,7 @@ def _prepare(connection: sqlite3.Connection) -> None:
         raise StateError.of(f"{message}, so it is not used: {_path(connection)}", kind=Kind.STATE_VERSION, hint=hint)
     (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     if found != "ok":
-        raise CorruptStateError(found)
+        raise CorruptStateError("some of its pages are damaged")
     connection.execute("PRAGMA journal_mode = WAL").close()
     connection.execute("PRAGMA synchronous = FULL").close()  # what was sent must not be forgotten in a power failure
     connection.execute("PRAGMA foreign_keys = ON").close()

@@ -69,7 +69,7 @@ def read_receivers(path: Path) -> tuple[Receiver, ...]:
 def _receivers(path: Path, apprise: Any) -> tuple[Receiver, ...]:  # noqa: ANN401 - apprise has no types
     asset = apprise.AppriseAsset(async_mode=False, storage_mode="memory", app_id="reconciler", app_desc="reconciler")
     receivers = []
-    for number, line in enumerate(_read(path).splitlines(), 1):
+    for number, line in enumerate(_read(path).split("\n"), 1):
         if (url := line.strip()) and not url.startswith("#"):
             service = _service(apprise, url, asset)
             if service is None:
@@ -144,7 +144,10 @@ class _Log(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Reads a line."""
-        text = record.getMessage()
+        try:
+            text = record.getMessage()
+        except Exception:  # noqa: BLE001 - a mistake in the log must not disturb the delivery
+            return
         is_sent = text.startswith("Sent ")  # to one of several recipients
         is_broken = text.startswith("Socket Exception") and _UNCERTAIN.search(text) and not _CERTAIN.search(text)
         if is_sent or is_broken:

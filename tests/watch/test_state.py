@@ -119,6 +119,13 @@ def test_only_this_user_can_read_the_state(state: WatchState, folder: Path) -> N
         )
 
 
+def test_a_database_that_others_can_read_becomes_private(state: WatchState, folder: Path) -> None:
+    state.close()
+    (folder / "state.sqlite").chmod(0o644)
+    WatchState(folder).close()
+    assert (folder / "state.sqlite").stat().st_mode & 0o777 == 0o600
+
+
 def test_a_link_may_lead_to_the_folder(tmp_path: Path) -> None:
     (tmp_path / "private").mkdir()
     (tmp_path / "state").symlink_to("private")
@@ -455,6 +462,23 @@ def test_a_database_that_replaces_it_wins(state: WatchState, folder: Path, tmp_p
     assert "was replaced while it was in use" in state.lost
     state.save(records=[RECORD])
     assert reopened(state).records() == {"b001": RECORD}
+
+
+def test_a_state_that_cannot_be_restored_at_once_is_restored_later(
+    state: WatchState, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state.save(commit="c1", records=[RECORD])
+    (folder / "state.sqlite").unlink()
+
+    def full(*_: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(state._database, "reopened", full)
+        with pytest.raises(StateError, match="database or disk is full"):
+            state.commit()
+    assert state.commit() == "c1"
+    assert state.records() == {"b001": RECORD}
 
 
 def test_a_full_disk_changes_nothing_and_reading_goes_on(state: WatchState) -> None:
