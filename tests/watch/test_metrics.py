@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
@@ -19,6 +21,8 @@ from tests.watch.fleets import NOW, PORT, ago, hostile, large, overview, server,
 
 if TYPE_CHECKING:
     from tests.watch.conftest import Serve
+
+WATCH = Path(__file__).parents[2] / "reconciler" / "watch"
 
 Series = dict[tuple[tuple[str, str], ...], float]
 
@@ -76,12 +80,26 @@ def test_drift_and_last_success_are_numbers() -> None:
     assert success["b002"] == ago(minutes=4).timestamp() == NOW.timestamp() - 240
 
 
-def test_states_notices_and_the_version_are_there() -> None:
+def test_states_and_the_version_are_there() -> None:
     found = read(Metrics(), small().overview())
     states = {dict(one)["state"]: value for one, value in found["reconciler_servers"].items()}
     assert states == {state.value: {"synced": 3.0, "suspended": 2.0}.get(state, 1.0) for state in ServerState}
-    assert found["reconciler_notices"] == {(): 1.0}
     assert found["reconciler_build_info"] == {labels(version=VERSION): 1.0}
+
+
+def test_each_server_has_one_state() -> None:
+    shown = small().overview()
+    expected = {labels(server=one.name, state=one.state): 1.0 for one in shown.servers}
+    assert read(Metrics(), shown)["reconciler_server_state"] == expected
+
+
+def test_notices_are_counted_by_what_they_are_about() -> None:
+    shown = replace(small().overview(), causes=("source_failed", "made up", "made up too"))
+    found = {dict(one)["about"]: count for one, count in read(Metrics(), shown)["reconciler_notices"].items()}
+    assert {about: count for about, count in found.items() if count} == {"source_failed": 1.0, "other": 2.0}
+    raised = {name for path in WATCH.glob("*.py") for name in re.findall(r'\.notice\("(\w+)"', path.read_text())}
+    assert "source_failed" in raised
+    assert raised | {"other"} == set(found)
 
 
 def test_runs_are_counted_by_result() -> None:
@@ -113,10 +131,16 @@ def test_labels_have_no_values_from_outside() -> None:
     changed = replace(shown, servers=tuple(replace(one, error=one.name, changes=(PORT,) * 9) for one in shown.servers))
     found = read(metrics, changed)
     assert {name: len(series) for name, series in found.items() if len(series) > 20} == dict.fromkeys(
-        ("reconciler_server_info", "reconciler_drift_accounts", "reconciler_last_success_timestamp_seconds"), 1_000
+        (
+            "reconciler_server_info",
+            "reconciler_server_state",
+            "reconciler_drift_accounts",
+            "reconciler_last_success_timestamp_seconds",
+        ),
+        1_000,
     ) | {"reconciler_last_success_timestamp_seconds": len([one for one in shown.servers if one.last_success])}
     names = {name for series in found.values() for one in series for name, _ in one}
-    assert names == {"server", "sync", "health", "state", "result", "version", "le"}
+    assert names == {"server", "sync", "health", "state", "about", "result", "version", "le"}
 
 
 def test_hostile_names_stay_label_values() -> None:
