@@ -57,6 +57,7 @@ _LOCAL: Final = frozenset(
 )
 """Variables that name another repository, as in a hook. Those that configure git stay."""
 
+_LEAST_SPACE: Final = 16 * 1024
 _DISK_FULL: Final = ("No space left on device", "Disk quota exceeded")
 _USER_INFORMATION: Final = re.compile(r"(?<=://)[^/\s@]*(?:@[^/\s@]*)*@")
 _PREFIX: Final = re.compile(r"^(?:fatal|error): ", re.MULTILINE)
@@ -107,7 +108,7 @@ class Git:
         """
         result = self._run(arguments, environ or {})
         if result.code:
-            raise _failure(_command(arguments), result)
+            raise self._failure(_command(arguments), result)
         return result.output
 
     def ask(self, *arguments: str, environ: Mapping[str, str] | None = None) -> str | None:
@@ -119,7 +120,7 @@ class Git:
         """
         result = self._run(arguments, environ or {})
         if result.code not in {0, 1}:
-            raise _failure(_command(arguments), result)
+            raise self._failure(_command(arguments), result)
         return None if result.code else result.output
 
     def end(self) -> None:
@@ -180,6 +181,21 @@ class Git:
             if process.returncode is None:
                 _kill(process)
                 process.wait()
+
+    def _failure(self, command: str, result: _Result) -> SourceError:
+        if any(words in result.errors for words in _DISK_FULL) or self._is_disk_full():
+            return disk_full()
+        # Git prints URLs as the user's `url.*.insteadOf` rewrites them, which may contain credentials.
+        errors = _USER_INFORMATION.sub("", _PREFIX.sub("", result.errors))
+        reason = sanitize(errors, Redactor(), _LONGEST_REASON) or f"exit code {result.code}"
+        error = GitError.of(f"git {command} failed: {reason}", kind=Kind.GIT_FAILED, hint=_hint(result.errors))
+        error.reason = reason
+        return error
+
+    def _is_disk_full(self) -> bool:
+        """Whether nothing can be written: git does not always say why it could not write a file."""
+        status = os.statvfs(self._folder)
+        return status.f_bavail * status.f_frsize < _LEAST_SPACE or (status.f_files > 0 and status.f_favail == 0)
 
     def _timed_out(self, arguments: Sequence[str]) -> SourceError:
         message = f"git {_command(arguments)} took longer than {self._timeout:g} seconds"
@@ -251,17 +267,6 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
 def _command(arguments: Sequence[str]) -> str:
     """The name of the command, without the options of git before it."""
     return next(argument for argument in arguments if not argument.startswith("-") and "=" not in argument)
-
-
-def _failure(command: str, result: _Result) -> SourceError:
-    if any(words in result.errors for words in _DISK_FULL):
-        return disk_full()
-    # Git prints URLs as the user's `url.*.insteadOf` rewrites them, which may contain credentials.
-    errors = _USER_INFORMATION.sub("", _PREFIX.sub("", result.errors))
-    reason = sanitize(errors, Redactor(), _LONGEST_REASON) or f"exit code {result.code}"
-    error = GitError.of(f"git {command} failed: {reason}", kind=Kind.GIT_FAILED, hint=_hint(result.errors))
-    error.reason = reason
-    return error
 
 
 def _hint(errors: str) -> str:
