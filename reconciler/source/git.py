@@ -165,7 +165,7 @@ class GitSource:
     def _revision(self, commit: str) -> Revision:
         tree = self._trees.get(commit)
         self._trees.keep({self._before, self._good, commit})
-        return Revision(commit, [path_inside(tree, self._path)], root=str(tree))
+        return Revision(commit, [path_inside(tree, self._path, commit)], root=str(tree))
 
     def _rewound(self, commit: str) -> SourceError:
         message = f"commit {commit} of {escape(self._ref)} does not descend from the last good commit {self._good}"

@@ -60,7 +60,11 @@ _LOCAL: Final = frozenset(
 _LEAST_SPACE: Final = 16 * 1024
 _DISK_FULL: Final = ("No space left on device", "Disk quota exceeded")
 _USER_INFORMATION: Final = re.compile(r"(?<=://)[^/\s@]*(?:@[^/\s@]*)*@")
-_PREFIX: Final = re.compile(r"^(?:fatal|error): ", re.MULTILINE)
+_NOISE: Final = re.compile(
+    r"^(?:fatal|error): (?:Could not read from remote repository\.$)?"
+    r"|^Please make sure you have the correct access rights$|^and the repository exists\.$",
+    re.MULTILINE,
+)
 _LONGEST_OUTPUT: Final = 1024 * 1024
 _LONGEST_REASON: Final = 400
 
@@ -186,7 +190,7 @@ class Git:
         if any(words in result.errors for words in _DISK_FULL) or self._is_disk_full():
             return disk_full()
         # Git prints URLs as the user's `url.*.insteadOf` rewrites them, which may contain credentials.
-        errors = _USER_INFORMATION.sub("", _PREFIX.sub("", result.errors))
+        errors = _USER_INFORMATION.sub("", _NOISE.sub("", result.errors))
         reason = sanitize(errors, Redactor(), _LONGEST_REASON) or f"exit code {result.code}"
         error = GitError.of(f"git {command} failed: {reason}", kind=Kind.GIT_FAILED, hint=_hint(result.errors))
         error.reason = reason

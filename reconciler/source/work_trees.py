@@ -105,8 +105,8 @@ class WorkTrees:
             return False
 
 
-def path_inside(tree: Path, path: str) -> str:
-    """A path in a work tree, with links resolved.
+def path_inside(tree: Path, path: str, commit: str) -> str:
+    """A path in the work tree of a commit, with links resolved.
 
     Raises:
         SourceError: It does not exist, or a link leads outside the work tree.
@@ -116,7 +116,8 @@ def path_inside(tree: Path, path: str) -> str:
         root = os.path.realpath(tree)
         real = os.path.realpath(os.path.join(root, path), strict=True)
     except OSError as error:
-        message = f"the commit has no {shown}" if isinstance(error, FileNotFoundError) else f"{shown}: {error.strerror}"
+        is_missing = isinstance(error, FileNotFoundError | NotADirectoryError)
+        message = f"commit {commit} has no {shown}" if is_missing else f"{shown}: {error.strerror}"
         hint = "check the path; it is relative to the top of the repository"
         raise SourceError.of(message, kind=Kind.NO_SUCH_FILE, hint=hint) from None
     if is_below(real, root):

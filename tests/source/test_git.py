@@ -130,7 +130,10 @@ def test_the_last_good_commit_needs_no_remote_after_a_restart(following: Followi
     assert revision
     assert (revision.commit, files_of(revision)) == (good, {"a.yaml": "one"})
     assert source.accept(revision)
-    assert following.error().startswith("git_failed | git ls-remote failed: ")
+    assert following.error() == (
+        f"git_failed | git ls-remote failed: '{following.remote.bare}' does not appear to be a git repository"
+        " | run git ls-remote with the same URL as the same user to see what is wrong"
+    )
 
 
 def test_the_last_good_commit_is_offered_after_a_restart(following: Following) -> None:
@@ -234,8 +237,10 @@ def test_a_folder_or_file_in_the_repository_is_offered(following: Following, pat
 def test_a_path_that_the_commit_does_not_have_is_an_error(following: Following) -> None:
     following.path = "b"
     following.start()
-    missing = "no_such_file | the commit has no b | check the path; it is relative to the top of the repository"
-    assert following.error() == missing
+    assert following.error() == (
+        f"no_such_file | commit {following.remote.head()} has no b"
+        " | check the path; it is relative to the top of the repository"
+    )
 
 
 @pytest.mark.parametrize("target", ["..", "/etc", "../../../repository.git"])

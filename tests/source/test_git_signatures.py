@@ -81,7 +81,7 @@ def test_without_a_file_git_decides_who_may_sign(following: Following, keys: dic
 
 def test_with_a_file_no_key_of_the_keyring_counts(verifying: Following, tmp_path: Path) -> None:
     accepting = tmp_path / "gpg"
-    accepting.write_text("#!/bin/sh\necho; echo '[GNUPG:] GOODSIG 0 Ada'\n")
+    accepting.write_text("#!/bin/sh\ncat > /dev/null; echo; echo '[GNUPG:] GOODSIG 0 Ada'\n")
     accepting.chmod(0o755)
     remote = verifying.remote
     remote.configure("gpg.program", str(accepting))

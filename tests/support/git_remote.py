@@ -70,11 +70,14 @@ class GitRemote:
 
 
 def isolated(home: Path) -> dict[str, str]:
-    """An environment in which git reads only the configuration in a folder."""
+    """An environment in which git reads only the configuration in a folder, and does no housekeeping."""
+    configuration = home / ".gitconfig"
+    if not configuration.exists():
+        configuration.write_text("[core]\nfsync = none\n[maintenance]\nauto = false\n")
     return {
         "PATH": os.environ["PATH"],
         "HOME": str(home),
-        "GIT_CONFIG_GLOBAL": str(home / ".gitconfig"),
+        "GIT_CONFIG_GLOBAL": str(configuration),
         "GIT_CONFIG_NOSYSTEM": "1",
         "GIT_AUTHOR_NAME": "Ada",
         "GIT_AUTHOR_EMAIL": "ada@example.com",
