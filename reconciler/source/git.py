@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -79,6 +80,7 @@ class GitSource:
         self._good = checked_commit(last_good)
         self._before = ""
         self._is_loaded = False
+        self._is_tidy = False
         self._offered: Revision | None = None
         self._check_signers()
 
@@ -118,6 +120,7 @@ class GitSource:
             self._open()
             ref = self._repository.look_up(self._url, self._ref)
             if self._is_loaded and ref.commit == self._good:
+                self._tidy()
                 return None
             if self._offered and self._offered.commit == ref.commit and self._trees.has(ref.commit):
                 return self._offered
@@ -140,13 +143,19 @@ class GitSource:
             return False
         if revision.commit != self._good:
             self._before, self._good = self._good, revision.commit
-        self._is_loaded = True
+        self._is_loaded, self._is_tidy = True, False
         self._trees.keep({self._before, self._good})
         return True
 
     def close(self) -> None:
         """Kills the git command that runs, and lets none start any more."""
         self._git.end()
+
+    def _tidy(self) -> None:
+        """Tidies up after each new commit, when nothing waits for it."""
+        if not self._is_tidy:
+            self._is_tidy = True
+            self._repository.tidy()
 
     def _open(self) -> None:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -165,7 +174,7 @@ class GitSource:
     def _revision(self, commit: str) -> Revision:
         tree = self._trees.get(commit)
         self._trees.keep({self._before, self._good, commit})
-        return Revision(commit, [path_inside(tree, self._path, commit)], root=str(tree))
+        return Revision(commit, [path_inside(tree, self._path, commit)], root=os.path.realpath(tree))
 
     def _rewound(self, commit: str) -> SourceError:
         message = f"commit {commit} of {escape(self._ref)} does not descend from the last good commit {self._good}"

@@ -30,8 +30,8 @@ _OPTIONS: Final = (
     *("-c", "core.fsmonitor=false"),
     *("-c", "submodule.recurse=false"),
     *("-c", "credential.interactive=false"),
-    *("-c", "gc.autoDetach=false"),  # a detached one would outlive the time limit
-    *("-c", "maintenance.autoDetach=false"),
+    *("-c", "maintenance.auto=false"),  # see Repository.tidy
+    *("-c", "gc.autoDetach=false"),  # a detached process would outlive the time limit
 )
 
 _PROTOCOLS: Final = "file:git:http:https:ssh"
@@ -282,7 +282,7 @@ def _hint(errors: str) -> str:
 
 
 def _not_started(error: OSError) -> SourceError:
-    if isinstance(error, FileNotFoundError):
+    if isinstance(error, FileNotFoundError) and error.filename == "git":
         return SourceError.of("the git program is not installed", kind=Kind.GIT_MISSING, hint="install git")
     return SourceError.of(
         f"git cannot be started: {error.strerror}", kind=Kind.GIT_FAILED, hint="check the state directory"

@@ -82,6 +82,11 @@ class Repository:
         options = ("--quiet", "--bare", "--template=", f"--object-format={self._format}")
         self._git.run("init", *options, "--", str(self.folder))
 
+    def tidy(self) -> None:
+        """Packs the objects once there are many. If that fails, the next time will do."""
+        with suppress(SourceError):
+            self.run("gc", "--auto", "--quiet")
+
     def is_healthy(self) -> bool:
         """Whether git finds nothing wrong with the repository."""
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -98,6 +99,27 @@ def test_a_work_tree_that_is_not_as_it_was_is_replaced(following: Following, cha
     else:
         (tree(following) / "b.yaml").write_text("b")
     assert files_of(following.start().last_good()) == {"a.yaml": "one"}
+
+
+def test_a_work_tree_outlives_the_repository(following: Following) -> None:
+    good = following.accept_newest()
+    damage(following.folder / "repository.git", "HEAD")
+    shutil.rmtree(following.remote.bare)
+    revision = following.start().last_good()
+    assert revision
+    assert (revision.commit, files_of(revision)) == (good, {"a.yaml": "one"})
+
+
+def test_many_objects_are_packed_when_nothing_is_new(following: Following) -> None:
+    following.remote.configure("gc.auto", "1")
+    following.accept_newest()
+    objects = following.folder / "repository.git" / "objects"
+    (objects / "17").mkdir(exist_ok=True)
+    for number in range(2):  # git estimates the number of objects by this folder
+        (objects / "17" / f"{number:038}").touch()
+    assert list(objects.glob("pack/*.pack")) == []
+    assert following.source.fetch() is None
+    assert list(objects.glob("pack/*.pack"))
 
 
 def test_a_work_tree_is_used_again_after_a_restart(following: Following) -> None:
