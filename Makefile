@@ -39,8 +39,8 @@ faults: $(READY) ## Test every fault at every request, and every crash (takes ma
 	@$(BIN)/pytest -n $(JOBS) -m faults --timeout 900 tests/faults
 
 .PHONY: browser
-browser: $(READY) ## Test the HTML plan in a real browser; needs chromium and chromium-driver
-	@$(BIN)/pytest -m browser tests/report
+browser: $(READY) ## Test the HTML plan and the watcher's page in a real browser; needs chromium and chromium-driver
+	@$(BIN)/pytest -m browser tests/report tests/watch
 
 .PHONY: policy
 policy: $(READY) ## Test plans with third-party policy tools

@@ -1,11 +1,12 @@
-"""A headless Chromium for the tests of the page."""
+"""A headless Chromium for the tests of pages."""
 
 from __future__ import annotations
 
 import os
 import shutil
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from selenium import webdriver
@@ -56,3 +57,37 @@ def chromium(profile: Path) -> Iterator[webdriver.Chrome]:
         yield found
     finally:
         found.quit()
+
+
+class Tab:
+    """The page that is open in a browser."""
+
+    def __init__(self, browser: webdriver.Chrome) -> None:
+        self.browser = browser
+
+    def run(self, script: str, *arguments: object) -> Any:  # noqa: ANN401 - whatever the script returns
+        return self.browser.execute_script(script, *arguments)
+
+    def click(self, selector: str) -> None:
+        self.browser.find_element("css selector", selector).click()
+
+    def text(self, selector: str) -> str:
+        return self.browser.find_element("css selector", selector).text
+
+    def media(self, width: int, scheme: str = "light", medium: str = "") -> None:
+        size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+        feature = {"name": "prefers-color-scheme", "value": scheme}
+        self.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        self.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": medium, "features": [feature]})
+
+    def complaints(self) -> list[str]:
+        return [entry["message"] for entry in self.browser.get_log("browser")]  # type: ignore[no-untyped-call]
+
+    def violations(self, *ignored: str) -> list[tuple[str, str, str]]:
+        """What axe finds wrong with the page, apart from these rules."""
+        self.run(files("axe_core_python").joinpath("axe.min.js").read_text(encoding="utf-8"))
+        rules = {rule: {"enabled": False} for rule in ignored}
+        script = "axe.run(document, {rules: arguments[0]}).then(arguments[arguments.length - 1])"
+        found = self.browser.execute_async_script(script, rules)
+        assert len(found["passes"]) > 10, "axe did not run"
+        return [(one["id"], one["nodes"][0]["html"], one["nodes"][0]["failureSummary"]) for one in found["violations"]]
