@@ -33,7 +33,10 @@ if TYPE_CHECKING:
     from reconciler.credentials import ServerOptions
     from reconciler.model.redaction import Redactor
     from reconciler.source.revision import Source
+    from reconciler.watch.fleet_status import FleetStatus
+    from reconciler.watch.log import EventLog
     from reconciler.watch.loop import Watcher
+    from reconciler.watch.notify import Notifier as Notifications
     from reconciler.watch.page_server import PageServer
     from reconciler.watch.records import Overview
     from reconciler.watch.round import ServerResult
@@ -41,6 +44,9 @@ if TYPE_CHECKING:
 
 _LOCK_TIMEOUT: Final = 5.0
 """Seconds to wait for another run on a server; the next round comes soon."""
+
+_LAST_DELIVERIES: Final = 10.0
+"""Seconds that notifications may take when the watcher ends."""
 
 _POLL_PATHS: Final = 1.0
 """Seconds between two looks at paths, which cost little."""
@@ -115,7 +121,8 @@ def watch(  # noqa: PLR0913 - one for each group of options
         )
         status = FleetStatus(state, source.name, log)
         page = None if once or showing.listen == NOT_SERVED else _Page(showing, invocation.redactor)
-        listener = _Listener(page)
+        notifier = held.enter_context(_notifications(showing, state, source, log))
+        listener = _Listener(page, notifier, status)
         options = WatchOptions(
             run=run_options,
             interval=watching.interval,
@@ -240,8 +247,10 @@ def _secrets(showing: ShowFlags) -> dict[str, str]:
 class _Listener:
     """Passes on what happens: to the metrics and to the people who want to be notified."""
 
-    def __init__(self, page: _Page | None) -> None:
+    def __init__(self, page: _Page | None, notifier: Notifications | None, status: FleetStatus) -> None:
         self._page = page
+        self._notifier = notifier
+        self._status = status
 
     def server_done(self, result: str, seconds: float) -> None:
         """A server was processed."""
@@ -250,3 +259,25 @@ class _Listener:
 
     def round_ended(self, overview: Overview, results: Sequence[ServerResult]) -> None:
         """A round has ended."""
+        if self._notifier:
+            from reconciler.watch.conditions import fleet_conditions
+
+            runs = {one.record.name: one.run for one in results}
+            self._notifier.notify(fleet_conditions(overview, runs, self._status.notices), overview.at)
+
+
+@contextmanager
+def _notifications(
+    showing: ShowFlags, state: WatchState, source: Source, log: EventLog
+) -> Iterator[Notifications | None]:
+    """Notifies the receivers in the notify file, if there is one. At the end, deliveries have a moment to finish."""
+    if showing.notify_file is None:
+        yield None
+        return
+    from reconciler.watch.notify import Notifier, read_receivers
+
+    notifier = Notifier(read_receivers(Path(showing.notify_file)), state.outbox, source=source.name, warn=log.warn)
+    try:
+        yield notifier
+    finally:
+        notifier.close(_LAST_DELIVERIES)

@@ -8,15 +8,16 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from reconciler.model.display import display_sentence, shorten
+from reconciler.model.outcome import Status
 from reconciler.report.server_names import folded_names
 from reconciler.watch.outbox import Message
-from reconciler.watch.records import Origin, ServerState
+from reconciler.watch.records import SOURCE_NOTICE, Origin, ServerState
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
     from datetime import datetime
 
-    from reconciler.watch.records import ChangeRecord, ServerRecord
+    from reconciler.watch.records import ChangeRecord, Overview, RunRecord, ServerRecord
 
 SOURCE: Final = "the source"
 WATCHER: Final = "the watcher"
@@ -117,6 +118,30 @@ def condition_of(record: ServerRecord) -> Condition | None:
             return None if record.failures or record.error else OK
         case _:
             return Condition(State.FAILURE, record.error or _suspension(record))
+
+
+def fleet_conditions(overview: Overview, runs: Mapping[str, RunRecord], notices: Mapping[str, str]) -> Conditions:
+    """The conditions at the end of a round.
+
+    Args:
+        overview: The fleet.
+        runs: The runs of the round, by server.
+        notices: What is wrong with the watcher and its source, by what it is about.
+    """
+    others = "; ".join(sentence for about, sentence in notices.items() if about != SOURCE_NOTICE)
+    corrected = {}
+    for name, run in runs.items():
+        done = [one for one in run.changes if one.origin is not Origin.COMMIT and one.status == Status.APPLIED.value]
+        if done:
+            corrected[name] = accounts_phrase(done)
+    failed = notices.get(SOURCE_NOTICE)
+    return Conditions(
+        servers={record.name: condition_of(record) for record in overview.servers},
+        source=Condition(State.FAILURE, failed) if failed else OK,
+        watcher=Condition(State.FAILURE, others) if others else OK,
+        corrected=corrected,
+        commit=overview.commit,
+    )
 
 
 def accounts_phrase(changes: Sequence[ChangeRecord]) -> str:

@@ -15,7 +15,7 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Final
 
 from reconciler.watch.intake import Look, Poller
-from reconciler.watch.records import ServerState
+from reconciler.watch.records import SOURCE_NOTICE, ServerState
 from reconciler.watch.rounds import Rounds
 from reconciler.watch.schedule import Schedule
 
@@ -184,9 +184,9 @@ class Watcher:
             self._adopt(look.manifests)
         if look.problem:
             what = f"commit {look.commit[:12]} is not in force: " if look.commit else ""
-            self.status.notice("source_failed", what + look.problem)
+            self.status.notice(SOURCE_NOTICE, what + look.problem)
         else:
-            self.status.withdraw("source_failed")
+            self.status.withdraw(SOURCE_NOTICE)
         if look.triggers:
             self._schedule.retry_now()
             self._schedule.start_round_now()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 
     from reconciler.model.account import Fields
     from reconciler.report.view import FieldRow
+
+
+SOURCE_NOTICE: Final = "source_failed"
+"""What the notice about the source is called, among those about the watcher."""
 
 
 class ServerState(StrEnum):
