@@ -104,6 +104,7 @@ class GitSource:
             with self._folder_errors():
                 self._open()
                 if self._trees.has(self._good) or self._repository.has(self._good):
+                    self._verify(self._good)
                     self._offered = self._revision(self._good)
                     return self._offered
         except SourceError:
@@ -167,9 +168,12 @@ class GitSource:
         commit = self._repository.fetch(self._url, ref, self._good, must_descend=must_descend)
         if self._good and must_descend and not self._repository.is_ancestor(self._good, commit):
             raise self._rewound(commit)
+        self._verify(commit)
+        return self._revision(commit)
+
+    def _verify(self, commit: str) -> None:
         if self._options.verify_signatures:
             self._repository.verify(commit, self._options.allowed_signers)
-        return self._revision(commit)
 
     def _revision(self, commit: str) -> Revision:
         tree = self._trees.get(commit)

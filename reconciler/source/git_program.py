@@ -140,13 +140,11 @@ class Git:
 
     def _forbid_questions_of_ssh(self) -> None:
         """Makes ssh fail rather than ask, unless the user has configured how to call it."""
-        if self._asks_nothing:
-            return
-        self._asks_nothing = True
-        if "GIT_SSH_COMMAND" in self._environ or "GIT_SSH" in self._environ:
+        if self._asks_nothing or "GIT_SSH_COMMAND" in self._environ or "GIT_SSH" in self._environ:
             return
         if self._finished(("config", "--get", "core.sshCommand"), self._environ).code:
             self._environ["GIT_SSH_COMMAND"] = "ssh -o BatchMode=yes"
+        self._asks_nothing = True
 
     def _finished(self, arguments: Sequence[str], environ: Mapping[str, str]) -> _Result:
         # Not pipes: a background process that a helper leaves behind, such as a shared SSH connection, keeps them open.

@@ -210,7 +210,7 @@ class Repository:
         """
         options: tuple[str, ...] = ()
         if allowed_signers is not None:
-            options = ("-c", f"gpg.ssh.allowedSignersFile={allowed_signers}")
+            options = ("-c", f"gpg.ssh.allowedSignersFile={allowed_signers.absolute()}")
             for kind in ("gpg", "gpg.openpgp", "gpg.x509"):  # otherwise any key in the user's keyring could sign
                 options += ("-c", f"{kind}.program=false")
         try:

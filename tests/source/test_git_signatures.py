@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from reconciler.errors import SourceError
 from tests.source.conftest import Following, shown
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 pytestmark = pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="needs ssh-keygen")
 
@@ -53,6 +50,23 @@ def signed_commit(following: Following, key: Path, text: str) -> str:
 def test_a_commit_that_an_allowed_signer_signed_is_offered(verifying: Following, keys: dict[str, Path]) -> None:
     commit = signed_commit(verifying, keys["ada"], "two")
     assert verifying.accept_newest() == commit
+
+
+def test_the_file_of_signers_may_have_a_relative_path(
+    following: Following, keys: dict[str, Path], signers: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(signers.parent)
+    following.start(verify_signatures=True, allowed_signers=Path(signers.name))
+    commit = signed_commit(following, keys["ada"], "two")
+    assert following.accept_newest() == commit
+
+
+def test_the_last_good_commit_needs_a_signature_too(following: Following, keys: dict[str, Path], signers: Path) -> None:
+    following.accept_newest()
+    assert following.start(verify_signatures=True, allowed_signers=signers).last_good() is None
+    signed_commit(following, keys["ada"], "two")
+    following.accept_newest()
+    assert following.start().last_good()
 
 
 def test_a_commit_without_a_signature_is_refused(verifying: Following, keys: dict[str, Path]) -> None:
