@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _PATH: Final = "/api/v1/servers"
 _LARGEST: Final = 64 * 1024 * 1024
-_TOKEN_HINT: Final = "set RECONCILER_PAGE_TOKEN to the token of the watcher's page"  # noqa: S105 - not a token
+_TOKEN_HINT: Final = "give the token of the watcher's page in RECONCILER_PAGE_TOKEN or --page-token-file"  # noqa: S105 - not a token
 _URL_HINT: Final = "is this the URL of a watcher, without a path?"
 
 Document: TypeAlias = dict[str, Any]
@@ -113,7 +113,7 @@ def watched_servers(address: WatcherAddress, token: Secret | None, redactor: Red
 def _bearer(token: Secret) -> bytes:
     text = token.reveal()
     if not (text.isascii() and text.isprintable() and " " not in text):
-        message = "RECONCILER_PAGE_TOKEN contains a space, a control character, or a letter outside ASCII"
+        message = "the token of the watcher's page contains a space, or a character outside ASCII"
         raise SecretError.of(message, kind=Kind.BAD_SECRET, hint=_TOKEN_HINT)
     return b"Bearer " + text.encode("ascii")
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from reconciler.commands.invocation import Invocation
+    from reconciler.model.secret import Secret
     from reconciler.watch.records import ServerRecord, Suspension
 
 
@@ -29,7 +30,13 @@ Examples:
   reconciler status --state-dir /var/lib/reconciler
   reconciler status --url https://watch.example.com --format json""",
 )
-@click.option("--url", metavar="URL", help="Ask this watcher; RECONCILER_PAGE_TOKEN has the token of its page.")
+@click.option("--url", metavar="URL", help="Ask this watcher, instead of reading a state directory.")
+@click.option(
+    "--page-token-file",
+    type=FILE_NAME,
+    metavar="FILE",
+    help="File with the token of the watcher's page; or RECONCILER_PAGE_TOKEN.",
+)
 @state_dir_option
 @click.option("--ca-file", type=FILE_NAME, metavar="FILE", help="Private CA of the watcher's URL.")
 @click.option(
@@ -38,10 +45,11 @@ Examples:
 @click.option("--insecure-http", is_flag=True, help="Allow http:// to other machines.")
 @output_options(STATUS_FORMATS, "status")
 @click.pass_context
-def status(
+def status(  # noqa: PLR0913 - one for each option of the command line
     context: click.Context,
     *,
     url: str | None,
+    page_token_file: str | None,
     state_dir: Path,
     ca_file: str | None,
     timeout: float,
@@ -58,13 +66,20 @@ def status(
     if context.get_parameter_source("state_dir") is click.core.ParameterSource.COMMANDLINE:
         raise click.UsageError("--url and --state-dir exclude each other. Name one.")
     from reconciler.client.watcher import WatcherAddress, watched_servers
-    from reconciler.model.secret import Secret
 
     address = WatcherAddress(url=url, ca_file=ca_file, timeout=timeout, insecure_http=insecure_http)
-    token = os.environ.get("RECONCILER_PAGE_TOKEN")
-    servers = watched_servers(address, Secret(token) if token else None, invocation.redactor)
-    show_status(invocation, servers)
+    show_status(invocation, watched_servers(address, _page_token(page_token_file), invocation.redactor))
     return ExitCode.OK
+
+
+def _page_token(file: str | None) -> Secret | None:
+    from reconciler.token_file import read_token, secret_from_string
+    from reconciler.watch.page_options import TOKEN_VARIABLE
+
+    if file is not None:
+        return read_token(file)
+    token = os.environ.get(TOKEN_VARIABLE)
+    return None if token is None else secret_from_string(TOKEN_VARIABLE, token)
 
 
 def _stored(folder: Path) -> list[dict[str, Any]]:

@@ -15,12 +15,12 @@ from threading import Thread, local
 from typing import TYPE_CHECKING, Any, Final
 
 from reconciler.errors import Kind, MissingExtraError, Position, Problem, ReconcilerError, StateError
+from reconciler.model.display import display_path
 from reconciler.watch.conditions import notification
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
-    from pathlib import Path
 
     from reconciler.watch.conditions import Conditions
     from reconciler.watch.outbox import Message, Outbox
@@ -50,7 +50,7 @@ class Receiver:
     service: Any = field(repr=False)
 
 
-def read_receivers(path: Path) -> tuple[Receiver, ...]:
+def read_receivers(path: str) -> tuple[Receiver, ...]:
     """The receivers in a notify file: one URL on each line; lines that begin with ``#`` are comments.
 
     Raises:
@@ -66,7 +66,7 @@ def read_receivers(path: Path) -> tuple[Receiver, ...]:
     return receivers
 
 
-def _receivers(path: Path, apprise: Any) -> tuple[Receiver, ...]:  # noqa: ANN401 - apprise has no types
+def _receivers(path: str, apprise: Any) -> tuple[Receiver, ...]:  # noqa: ANN401 - apprise has no types
     asset = apprise.AppriseAsset(async_mode=False, storage_mode="memory", app_id="reconciler", app_desc="reconciler")
     receivers = []
     for number, line in enumerate(_read(path).split("\n"), 1):
@@ -78,22 +78,24 @@ def _receivers(path: Path, apprise: Any) -> tuple[Receiver, ...]:  # noqa: ANN40
     return tuple(receivers)
 
 
-def _read(path: Path) -> str:
+def _read(path: str) -> str:
+    from reconciler.manifest.files import TooLargeError, read_bytes
+
     try:
-        with path.open("rb") as file:
-            text = file.read(_LARGEST + 1).decode("utf-8-sig")
+        return read_bytes(path, _LARGEST, allow_pipe=True).decode("utf-8-sig")
+    except TooLargeError:
+        raise _invalid(path, "the notify file is larger than 256 KiB") from None
+    except UnicodeDecodeError:
+        raise _invalid(path, "the notify file is not a text file in UTF-8") from None
     except (OSError, ValueError) as error:
-        reason = (error.strerror if isinstance(error, OSError) else None) or "it is not a text file in UTF-8"
+        reason = (error.strerror if isinstance(error, OSError) else None) or "it is not a file"
         raise _invalid(path, f"the notify file cannot be read: {reason}") from None
-    if len(text) > _LARGEST:
-        raise _invalid(path, "the notify file is larger than 256 KiB")
-    return text
 
 
-def _invalid(path: Path, message: str, line: int | None = None) -> ReconcilerError:
+def _invalid(path: str, message: str, line: int | None = None) -> ReconcilerError:
     hint = "write one apprise URL on each line, such as mailtos://USER:PASSWORD@example.com"
     return ReconcilerError(
-        Problem(kind=Kind.NOTIFY_FILE, message=message, hint=hint, position=Position(str(path), line))
+        Problem(kind=Kind.NOTIFY_FILE, message=message, hint=hint, position=Position(display_path(path), line))
     )
 
 

@@ -188,7 +188,10 @@ def test_a_token_is_not_sent_to_the_target_of_a_redirect(user: CliProcess) -> No
 @pytest.mark.parametrize(
     ("step", "message"),
     [
-        (json_reply({"detail": f"wrong token {TOKEN}"}, 401), "hint: set RECONCILER_PAGE_TOKEN"),
+        (
+            json_reply({"detail": f"wrong token {TOKEN}"}, 401),
+            "hint: give the token of the watcher's page in RECONCILER_PAGE_TOKEN",
+        ),
         (json_reply([], 404), "hint: is this the URL of a watcher, without a path?"),
         (Reply(200, b"<html>"), "this is not a watcher's list of servers"),
         (json_reply([{"name": "b001"}]), "this is not a watcher's list of servers"),
@@ -216,11 +219,29 @@ def test_plain_http_to_another_machine_needs_a_flag(user: CliProcess) -> None:
     assert "plain http to watch.example.com" in done.err
 
 
-def test_a_token_that_cannot_be_sent_is_an_error(user: CliProcess) -> None:
-    done = user.run("status", "--url", "http://127.0.0.1:9", environ={"RECONCILER_PAGE_TOKEN": "two\nlines"})
+def test_the_token_may_be_in_a_file(user: CliProcess) -> None:
+    user.write("token", f"{TOKEN}\n")
+    with ScriptedServer(json_reply([])) as watcher:
+        done = user.run("status", "--url", watcher.url, "--page-token-file", "token")
+    assert (done.code, done.out) == (0, "No servers yet: the first round has not ended.\n")
+    assert watcher.requests[0].header("authorization") == f"Bearer {TOKEN}"
+
+
+@pytest.mark.parametrize(
+    ("token", "message"),
+    [
+        ("two\nlines", "RECONCILER_PAGE_TOKEN"),
+        ("two words", "contains a space"),
+        ("twö", "a character outside ASCII"),
+        ("", "RECONCILER_PAGE_TOKEN is empty"),
+    ],
+)
+def test_a_token_that_cannot_be_sent_is_an_error(user: CliProcess, token: str, message: str) -> None:
+    done = user.run("status", "--url", "http://127.0.0.1:9", environ={"RECONCILER_PAGE_TOKEN": token})
     assert done.code == 1
-    assert "RECONCILER_PAGE_TOKEN contains a space" in done.err
+    assert message in done.err
     assert "two" not in done.err
+    assert "twö" not in done.err
 
 
 def test_url_and_state_dir_exclude_each_other(user: CliProcess, folder: Path) -> None:

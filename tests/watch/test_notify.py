@@ -48,7 +48,7 @@ class Watch:
     def start(self, *urls: str) -> None:
         (self.folder / "notify").write_text("\n".join(["# receivers", "", *urls]))
         self.state = WatchState(self.folder / "state")
-        receivers = read_receivers(self.folder / "notify")
+        receivers = read_receivers(str(self.folder / "notify"))
         self.notifier = Notifier(receivers, self.state.outbox, source="git main", warn=self.problems.append)
 
     def end(self) -> None:
@@ -364,7 +364,7 @@ def test_mail_with_a_wrong_password_is_sent_again(
         (f"tgram://{CANARY}/1\n", ":1: this is not a URL that apprise knows"),
         (f"{CANARY}\n", ":1: this is not a URL that apprise knows"),
         ("# nothing\n\n", ": the notify file contains no URL"),
-        (b"\xff\xfe\x00", ": the notify file cannot be read: it is not a text file in UTF-8"),
+        (b"\xff\xfe\x00", ": the notify file is not a text file in UTF-8"),
         ("json://localhost\n" * 20_000, ": the notify file is larger than 256 KiB"),
         (None, ": the notify file cannot be read: No such file or directory"),
     ],
@@ -380,7 +380,7 @@ def test_an_invalid_file_is_an_error_that_names_the_line_and_no_url(
     if text is not None:
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(ReconcilerError) as caught:
-        read_receivers(path)
+        read_receivers(str(path))
     (problem,) = caught.value.problems
     assert str(problem) == f"{path}{message}"
     assert problem.kind == "notify_file"
@@ -408,4 +408,4 @@ def test_no_url_is_shown_anywhere(
 def test_without_the_extra_the_error_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "apprise", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'email-account-reconciler\[notify\]'"):
-        read_receivers(tmp_path / "notify")
+        read_receivers(str(tmp_path / "notify"))
