@@ -276,7 +276,7 @@ def _notifications(
         return
     from reconciler.watch.notify import Notifier, read_receivers
 
-    notifier = Notifier(read_receivers(Path(showing.notify_file)), state.outbox, source=source.name, warn=log.warn)
+    notifier = Notifier(read_receivers(showing.notify_file), state.outbox, source=source.name, warn=log.warn)
     try:
         yield notifier
     finally:
