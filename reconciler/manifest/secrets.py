@@ -37,6 +37,9 @@ _WORKERS: Final = 8
 _HEARTBEAT: Final = 0.05
 """Seconds."""
 
+_PATIENCE: Final = 2.0
+"""Seconds that commands have to end after they were killed."""
+
 _SOURCES: Final = {
     "env": ("the variable", Kind.SECRET_UNSET),
     "file": ("the file", Kind.SECRET_FILE),
@@ -184,16 +187,21 @@ class _Resolver:
         return [cast("Secret", found[key]) for key in keys]
 
     def _look_up_in_parallel(self, references: Sequence[SecretReference]) -> list[Secret | FailedReference]:
-        from concurrent.futures import ThreadPoolExecutor
+        from concurrent.futures import ThreadPoolExecutor, wait
 
         pool = ThreadPoolExecutor(min(_WORKERS, len(references)), "secret")
+        futures = [pool.submit(self._look_up, reference) for reference in references]
         try:
-            return list(pool.map(self._look_up, references))
+            return [future.result() for future in futures]
         finally:
-            # A command still runs here only after Ctrl-C; it is killed, so that nothing waits for it. The terminal's
-            # Ctrl-C does not reach it, as it has a session of its own.
-            pool.shutdown(wait=False, cancel_futures=True)
+            # A command still runs here only after Ctrl-C, which does not reach it, as it has a session of its own. The
+            # process must not end before it is killed.
             self._is_over.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+            end = time.monotonic() + _PATIENCE
+            while (left := [one for one in futures if not one.done()]) and time.monotonic() < end:
+                with suppress(KeyboardInterrupt):  # a program that forwards Ctrl-C sends it a second time
+                    wait(left, timeout=_HEARTBEAT)
 
     def _look_up(self, reference: SecretReference) -> Secret | FailedReference:
         if reference.kind == "command" and not self._allow_commands:
