@@ -14,7 +14,7 @@ from prometheus_client.registry import Collector
 
 from reconciler.model.outcome import ServerStatus
 from reconciler.version import VERSION
-from reconciler.watch.records import ServerState
+from reconciler.watch.records import SOURCE_NOTICE, ServerState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -28,7 +28,7 @@ CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 _RESULTS: Final = ("planned", *(status.value for status in ServerStatus))
 _OTHER: Final = "other"
 _CAUSES: Final = (
-    "source_failed",
+    SOURCE_NOTICE,
     "rollout_stopped",
     "round_failed",
     "state_lost",

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from reconciler.version import VERSION
 from reconciler.watch.metrics import CONTENT_TYPE, Metrics
 from reconciler.watch.records import Overview, ServerState
+from tests.support.promtool import promtool
 from tests.watch.fleets import NOW, PORT, ago, hostile, large, overview, server, small
 
 if TYPE_CHECKING:
@@ -38,17 +37,6 @@ def read(metrics: Metrics, shown: Overview) -> dict[str, Series]:
 
 def labels(**values: str) -> tuple[tuple[str, str], ...]:
     return tuple(sorted(values.items()))
-
-
-def promtool() -> str:
-    """The program; skips the test without it, except in CI, where that is a failure."""
-    found = shutil.which("promtool")
-    if found:
-        return found
-    absent = "no promtool (Debian: apt-get install prometheus)"
-    if os.environ.get("CI") == "true":
-        pytest.fail(absent)
-    pytest.skip(absent)
 
 
 def test_servers_have_the_words_of_argo_cd() -> None:
@@ -97,7 +85,8 @@ def test_notices_are_counted_by_what_they_are_about() -> None:
     shown = replace(small().overview(), causes=("source_failed", "made up", "made up too"))
     found = {dict(one)["about"]: count for one, count in read(Metrics(), shown)["reconciler_notices"].items()}
     assert {about: count for about, count in found.items() if count} == {"source_failed": 1.0, "other": 2.0}
-    raised = {name for path in WATCH.glob("*.py") for name in re.findall(r'\.notice\("(\w+)"', path.read_text())}
+    code = "".join(path.read_text(encoding="utf-8") for path in WATCH.glob("*.py"))
+    raised = set(re.findall(r'(?:\.notice\(|NOTICE: Final = )"(\w+)"', code))
     assert "source_failed" in raised
     assert raised | {"other"} == set(found)
 
