@@ -136,7 +136,9 @@ def watch(  # noqa: PLR0913 - one for each group of options
             if once:
                 return _run_once(watcher)
             if page:
-                log.event("listening", f"the page is at {held.enter_context(page.serve(watcher)).url}")
+                explain = CrashReporter(invocation.redactor).explain
+                served = page.serve(watcher, lambda bug: log.event("page_failed", explain(bug), level="error"))
+                log.event("listening", f"the page is at {held.enter_context(served).url}")
             watcher.run()
     return ExitCode.OK
 
@@ -228,11 +230,11 @@ class _Page:
             redactor.add(secret)
         self.metrics = Metrics()
 
-    def serve(self, watcher: Watcher) -> PageServer:
+    def serve(self, watcher: Watcher, report_bug: Callable[[Exception], None]) -> PageServer:
         """The server, which runs while it is entered."""
         from reconciler.watch.page_server import PageServer
 
-        return PageServer(watcher, self.metrics, self._options)
+        return PageServer(watcher, self.metrics, self._options, report_bug)
 
 
 def _secrets(showing: ShowFlags) -> dict[str, str]:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import binascii
-import logging
 from base64 import b64decode
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
 from starlette.datastructures import Headers, MutableHeaders
 
-from reconciler.errors import internal_error
 from reconciler.http_server.host_check import HostCheck, HostFault
 from reconciler.model.display import shorten
 from reconciler.model.secret import Secret
@@ -24,11 +22,11 @@ if TYPE_CHECKING:
 PROBES: Final = frozenset({"/healthz", "/readyz"})
 HOOK: Final = "/hook"
 
-_LOG: Final = logging.getLogger(__name__)
 _READING: Final = frozenset({"GET", "HEAD"})
 LARGEST_HEAD: Final = 16 * 1024
 """Bytes of a request's address and headers."""
 
+_WANTED: Final = "give the token of this page as the password; any user name will do"
 _LONGEST_NAME: Final = 80
 
 HEADERS: Final[Mapping[str, str]] = {
@@ -55,12 +53,22 @@ class Access:
         names: Iterable[str],
         token: Secret | None,
         refuse: Callable[[str, HTTPStatus, str], Response],
+        report_bug: Callable[[Exception], None],
     ) -> None:
-        """``refuse`` makes a response to a path from a status and a message."""
+        """Takes an application.
+
+        Args:
+            app: The application.
+            names: The host names that requests may be for, besides loopback's.
+            token: What readers have to give; ``None`` if everybody may read.
+            refuse: Makes a response to a path from a status and a message.
+            report_bug: Called if a request ends in a bug.
+        """
         self._app = app
         self._hosts = HostCheck(names)
         self._token = token
         self._refuse = refuse
+        self._report_bug = report_bug
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Passes the request on, or responds with 400, 401, 405, 421 or 431."""
@@ -73,7 +81,7 @@ class Access:
         try:
             await (response or self._app)(scope, receive, guarded.send)
         except Exception as bug:  # noqa: BLE001 - one request must not show what a bug's message contains
-            _LOG.error("the page has failed: %s", internal_error(bug))
+            self._report_bug(bug)
             if not guarded.has_begun:
                 response = self._refuse(scope["path"], HTTPStatus.INTERNAL_SERVER_ERROR, "internal error")
                 await response(scope, receive, guarded.send)
@@ -92,7 +100,7 @@ class Access:
             return response
         if path in PROBES or path == HOOK or self._token is None or _has_token(scope, self._token):
             return None
-        response = self._refuse(path, HTTPStatus.UNAUTHORIZED, "a token is needed: the password of any user name")
+        response = self._refuse(path, HTTPStatus.UNAUTHORIZED, _WANTED)
         response.headers["WWW-Authenticate"] = 'Basic realm="reconciler", charset="UTF-8"'
         return response
 

@@ -15,6 +15,7 @@ from reconciler.watch.access import LARGEST_HEAD
 from reconciler.watch.site import build_site
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
 
     from uvicorn.protocols.http.h11_impl import RequestResponseCycle
@@ -42,9 +43,12 @@ class PageServer:
 
     url: str
 
-    def __init__(self, view: View, metrics: Metrics, options: PageOptions) -> None:
+    def __init__(
+        self, view: View, metrics: Metrics, options: PageOptions, report_bug: Callable[[Exception], None]
+    ) -> None:
+        """``report_bug`` is called if a request ends in a bug, which its response does not describe."""
         self._options = options
-        self._site = build_site(view, metrics, options)
+        self._site = build_site(view, metrics, options, report_bug)
 
     def __enter__(self) -> Self:
         """Starts the server; it accepts requests when this returns.

@@ -8,7 +8,8 @@ from reconciler.model.display import display_sentence, escape
 from reconciler.report.cards import make_card
 from reconciler.report.view import view_recorded_change
 from reconciler.watch.page import labels_of, short_commit
-from reconciler.watch.page_words import Moments, origin_words, result_tone, state_tone, suspension_words
+from reconciler.watch.page_words import Moments, is_known, origin_words, result_tone, state_tone, suspension_words
+from reconciler.watch.records import ServerState
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -48,11 +49,22 @@ def server_contents(
         "cards": [_card(change, overview.commit) for change in changes[:_MOST_CHANGES]],
         "more_changes": max(0, len(changes) - _MOST_CHANGES),
         "unfolded": len(changes) <= _FEW,
-        "drift": record.drift,
-        "count": len(changes),
-        "nothing": "Nothing differs" if record.last_run and not record.error else "What differs is not known",
+        "verdict": _verdict(record),
         "runs": list(_runs(runs, moments)),
     }
+
+
+def _verdict(record: ServerRecord) -> str:
+    """How many accounts differ, and why."""
+    count, drift = len(record.changes), record.drift
+    if not count:
+        return "Nothing differs" if is_known(record) else "Whether anything differs is not known"
+    accounts = f"{count:,} account{'' if count == 1 else 's'}"
+    if record.state is ServerState.UNREACHABLE:
+        return f"{accounts} differed when the server was last reached"
+    if drift == count:
+        return f"{accounts} {'has' if count == 1 else 'have'} drifted"
+    return f"{accounts} differ{'s' if count == 1 else ''} now" + (f", {drift:,} drifted" if drift else "")
 
 
 def _times(record: ServerRecord) -> Iterator[tuple[str, Any]]:

@@ -53,10 +53,10 @@ _NO_SERVER: Final[dict[int | str, dict[str, Any]]] = {
 }
 
 
-def build_site(view: View, metrics: Metrics, options: PageOptions) -> ASGIApp:
+def build_site(view: View, metrics: Metrics, options: PageOptions, report_bug: Callable[[Exception], None]) -> ASGIApp:
     """The whole application, with everything that protects it."""
     site = _Site(view, metrics, Hook(options.hook_secret, view.trigger))
-    return Access(site.app, names=options.names, token=options.token, refuse=site.refuse)
+    return Access(site.app, names=options.names, token=options.token, refuse=site.refuse, report_bug=report_bug)
 
 
 class _Site:

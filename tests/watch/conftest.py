@@ -26,7 +26,13 @@ class Serve(Protocol):
 
 
 @pytest.fixture
-def serve() -> Iterator[Serve]:
+def bugs() -> list[Exception]:
+    """What the page's requests ended in."""
+    return []
+
+
+@pytest.fixture
+def serve(bugs: list[Exception]) -> Iterator[Serve]:
     from reconciler.watch.metrics import Metrics
     from reconciler.watch.page_options import page_options
     from reconciler.watch.page_server import PageServer
@@ -34,6 +40,7 @@ def serve() -> Iterator[Serve]:
     with ExitStack() as stack:
 
         def start(view: View | None = None, *names: str, listen: str = "127.0.0.1:0", **environ: str) -> PageServer:
-            return stack.enter_context(PageServer(view or small(), Metrics(), page_options(listen, names, environ)))
+            options = page_options(listen, names, environ)
+            return stack.enter_context(PageServer(view or small(), Metrics(), options, bugs.append))
 
         yield start

@@ -83,7 +83,8 @@ def test_a_row_shows_drift_times_and_commit(serve: Serve) -> None:
         "4f2a9c1b",
     )
     assert found["b009"][0] == "1 to apply since 40 seconds ago 2026-03-04 05:05 UTC"
-    assert found["b010"] == ("none", "never", "not planned", "none")
+    assert found["b005"][0] == "not known"
+    assert found["b010"] == ("not known", "never", "not planned", "none")
 
 
 def test_notices_and_counts_are_on_top(serve: Serve) -> None:
@@ -220,16 +221,17 @@ def test_a_server_shows_what_differs_and_why_it_is_held(serve: Serve) -> None:
     assert page.all("h1")[0].text == "b001 drifted"
     assert page.all("p", "kicker")[0].all("a")[0].attributes["href"] == "/?label=region%3Dsouth"
     changes = next(one for one in page.all("section") if one.attributes.get("id") == "changes")
-    assert changes.all("h2")[0].text == "2 accounts differ now, 2 changed on the server"
+    assert changes.all("h2")[0].text == "2 accounts have drifted"
     port, password = changes.all("details")
     assert port.text == (
-        "~ update alerts@b001.example.com drift: changed on the server smtp_port, smtp_server Field Before After"
-        ' smtp_port 2525 587 smtp_server "smtp.evil.example" "smtp.example.com"'
+        "~ update alerts@b001.example.com drift: changed on the server smtp_port, smtp_server Field"
+        ' On the server As declared smtp_port 2525 587 smtp_server "smtp.evil.example" "smtp.example.com"'
         " Not written: drift is only reported (--on-drift report) smtp_port differs"
     )
     assert password.text == (
         "~ update certs@b001.example.com drift: changed on the server, and not yet as declared in commit 4f2a9c1b"
-        ' name, password Field Before After name "Certs" "Cert ificate s" password not shown (changed, from env CERTS)'
+        ' name, password Field On the server As declared name "Certs" "Cert ificate s" password not shown'
+        " (changed, from env CERTS)"
     )
 
 
