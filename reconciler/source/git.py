@@ -120,7 +120,7 @@ class GitSource:
         with self._folder_errors():
             self._open()
             ref = self._repository.look_up(self._url, self._ref)
-            if self._is_loaded and ref.commit == self._good:
+            if self._is_loaded and ref.commit == self._good and self._trees.has(self._good):
                 self._tidy()
                 return None
             if self._offered and self._offered.commit == ref.commit and self._trees.has(ref.commit):

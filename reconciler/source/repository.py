@@ -154,7 +154,7 @@ class Repository:
         if self._format != (needed := _SHA256 if len(ref.commit) == _SHA256_LENGTH else _SHA1):
             self._format = needed
             self.reset()
-        if good and not self._keep(good):
+        if good and not self._keep(good) and not self._is_complete():
             self.reset()  # its history is cut in another place, so that it could not decide
             if must_descend and ref.commit != good:
                 # If the remote no longer has that commit, the whole history shows that nothing descends from it.
@@ -163,9 +163,15 @@ class Repository:
                 self._fetch(url, ref.name, _TIP)
                 return self._tip(ref)
         if self._commit(_TIP) != ref.commit:
-            has_commits = self.run("for-each-ref", "--count=1", "refs/reconciler")
-            self._fetch(url, ref.name, _TIP, *(() if has_commits else ("--depth=1",)))
+            self._fetch(url, ref.name, _TIP, *(() if self._has_commits() else ("--depth=1",)))
         return self._tip(ref)
+
+    def _has_commits(self) -> bool:
+        return bool(self.run("for-each-ref", "--count=1", "refs/reconciler"))
+
+    def _is_complete(self) -> bool:
+        """Whether the history of all commits is there."""
+        return self._has_commits() and not (self.folder / "shallow").exists()
 
     def _fetch(self, url: str, name: str, target: str, *options: str) -> None:
         self.run(*_FETCH, *options, "--", url, f"+{name}:{target}")

@@ -69,7 +69,7 @@ class WorkTrees:
 
     def keep(self, commits: Collection[str]) -> None:
         """Removes the work trees of all other commits."""
-        for found in self._folder.iterdir():
+        for found in self._folder.glob("*"):
             if found.name not in commits:
                 self._checked.discard(found.name)
                 shutil.rmtree(found, ignore_errors=True)

@@ -100,6 +100,9 @@ def test_a_good_commit_that_the_remote_has_forgotten_is_not_an_ancestor(followin
     shutil.rmtree(following.folder)
     following.start()
     assert following.error().startswith("git_rewound | ")
+    fetched = (following.folder / "repository.git").stat().st_ino
+    assert following.error().startswith("git_rewound | ")
+    assert (following.folder / "repository.git").stat().st_ino == fetched
 
 
 def test_descendants_are_accepted_after_the_repository_was_lost(following: Following) -> None:
@@ -141,6 +144,12 @@ def test_the_last_good_commit_is_offered_after_a_restart(following: Following) -
     revision = following.start().fetch()
     assert revision
     assert revision.commit == good
+
+
+def test_the_accepted_commit_is_offered_again_if_its_files_vanish(following: Following) -> None:
+    following.accept_newest()
+    shutil.rmtree(following.folder)
+    assert following.files() == {"a.yaml": "one"}
 
 
 def test_there_is_no_last_good_commit_without_its_files(following: Following) -> None:
