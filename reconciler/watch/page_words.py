@@ -103,11 +103,17 @@ def held_words(changes: Iterable[ChangeRecord]) -> Iterator[str]:
         yield f"and {len(reasons) - _MOST_REASONS:,} more"
 
 
-def origin_words(origin: Origin, commit: str) -> str:
-    """Why an account differs from its declaration."""
-    declared = f"declared in commit {display_sentence(commit[:8])}" if commit else "declared"
+def origin_words(origin: Origin) -> str:
+    """Why an account differs, or differed, from its declaration."""
     return {
-        Origin.COMMIT: f"not yet as {declared}",
-        Origin.DRIFT: "drift: changed on the server",
-        Origin.BOTH: f"drift: changed on the server, and not yet as {declared}",
+        Origin.COMMIT: "the declaration changed",
+        Origin.DRIFT: "drift: the server was changed",
+        Origin.BOTH: "drift: the server was changed, and the declaration too",
     }[origin]
+
+
+def ending_words(suspension: Suspension, server: str) -> str:
+    """How to end a suspension."""
+    if suspension.by is SuspendedBy.MANIFEST:
+        return "To end it, remove `suspended` from the manifest."
+    return f"To end it, run `reconciler resume {display_sentence(server)}`."

@@ -8,7 +8,15 @@ from reconciler.model.display import display_sentence, escape
 from reconciler.report.cards import make_card
 from reconciler.report.view import view_recorded_change
 from reconciler.watch.page import labels_of, short_commit
-from reconciler.watch.page_words import Moments, is_known, origin_words, result_tone, state_tone, suspension_words
+from reconciler.watch.page_words import (
+    Moments,
+    ending_words,
+    is_known,
+    origin_words,
+    result_tone,
+    state_tone,
+    suspension_words,
+)
 from reconciler.watch.records import ServerState
 
 if TYPE_CHECKING:
@@ -41,12 +49,13 @@ def server_contents(
         "tone": state_tone(record.state),
         "back": query.path(),
         "suspension": suspension_words(record.suspended, moments) if record.suspended else "",
+        "ending": ending_words(record.suspended, record.name) if record.suspended else "",
         "suspended_since": moments.of(record.suspended.since) if record.suspended else None,
         "error": display_sentence(record.error),
         "failures": record.failures,
         "facts": [(words, moments.of(moment)) for words, moment in _times(record)],
         "commit": short_commit(record.commit),
-        "cards": [_card(change, overview.commit) for change in changes[:_MOST_CHANGES]],
+        "cards": [_card(change) for change in changes[:_MOST_CHANGES]],
         "more_changes": max(0, len(changes) - _MOST_CHANGES),
         "unfolded": len(changes) <= _FEW,
         "verdict": _verdict(record),
@@ -74,7 +83,7 @@ def _times(record: ServerRecord) -> Iterator[tuple[str, Any]]:
     yield "Next check", record.next_run
 
 
-def _card(change: ChangeRecord, commit: str) -> ChangeCard:
+def _card(change: ChangeRecord) -> ChangeCard:
     notes = [
         *([f"Not written: {change.held}"] if change.held else []),
         *([f"{change.status.replace('_', ' ').capitalize()}: {change.error}"] if change.error else []),
@@ -82,7 +91,7 @@ def _card(change: ChangeRecord, commit: str) -> ChangeCard:
     ]
     view = view_recorded_change(change.action, escape(change.address), change.rows, notes)
     status = "" if not change.status or change.error else f", {change.status.replace('_', ' ')}"
-    return make_card(view, f"{origin_words(change.origin, commit)}{status}")
+    return make_card(view, f"{origin_words(change.origin)}{status}")
 
 
 def _runs(runs: Iterable[RunRecord], moments: Moments) -> Iterator[dict[str, Any]]:
@@ -98,6 +107,6 @@ def _runs(runs: Iterable[RunRecord], moments: Moments) -> Iterator[dict[str, Any
             "count": run.count,
             "error": display_sentence(run.error),
             "changes": len(run.changes),
-            "cards": [_card(change, run.commit) for change in run.changes[:_MOST_OF_RUN]],
+            "cards": [_card(change) for change in run.changes[:_MOST_OF_RUN]],
             "more": max(0, len(run.changes) - _MOST_OF_RUN),
         }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import resource
 import socket
 import threading
 import time
@@ -19,7 +20,7 @@ from tests.watch.fleets import SampleView, overview, small
 from tests.watch.page_client import SECRET, TOKEN, parse, raw
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from tests.watch.conftest import Serve
 
@@ -231,6 +232,16 @@ def test_what_is_not_http_is_refused_in_silence(serve: Serve, capfd: pytest.Capt
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.fixture
+def many_files() -> Iterator[None]:
+    """Allows this process as many open files as the test needs."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(4_096, hard), hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.usefixtures("many_files")
 def test_a_thousand_slow_clients_do_not_hold_up_others(serve: Serve) -> None:
     url = serve().url
     address = httpx.URL(url)

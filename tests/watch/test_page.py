@@ -224,12 +224,12 @@ def test_a_server_shows_what_differs_and_why_it_is_held(serve: Serve) -> None:
     assert changes.all("h2")[0].text == "2 accounts have drifted"
     port, password = changes.all("details")
     assert port.text == (
-        "~ update alerts@b001.example.com drift: changed on the server smtp_port, smtp_server Field"
+        "~ update alerts@b001.example.com drift: the server was changed smtp_port, smtp_server Field"
         ' On the server As declared smtp_port 2525 587 smtp_server "smtp.evil.example" "smtp.example.com"'
         " Not written: drift is only reported (--on-drift report) smtp_port differs"
     )
     assert password.text == (
-        "~ update certs@b001.example.com drift: changed on the server, and not yet as declared in commit 4f2a9c1b"
+        "~ update certs@b001.example.com drift: the server was changed, and the declaration too"
         ' name, password Field On the server As declared name "Certs" "Cert ificate s" password not shown'
         " (changed, from env CERTS)"
     )
@@ -244,8 +244,8 @@ def test_a_server_shows_its_runs_with_their_changes(serve: Serve) -> None:
     )
     cards = shown.all("div", "change")
     assert [card.all("summary")[0].text for card in cards] == [
-        "+ create till@b001.example.com not yet as declared in commit 4f2a9c1b",
-        "- delete old@b001.example.com not yet as declared in commit 4f2a9c1b, not attempted",
+        "+ create till@b001.example.com the declaration changed",
+        "- delete old@b001.example.com the declaration changed, not attempted",
     ]
     assert cards[0].all("li")[0].text == "Failed: the server responded 422 (invalid_host)"
     assert shown.all("p", "problem")[0].text == "1 of 2 changes failed"
@@ -264,7 +264,7 @@ def test_a_suspension_has_user_reason_and_end(serve: Serve) -> None:
     assert box.startswith(
         "Nothing is written to this server Suspended by maria until 2026-03-04 08:06 UTC (in 3 hours): the vendor"
     )
-    assert box.endswith("Since 5 hours ago 2026-03-04 00:06 UTC")
+    assert box.endswith("Since 5 hours ago 2026-03-04 00:06 UTC To end it, run `reconciler resume b006`.")
 
 
 def test_an_unknown_server_is_a_404_page(serve: Serve) -> None:
