@@ -24,6 +24,7 @@ from yaml import (
 from yaml.events import CollectionEndEvent, NodeEvent
 
 from reconciler.errors import Kind, Position
+from reconciler.manifest.anchors import Anchors
 from reconciler.manifest.events import DEEPEST, Positions, YamlError, converted, open_events, position_at, position_of
 from reconciler.manifest.scalars import EMPTY, SUSPECTS, resolve
 from reconciler.model.desired import NO_POSITIONS
@@ -49,9 +50,6 @@ MARKED: Final = frozenset(
     ]
 )
 """Keys of values that may be refused after the file is validated: errors about them need a position."""
-
-_MOST_EXPANDED: Final = 5_000_000
-_FREELY_EXPANDED: Final = 100_000
 
 _PLAIN_KEYS: Final[dict[str, str]] = {}
 """Keys that need no second look: one string for each, however many mappings and files have it."""
@@ -129,53 +127,6 @@ def load(data: bytes, name: str = "") -> Loaded:
     raise failure
 
 
-class _Anchors:
-    """The anchored values of one document. An alias yields the value itself, not a copy."""
-
-    def __init__(self, text_size: int) -> None:
-        """Takes the size of the file in bytes: a large file may expand to more than a small one."""
-        self._values: dict[str, object] = {}
-        self._sizes: dict[int, int] = {}
-        self._sized: list[object] = []  # keeps the values alive whose ids are keys of _sizes
-        self._left = min(_FREELY_EXPANDED + text_size, _MOST_EXPANDED)
-
-    def open(self, name: str) -> None:
-        """A container with this anchor begins; until it ends, the name is undefined."""
-        self._values.pop(name, None)
-
-    def set(self, name: str, value: object) -> None:
-        """A value with this anchor is complete."""
-        self._values[name] = value
-        if isinstance(value, dict | list):
-            self._sizes[id(value)] = self._size(value)
-            self._sized.append(value)
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._values
-
-    def expand(self, name: str) -> object:
-        """The value of an alias.
-
-        Raises:
-            OverflowError: All aliases together expand to too many values.
-        """
-        value = self._values[name]
-        self._left -= self._sizes.get(id(value), 1)
-        if self._left < 0:
-            raise OverflowError
-        return value
-
-    def _size(self, value: object) -> int:
-        """How many nodes a value has, with its aliases expanded."""
-        size, waiting = 0, [value]
-        while waiting:
-            node = waiting.pop()
-            size += self._sizes.get(id(node), 1)
-            if id(node) not in self._sizes and isinstance(node, dict | list):
-                waiting.extend(node.values() if isinstance(node, dict) else node)
-        return size
-
-
 class _Builder:
     """Builds the document; the open containers are on a stack, so that depth needs no recursion."""
 
@@ -188,7 +139,7 @@ class _Builder:
         self._items: dict[str, list[object]] = {}
         self._marks: dict[int, dict[str, object]] = {}
         self._merged: list[object] = []  # keeps the values alive whose ids are keys of _marks
-        self._anchors = _Anchors(len(data))
+        self._anchors = Anchors(len(data))
         self._anchored: list[tuple[int, str]] = []  # the open containers with an anchor: how deep, and its name
         self._plain_keys = _PLAIN_KEYS
         self._irregular = False
