@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
 import threading
 import time
 from collections import Counter
@@ -14,7 +11,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias, cast
 
 from reconciler.errors import InvalidValueError, Kind, Problem, SecretError, file_order
 from reconciler.manifest.files import file_problem, read_bytes
-from reconciler.manifest.values import is_own
+from reconciler.manifest.secret_commands import HEARTBEAT, SecretCommandError, SecretCommands
 from reconciler.model.display import shorten
 from reconciler.model.secret import Secret, SecretReference, secret_text
 from reconciler.model.server import parts_of, with_parts
@@ -32,11 +29,7 @@ COMMAND_TIMEOUT: Final = 30.0
 """Seconds."""
 
 _LARGEST_FILE: Final = 64 * 1024
-_LONGEST_OUTPUT: Final = 1024 * 1024
 _WORKERS: Final = 8
-_HEARTBEAT: Final = 0.05
-"""Seconds."""
-
 _PATIENCE: Final = 2.0
 """Seconds that commands have to end after they were killed."""
 
@@ -187,11 +180,12 @@ class _Resolver:
         return [cast("Secret", found[key]) for key in keys]
 
     def _look_up_in_parallel(self, references: Sequence[SecretReference]) -> list[Secret | FailedReference]:
-        from concurrent.futures import ThreadPoolExecutor, wait
+        from concurrent.futures import Future, ThreadPoolExecutor, wait
 
         pool = ThreadPoolExecutor(min(_WORKERS, len(references)), "secret")
-        futures = [pool.submit(self._look_up, reference) for reference in references]
+        futures: list[Future[Secret | FailedReference]] = []
         try:
+            futures += (pool.submit(self._look_up, reference) for reference in references)
             return [future.result() for future in futures]
         finally:
             # A command still runs here only after Ctrl-C, which does not reach it, as it has a session of its own. The
@@ -201,7 +195,7 @@ class _Resolver:
             end = time.monotonic() + _PATIENCE
             while (left := [one for one in futures if not one.done()]) and time.monotonic() < end:
                 with suppress(KeyboardInterrupt):  # a program that forwards Ctrl-C sends it a second time
-                    wait(left, timeout=_HEARTBEAT)
+                    wait(left, timeout=HEARTBEAT)
 
     def _look_up(self, reference: SecretReference) -> Secret | FailedReference:
         if reference.kind == "command" and not self._allow_commands:
@@ -221,89 +215,3 @@ class _Resolver:
         if reference.kind == "file":
             return read_bytes(reference.path, _LARGEST_FILE).decode()
         return self._commands.output_of(reference.target, reference.folder).decode()
-
-
-class SecretCommandError(Exception):
-    """A command gave no secret. The message shows nothing that the command printed."""
-
-
-class SecretCommands:
-    """Runs commands that print secrets, each with a time limit, until a stop event is set. Thread-safe."""
-
-    def __init__(self, environ: Mapping[str, str], timeout: float, stops: Sequence[threading.Event] = ()) -> None:
-        """Takes the environment, the seconds that each command may take, and events of which any kills them all."""
-        self._environ = environ
-        self._timeout = timeout
-        self._stops = stops
-
-    def output_of(self, arguments: Sequence[str], folder: str) -> bytes:
-        """Runs a command, without a shell and without a terminal, and returns its output.
-
-        Its standard error is discarded: some tools print parts of what they decrypt there.
-
-        Raises:
-            SecretCommandError: It cannot be started, takes too long, prints too much, or its exit code is not 0; or
-                the run was stopped.
-        """
-        if _any_set(self._stops):
-            raise SecretCommandError("the command was not started: the run was interrupted")
-        # A pull request can choose the command, which must not see our own credentials.
-        others = {name: value for name, value in self._environ.items() if not is_own(name)}
-        try:
-            process = subprocess.Popen(  # noqa: S603 - the user allowed these arguments
-                list(arguments),
-                cwd=folder,
-                env=others,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                start_new_session=True,
-            )
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or "it is not a valid command"
-            raise SecretCommandError(f"the command cannot be started: {reason}") from None
-        return _collected(process, self._timeout, self._stops)
-
-
-def _collected(process: subprocess.Popen[bytes], timeout: float, stops: Sequence[threading.Event]) -> bytes:
-    done = threading.Event()
-    watchdog = threading.Thread(target=_watch, args=(process, time.monotonic() + timeout, stops, done), daemon=True)
-    watchdog.start()
-    try:
-        with process:
-            output = process.stdout.read(_LONGEST_OUTPUT + 1) if process.stdout else b""
-            is_too_long = len(output) > _LONGEST_OUTPUT
-            if is_too_long:
-                _kill(process)
-    finally:
-        was_killed = done.is_set()
-        done.set()
-    if was_killed:
-        reason = "was interrupted" if _any_set(stops) else f"took longer than {timeout:g} seconds"
-    elif is_too_long:
-        reason = "printed more than 1 MiB"
-    elif process.returncode:
-        reason = f"ended with exit code {process.returncode}; what it wrote is not shown"
-    else:
-        return output
-    raise SecretCommandError(f"the command {reason}")
-
-
-def _any_set(stops: Sequence[threading.Event]) -> bool:
-    return any(stop.is_set() for stop in stops)
-
-
-def _watch(
-    process: subprocess.Popen[bytes], end: float, stops: Sequence[threading.Event], done: threading.Event
-) -> None:
-    """Kills a command that takes too long, or when the run stops; sets ``done`` if it did."""
-    while not done.wait(_HEARTBEAT):
-        if time.monotonic() >= end or _any_set(stops):
-            done.set()
-            _kill(process)
-
-
-def _kill(process: subprocess.Popen[bytes]) -> None:
-    """Kills a command and everything that it started."""
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)

@@ -11,7 +11,8 @@ import pytest
 
 from reconciler.errors import Position, SecretError, file_order
 from reconciler.manifest.reader import read_manifests
-from reconciler.manifest.secrets import SecretCommandError, SecretCommands, resolve_accounts, resolve_credentials
+from reconciler.manifest.secret_commands import SecretCommandError, SecretCommands
+from reconciler.manifest.secrets import resolve_accounts, resolve_credentials
 from reconciler.model.secret import Secret, SecretReference
 from reconciler.model.server import AccessToken, Login, RefreshToken
 
