@@ -129,8 +129,10 @@ class FleetStatus:
     def _store(self, runs: Mapping[str, RunRecord], corrections: Sequence[Correction]) -> None:
         records = [self._records[name] for name in self._unsaved if name in self._records]
         try:
+            stored = self._state.suspensions(datetime.now(UTC)) if self._own else {}
             for name, suspension in tuple(self._own.items()):
-                self._state.suspend(name, suspension)
+                if name not in stored:  # a person's suspension, made meanwhile, wins
+                    self._state.suspend(name, suspension)
                 del self._own[name]
             self._state.save(
                 commit=self._commit, records=records, runs=runs, corrections=corrections, keep=self._records.keys()

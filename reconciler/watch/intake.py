@@ -77,7 +77,7 @@ class Intake:
                 return self._take(revision)
         except Exception as error:  # noqa: BLE001 - whatever is wrong with a version, the loop goes on with the former
             if revision is None or self.source.is_intact(revision):
-                self._rejected = Look(problem=self._explain(error), commit=revision.commit if revision else "")
+                self._rejected = self._rejection(error, revision)
                 if not self._has_manifests:
                     return replace(self._rejected, manifests=self._last_good())
         return self._rejected
@@ -114,10 +114,12 @@ class Intake:
             return fleet
         return replace(fleet, servers=tuple(_named(one, context) for one in fleet.servers))
 
-    def _explain(self, error: Exception) -> str:
-        if not isinstance(error, ReconcilerError):
-            return (self._context.explain_bug or internal_error)(error)
-        return "; ".join(str(one.redacted(self._context.redactor.redact)) for one in error.problems)
+    def _rejection(self, error: Exception, revision: Revision | None) -> Look:
+        if isinstance(error, ReconcilerError):
+            reason = "; ".join(str(one.redacted(self._context.redactor.redact)) for one in error.problems)
+        else:
+            reason = (self._context.explain_bug or internal_error)(error)
+        return Look(problem=revision.shorten(reason), commit=revision.commit) if revision else Look(problem=reason)
 
     def context(self, revision: Revision) -> RunContext:
         """The context for a version, with the trust file as it is now. No file may be outside a version's own folder.

@@ -77,7 +77,7 @@ def _changed_on_server(change: Change, known: VerifiedAccount | None) -> Iterabl
     names = [one.field for one in change.fields] if change.action is Action.UPDATE else [*now]
     for name in names:
         if name in SECRET_FIELDS:
-            if _password_may_have_changed(before, known):
+            if (before.fields[name] is not None or change.after) and _password_may_have_changed(before, known):
                 yield name
         elif normalized(name, now.get(name)) != normalized(name, known.fields.get(name)):
             yield name

@@ -116,8 +116,8 @@ class Round:
         with FleetRun(declared, self._options, server_parallelism=self._parallelism, gate=gate) as run:
             plans = run.plan(observer)
             checks = [self._check(*one, plan) for one, plan in zip(servers, plans, strict=True)]
-            reports = self._apply(run, checks, observer) if write else {}
             failures = run.failures
+            reports = self._apply(run, checks, failures, observer) if write else {}
         for plan in plans:
             if plan.errors:
                 reports[plan.server.name] = Report.of_failure(plan.server, failures[plan.server.name], plan.errors)
@@ -133,9 +133,18 @@ class Round:
         former = self._given.records.get(server.name) or ServerRecord(name=server.name, url=server.url)
         return ServerCheck.of(desired, plan, former, suspension, self._switches)
 
-    def _apply(self, run: FleetRun, checks: Sequence[ServerCheck], observer: FleetObserver | None) -> dict[str, Report]:
+    def _apply(
+        self,
+        run: FleetRun,
+        checks: Sequence[ServerCheck],
+        failures: Mapping[str, ServerStatus],
+        observer: FleetObserver | None,
+    ) -> dict[str, Report]:
         """Corrects the servers that only drifted, and rolls the commit out on the others."""
-        rollout, earlier = self._given.rollout, self._given.earlier
+        rollout = self._given.rollout
+        unplanned = [check for check in checks if check.plan.errors and check.former.commit != self._given.commit]
+        failed = [(check.plan.server, failures[check.plan.server.name]) for check in unplanned]
+        earlier = (*self._given.earlier, *failed)
         permitted = {
             check.plan.server.name: (check.permitted, check.has_commit)
             for check in checks
