@@ -38,6 +38,10 @@ slow: $(READY) ## Run the property tests with many examples
 faults: $(READY) ## Test every fault at every request, and every crash (takes many minutes)
 	@$(BIN)/pytest -n $(JOBS) -m faults --timeout 900 tests/faults
 
+.PHONY: soak
+soak: $(READY) ## Run a watcher under random events for SOAK_SECONDS (600), and kill it twenty times
+	@$(BIN)/pytest -m soak --timeout 2400 tests/soak
+
 .PHONY: browser
 browser: $(READY) ## Test the HTML plan and the watcher's page in a real browser; needs chromium and chromium-driver
 	@$(BIN)/pytest -m browser tests/report tests/watch
