@@ -28,8 +28,8 @@ _MOST_CONNECTIONS: Final = 200
 _HEAD_SECONDS: Final = 10.0
 """The longest that a connection may wait for a complete request."""
 
-_CONNECTION_SECONDS: Final = 60.0
-"""The longest that a connection may exist, even if its client reads slowly."""
+_REQUEST_SECONDS: Final = 60.0
+"""The longest that a connection lasts after a response, or from its beginning: for a request and for its response."""
 
 
 class PageServer:
@@ -92,26 +92,32 @@ class PageServer:
 
 
 class _PageProtocol(H11Protocol):
-    """A connection that ends if its client is slow. The oldest that waits gives way if there are too many."""
+    """A connection that ends if its client is slow, or if there are too many and it has waited longest."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._timers = [
-            self.loop.call_later(_HEAD_SECONDS, self._end_if_silent),
-            self.loop.call_later(_CONNECTION_SECONDS, transport.abort),
-        ]
-        self._since = self.loop.time()
+        self._first_head = self.loop.call_later(_HEAD_SECONDS, self._end_if_silent)
+        self._limit_time()
         if len(self.connections) > _MOST_CONNECTIONS:
             self._end_oldest()
 
+    def _limit_time(self) -> None:
+        self._since = self.loop.time()
+        self._end = self.loop.call_later(_REQUEST_SECONDS, self.transport.abort)
+
+    def on_response_complete(self) -> None:
+        self._end.cancel()
+        self._limit_time()
+        super().on_response_complete()
+
     def connection_lost(self, exc: Exception | None) -> None:
-        for timer in self._timers:
-            timer.cancel()
+        self._first_head.cancel()
+        self._end.cancel()
         super().connection_lost(exc)
 
     @property
     def age(self) -> tuple[bool, float]:
-        """Sorts connections: those that wait for a request first, then the oldest first."""
+        """Sorts connections: those that wait for a request first, then those that have waited longest."""
         cycle: RequestResponseCycle | None = self.cycle
         return cycle is not None and not cycle.response_complete, self._since
 

@@ -265,7 +265,7 @@ def test_a_connection_that_sends_nothing_is_closed(serve: Serve, monkeypatch: py
 
 
 def test_a_client_that_does_not_read_is_cut_off(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("reconciler.watch.page_server._CONNECTION_SECONDS", 0.3)
+    monkeypatch.setattr("reconciler.watch.page_server._REQUEST_SECONDS", 0.3)
     address = httpx.URL(serve().url)
     with socket.create_connection((address.host, address.port), timeout=10) as client:
         for _ in range(300):
@@ -275,6 +275,14 @@ def test_a_client_that_does_not_read_is_cut_off(serve: Serve, monkeypatch: pytes
                 return
             time.sleep(0.01)
     pytest.fail("the connection was never closed")
+
+
+def test_a_connection_in_use_lasts(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("reconciler.watch.page_server._REQUEST_SECONDS", 0.5)
+    with httpx.Client(base_url=serve().url) as client:
+        began = time.monotonic()
+        while time.monotonic() - began < 1.5:
+            assert client.get("/healthz").status_code == 200
 
 
 def test_a_bug_is_an_error_without_its_message(
