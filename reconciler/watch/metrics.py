@@ -142,7 +142,9 @@ def _server_gauges(servers: Iterable[ServerRecord]) -> Iterator[Metric]:
         [((one.name, one.state.value), 1) for one in servers],
     )
     numbers: Mapping[tuple[str, str], Callable[[ServerRecord], float | None]] = {
-        ("reconciler_drift_accounts", "Accounts that were changed on the server."): lambda one: one.drift,
+        ("reconciler_drift_accounts", "Accounts that were changed on the server; absent while that is not known."): (
+            lambda one: one.drift if one.drift or one.is_known else None
+        ),
         ("reconciler_last_success_timestamp_seconds", "When a server was last as declared; absent if it never was."): (
             lambda one: one.last_success.timestamp() if one.last_success else None
         ),

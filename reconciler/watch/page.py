@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from reconciler.model.display import display_sentence, escape, shorten
-from reconciler.watch.page_words import Moments, held_words, is_known, state_tone, suspension_words
+from reconciler.watch.page_words import Moments, held_words, state_tone, suspension_words
 from reconciler.watch.records import ServerState
 
 if TYPE_CHECKING:
@@ -163,7 +163,7 @@ def _row(server: ServerRecord, query: PageQuery, moments: Moments) -> dict[str, 
         "last_success": moments.of(server.last_success),
         "drift": server.drift,
         "changes": len(server.changes),
-        "no_drift": "none" if is_known(server) else "not known",
+        "no_drift": "none" if server.is_known else "not known",
         "since": moments.of(server.changed_since),
         "commit": short_commit(server.commit),
         "next_run": moments.of(server.next_run),

@@ -63,7 +63,7 @@ def page_options(listen: str, names: Iterable[str], environ: Mapping[str, str]) 
         raise ReconcilerError.of(
             f"other machines can reach {listen}, and no token protects the page",
             kind=Kind.PAGE_TOKEN,
-            hint=f"set {TOKEN_VARIABLE}, and {_GENERATE}; or listen on 127.0.0.1",
+            hint=f"set {TOKEN_VARIABLE} or --page-token-file, and {_GENERATE}; or listen on 127.0.0.1",
         )
     own = [socket.gethostname()] if _is_wildcard(host) else [host]
     checked = (*own, *map(_host_name, names))

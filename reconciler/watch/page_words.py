@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from datetime import datetime
 
-    from reconciler.watch.records import ChangeRecord, ServerRecord, Suspension
+    from reconciler.watch.records import ChangeRecord, Suspension
 
 _TONES: Final[Mapping[str, str]] = {
     ServerState.SYNCED: "create",
@@ -24,9 +24,6 @@ _TONES: Final[Mapping[str, str]] = {
     ServerState.UNREACHABLE: "delete",
     ServerState.UNKNOWN: "calm",
 }
-_IN_THE_DARK: Final = frozenset({ServerState.UNKNOWN, ServerState.UNREACHABLE, ServerState.FAILED})
-"""States in which it is not known that nothing differs."""
-
 _RESULT_TONES: Final[Mapping[str, str]] = {
     "applied": "create",
     "unchanged": "calm",
@@ -65,11 +62,6 @@ class Moments:
         count = abs(seconds) // size
         phrase = f"{count:,} {unit}{'' if count == 1 else 's'}"
         return f"in {phrase}" if seconds > 0 else f"{phrase} ago"
-
-
-def is_known(server: ServerRecord) -> bool:
-    """Whether the last run could compare the server with its declaration."""
-    return server.last_run is not None and server.state not in _IN_THE_DARK
 
 
 def state_tone(state: ServerState) -> str:

@@ -35,6 +35,9 @@ class ServerState(StrEnum):
     UNKNOWN = "unknown"
 
 
+_NOT_COMPARED: Final = frozenset({ServerState.UNKNOWN, ServerState.UNREACHABLE, ServerState.FAILED})
+
+
 class Origin(StrEnum):
     """Why an account differs from its declaration: the declaration changed, the server changed, or both did."""
 
@@ -165,6 +168,11 @@ class ServerRecord:
     error: str = ""
     suspended: Suspension | None = None
     verified: Mapping[str, VerifiedAccount] | None = None
+
+    @property
+    def is_known(self) -> bool:
+        """Whether it was compared with its declaration: no change then means that nothing differs."""
+        return self.last_run is not None and self.state not in _NOT_COMPARED
 
     @property
     def drift(self) -> int:

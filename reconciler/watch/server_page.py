@@ -11,7 +11,6 @@ from reconciler.watch.page import labels_of, short_commit
 from reconciler.watch.page_words import (
     Moments,
     ending_words,
-    is_known,
     origin_words,
     result_tone,
     state_tone,
@@ -67,7 +66,7 @@ def _verdict(record: ServerRecord) -> str:
     """How many accounts differ, and why."""
     count, drift = len(record.changes), record.drift
     if not count:
-        return "Nothing differs" if is_known(record) else "Whether anything differs is not known"
+        return "Nothing differs" if record.is_known else "Whether anything differs is not known"
     accounts = f"{count:,} account{'' if count == 1 else 's'}"
     if record.state is ServerState.UNREACHABLE:
         return f"{accounts} differed when the server was last reached"

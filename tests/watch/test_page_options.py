@@ -25,7 +25,8 @@ def test_any_other_address_needs_one(listen: str) -> None:
     assert (problem.kind, problem.message, problem.hint) == (
         "page_token",
         f"other machines can reach {listen}, and no token protects the page",
-        "set RECONCILER_PAGE_TOKEN, and make one with `openssl rand -hex 32`; or listen on 127.0.0.1",
+        "set RECONCILER_PAGE_TOKEN or --page-token-file, and make one with `openssl rand -hex 32`;"
+        " or listen on 127.0.0.1",
     )
     assert page_options(listen, (), ENVIRON).token == Secret(TOKEN)
 
