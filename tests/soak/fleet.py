@@ -31,7 +31,7 @@ UNDECLARED_PORT: Final = 6666
 _PATH: Final = "/api/email/accounts"
 _FLEET: Final = """version: 1
 fleet:
-  min_servers: 8
+  min_servers: 1
   rollout: {canary: "ring=canary", batches: [1, 50%, 100%], max_failures: 100%, max_unreachable: 100%}
 """
 
@@ -58,8 +58,8 @@ class Servers:
         entries: The writes that had an effect, and the lists that were served to the watcher, oldest first.
     """
 
-    def __init__(self, canaries: Canaries, count: int = len(NAMES)) -> None:
-        self.names = NAMES[:count]
+    def __init__(self, canaries: Canaries) -> None:
+        self.names = NAMES
         self.tokens = {name: canaries.new(f"key of {name}", TOKEN) for name in self.names}
         self.entries: list[Row] = []
         self._access: dict[str, str] = {}
@@ -181,6 +181,10 @@ class Repository:
         for name in self.servers.names:
             self.draft[name] = dict(self._entry(name, number) for number in range(ACCOUNTS))
         self.good = self.commit()
+
+    def add_account(self, server: str, address: str) -> None:
+        """Adds an account to the draft."""
+        self.draft[server][address] = self._entry(server, len(self.draft[server]))[1]
 
     def _entry(self, server: str, number: int) -> tuple[str, Row]:
         fields = {

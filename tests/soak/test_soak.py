@@ -14,19 +14,19 @@ from typing import TYPE_CHECKING
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.soak.driver import Driver
-from tests.soak.fleet import Repository, Servers, deviating
-from tests.soak.receivers import Receivers, notes, violations
+from tests.soak.fleet import deviating
+from tests.soak.receivers import notes, violations
 from tests.soak.record import FAILED, Record
-from tests.soak.watch_process import WatchProcess
-from tests.support.canaries import TOKEN, Canaries
-from tests.support.cli_runner import CliProcess
+from tests.soak.world import World
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+    from tests.soak.driver import Driver
     from tests.soak.fleet import Commit
+    from tests.soak.receivers import Receivers
+    from tests.soak.watch_process import WatchProcess
 
 SECONDS = float(os.environ.get("SOAK_SECONDS", "600"))
 SEED = int(os.environ.get("SOAK_SEED") or random.randrange(10**6))  # noqa: S311 - no secret
@@ -61,38 +61,18 @@ def _growth(values: Sequence[float], measure: Callable[[Sequence[float]], float]
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[tuple[Driver, Receivers]]:
-    canaries = Canaries(SEED)
-    hook, page = canaries.new("hook secret", TOKEN), canaries.new("page token", TOKEN)
-    with Servers(canaries) as servers, Receivers(tmp_path, canaries, SEED) as receivers:
-        repository = Repository(tmp_path / "git", servers, canaries)
-        user = CliProcess(tmp_path)
-        environ = {
-            **repository.remote.environ,
-            **repository.environ,
-            **receivers.environ,
-            "RECONCILER_HOOK_SECRET": hook,
-            "RECONCILER_PAGE_TOKEN": page,
-            "XDG_STATE_HOME": str(tmp_path / "locks"),
-        }
-        arguments = ["--git", repository.remote.url, "--path", "fleet", "--interval", "1s", "--timeout", "2s"]
-        arguments += ["--heal-limit", "3/1m", "--state-dir", str(tmp_path / "state"), "--listen", "127.0.0.1:0"]
-        arguments += ["--notify-file", str(receivers.write_file())]
-        watcher = WatchProcess(tmp_path, [*arguments, "--log-format", "json"], environ)
-        watcher.start()
-        try:
-            watcher.wait_for("listening")
-            watcher.wait_for("round_finished")
-            yield Driver(SEED, servers, repository, watcher, user, hook, canaries), receivers
-        finally:
-            if watcher.process.poll() is None:
-                watcher.kill()
+def world(tmp_path: Path) -> Iterator[World]:
+    with World(tmp_path, SEED) as made:
+        made.watcher.start()
+        made.watcher.wait_for("listening")
+        made.watcher.wait_for("round_finished")
+        yield made
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(SECONDS * 2 + 240)
-def test_soak(world: tuple[Driver, Receivers], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    driver, receivers = world
+def test_soak(world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    driver, receivers = world.driver(), world.receivers
     watcher, canaries = driver.watcher, driver.canaries
     token = canaries.values["page token"]
     meter, pages, end = Meter(watcher), Counter[str](), time.monotonic() + SECONDS

@@ -15,7 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tests.support.cli_runner import RECONCILER
+from tests.support.fork_server import RECONCILER
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,7 +30,6 @@ class WatchProcess:
     Attributes:
         events: What it has logged, with the time in seconds as ``at``.
         log_text: The same as it was written.
-        former_url: Where the page is.
     """
 
     folder: Path
@@ -77,7 +76,7 @@ class WatchProcess:
         """Waits for the next event of this name."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
-            assert self.process.poll() is None, f"the watcher has ended: {self.log_text[-3000:]}"
+            assert self.is_running(), f"the watcher has ended: {self.log_text[-3000:]}"
             for event in self.read():
                 if event["event"] == name:
                     return event
@@ -117,17 +116,21 @@ class WatchProcess:
         """Open descriptors, without those of connections and of children that come and go."""
         return len(list(Path(f"/proc/{self.process.pid}/fd").iterdir()))
 
+    def is_running(self) -> bool:
+        """Whether it has not ended."""
+        return self.process.poll() is None
+
     def stop(self) -> int:
         """Ends it as a service manager does; returns the exit code."""
-        self.process.send_signal(signal.SIGTERM)
+        return self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """Ends it at once."""
+        self._end(signal.SIGKILL)
+
+    def _end(self, number: int) -> int:
+        self.process.send_signal(number)
         code = self.process.wait(30)
         self.read()
         self._log.close()
         return code
-
-    def kill(self) -> None:
-        """Ends it at once."""
-        self.process.kill()
-        self.process.wait()
-        self.read()
-        self._log.close()
