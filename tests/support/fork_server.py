@@ -58,10 +58,10 @@ class Process:
         for name, pipe in pipes.items():
             self._selector.register(pipe, selectors.EVENT_READ, name)
 
-    def wait_for_error_text(self, words: str, timeout: float = 60) -> str:
-        """Reads until ``words`` appear on standard error; returns what has been written there so far."""
+    def wait_for_error_text(self, words: str, timeout: float = 60, *, count: int = 1) -> str:
+        """Reads until ``words`` appear ``count`` times on standard error; returns what has been written so far."""
         deadline = time.monotonic() + timeout
-        while words not in (text := self._text("stderr")):
+        while (text := self._text("stderr")).count(words) < count:
             assert self._read_more(deadline), f"ended without {words!r}: {text}"
         return text
 
