@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 SETTLED_AFTER: Final = 1.0
 """How long a path must be unchanged before it is used, in seconds: whoever writes to it may not have finished."""
 
-_COMMIT_LENGTH: Final = 40
+_COMMIT_LENGTH: Final = 32
+"""Shorter than a commit of Git: if a repository takes the place of the paths, its commits need not descend from it."""
+
 _LONGEST_NAME: Final = 200
 
 _Status: TypeAlias = "tuple[int, ...] | None"
