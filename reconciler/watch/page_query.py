@@ -54,11 +54,6 @@ class PageQuery:
             refreshes="0" not in given["refresh"],
         )
 
-    @property
-    def is_filter(self) -> bool:
-        """Whether some servers may be left out."""
-        return bool(self.states or self.labels or self.name)
-
     def without_states(self) -> PageQuery:
         """The same for servers in any state, from the first page."""
         return replace(self, states=(), page=1)
