@@ -176,6 +176,7 @@ class Watcher:
             self._schedule.start_round_now()
         for name in self.status.show_suspensions():
             self._rounds.resumed(name)
+            self._schedule.retry_now(name)
             self._pending[name] = "resume"
 
     def _take(self, look: Look) -> None:

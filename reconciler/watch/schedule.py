@@ -63,9 +63,10 @@ class Schedule:
         wait = min(longest, self._interval * 2.0 ** min(failures - 1, _MOST_DOUBLINGS))
         self._retry_at[server] = self._clock() + self._varied(wait)
 
-    def retry_now(self) -> None:
-        """Servers that fail are due, however long they would have waited."""
-        self._retry_at = dict.fromkeys(self._retry_at, self._clock())
+    def retry_now(self, *servers: str) -> None:
+        """Servers that fail are due, however long they would have waited: those with these names, or all."""
+        now = self._clock()
+        self._retry_at |= dict.fromkeys(self._retry_at.keys() & servers if servers else self._retry_at, now)
 
     def keep(self, servers: Collection[str]) -> None:
         """Forgets all other servers."""
