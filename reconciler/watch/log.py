@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from reconciler.model.display import escape
+from reconciler.model.outcome import ServerStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -96,8 +97,9 @@ def log_result(log: EventLog, record: ServerRecord, run: RunRecord, before: Sequ
         run: The run.
         before: How the server differed before the round.
     """
+    waits = run.result == ServerStatus.NOT_ATTEMPTED.value  # because of other servers, about which there is a notice
     for change in run.changes:
-        if change.held and change in before:
+        if (change.held or waits) and change in before:
             continue
         words = f"{change.action} {change.address}"
         if change.held:
@@ -113,5 +115,5 @@ def log_result(log: EventLog, record: ServerRecord, run: RunRecord, before: Sequ
                 origin=change.origin.value,
                 status=change.status,
             )
-    if run.error:
+    if run.error and not waits:
         log.event("server_failed", run.error, server=record.name, level="error", state=record.state.value)

@@ -212,8 +212,10 @@ def test_a_canary_that_fails_keeps_the_others_at_their_commit(watched: WatchedFl
     watched.replace("a", watched.fleet.boxes["a"].url, DOWN)
     for name in "abc":
         watched.replace(name, "name: Fax", "name: Telefax")
-    for _ in range(2):
+    for waiting in (["b", "c"], []):  # a server that goes on waiting is logged once
         done = watched.once()
+        assert [one["server"] for one in done.events if one["event"] == "change"] == waiting
+        assert [one["server"] for one in done.events if one["event"] == "server_failed"] == ["a"]
         assert done.states() == {"a": "unreachable", "b": "pending", "c": "pending"}
         assert done.record("b").commit == first.overview.commit
         assert "1 of 3 servers could not be reached" in done.record("b").error
