@@ -120,7 +120,7 @@ class CredentialSelector:
         from_yaml = credentials is None and config.url is not None and _normalized(config.url) == url
         if config.auth is not None and from_yaml:
             credentials = self.resolve(config.auth)
-            keeper = self._read_only("the YAML's `server.auth`", credentials)
+            keeper = self._read_only("the YAML's `server.auth`", credentials, url)
         if credentials is None:
             raise self._no_credentials(url, approved=approved)
         outside = is_given or not from_yaml
@@ -150,11 +150,12 @@ class CredentialSelector:
             return None, None
         from_secrets, names = found
         credentials = from_secrets(*(secret_from_string(name, self.environ[name]) for name in names))
-        return credentials, self._read_only(names[0], credentials)
+        return credentials, self._read_only(names[0], credentials, url)
 
-    def _read_only(self, source: str, credentials: Credentials) -> TokenKeeper:
+    def _read_only(self, source: str, credentials: Credentials, url: str) -> TokenKeeper:
+        """What keeps a new refresh token. Another server never gets it, even if it was given the same first one."""
         token = credentials.token if isinstance(credentials, RefreshToken) else None
-        return ReadOnlyTokenKeeper(source, self.notifier, token, self.replaced)
+        return ReadOnlyTokenKeeper(source, self.notifier, (url, token), self.replaced)
 
     def _tls_setting(
         self, key: str, declared: T | None, make: Callable[[str], T], *, own: bool, outside: bool

@@ -30,31 +30,30 @@ class ReadOnlyTokenKeeper:
     Args:
         source: Where it came from.
         notifier: Prints that the token was replaced.
-        token: The token.
-        replaced: By the token of each source, the one that replaced it last. A process with several runs passes it to
-            all of them.
+        key: Stands for the token and for the server that may have it.
+        replaced: By key, the token that the server gave last. A process with several runs passes it to all of them.
     """
 
     def __init__(
         self,
         source: str,
         notifier: Notifier,
-        token: object = None,
+        key: object = None,
         replaced: MutableMapping[object, Secret] | None = None,
     ) -> None:
         self._source = source
         self._notifier = notifier
-        self._token = token
+        self._key = key
         self._replaced = {} if replaced is None else replaced
 
     def locked(self) -> AbstractContextManager[Secret | None]:
         """Does not wait for other runs. Yields the token that an earlier run of this process got, if any."""
-        return nullcontext(self._replaced.get(self._token))
+        return nullcontext(self._replaced.get(self._key))
 
     def store(self, token: Secret) -> None:
         """Keeps the token as long as the process lives. Warns, once, that only this process knows it."""
-        is_known = self._token in self._replaced
-        self._replaced[self._token] = token
+        is_known = self._key in self._replaced
+        self._replaced[self._key] = token
         if is_known:
             return
         message = f"the server replaced the refresh token; the one from {self._source} may not work again"

@@ -40,6 +40,7 @@ class Case:
     listed: tuple[str, ...] | None = None
     warnings: list[Problem] = field(default_factory=list)
     resolved: list[Credentials] = field(default_factory=list)
+    replaced: dict[object, Secret] = field(default_factory=dict)
 
     def select(self) -> ServerAccess:
         def resolve(credentials: Credentials) -> Credentials:
@@ -53,6 +54,7 @@ class Case:
             trust=None if self.listed is None else Trust(tuple(map(TrustedServer, self.listed))),
             resolve=resolve,
             notifier=Notifier(warn=self.warnings.append),
+            replaced=self.replaced,
         ).select()
 
     def refusal(self) -> Problem:
@@ -250,3 +252,18 @@ def test_every_spelling_of_an_ipv6_address_is_one_server(given: str) -> None:
     own = RefreshToken(Secret("own"))
     access = Case(ServerConfig(url="https://[fd00::1]", auth=own), ServerOptions(url=given)).select()
     assert (access.server.url, access.credentials) == ("https://[fd00::1]", own)
+
+
+def test_a_replaced_refresh_token_goes_only_to_the_server_that_issued_it() -> None:
+    replaced: dict[object, Secret] = {}
+
+    def known(url: str) -> Secret | None:
+        keeper = Case(ServerConfig(url=url, auth=AUTH), replaced=replaced).select().keeper
+        assert keeper
+        with keeper.locked() as token:
+            if token is None:
+                keeper.store(Secret(f"issued by {url}"))
+            return token
+
+    assert [known(OURS), known(OTHER)] == [None, None]
+    assert [known(OURS), known(OTHER)] == [Secret(f"issued by {OURS}"), Secret(f"issued by {OTHER}")]
