@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from reconciler.credentials import ServerOptions
     from reconciler.model.redaction import Redactor
     from reconciler.source.revision import Source
-    from reconciler.watch.fleet_status import FleetStatus
     from reconciler.watch.log import EventLog
     from reconciler.watch.loop import Watcher
     from reconciler.watch.notify import Notifier as Notifications
@@ -122,7 +121,7 @@ def watch(  # noqa: PLR0913 - one for each group of options
         status = FleetStatus(state, source.name, log)
         page = None if once or showing.listen == NOT_SERVED else _Page(showing, invocation.redactor)
         notifier = held.enter_context(_notifications(showing, state, source, log))
-        listener = _Listener(page, notifier, status)
+        listener = _Listener(page, notifier)
         options = WatchOptions(
             run=run_options,
             interval=watching.interval,
@@ -249,10 +248,9 @@ def _secrets(showing: ShowFlags) -> dict[str, str]:
 class _Listener:
     """Passes on what happens: to the metrics and to the people who want to be notified."""
 
-    def __init__(self, page: _Page | None, notifier: Notifications | None, status: FleetStatus) -> None:
+    def __init__(self, page: _Page | None, notifier: Notifications | None) -> None:
         self._page = page
         self._notifier = notifier
-        self._status = status
 
     def server_done(self, result: str, seconds: float) -> None:
         """A server was processed."""
@@ -265,7 +263,7 @@ class _Listener:
             from reconciler.watch.conditions import fleet_conditions
 
             runs = {one.record.name: one.run for one in results}
-            self._notifier.notify(fleet_conditions(overview, runs, self._status.notices), overview.at)
+            self._notifier.notify(fleet_conditions(overview, runs), overview.at)
 
 
 @contextmanager

@@ -120,21 +120,20 @@ def condition_of(record: ServerRecord) -> Condition | None:
             return Condition(State.FAILURE, record.error or _suspension(record))
 
 
-def fleet_conditions(overview: Overview, runs: Mapping[str, RunRecord], notices: Mapping[str, str]) -> Conditions:
+def fleet_conditions(overview: Overview, runs: Mapping[str, RunRecord]) -> Conditions:
     """The conditions at the end of a round.
 
     Args:
         overview: The fleet.
         runs: The runs of the round, by server.
-        notices: What is wrong with the watcher and its source, by what it is about.
     """
-    others = "; ".join(sentence for about, sentence in notices.items() if about != SOURCE_NOTICE)
+    others = "; ".join(sentence for about, sentence in overview.notices.items() if about != SOURCE_NOTICE)
     corrected = {}
     for name, run in runs.items():
         done = [one for one in run.changes if one.origin is not Origin.COMMIT and one.status == Status.APPLIED.value]
         if done:
             corrected[name] = accounts_phrase(done)
-    failed = notices.get(SOURCE_NOTICE)
+    failed = overview.notices.get(SOURCE_NOTICE)
     return Conditions(
         servers={record.name: condition_of(record) for record in overview.servers},
         source=Condition(State.FAILURE, failed) if failed else OK,

@@ -63,18 +63,18 @@ class FleetStatus:
     def notice(self, about: str, sentence: str) -> None:
         """Shows that something is wrong. It is logged once."""
         with self._lock:
-            known = self._notices.get(about)
+            if self._notices.get(about) == sentence:
+                return
             self._notices = {**self._notices, about: sentence}
-        if known != sentence:
-            self._log.event(about, sentence, level="warning")
+        self._log.event(about, sentence, level="warning")
 
     def withdraw(self, about: str) -> None:
         """What was wrong is right again."""
         with self._lock:
-            known = self._notices.get(about)
+            if about not in self._notices:
+                return
             self._notices = {name: sentence for name, sentence in self._notices.items() if name != about}
-        if known:
-            self._log.event(f"{about}_ended")
+        self._log.event(f"{about}_ended")
 
     def overview(self) -> Overview:
         """The fleet at this moment."""
@@ -85,9 +85,8 @@ class FleetStatus:
             at=datetime.now(UTC),
             source=self._source,
             commit=commit,
-            notices=tuple(notices.values()),
+            notices=notices,
             servers=servers,
-            causes=tuple(notices),
         )
 
     def corrections(self) -> tuple[Correction, ...]:

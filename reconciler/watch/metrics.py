@@ -119,7 +119,7 @@ def _fleet_gauges(overview: Overview) -> Iterator[Metric]:
         ("state",),
         [((state.value,), states[state]) for state in ServerState],
     )
-    causes = Tally(cause if cause in _CAUSES else _OTHER for cause in overview.causes)
+    causes = Tally(cause if cause in _CAUSES else _OTHER for cause in overview.notices)
     yield _gauge(
         "reconciler_notices",
         "What is wrong with the watcher or its source; the page shows it in words.",

@@ -56,7 +56,7 @@ def fleet_contents(overview: Overview, query: PageQuery) -> dict[str, Any]:
         "heading": f"{len(overview.servers):,} server{'' if len(overview.servers) == 1 else 's'}",
         "source": display_sentence(overview.source),
         "commit": short_commit(overview.commit),
-        "notices": [display_sentence(notice) for notice in overview.notices],
+        "notices": [display_sentence(notice) for notice in overview.notices.values()],
         "tiles": list(_tiles(counts, query)),
         "all_count": f"{len(fitting):,}",
         "all_path": query.without_states().path(),

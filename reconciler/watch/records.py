@@ -187,15 +187,13 @@ class Overview:
     Attributes:
         source: What the manifests come from.
         commit: The last good commit; empty if there is none yet.
-        notices: What is wrong with the watcher or its source, as sentences: a bad commit, a stopped rollout, a full
-            disk.
+        notices: What is wrong with the watcher or its source, as sentences, by what it is about: ``source_failed``,
+            ``rollout_stopped``, ``state_not_saved``.
         servers: Sorted by name.
-        causes: What each notice is about, such as ``source_failed``.
     """
 
     at: datetime
     source: str
     commit: str
-    notices: tuple[str, ...]
+    notices: Mapping[str, str]
     servers: tuple[ServerRecord, ...]
-    causes: tuple[str, ...] = ()

@@ -184,7 +184,13 @@ def small() -> SampleView:
 
 
 def overview(servers: tuple[ServerRecord, ...], *notices: str) -> Overview:
-    return Overview(at=NOW, source=SOURCE, commit=COMMIT, notices=notices, servers=servers)
+    return Overview(
+        at=NOW,
+        source=SOURCE,
+        commit=COMMIT,
+        notices={f"notice_{number}": notice for number, notice in enumerate(notices)},
+        servers=servers,
+    )
 
 
 def run(number: int, result: str, **more: object) -> RunRecord:

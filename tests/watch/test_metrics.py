@@ -83,7 +83,7 @@ def test_each_server_has_one_state() -> None:
 
 
 def test_notices_are_counted_by_what_they_are_about() -> None:
-    shown = replace(small().overview(), causes=("source_failed", "made up", "made up too"))
+    shown = replace(small().overview(), notices=dict.fromkeys(("source_failed", "made up", "made up too"), "why"))
     found = {dict(one)["about"]: count for one, count in read(Metrics(), shown)["reconciler_notices"].items()}
     assert {about: count for about, count in found.items() if count} == {"source_failed": 1.0, "other": 2.0}
     code = "".join(path.read_text(encoding="utf-8") for path in WATCH.glob("*.py"))
