@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from tests.ci.test_linters import lint
-from tests.support.deployed_watcher import TRUST, Machine
+from tests.support.deployed_watcher import GIT_CREDENTIALS, TRUST, Machine
 from tests.support.workflow_runner import ROOT, tool
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def test_the_container_reconciles_and_its_health_check_passes_until_it_stops(mac
         machine.secret(f"/run/secrets/{name}.password", "password-canary")
     for name in ("page-token", "hook-secret"):
         machine.secret(f"/run/secrets/{name}", TOKEN)
-    machine.secret("/run/secrets/git-credentials", "https://ana:git-canary@git.example.com")
+    machine.secret("/run/secrets/git-credentials", GIT_CREDENTIALS)
     paths = ["/run/secrets", "/etc/reconciler"]
     image = dict(word.split("=", 1) for word in shlex.split(instructions()["ENV"][0]) if not word.startswith("PATH="))
     values = machine.arguments(list({**image, **service["environment"]}.values()), [*paths, "/var/lib/reconciler"])
@@ -89,6 +89,7 @@ def test_the_container_reconciles_and_its_health_check_passes_until_it_stops(mac
     program, *words = json.loads(check.partition("CMD ")[2])
     assert program == "python"
     with machine.watching(machine.arguments(service["command"], paths), environ) as url:
+        machine.check_git(environ)
         assert machine.counts() == [1, 1]
         port = url.rpartition(":")[2]
         command = [tool("python"), *(word.replace("8080", port) for word in words)]

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from tests.ci.test_linters import lint
-from tests.support.deployed_watcher import TRUST, Machine
+from tests.support.deployed_watcher import GIT_CREDENTIALS, TRUST, Machine
 from tests.support.workflow_runner import ROOT, tool
 
 if TYPE_CHECKING:
@@ -87,8 +87,9 @@ def test_the_pods_reconcile_and_their_probes_pass(machine: Machine) -> None:
     for name, box in machine.boxes.items():
         machine.secret(f"/run/secrets/{name}.key", box.refresh_token)
         machine.secret(f"/run/secrets/{name}.password", "password-canary")
-    for name in ("page-token", "hook-secret", "git-credentials"):
+    for name in ("page-token", "hook-secret"):
         machine.secret(f"/etc/reconciler/secrets/{name}", TOKEN)
+    machine.secret("/etc/reconciler/secrets/git-credentials", GIT_CREDENTIALS)
     watch, once = (pod["spec"]["containers"][0] for pod in pods())
     paths = [one["mountPath"] for one in watch["volumeMounts"]]
     for path in paths:
@@ -100,6 +101,7 @@ def test_the_pods_reconcile_and_their_probes_pass(machine: Machine) -> None:
 
     arguments = [word.replace("$(NAMESPACE)", "mail") for word in watch["args"]]
     with machine.watching(machine.arguments(arguments, paths), environ(watch)) as url:
+        machine.check_git(environ(watch))
         assert machine.counts() == [1, 1]
         for probe in ("livenessProbe", "readinessProbe"):
             assert httpx.get(f"{url}{watch[probe]['httpGet']['path']}").status_code == 200
@@ -107,3 +109,4 @@ def test_the_pods_reconcile_and_their_probes_pass(machine: Machine) -> None:
         assert "reconciler_server_state" in httpx.get(f"{url}/metrics", headers=headers).text
     done = machine.user.run(*machine.arguments(once["args"], paths), environ=environ(once))
     assert done.code == 0, done.err
+    machine.check_git(environ(once))

@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from tests.ci.test_linters import lint
-from tests.support.deployed_watcher import TRUST, Machine
+from tests.support.deployed_watcher import GIT_CREDENTIALS, TRUST, Machine
 from tests.support.workflow_runner import ROOT, tool
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class Service:
         machine.user.write(
             "root/etc/reconciler/trust.yaml", TRUST.format(files=machine.at("/run/reconciler/secrets/*_${name}"))
         )
-        machine.secret("/etc/reconciler/git-credentials", "")
+        machine.secret("/etc/reconciler/git-credentials", GIT_CREDENTIALS)
         for name, box in machine.boxes.items():
             machine.secret(f"/etc/reconciler/keys/{name}", box.refresh_token)
             machine.secret(f"/etc/reconciler/passwords/{name}", "password-canary")
@@ -118,6 +118,7 @@ class Service:
 def test_the_systemd_service_reconciles_reloads_and_stops(machine: Machine) -> None:
     service = Service(machine, SYSTEMD / "reconciler-watch.service")
     with machine.watching([*service.prepare(), "--listen", "127.0.0.1:0"], service.environ) as url:
+        machine.check_git(service.environ)
         assert machine.counts() == [1, 1]
         assert [one["state"] for one in httpx.get(f"{url}/api/v1/servers").json()] == ["synced", "synced"]
     status = machine.user.run("status", "--state-dir", machine.at("/var/lib/reconciler"), "--format", "json")

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from tests.conftest import MakeSandbox
     from tests.support.cli_runner import CliProcess
+    from tests.support.run_result import RunResult
 
 PORT = re.compile(r"the page is at http://[^:]+:(\d+)")
 MANIFEST = """\
@@ -27,6 +28,7 @@ defaults: {{service: other, smtp_server: smtp.example.com}}
 accounts:
   - {{email: alerts@{name}.example.com, name: Alerts, password: {{file: "{password}"}}}}
 """
+GIT_CREDENTIALS = "username=ana\npassword=git-canary"
 TRUST = """\
 version: 1
 servers:
@@ -91,6 +93,21 @@ class Machine:
             done = watcher.finish()
         assert (done.code, "stopped" in done.err) == (0, True), done.err
         assert "canary" not in done.out + done.err
+
+    def check_git(self, environ: Mapping[str, str]) -> None:
+        """Checks that git finds the credentials, for its own server only, and does not try to store them."""
+        asked = {name: value for name, value in environ.items() if name.startswith("GIT_CONFIG_")}
+        found = self._credential("fill", "git.example.com", asked)
+        assert "username=ana\npassword=git-canary\n" in found.out
+        assert self._credential("fill", "evil.example.com", asked).code != 0
+        stored = self._credential("approve", "git.example.com", asked)
+        assert (stored.code, stored.err) == (0, "")
+
+    def _credential(self, operation: str, host: str, environ: Mapping[str, str]) -> RunResult:
+        given = "username=ana\npassword=git-canary\n" if operation == "approve" else ""
+        question = f"protocol=https\nhost={host}\n{given}\n"
+        quiet = {**environ, "GIT_TERMINAL_PROMPT": "0"}
+        return self.user.run_program(["git", "credential", operation], stdin=question, environ=quiet)
 
     def counts(self) -> list[int]:
         return [len(box.accounts()) for box in self.boxes.values()]
