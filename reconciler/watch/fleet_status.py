@@ -47,7 +47,7 @@ class FleetStatus:
 
     @property
     def records(self) -> Mapping[str, ServerRecord]:
-        """The servers by name, as they were last seen."""
+        """The servers by name, as they were last seen. Another object after each change."""
         return self._records
 
     @property
@@ -57,7 +57,7 @@ class FleetStatus:
 
     @property
     def notices(self) -> Mapping[str, str]:
-        """What is wrong with the watcher or its source, by what it is about."""
+        """What is wrong with the watcher or its source, by what it is about. Another object after each change."""
         return self._notices
 
     def notice(self, about: str, sentence: str) -> None:

@@ -47,6 +47,7 @@ _UNSETTLED: Final = frozenset({ServerState.PENDING, ServerState.DRIFTED, ServerS
 class _Tried:
     """The end of a try of servers that failed; those without a result failed in a new way."""
 
+    manifests: Manifests
     servers: frozenset[str]
     results: Sequence[ServerResult]
 
@@ -78,6 +79,7 @@ class Watcher:
         """Servers that are due before the next interval, and why."""
         self._asked = ""
         self._trying: frozenset[str] = frozenset()
+        self._try_again = False
         self._clock_offset = time.time() - time.monotonic()
 
     # What other threads and signal handlers call.
@@ -154,7 +156,9 @@ class Watcher:
 
     def _wait(self) -> None:
         """Waits until something is due or has happened, and takes what has happened."""
-        timeout = min(_GLANCE, self._schedule.seconds_left()) if self._manifests else _GLANCE
+        timeout = _GLANCE
+        if self._manifests:  # while servers are tried, the end of that is an event, and no others are
+            timeout = min(timeout, self._schedule.seconds_left(retries=not self._trying))
         try:
             event = self._events.get(timeout=timeout)
             while True:
@@ -190,6 +194,7 @@ class Watcher:
             self.status.withdraw(SOURCE_NOTICE)
         if look.triggers:
             self._schedule.retry_now()
+            self._try_again = True
             self._schedule.start_round_now()
             self._asked = min(look.triggers)
 
@@ -207,13 +212,15 @@ class Watcher:
         self.status.declare([one.label for one in manifests.fleet.servers], commit)
         unsettled = {name for name, one in self.status.records.items() if one.state in _UNSETTLED}
         self._pending = dict.fromkeys(changed | unsettled, "commit")
-        self._schedule.keep(self._declared.keys())
+        unseen = {name for name, one in self.status.records.items() if one.last_run is None}
+        self._schedule.keep(self._declared.keys() - unseen)  # failures at a former URL say nothing
         self._schedule.retry_now()
 
     def _next_round(self, manifests: Manifests) -> None:
         """Runs the round that is due, if there is one. Servers that fail are not part of it."""
         names: Collection[str] = self._declared.keys() - self._schedule.failing() - self._trying
-        if self._schedule.round_is_due():
+        is_due = self._schedule.round_is_due()
+        if is_due:
             trigger, self._asked = self._asked or "interval", ""
             self._schedule.round_began()
         else:
@@ -225,6 +232,9 @@ class Watcher:
         if results is not None:
             for name in names:
                 self._pending.pop(name, None)
+        elif is_due:
+            self._asked = trigger
+            self._schedule.start_round_now()
 
     # Servers that fail.
 
@@ -233,17 +243,19 @@ class Watcher:
         due = self._schedule.due_retries() & self._declared.keys()
         if not due or self._trying:
             return
-        self._trying = due
+        self._trying, self._try_again = due, False
         servers = [self._declared[name] for name in sorted(due)]
 
         def work() -> None:
-            self._events.put(_Tried(due, self._rounds.try_failing(manifests, servers)))
+            self._events.put(_Tried(manifests, due, self._rounds.try_failing(manifests, servers)))
 
         threading.Thread(target=work, name="retries", daemon=True).start()
 
     def _take_tried(self, tried: _Tried) -> None:
         """Records the servers that still fail; the others take part in the next round, which begins now."""
         self._trying = frozenset()
+        if tried.manifests is not self._manifests:  # says nothing about the new declaration: all are due again
+            return
         results = {one.record.name: one for one in tried.results if one.record.name in self._declared}
         self._rounds.record([one for one in results.values() if one.record.failures])
         for name in tried.servers & self._declared.keys():
@@ -252,3 +264,5 @@ class Watcher:
             elif not results[name].record.failures:
                 self._schedule.ended(name, failures=0)
                 self._pending[name] = "retry"
+        if self._try_again:
+            self._schedule.retry_now()

@@ -19,6 +19,7 @@ _FAILING: Final = {
     ServerState.FAILED: ServerStatus.FAILED,
     ServerState.REFUSED: ServerStatus.REFUSED,
     ServerState.UNREACHABLE: ServerStatus.UNREACHABLE,
+    ServerState.UNKNOWN: ServerStatus.UNREACHABLE,  # still being tried, at a former URL for example
 }
 
 

@@ -62,7 +62,7 @@ class WatchListener(Protocol):
         """A server was processed, with this result of ``RunRecord``."""
 
     def round_ended(self, overview: Overview, results: Sequence[ServerResult]) -> None:
-        """A round has ended, or the watcher's notices have changed; then there are no results."""
+        """A round has ended, or servers or notices have changed between rounds; then there are no results."""
 
 
 class Rounds:
@@ -100,7 +100,8 @@ class Rounds:
         self._rollout = RolloutMemory()
         self._gate: FleetGate | None = None
         self._stops = 0
-        self._notified: object = None
+        self._newest = ""
+        self._notified: tuple[object, object] = (None, None)
         self._progress_at = time.monotonic()
 
     # What other threads and signal handlers call.
@@ -115,7 +116,8 @@ class Rounds:
                 gate.end()
 
     def supersede(self, commit: str) -> None:
-        """A newer commit is there: the round starts nothing any more, and the writes in flight finish."""
+        """A newer commit is there: no round on a former one starts anything any more; writes in flight finish."""
+        self._newest = commit  # before the look at the gate, as ``run`` does both the other way round
         if gate := self._gate:
             self._log.event("superseded", "a newer commit is there; writes in flight finish", newer=commit)
             gate.stop.set()
@@ -155,7 +157,7 @@ class Rounds:
         self._log.event("round_started", trigger=trigger, servers=len(servers))
         began = time.monotonic()
         self._gate = gate = FleetGate()
-        if self._stops:
+        if self._stops or (self._newest and self._newest != manifests.revision.commit):
             gate.stop.set()
         results: tuple[ServerResult, ...] | None = ()
         try:
@@ -168,7 +170,8 @@ class Rounds:
             self._status.withdraw("round_failed")
         finally:
             self._gate = None
-        self._take(results or ())
+        if results is not None:
+            self._take(results)
         counts = Counter(result.run.result for result in results or ())
         seconds = round(time.monotonic() - began, 3)
         self._log.event(
@@ -208,9 +211,9 @@ class Rounds:
 
     def notify(self, results: Sequence[ServerResult] = ()) -> None:
         """Passes on what has happened, if anything has."""
-        notices = self._status.notices
-        if results or notices is not self._notified:
-            self._notified = notices
+        (notices, records), status = self._notified, self._status
+        if results or notices is not status.notices or records is not status.records:
+            self._notified = status.notices, status.records
             self._listener.round_ended(self._status.overview(), results)
 
     def _make(self, manifests: Manifests, servers: Sequence[Desired], run: str, trigger: str) -> Round:

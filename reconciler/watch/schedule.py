@@ -81,10 +81,12 @@ class Schedule:
         now = self._clock()
         return frozenset(name for name, at in self._retry_at.items() if at <= now)
 
-    def seconds_left(self, server: str = "") -> float:
-        """Seconds until a server is due; without a name, until anything is."""
-        times = [self._retry_at.get(server, self._round_at)] if server else [self._round_at, *self._retry_at.values()]
-        at = min(times)
+    def seconds_left(self, server: str = "", *, retries: bool = True) -> float:
+        """Seconds until a server is due; without a name, until the next round or, with ``retries``, until anything."""
+        if server:
+            at = self._retry_at.get(server, self._round_at)
+        else:
+            at = min([self._round_at, *(self._retry_at.values() if retries else ())])
         return max(0.0, at - self._clock())
 
     def _varied(self, seconds: float) -> float:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import io
 import json
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from itertools import count
+from typing import TYPE_CHECKING, Any, TextIO
 
 from reconciler.fleet.server_run import ServerRunOptions
 from reconciler.reconcile import RunContext
@@ -22,7 +23,7 @@ from reconciler.watch.state import WatchState
 from tests.support.pauses import short_pauses
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from reconciler.watch.records import Overview, ServerRecord
@@ -86,23 +87,36 @@ class WatchedFleet:
     ) -> Round:
         """One round of a new watcher on the same state."""
         stream = io.StringIO()
-        log = EventLog(LogFormat.JSON, str, stream)
-        clock = iter(range(10_000))
-        source = PathsSource([str(self.fleet.folder)], lambda: float(next(clock)))
-        environ = {**self.fleet.context.environ, **self.environ}
-        context = RunContext(environ=environ)
-        options = WatchOptions(
-            run=ServerRunOptions(paths=(), context=context),
-            switches=Switches(commits=commits, drift=drift),
-            heal_limit=HealLimit.parse(heal_limit),
-        )
-        with closing(WatchState(self.state)) as state, state.lock(), short_pauses():
-            status = FleetStatus(state, source.name, log)
-            watcher = Watcher(Intake(source, context, trust), status, options, log, RecordingListener())
+        options = self.options(switches=Switches(commits=commits, drift=drift), heal_limit=HealLimit.parse(heal_limit))
+        with self.watcher(options, trust=trust, stream=stream) as watcher:
             results = watcher.run_once()
-            overview, notices = watcher.overview(), dict(status.notices)
+            overview, notices = watcher.overview(), dict(watcher.status.notices)
         events = [json.loads(line) for line in stream.getvalue().splitlines()]
         return Round({one.record.name: one for one in results}, overview, notices, events)
+
+    @property
+    def context(self) -> RunContext:
+        return RunContext(environ={**self.fleet.context.environ, **self.environ})
+
+    def options(self, **options: Any) -> WatchOptions:  # noqa: ANN401 - those of WatchOptions
+        return WatchOptions(run=ServerRunOptions(paths=(), context=self.context), **options)
+
+    @contextmanager
+    def watcher(
+        self,
+        options: WatchOptions,
+        *,
+        trust: str | None = None,
+        stream: TextIO | None = None,
+        listener: RecordingListener | None = None,
+    ) -> Iterator[Watcher]:
+        """A watcher that has not begun."""
+        log = EventLog(LogFormat.JSON, str, stream or io.StringIO())
+        clock = count()
+        source = PathsSource([str(self.fleet.folder)], lambda: float(next(clock)))
+        with closing(WatchState(self.state)) as state, state.lock(), short_pauses():
+            status = FleetStatus(state, source.name, log)
+            yield Watcher(Intake(source, self.context, trust), status, options, log, listener or RecordingListener())
 
     def edit(self, server: str, address: str, **fields: Any) -> None:  # noqa: ANN401 - the fields' own types
         """Somebody changes an account in the server's interface."""

@@ -1,0 +1,196 @@
+"""When rounds begin, and what they do if a commit, a hook or a slow server comes in between."""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from reconciler.watch import loop
+from reconciler.watch.intake import Look
+from reconciler.watch.records import SuspendedBy, Suspension
+from tests.fleet.conftest import DOWN, FleetOfSandboxes
+from tests.watch.watched_fleet import RecordingListener, WatchedFleet
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from reconciler.watch.intake import Manifests
+    from reconciler.watch.loop import Watcher
+    from tests.conftest import MakeSandbox
+
+ALERTS, FAX = "alerts@a.example.com", "fax@example.com"
+
+
+@pytest.fixture
+def watched(tmp_path: Path, make_sandbox: MakeSandbox) -> WatchedFleet:
+    (tmp_path / "fleet").mkdir()
+    return WatchedFleet(FleetOfSandboxes(tmp_path / "fleet", make_sandbox), tmp_path / "state")
+
+
+def until(condition: Callable[[], object], seconds: float = 20.0) -> None:
+    """Waits until a condition holds."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+@contextmanager
+def running(watcher: Watcher) -> Iterator[None]:
+    """The watcher runs in a thread of its own."""
+    thread = threading.Thread(target=watcher.run)
+    thread.start()
+    try:
+        yield
+    finally:
+        watcher.stop()
+        thread.join(20)
+        assert not thread.is_alive()
+
+
+@pytest.fixture
+def glances(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The times of the looks at suspensions, which happen often."""
+    times: list[float] = []
+    glance = loop.Watcher._glance
+
+    def counted(watcher: Watcher) -> None:
+        times.append(time.monotonic())
+        glance(watcher)
+
+    monkeypatch.setattr(loop, "_GLANCE", 0.02)
+    monkeypatch.setattr(loop.Watcher, "_glance", counted)
+    return times
+
+
+def test_nothing_is_passed_on_between_rounds_unless_something_changes(
+    watched: WatchedFleet, glances: list[float]
+) -> None:
+    watched.fleet.add("a")
+    listener = RecordingListener()
+    with watched.watcher(watched.options(interval=3600.0, poll=0.01), listener=listener) as watcher, running(watcher):
+        until(watcher.is_ready)
+        until(lambda: listener.overviews)
+        before, seen = len(listener.overviews), len(glances)
+        until(lambda: len(glances) > seen + 10)
+        assert len(listener.overviews) == before
+        watcher.status._state.suspend("a", Suspension(reason="firmware upgrade", by=SuspendedBy.COMMAND))
+        until(lambda: len(listener.overviews) > before)
+        assert listener.overviews[-1].servers[0].suspended
+
+
+def test_a_server_that_does_not_respond_costs_no_time_while_it_is_tried(
+    watched: WatchedFleet, glances: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hanging, begun = threading.Event(), threading.Event()
+
+    def hang(*_arguments: object) -> tuple[()]:
+        begun.set()
+        hanging.wait(20)
+        return ()
+
+    watched.fleet.add("a", url=DOWN)
+    with watched.watcher(watched.options(interval=0.2, poll=0.01)) as watcher:
+        monkeypatch.setattr(watcher._rounds, "try_failing", hang)
+        with running(watcher):
+            watcher.trigger()
+            until(begun.is_set)
+            seen = len(glances)
+            time.sleep(0.5)
+            assert len(glances) - seen < 50
+            hanging.set()
+
+
+def manifests_of(watcher: Watcher) -> Manifests:
+    """The newest manifests, taken into account as the loop does."""
+    look = watcher._intake.look()
+    while not look.manifests:
+        look = watcher._intake.look()
+    watcher._take(look)
+    return look.manifests
+
+
+def test_a_commit_that_arrives_just_before_a_round_supersedes_it(watched: WatchedFleet) -> None:
+    watched.fleet.add("a")
+    with watched.watcher(watched.options()) as watcher:
+        old = manifests_of(watcher)
+        watcher._rounds.supersede("f" * 40)
+        assert watcher._rounds.run(old, old.fleet.servers, "interval") is None
+        assert not watcher.is_ready()
+        new = replace(old, revision=replace(old.revision, commit="f" * 40))
+        assert watched.fleet.held() == {"a": []}
+        assert watcher._rounds.run(new, new.fleet.servers, "commit")
+    assert watched.fleet.held() == {"a": [ALERTS, FAX]}
+
+
+def test_a_round_that_was_due_and_was_superseded_is_made_up_for(watched: WatchedFleet) -> None:
+    watched.fleet.add("a", "b")
+    with watched.watcher(watched.options(interval=3600.0)) as watcher:
+        old = manifests_of(watcher)
+        watcher._rounds.supersede("f" * 40)
+        watcher._next_round(old)
+        assert watcher._schedule.round_is_due()
+        watcher._next_round(replace(old, revision=replace(old.revision, commit="f" * 40)))
+        assert not watcher._schedule.round_is_due()
+    assert watched.fleet.held()["b"]
+
+
+def test_a_try_of_a_former_manifest_says_nothing_about_the_new_one(watched: WatchedFleet) -> None:
+    watched.fleet.add("a", "b")
+    url = watched.fleet.boxes["a"].url
+    watched.replace("a", url, DOWN)
+    with watched.watcher(watched.options(interval=0.001)) as watcher:
+        old = manifests_of(watcher)
+        watcher._next_round(old)
+        until(watcher._schedule.due_retries)
+        watcher._try_failing(old)
+        tried = watcher._events.get(timeout=20)
+        watched.replace("a", DOWN, url)
+        new = manifests_of(watcher)
+        assert isinstance(tried, loop._Tried)
+        watcher._take_tried(tried)
+        assert watcher.status.records["a"].url == url
+        watcher._next_round(new)
+        assert {one.state.value for one in watcher.overview().servers} == {"synced"}
+
+
+def test_a_hook_resets_the_back_off_of_servers_that_are_being_tried(watched: WatchedFleet) -> None:
+    watched.fleet.add("a")
+    watched.fleet.add("down", url=DOWN)
+    with watched.watcher(watched.options(interval=3600.0)) as watcher:
+        manifests = manifests_of(watcher)
+        watcher._next_round(manifests)
+        hook = Look(triggers=frozenset({"hook"}))
+        watcher._take(hook)
+        watcher._try_failing(manifests)
+        tried = watcher._events.get(timeout=20)
+        watcher._take(hook)
+        assert isinstance(tried, loop._Tried)
+        watcher._take_tried(tried)
+        assert watcher._schedule.due_retries() == {"down"}
+        watcher._try_failing(manifests)
+        tried = watcher._events.get(timeout=20)
+        assert isinstance(tried, loop._Tried)
+        watcher._take_tried(tried)
+        assert watcher._schedule.due_retries() == frozenset()
+
+
+def test_a_canary_that_moved_while_it_failed_comes_first(watched: WatchedFleet) -> None:
+    (watched.fleet.folder / "fleet.yaml").write_text(
+        "version: 1\nfleet: {rollout: {canary: name=a, batches: [1, 100%], max_unreachable: 0, max_failures: 0}}\n"
+    )
+    watched.fleet.add("a", url=DOWN)
+    watched.fleet.add("b")
+    with watched.watcher(watched.options(interval=3600.0)) as watcher:
+        watcher._next_round(manifests_of(watcher))
+        assert watched.fleet.held() == {"b": []}
+        watched.replace("a", DOWN, "http://127.0.0.1:11")
+        watcher._next_round(manifests_of(watcher))
+        assert watched.fleet.held() == {"b": []}
+    assert watcher.status.records["a"].state == "unreachable"
