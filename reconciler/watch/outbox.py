@@ -26,6 +26,7 @@ _DROP_DELIVERED: Final = "DELETE FROM message WHERE id NOT IN (SELECT message FR
 _PENDING: Final = """
 SELECT id, severity, title, body, at FROM message JOIN delivery ON message = id
 WHERE receiver = ? AND NOT is_sending ORDER BY id"""
+_ANY_PENDING: Final = f"{_PENDING} LIMIT 1"
 _MARK: Final = "UPDATE delivery SET is_sending = ? WHERE message = ? AND receiver = ?"
 
 
@@ -93,7 +94,8 @@ class Outbox:
             connection.executemany(_MARK, [(True, row[0], receiver) for row in rows]).close()
             return tuple(_message(*row) for row in rows)
 
-        if not self._database.run(lambda connection: connection.execute(_PENDING, (receiver,)).fetchone()):
+        # A query of which rows are left would keep its transaction open, until Python frees it, and hide later writes.
+        if not self._database.run(lambda connection: connection.execute(_ANY_PENDING, (receiver,)).fetchone()):
             return ()
         return self._database.run(take, write=True)
 

@@ -11,13 +11,14 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from threading import Thread
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from reconciler.errors import LockedError, StateError
 from reconciler.report.view import FieldRow
 from reconciler.watch.heal import Correction
+from reconciler.watch.outbox import Message
 from reconciler.watch.records import (
     ChangeRecord,
     Origin,
@@ -31,7 +32,7 @@ from reconciler.watch.records import (
 from reconciler.watch.state import MOST_RUNS, WatchState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 NOW = datetime(2026, 3, 1, 9, 30, 0, 123456, tzinfo=UTC)
 CHANGE = ChangeRecord(
@@ -240,6 +241,41 @@ def test_a_suspension_of_another_process_is_seen_at_once(state: WatchState, fold
     assert state.suspensions(NOW) == {}
     other.suspend("b001", SUSPENSION)
     assert state.suspensions(NOW) == {"b001": SUSPENSION}
+
+
+def test_no_query_hides_what_others_write_later(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cursors: list[sqlite3.Cursor] = []
+
+    class Keeping(sqlite3.Connection):
+        """Keeps every cursor alive, as a garbage collector may for a while."""
+
+        def execute(self, *arguments: Any) -> sqlite3.Cursor:  # noqa: ANN401 - sqlite3's
+            cursors.append(super().execute(*arguments))
+            return cursors[-1]
+
+    connect = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", lambda *given, **named: connect(*given, factory=Keeping, **named))
+    state = WatchState(folder)
+    other = WatchState(folder)
+    state.save(commit="c1", records=[RECORD, replace(RECORD, name="b002")])
+    for number in range(2):
+        message = Message("info", f"title {number}", "body", NOW)
+        state.outbox.record({f"subject {number}": "failure"}, message, ["ana"])
+    reads: list[Callable[[], object]] = [
+        state.commit,
+        state.records,
+        state.corrections,
+        state.outbox.conditions,
+        state.outbox.salt,
+        lambda: state.runs("b001"),
+        lambda: state.outbox.claim("ana"),
+    ]
+    for number, read in enumerate(reads):
+        read()
+        other.suspend(f"b{number}", SUSPENSION)
+        assert f"b{number}" in state.suspensions(NOW)
+        state.save(runs={"b001": replace(RUN, run=f"r{number}", error=f"{number}")})
+    assert len(cursors) > len(reads)
 
 
 def test_threads_may_share_it(state: WatchState) -> None:
