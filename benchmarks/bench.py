@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 import cases
 import fleet_cases
 import peer_cases
+import watch_cases
 from page import write_page
 from server import account
 
@@ -74,11 +75,19 @@ class Timing:
 
 @dataclass(frozen=True, slots=True)
 class FleetTimings:
-    """Rows for the table, plans by number of servers, and the peak memory in MiB of two applies: on one, on many."""
+    """What was measured with fleets.
+
+    Attributes:
+        rows: Rows for the table.
+        sizes: Plans by number of servers.
+        memories: The peak memory in MiB of two applies: on one server, on many.
+        idle: The part of a core that a watcher uses while nothing is due, by the kind of its source.
+    """
 
     rows: list[tuple[Case, dict[str, Timing]]]
     sizes: list[tuple[int, dict[str, Timing]]]
     memories: tuple[float, float]
+    idle: dict[str, float]
 
 
 def main() -> int:
@@ -103,6 +112,7 @@ def main() -> int:
         if options.quick:
             small = [make(folder, fleet_cases.QUICK_SIZE, 0.02) for make in (fleet_cases.plan, fleet_cases.apply)]
             floors += [(case, measure(case, repeat)) for case in small]
+            floors.append(measure_watch(folder, fleet_cases.QUICK_SIZE, repeat))
             (unchanged,) = (found["tool"] for case, found in floors if case.name == cases.NOTHING_TO_CHANGE)
             return _check([*floors, (all_changed, {"floor": unchanged, "tool": changed})])
         subprocess.run([sys.executable, peer_cases.__file__, folder, URL], check=True)
@@ -124,10 +134,27 @@ def measure_fleets(folder: Path, repeat: int) -> FleetTimings:
     ]
     one, many = (measure(fleet_cases.apply(folder, size, 0.0), repeat)["tool"] for size in (1, fleet_cases.SIZE))
     return FleetTimings(
-        [(case, measure(case, repeat)) for case in rows],
+        [*((case, measure(case, repeat)) for case in rows), measure_watch(folder, watch_cases.SIZE, repeat)],
         [(size, measure(fleet_cases.plan(folder, size, 0.0), repeat)) for size in fleet_cases.SIZES],
         (one.memory, many.memory),
+        watch_cases.idle_parts(folder),
     )
+
+
+def measure_watch(folder: Path, size: int, repeat: int) -> tuple[Case, dict[str, Timing]]:
+    """Measures a round of a watcher in turns with a plan of the same fleet."""
+    case = watch_cases.quiet_round(folder, size)
+    _ask("POST", "/_reset", case.port)
+    plan, rounds = Timing([], [], []), Timing([], [], [])
+    declared = [str(folder / f"fleet-{size}")]
+    with watch_cases.Watch(declared, folder / f"watch-{size}", {**case.environment}) as watch:
+        for _ in range(repeat):
+            for timing, found in ((plan, _run(case.runs["floor"], {**case.environment})), (rounds, watch.round())):
+                for values, value in zip((timing.walls, timing.cpus, timing.memories), found, strict=True):
+                    values.append(value)
+    for name, timing in (("plan", plan), ("round", rounds)):
+        print(f"{case.name:70} {name:30} {timing.wall:8.3f} s {timing.memory:7.0f} MiB", flush=True)
+    return case, {"floor": plan, "tool": rounds}
 
 
 def measure(case: Case, repeat: int) -> dict[str, Timing]:
