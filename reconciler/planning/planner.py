@@ -96,6 +96,7 @@ class _Planner:
         self.counts: Counter[str] = Counter()
         self.hidden_passwords = 0
         self.without_recipient: list[DesiredAccount] = []
+        self.has_default = False
         self.next_default = next((entry for entry in desired.accounts if entry.account.is_default), None)
 
     def plan(self, server: Server) -> Plan:
@@ -167,6 +168,7 @@ class _Planner:
         scope = {entry.account.email for entry in declared if entry.in_scope(only)} if only else None
         self.errors += [problem for problem in matching.errors if scope is None or problem.address in scope]
         self.warnings += [problem for problem in matching.warnings if scope is None or problem.address in scope]
+        self.has_default = any(one is self.next_default and found and found.is_default for one, found in matching.pairs)
         for desired, current in matching.pairs:
             if scope is not None and not desired.in_scope(only):
                 if current:
@@ -183,10 +185,10 @@ class _Planner:
             self.warnings.append(unmatched_only_warning(only))
 
     def _keeping_default(self, desired: DesiredAccount, current: Account) -> DesiredAccount:
-        """Keeps the default account the default one if ``--only`` leaves out the account that replaces it."""
+        """Keeps the default account the default one if ``--only`` leaves out the account that has yet to replace it."""
         demoted = current.is_default and desired.account.fields.get("default") is False
         successor = self.next_default if demoted else None
-        if successor is None or successor.in_scope(self.options.only):
+        if successor is None or self.has_default or successor.in_scope(self.options.only):
             return desired
         self.warnings.append(default_outside_only_warning(desired, successor.account.email))
         fields = {name: value for name, value in desired.account.fields.items() if name != "default"}

@@ -164,6 +164,13 @@ def test_only_leaves_errors_and_warnings_of_others_out() -> None:
     assert plan.counts == Counts(unchanged=1, unmanaged=4)
 
 
+@pytest.mark.parametrize(("is_default", "expected"), [(True, ["update a@x default"]), (False, [])])
+def test_only_demotes_an_account_if_its_successor_is_the_default_already(is_default: bool, expected: list[str]) -> None:
+    held = [account("a@x", 1, default=True), account("b@x", 2, default=is_default)]
+    plan = plan_of([declare("a@x", default=False), declare("b@x", default=True)], held, only=Globs(("a@x",)))
+    assert shown(plan) == expected
+
+
 def test_a_duplicate_address_is_an_error_and_its_accounts_stay() -> None:
     plan = plan_of([declare("a@x")], [account("a@x", 1), account("a@x", 2)])
     assert [one.kind for one in plan.errors] == ["ambiguous_address"]
