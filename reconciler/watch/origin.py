@@ -47,8 +47,9 @@ def difference(change: Change, verified: Mapping[str, VerifiedAccount] | None) -
         verified: The server's accounts when it last matched. Without that, a create counts as a commit, and an update
             or a delete as drift.
     """
-    account = change.before or change.after
-    known = verified.get(account.key) if verified and account else None
+    # Somebody may have changed the address: then the account is known by the one that is declared.
+    keys = [account.key for account in (change.before, change.after) if account]
+    known = next((found for key in keys if (found := (verified or {}).get(key))), None)
     if change.action is Action.CREATE:
         return _lost() if known and known.declared else Difference(Origin.COMMIT)
     drifted = tuple(_changed_on_server(change, known))

@@ -80,6 +80,13 @@ def test_the_value_of_then_tells_who_changed_a_field(
     assert origins(verified([on_server()], A), [server], declared) == [expected]
 
 
+@pytest.mark.parametrize("extra", [{"pin": 1}, {"renamed_from": "b@x.org"}])
+def test_an_address_that_was_changed_on_the_server_is_drift(extra: dict[str, Any]) -> None:
+    declared = declare("a@x.org", name="A", smtp_port=587, **extra)
+    renamed = on_server("b@x.org", at=LATER)
+    assert origins(verified([on_server()], declared), [renamed], declared) == [Difference(DRIFT, ("email",))]
+
+
 def test_an_account_that_vanished_from_the_server_is_drift() -> None:
     assert origins(verified([on_server()], A), [], A) == [Difference(DRIFT, ("",))]
 
