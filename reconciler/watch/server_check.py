@@ -86,11 +86,13 @@ class ServerCheck:
         cls, desired: Desired, plan: Plan, former: ServerRecord, suspension: Suspension | None, switches: Switches
     ) -> ServerCheck:
         """Tells drift from commits, and decides what is held."""
-        changes = []
-        for change in plan.changes:
-            found = difference(change, former.verified)
-            held = f"suspended: {suspension.reason}" if suspension else switches.held(found.origin)
-            changes.append(CheckedChange(change, found, held))
+        origins = {change.key: difference(change, former.verified) for change in plan.changes}
+        if suspension:
+            held = dict.fromkeys(origins, f"suspended: {suspension.reason}")
+        else:
+            held = {key: why for key, found in origins.items() if (why := switches.held(found.origin))}
+            held = _with_dependents(plan, held)
+        changes = [CheckedChange(one, origins[one.key], held.get(one.key, "")) for one in plan.changes]
         return cls(desired, plan, former, suspension, changes)
 
     @property
@@ -191,3 +193,22 @@ class ServerCheck:
 
 def _by_change(report: Report | None) -> Mapping[tuple[str, str], Outcome]:
     return {(one.address, one.action): one for one in report.outcomes} if report else {}
+
+
+def _with_dependents(plan: Plan, held: Mapping[tuple[str, int], str]) -> dict[tuple[str, int], str]:
+    """Why changes are held, by their keys, with those that need a held one.
+
+    A default account is deleted only after its successor is the default, for example.
+    """
+    found, known = dict(held), -1
+    while found and len(found) != known:  # again, because a change may need two steps of others
+        known = len(found)
+        addresses = {index: step.change.address for index, step in enumerate(plan.steps) if step.change.key in found}
+        of_set = {some: next(filter(addresses.get, some), None) for step in plan.steps for some in step.shared}
+        for step in plan.steps:
+            needed = next(filter(addresses.get, step.requires), None)
+            if needed is None:
+                needed = next((of_set[some] for some in step.shared if of_set[some] is not None), None)
+            if needed is not None:
+                found.setdefault(step.change.key, f"needs the change of {addresses[needed]}, which is held")
+    return found

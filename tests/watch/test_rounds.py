@@ -103,6 +103,46 @@ def test_without_a_state_updates_and_deletes_count_as_drift(watched: WatchedFlee
     assert watched.once(drift=False).changes("a") == done.changes("a")
 
 
+DEFAULTS = """accounts:
+  - {email: one@x.org, name: One, default: true, service: other, smtp_server: mx.example.com}
+  - {email: two@x.org, name: Two, service: other, smtp_server: mx.example.com}
+"""
+
+
+def declare_defaults(watched: WatchedFleet, accounts: str) -> None:
+    path = watched.fleet.folder / "a.yaml"
+    path.write_text(path.read_text().partition("accounts:")[0] + accounts)
+
+
+def test_a_change_that_needs_one_that_is_held_is_held_too(watched: WatchedFleet) -> None:
+    watched.fleet.add("a")
+    declare_defaults(watched, DEFAULTS)
+    watched.once()
+    watched.edit("a", "two@x.org", smtp_server="by-hand.example.com")
+    two = DEFAULTS.splitlines()[2].replace("Two,", "Two, default: true,")
+    declare_defaults(watched, f"accounts:\n{two}\n")
+    done = watched.once(drift=False)
+    assert done.changes("a") == [
+        "delete one@x.org commit: needs the change of two@x.org, which is held",
+        "update two@x.org both: drift is only reported (--on-drift report)",
+    ]
+    assert done.states() == {"a": "pending"}
+    assert watched.value("a", "one@x.org", "default")
+    assert watched.once().states() == {"a": "synced"}
+    assert watched.fleet.held() == {"a": ["two@x.org"]}
+
+
+def test_a_second_default_account_is_corrected(watched: WatchedFleet) -> None:
+    watched.fleet.add("a")
+    declare_defaults(watched, DEFAULTS)
+    watched.once()
+    watched.edit("a", "two@x.org", default=True)
+    done = watched.once()
+    assert done.changes("a") == ["update two@x.org drift: applied"]
+    assert done.states() == {"a": "synced"}
+    assert not watched.value("a", "two@x.org", "default")
+
+
 def test_an_account_that_somebody_created_or_deleted_is_drift(watched: WatchedFleet) -> None:
     watched.fleet.add("a")
     watched.once()
