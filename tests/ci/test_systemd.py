@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import shutil
 import subprocess
@@ -41,6 +42,18 @@ def settings(*files: Path) -> dict[str, list[str]]:
     return found
 
 
+def add_drop_in(folder: Path) -> Path:
+    """The drop-in that the documentation shows, in a folder of units."""
+    page = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    (text,) = re.findall(
+        r"```ini\n# /etc/systemd/system/reconciler-watch.service.d/options.conf\n(.*?)```", page, re.DOTALL
+    )
+    path = folder / "reconciler-watch.service.d" / "options.conf"
+    path.parent.mkdir(parents=True)
+    path.write_text(text)
+    return path
+
+
 @pytest.fixture
 def units(tmp_path: Path) -> Path:
     """A copy of the units whose program exists."""
@@ -54,6 +67,7 @@ def units(tmp_path: Path) -> Path:
 
 
 def test_systemd_accepts_the_units(units: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    add_drop_in(units)
     monkeypatch.setenv("SYSTEMD_UNIT_PATH", f"{units}:")
     assert lint("systemd-analyze", "verify", *(units / one.name for one in UNITS)) == ""
 
@@ -69,9 +83,9 @@ def test_systemd_calls_the_services_safe(units: Path, unit: Path, monkeypatch: p
 class Service:
     """A service with its drop-in: what systemd would run, and the files and folders that it would prepare."""
 
-    def __init__(self, machine: Machine, unit: Path) -> None:
+    def __init__(self, machine: Machine, *units: Path) -> None:
         self._machine = machine
-        self._settings = settings(SYSTEMD / "reconciler-.service.d" / "common.conf", unit)
+        self._settings = settings(SYSTEMD / "reconciler-.service.d" / "common.conf", *units)
         self._folders = {"%d": machine.at("/credentials"), "%S": machine.at("/var/lib"), "%t": machine.at("/run")}
         for folder in self._folders.values():
             Path(folder).mkdir(parents=True)
@@ -110,7 +124,8 @@ class Service:
         """Runs the preparation, and returns the arguments of the program."""
         for command in self._settings["ExecStartPre"]:
             subprocess.run(self._words(command), check=True)
-        program, *arguments = self._machine.arguments(self._words(self._settings["ExecStart"][0]), ["/etc/reconciler"])
+        words = self._settings["ExecStart"][0].replace("$OPTIONS", self.environ.get("OPTIONS", ""))
+        program, *arguments = self._machine.arguments(self._words(words), ["/etc/reconciler"])
         assert program == "/opt/reconciler/bin/reconciler"
         return arguments
 
@@ -123,6 +138,17 @@ def test_the_systemd_service_reconciles_reloads_and_stops(machine: Machine) -> N
         assert [one["state"] for one in httpx.get(f"{url}/api/v1/servers").json()] == ["synced", "synced"]
     status = machine.user.run("status", "--state-dir", machine.at("/var/lib/reconciler"), "--format", "json")
     assert [one["state"] for one in json.loads(status.out)["servers"]] == ["synced", "synced"]
+
+
+def test_the_drop_in_shown_adds_a_token_hooks_and_notifications(machine: Machine, tmp_path: Path) -> None:
+    for name in ("page-token", "hook-secret"):
+        machine.secret(f"/etc/reconciler/{name}", "token-canary-0123456789")
+    machine.secret("/etc/reconciler/notify", "json://127.0.0.1:1")
+    service = Service(machine, SYSTEMD / "reconciler-watch.service", add_drop_in(tmp_path / "units"))
+    with machine.watching([*service.prepare(), "--listen", "127.0.0.1:0"], service.environ) as url:
+        assert httpx.get(url).status_code == 401
+        headers = {"Host": "watch.example.com", "X-Gitlab-Token": "token-canary-0123456789"}
+        assert httpx.post(f"{url}/hook", headers=headers).status_code == 202
 
 
 def test_the_systemd_timer_runs_one_round(machine: Machine) -> None:
