@@ -69,16 +69,27 @@ class Corrections:
     def __init__(self, limit: HealLimit, earlier: Iterable[Correction] = ()) -> None:
         self._limit = limit
         self._times: dict[tuple[str, str, str], deque[datetime]] = defaultdict(lambda: deque(maxlen=limit.count))
+        self._looked_at: datetime | None = None
         for one in sorted(earlier, key=lambda correction: correction.at):
             self._times[_key(one)].append(one.at)
 
     def count(self, correction: Correction) -> bool:
         """Counts a correction. Returns whether the field has reached the limit with it."""
+        self._forget_old(correction.at)
         times = self._times[_key(correction)]
         times.append(correction.at)
         # The clock may have been set back since an earlier one: what lies ahead counts as just now.
         age = (correction.at - times[0]).total_seconds()
         return len(times) == self._limit.count and age <= self._limit.seconds
+
+    def _forget_old(self, now: datetime) -> None:
+        """Forgets fields that were not corrected for longer than the period, once in each period."""
+        if self._looked_at and (now - self._looked_at).total_seconds() <= self._limit.seconds:
+            return
+        self._looked_at = now
+        for key, times in list(self._times.items()):
+            if (now - times[-1]).total_seconds() > self._limit.seconds:
+                del self._times[key]
 
     def forget(self, server: str) -> None:
         """People have decided: the server starts from zero."""

@@ -54,6 +54,13 @@ def test_each_field_account_and_server_counts_on_its_own() -> None:
     assert reached(at(0), *others, at(4), *others, at(5)) == [False] * 8 + [True]
 
 
+def test_fields_that_are_no_longer_corrected_are_forgotten() -> None:
+    found = Corrections(HealLimit.parse("3/1h"))
+    for number in range(1000):
+        found.count(at(number, account=f"a{number}@x.org"))
+    assert len(found._times) <= 2 * 60 + 2
+
+
 def test_what_earlier_processes_corrected_counts() -> None:
     found = Corrections(HealLimit.parse("3/1h"), [at(20), at(0)])
     assert found.count(at(30))
