@@ -65,6 +65,7 @@ class Driver:
         self._declared_pauses: dict[str, Span] = {}
         self._strays = 0
         self._broken = ""
+        self._left = ""
         self._events: dict[Callable[[], str], int] = {
             self.edit_accounts: 30,
             self.edit_everywhere: 3,
@@ -98,7 +99,7 @@ class Driver:
         self.repository.suspended.clear()
         self._end_declared_pauses()
         self._note(f"the last commit: {self.repository.commit()[:12]}")
-        left = self.servers.names[-1]
+        left = self._left = self.servers.names[-1]
         assert self._run("suspend", left, "--reason", "left suspended").code == 0
         self.excused.append(Span(left, time.time(), why="suspended"))
         self.suspended.append(Span(left, time.time() + _UNTIL_CERTAIN))
@@ -369,7 +370,7 @@ class Driver:
         """Excuses servers that the watcher has stopped at the heal limit, until they are resumed."""
         for event in self.watcher.read():
             server = event["server"]
-            if event["event"] == "heal_limit_reached":
+            if event["event"] == "heal_limit_reached" and server != self._left:
                 span = Span(server, event["at"], why="heal limit")
                 self.excused.append(span)
                 seconds = self.random.uniform(1, _LONGEST_SUSPENSION)
