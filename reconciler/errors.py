@@ -159,6 +159,7 @@ class Kind(StrEnum):
     RENAME_SOURCE_TAKEN = auto()
     RENAMED_BOTH_EXIST = auto()
     RENAMED_TO_ITSELF = auto()
+    ROLLOUT_PAUSED = auto()
     ROLLOUT_STOPPED = auto()
     SANDBOX_DATABASE = auto()
     SANDBOX_FILE = auto()

@@ -9,7 +9,7 @@ from reconciler.model.fleet import Batch
 from reconciler.model.outcome import ServerStatus
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from reconciler.model.fleet import Rollout
     from reconciler.model.server import Server
@@ -49,6 +49,25 @@ class Schedule:
             total=len(self.names),
             is_canaries=number == 1 and self.canaries > 0,
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Continuation:
+    """A rollout that may take several runs.
+
+    Attributes:
+        earlier: What earlier runs did on which servers: it counts against the budgets.
+        has_paused: Whether the pause before the next batch is over.
+        waits: Whether the run waits where the rollout pauses; if not, it ends there.
+    """
+
+    earlier: Sequence[tuple[Server, ServerStatus]] = ()
+    has_paused: bool = False
+    waits: bool = True
+
+
+WHOLE: Final = Continuation()
+"""A rollout in a single run."""
 
 
 @dataclass(frozen=True, slots=True)

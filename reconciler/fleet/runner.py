@@ -9,6 +9,7 @@ from reconciler import reconcile
 from reconciler.applying.worker_pool import WorkerPool
 from reconciler.errors import Kind, Problem
 from reconciler.fleet.gate import FleetGate
+from reconciler.fleet.rollout import WHOLE
 from reconciler.fleet.server_run import ServerRun
 from reconciler.fleet.steering import Steering
 from reconciler.model.account import NO_GLOBS
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from types import TracebackType
 
+    from reconciler.fleet.rollout import Continuation
     from reconciler.fleet.server_run import ServerRunOptions
     from reconciler.model.account import Globs
     from reconciler.model.desired import Desired
@@ -131,7 +133,7 @@ class FleetRun:
         saved: SavedPlan | None = None,
         *,
         scopes: Mapping[str, Globs] | None = None,
-        earlier: Sequence[tuple[Server, ServerStatus]] = (),
+        continuation: Continuation = WHOLE,
         dispatcher: Dispatcher | None = None,
         observer: FleetObserver | None = None,
     ) -> tuple[Report, ...]:
@@ -142,7 +144,7 @@ class FleetRun:
             saved: The reviewed plan, if there is one. A server that it does not contain is refused.
             scopes: For each server, by its name, the addresses that may be written. Nothing is done to other servers.
                 ``None`` for all servers and addresses.
-            earlier: What the same rollout did before, in other runs: it counts against the budgets.
+            continuation: What the same rollout did in earlier runs, if it takes several.
             dispatcher: Carries out the runs; by default, threads of this process.
             observer: Is notified as the run proceeds.
 
@@ -162,7 +164,7 @@ class FleetRun:
                 return run.apply(replace(plan, uncompared=reviewed.uncompared), reviewed.changes)
 
         chosen = [index for index, plan in enumerate(self.plans) if scopes is None or plan.server.name in scopes]
-        steering = Steering(self.plans, chosen, rollout, earlier)
+        steering = Steering(self.plans, chosen, rollout, continuation)
         dispatcher = dispatcher or WorkerPool(self._pool_size, work, self.gate)
         return self._run(steering, dispatcher, observer)
 
@@ -196,7 +198,7 @@ class FleetRun:
             observer.finished(report)
 
         in_flight = dispatcher.run(next_job, take)
-        while steering.pause and steering.new_batch and not in_flight and not self.gate.stop.is_set():
+        while steering.waits and steering.new_batch and steering.pause and not (in_flight or self.gate.stop.is_set()):
             observer.pause_started(steering.pause, steering.new_batch)
             self.gate.stop.wait(steering.pause)
             in_flight = dispatcher.run(next_job, take)

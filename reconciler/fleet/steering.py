@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from reconciler.errors import Kind, Problem
-from reconciler.fleet.rollout import Progress, decide, make_schedule
+from reconciler.fleet.rollout import WHOLE, Progress, decide, make_schedule
+from reconciler.model.duration import format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from reconciler.fleet.rollout import Continuation
     from reconciler.model.fleet import Batch, Rollout
-    from reconciler.model.outcome import Report, ServerStatus
+    from reconciler.model.outcome import Report
     from reconciler.model.plan import Plan
-    from reconciler.model.server import Server
 
 
 class Steering:
@@ -24,13 +25,16 @@ class Steering:
         plans: Sequence[Plan],
         chosen: Sequence[int],
         rollout: Rollout,
-        earlier: Sequence[tuple[Server, ServerStatus]] = (),
+        continuation: Continuation = WHOLE,
     ) -> None:
         self.chosen = chosen
+        self.waits = continuation.waits
         self._rollout = rollout
         self._plans = plans
         indexes = {plans[index].server.name: index for index in chosen}
-        finished = {server.name: (server, status) for server, status in earlier if server.name not in indexes}
+        finished = {
+            server.name: (server, status) for server, status in continuation.earlier if server.name not in indexes
+        }
         self._progress = Progress()
         for _server, status in finished.values():
             self._progress = self._progress.with_start().with_result(status)
@@ -38,7 +42,7 @@ class Steering:
         self._schedule = make_schedule(servers, rollout)
         # Those of earlier runs have had their turn, whatever their place was.
         self._order = [0] * len(finished) + [indexes[name] for name in self._schedule.names if name in indexes]
-        self._has_paused = False
+        self._has_paused = continuation.has_paused
         self.stopped = ""
         self.pause = 0.0
         """Seconds to wait before ``next_job`` is called again; zero if there is no need to wait."""
@@ -68,6 +72,9 @@ class Steering:
     @property
     def why_not_started(self) -> Problem:
         """Why the remaining servers were not started, with the servers that have failed by now."""
+        if self.pause and not self.waits and not self.stopped:
+            message = f"not started: the rollout pauses for {format_duration(self.pause)} before the next batch"
+            return Problem(kind=Kind.ROLLOUT_PAUSED, message=message)
         stopped = self.stopped and decide(self._schedule, self._progress, self._rollout).stopped
         message = f"not started: {stopped or 'the run was interrupted'}"
         hint = f"{'look at those first; ' if self.stopped else ''}--only-failed then continues with the rest"

@@ -10,14 +10,14 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from reconciler.model.display import escape
-from reconciler.model.outcome import ServerStatus
+from reconciler.model.outcome import ServerStatus, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
     from typing import TextIO
 
     from reconciler.errors import Problem
-    from reconciler.watch.records import ChangeRecord, RunRecord, ServerRecord
+    from reconciler.watch.records import RunRecord, ServerRecord
 
 _SHORT: Final = 12
 
@@ -88,32 +88,26 @@ class EventLog:
         self.event("warning", f"{problem}; {problem.hint}" if problem.hint else str(problem), level="warning")
 
 
-def log_result(log: EventLog, record: ServerRecord, run: RunRecord, before: Sequence[ChangeRecord]) -> None:
+def log_result(log: EventLog, record: ServerRecord, run: RunRecord, before: ServerRecord | None) -> None:
     """Writes what a round found on a server and did there; nothing if it is as declared, or if nothing is new.
 
     Args:
         log: The log.
         record: The server as it is now.
         run: The run.
-        before: How the server differed before the round.
+        before: The server before the round.
     """
-    waits = run.result == ServerStatus.NOT_ATTEMPTED.value  # because of other servers, about which there is a notice
     for change in run.changes:
-        if (change.held or waits) and change in before:
-            continue
-        words = f"{change.action} {change.address}"
+        words, origin = f"{change.action} {change.address}", change.origin.value
         if change.held:
-            log.event("change_held", f"{words}: {change.held}", server=record.name, origin=change.origin.value)
-        elif change.status:
-            level = "info" if change.status == "applied" else "error"
+            if before is None or change not in before.changes:
+                log.event("change_held", f"{words}: {change.held}", server=record.name, origin=origin)
+        elif change.status and change.status != Status.NOT_ATTEMPTED:
+            level = "info" if change.status == Status.APPLIED else "error"
             ending = f": {change.error}" if change.error else ""
-            log.event(
-                "change",
-                f"{words}{ending}",
-                server=record.name,
-                level=level,
-                origin=change.origin.value,
-                status=change.status,
-            )
-    if run.error and not waits:
+            status = change.status
+            log.event("change", f"{words}{ending}", server=record.name, level=level, origin=origin, status=status)
+    if run.error and run.result != ServerStatus.NOT_ATTEMPTED:
         log.event("server_failed", run.error, server=record.name, level="error", state=record.state.value)
+    elif run.error and (before is None or before.error != run.error):
+        log.event("server_waits", run.error, server=record.name)

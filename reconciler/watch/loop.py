@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from reconciler.watch.intake import Look, Poller
 from reconciler.watch.records import SOURCE_NOTICE, ServerState
-from reconciler.watch.rounds import Rounds
+from reconciler.watch.rounds import ONCE, Rounds
 from reconciler.watch.schedule import Schedule
 
 if TYPE_CHECKING:
@@ -152,13 +152,14 @@ class Watcher:
         if self.is_stopping or not self._manifests:
             self._rounds.notify()
             return ()
-        return self._rounds.run(self._manifests, list(self._declared.values()), "once") or ()
+        return self._rounds.run(self._manifests, list(self._declared.values()), ONCE) or ()
 
     def _wait(self) -> None:
         """Waits until something is due or has happened, and takes what has happened."""
         timeout = _GLANCE
         if self._manifests:  # while servers are tried, the end of that is an event, and no others are
-            timeout = min(timeout, self._schedule.seconds_left(retries=not self._trying))
+            left = self._schedule.seconds_left(retries=not self._trying)
+            timeout = min(timeout, left, self._rounds.rollout_seconds_left or timeout)
         try:
             event = self._events.get(timeout=timeout)
             while True:
@@ -218,6 +219,9 @@ class Watcher:
 
     def _next_round(self, manifests: Manifests) -> None:
         """Runs the round that is due, if there is one. Servers that fail are not part of it."""
+        if self._rounds.rollout_goes_on():
+            waiting = (name for name, one in self.status.records.items() if one.state is ServerState.PENDING)
+            self._pending = {**dict.fromkeys(waiting, "rollout"), **self._pending}
         names: Collection[str] = self._declared.keys() - self._schedule.failing() - self._trying
         is_due = self._schedule.round_is_due()
         if is_due:

@@ -100,7 +100,8 @@ class RunRecord:
 
     Attributes:
         run: The identifier of the round, as in the logs.
-        trigger: What began the round: ``interval``, ``commit``, ``hook``, ``signal``, ``start`` or ``retry``.
+        trigger: What began the round: ``start``, ``interval``, ``commit``, ``hook``, ``signal``, ``retry``, ``resume``,
+            ``rollout`` or ``once``.
         result: ``unchanged``, ``planned`` (there were changes, and none was written), or a status of a result document.
         started_at: When the first of the runs began.
         finished_at: When the last of them ended.

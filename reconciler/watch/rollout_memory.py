@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Final
 
 from reconciler.errors import Kind
+from reconciler.fleet.rollout import Continuation
 from reconciler.model.outcome import ServerStatus
 from reconciler.model.server import Server
 from reconciler.watch.records import Origin, ServerState
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
     from reconciler.watch.records import ServerRecord
     from reconciler.watch.round import ServerResult
@@ -26,44 +28,75 @@ _FAILING: Final = {
 class RolloutMemory:
     """Remembers the servers that a rollout has finished. After a restart, all servers are checked anyway.
 
+    Args:
+        clock: Seconds on a monotonic clock.
+
     Attributes:
         stopped: Why the rollout does not go on, as a sentence; empty if it does.
     """
 
-    def __init__(self) -> None:
-        self._finished: dict[str, ServerStatus] = {}
-        self.stopped = ""
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self.restart()
 
     def restart(self) -> None:
         """Another commit is rolled out."""
-        self._finished.clear()
+        self._finished: dict[str, ServerStatus] = {}
+        self._goes_on_at: float | None = None
+        self._is_announced = False
         self.stopped = ""
 
-    def take(self, results: Iterable[ServerResult]) -> None:
-        """Remembers what a round did."""
-        self.stopped = ""
-        for result in results:
-            report, name = result.report, result.record.name
-            if report is None or all(change.origin is Origin.DRIFT for change in result.run.changes):
-                continue
-            if report.not_started is ServerStatus.NOT_ATTEMPTED:
-                problem = report.errors[0]
-                self.stopped = self.stopped or (problem.message if problem.kind == Kind.ROLLOUT_STOPPED else "")
-            else:
-                self._finished[name] = report.status
+    @property
+    def seconds_left(self) -> float | None:
+        """Seconds until the pause before the next batch is over; ``None`` if there is no pause."""
+        return None if self._goes_on_at is None else max(0.0, self._goes_on_at - self._clock())
 
-    def earlier(
+    @property
+    def is_pausing(self) -> bool:
+        """Whether the next batch has to wait."""
+        return bool(self.seconds_left)
+
+    def goes_on(self) -> bool:
+        """Whether a pause has ended since the last call."""
+        has_ended = self.seconds_left == 0 and not self._is_announced
+        self._is_announced = self._is_announced or has_ended
+        return has_ended
+
+    def take(self, results: Iterable[ServerResult], pause: float) -> None:
+        """Remembers what a round did.
+
+        Args:
+            results: What it found and did.
+            pause: Seconds between two batches.
+        """
+        reports = [
+            (one.record.name, one.report)
+            for one in results
+            if one.report and any(change.origin is not Origin.DRIFT for change in one.run.changes)
+        ]
+        unstarted = [report.errors[0] for _, report in reports if report.not_started is ServerStatus.NOT_ATTEMPTED]
+        self.stopped = next((one.message for one in unstarted if one.kind == Kind.ROLLOUT_STOPPED), "")
+        self._finished |= {
+            name: report.status for name, report in reports if report.not_started is not ServerStatus.NOT_ATTEMPTED
+        }
+        if any(one.kind == Kind.ROLLOUT_PAUSED for one in unstarted):
+            self._goes_on_at, self._is_announced = self._clock() + pause, False
+        elif reports and not self.is_pausing:
+            self._goes_on_at = None
+
+    def continuation(
         self, records: Mapping[str, ServerRecord], commit: str, round_servers: Collection[str]
-    ) -> tuple[tuple[Server, ServerStatus], ...]:
-        """What counts against the budgets of the next round.
+    ) -> Continuation:
+        """What the next round has to know.
 
         Args:
             records: The servers as they were last seen.
             commit: The commit in force.
-            round_servers: The servers of the round, which do not count.
+            round_servers: The servers of the round.
 
         Returns:
-            The servers that the rollout has finished, and those that it has yet to reach and that fail now.
+            The servers that the rollout has finished, and those that it has yet to reach and that fail now; without
+            those of the round.
         """
         found = []
         for name, record in records.items():
@@ -74,4 +107,4 @@ class RolloutMemory:
                 status = _FAILING.get(record.state, status)
             if status:
                 found.append((Server(name, record.url, record.labels), status))
-        return tuple(found)
+        return Continuation(earlier=tuple(found), has_paused=self.seconds_left == 0, waits=False)

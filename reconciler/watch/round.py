@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from reconciler.fleet.gate import FleetGate
+    from reconciler.fleet.rollout import Continuation
     from reconciler.fleet.server_run import ServerRunOptions
     from reconciler.model.desired import Desired
     from reconciler.model.fleet import Rollout
     from reconciler.model.plan import Change, Plan, Step
     from reconciler.model.ports import FleetObserver
-    from reconciler.model.server import Server
     from reconciler.watch.heal import Correction
     from reconciler.watch.server_check import Switches
 
@@ -39,7 +39,7 @@ class RoundInput:
         commit: The commit in force.
         servers: What is declared for the servers of the round.
         rollout: The order and the budgets.
-        earlier: What the rollout of the same commit did in earlier rounds.
+        continuation: What the rollout of the same commit did in earlier rounds.
         records: The servers as they were last seen, by name.
         suspensions: Those that are not in manifests, by server.
         shorten: Writes a sentence without the folder of the commit's files.
@@ -50,7 +50,7 @@ class RoundInput:
     commit: str
     servers: Sequence[Desired]
     rollout: Rollout
-    earlier: Sequence[tuple[Server, ServerStatus]]
+    continuation: Continuation
     records: Mapping[str, ServerRecord]
     suspensions: Mapping[str, Suspension]
     shorten: Callable[[str], str] = str
@@ -144,7 +144,8 @@ class Round:
         rollout = self._given.rollout
         unplanned = [check for check in checks if check.plan.errors and check.former.commit != self._given.commit]
         failed = [(check.plan.server, failures[check.plan.server.name]) for check in unplanned]
-        earlier = (*self._given.earlier, *failed)
+        continuation = self._given.continuation
+        continuation = replace(continuation, earlier=(*continuation.earlier, *failed))
         permitted = {
             check.plan.server.name: (check.permitted, check.has_commit)
             for check in checks
@@ -152,9 +153,11 @@ class Round:
         }
         drifted = {name: scope for name, (scope, has_commit) in permitted.items() if scope and not has_commit}
         changed = {name: scope for name, (scope, has_commit) in permitted.items() if scope and has_commit}
-        reports = run.apply(rollout, scopes=drifted, observer=observer) if drifted else ()
+        reports: tuple[Report, ...] = ()
+        if drifted:
+            reports += run.apply(replace(rollout, pause=0.0), scopes=drifted, observer=observer)
         if changed:
-            reports += run.apply(rollout, scopes=changed, earlier=earlier, observer=observer)
+            reports += run.apply(rollout, scopes=changed, continuation=continuation, observer=observer)
         return {report.server.name: report for report in reports}
 
     def _result(self, check: ServerCheck, report: Report | None, started_at: datetime) -> ServerResult:

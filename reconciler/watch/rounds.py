@@ -7,11 +7,12 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from reconciler.errors import ReconcilerError, internal_error
 from reconciler.fleet.gate import FleetGate
 from reconciler.model.display import display_sentence
+from reconciler.model.duration import format_duration
 from reconciler.model.ports import FleetObserver
 from reconciler.watch.heal import Corrections, HealLimit
 from reconciler.watch.log import log_result
@@ -34,6 +35,10 @@ if TYPE_CHECKING:
     from reconciler.watch.records import Overview, ServerRecord
     from reconciler.watch.round import ServerResult
     from reconciler.watch.schedule import Schedule
+
+
+ONCE: Final = "once"
+"""The trigger of a round after which the process ends."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,6 +143,15 @@ class Rounds:
         """The loop, or a round, makes progress."""
         self._progress_at = time.monotonic()
 
+    @property
+    def rollout_seconds_left(self) -> float | None:
+        """Seconds until the pause of the rollout is over; ``None`` if there is none."""
+        return self._rollout.seconds_left
+
+    def rollout_goes_on(self) -> bool:
+        """Whether a pause of the rollout has ended since the last call."""
+        return self._rollout.goes_on()
+
     def new_commit(self) -> None:
         """Another commit is rolled out from now on."""
         self._rollout.restart()
@@ -171,7 +185,7 @@ class Rounds:
         finally:
             self._gate = None
         if results is not None:
-            self._take(results)
+            self._take(results, manifests.fleet.rollout.pause)
         counts = Counter(result.run.result for result in results or ())
         seconds = round(time.monotonic() - began, 3)
         self._log.event(
@@ -204,8 +218,7 @@ class Rounds:
             records.append(replace(record, next_run=datetime.now(UTC) + due))
             corrections += result.corrections
             self._listener.server_done(run.result, (run.finished_at - run.started_at).total_seconds())
-            former = self._status.records.get(record.name)
-            log_result(self._log, record, run, former.changes if former else ())
+            log_result(self._log, record, run, self._status.records.get(record.name))
         if results:
             self._status.update(records, {one.record.name: one.run for one in results}, corrections)
 
@@ -219,13 +232,14 @@ class Rounds:
     def _make(self, manifests: Manifests, servers: Sequence[Desired], run: str, trigger: str) -> Round:
         revision, fleet, options = manifests.revision, manifests.fleet, self._options
         records, names = self._status.records, {one.label.name for one in servers}
+        continuation = self._rollout.continuation(records, revision.commit, names)
         given = RoundInput(
             run=run,
             trigger=trigger,
             commit=revision.commit,
             servers=servers,
             rollout=fleet.rollout,
-            earlier=self._rollout.earlier(records, revision.commit, names),
+            continuation=replace(continuation, waits=trigger == ONCE),
             records=records,
             suspensions=self._status.suspensions(),
             shorten=revision.shorten,
@@ -237,12 +251,16 @@ class Rounds:
             in_fleet=len(fleet.servers) > 1,
             observer=lambda plan: SuspensionGuard(plan.server.name, self._status.check_writable),
         )
-        return Round(given, run_options, options.switches, server_parallelism=options.server_parallelism)
+        switches = options.switches
+        if self._rollout.is_pausing:
+            pause = format_duration(fleet.rollout.pause)
+            switches = replace(switches, pause=f"the rollout pauses for {pause} before the next batch")
+        return Round(given, run_options, switches, server_parallelism=options.server_parallelism)
 
-    def _take(self, results: Sequence[ServerResult]) -> None:
+    def _take(self, results: Sequence[ServerResult], pause: float) -> None:
         self.record(results)
         self.count += 1
-        self._rollout.take(results)
+        self._rollout.take(results, pause)
         if self._rollout.stopped:
             self._status.notice("rollout_stopped", self._rollout.stopped)
         elif results:

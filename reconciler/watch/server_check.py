@@ -38,15 +38,19 @@ class Switches:
     Attributes:
         commits: Whether it applies what changed in the declaration.
         drift: Whether it corrects what changed on a server.
+        pause: Why commits wait for now, as a sentence; empty if they do not.
     """
 
     commits: bool = True
     drift: bool = True
+    pause: str = ""
 
     def held(self, origin: Origin) -> str:
         """Why a change is not written; empty if it is."""
         if origin is not Origin.DRIFT and not self.commits:
             return "commits are only planned (--on-commit plan)"
+        if origin is not Origin.DRIFT and self.pause:
+            return self.pause
         if origin is not Origin.COMMIT and not self.drift:
             return "drift is only reported (--on-drift report)"
         return ""

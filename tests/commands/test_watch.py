@@ -168,6 +168,24 @@ def test_a_server_that_hangs_does_not_slow_the_others(user: CliProcess, fleet: F
         assert all(one < 1.5 for one in seconds)
 
 
+def test_drift_is_corrected_while_a_rollout_pauses(user: CliProcess, fleet: FleetOfSandboxes) -> None:
+    fleet.add("a", "b", "c")
+    rollout = "version: 1\nfleet: {rollout: {canary: name=a, batches: [1, 100%], pause: 8s}}\n"
+    with watching(user, "fleet") as watcher:
+        until(lambda: all(len(box.accounts()) == 2 for box in fleet.boxes.values()))
+        for name in fleet.boxes:
+            path = fleet.folder / f"{name}.yaml"
+            path.write_text(path.read_text().replace("name: Fax", "name: Telefax"))
+        (fleet.folder / "fleet.yaml").write_text(rollout)
+        until(lambda: value(fleet.boxes["a"], FAX, "name") == "Telefax")
+        edit(fleet.boxes["a"], smtp_server="by-hand.example.com")
+        until(lambda: value(fleet.boxes["a"], ALERTS, "smtp_server") == "mx.example.com")
+        assert [value(fleet.boxes[name], FAX, "name") for name in "bc"] == ["Fax", "Fax"]
+        until(lambda: all(value(fleet.boxes[name], FAX, "name") == "Telefax" for name in "bc"))
+        text = watcher.wait_for_error_text('"trigger": "rollout"')
+    assert "the rollout pauses for 8s before the next batch" in text
+
+
 def test_one_watcher_uses_a_state_directory_at_a_time(user: CliProcess, fleet: FleetOfSandboxes) -> None:
     fleet.add("a")
     with watching(user, "fleet") as watcher:

@@ -254,7 +254,7 @@ def test_a_canary_that_fails_keeps_the_others_at_their_commit(watched: WatchedFl
         watched.replace(name, "name: Fax", "name: Telefax")
     for waiting in (["b", "c"], []):  # a server that goes on waiting is logged once
         done = watched.once()
-        assert [one["server"] for one in done.events if one["event"] == "change"] == waiting
+        assert [one["server"] for one in done.events if one["event"] == "server_waits"] == waiting
         assert [one["server"] for one in done.events if one["event"] == "server_failed"] == ["a"]
         assert done.states() == {"a": "unreachable", "b": "pending", "c": "pending"}
         assert done.record("b").commit == first.overview.commit
