@@ -95,16 +95,14 @@ class RolloutMemory:
             round_servers: The servers of the round.
 
         Returns:
-            The servers that the rollout has finished, and those that it has yet to reach and that fail now; without
-            those of the round.
+            The servers that the rollout has finished, and those outside the round that it has yet to reach and that
+            fail now.
         """
         found = []
         for name, record in records.items():
-            if name in round_servers:
-                continue
             status = self._finished.get(name)
             if record.commit != commit:
-                status = _FAILING.get(record.state, status)
+                status = None if name in round_servers else _FAILING.get(record.state, status)
             if status:
                 found.append((Server(name, record.url, record.labels), status))
         return Continuation(earlier=tuple(found), has_paused=self.seconds_left == 0, waits=False)
