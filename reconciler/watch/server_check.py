@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from reconciler.model.account import Addresses
-from reconciler.model.outcome import ServerStatus, Status
+from reconciler.model.outcome import FailureKind, ServerStatus, Status
 from reconciler.report.view import view_changes
 from reconciler.watch.heal import Correction
 from reconciler.watch.origin import Difference, after_write, difference, verified_accounts
@@ -181,9 +181,13 @@ class ServerCheck:
         return verified
 
     def corrections(self, report: Report | None, now: datetime) -> Iterator[Correction]:
-        """The drift that was corrected."""
-        for one, outcome in self._applied(report):
-            if outcome.written:
+        """The drift that was corrected, even if it was there again at the end of the run."""
+        outcomes = _by_change(report)
+        for one in self.changes:
+            outcome = outcomes.get((one.change.address, one.change.action.value))
+            if outcome is None or not outcome.written:
+                continue
+            if outcome.status is Status.APPLIED or outcome.kind is FailureKind.NOT_CONFIRMED:
                 for name in one.difference.drifted:
                     yield Correction(self.plan.server.name, one.change.key[0], name, now)
 

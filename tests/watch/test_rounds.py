@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -229,6 +229,26 @@ def test_the_heal_limit_stops_a_server_until_people_resume_it(watched: WatchedFl
         state.resume("a")
     assert watched.once(heal_limit="2/1h").states()["a"] == "synced"
     assert watched.value("a", ALERTS, "smtp_server") == "mx.example.com"
+
+
+def test_a_correction_that_is_undone_at_once_counts_against_the_heal_limit(
+    watched: WatchedFleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched.fleet.add("a")
+    watched.once()
+    watched.edit("a", ALERTS, smtp_server="by-hand.example.com")
+    store = watched.fleet.boxes["a"]._store
+    replace, writes = store.replace, []
+
+    def undone(account_id: int, fields: Any) -> Any:  # noqa: ANN401 - those of the store
+        writes.append(account_id)
+        written = replace(account_id, fields)
+        replace(account_id, {**fields, "smtp_server": "by-hand.example.com"})
+        return written
+
+    monkeypatch.setattr(store, "replace", undone)
+    states = [watched.once(heal_limit="2/1h").states()["a"] for _ in range(3)]
+    assert (states, len(writes)) == (["failed", "stopped", "stopped"], 2)
 
 
 def test_commits_do_not_count_against_the_heal_limit(watched: WatchedFleet) -> None:
