@@ -161,10 +161,10 @@ class FleetStatus:
         try:
             found = {**self._state.suspensions(datetime.now(UTC)), **self._own}.get(server)
         except StateError as error:
-            message = f"not written: suspensions cannot be read ({error.reason})"
+            message = f"suspensions cannot be read ({error.reason})"
             raise GuardError(Problem(kind=Kind.SUSPENDED, message=message)) from None
         if found:
-            message = f"not written: the server was suspended in the meantime ({found.reason})"
+            message = f"the server was suspended in the meantime ({found.reason})"
             raise GuardError(Problem(kind=Kind.SUSPENDED, message=message))
 
     def show_suspensions(self) -> frozenset[str]:
@@ -178,16 +178,28 @@ class FleetStatus:
             known, found = record.suspended, suspensions.get(name)
             if known == found or (known and known.by is SuspendedBy.MANIFEST):
                 continue
-            state = ServerState.SUSPENDED
-            if found and found.by is SuspendedBy.HEAL_LIMIT:
-                state = ServerState.STOPPED
             if found:
-                self._log.event("suspended", found.reason, server=name, by=found.by.value, user=found.user)
+                changed.append(self._suspended(record, found))
             else:
-                state = ServerState.UNKNOWN
                 ended.add(name)
                 self._log.event("suspension_ended", server=name)
-            changed.append(replace(record, state=state, suspended=found))
+                changed.append(replace(record, state=ServerState.UNKNOWN, suspended=None))
         if changed:
             self.update(changed, {}, ())
         return frozenset(ended)
+
+    def suspended_meanwhile(self, records: Iterable[ServerRecord]) -> list[ServerRecord]:
+        """The records after a round, which shows servers as failed if they were suspended while it ran."""
+        suspensions = self.suspensions()
+        return [
+            self._suspended(record, suspensions[record.name])
+            if record.suspended is None and record.name in suspensions
+            else record
+            for record in records
+        ]
+
+    def _suspended(self, record: ServerRecord, found: Suspension) -> ServerRecord:
+        """A server that is suspended from now on. What failed may have failed for that reason."""
+        self._log.event("suspended", found.reason, server=record.name, by=found.by.value, user=found.user)
+        state = ServerState.STOPPED if found.by is SuspendedBy.HEAL_LIMIT else ServerState.SUSPENDED
+        return replace(record, state=state, suspended=found)

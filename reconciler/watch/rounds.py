@@ -207,8 +207,9 @@ class Rounds:
         """Counts, schedules, stops what must be stopped, and stores."""
         records: list[ServerRecord] = []
         corrections: list[Correction] = []
-        for result in results:
-            record, run = result.record, result.run
+        now = self._status.suspended_meanwhile([one.record for one in results])
+        for shown, result in zip(now, results, strict=True):
+            record, run = shown, result.run
             self._schedule.ended(record.name, record.failures)
             if stopped := self._heal_limit_reached(result):
                 self._status.suspend(record.name, stopped)

@@ -197,6 +197,25 @@ def test_a_suspended_server_in_sync_is_not_shown_as_in_sync(watched: WatchedFlee
     assert done.record("b").suspended == Suspension(reason="moving house", by=SuspendedBy.MANIFEST)
 
 
+def test_a_server_that_is_suspended_during_its_round_is_shown_as_suspended(
+    watched: WatchedFleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched.fleet.add("a")
+    store = watched.fleet.boxes["a"]._store
+    create = store.create
+
+    def suspending(fields: Any) -> Any:  # noqa: ANN401 - those of the store
+        suspend(watched, "a")
+        return create(fields)
+
+    monkeypatch.setattr(store, "create", suspending)
+    done = watched.once(parallelism=1)
+    assert done.changes("a") == [f"create {ALERTS} commit: applied", f"create {FAX} commit: failed"]
+    assert done.states() == {"a": "suspended"}
+    assert done.record("a").error.endswith("not written: the server was suspended in the meantime (firmware upgrade)")
+    assert watched.fleet.held() == {"a": [ALERTS]}
+
+
 def test_a_suspension_ends_by_itself_or_by_command(watched: WatchedFleet) -> None:
     watched.fleet.add("a", "b")
     suspend(watched, "a", until=datetime.now(UTC) - timedelta(seconds=1))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -83,11 +83,18 @@ class WatchedFleet:
     environ: dict[str, str] = field(default_factory=dict)
 
     def once(
-        self, *, commits: bool = True, drift: bool = True, heal_limit: str = "3/1h", trust: str | None = None
+        self,
+        *,
+        commits: bool = True,
+        drift: bool = True,
+        heal_limit: str = "3/1h",
+        trust: str | None = None,
+        parallelism: int = 10,
     ) -> Round:
         """One round of a new watcher on the same state."""
         stream = io.StringIO()
         options = self.options(switches=Switches(commits=commits, drift=drift), heal_limit=HealLimit.parse(heal_limit))
+        options = replace(options, run=replace(options.run, parallelism=parallelism))
         with self.watcher(options, trust=trust, stream=stream) as watcher:
             results = watcher.run_once()
             overview, notices = watcher.overview(), dict(watcher.status.notices)
