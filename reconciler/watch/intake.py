@@ -68,6 +68,12 @@ class Intake:
         Args:
             again: Whether to load a version again that was rejected before: what it refers to may have changed.
         """
+        try:
+            return self._look(again=again)
+        except Exception as error:  # noqa: BLE001 - the loop goes on, whatever is wrong with the source
+            return self._rejection(error, None)
+
+    def _look(self, *, again: bool) -> Look:
         revision: Revision | None = None
         try:
             revision = self.source.fetch()

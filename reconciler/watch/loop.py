@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import threading
 import time
-from contextlib import suppress
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Final
@@ -32,6 +31,9 @@ if TYPE_CHECKING:
 
 _GLANCE: Final = 2.0
 """Seconds between two looks at suspensions, which other processes make."""
+
+_SETTLING: Final = 0.1
+"""Seconds between two looks at a source that has not offered anything yet."""
 
 _CLOCK_JUMP: Final = 60.0
 """Seconds by which the time of day may drift from the monotonic clock between two looks."""
@@ -143,16 +145,24 @@ class Watcher:
         Returns:
             The results; none if there are no manifests. What is wrong with the source is in ``status.notices``.
         """
-        look = self._intake.look()
-        while not (look.manifests or look.problem or self.is_stopping):
-            with suppress(Empty):
-                self._events.get(timeout=0.1)
-            look = self._intake.look()
-        self._take(look)
+        threading.Thread(target=self._look_first, name="source", daemon=True).start()
+        look = self._events.get()
+        if isinstance(look, Look):
+            self._take(look)
+        else:  # a signal: a remote that does not respond must not delay the end
+            self._intake.source.close()
         if self.is_stopping or not self._manifests:
             self._rounds.notify()
             return ()
         return self._rounds.run(self._manifests, list(self._declared.values()), ONCE) or ()
+
+    def _look_first(self) -> None:
+        """Looks at the source until it has offered something."""
+        look = self._intake.look()
+        while not (look.manifests or look.problem or self.is_stopping):
+            time.sleep(_SETTLING)
+            look = self._intake.look()
+        self._events.put(look)
 
     def _wait(self) -> None:
         """Waits until something is due or has happened, and takes what has happened."""

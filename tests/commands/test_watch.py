@@ -245,6 +245,16 @@ def test_once_exits_with_the_codes_of_apply(user: CliProcess, fleet: FleetOfSand
     assert once(user).code == 0
 
 
+def test_a_signal_ends_one_round_whose_repository_does_not_respond(user: CliProcess) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as remote:
+        url = f"http://127.0.0.1:{remote.getsockname()[1]}/mail.git"
+        process = user.start("watch", "--git", url, "--once", "--state-dir", "state")
+        connection, _ = remote.accept()
+        with connection:
+            process.send_signal(signal.SIGTERM)
+            assert process.finish(timeout=15).code == 130
+
+
 def test_once_reports_drift_without_failing(user: CliProcess, fleet: FleetOfSandboxes) -> None:
     fleet.add("a")
     box = fleet.boxes["a"]

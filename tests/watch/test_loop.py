@@ -194,3 +194,16 @@ def test_a_canary_that_moved_while_it_failed_comes_first(watched: WatchedFleet) 
         watcher._next_round(manifests_of(watcher))
         assert watched.fleet.held() == {"b": []}
     assert watcher.status.records["a"].state == "unreachable"
+
+
+def test_a_source_with_a_bug_is_a_problem_that_is_shown_and_not_the_end_of_looking(
+    watched: WatchedFleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched.fleet.add("a")
+    with watched.watcher(watched.options()) as watcher:
+        manifests_of(watcher)
+        monkeypatch.setattr(watcher._intake.source, "is_intact", lambda _revision: 1 / 0)
+        watched.replace("a", "name: Fax", "name: Telefax")
+        until(lambda: "ZeroDivisionError" in watcher._intake.look().problem)
+        monkeypatch.undo()
+        manifests_of(watcher)
