@@ -181,6 +181,7 @@ DRIFT = ChangeRecord(
         ({"state": ServerState.PENDING}, OK),
         ({"state": ServerState.PENDING, "failures": 1}, None),
         ({"state": ServerState.DRIFTED, "changes": (DRIFT,)}, Condition(State.DRIFT, "a@example.com (name)")),
+        ({"state": ServerState.DRIFTED, "changes": (DRIFT,), "error": "not started"}, None),
         ({"state": ServerState.FAILED, "error": "500"}, Condition(State.FAILURE, "500")),
         ({"state": ServerState.UNREACHABLE, "error": "refused"}, Condition(State.FAILURE, "refused")),
         ({"state": ServerState.REFUSED, "error": "guard"}, Condition(State.FAILURE, "guard")),
