@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import secrets
 import time
 from collections import Counter
@@ -193,7 +194,14 @@ class Rounds:
         )
         self.notify(results or ())
         self._log.run = ""
+        self._collect_garbage()
         return results
+
+    def _collect_garbage(self) -> None:
+        """Python's own collections are too rare for a process that goes on: the command line asks for that."""
+        gc.collect()
+        if self.count == 1:
+            gc.freeze()  # modules and manifests stay, and need not be searched again
 
     def try_failing(self, manifests: Manifests, servers: Sequence[Desired]) -> tuple[ServerResult, ...]:
         """Plans servers that fail, beside the rounds. Nothing is written or recorded."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -39,6 +41,20 @@ def test_a_first_round_applies_what_is_declared(watched: WatchedFleet) -> None:
     assert record.last_success == record.last_run
     again = watched.once()
     assert (again.changes("a"), again.results["a"].run.result) == ([], "unchanged")
+
+
+def test_a_round_collects_cyclic_garbage(watched: WatchedFleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Node:
+        def __init__(self) -> None:
+            self.itself = self
+
+    watched.fleet.add("a")
+    garbage = weakref.ref(Node())
+    monkeypatch.setattr(gc, "freeze", lambda: None)  # what is there now belongs to other tests
+    gc.disable()
+    watched.once()
+    gc.enable()
+    assert garbage() is None
 
 
 def test_drift_is_corrected(watched: WatchedFleet) -> None:
