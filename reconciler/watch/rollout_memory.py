@@ -72,7 +72,7 @@ class RolloutMemory:
         reports = [
             (one.record.name, one.report)
             for one in results
-            if one.report and any(change.origin is not Origin.DRIFT for change in one.run.changes)
+            if one.report and any(change.origin is not Origin.DRIFT and not change.held for change in one.run.changes)
         ]
         unstarted = [report.errors[0] for _, report in reports if report.not_started is ServerStatus.NOT_ATTEMPTED]
         self.stopped = next((one.message for one in unstarted if one.kind == Kind.ROLLOUT_STOPPED), "")

@@ -107,8 +107,8 @@ class ServerCheck:
 
     @property
     def has_commit(self) -> bool:
-        """Whether the declaration has changed."""
-        return any(one.difference.origin is not Origin.DRIFT for one in self.changes)
+        """Whether what may be written is more than a correction of drift."""
+        return any(one.difference.origin is not Origin.DRIFT and not one.held for one in self.changes)
 
     def change_records(self, report: Report | None, shorten: Callable[[str], str]) -> tuple[ChangeRecord, ...]:
         """What was found and done, account by account."""
