@@ -64,11 +64,10 @@ class _Commands(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         # While a shell completes a command line, the command may be incomplete.
         if args and args[0] not in COMMANDS and not args[0].startswith("-") and not ctx.resilient_parsing:
-            from difflib import get_close_matches
+            from reconciler.commands.habits import command_hint
 
-            close = get_close_matches(args[0], COMMANDS, n=1)
-            hint = f" Did you mean {close[0]!r}?" if close else ""
-            ctx.fail(f"No such command {args[0]!r}.{hint}")
+            hint = command_hint(args[0], COMMANDS)
+            ctx.fail(f"No such command {args[0]!r}." + (f" {hint}" if hint else ""))
         invocation: Any = ctx.obj
         if callable(invocation):
             ctx.obj = invocation()
@@ -145,12 +144,14 @@ def _explain(invocation: Invocation, error: BaseException, arguments: Sequence[s
 
 def _refuse(invocation: Invocation, error: click.ClickException, arguments: Sequence[str]) -> int:
     """Reports incorrect usage; in a document too, for a program that expects one."""
+    from reconciler.commands.habits import explain
     from reconciler.commands.usage_errors import recover_output_options
     from reconciler.errors import ExitCode, Kind, Problem
 
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         _show(error)
         return ExitCode.USAGE
+    error = explain(error, arguments)
     recover_output_options(invocation, cli, arguments)
     problem = Problem(kind=Kind.USAGE, message=error.format_message())
     _document(invocation, [problem], error)

@@ -112,8 +112,12 @@ class OutputFile(click.Path):
     def convert(
         self, value: str | os.PathLike[str], param: click.Parameter | None, ctx: click.Context | None
     ) -> str | bytes | os.PathLike[str]:
-        """Checks that the name is not a link."""
+        """Checks that the name is neither a link nor a format."""
+        from reconciler.commands.habits import output_hint
+
         name = str(value)
+        if hint := output_hint(name):
+            self.fail(f"{name!r} is not a file. {hint}", param, ctx)
         if os.path.islink(name) and not os.path.abspath(name).startswith(("/dev/", "/proc/")):  # noqa: PTH100, PTH114
             self.fail(f"{name} is a link. Name the file that it leads to, or remove the link.", param, ctx)
         return super().convert(value, param, ctx)
