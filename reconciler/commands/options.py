@@ -44,6 +44,14 @@ parallelism_option = click.option(
     metavar="N",
     help="Requests to a server at a time.",
 )
+server_parallelism_option = click.option(
+    "--server-parallelism",
+    type=click.IntRange(1, 256),
+    default=16,
+    show_default=True,
+    metavar="N",
+    help="Servers of a fleet side by side.",
+)
 only_option = click.option(
     "--only", multiple=True, metavar="GLOB", help="Only accounts with these addresses; may be repeated."
 )
@@ -110,7 +118,7 @@ def packed(name: str, pack: Callable[..., Any], *options: Callable[[Any], Any]) 
     def decorate(command: Command) -> Command:
         @wraps(command)
         def wrapper(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - passes on what click gives
-            packed = pack(**{member: kwargs.pop(member) for member in members})
+            packed = pack(**{member: kwargs.pop(member) for member in members if member in kwargs})
             return command(*args, **{name: packed}, **kwargs)
 
         decorated: Any = wrapper
@@ -156,7 +164,12 @@ server_options = packed(
 
 
 def _to_plan_options(
-    *, only: tuple[str, ...], no_prune: bool, max_deletes: DeleteLimit | None, allow_empty: bool, rotate_passwords: bool
+    *,
+    only: tuple[str, ...],
+    no_prune: bool,
+    max_deletes: DeleteLimit | None,
+    allow_empty: bool,
+    rotate_passwords: bool = False,
 ) -> PlanOptions:
     from reconciler.planning.planner import PlanOptions
 
@@ -169,9 +182,7 @@ def _to_plan_options(
     )
 
 
-plan_options = packed(
-    "planning",
-    _to_plan_options,
+_narrowing_options = (
     only_option,
     click.option("--no-prune", is_flag=True, help="Delete nothing."),
     click.option(
@@ -181,6 +192,14 @@ plan_options = packed(
         help="Most accounts to delete; wins over the YAML's policy (30%).",
     ),
     click.option("--allow-empty", is_flag=True, help="Allow deleting every account."),
+)
+repeated_plan_options = packed("planning", _to_plan_options, *_narrowing_options)
+"""``plan_options`` for a command that plans again and again: it must not send passwords each time."""
+
+plan_options = packed(
+    "planning",
+    _to_plan_options,
+    *_narrowing_options,
     click.option(
         "--rotate-passwords", is_flag=True, help="Send declared passwords if the server hides the current ones."
     ),
@@ -228,14 +247,7 @@ fleet_options = packed(
         metavar="RESULT",
         help="Servers that did not succeed in this earlier result (JSON).",
     ),
-    click.option(
-        "--server-parallelism",
-        type=click.IntRange(1, 256),
-        default=16,
-        show_default=True,
-        metavar="N",
-        help="Servers of a fleet side by side.",
-    ),
+    server_parallelism_option,
 )
 """Which servers of a fleet a command is about; they arrive as ``fleet: FleetFlags``."""
 

@@ -15,6 +15,7 @@ from reconciler.commands.inputs import CommandFiles, run_context
 from reconciler.commands.options import (
     allow_commands_option,
     parallelism_option,
+    repeated_plan_options,
     server_options,
     state_dir_option,
     trust_option,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from reconciler.commands.watch_options import GitFlags, LoopFlags, ShowFlags
     from reconciler.credentials import ServerOptions
     from reconciler.model.redaction import Redactor
+    from reconciler.planning.planner import PlanOptions
     from reconciler.source.revision import Source
     from reconciler.watch.log import EventLog
     from reconciler.watch.loop import Watcher
@@ -65,6 +67,7 @@ Examples:
 @click.option("--once", is_flag=True, help="Run one round, and exit with the codes of `apply`; for cron.")
 @state_dir_option
 @show_options
+@repeated_plan_options
 @allow_commands_option
 @trust_option
 @parallelism_option
@@ -79,6 +82,7 @@ def watch(  # noqa: PLR0913 - one for each group of options
     once: bool,
     state_dir: Path,
     showing: ShowFlags,
+    planning: PlanOptions,
     allow_commands: bool,
     trust: str | None,
     parallelism: int,
@@ -114,6 +118,7 @@ def watch(  # noqa: PLR0913 - one for each group of options
         run_options = ServerRunOptions(
             paths=(),
             context=context,
+            planning=planning,
             parallelism=parallelism,
             lock_timeout=_LOCK_TIMEOUT,
             explain_bug=lambda redactor: CrashReporter(redactor).explain,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from reconciler.commands.options import packed
+from reconciler.commands.options import packed, server_parallelism_option
 from reconciler.commands.parameters import DURATION, FILE_NAME
 from reconciler.errors import InvalidValueError
 
@@ -115,14 +115,7 @@ loop_options = packed(
         metavar="N/DURATION",
         help="So many corrections of one field within this time stop the server.",
     ),
-    click.option(
-        "--server-parallelism",
-        type=click.IntRange(1, 256),
-        default=16,
-        show_default=True,
-        metavar="N",
-        help="Servers side by side.",
-    ),
+    server_parallelism_option,
 )
 """What is written when; they arrive as ``watching: LoopFlags``."""
 

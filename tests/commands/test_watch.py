@@ -313,3 +313,14 @@ def test_a_trust_file_in_the_work_tree_is_refused(user: CliProcess, tmp_path: Pa
     assert done.code == 1
     assert "the trust file" in done.err
     assert os.path.exists(tree)  # noqa: PTH110 - a name
+
+
+def test_options_that_narrow_a_plan_narrow_every_round(user: CliProcess, fleet: FleetOfSandboxes) -> None:
+    fleet.add("a")
+    assert once(user, "fleet", "--only", FAX).code == 0
+    assert fleet.held()["a"] == [FAX]
+    (fleet.folder / "a.yaml").write_text((fleet.folder / "a.yaml").read_text().replace(FAX, "new@example.com"))
+    assert once(user, "fleet", "--no-prune").code == 0
+    assert fleet.held()["a"] == [ALERTS, FAX, "new@example.com"]
+    assert once(user, "fleet").code == 0
+    assert fleet.held()["a"] == [ALERTS, "new@example.com"]
