@@ -52,6 +52,7 @@ class RunContext:
         notifier: Prints warnings and notes that occur while a connection is in use.
         explain_bug: Describes a bug that ended a single write or delivery test. Several threads call it.
         replaced_tokens: Remembers refresh tokens that servers replace, for a process that connects again and again.
+        fence: Called at the moment when a write or a delivery test is sent. If it raises ``RejectedError``, nothing is.
     """
 
     server: ServerOptions = field(default_factory=ServerOptions)
@@ -64,6 +65,7 @@ class RunContext:
     notifier: Notifier = field(default_factory=Notifier)
     explain_bug: Callable[[Exception], str] | None = None
     replaced_tokens: MutableMapping[object, Secret] | None = None
+    fence: Callable[[], None] | None = None
 
     @property
     def may_run_commands(self) -> bool:
@@ -456,6 +458,7 @@ def connect(
         passwords=config.passwords,
         redactor=context.redactor,
         stop=context.stop,
+        fence=context.fence,
     )
     return Connection(access, settings, context)
 

@@ -60,6 +60,7 @@ class ConnectionSettings:
         passwords: Whether the server shows passwords.
         redactor: Learns every token and every password that the server shows, and redacts the server's messages.
         stop: Set when the user interrupts: pauses between attempts end at once, and nothing is retried.
+        fence: Called at the moment when a write or a delivery test is sent. If it raises ``RejectedError``, nothing is.
     """
 
     url: str
@@ -73,6 +74,7 @@ class ConnectionSettings:
     passwords: Passwords = Passwords.AUTO
     redactor: Redactor
     stop: threading.Event
+    fence: Callable[[], None] | None = None
 
 
 class ServerConnection(NamedTuple):
@@ -103,7 +105,7 @@ def connect(settings: ConnectionSettings) -> Iterator[ServerConnection]:
         proxy=proxy_for(origin, settings.redactor),
         connections=settings.parallelism,
     )
-    pool, dialect = ConnectionPool(endpoint, settings.redactor), Dialect()
+    pool, dialect = ConnectionPool(endpoint, settings.redactor, fence=settings.fence), Dialect()
     retry = Retry(settings.timeout, settings.stop)
     tokens: TokenProvider
     if isinstance(settings.credentials, AccessToken):

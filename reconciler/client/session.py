@@ -89,8 +89,15 @@ def _headers(host: bytes, bearer: bytes | None, body: bytes | None) -> list[tupl
 class ConnectionPool:
     """Sends each request over the idle connection that was used last, or a new one. Safe for threads."""
 
-    def __init__(self, endpoint: Endpoint, redactor: Redactor, limit: int = BODY_LIMIT) -> None:
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        redactor: Redactor,
+        limit: int = BODY_LIMIT,
+        fence: Callable[[], None] | None = None,
+    ) -> None:
         self._endpoint = endpoint
+        self._fence = fence
         self.redactor = redactor
         self._limit = limit
         self._free = Semaphore(max(1, endpoint.connections))
@@ -116,7 +123,8 @@ class ConnectionPool:
             ApiError: No complete response arrived.
         """
         with self._transport() as transport:
-            transport.state.start(deadline)
+            # A token exchange, which has no bearer, changes no account.
+            transport.state.start(deadline, self._fence if bearer and request.method != "GET" else None)
             try:
                 url = self._url(self._endpoint.origin + request.path)
                 headers = _headers(url.netloc, bearer, request.body)

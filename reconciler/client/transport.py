@@ -21,7 +21,7 @@ import httpx
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 BODY_LIMIT: Final = 256 * 1024 * 1024
 """The maximum size of a decoded body in bytes; a list of a million accounts is about as large."""
@@ -41,16 +41,18 @@ class RequestState:
         deadline: When it must be over, on the monotonic clock.
         sent: Whether any of its bytes may have been sent to the server. Until then, the server certainly did nothing.
         at_proxy: Whether the peer is still a proxy, not the server.
+        fence: Called just before its bytes are sent; if it raises, they are not.
     """
 
-    __slots__ = ("at_proxy", "deadline", "sent")
+    __slots__ = ("at_proxy", "deadline", "fence", "sent")
 
     def __init__(self) -> None:
         self.start(0.0)
 
-    def start(self, deadline: float) -> None:
+    def start(self, deadline: float, fence: Callable[[], None] | None = None) -> None:
         """Begins the next request."""
         self.deadline = deadline
+        self.fence = fence
         self.sent = False
         self.at_proxy = False
 
@@ -80,6 +82,8 @@ class _Stream(httpcore.NetworkStream):
 
     def _flush(self) -> None:
         seconds = self._state.remaining(httpcore.WriteTimeout)
+        if self._state.fence and not self._handshakes:
+            self._state.fence()
         buffer = b"".join(self._pending)
         self._pending.clear()
         self._state.sent = not self._handshakes
