@@ -52,29 +52,8 @@ def render_plan(subject: PlanInput, context: RenderContext) -> str:
 
 def render_report(subject: ReportInput, context: RenderContext) -> str:
     """The reports of all servers, or why the run did not start."""
-    reports = subject.reports
     moments = subject.report or context
-    return to_json(
-        {
-            "format_version": FORMAT_VERSION,
-            "tool": _tool(),
-            "started_at": json_time(moments.started_at),
-            "finished_at": json_time(moments.finished_at),
-            "summary": outcome_counts(outcome for report in reports for outcome in report.outcomes),
-            "verified": bool(reports or subject.is_fleet) and all(report.verified for report in reports),
-            "servers": [
-                {
-                    "name": report.server.name,
-                    "status": report.status,
-                    "summary": outcome_counts(report.outcomes),
-                    "errors": [_problem(one) for one in report.errors],
-                }
-                for report in reports
-            ],
-            "results": [_outcome(one, report.server) for report in reports for one in report.outcomes],
-            "errors": [_problem(one) for one in subject.problems],
-        }
-    )
+    return to_json(report_document(subject, started_at=moments.started_at, finished_at=moments.finished_at))
 
 
 def render_status(subject: StatusInput, _context: RenderContext) -> str:
@@ -125,6 +104,30 @@ def plan_document(subject: PlanInput, *, created_at: datetime) -> Document:
         **({} if uncompared is None else {"not_compared": uncompared}),
         "warnings": [_problem(one) for plan in plans for one in plan.warnings],
         "errors": [_problem(one) for one in problems],
+    }
+
+
+def report_document(subject: ReportInput, *, started_at: datetime, finished_at: datetime) -> Document:
+    """The reports of all servers, or why the run did not start."""
+    reports = subject.reports
+    return {
+        "format_version": FORMAT_VERSION,
+        "tool": _tool(),
+        "started_at": json_time(started_at),
+        "finished_at": json_time(finished_at),
+        "summary": outcome_counts(outcome for report in reports for outcome in report.outcomes),
+        "verified": bool(reports or subject.is_fleet) and all(report.verified for report in reports),
+        "servers": [
+            {
+                "name": report.server.name,
+                "status": report.status,
+                "summary": outcome_counts(report.outcomes),
+                "errors": [_problem(one) for one in report.errors],
+            }
+            for report in reports
+        ],
+        "results": [_outcome(one, report.server) for report in reports for one in report.outcomes],
+        "errors": [_problem(one) for one in subject.problems],
     }
 
 

@@ -93,7 +93,7 @@ def _by_server(entries: Sequence[Document]) -> Mapping[str, list[Document]]:
 
 def _read_server(entries: Sequence[Document], others: Sequence[Document] | None) -> ReviewedPlan | None:
     """What a saved plan has for a server; ``None`` if it is not consistent."""
-    changes, uncompared = (None if listed is None else list(map(_read_change, listed)) for listed in (entries, others))
+    changes, uncompared = (None if listed is None else list(map(read_change, listed)) for listed in (entries, others))
     if None in (changes or ()) or None in (uncompared or ()):
         return None
     first, second = (None if read is None else tuple(filter(None, read)) for read in (changes, uncompared))
@@ -134,7 +134,7 @@ def unusable_plan(path: str, what: str) -> ReconcilerError:
     return ReconcilerError(Problem(kind=Kind.BAD_PLAN_FILE, message=message, hint=hint))
 
 
-def _read_change(entry: Document) -> Change | None:
+def read_change(entry: Document) -> Change | None:
     """A change as the planner makes it; ``None`` if it is not consistent: anyone can compute a digest."""
     what, test = entry["change"], entry.get("test", {})
     action = Action(what["actions"][0])
