@@ -6,12 +6,12 @@ import os
 import signal
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
 
 from reconciler.commands.inputs import CommandFiles, run_context
+from reconciler.commands.manifest_source import check_source_usage, manifest_source
 from reconciler.commands.options import (
     allow_commands_option,
     parallelism_option,
@@ -23,11 +23,12 @@ from reconciler.commands.options import (
 from reconciler.commands.parameters import FILE_NAME
 from reconciler.commands.process import CrashReporter
 from reconciler.commands.watch_options import NOT_SERVED, git_options, loop_options, show_options
-from reconciler.errors import ExitCode, InvalidValueError, Kind, MissingExtraError, NotTrustedError, Problem
+from reconciler.errors import ExitCode, InvalidValueError, Kind, MissingExtraError
 from reconciler.model.ports import Notifier
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
     from reconciler.commands.invocation import Invocation
     from reconciler.commands.watch_options import GitFlags, LoopFlags, ShowFlags
@@ -102,13 +103,13 @@ def watch(  # noqa: PLR0913 - one for each group of options
     from reconciler.watch.server_check import Switches
     from reconciler.watch.state import WatchState
 
-    _check_usage(paths, git)
+    check_source_usage(paths, git)
     log = EventLog(LogFormat(showing.log_format), invocation.redactor.redact)
     with ExitStack() as held:
         state = WatchState(state_dir)
         held.callback(state.close)
         held.enter_context(state.lock())
-        source = _source(paths, git, state, trust)
+        source = manifest_source(paths, git, folder=state.folder / "git", last_good=state.commit(), trust=trust)
         files = CommandFiles(server=server, trust=trust)
         context = replace(
             run_context(invocation, files, allow_commands=allow_commands),
@@ -145,39 +146,6 @@ def watch(  # noqa: PLR0913 - one for each group of options
                 log.event("listening", f"the page is at {held.enter_context(served).url}")
             watcher.run()
     return ExitCode.OK
-
-
-def _check_usage(paths: Sequence[str], git: GitFlags) -> None:
-    if git.url is None and not paths:
-        raise click.UsageError("Missing argument '[PATH]...'. Name the manifests, or a repository with --git.")
-    if git.url is not None and paths:
-        raise click.UsageError("--git and PATH exclude each other. Name the folder in the repository with --path.")
-
-
-def _source(paths: Sequence[str], git: GitFlags, state: WatchState, trust: str | None) -> Source:
-    """Where the manifests come from.
-
-    Raises:
-        NotTrustedError: The trust file is part of what the repository declares.
-        SourceError: An option cannot be used.
-    """
-    if git.url is None:
-        from reconciler.source.paths import PathsSource
-
-        return PathsSource(paths)
-    from reconciler.source.git import GitOptions, GitSource, is_in_work_tree
-
-    folder = state.folder / "git"
-    if trust is not None and is_in_work_tree(trust, folder):
-        message = f"the trust file {trust} is in the work tree that it is to protect against"
-        hint = "keep it outside what a pull request can change"
-        raise NotTrustedError(Problem(kind=Kind.NOT_TRUSTED, message=message, hint=hint))
-    options = GitOptions(
-        allow_rewind=git.allow_rewind,
-        verify_signatures=git.verify_signatures,
-        allowed_signers=Path(git.allowed_signers) if git.allowed_signers else None,
-    )
-    return GitSource(git.url, git.ref, git.path, folder=folder, last_good=state.commit(), options=options)
 
 
 def _run_once(watcher: Watcher) -> ExitCode:

@@ -1,0 +1,62 @@
+"""Where the manifests of a process that runs for long come from: paths, or a Git repository."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from reconciler.errors import Kind, NotTrustedError, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from reconciler.commands.watch_options import GitFlags
+    from reconciler.source.revision import Source
+
+
+def check_source_usage(paths: Sequence[str], git: GitFlags) -> None:
+    """Makes sure that the command line names one source.
+
+    Raises:
+        click.UsageError: It names none, or two.
+    """
+    if git.url is None and not paths:
+        raise click.UsageError("Missing argument '[PATH]...'. Name the manifests, or a repository with --git.")
+    if git.url is not None and paths:
+        raise click.UsageError("--git and PATH exclude each other. Name the folder in the repository with --path.")
+
+
+def manifest_source(
+    paths: Sequence[str], git: GitFlags, *, folder: Path, trust: str | None, last_good: str = ""
+) -> Source:
+    """The source that the command line names.
+
+    Args:
+        paths: Files and folders.
+        git: The repository, if there is one.
+        folder: Where the repository is kept.
+        trust: The trust file.
+        last_good: The last good commit of an earlier process; empty if there was none.
+
+    Raises:
+        NotTrustedError: The trust file is part of what the repository declares.
+        SourceError: An option cannot be used.
+    """
+    if git.url is None:
+        from reconciler.source.paths import PathsSource
+
+        return PathsSource(paths)
+    from reconciler.source.git import GitOptions, GitSource, is_in_work_tree
+
+    if trust is not None and is_in_work_tree(trust, folder):
+        message = f"the trust file {trust} is in the work tree that it is to protect against"
+        hint = "keep it outside what a pull request can change"
+        raise NotTrustedError(Problem(kind=Kind.NOT_TRUSTED, message=message, hint=hint))
+    options = GitOptions(
+        allow_rewind=git.allow_rewind,
+        verify_signatures=git.verify_signatures,
+        allowed_signers=Path(git.allowed_signers) if git.allowed_signers else None,
+    )
+    return GitSource(git.url, git.ref, git.path, folder=folder, last_good=last_good, options=options)
