@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from reconciler.cli import cli
 
 COMMANDS = [
-    *("validate", "plan", "apply", "test", "export", "show", "trust", "watch", "status", "suspend", "resume"),
+    *("validate", "plan", "apply", "test", "export", "show", "trust", "watch", "worker", "status", "suspend", "resume"),
     *("schema", "sandbox", "demo"),
 ]
 

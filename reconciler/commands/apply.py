@@ -9,6 +9,7 @@ import click
 
 from reconciler import reconcile
 from reconciler.commands import saved_plan
+from reconciler.commands.engine_options import engine_options
 from reconciler.commands.inputs import CommandFiles, RunRequest, only_server, read_request
 from reconciler.commands.options import (
     allow_commands_option,
@@ -28,6 +29,7 @@ from reconciler.model.ports import ObserverGroup
 from reconciler.report.formats import PLAN_FORMATS, RESULT_FORMATS, PlanInput, ReportInput
 
 if TYPE_CHECKING:
+    from reconciler.commands.engine_options import EngineFlags
     from reconciler.commands.invocation import Invocation
     from reconciler.commands.options import ApplyFlags, FleetFlags
     from reconciler.credentials import ServerOptions
@@ -50,6 +52,7 @@ Examples:
 @fleet_options
 @apply_options
 @server_options
+@engine_options
 @output_options(RESULT_FORMATS, "report", verbose=True)
 @click.pass_obj
 def apply(  # noqa: PLR0913 - one for each group of options
@@ -62,6 +65,7 @@ def apply(  # noqa: PLR0913 - one for each group of options
     fleet: FleetFlags,
     running: ApplyFlags,
     server: ServerOptions,
+    engine: EngineFlags,
 ) -> ExitCode:
     """Plan, show, ask, write, verify, report.
 
@@ -74,12 +78,12 @@ def apply(  # noqa: PLR0913 - one for each group of options
     request = read_request(invocation, paths, files, flags=fleet, planning=planning, allow_commands=allow_commands)
     context = request.context
     if running.dry_run:
-        return _dry_run(request, running)
-    desired = only_server(request)
+        return _dry_run(request, running, engine)
+    desired = None if engine.url else only_server(request)
     if desired is None:
         from reconciler.commands.fleet_run import apply_fleet
 
-        return apply_fleet(request, running)
+        return apply_fleet(request, running, engine)
     reviewed = saved_plan.read(running.plan_file) if running.plan_file is not None else None
     desired = reconcile.resolve(desired, paths, only=planning.only.patterns, to_email=running.to_email, context=context)
     connection = reconcile.connect(desired, parallelism=running.parallelism, context=context)
@@ -114,7 +118,7 @@ def apply(  # noqa: PLR0913 - one for each group of options
     return exit_code_of(report)
 
 
-def _dry_run(request: RunRequest, running: ApplyFlags) -> ExitCode:
+def _dry_run(request: RunRequest, running: ApplyFlags, engine: EngineFlags) -> ExitCode:
     """Plans as ``apply`` would, and writes the plan as ``plan`` does."""
     from reconciler.commands.plan import plan_only
 
@@ -124,4 +128,4 @@ def _dry_run(request: RunRequest, running: ApplyFlags) -> ExitCode:
     if running.plan_file is not None:
         raise click.UsageError("--dry-run makes a plan of its own. Leave out --plan.")
     invocation.document = "plan"
-    return plan_only(request, to_email=running.to_email)
+    return plan_only(request, to_email=running.to_email, engine=engine)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from reconciler import reconcile
 from reconciler.commands import saved_plan
+from reconciler.commands.engine_run import check_engine_usage, engine_for
 from reconciler.commands.invocation import file_exists
 from reconciler.commands.output import fleet_exit_code, plan_exit_code, show_plans, show_plans_first, show_reports
 from reconciler.commands.process import CrashReporter, handle_interrupts
@@ -27,9 +28,11 @@ from reconciler.report.formats import Format, PlanInput, ReportInput
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from reconciler.commands.engine_options import EngineFlags
     from reconciler.commands.inputs import RunRequest
     from reconciler.commands.invocation import Invocation
     from reconciler.commands.options import ApplyFlags
+    from reconciler.fleet.remote import RemoteEngine
     from reconciler.model.desired import Desired
     from reconciler.model.outcome import Report
     from reconciler.model.plan import Plan
@@ -40,12 +43,21 @@ _FILE_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 def plan_fleet(
-    request: RunRequest, *, to_email: str | None = None, save: str | None = None, detailed_exitcode: bool = False
+    request: RunRequest,
+    engine: EngineFlags,
+    *,
+    to_email: str | None = None,
+    save: str | None = None,
+    detailed_exitcode: bool = False,
 ) -> ExitCode:
     """Plans every selected server, and shows the plans."""
-    invocation, run = request.invocation, _run(request, replace(_options(request), to_email=to_email))
-    with fleet_progress(invocation, run.size) as observer:
-        plans = run.plan(observer)
+    invocation, servers = request.invocation, _servers(request)
+    if engine.url:
+        check_engine_usage(request, no_secrets=request.planning.no_secrets)
+    with engine_for(request, servers, engine) as workers:
+        run = _run(request, servers, replace(_options(request), to_email=to_email), workers)
+        with fleet_progress(invocation, run.size) as observer:
+            plans = run.plan(observer)
     subject = PlanInput(plans=plans, of_fleet=True)
     if save:
         saved_plan.save(subject, save, invocation)
@@ -56,14 +68,20 @@ def plan_fleet(
     return plan_exit_code(plans, detailed=detailed_exitcode)
 
 
-def apply_fleet(request: RunRequest, running: ApplyFlags) -> ExitCode:
+def apply_fleet(request: RunRequest, running: ApplyFlags, engine: EngineFlags) -> ExitCode:
     """Plans every selected server, shows the plans, asks, and applies them in the order of the rollout."""
-    invocation = request.invocation
+    invocation, servers = request.invocation, _servers(request)
+    if engine.url:
+        check_engine_usage(request, running)
     saved = saved_plan.read(running.plan_file) if running.plan_file is not None else None
     rollout = ALL_AT_ONCE if running.no_rollout else request.fleet.rollout
-    with open_journal(running.journal, invocation, of_fleet=True) as journal:
+    with (
+        open_journal(running.journal, invocation, of_fleet=True) as journal,
+        engine_for(request, servers, engine, running) as workers,
+    ):
         run = _run(
             request,
+            servers,
             replace(
                 _options(request),
                 to_email=running.to_email,
@@ -72,6 +90,7 @@ def apply_fleet(request: RunRequest, running: ApplyFlags) -> ExitCode:
                 on_failure=running.on_failure,
                 observer=journal,
             ),
+            workers,
         )
         with fleet_progress(invocation, run.size) as observer:
             plans = run.plan(observer)
@@ -90,7 +109,7 @@ def apply_fleet(request: RunRequest, running: ApplyFlags) -> ExitCode:
 def test_fleet(request: RunRequest, *, to_email: str | None, parallelism: int) -> ExitCode:
     """Runs the delivery tests of every selected server."""
     invocation = request.invocation
-    run = _run(request, replace(_options(request), to_email=to_email, parallelism=parallelism))
+    run = _run(request, _servers(request), replace(_options(request), to_email=to_email, parallelism=parallelism))
     with handle_interrupts(run.gate, invocation) as interrupt:
         invocation.acted = True
         with fleet_progress(invocation, run.size) as observer:
@@ -107,7 +126,8 @@ def export_fleet(request: RunRequest, folder: str) -> ExitCode:
         OutputError: A file cannot be written.
     """
     invocation, only = request.invocation, request.planning.only.patterns
-    run = _run(request, replace(_options(request), planning=PlanOptions(no_secrets=True), keep_unchanged=True))
+    options = replace(_options(request), planning=PlanOptions(no_secrets=True), keep_unchanged=True)
+    run = _run(request, _servers(request), options)
     files = {server.name: _file_for(server.name, folder) for server in run.servers}
     existing = [file for file in files.values() if file.exists()]
     if existing and not invocation.overwrite:
@@ -155,9 +175,11 @@ def _servers(request: RunRequest) -> tuple[Desired, ...]:
     return select(fleet, Selection(selector=flags.select, shard=flags.shard, names=names))
 
 
-def _run(request: RunRequest, options: ServerRunOptions) -> FleetRun:
+def _run(
+    request: RunRequest, servers: Sequence[Desired], options: ServerRunOptions, engine: RemoteEngine | None = None
+) -> FleetRun:
     """A run on the selected servers."""
-    run = FleetRun(_servers(request), options, server_parallelism=request.flags.server_parallelism)
+    run = FleetRun(servers, options, server_parallelism=request.flags.server_parallelism, engine=engine)
     request.invocation.print_warnings(request.fleet.warnings)
     return run
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from reconciler import reconcile
+from reconciler.commands.engine_options import engine_options
 from reconciler.commands.inputs import CommandFiles, only_server, read_request
 from reconciler.commands.options import (
     allow_commands_option,
@@ -22,6 +23,7 @@ from reconciler.commands.parameters import OUTPUT_FILE
 from reconciler.report.formats import PLAN_FORMATS, Format, PlanInput
 
 if TYPE_CHECKING:
+    from reconciler.commands.engine_options import EngineFlags
     from reconciler.commands.inputs import RunRequest
     from reconciler.commands.invocation import Invocation
     from reconciler.commands.options import FleetFlags
@@ -47,6 +49,7 @@ Examples:
 @click.option("--no-secrets", is_flag=True, help="Resolve no password, and compare none.")
 @click.option("--detailed-exitcode", is_flag=True, help="Exit with 2 when changes are needed.")
 @server_options
+@engine_options
 @output_options(PLAN_FORMATS, "plan", verbose=True)
 @click.pass_obj
 def plan(  # noqa: PLR0913 - one for each option of the command line
@@ -61,6 +64,7 @@ def plan(  # noqa: PLR0913 - one for each option of the command line
     no_secrets: bool,
     detailed_exitcode: bool,
     server: ServerOptions,
+    engine: EngineFlags,
 ) -> ExitCode:
     """Show what would change. Never writes anything.
 
@@ -69,11 +73,16 @@ def plan(  # noqa: PLR0913 - one for each option of the command line
     files = CommandFiles(server=server, trust=trust, save=save)
     planning = replace(planning, no_secrets=no_secrets)
     request = read_request(invocation, paths, files, flags=fleet, planning=planning, allow_commands=allow_commands)
-    return plan_only(request, save=save, detailed_exitcode=detailed_exitcode)
+    return plan_only(request, save=save, detailed_exitcode=detailed_exitcode, engine=engine)
 
 
 def plan_only(
-    request: RunRequest, *, to_email: str | None = None, save: str | None = None, detailed_exitcode: bool = False
+    request: RunRequest,
+    *,
+    to_email: str | None = None,
+    save: str | None = None,
+    detailed_exitcode: bool = False,
+    engine: EngineFlags,
 ) -> ExitCode:
     """Plans and shows the plan; writes nothing to a server.
 
@@ -82,12 +91,13 @@ def plan_only(
         to_email: The recipient of all delivery tests, if the user named one.
         save: The file for the plan.
         detailed_exitcode: Whether changes have an exit code of their own.
+        engine: Whether workers plan.
     """
-    desired = only_server(request)
+    desired = None if engine.url else only_server(request)
     if desired is None:
         from reconciler.commands.fleet_run import plan_fleet
 
-        return plan_fleet(request, to_email=to_email, save=save, detailed_exitcode=detailed_exitcode)
+        return plan_fleet(request, engine, to_email=to_email, save=save, detailed_exitcode=detailed_exitcode)
     invocation, planning, context = request.invocation, request.planning, request.context
     only, no_secrets = planning.only.patterns, planning.no_secrets
     desired = reconcile.resolve(

@@ -32,13 +32,31 @@ if TYPE_CHECKING:
     from reconciler.report.plan_file import SavedPlan
 
 Result = TypeVar("Result")
+Returned_co = TypeVar("Returned_co", covariant=True)
 
 
-class Dispatcher(Protocol):
-    """Carries out runs on servers, by their indexes."""
+class Dispatcher(Protocol[Returned_co]):
+    """Carries out work on servers, by their indexes."""
 
-    def run(self, next_job: Callable[[], int | None], take_result: Callable[[int, Report], None]) -> frozenset[int]:
+    def run(
+        self, next_job: Callable[[], int | None], take_result: Callable[[int, Returned_co], None]
+    ) -> frozenset[int]:
         """Works until nothing is left to do; see ``WorkerPool.run``."""
+
+
+class Engine(Protocol):
+    """Processes servers in other processes, which resolve the secrets and reach the servers."""
+
+    def planning(self, runs: Sequence[ServerRun], gate: FleetGate) -> Dispatcher[Plan]:
+        """What plans servers. If a server has no plan, the reason is in its run's ``failure``."""
+
+    def applying(
+        self, runs: Sequence[ServerRun], gate: FleetGate, prepare: Callable[[int], tuple[Plan, Globs] | Report]
+    ) -> Dispatcher[Report]:
+        """What applies plans. ``prepare`` returns the approved plan of a server and the addresses that may be written.
+
+        If nothing can be written, it returns the report instead.
+        """
 
 
 class FleetRun:
@@ -57,13 +75,16 @@ class FleetRun:
         *,
         server_parallelism: int = 16,
         gate: FleetGate | None = None,
+        engine: Engine | None = None,
     ) -> None:
-        """Checks first that the manifests of all servers use only what they may use.
+        """Checks first that the manifests of all servers use only what they may use. With an engine, workers do that.
 
         Raises:
             NotTrustedError: With everything that they may not use. Nothing was resolved, run or sent.
         """
-        reconcile.approve_servers(servers, options.paths, options.context, to_email=options.to_email)
+        if engine is None:
+            reconcile.approve_servers(servers, options.paths, options.context, to_email=options.to_email)
+        self._engine = engine
         self.gate = gate or FleetGate()
         self.plans: tuple[Plan, ...] = ()
         self._options = options
@@ -118,7 +139,7 @@ class FleetRun:
             return None if self.gate.stop.is_set() else next(waiting, None)
 
         try:
-            WorkerPool(self._pool_size, lambda index: self._runs[index].plan(), self.gate).run(next_job, take)
+            self._planner().run(next_job, take)
         except KeyboardInterrupt:
             self.gate.stop.set()  # ends pauses and secret commands, which Python would otherwise wait for as it exits
             raise
@@ -127,6 +148,11 @@ class FleetRun:
         self.plans = tuple(plans[index] for index in range(self.size))
         return self.plans
 
+    def _planner(self) -> Dispatcher[Plan]:
+        if self._engine:
+            return self._engine.planning(self._runs, self.gate)
+        return WorkerPool(self._pool_size, lambda index: self._runs[index].plan(), self.gate)
+
     def apply(
         self,
         rollout: Rollout,
@@ -134,7 +160,6 @@ class FleetRun:
         *,
         scopes: Mapping[str, Globs] | None = None,
         continuation: Continuation = WHOLE,
-        dispatcher: Dispatcher | None = None,
         observer: FleetObserver | None = None,
     ) -> tuple[Report, ...]:
         """Applies the plans in the order of the rollout.
@@ -145,7 +170,6 @@ class FleetRun:
             scopes: For each server, by its name, the addresses that may be written. Nothing is done to other servers.
                 ``None`` for all servers and addresses.
             continuation: What the same rollout did in earlier runs, if it takes several.
-            dispatcher: Carries out the runs; by default, threads of this process.
             observer: Is notified as the run proceeds.
 
         Returns:
@@ -164,9 +188,31 @@ class FleetRun:
                 return run.apply(replace(plan, uncompared=reviewed.uncompared), reviewed.changes)
 
         chosen = [index for index, plan in enumerate(self.plans) if scopes is None or plan.server.name in scopes]
+
+        def prepare(index: int) -> tuple[Plan, Globs] | Report:
+            return self._prepared(index, saved, NO_GLOBS if scopes is None else scopes[self._runs[index].server.name])
+
         steering = Steering(self.plans, chosen, rollout, continuation)
-        dispatcher = dispatcher or WorkerPool(self._pool_size, work, self.gate)
+        dispatcher: Dispatcher[Report] = (
+            self._engine.applying(self._runs, self.gate, prepare)
+            if self._engine
+            else WorkerPool(self._pool_size, work, self.gate)
+        )
         return self._run(steering, dispatcher, observer)
+
+    def _prepared(self, index: int, saved: SavedPlan | None, only: Globs) -> tuple[Plan, Globs] | Report:
+        """What an engine needs to apply a plan; the report, if nothing can be written."""
+        run, plan = self._runs[index], self.plans[index]
+        if only:
+            plan = replace(plan, changes=tuple(one for one in plan.changes if one.in_scope(only)), refusals=())
+        if not plan.changes or plan.errors or plan.refusals or plan.suspended:
+            return run.apply(plan)  # which connects to nothing
+        if saved is None:
+            return plan, only
+        reviewed = saved.servers.get(run.server.url)
+        if reviewed is None:
+            return run.refused(plan, _unreviewed(saved.path))
+        return run.stale(plan, reviewed.changes) or (plan, only)
 
     def test(self, observer: FleetObserver | None = None) -> tuple[Report, ...]:
         """Runs the delivery tests of every server. No plan is needed."""
@@ -180,7 +226,9 @@ class FleetRun:
         steering = Steering(self.plans, range(self.size), ALL_AT_ONCE)
         return self._run(steering, WorkerPool(self._pool_size, work, self.gate), observer)
 
-    def _run(self, steering: Steering, dispatcher: Dispatcher, observer: FleetObserver | None) -> tuple[Report, ...]:
+    def _run(
+        self, steering: Steering, dispatcher: Dispatcher[Report], observer: FleetObserver | None
+    ) -> tuple[Report, ...]:
         observer = observer or FleetObserver()
         reports: dict[int, Report] = {}
 

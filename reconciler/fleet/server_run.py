@@ -130,6 +130,20 @@ class ServerRun:
         finally:
             self.close()
 
+    def apply_approved(self, check: Callable[[Plan], Problem | None]) -> Report:
+        """Plans under the server's lock, and writes unless ``check`` finds that this plan was not approved."""
+        plan = Plan(server=self.server)
+        try:
+            connection = self._connection = self._connection or self._connect()
+            connection.lock(self._options.lock_timeout)
+            plan = self._fresh_plan()
+            return self._refusal(plan, check) or self._write(plan, ())
+        except Exception as error:  # noqa: BLE001 - it must not end the runs on other servers
+            status = ServerStatus.UNKNOWN if self._may_have_written else ServerStatus.after(error)
+            return self._without_writes(plan, status, *self._problems(error))
+        finally:
+            self.close()
+
     def test(self) -> Report:
         """Runs the delivery tests of the declared accounts."""
         only, to_email = self._options.planning.only.patterns, self._options.to_email
@@ -146,9 +160,18 @@ class ServerRun:
         """The report if nothing was begun: the run stopped before it was this server's turn."""
         return self._without_writes(plan, ServerStatus.NOT_ATTEMPTED, problem)
 
+    def stale(self, plan: Plan, reviewed: Sequence[Change]) -> Report | None:
+        """The report if a plan is not the reviewed one; ``None`` if it is."""
+        found = compare(reviewed, plan).differences
+        return self.refused(plan, _stale([difference.address for difference in found])) if found else None
+
     def refused(self, plan: Plan, problem: Problem) -> Report:
         """The report if nothing may be written."""
         return self._without_writes(plan, ServerStatus.REFUSED, problem)
+
+    def ended(self, plan: Plan, problem: Problem, status: ServerStatus) -> Report:
+        """The report if the run ended on a worker that returned no report of its own."""
+        return self._without_writes(plan, status, problem)
 
     def abandoned(self, plan: Plan) -> Report:
         """The report if the user did not wait for the end of the run."""
@@ -206,11 +229,25 @@ class ServerRun:
             return self.refused(agreed, _stale([difference.address for difference in found.differences]))
         if fresh.errors or fresh.refusals:
             return self.refused(agreed, (*fresh.errors, *fresh.refusals)[0])
-        observer = self._options.observer(fresh)
-        in_place = tuple((change, Outcome.in_place(change)) for change in found.in_place)
+        return self._write(fresh, found.in_place)
+
+    def _refusal(self, plan: Plan, check: Callable[[Plan], Problem | None]) -> Report | None:
+        if plan.errors:
+            return Report.of_failure(self.server, ServerStatus.FAILED, plan.errors)
+        if problem := check(plan):
+            return self.refused(plan, problem)
+        if plan.refusals:
+            return Report.of_failure(self.server, ServerStatus.REFUSED, plan.refusals)
+        return self.refused(plan, reconcile.suspension(plan)) if plan.suspended else None
+
+    def _write(self, plan: Plan, placed: Sequence[Change]) -> Report:
+        connection = self._connection
+        assert connection is not None  # noqa: S101 - the plan was made with it
+        observer = self._options.observer(plan)
+        in_place = tuple((change, Outcome.in_place(change)) for change in placed)
         self._may_have_written = True
         return reconcile.apply(
-            fresh,
+            plan,
             connection,
             on_failure=self._options.on_failure,
             observer=observer,

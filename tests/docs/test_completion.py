@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 COMMANDS = [
-    *("validate", "plan", "apply", "test", "export", "show", "trust", "watch", "status", "suspend", "resume"),
+    *("validate", "plan", "apply", "test", "export", "show", "trust", "watch", "worker", "status", "suspend", "resume"),
     *("schema", "sandbox", "demo"),
 ]
 
