@@ -42,6 +42,10 @@ faults: $(READY) ## Test every fault at every request, and every crash (takes ma
 soak: $(READY) ## Run a watcher under random events for SOAK_SECONDS (600), and kill it twenty times
 	@$(BIN)/pytest -m soak --timeout 2400 tests/soak
 
+.PHONY: engine
+engine: $(READY) ## Kill workers, clients and the broker of an engine at several stages (takes many minutes)
+	@$(BIN)/pytest -m engine --timeout 400 tests/engine
+
 .PHONY: browser
 browser: $(READY) ## Test the HTML plan and the watcher's page in a real browser; needs chromium and chromium-driver
 	@$(BIN)/pytest -m browser tests/report tests/watch
