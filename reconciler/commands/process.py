@@ -18,11 +18,23 @@ if TYPE_CHECKING:
 
     Handler = Callable[[int, FrameType | None], object]
 
+_M_ARENA_MAX: Final = -8  # in malloc.h
 _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _INTERRUPTED: Final = "Interrupted: no new write starts; those under way finish. Once more stops at once.\n"
 _OWN_MESSAGE: Final = (AttributeError, ImportError, NameError, NotImplementedError, TypeError)
 """Exceptions whose message names parts of the program. Any other message may contain the value that caused it, and a
 value that is not known to be a secret yet cannot be masked."""
+
+
+def share_memory_arenas() -> None:
+    """Lets threads share two of glibc's arenas, in place of eight for each core. Each keeps what is freed in it.
+
+    It is for processes that do not end: their memory would grow for a long time.
+    """
+    import ctypes
+
+    with suppress(AttributeError, OSError):  # another C library
+        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 2)
 
 
 def reopen_closed_streams() -> None:

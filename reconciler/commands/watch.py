@@ -21,7 +21,7 @@ from reconciler.commands.options import (
     trust_option,
 )
 from reconciler.commands.parameters import FILE_NAME
-from reconciler.commands.process import CrashReporter
+from reconciler.commands.process import CrashReporter, share_memory_arenas
 from reconciler.commands.watch_options import NOT_SERVED, git_options, loop_options, show_options
 from reconciler.errors import ExitCode, InvalidValueError, Kind, MissingExtraError
 from reconciler.model.ports import Notifier
@@ -104,6 +104,7 @@ def watch(  # noqa: PLR0913 - one for each group of options
     from reconciler.watch.state import WatchState
 
     check_source_usage(paths, git)
+    share_memory_arenas()
     log = EventLog(LogFormat(showing.log_format), invocation.redactor.redact)
     with ExitStack() as held:
         state = WatchState(state_dir)
