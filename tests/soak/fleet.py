@@ -263,7 +263,7 @@ class Repository:
             server["suspended"] = "being moved"
         yield "version: 1"
         yield f"server: {json.dumps(server)}"
-        yield "policy: {max_deletes: 60%}"
+        yield "policy: {max_deletes: 90%}"
         yield "accounts:"
         for address, entry in self.draft[name].items():
             port = {"smtp_port": UNDECLARED_PORT} if is_forbidden else {}
