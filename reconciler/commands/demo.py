@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from reconciler.commands.parameters import FILE_NAME
+from reconciler.commands.sample import SAMPLE, initial_accounts, password_of, password_variables
 from reconciler.errors import ExitCode, Kind, ReconcilerError
-from reconciler.model.account import ACCOUNT_DEFAULTS, Account
-from reconciler.model.secret import Secret, SecretReference
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -19,9 +17,6 @@ if TYPE_CHECKING:
     from reconciler.commands.invocation import Invocation
     from reconciler.model.desired import DesiredAccount
     from reconciler.sandbox import Sandbox
-
-_PACKAGED = Path(__file__).with_name("accounts.yaml")
-_IN_CHECKOUT = Path(__file__).parents[2] / "examples" / "accounts.yaml"
 
 
 @click.command(
@@ -39,15 +34,16 @@ def demo(invocation: Invocation, *, path: str | None) -> None:
     With PATH, the demo uses your own YAML, but neither its server nor its secrets.
     """
     import os
+    import secrets
 
     from reconciler.manifest.reader import read_manifests
     from reconciler.sandbox import Sandbox, SandboxOptions
 
-    path = path or _example()
+    path = path or str(SAMPLE)
     declared = read_manifests([path]).accounts
-    passwords = _random_passwords(declared)
+    passwords = {name: secrets.token_urlsafe(12) for name in password_variables(declared)}
     with Sandbox(SandboxOptions(mailboxes=_mailboxes(declared, passwords))) as sandbox:
-        sandbox.seed(_initial_accounts(declared, passwords))
+        sandbox.seed(initial_accounts(declared, passwords))
         environ = {
             **{name: value for name, value in os.environ.items() if not name.startswith("RECONCILER_")},
             **passwords,
@@ -118,55 +114,11 @@ class Demo:
         self.say(f"# {text}")
 
 
-def _example() -> str:
-    """The shortest path of the example: in the installed package, or in a checkout."""
-    path = _PACKAGED if _PACKAGED.exists() else _IN_CHECKOUT
-    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
-
-
-def _random_passwords(declared: Sequence[DesiredAccount]) -> dict[str, str]:
-    """A random value for each environment variable that the YAML names as a password."""
-    import secrets
-
-    references = [entry.account.fields.get("password") for entry in declared]
-    return {
-        reference.target[0]: secrets.token_urlsafe(12)
-        for reference in references
-        if isinstance(reference, SecretReference) and reference.kind == "env"
-    }
-
-
-def _password(account: Account, passwords: Mapping[str, str]) -> str | None:
-    """An account's password; ``None`` if it has none, or the demo does not know it."""
-    password = account.fields.get("password")
-    if isinstance(password, Secret):
-        return password.reveal()
-    return passwords.get(password.target[0]) if isinstance(password, SecretReference) else None
-
-
 def _mailboxes(declared: Sequence[DesiredAccount], passwords: Mapping[str, str]) -> dict[str, str] | None:
     """The passwords that the mail server accepts; ``None``, which is any, if the demo does not know them all."""
     accounts = [entry.account for entry in declared if entry.account.fields.get("password")]
-    known = {account.email: password for account in accounts if (password := _password(account, passwords))}
+    known = {account.email: password for account in accounts if (password := password_of(account, passwords))}
     return known if len(known) == len(accounts) else None
-
-
-def _initial_accounts(declared: Sequence[DesiredAccount], passwords: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Accounts for the server to start with, so that the plan has creates, updates, a rename and a delete."""
-    renamed = next((entry for entry in declared if entry.renamed_from), None)
-    others = [entry.account for entry in declared if entry is not renamed and entry.account.id is None]
-    accounts = [account.with_fields({"name": f"{account.name} (old)"}) for account in others[:1]]
-    accounts += [*others[1:4], Account({"email": "intern@example.org", "name": "Intern's test", "service": "other"})]
-    if renamed:
-        accounts.insert(0, renamed.account.with_fields({"email": renamed.renamed_from}))
-    return [_on_server(account, passwords) for account in accounts]
-
-
-def _on_server(account: Account, passwords: Mapping[str, str]) -> dict[str, Any]:
-    """An account as the server's JSON has it."""
-    password = _password(account, passwords)
-    fields: dict[str, Any] = {"service": "other", **ACCOUNT_DEFAULTS.fields, **account.fields}
-    return {**fields, "default": False, "has_auth": fields["has_auth"] and bool(password), "password": password}
 
 
 def _simulate_drift(sandbox: Sandbox) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import threading
 from contextlib import contextmanager
@@ -32,7 +33,7 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
     epilog="""\b
 Examples:
   reconciler sandbox
-  reconciler sandbox --port 8025 --db sandbox.sqlite3
+  reconciler sandbox --empty --port 8025 --db sandbox.sqlite3
   reconciler sandbox --passwords mask --single-default --latency 0.2""",
 )
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
@@ -81,23 +82,28 @@ Examples:
 @click.option("--rotate-refresh-tokens", is_flag=True, help="Replace the refresh token at each exchange.")
 @click.option("--mailboxes", type=_FILE, help="JSON object of address to password; default: accept any login.")
 @click.option("--real-smtp", is_flag=True, help="Really send test mails, to the SMTP server in the settings!")
-@click.option("--seed", type=_FILE, help="JSON list of accounts to start with, if there are none yet.")
+@click.option("--seed", type=_FILE, help="JSON list of accounts to start with; default: sample accounts.")
+@click.option("--empty", is_flag=True, help="Start without accounts.")
 def sandbox(
+    *,
     db: str,
     latency: float | None,
     mailboxes: Path | None,
     seed: Path | None,
+    empty: bool,
     **options: Any,  # noqa: ANN401 - SandboxOptions has their types
 ) -> None:
     """Run a local server with the email accounts API.
 
-    Test mails go to a built-in SMTP server, whatever host the settings name, and are listed at /sandbox/mails. Press
-    Ctrl-C to stop it.
+    It starts with a few sample accounts, unless the file of --db exists. Test mails go to a built-in SMTP server,
+    whatever host the settings name, and are listed at /sandbox/mails. Press Ctrl-C to stop it.
     """
     from reconciler.sandbox import Sandbox, SandboxOptions
 
+    if empty and seed:
+        raise click.UsageError("--empty and --seed exclude each other. Leave one out.")
     passwords = _read_mailboxes(mailboxes) if mailboxes else None
-    accounts = _read_seed(seed) if seed else []
+    accounts = _read_seed(seed) if seed else _sample(db) if not empty else []
     sandbox_options = SandboxOptions(database=db, latency=latency or 0.0, mailboxes=passwords, **options)
     with _stop_event() as stopped, Sandbox(sandbox_options) as server:
         server.seed(accounts)
@@ -105,12 +111,26 @@ def sandbox(
         stopped.wait()
 
 
+def _sample(database: str) -> list[dict[str, Any]]:
+    """The sample accounts; none if the database was used before: it may be empty on purpose."""
+    from reconciler.commands.sample import sample_accounts
+
+    return [] if os.path.isfile(database) else sample_accounts()  # noqa: PTH113 - Path fails for a name too long
+
+
 def _announce(server: Sandbox) -> None:
     """Prints where the sandbox is, as lines for a shell."""
+    from reconciler.sandbox.api import ACCOUNTS_PATH
+
     if server.is_exposed:
         click.echo(_EXPOSED.format(host=server.options.host), err=True)
     click.echo(f"# Sandbox at {server.url}, mails at {server.url}/sandbox/mails; Ctrl-C ends it")
     click.echo(f"export RECONCILER_URL={server.url} RECONCILER_REFRESH_TOKEN={server.refresh_token}")
+    lifetime = server.options.token_lifetime
+    # A comment, so that `eval` does not run it.
+    click.echo(
+        f"# curl -H 'Authorization: Bearer {server.token}' {server.url}{ACCOUNTS_PATH}  # the token lasts {lifetime} s"
+    )
 
 
 @contextmanager

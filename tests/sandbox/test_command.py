@@ -28,12 +28,13 @@ START = "from reconciler.commands.sandbox import sandbox; sandbox()"
 GREETING = re.compile(
     r"# Sandbox at (http://127\.0\.0\.1:(\d+)), mails at \1/sandbox/mails; Ctrl-C ends it\n"
     r"export RECONCILER_URL=\1 RECONCILER_REFRESH_TOKEN=sandbox-refresh-token\n"
+    r"# (curl -H 'Authorization: Bearer \S+' \1/api/email/accounts  # the token lasts \d+ s)\n"
 )
 
 
 @contextmanager
-def running(*options: str, end: signal.Signals = signal.SIGTERM) -> Iterator[str]:
-    """The URL of a sandbox in a process of its own; checks what it prints and how it ends."""
+def announced(*options: str, end: signal.Signals = signal.SIGTERM) -> Iterator[re.Match[str]]:
+    """What a sandbox in a process of its own prints at its start; checks it, and how the sandbox ends."""
     with subprocess.Popen(
         [sys.executable, "-W", "error", "-c", START, *options],
         stdout=subprocess.PIPE,
@@ -43,14 +44,26 @@ def running(*options: str, end: signal.Signals = signal.SIGTERM) -> Iterator[str
         assert process.stdout is not None
         assert process.stderr is not None
         try:
-            greeting = process.stdout.readline() + process.stdout.readline()
+            greeting = "".join(process.stdout.readline() for _ in range(3))
             found = GREETING.fullmatch(greeting)
             assert found, greeting + process.stderr.read()
-            yield found[1]
+            yield found
         finally:
             os.kill(process.pid, end)
             rest = process.communicate(timeout=20)
         assert (process.returncode, *rest) == (0, "", "")
+
+
+@contextmanager
+def running(*options: str, end: signal.Signals = signal.SIGTERM) -> Iterator[str]:
+    """The URL of a sandbox in a process of its own."""
+    with announced(*options, end=end) as greeting:
+        yield greeting[1]
+
+
+def addresses(url: str) -> list[str]:
+    with authenticated(url) as client:
+        return [account["email"] for account in client.get(ACCOUNTS).json()]
 
 
 def authenticated(url: str) -> httpx.Client:
@@ -71,12 +84,46 @@ def test_the_command_serves_until_a_signal_and_keeps_its_database(tmp_path: Path
         assert client.get(ACCOUNTS).json() == accounts
 
 
+def test_it_starts_with_sample_accounts_unless_asked_not_to(tmp_path: Path) -> None:
+    with running() as url:
+        assert addresses(url) == [
+            *("noc@example.com", "certs@example.com", "reports@example.com", "marketing@example.org"),
+            *("billing@example.org", "intern@example.org"),
+        ]
+    with running("--empty") as url:
+        assert addresses(url) == []
+    database = tmp_path / "used.sqlite3"
+    with running("--empty", "--db", str(database)):
+        pass
+    with running("--db", str(database)) as url:
+        assert addresses(url) == []
+
+
+def test_empty_and_seed_exclude_each_other(tmp_path: Path) -> None:
+    (tmp_path / "seed.json").write_text("[]")
+    result = CliRunner().invoke(command, ["--empty", "--seed", str(tmp_path / "seed.json")])
+    assert result.output.splitlines()[-1] == "Error: --empty and --seed exclude each other. Leave one out."
+
+
+def test_the_curl_line_works_as_it_is() -> None:
+    with announced() as greeting:
+        done = subprocess.run(["bash", "-c", f"{greeting[3]}"], capture_output=True, text=True, check=True)
+    assert len(json.loads(done.stdout)) == 6
+
+
+def test_a_shell_can_evaluate_what_it_prints() -> None:
+    with announced() as greeting:
+        script = 'eval "$1"; echo "$RECONCILER_URL $RECONCILER_REFRESH_TOKEN"'
+        done = subprocess.run(["bash", "-euc", script, "-", greeting[0]], capture_output=True, text=True, check=True)
+        assert (done.stdout, done.stderr) == (f"{greeting[1]} sandbox-refresh-token\n", "")
+
+
 def test_the_options_are_passed_to_the_sandbox(tmp_path: Path) -> None:
     mailboxes = tmp_path / "mailboxes.json"
     mailboxes.write_text(json.dumps({ACCOUNT["email"]: "right"}))
     options = ["--auth-field=both", "--passwords=mask", "--unique-names", "--unique-emails", "--single-default"]
     options += ["--keep-default", "--latency=0.01", "--token-lifetime=60", f"--mailboxes={mailboxes}"]
-    with running(*options) as url, authenticated(url) as client:
+    with running("--empty", *options) as url, authenticated(url) as client:
         created = client.post(ACCOUNTS, json=ACCOUNT).json()
         assert (created["hash_auth"], created["has_auth"], created["password"]) == (True, True, "********")
         assert client.post(ACCOUNTS, json=ACCOUNT).status_code == 409
