@@ -105,6 +105,7 @@ class Rounds:
         self._corrections = Corrections(options.heal_limit, status.corrections())
         self._rollout = RolloutMemory()
         self._gate: FleetGate | None = None
+        self._tries: FleetGate | None = None
         self._stops = 0
         self._newest = ""
         self._notified: tuple[object, object] = (None, None)
@@ -115,6 +116,8 @@ class Rounds:
     def stop(self) -> None:
         """Ends the round after the writes in flight, and begins no other; a second call does not wait for those."""
         self._stops += 1
+        if tries := self._tries:
+            tries.stop.set()
         if gate := self._gate:
             if self._stops == 1:
                 gate.stop.set()
@@ -205,8 +208,13 @@ class Rounds:
 
     def try_failing(self, manifests: Manifests, servers: Sequence[Desired]) -> tuple[ServerResult, ...]:
         """Plans servers that fail, beside the rounds. Nothing is written or recorded."""
+        self._tries = gate = FleetGate()
+        if self._stops:
+            gate.stop.set()
         try:
-            return self._make(manifests, servers, secrets.token_hex(4), "retry").run(FleetGate(), write=False)
+            return self._make(manifests, servers, secrets.token_hex(4), "retry").run(gate, write=False)
+        except KeyboardInterrupt:  # the watcher ends
+            return ()
         except Exception as error:  # noqa: BLE001 - nothing may end the loop
             self._log.event("retry_failed", self._explain(error), level="error")
             return ()

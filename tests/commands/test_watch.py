@@ -264,6 +264,18 @@ def test_a_signal_ends_one_round_whose_repository_does_not_respond(user: CliProc
             assert process.finish(timeout=15).code == 130
 
 
+def test_a_signal_ends_a_secret_command_of_a_server_that_is_tried_again(
+    user: CliProcess, fleet: FleetOfSandboxes, tmp_path: Path
+) -> None:
+    failed, begun = tmp_path / "failed", tmp_path / "begun"
+    script = f"[ -e {failed} ] || {{ touch {failed}; exit 1; }}; touch {begun}; exec sleep 1000"
+    fleet.add("a", url=DOWN, key=f"{{command: [sh, -c, '{script}']}}")
+    process = user.start("watch", "fleet", "--allow-commands", *OPTIONS, "--listen", "off")
+    until(begun.exists)
+    process.send_signal(signal.SIGTERM)
+    assert process.finish(timeout=15).code == 0
+
+
 def test_once_reports_drift_without_failing(user: CliProcess, fleet: FleetOfSandboxes) -> None:
     fleet.add("a")
     box = fleet.boxes["a"]
