@@ -109,7 +109,7 @@ def condition_of(record: ServerRecord) -> Condition | None:
         case ServerState.SYNCED:
             return OK
         case ServerState.DRIFTED:
-            # With an error, its correction has yet to start: a newer commit came first, or the rollout has stopped.
+            # With an error, its correction has yet to start: a newer commit came first, or a change on the server.
             return None if record.error else Condition(State.DRIFT, accounts_phrase(record.changes))
         case ServerState.SUSPENDED:
             return Condition(State.SUSPENDED, _suspension(record))

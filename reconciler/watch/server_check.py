@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from reconciler.errors import Kind
 from reconciler.model.account import Addresses
 from reconciler.model.outcome import FailureKind, ServerStatus, Status
 from reconciler.report.view import view_changes
@@ -168,7 +169,7 @@ class ServerCheck:
             return ServerState.STOPPED if self.suspension.by is SuspendedBy.HEAL_LIMIT else ServerState.SUSPENDED
         if report and report.status in _FAILURES:
             return _FAILURES[report.status]
-        if self.plan.refusals or (report and report.status is ServerStatus.REFUSED):
+        if self.plan.refusals or (report and report.status is ServerStatus.REFUSED and not _is_stale(report)):
             return ServerState.REFUSED
         if not left:
             return ServerState.SYNCED
@@ -197,6 +198,11 @@ class ServerCheck:
             outcome = outcomes.get((one.change.address, one.change.action.value))
             if outcome and outcome.status is Status.APPLIED:
                 yield one, outcome
+
+
+def _is_stale(report: Report) -> bool:
+    """Whether somebody changed the server during the round, so that the next one plans again."""
+    return any(problem.kind == Kind.STALE_PLAN for problem in report.errors)
 
 
 def _by_change(report: Report | None) -> Mapping[tuple[str, str], Outcome]:
