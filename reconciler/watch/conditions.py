@@ -106,17 +106,17 @@ class Conditions:
 def condition_of(record: ServerRecord) -> Condition | None:
     """The condition of a server; ``None`` if it is as before: nothing new is known, or a change is under way."""
     match record.state:
-        case ServerState.SYNCED:
+        case ServerState.DRIFTED | ServerState.PENDING if record.failures or record.error:
+            # A write has yet to start: a newer commit came first, a change on the server, or the rollout has stopped.
+            return None
+        case ServerState.DRIFTED | ServerState.PENDING if record.drift:
+            return Condition(State.DRIFT, accounts_phrase(record.changes))
+        case ServerState.SYNCED | ServerState.PENDING | ServerState.DRIFTED:
             return OK
-        case ServerState.DRIFTED:
-            # With an error, its correction has yet to start: a newer commit came first, or a change on the server.
-            return None if record.error else Condition(State.DRIFT, accounts_phrase(record.changes))
         case ServerState.SUSPENDED:
             return Condition(State.SUSPENDED, _suspension(record))
         case ServerState.UNKNOWN:
             return None
-        case ServerState.PENDING:
-            return None if record.failures or record.error else OK
         case _:
             return Condition(State.FAILURE, record.error or _suspension(record))
 

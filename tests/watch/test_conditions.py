@@ -171,6 +171,7 @@ DRIFT = ChangeRecord(
     origin=Origin.DRIFT,
     rows=(FieldRow("name"), FieldRow("password", changed=False)),
 )
+COMMIT = ChangeRecord(address="b@example.com", action="create", origin=Origin.COMMIT)
 
 
 @pytest.mark.parametrize(
@@ -180,6 +181,8 @@ DRIFT = ChangeRecord(
         ({"state": ServerState.UNKNOWN}, None),
         ({"state": ServerState.PENDING}, OK),
         ({"state": ServerState.PENDING, "failures": 1}, None),
+        ({"state": ServerState.PENDING, "changes": (DRIFT, COMMIT)}, Condition(State.DRIFT, "a@example.com (name)")),
+        ({"state": ServerState.PENDING, "changes": (COMMIT,)}, OK),
         ({"state": ServerState.DRIFTED, "changes": (DRIFT,)}, Condition(State.DRIFT, "a@example.com (name)")),
         ({"state": ServerState.DRIFTED, "changes": (DRIFT,), "error": "not started"}, None),
         ({"state": ServerState.FAILED, "error": "500"}, Condition(State.FAILURE, "500")),
