@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from reconciler.applying.worker_pool import InterruptGate
     from reconciler.client.gateway import ConnectionSettings, ServerConnection
     from reconciler.credentials import ServerAccess
+    from reconciler.manifest.export import Export
     from reconciler.manifest.trust_check import TrustCheckContext
     from reconciler.model.account import Account
     from reconciler.model.desired import Desired, DesiredAccount
@@ -634,15 +635,15 @@ def export(server: Connection, *, only: Iterable[str] = ()) -> str:
     Raises:
         ApiError: The server cannot be reached, or its response cannot be used.
     """
-    return exported(server.reader.list_accounts(), server.server, only)
+    return exported(server.reader.list_accounts(), server.server, only).text
 
 
-def exported(accounts: Sequence[Account], server: Server, only: Iterable[str] = ()) -> str:
+def exported(accounts: Sequence[Account], server: Server, only: Iterable[str] = ()) -> Export:
     """The accounts of a server as ``export`` writes them, those outside ``only`` left out."""
-    from reconciler.manifest.export import export_yaml
+    from reconciler.manifest.export import export_manifest
 
     wanted = in_scope(accounts, only)
-    return export_yaml(wanted, server=server, partial=len(wanted) < len(accounts))
+    return export_manifest(wanted, server=server, partial=len(wanted) < len(accounts))
 
 
 def in_scope(accounts: Sequence[Account], only: Iterable[str]) -> list[Account]:

@@ -17,7 +17,7 @@ from reconciler.commands.inputs import (
 )
 from reconciler.commands.invocation import file_exists
 from reconciler.commands.options import allow_commands_option, fleet_options, only_option, server_options, trust_option
-from reconciler.commands.output import output_options
+from reconciler.commands.output import output_options, print_remarks
 from reconciler.commands.parameters import FILE_NAME
 from reconciler.errors import ExitCode
 from reconciler.model.account import Globs
@@ -103,5 +103,7 @@ def _export_one(
         accounts = connection.reader.list_accounts()
     if only and not reconcile.in_scope(accounts, only):
         invocation.print_warnings([unmatched_only_warning(Globs(only))])
-    invocation.write_document(reconcile.exported(accounts, connection.server, only))
+    exported = reconcile.exported(accounts, connection.server, only)
+    invocation.write_document(exported.text)
+    print_remarks(invocation, exported)
     return ExitCode.OK

@@ -12,7 +12,14 @@ from reconciler import reconcile
 from reconciler.commands import saved_plan
 from reconciler.commands.engine_run import check_engine_usage, engine_for
 from reconciler.commands.invocation import file_exists
-from reconciler.commands.output import fleet_exit_code, plan_exit_code, show_plans, show_plans_first, show_reports
+from reconciler.commands.output import (
+    fleet_exit_code,
+    plan_exit_code,
+    print_remarks,
+    show_plans,
+    show_plans_first,
+    show_reports,
+)
 from reconciler.commands.process import CrashReporter, handle_interrupts
 from reconciler.commands.progress import fleet_progress, open_journal
 from reconciler.errors import ExitCode, Kind, Problem, ReconcilerError
@@ -142,8 +149,9 @@ def export_fleet(request: RunRequest, folder: str) -> ExitCode:
             failed.append(plan)
             continue
         accounts = sorted(plan.current, key=lambda account: account.id or 0)
-        text = reconcile.exported(accounts, plan.server, only)
-        invocation.write_file(str(files[plan.server.name]), text, overwrite=invocation.overwrite)
+        exported = reconcile.exported(accounts, plan.server, only)
+        invocation.write_file(str(files[plan.server.name]), exported.text, overwrite=invocation.overwrite)
+        print_remarks(invocation, exported)
     _print_problems(invocation, ((plan.server, plan.errors) for plan in failed))
     return ExitCode.ERROR if failed else ExitCode.OK
 

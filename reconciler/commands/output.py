@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -31,10 +31,14 @@ if TYPE_CHECKING:
 
     from reconciler.commands.options import Command
     from reconciler.errors import Problem
+    from reconciler.manifest.export import Export
     from reconciler.model.fleet import Fleet
     from reconciler.model.outcome import Report, ServerStatus
     from reconciler.model.plan import Plan
     from reconciler.report.formats import DocumentKind
+
+_MOST_REMARKS: Final = 10
+"""Remarks about an export that are printed; the file has all of them."""
 
 
 def show_plans(invocation: Invocation, subject: PlanInput) -> None:
@@ -111,6 +115,18 @@ def show_validation(invocation: Invocation, fleet: Fleet) -> None:
     accounts = sum(len(one.accounts) for one in fleet.servers)
     subject = ValidationInput(accounts=accounts, servers=len(fleet.servers), warnings=warnings)
     _show(invocation, "validation", subject, invocation.started_at)
+
+
+def print_remarks(invocation: Invocation, exported: Export) -> None:
+    """Prints what an export leaves out, and how to go on about passwords."""
+    rest = len(exported.remarks) - _MOST_REMARKS
+    notes = [*exported.remarks[:_MOST_REMARKS], *([f"{rest} more; see the comments in the file"] if rest > 0 else [])]
+    if exported.passwords:
+        count = "1 password is" if exported.passwords == 1 else f"{exported.passwords} passwords are"
+        choice = "set the variables, or remove `password:`: the server keeps the password that it has"
+        notes.append(f"{count} not exported: {choice}")
+    for note in notes:
+        invocation.print_note(invocation.redactor.redact(f"note: {note}"))
 
 
 def show_status(invocation: Invocation, servers: Sequence[Mapping[str, Any]]) -> None:

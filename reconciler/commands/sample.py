@@ -47,7 +47,13 @@ def initial_accounts(declared: Sequence[DesiredAccount], passwords: Mapping[str,
     renamed = next((entry for entry in declared if entry.renamed_from), None)
     others = [entry.account for entry in declared if entry is not renamed and entry.account.id is None]
     accounts = [account.with_fields({"name": f"{account.name} (old)"}) for account in others[:1]]
-    accounts += [*others[1:4], Account({"email": "intern@example.org", "name": "Intern's test", "service": "other"})]
+    intern = {
+        "email": "intern@example.org",
+        "name": "Intern's test",
+        "service": "other",
+        "smtp_server": "smtp.example.org",
+    }
+    accounts += [*others[1:4], Account(intern)]
     if renamed:
         accounts.insert(0, renamed.account.with_fields({"email": renamed.renamed_from}))
     return [_on_server(account, passwords) for account in accounts]

@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from dataclasses import dataclass, field
 from functools import cache
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from reconciler.errors import InvalidValueError
 from reconciler.manifest.scalars import resolve
@@ -29,10 +29,11 @@ if TYPE_CHECKING:
 _HEADER: Final = (
     "# yaml-language-server: $schema=manifest.schema.json",
     "# `reconciler schema manifest` prints the schema that the line above refers to.",
-    "# Passwords are not exported. Put each into the environment variable that is named here, or say where else it is:",
-    "# {file: path} or {command: [program, argument]}.",
+    "# Passwords are not exported. Without the line for its password, an account keeps the one on the server. Or set",
+    "# the variable that the line names, or name another source: {file: path} or {command: [program, argument]}.",
     "version: 1",
 )
+_NO_PRUNE: Final = "  prune: false"
 _PLAIN: Final = re.compile(r"[^\W\d_](?:[\w .@/+()-]*[\w.@/+()-])?")
 _WORDS_OF_YAML_1_1: Final = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null"})
 _ESCAPES: Final = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r", "\0": "\\0"}
@@ -52,7 +53,26 @@ class ExportedAccount:
     remarks: list[str] = field(default_factory=list)
 
 
+class Export(NamedTuple):
+    """A server's accounts as a YAML file.
+
+    Attributes:
+        text: The file.
+        passwords: How many variables for passwords it names.
+        remarks: What it leaves out, a sentence each; comments in the file say the same.
+    """
+
+    text: str
+    passwords: int
+    remarks: tuple[str, ...]
+
+
 def export_yaml(accounts: Sequence[Account], *, server: Server, partial: bool = False) -> str:
+    """The text of ``export_manifest``."""
+    return export_manifest(accounts, server=server, partial=partial).text
+
+
+def export_manifest(accounts: Sequence[Account], *, server: Server, partial: bool = False) -> Export:
     """A server's accounts as a YAML file.
 
     A plan of the file against the same server changes nothing. Fields that the server did not show are left out. So is
@@ -77,15 +97,23 @@ def export_yaml(accounts: Sequence[Account], *, server: Server, partial: bool = 
             pins.add(account.id)
         else:
             left_out.append((account, outcome))
-    lines = [*_HEADER, *_server(server), *_policy(left_out, kept, partial=partial)]
+    about_server, policy = _server(server), _policy(left_out, kept, partial=partial)
+    lines = [*_HEADER, *about_server, *policy]
     default = _default(kept)
+    remarks = [line.removeprefix("# ") for line in about_server if line.startswith("# ")]
     if isinstance(default, str):
         lines += ["", _comment(default)]
+        remarks.append(default)
+    remarks += [f"{account.email} is left out and left alone: {reason}" for account, reason in left_out]
+    remarks += [f"{entry.account.email}: {remark}" for entry in kept for remark in entry.remarks]
+    if _NO_PRUNE in policy:
+        reason = "the server has more accounts than these" if partial else "the file cannot name every account"
+        remarks.append(f"prune is off, because {reason}: nothing that the file does not declare is deleted")
     lines += ["", "accounts:" if kept else "accounts: []"]
     variables: set[str] = set()
     for entry in kept:
         lines += _entry(entry, variables, pin=counts[entry.account.key] > 1, default=entry is default)
-    return "\n".join(lines) + "\n"
+    return Export("\n".join(lines) + "\n", len(variables), tuple(shorten(remark, 200) for remark in remarks))
 
 
 def _exported(account: Account) -> ExportedAccount | str:
@@ -159,7 +187,7 @@ def _policy(left_out: Sequence[tuple[Account, str]], kept: Sequence[ExportedAcco
     """Keeps accounts that are not in the file from being deleted."""
     if partial:
         comment = "  # The export was narrowed: the server has more accounts than these."
-        return ["", "policy:", comment, "  prune: false"]
+        return ["", "policy:", comment, _NO_PRUNE]
     if not left_out:
         return []
     lines = ["", "policy:", "  # These accounts cannot be written here, and are left alone:"]
@@ -167,7 +195,7 @@ def _policy(left_out: Sequence[tuple[Account, str]], kept: Sequence[ExportedAcco
     globs = Globs(tuple(patterns))
     if "" in patterns or any(entry.account.email in globs for entry in kept):
         reasons = ["  " + _comment(f"{account.email}: {reason}") for account, reason in left_out]
-        return [*lines, *reasons, "  prune: false"]
+        return [*lines, *reasons, _NO_PRUNE]
     lines.append("  ignore:")
     for pattern, reason in patterns.items():
         lines += ["    " + _comment(reason), f"    - {quoted(escaped(pattern))}"]

@@ -135,10 +135,13 @@ class FailedReference:
         """The problem of a reference that occurs ``count`` times, reported where it is used first."""
         reference, holder = use
         many = f" ({count} accounts need it)" if holder and count > 1 else ""
+        hint = self.hint
+        if holder and self.kind is Kind.SECRET_UNSET:
+            hint += ", or remove `password:`: the server keeps the password that it has"
         return Problem(
             kind=self.kind,
             message=f"{shorten(str(reference), 200)}: {self.reason}{many}",
-            hint=self.hint,
+            hint=hint,
             address=holder.account.email if holder else None,
             position=reference.position,
         )

@@ -27,6 +27,10 @@ ACCOUNTS = [
     account_json("gmail@example.com", service="gmail", smtp_server=None),
 ]
 
+KEEPS = "or remove `password:`: the server keeps the password that it has\n"
+ODD_NOTE = "note: odd@example.com is left out and left alone: its name is not one that this format has\n"
+PASSWORD_NOTE = f"note: 1 password is not exported: set the variables, {KEEPS}"
+
 
 @pytest.mark.parametrize("passwords", ["shown", "absent", "null", "empty", "mask"])
 def test_planning_an_export_shows_no_changes(user: CliProcess, make_sandbox: MakeSandbox, passwords: str) -> None:
@@ -34,7 +38,7 @@ def test_planning_an_export_shows_no_changes(user: CliProcess, make_sandbox: Mak
     sandbox.seed(ACCOUNTS)
     user.connect_to(sandbox)
     done = user.run("export", "-o", "accounts.yaml")
-    assert (done.code, done.out, done.err) == (0, "", "wrote accounts.yaml\n")
+    assert (done.code, done.out, done.err) == (0, "", f"wrote accounts.yaml\n{ODD_NOTE}{PASSWORD_NOTE}")
     text = (user.folder / "accounts.yaml").read_text(encoding="utf-8")
     assert "right" not in text
     assert "password: {env: CERTS_EXAMPLE_COM_PASSWORD}" in text or "env: CERTS_EXAMPLE_COM_PASSWORD" in text
@@ -73,6 +77,38 @@ def test_an_empty_export_prints_a_warning(user: CliProcess, make_sandbox: MakeSa
     )
 
 
+def test_what_an_export_leaves_out_is_printed(user: CliProcess, make_sandbox: MakeSandbox) -> None:
+    sandbox = make_sandbox()
+    sandbox.seed([*ACCOUNTS, account_json("second@example.com", default=True)])
+    user.connect_to(sandbox)
+    assert user.run("export").err == (
+        "note: default is left out: the server has more than one default account\n" + ODD_NOTE + PASSWORD_NOTE
+    )
+    assert user.run("export", "-q").err == ""
+    assert user.run("export", "--only", "g*").err == (
+        "note: prune is off, because the server has more accounts than these: nothing that the file does not declare is"
+        " deleted\n"
+    )
+
+
+def test_an_export_without_its_passwords_keeps_the_stored_ones(at_sandbox: CliProcess, sandbox: Sandbox) -> None:
+    sandbox.seed(ACCOUNTS)
+    text = at_sandbox.run("export").out
+    at_sandbox.write("accounts.yaml", text)
+    done = at_sandbox.run("plan", "accounts.yaml")
+    assert (done.code, done.err.count("hint: ")) == (1, 1)
+    assert done.err.endswith(
+        "{env: CERTS_EXAMPLE_COM_PASSWORD}: the variable is not set\n"
+        f"  hint: set CERTS_EXAMPLE_COM_PASSWORD in the environment, {KEEPS}"
+    )
+    lines = [line for line in text.splitlines(keepends=True) if "password:" not in line or line.startswith("#")]
+    at_sandbox.write("accounts.yaml", "".join(lines))
+    assert at_sandbox.run("plan", "accounts.yaml").out.endswith("\n\nNo changes.\n")
+    at_sandbox.write("accounts.yaml", "".join(lines).replace("name: ", "name: New ", 2))
+    assert at_sandbox.run("apply", "accounts.yaml", "--auto-approve").code == 0
+    assert sandbox.accounts()[0]["password"] == "right"
+
+
 def test_an_export_replaces_no_file_unless_forced(at_sandbox: CliProcess, sandbox: Sandbox) -> None:
     sandbox.seed(ACCOUNTS[:1])
     at_sandbox.write("accounts.yaml", "mine\n")
@@ -83,7 +119,7 @@ def test_an_export_replaces_no_file_unless_forced(at_sandbox: CliProcess, sandbo
     )
     assert (at_sandbox.folder / "accounts.yaml").read_text(encoding="utf-8") == "mine\n"
     done = at_sandbox.run("export", "-o", "accounts.yaml", "--force")
-    assert (done.code, done.err) == (0, "wrote accounts.yaml\n")
+    assert (done.code, done.err) == (0, f"wrote accounts.yaml\n{PASSWORD_NOTE}")
     assert "certs@example.com" in (at_sandbox.folder / "accounts.yaml").read_text(encoding="utf-8")
 
 

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 HEAD = """\
 # yaml-language-server: $schema=manifest.schema.json
 # `reconciler schema manifest` prints the schema that the line above refers to.
-# Passwords are not exported. Put each into the environment variable that is named here, or say where else it is:
-# {file: path} or {command: [program, argument]}.
+# Passwords are not exported. Without the line for its password, an account keeps the one on the server. Or set
+# the variable that the line names, or name another source: {file: path} or {command: [program, argument]}.
 version: 1
 """
 SERVER = Server("fw: one", "https://fw.example.com")
