@@ -188,6 +188,11 @@ class FleetStatus:
             self.update(changed, {}, ())
         return frozenset(ended)
 
+    def lose_sight(self, servers: Iterable[str]) -> None:
+        """These servers could not be checked. What was known of them is not shown as if it held."""
+        known = [self._records[name] for name in servers if name in self._records]
+        self.update([replace(one, state=ServerState.UNKNOWN) for one in known if not one.suspended], {}, ())
+
     def suspended_meanwhile(self, records: Iterable[ServerRecord]) -> list[ServerRecord]:
         """The records after a round, which shows servers as failed if they were suspended while it ran."""
         suspensions = self.suspensions()

@@ -184,6 +184,7 @@ class Rounds:
             results = None
         except Exception as error:  # noqa: BLE001 - nothing may end the loop
             self._status.notice("round_failed", self._explain(error))
+            self._status.lose_sight([one.label.name for one in servers])
         else:
             self._status.withdraw("round_failed")
         finally:

@@ -207,3 +207,23 @@ def test_a_source_with_a_bug_is_a_problem_that_is_shown_and_not_the_end_of_looki
         until(lambda: "ZeroDivisionError" in watcher._intake.look().problem)
         monkeypatch.undo()
         manifests_of(watcher)
+
+
+def test_a_round_that_fails_leaves_no_server_shown_as_in_sync(watched: WatchedFleet, tmp_path: Path) -> None:
+    watched.fleet.add("a", "b")
+    trust = tmp_path / "trust.yaml"
+    servers = "".join(f"  - {{url: '{box.url}', env: [KEY]}}\n" for box in watched.fleet.boxes.values())
+    trust.write_text(f"version: 1\nservers:\n{servers}")
+    with watched.watcher(watched.options(interval=3600.0), trust=str(trust)) as watcher:
+        manifests = manifests_of(watcher)
+        states: list[set[str]] = []
+        for text in (trust.read_text(), "version: [", trust.read_text()):
+            trust.write_text(text)
+            if states:
+                watched.edit("a", FAX, name="By hand")
+            watcher._schedule.start_round_now()
+            watcher._next_round(manifests)
+            states.append({one.state.value for one in watcher.overview().servers})
+            assert bool(watcher.status.notices) == (text == "version: [")
+    assert states == [{"synced"}, {"unknown"}, {"synced"}]
+    assert watched.value("a", FAX, "name") == "Fax"
