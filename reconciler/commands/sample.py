@@ -53,7 +53,7 @@ def initial_accounts(declared: Sequence[DesiredAccount], passwords: Mapping[str,
         "service": "other",
         "smtp_server": "smtp.example.org",
     }
-    accounts += [*others[1:4], Account(intern)]
+    accounts += [*others[1:-1], Account(intern)]
     if renamed:
         accounts.insert(0, renamed.account.with_fields({"email": renamed.renamed_from}))
     return [_on_server(account, passwords) for account in accounts]

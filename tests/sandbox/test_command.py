@@ -88,7 +88,7 @@ def test_it_starts_with_sample_accounts_unless_asked_not_to(tmp_path: Path) -> N
     with running() as url:
         assert addresses(url) == [
             *("noc@example.com", "certs@example.com", "reports@example.com", "marketing@example.org"),
-            *("billing@example.org", "intern@example.org"),
+            *("billing@example.org", "backup@example.com", "printers@example.com", "intern@example.org"),
         ]
     with running("--empty") as url:
         assert addresses(url) == []
@@ -108,7 +108,7 @@ def test_empty_and_seed_exclude_each_other(tmp_path: Path) -> None:
 def test_the_curl_line_works_as_it_is() -> None:
     with announced() as greeting:
         done = subprocess.run(["bash", "-c", f"{greeting[3]}"], capture_output=True, text=True, check=True)
-    assert len(json.loads(done.stdout)) == 6
+    assert len(json.loads(done.stdout)) == 8
 
 
 def test_a_shell_can_evaluate_what_it_prints() -> None:
