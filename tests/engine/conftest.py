@@ -94,7 +94,7 @@ class Site:
     boxes: dict[str, Sandbox] = field(default_factory=dict)
     programs: list[Program] = field(default_factory=list)
 
-    def add(self, *names: str, more: str = "", top: str = "", **options: Any) -> None:  # noqa: ANN401 - SandboxOptions has their types
+    def add(self, *names: str, more: str = "", key: str = "KEY", **options: Any) -> None:  # noqa: ANN401 - SandboxOptions has their types
         """Adds servers with three accounts each."""
         for name in names:
             self.boxes[name] = self.make_sandbox(**options)
@@ -102,8 +102,8 @@ class Site:
             path = self.folder / "fleet" / f"{name}.yaml"
             path.parent.mkdir(exist_ok=True)
             path.write_text(
-                f"version: 1\n{top}"
-                f"server: {{name: {name}, url: '{url}', auth: {{refresh_token: {{env: KEY}}}}{more}}}\n"
+                f"version: 1\n"
+                f"server: {{name: {name}, url: '{url}', auth: {{refresh_token: {{env: {key}}}}}{more}}}\n"
                 "defaults: {service: other, smtp_server: mx.example.com}\n"
                 "accounts:\n"
                 f"  - {{email: alerts@{name}.example.com, name: Alerts, password: {{env: MAIL_PASSWORD}}}}\n"
@@ -121,9 +121,9 @@ class Site:
     def worker_environ(self) -> dict[str, str]:
         return {**self.client_environ, "KEY": KEY, "MAIL_PASSWORD": PASSWORD}
 
-    def worker(self, *arguments: str, environ: Mapping[str, str] | None = None) -> Program:
+    def worker(self, *arguments: str, manifests: str = "fleet", environ: Mapping[str, str] | None = None) -> Program:
         """A worker that takes messages."""
-        options = [*arguments] if "--git" in arguments else ["fleet", *arguments]
+        command = ["worker", "--engine", self.broker.url, manifests, *arguments]
         worker = self._start(
             "worker", ["worker", "--engine", self.broker.url, *options], environ or self.worker_environ
         )

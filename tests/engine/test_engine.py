@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+import shutil
 import signal
 from typing import TYPE_CHECKING
 
@@ -79,6 +80,27 @@ def test_a_plan_that_no_longer_holds_is_refused_with_4(site: Site) -> None:
     code, document = site.apply("--plan", "plan.json")
     assert (code, site.count("b001")) == (4, 1)
     assert statuses(document) == {"b001": "refused"}
+
+
+def test_two_sites_with_secrets_of_their_own_are_one_run(site: Site) -> None:
+    site.add("b001", more=", queue: north", key="KEY_NORTH", host="127.0.0.2")
+    site.add("b002", more=", queue: south", key="KEY_SOUTH", host="127.0.0.3")
+    workers = []
+    for queue, name in (("north", "b001"), ("south", "b002")):
+        (site.folder / f"{queue}.yaml").write_text(
+            "version: 1\n"
+            f"servers: [{{url: '{site.boxes[name].url}', env: [KEY_{queue.upper()}, MAIL_PASSWORD]}}]\n"
+            "smtp_servers: [mx.example.com]\n"
+        )
+        (site.folder / queue).mkdir()
+        shutil.copy(site.folder / "fleet" / f"{name}.yaml", site.folder / queue)
+        environ = {**site.client_environ, f"KEY_{queue.upper()}": KEY, "MAIL_PASSWORD": PASSWORD}
+        options = ["--queue", queue, "--trust", f"{queue}.yaml"]
+        workers.append(site.worker(*options, manifests=queue, environ=environ))
+    code, document = site.apply()
+    assert (code, site.counts) == (0, [3, 3]), document
+    assert statuses(document) == {"b001": "applied", "b002": "applied"}
+    assert ["server=b002" in worker.err for worker in workers] == [False, True]
 
 
 def test_what_an_interrupted_client_left_in_a_queue_is_not_carried_out(site: Site) -> None:
