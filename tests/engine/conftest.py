@@ -124,9 +124,7 @@ class Site:
     def worker(self, *arguments: str, manifests: str = "fleet", environ: Mapping[str, str] | None = None) -> Program:
         """A worker that takes messages."""
         command = ["worker", "--engine", self.broker.url, manifests, *arguments]
-        worker = self._start(
-            "worker", ["worker", "--engine", self.broker.url, *options], environ or self.worker_environ
-        )
+        worker = self._start("worker", command, environ or self.worker_environ)
         worker.wait_for("event=started")
         return worker
 
