@@ -145,14 +145,17 @@ class Coordination:
         pairs = zip(values[: len(keys)], values[len(keys) :], strict=True)
         return [ClaimState(owner or "", alive is not None) for owner, alive in pairs]
 
-    def texts(self, names: Sequence[str]) -> list[str | None]:
-        """The values of other keys, as they are."""
-        return list(self._ask(lambda: self._redis.mget(names))) if names else []
+    def lengths(self, queues: Sequence[str]) -> list[int]:
+        """The number of messages in each queue that no worker has taken."""
 
-    def forget(self, names: Sequence[str]) -> None:
-        """Deletes other keys."""
-        if names:
-            self._ask(lambda: self._redis.delete(*names))
+        def ask() -> list[int]:
+            with self._redis.pipeline(transaction=False) as pipeline:
+                for queue in queues:
+                    pipeline.llen(queue)
+                return list(map(int, pipeline.execute()))
+
+        found: list[int] = self._ask(ask)
+        return found
 
     def take_lease(self, name: str, token: str) -> bool:
         """Takes the lease of a server, unless somebody has it."""

@@ -52,6 +52,9 @@ _GRACE: Final = 3.0
 _DATA_LOSS_GRACE: Final = 60.0
 """Seconds for results to arrive after the broker has lost its data. A worker notices at its next write."""
 
+_LOST_AFTER: Final = 20.0
+"""Seconds after which a message that is neither in its queue nor claimed counts as lost with a worker."""
+
 _POLL: Final = 0.05
 _SLOWEST_POLL: Final = 0.5
 _CLIENT: Final = "client"
@@ -313,6 +316,7 @@ class _Sent(Generic[Result]):
     sent_at: float
     is_started: bool = False
     silent_since: float | None = None
+    missing_since: float | None = None
     losses: int = 0
     lost_at: float | None = None
 
@@ -409,6 +413,7 @@ class _Dispatcher(Generic[Result]):
             # In this order: if a heartbeat has ended, its result was stored before.
             states = self._post.coordination.claims([one.job.message.key for one in waiting])
             results = self._post.transport.results([one.identifier for one in waiting])
+            self._look_for_lost([one for one, state in zip(waiting, states, strict=True) if not state.owner])
             for sent, state, result in zip(waiting, states, results, strict=True):
                 end = self._end_of(sent, state, result)
                 if end is not None:
@@ -419,6 +424,16 @@ class _Dispatcher(Generic[Result]):
         read = [one.identifier for one in waiting if one not in left and one.identifier]
         self._post.transport.forget(read)
         return len(left) < len(waiting)
+
+    def _look_for_lost(self, unclaimed: Sequence[_Sent[Result]]) -> None:
+        """Notes since when messages are missing. A worker takes one when it has a free slot, and claims it at once."""
+        queues = sorted({one.job.queue for one in unclaimed})
+        lengths = dict(zip(queues, self._post.coordination.lengths(queues) if queues else (), strict=True))
+        for one in unclaimed:
+            if lengths[one.job.queue]:
+                one.missing_since = None
+            elif one.missing_since is None:
+                one.missing_since = now()
 
     def _end_of(self, sent: _Sent[Result], state: ClaimState, result: dict[str, Any] | None) -> Result | None:
         if result:
@@ -457,16 +472,22 @@ class _Dispatcher(Generic[Result]):
             self._post.coordination.claim(sent.job.message.key, _CLIENT, works=False)
             sent.lost_at = now()
             return None
-        is_stopped = self._gate.stop.is_set()
-        is_late = now() - sent.sent_at > self._options.patience
-        if not (is_stopped or is_late or is_expired):
-            return None
-        if not self._post.coordination.claim(sent.job.message.key, _CLIENT, works=False):
-            return None  # a worker was faster; the next look sees that
-        if is_stopped:
-            return sent.job.not_started(_problem("not started: the run was interrupted", kind=Kind.INTERRUPTED))
-        message = f"not started: no worker of the queue {sent.job.queue} took it in {self._options.patience:g} seconds"
-        return sent.job.not_started(_problem(message, f"start one with `reconciler worker --queue {sent.job.queue}`"))
+        why = self._why_not_started(sent, is_expired=is_expired)
+        if why is None or not self._post.coordination.claim(sent.job.message.key, _CLIENT, works=False):
+            return None  # if a worker was faster, the next look sees that
+        return sent.job.not_started(why)
+
+    def _why_not_started(self, sent: _Sent[Result], *, is_expired: bool) -> Problem | None:
+        """Why a message is withdrawn; ``None`` as long as a worker may take it."""
+        queue, patience = sent.job.queue, self._options.patience
+        if self._gate.stop.is_set():
+            return _problem("not started: the run was interrupted", kind=Kind.INTERRUPTED)
+        if sent.missing_since is not None and now() - sent.missing_since > _LOST_AFTER:
+            return _problem("not started: the worker that took the message ended before it began", "run again")
+        if is_expired or now() - sent.sent_at > patience:
+            message = f"not started: no worker of the queue {queue} took it in {patience:g} seconds"
+            return _problem(message, f"start one with `reconciler worker --queue {queue}`")
+        return None
 
     def _after_data_loss(self, sent: _Sent[Result]) -> Result | None:
         if sent.lost_at is None or now() - sent.lost_at < _DATA_LOSS_GRACE:

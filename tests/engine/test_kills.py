@@ -29,7 +29,7 @@ def begin(site: Site, stage: str, *, workers: int = 2) -> tuple[Program, list[Pr
     """A client and workers in the middle of a run."""
     site.add(*NAMES, latency=LATENCY)
     started = [site.worker("--concurrency", "2") for _ in range(workers)]
-    client = site.client("--lock-timeout", "90s")
+    client = site.client("--lock-timeout", "90s", "--queue-timeout", "40s")
     reached = {
         "planning": lambda: ":plan:" in site.broker.dump(),
         "applying": lambda: ":apply:" in site.broker.dump(),
@@ -62,9 +62,8 @@ def test_a_worker_is_killed(site: Site, stage: str, to_group: bool) -> None:
     workers[0].send(signal.SIGKILL, to_group=to_group)
     document = ended(site, client)
     found = statuses(document)
-    assert client.wait() == 3, found
-    if stage == "writing":
-        assert "unknown" in found.values()
+    # The other worker may have taken all servers.
+    assert (client.wait() == 0) == (set(found.values()) == {"applied"}), found
     converges(site)
 
 
@@ -74,8 +73,9 @@ def test_all_workers_are_killed(site: Site, stage: str) -> None:
     for worker in workers:
         worker.send(signal.SIGKILL)
     document = ended(site, client)
-    assert "applied" not in statuses(document).values() or any(count == 3 for count in site.counts)
+    found = set(statuses(document).values())
     assert client.wait() in {1, 3}
+    assert stage != "writing" or "unknown" in found
     converges(site)
 
 
