@@ -84,6 +84,7 @@ def _connected(
     flags: EngineFlags,
     running: ApplyFlags | None,
 ) -> Iterator[RemoteEngine]:
+    from reconciler.fleet.dispatch import DispatchOptions
     from reconciler.fleet.engine import CeleryTransport
     from reconciler.fleet.leases import Coordination
     from reconciler.fleet.messages import Limits, OnFailure
@@ -103,8 +104,9 @@ def _connected(
     options = EngineOptions(
         limits=limits,
         commit=_commit(request.paths),
-        in_flight=max(_IN_FLIGHT, request.flags.server_parallelism),
-        patience=flags.queue_timeout,
+        dispatch=DispatchOptions(
+            in_flight=max(_IN_FLIGHT, request.flags.server_parallelism), patience=flags.queue_timeout
+        ),
     )
     coordination = Coordination(address)
     transport = CeleryTransport(address)
