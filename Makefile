@@ -44,7 +44,7 @@ soak: $(READY) ## Run a watcher under random events for SOAK_SECONDS (600), and 
 
 .PHONY: engine
 engine: $(READY) ## Kill workers, clients and the broker of an engine at several stages (takes many minutes)
-	@$(BIN)/pytest -m engine --timeout 400 tests/engine
+	@$(BIN)/pytest -n $(JOBS) -m engine --timeout 400 tests/engine
 
 .PHONY: browser
 browser: $(READY) ## Test the HTML plan and the watcher's page in a real browser; needs chromium and chromium-driver
