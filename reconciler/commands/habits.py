@@ -94,6 +94,9 @@ OPTIONS: Final[dict[str, Sequence[_Hint]]] = {
     **dict.fromkeys(("--target", "--limit", "-l", "--account", "--email"), _ONE_ACCOUNT),
     **dict.fromkeys(("--debug", "--trace"), _DEBUG),
     "--out": _SAVE,
+    "--detailed-exitcode": (
+        _Hint(None, "`reconciler plan PATH --detailed-exitcode` ends with 2 if changes are needed."),
+    ),
 }
 """An option of another tool, and what to write instead: the first hint whose option the command has."""
 

@@ -56,6 +56,7 @@ def test_a_command_of_another_tool_names_ours(user: CliProcess, words: tuple[str
         ("apply --force a.yaml", "`--auto-approve` applies without asking; `--max-deletes` and `--allow-empty` lift"),
         ("apply -n a.yaml", "`--dry-run` shows what would change, and writes nothing."),
         ("apply --check a.yaml", "`--dry-run` shows what would change, and writes nothing."),
+        ("apply --dry-run --detailed-exitcode a.yaml", "`reconciler plan PATH --detailed-exitcode` ends with 2 if"),
         ("plan --dry-run a.yaml", "A plan is always a dry run: it writes nothing."),
         ("watch -n a.yaml", "`--on-commit plan --on-drift report` shows what would change, and writes nothing."),
         ("test --dry-run a.yaml", "`reconciler plan PATH` shows what would change, and writes nothing."),
