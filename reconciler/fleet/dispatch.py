@@ -333,7 +333,7 @@ class MessageDispatcher(Generic[Result]):
     def _after_data_loss(self, sent: _Sent[Result]) -> Result | None:
         if sent.lost_at is None or now() - sent.lost_at < _DATA_LOSS_GRACE:
             return None
-        message = "the broker lost its data, and with it whether a worker had begun"
+        message = "the broker lost its data, or this client was suspended: it is not known whether a worker had begun"
         return sent.job.lost(_problem(message, "run again; it converges"))
 
 
