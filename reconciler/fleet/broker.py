@@ -57,11 +57,6 @@ class BrokerAddress:
         return cls(Secret(text), shown, password, ca_file)
 
     @property
-    def has_login(self) -> bool:
-        """Whether the URL contains a user name or a password."""
-        return "@" in self.url.reveal()
-
-    @property
     def tls_options(self) -> dict[str, Any]:
         """How TLS is verified, as redis-py names it; empty without TLS."""
         if not self.shown.startswith(f"{_TLS}:"):
