@@ -187,7 +187,7 @@ class Worker:
     def _beat(self) -> None:
         """Renews the heartbeats of what is being processed, and notices if clients ask to stop."""
         while not self._ended.wait(BEAT_SECONDS):
-            works = list(self._under_way.values())
+            works = list(self._under_way.copy().values())  # a copy is made at once, whatever other threads do
             try:
                 for work in works:
                     self._coordination.keep_alive(work.message.key, self.name)
