@@ -10,6 +10,7 @@ import signal
 from typing import TYPE_CHECKING
 
 import pytest
+from celery import Celery
 
 from tests.engine.conftest import KEY, PASSWORD, statuses, until
 
@@ -82,6 +83,17 @@ def test_a_plan_that_no_longer_holds_is_refused_with_4(site: Site) -> None:
     assert statuses(document) == {"b001": "refused"}
 
 
+def test_a_saved_plan_and_a_narrowed_run_do_what_they_name(site: Site) -> None:
+    site.add("b001", "b002")
+    site.worker()
+    plan = site.client("--save", "plan.json", "--only", "fax@*", command="plan")
+    assert plan.wait() == 0, plan.err
+    code, _document = site.apply("--plan", "plan.json", "--only", "fax@*")
+    assert (code, site.counts) == (0, [1, 1])
+    code, _document = site.apply("--select", "name=b002", "--no-prune", "--parallelism", "1")
+    assert (code, site.counts) == (0, [1, 3])
+
+
 def test_two_sites_with_secrets_of_their_own_are_one_run(site: Site) -> None:
     site.add("b001", more=", queue: north", key="KEY_NORTH", host="127.0.0.2")
     site.add("b002", more=", queue: south", key="KEY_SOUTH", host="127.0.0.3")
@@ -113,6 +125,26 @@ def test_what_an_interrupted_client_left_in_a_queue_is_not_carried_out(site: Sit
     until(lambda: site.broker.waiting() == 0)
     worker.send(signal.SIGTERM)
     assert (worker.wait(), site.count("b001"), "server_done" in worker.err) == (0, 0, False)
+
+
+def test_forged_messages_do_nothing_and_the_worker_goes_on(site: Site) -> None:
+    site.add("b001")
+    worker = site.worker()
+    forger = Celery("forger", broker=site.broker.url, set_as_current=False)
+    forger.conf.task_default_queue = "reconciler"
+    apply = {"run": "a" * 32, "server": "b001", "mode": "apply", "commit": "", "manifest_digest": "b" * 64}
+    limits = {"only": [], "no_prune": False, "on_failure": "stop", "parallelism": 1, "timeout": 1, "lock_timeout": 1}
+    for arguments in ((), (1, 2), ({"mode": "apply"},), ({**apply, "plan_digest": "c" * 64, "options": limits},)):
+        forger.send_task("reconciler.process_server", arguments)
+    forger.send_task("celery.backend_cleanup")
+    forger.send_task("os.system", ("true",))
+    forger.send_task("reconciler.process_server", ({"mode": "apply"},), serializer="pickle")
+    forger.close()
+    until(lambda: site.broker.waiting() == 0)
+    assert site.apply()[0] == 0
+    assert site.counts == [3]
+    assert "message has missing or unknown keys" in worker.err
+    assert "mode=apply" not in worker.err.partition("server_done")[0]
 
 
 @pytest.mark.parametrize("option", ["--allow-empty", "--url=http://127.0.0.1:1", "--insecure-http", "--max-deletes=1"])
