@@ -45,6 +45,7 @@ class _Server(TypedDict):
     labels: dict[str, str]
     state: str
     drift: int
+    drift_known: NotRequired[bool]
     changed_since: NotRequired[str | None]
     last_success: str | None
     next_run: NotRequired[str | None]

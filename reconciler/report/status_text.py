@@ -56,14 +56,21 @@ def _line(row: Sequence[str], widths: Sequence[int], style: Style) -> str:
 def _cells(server: Mapping[str, Any], now: datetime) -> Iterator[str]:
     yield display_sentence(server["name"])
     yield escape(server["state"])
-    since = _moment(server.get("changed_since"))
-    yield f"{server['drift']:,}{f' for {_span(since, now)}' if since else ''}" if server["drift"] else "-"
+    yield _drift(server, now)
     yield escape(server["commit"][:_SHORT]) or "-"
     success = _moment(server["last_success"])
     yield f"{_span(success, now)} ago" if success else "never"
     following = _moment(server.get("next_run"))
     yield "-" if following is None else "now" if following <= now else f"in {_span(now, following)}"
     yield "; ".join(filter(None, (_suspension(server["suspended"], now), display_sentence(server["error"])))) or "-"
+
+
+def _drift(server: Mapping[str, Any], now: datetime) -> str:
+    """How many accounts were changed on the server, and for how long it has differed."""
+    if not server["drift"]:
+        return "-" if server.get("drift_known", True) else "not known"
+    since = _moment(server.get("changed_since"))
+    return f"{server['drift']:,}{f' for {_span(since, now)}' if since else ''}"
 
 
 def _suspension(suspended: Mapping[str, Any] | None, now: datetime) -> str:

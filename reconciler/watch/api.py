@@ -22,6 +22,7 @@ def server_document(record: ServerRecord) -> Document:
         "labels": dict(record.labels),
         "state": record.state.value,
         "drift": record.drift,
+        "drift_known": record.is_drift_known,
         "changed_since": _moment(record.changed_since),
         "last_success": _moment(record.last_success),
         "next_run": _moment(record.next_run),

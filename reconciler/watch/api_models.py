@@ -70,7 +70,8 @@ class ServerModel(ApiModel):
     url: str
     labels: dict[str, str]
     state: ServerState
-    drift: int = Field(description="The number of accounts that were changed on the server.")
+    drift: int = Field(description="The number of accounts that were changed on the server; 0 if not known.")
+    drift_known: bool = Field(description="False if the server could not be compared, and no drift was known.")
     changed_since: datetime | None = Field(description="Since when it differs from its declaration.")
     last_success: datetime | None = Field(description="When it was last as declared.")
     next_run: datetime | None

@@ -102,7 +102,7 @@ def sync_of(record: ServerRecord) -> str:
         return "Synced"
     if record.state in {ServerState.UNKNOWN, ServerState.UNREACHABLE}:
         return "Unknown"
-    in_doubt = record.state in {ServerState.SUSPENDED, ServerState.FAILED} and not record.changes
+    in_doubt = record.state in {ServerState.SUSPENDED, ServerState.STOPPED, ServerState.FAILED} and not record.changes
     return "Unknown" if in_doubt else "OutOfSync"
 
 
@@ -143,7 +143,7 @@ def _server_gauges(servers: Iterable[ServerRecord]) -> Iterator[Metric]:
     )
     numbers: Mapping[tuple[str, str], Callable[[ServerRecord], float | None]] = {
         ("reconciler_drift_accounts", "Accounts that were changed on the server; absent while that is not known."): (
-            lambda one: one.drift if one.drift or one.is_known else None
+            lambda one: one.drift if one.is_drift_known else None
         ),
         ("reconciler_last_success_timestamp_seconds", "When a server was last as declared; absent if it never was."): (
             lambda one: one.last_success.timestamp() if one.last_success else None

@@ -172,13 +172,22 @@ class ServerRecord:
 
     @property
     def is_known(self) -> bool:
-        """Whether it was compared with its declaration: no change then means that nothing differs."""
-        return self.last_run is not None and self.state not in _NOT_COMPARED
+        """Whether its last run compared it with its declaration: no change then means that nothing differs.
+
+        The state alone does not say it: a suspended server may be one that could not be reached.
+        """
+        has_failed = self.failures or (self.error and not self.changes)
+        return self.last_run is not None and self.state not in _NOT_COMPARED and not has_failed
 
     @property
     def drift(self) -> int:
         """The number of accounts that were changed on the server."""
         return sum(change.origin is not Origin.COMMIT for change in self.changes)
+
+    @property
+    def is_drift_known(self) -> bool:
+        """Whether the number is known, if only from an earlier run. If not, it is 0, which does not mean none."""
+        return self.is_known or self.drift > 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

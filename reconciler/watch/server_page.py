@@ -70,6 +70,8 @@ def _verdict(record: ServerRecord) -> str:
     accounts = f"{count:,} account{'' if count == 1 else 's'}"
     if record.state is ServerState.UNREACHABLE:
         return f"{accounts} differed when the server was last reached"
+    if record.suspended and not record.is_known:
+        return f"{accounts} differed when the server was last compared"
     if drift == count:
         return f"{accounts} {'has' if count == 1 else 'have'} drifted"
     return f"{accounts} differ{'s' if count == 1 else ''} now" + (f", {drift:,} drifted" if drift else "")

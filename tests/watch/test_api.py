@@ -35,6 +35,7 @@ def test_a_server_that_was_never_checked_has_nulls() -> None:
         "labels": {},
         "state": "unknown",
         "drift": 0,
+        "drift_known": False,
         "changed_since": None,
         "last_success": None,
         "next_run": None,

@@ -64,6 +64,8 @@ def test_drift_and_last_success_are_numbers() -> None:
     assert {name: value for name, value in drift.items() if value} == {"b001": 2.0, "b006": 1.0, "b007": 1.0}
     # b005 cannot be reached, and b010 was never checked.
     assert set(drift) == {f"b{number:03}" for number in range(1, 13)} - {"b004", "b005", "b010"}
+    unseen = [replace(one, failures=1, error="connection refused", changes=()) for one in small().shown.servers[5:7]]
+    assert "reconciler_drift_accounts" not in read(Metrics(), overview(tuple(unseen)))
     success = {dict(one)["server"]: value for one, value in found["reconciler_last_success_timestamp_seconds"].items()}
     assert "b010" not in success
     assert success["b002"] == ago(minutes=4).timestamp() == NOW.timestamp() - 240

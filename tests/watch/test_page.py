@@ -10,8 +10,9 @@ import httpx
 import pytest
 
 from reconciler.watch.page_query import PageQuery
+from reconciler.watch.records import ServerState, SuspendedBy, Suspension
 from reconciler.watch.rendering import Pages
-from tests.watch.fleets import COMMIT, SampleView, hostile, large, overview, small
+from tests.watch.fleets import COMMIT, PORT, SampleView, hostile, large, overview, server, small
 from tests.watch.page_client import Element, parse
 
 if TYPE_CHECKING:
@@ -85,6 +86,32 @@ def test_a_row_shows_drift_times_and_commit(serve: Serve) -> None:
     assert found["b009"][0] == "1 to apply since 40 seconds ago 2026-03-04 05:05 UTC"
     assert found["b005"][0] == "not known"
     assert found["b010"] == ("not known", "never", "not planned", "none")
+
+
+@pytest.mark.parametrize(
+    ("unseen", "verdict"),
+    [
+        ({"last_run": None}, "Whether anything differs is not known"),
+        ({"failures": 2, "error": "connection refused"}, "Whether anything differs is not known"),
+        ({"error": "the round was superseded"}, "Whether anything differs is not known"),
+        (
+            {"failures": 1, "error": "timed out", "changes": (PORT,)},
+            "1 account differed when the server was last compared",
+        ),
+        ({}, "Nothing differs"),
+    ],
+)
+@pytest.mark.parametrize("by", [SuspendedBy.COMMAND, SuspendedBy.HEAL_LIMIT])
+def test_a_suspended_server_that_was_not_compared_is_not_shown_as_equal(
+    unseen: dict[str, object], verdict: str, by: SuspendedBy
+) -> None:
+    state = ServerState.STOPPED if by is SuspendedBy.HEAL_LIMIT else ServerState.SUSPENDED
+    one = server("b1", state, suspended=Suspension(reason="moved", by=by), **unseen)
+    view = SampleView(overview((one,)))
+    page = parse(Pages().server(view.overview(), one, (), PageQuery()))
+    assert page.all("section")[-2].all("h2")[0].text == verdict
+    drift = rows(show(view))[0][2]
+    assert drift == ("none" if not unseen else "1 account" if "changes" in unseen else "not known")
 
 
 def test_notices_and_counts_are_on_top(serve: Serve) -> None:
