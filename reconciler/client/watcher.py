@@ -17,11 +17,11 @@ from reconciler.client.session import ConnectionPool, Endpoint, ReadOnlyPool, Re
 from reconciler.errors import ApiError, Kind, OutcomeUnknownError, SecretError
 
 if TYPE_CHECKING:
-    from reconciler.client.transport import Response
     from reconciler.model.redaction import Redactor
     from reconciler.model.secret import Secret
 
-_PATH: Final = "/api/v1/servers"
+_SERVERS: Final = "/api/v1/servers"
+_NOTICES: Final = "/api/v1/notices"
 _LARGEST: Final = 64 * 1024 * 1024
 _TOKEN_HINT: Final = "give the token of the watcher's page in RECONCILER_PAGE_TOKEN or --page-token-file"  # noqa: S105 - not a token
 _URL_HINT: Final = "is this the URL of a watcher, without a path?"
@@ -54,9 +54,20 @@ class _Server(TypedDict):
     error: str
 
 
+@with_config(ConfigDict(extra="ignore"))
+class _Notice(TypedDict):
+    about: str
+    message: str
+
+
 @cache
 def _servers() -> TypeAdapter[list[_Server]]:
     return TypeAdapter(list[_Server])
+
+
+@cache
+def _notices() -> TypeAdapter[list[_Notice]]:
+    return TypeAdapter(list[_Notice])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +77,7 @@ class WatcherAddress:
     Attributes:
         url: Scheme, host and port.
         ca_file: A private CA's certificate; ``None`` for the default authorities.
-        timeout: Seconds for the whole request.
+        timeout: Seconds for both requests.
         insecure_http: Whether plain http to another machine is allowed.
     """
 
@@ -76,8 +87,10 @@ class WatcherAddress:
     insecure_http: bool = False
 
 
-def watched_servers(address: WatcherAddress, token: Secret | None, redactor: Redactor) -> list[Document]:
-    """The servers of a watcher, as its API lists them.
+def watched_fleet(
+    address: WatcherAddress, token: Secret | None, redactor: Redactor
+) -> tuple[list[Document], list[Document]]:
+    """The servers of a watcher, and what is wrong with the watcher or its source, as its API lists them.
 
     Args:
         address: The watcher.
@@ -101,10 +114,13 @@ def watched_servers(address: WatcherAddress, token: Secret | None, redactor: Red
     pool = ConnectionPool(endpoint, redactor, _LARGEST)
     try:
         deadline = time.monotonic() + address.timeout
-        response = ReadOnlyPool(pool).exchange(Request("GET", _PATH), bearer=bearer, deadline=deadline)
-        if not response.is_success:
-            raise _refused(error_from_status(response, redactor), response.status)
-        return _read(response)
+        bodies = []
+        for path in (_SERVERS, _NOTICES):
+            response = ReadOnlyPool(pool).exchange(Request("GET", path), bearer=bearer, deadline=deadline)
+            if not response.is_success:
+                raise _refused(error_from_status(response, redactor), response.status)
+            bodies.append(response.body)
+        return _read(*bodies)
     except OutcomeUnknownError as error:
         raise final_error(error, is_read=True) from None
     finally:
@@ -127,9 +143,10 @@ def _refused(error: ApiError, status: int) -> ApiError:
     return type(error)(*(replace(problem, hint=hint) for problem in error.problems))
 
 
-def _read(response: Response) -> list[Document]:
+def _read(servers: bytes, notices: bytes) -> tuple[list[Document], list[Document]]:
     try:
-        return [dict(server) for server in _servers().validate_json(response.body)]
+        listed = _servers().validate_json(servers)
+        return [dict(one) for one in listed], [dict(one) for one in _notices().validate_json(notices)]
     except ValidationError:
         problem = replace(invalid_response("this is not a watcher's list of servers").problems[0], hint=_URL_HINT)
         raise ApiError(problem) from None

@@ -27,7 +27,7 @@ from reconciler.report.formats import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from reconciler.commands.options import Command
     from reconciler.errors import Problem
@@ -129,9 +129,9 @@ def print_remarks(invocation: Invocation, exported: Export) -> None:
         invocation.print_note(invocation.redactor.redact(f"note: {note}"))
 
 
-def show_status(invocation: Invocation, servers: Sequence[Mapping[str, Any]]) -> None:
+def show_status(invocation: Invocation, status: StatusInput) -> None:
     """Writes the state of a watched fleet."""
-    _show(invocation, "status", StatusInput(servers=servers), datetime.now(UTC))
+    _show(invocation, "status", status, datetime.now(UTC))
 
 
 def show_failure(invocation: Invocation, problems: Sequence[Problem], cause: BaseException) -> None:

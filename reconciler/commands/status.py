@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,7 +13,7 @@ from reconciler.commands.options import state_dir_option
 from reconciler.commands.output import output_options, show_status
 from reconciler.commands.parameters import DURATION, FILE_NAME
 from reconciler.errors import ExitCode
-from reconciler.report.formats import STATUS_FORMATS
+from reconciler.report.formats import STATUS_FORMATS, StatusInput
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -65,10 +65,11 @@ def status(  # noqa: PLR0913 - one for each option of the command line
         return ExitCode.OK
     if context.get_parameter_source("state_dir") is click.core.ParameterSource.COMMANDLINE:
         raise click.UsageError("--url and --state-dir exclude each other. Name one.")
-    from reconciler.client.watcher import WatcherAddress, watched_servers
+    from reconciler.client.watcher import WatcherAddress, watched_fleet
 
     address = WatcherAddress(url=url, ca_file=ca_file, timeout=timeout, insecure_http=insecure_http)
-    show_status(invocation, watched_servers(address, _page_token(page_token_file), invocation.redactor))
+    servers, notices = watched_fleet(address, _page_token(page_token_file), invocation.redactor)
+    show_status(invocation, StatusInput(servers=servers, notices=notices))
     return ExitCode.OK
 
 
@@ -82,15 +83,18 @@ def _page_token(file: str | None) -> Secret | None:
     return None if token is None else secret_from_string(TOKEN_VARIABLE, token)
 
 
-def _stored(folder: Path) -> list[dict[str, Any]]:
-    """The servers as the watcher stored them, with the suspensions of this moment."""
-    from reconciler.watch.api import server_document
+def _stored(folder: Path) -> StatusInput:
+    """The fleet as the watcher stored it, with the suspensions of this moment."""
+    from reconciler.watch.api import notice_documents, server_document
     from reconciler.watch.state import WatchState
 
     state = WatchState(folder, create=False)
     try:
         suspensions = state.suspensions(datetime.now(UTC))
-        return [server_document(_current(one, suspensions.get(one.name))) for one in state.records().values()]
+        return StatusInput(
+            servers=[server_document(_current(one, suspensions.get(one.name))) for one in state.records().values()],
+            notices=notice_documents(state.notices()),
+        )
     finally:
         state.close()
 

@@ -138,9 +138,11 @@ class StatusInput:
 
     Attributes:
         servers: As the watcher's API lists them.
+        notices: What is wrong with the watcher or its source, likewise.
     """
 
     servers: Sequence[Mapping[str, Any]] = ()
+    notices: Sequence[Mapping[str, Any]] = ()
     errors: tuple[Problem, ...] = ()
 
 

@@ -62,6 +62,7 @@ def render_status(subject: StatusInput, _context: RenderContext) -> str:
         {
             "format_version": FORMAT_VERSION,
             "tool": _tool(),
+            "notices": [dict(notice) for notice in subject.notices],
             "servers": [dict(server) for server in subject.servers],
             "errors": [_problem(one) for one in subject.errors],
         }

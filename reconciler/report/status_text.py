@@ -13,7 +13,7 @@ from reconciler.report.wrapping import columns
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from reconciler.report.formats import Style
+    from reconciler.report.formats import StatusInput, Style
 
 _HEADINGS: Final = ("SERVER", "STATE", "DRIFT", "COMMIT", "LAST SUCCESS", "NEXT ROUND", "REASON")
 _COLOURS: Final = {
@@ -30,13 +30,17 @@ _SHORT: Final = 7
 _UNITS: Final = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
 
 
-def status_text(servers: Sequence[Mapping[str, Any]], style: Style, now: datetime) -> str:
-    """The number of servers in each state, then a line for each server."""
-    if not servers:
-        return "No servers yet: the first round has not ended.\n"
-    rows = [_HEADINGS, *(tuple(_cells(server, now)) for server in servers)]
+def status_text(status: StatusInput, style: Style, now: datetime) -> str:
+    """What needs attention, the number of servers in each state, then a line for each server."""
+    attention = style.paint("The watcher needs attention:", "red")
+    lines = [f"{attention} {display_sentence(notice['message'])}" for notice in status.notices]
+    if lines:
+        lines.append("")
+    if not status.servers:
+        return "\n".join([*lines, "No servers yet: the first round has not ended."]) + "\n"
+    rows = [_HEADINGS, *(tuple(_cells(server, now)) for server in status.servers)]
     widths = [max(map(columns, cells)) for cells in zip(*rows, strict=True)]
-    lines = [_counts(servers, style), "", *(_line(row, widths, style) for row in rows)]
+    lines += [_counts(status.servers, style), "", *(_line(row, widths, style) for row in rows)]
     return "\n".join(lines) + "\n"
 
 

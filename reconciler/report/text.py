@@ -45,7 +45,7 @@ def render_status(subject: StatusInput, context: RenderContext) -> str:
     """The table of a watched fleet; empty if its state is not known."""
     from reconciler.report.status_text import status_text
 
-    return "" if subject.errors else status_text(subject.servers, context.style, context.finished_at)
+    return "" if subject.errors else status_text(subject, context.style, context.finished_at)
 
 
 def problems_text(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from reconciler.report.json import Document, json_time
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
 
     from reconciler.watch.records import ChangeRecord, RunRecord, ServerRecord, Suspension
@@ -41,6 +41,11 @@ def server_details(record: ServerRecord, runs: Iterable[RunRecord]) -> Document:
         "changes": [_change(change) for change in record.changes],
         "runs": [_run(run) for run in runs],
     }
+
+
+def notice_documents(notices: Mapping[str, str]) -> list[Document]:
+    """What is wrong with the watcher or its source."""
+    return [{"about": about, "message": message} for about, message in notices.items()]
 
 
 def _suspension(suspension: Suspension | None) -> Document | None:

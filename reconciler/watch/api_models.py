@@ -89,6 +89,13 @@ class ServerDetailsModel(ServerModel):
     runs: list[RunModel] = Field(description="Newest first, at most fifty.")
 
 
+class NoticeModel(ApiModel):
+    """Something that is wrong with the watcher or its source."""
+
+    about: str = Field(description="A fixed word, such as source_failed: the newest declaration is not in force.")
+    message: str
+
+
 class ErrorModel(ApiModel):
     """Why a request was refused."""
 

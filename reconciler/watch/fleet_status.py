@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -37,6 +38,8 @@ class FleetStatus:
         self._log = log
         self._lock = threading.Lock()
         self._notices: dict[str, str] = {}
+        self._storing = threading.Lock()
+        self._stored_notices: Mapping[str, str] | None = None  # those of an earlier process hold until the first look
         self._unsaved: set[str] = set()
         self._commit = state.commit()
         self._records: Mapping[str, ServerRecord] = state.records()
@@ -66,6 +69,7 @@ class FleetStatus:
             if self._notices.get(about) == sentence:
                 return
             self._notices = {**self._notices, about: sentence}
+        self._store_notices()
         self._log.event(about, sentence, level="warning")
 
     def withdraw(self, about: str) -> None:
@@ -74,7 +78,16 @@ class FleetStatus:
             if about not in self._notices:
                 return
             self._notices = {name: sentence for name, sentence in self._notices.items() if name != about}
+        self._store_notices()
         self._log.event(f"{about}_ended")
+
+    def _store_notices(self) -> None:
+        """Stores the notices if they have changed. If that fails, the next round tries again."""
+        with self._storing, suppress(StateError):
+            notices = self._notices
+            if notices is not self._stored_notices:
+                self._state.save_notices(notices)
+                self._stored_notices = notices
 
     def overview(self) -> Overview:
         """The fleet at this moment."""
@@ -141,6 +154,7 @@ class FleetStatus:
         else:
             self._unsaved.clear()
             self.withdraw("state_not_saved")
+            self._store_notices()
 
     def suspend(self, server: str, suspension: Suspension) -> None:
         """Suspends a server, even if that cannot be stored."""

@@ -16,8 +16,8 @@ from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from reconciler.model.display import shorten
 from reconciler.version import VERSION
 from reconciler.watch.access import HOOK, Access
-from reconciler.watch.api import server_details, server_document
-from reconciler.watch.api_models import ErrorModel, ServerDetailsModel, ServerModel
+from reconciler.watch.api import notice_documents, server_details, server_document
+from reconciler.watch.api_models import ErrorModel, NoticeModel, ServerDetailsModel, ServerModel
 from reconciler.watch.hook import Hook
 from reconciler.watch.metrics import CONTENT_TYPE
 from reconciler.watch.page_query import PageQuery
@@ -106,6 +106,15 @@ class _Site:
             operation_id="get_server",
         )
 
+        self.app.add_api_route(
+            f"{API}/notices",
+            self._list_notices,
+            response_model=list[NoticeModel],
+            responses=_UNAUTHORIZED,
+            summary="What is wrong with the watcher or its source",
+            operation_id="list_notices",
+        )
+
     def refuse(self, path: str, status: HTTPStatus, message: str) -> Response:
         """An error as those who use that path can read it."""
         if path.startswith((f"{API}/", "/openapi.json")):
@@ -139,6 +148,9 @@ class _Site:
             return _json(server_details(_find(self._view.overview(), name), self._view.runs(name)))
 
         return await self._in_thread(document)
+
+    async def _list_notices(self) -> Response:
+        return _json(notice_documents(self._view.overview().notices))
 
     async def _metrics_page(self, _request: Request) -> Response:
         content = await self._in_thread(lambda: self._metrics.render(self._view.overview()))

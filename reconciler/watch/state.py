@@ -47,6 +47,7 @@ _NO_RUNS: Final[Mapping[str, RunRecord]] = MappingProxyType({})
 _PUT_PART: Final = "INSERT INTO part VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET body = excluded.body"
 _PUT_SUSPENSION: Final = "INSERT INTO suspension VALUES (?, ?) ON CONFLICT DO UPDATE SET body = excluded.body"
 _PUT_COMMIT: Final = "INSERT INTO setting VALUES ('commit', ?) ON CONFLICT DO UPDATE SET value = excluded.value"
+_PUT_NOTICES: Final = "INSERT INTO setting VALUES ('notices', ?) ON CONFLICT DO UPDATE SET value = excluded.value"
 _NEWEST_RUN: Final = "SELECT id, body, count, finished_at FROM run WHERE server = ? ORDER BY id DESC LIMIT 1"
 _OLD_RUNS: Final = """
 DELETE FROM run WHERE server = ?1
@@ -77,6 +78,7 @@ class WatchState:
         self._newest: dict[str, tuple[int, RunRecord]] = {}
         self._suspensions: dict[str, Suspension] = {}
         self._kept: Collection[str] | None = None
+        self._notices: Mapping[str, str] | None = None
 
     @property
     def lost(self) -> str:
@@ -174,6 +176,23 @@ class WatchState:
 
         return self._database.run(remove, write=True)
 
+    def notices(self) -> dict[str, str]:
+        """What is wrong with the watcher or its source, as sentences, by what it is about."""
+
+        def read(connection: sqlite3.Connection) -> dict[str, str]:
+            row = connection.execute("SELECT value FROM setting WHERE name = 'notices'").fetchone()
+            with reading():
+                return {str(about): str(sentence) for about, sentence in json.loads(row[0]).items()} if row else {}
+
+        return self._database.run(read)
+
+    def save_notices(self, notices: Mapping[str, str]) -> None:
+        """Stores what is wrong with the watcher or its source, for ``status``."""
+        row = (dump(dict(notices)),)
+        with self._database.lock:
+            self._database.run(lambda connection: connection.execute(_PUT_NOTICES, row).close(), write=True)
+            self._notices = notices
+
     def corrections(self) -> tuple[Correction, ...]:
         """The corrections of drift within the last day, oldest first."""
 
@@ -263,6 +282,8 @@ class WatchState:
             return
         if self._commit is not None:
             connection.execute(_PUT_COMMIT, (self._commit,)).close()
+        if self._notices is not None:
+            connection.execute(_PUT_NOTICES, (dump(dict(self._notices)),)).close()
         connection.executemany(_PUT_PART, self._changed_parts(records.values())).close()
         rows = [(server, dump_suspension(one)) for server, one in self._suspensions.items()]
         connection.executemany("INSERT OR IGNORE INTO suspension VALUES (?, ?)", rows).close()

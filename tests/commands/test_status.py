@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from reconciler.report.formats import Style
+from reconciler.report.formats import StatusInput, Style
 from reconciler.report.status_text import status_text
 from reconciler.watch.api import server_document
 from reconciler.watch.records import ChangeRecord, Origin, ServerRecord, ServerState, SuspendedBy, Suspension
@@ -65,6 +65,7 @@ RECORDS = (
     ),
 )
 DOCUMENTS = [server_document(record) for record in RECORDS]
+NOTICES = [{"about": "source_failed", "message": "commit 77d0e1f2 is not in force: b003.yaml:4:3: unknown key\x1b"}]
 TOKEN = "page-token-1234567890"
 
 
@@ -86,7 +87,7 @@ def states(user: CliProcess) -> dict[str, str]:
 
 
 def test_the_table_shows_what_the_page_shows() -> None:
-    assert status_text(DOCUMENTS, Style(), NOW) == (
+    assert status_text(StatusInput(servers=DOCUMENTS), Style(), NOW) == (
         "5 servers: 1 failed, 1 drifted, 2 suspended, 1 synced\n"
         "\n"
         "SERVER  STATE      DRIFT      COMMIT   LAST SUCCESS  NEXT ROUND  REASON\n"
@@ -100,13 +101,28 @@ def test_the_table_shows_what_the_page_shows() -> None:
 
 
 def test_states_are_coloured_on_a_terminal() -> None:
-    shown = status_text(DOCUMENTS[:2], Style(colour=True), NOW)
+    shown = status_text(StatusInput(servers=DOCUMENTS[:2]), Style(colour=True), NOW)
     assert "\x1b[32msynced \x1b[0m" in shown
     assert "\x1b[33m1 drifted\x1b[0m" in shown
 
 
 def test_a_watcher_without_servers_says_so() -> None:
-    assert status_text([], Style(), NOW) == "No servers yet: the first round has not ended.\n"
+    assert status_text(StatusInput(), Style(), NOW) == "No servers yet: the first round has not ended.\n"
+
+
+def test_what_needs_attention_comes_first() -> None:
+    attention = "The watcher needs attention: commit 77d0e1f2 is not in force: b003.yaml:4:3: unknown key\\u001b\n\n"
+    shown = status_text(StatusInput(servers=DOCUMENTS, notices=NOTICES), Style(), NOW)
+    assert shown == attention + status_text(StatusInput(servers=DOCUMENTS), Style(), NOW)
+    assert status_text(StatusInput(notices=NOTICES), Style(), NOW).startswith(attention + "No servers yet")
+
+
+def test_notices_are_read_from_the_state_directory(user: CliProcess, folder: Path) -> None:
+    state = WatchState(folder)
+    state.save_notices({one["about"]: one["message"] for one in NOTICES})
+    state.close()
+    assert user.run("status").out.startswith("The watcher needs attention: commit 77d0e1f2 is not in force: ")
+    assert json.loads(user.run("status", "-f", "json").out)["notices"] == NOTICES
 
 
 def test_status_reads_the_state_directory(user: CliProcess, folder: Path) -> None:
@@ -159,18 +175,19 @@ def test_a_corrupt_state_is_an_error_and_stays_in_place(user: CliProcess, folder
 
 
 def test_status_asks_a_watcher(user: CliProcess) -> None:
-    with ScriptedServer(json_reply(DOCUMENTS)) as watcher:
+    with ScriptedServer(json_reply(DOCUMENTS), json_reply(NOTICES)) as watcher:
         done = user.run("status", "--url", watcher.url, "-f", "json", environ={"RECONCILER_PAGE_TOKEN": TOKEN})
     assert (done.code, done.err) == (0, "")
     assert json.loads(done.out)["servers"] == DOCUMENTS
-    assert watcher.lines == ["GET /api/v1/servers"]
-    assert watcher.requests[0].header("authorization") == f"Bearer {TOKEN}"
+    assert json.loads(done.out)["notices"] == NOTICES
+    assert watcher.lines == ["GET /api/v1/servers", "GET /api/v1/notices"]
+    assert {one.header("authorization") for one in watcher.requests} == {f"Bearer {TOKEN}"}
 
 
 def test_keys_of_a_newer_watcher_are_ignored_and_missing_ones_are_no_error(user: CliProcess) -> None:
     fixed = ("name", "url", "labels", "state", "drift", "last_success", "commit", "suspended", "error")
     documents = [{**{key: one[key] for key in fixed}, "newer": 1} for one in DOCUMENTS]
-    with ScriptedServer(json_reply(documents)) as watcher:
+    with ScriptedServer(json_reply(documents), json_reply([{**NOTICES[0], "newer": 1}])) as watcher:
         done = user.run("status", "--url", watcher.url)
     assert (done.code, done.err) == (0, "")
     assert watcher.requests[0].header("authorization") is None
@@ -223,7 +240,7 @@ def test_plain_http_to_another_machine_needs_a_flag(user: CliProcess) -> None:
 
 def test_the_token_may_be_in_a_file(user: CliProcess) -> None:
     user.write("token", f"{TOKEN}\n")
-    with ScriptedServer(json_reply([])) as watcher:
+    with ScriptedServer(json_reply([]), json_reply([])) as watcher:
         done = user.run("status", "--url", watcher.url, "--page-token-file", "token")
     assert (done.code, done.out) == (0, "No servers yet: the first round has not ended.\n")
     assert watcher.requests[0].header("authorization") == f"Bearer {TOKEN}"

@@ -12,7 +12,7 @@ import httpx
 import pytest
 from pydantic import TypeAdapter
 
-from reconciler.watch.api_models import ServerDetailsModel, ServerModel
+from reconciler.watch.api_models import NoticeModel, ServerDetailsModel, ServerModel
 from tests.watch.fleets import hostile, large, small
 from tests.watch.page_client import TOKEN
 
@@ -26,6 +26,8 @@ def test_every_document_has_the_described_type(serve: Serve, view: SampleView) -
     url = serve(view).url
     servers = TypeAdapter(list[ServerModel]).validate_json(httpx.get(f"{url}/api/v1/servers").content)
     assert [one.name for one in servers] == [one.name.encode("utf-8", "replace").decode() for one in view.shown.servers]
+    notices = TypeAdapter(list[NoticeModel]).validate_json(httpx.get(f"{url}/api/v1/notices").content)
+    assert [one.about for one in notices] == list(view.shown.notices)
     for one in view.shown.servers:
         # Neither a slash nor a line break can be in the name of a server.
         if one.name.isprintable() and "/" not in one.name and len(one.name) < 1_000:
@@ -42,11 +44,13 @@ def test_the_document_lists_every_call_with_every_status(serve: Serve) -> None:
     } == {
         ("get", "/api/v1/servers"): ["200", "401"],
         ("get", "/api/v1/servers/{name}"): ["200", "401", "404"],
+        ("get", "/api/v1/notices"): ["200", "401"],
     }
     assert sorted(document["components"]["schemas"]) == [
         "ChangeModel",
         "ErrorModel",
         "FieldModel",
+        "NoticeModel",
         "Origin",
         "RunModel",
         "ServerDetailsModel",
@@ -79,4 +83,4 @@ def test_schemathesis_finds_no_server_error_and_no_undocumented_response(serve: 
         timeout=300,
     )
     assert run.returncode == 0, run.stdout + run.stderr
-    assert "Tested: 2" in run.stdout
+    assert "Tested: 3" in run.stdout

@@ -75,6 +75,15 @@ def state(folder: Path) -> Iterator[WatchState]:
     with_state.close()
 
 
+def test_notices_are_stored_and_survive_the_loss_of_the_file(folder: Path, state: WatchState) -> None:
+    assert state.notices() == {}
+    state.save_notices({"source_failed": "a"})
+    assert reopened(state).notices() == {"source_failed": "a"}
+    (folder / "state.sqlite").unlink()
+    state.save(commit="c2")
+    assert WatchState(folder, create=False).notices() == {"source_failed": "a"}
+
+
 def reopened(state: WatchState) -> WatchState:
     state.close()
     return WatchState(state.folder)
