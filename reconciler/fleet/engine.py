@@ -185,7 +185,8 @@ class CeleryWorker:
         log: Callable[[str, int], None],
     ) -> None:
         app = self._app = _application(address)
-        app.conf.task_queues = [Queue(name) for name in queues]  # type: ignore[no-untyped-call]
+        make_queue: Any = Queue
+        app.conf.task_queues = [make_queue(name) for name in queues]
         # A message can name any task that is registered. Celery's own are not needed.
         app.finalize()
         for name in [name for name in app.tasks if name.startswith("celery.")]:

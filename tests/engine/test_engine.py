@@ -39,6 +39,7 @@ def test_a_run_applies_without_a_secret_in_the_broker_and_the_next_changes_nothi
         assert secret not in "".join([site.broker.dump(), worker.out, worker.err])
 
 
+@pytest.mark.engine
 def test_a_queue_without_a_worker_leaves_its_server_alone(site: Site) -> None:
     site.add("b001")
     site.add("b002", more=", queue: south")
@@ -52,6 +53,7 @@ def test_a_queue_without_a_worker_leaves_its_server_alone(site: Site) -> None:
     assert site.counts == [3, 3]
 
 
+@pytest.mark.engine
 def test_a_worker_refuses_what_its_own_manifests_do_not_declare(site: Site) -> None:
     site.add("b001")
     site.worker()
@@ -66,6 +68,7 @@ def test_a_worker_refuses_what_its_own_manifests_do_not_declare(site: Site) -> N
     assert json.loads(client.out)["errors"][0]["kind"] == "manifests_differ"
 
 
+@pytest.mark.engine
 def test_a_plan_that_no_longer_holds_is_refused_with_4(site: Site) -> None:
     site.add("b001")
     site.worker()
@@ -83,6 +86,7 @@ def test_a_plan_that_no_longer_holds_is_refused_with_4(site: Site) -> None:
     assert statuses(document) == {"b001": "refused"}
 
 
+@pytest.mark.engine
 def test_a_saved_plan_and_a_narrowed_run_do_what_they_name(site: Site) -> None:
     site.add("b001", "b002")
     site.worker()
@@ -94,6 +98,7 @@ def test_a_saved_plan_and_a_narrowed_run_do_what_they_name(site: Site) -> None:
     assert (code, site.counts) == (0, [1, 3])
 
 
+@pytest.mark.engine
 def test_two_sites_with_secrets_of_their_own_are_one_run(site: Site) -> None:
     site.add("b001", more=", queue: north", key="KEY_NORTH", host="127.0.0.2")
     site.add("b002", more=", queue: south", key="KEY_SOUTH", host="127.0.0.3")
@@ -115,6 +120,7 @@ def test_two_sites_with_secrets_of_their_own_are_one_run(site: Site) -> None:
     assert ["server=b002" in worker.err for worker in workers] == [False, True]
 
 
+@pytest.mark.engine
 def test_what_an_interrupted_client_left_in_a_queue_is_not_carried_out(site: Site) -> None:
     site.add("b001")
     client = site.client()
