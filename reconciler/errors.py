@@ -102,6 +102,7 @@ class Kind(StrEnum):
     GUARD_EMPTY = auto()
     GUARD_MAX_DELETES = auto()
     GUARD_MIN_SERVERS = auto()
+    HEAL_LIMIT = auto()
     IGNORED_ACCOUNT = auto()
     INCOMPLETE_LIST = auto()
     INSECURE_HTTP = auto()

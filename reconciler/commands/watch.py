@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from reconciler.commands.invocation import Invocation
     from reconciler.commands.watch_options import GitFlags, LoopFlags, ShowFlags
     from reconciler.credentials import ServerOptions
+    from reconciler.model.outcome import Report
     from reconciler.model.redaction import Redactor
     from reconciler.planning.planner import PlanOptions
     from reconciler.source.revision import Source
@@ -152,15 +153,29 @@ def watch(  # noqa: PLR0913 - one for each group of options
 def _run_once(watcher: Watcher) -> ExitCode:
     """One round; returns the exit code of ``apply``. A source with a problem is an error even if the round succeeds."""
     from reconciler.commands.output import fleet_exit_code
-    from reconciler.model.outcome import Report
-    from reconciler.model.server import Server
 
     results = watcher.run_once()
     if watcher.is_stopping:
         return ExitCode.INTERRUPTED
-    reports = [one.report or Report.of_no_changes(Server(one.record.name, one.record.url)) for one in results]
+    reports = [one.report or _unwritten(one) for one in results]
     code = fleet_exit_code(reports)
     return ExitCode.ERROR if code is ExitCode.OK and (watcher.status.notices or not results) else code
+
+
+def _unwritten(result: ServerResult) -> Report:
+    """The report of a server that was not written to. A suspension is an error only if there was something to write."""
+    from reconciler.errors import Problem
+    from reconciler.model.outcome import Report, ServerStatus
+    from reconciler.model.server import Server
+    from reconciler.watch.records import SuspendedBy
+
+    record, suspension = result.record, result.record.suspended
+    server = Server(record.name, record.url)
+    if suspension is None or not record.changes:
+        return Report.of_no_changes(server)
+    kind = Kind.HEAL_LIMIT if suspension.by is SuspendedBy.HEAL_LIMIT else Kind.SUSPENDED
+    problem = Problem(kind=kind, message=suspension.reason)
+    return Report.of_failure(server, ServerStatus.REFUSED, (problem,))
 
 
 @contextmanager

@@ -115,14 +115,19 @@ class FleetStatus:
             return ()
 
     def declare(self, servers: Iterable[Server], commit: str) -> None:
-        """A commit is in force from now on: other servers than these are forgotten."""
+        """A commit is in force from now on: other servers than these are forgotten.
+
+        A server is known by its URL. So what is known of it, and its suspension, stay if it is renamed; and what is
+        known of a name says nothing about another machine.
+        """
+        known, suspensions = {one.url: one for one in self._records.values()}, self.suspensions()
         records = {}
         for server in servers:
-            known = self._records.get(server.name)
-            if known and known.url == server.url:
-                records[server.name] = replace(known, labels=server.labels)
-            else:  # another machine: what is known of the former one says nothing about it
-                records[server.name] = ServerRecord(name=server.name, url=server.url, labels=server.labels)
+            former = known.get(server.url) or ServerRecord(name=server.name, url=server.url)
+            records[server.name] = replace(former, name=server.name, labels=server.labels)
+            suspension = suspensions.get(former.name)
+            if suspension and server.name not in suspensions:
+                self.suspend(server.name, suspension)
         with self._lock:
             self._records, self._commit = records, commit
         self._unsaved.update(records)

@@ -13,7 +13,7 @@ from reconciler.fleet.runner import FleetRun
 from reconciler.model.outcome import Report, ServerStatus
 from reconciler.model.ports import NullObserver
 from reconciler.watch.records import RunRecord, ServerRecord, SuspendedBy, Suspension
-from reconciler.watch.server_check import ServerCheck
+from reconciler.watch.server_check import ServerCheck, status_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -164,12 +164,12 @@ class Round:
         given, now = self._given, datetime.now(UTC)
         changes = check.change_records(report, given.shorten)
         error = given.shorten(_error(check.plan, report))
-        done = report if report and report.outcomes else None
+        done, status = report if report and report.outcomes else None, status_of(report)
         run = RunRecord(
             run=given.run,
             trigger=given.trigger,
             commit=given.commit,
-            result=report.status.value if report else "planned" if changes else ServerStatus.UNCHANGED.value,
+            result=status.value if status else "planned" if changes else ServerStatus.UNCHANGED.value,
             started_at=done.started_at if done else started_at,
             finished_at=done.finished_at if done else now,
             changes=changes,
@@ -196,4 +196,7 @@ def _error(plan: Plan, report: Report | None) -> str:
     if problems:
         return "; ".join(dict.fromkeys(map(str, problems)))
     failed = [one for one in report.outcomes if not one.succeeded] if report else []
+    if report and failed and status_of(report) is ServerStatus.NOT_ATTEMPTED:
+        done = len(report.outcomes) - len(failed)
+        return f"the round was ended: {done} of {len(report.outcomes)} changes were made, and the rest follows"
     return "; ".join(f"{one.address}: {one.error or one.status}" for one in failed)

@@ -228,6 +228,7 @@ class Rounds:
         for shown, result in zip(now, results, strict=True):
             record, run = shown, result.run
             self._schedule.ended(record.name, record.failures)
+            log_result(self._log, record, run, self._status.records.get(record.name))
             if stopped := self._heal_limit_reached(result):
                 self._status.suspend(record.name, stopped)
                 self._log.event("heal_limit_reached", stopped.reason, server=record.name, level="warning")
@@ -236,7 +237,6 @@ class Rounds:
             records.append(replace(record, next_run=datetime.now(UTC) + due))
             corrections += result.corrections
             self._listener.server_done(run.result, (run.finished_at - run.started_at).total_seconds())
-            log_result(self._log, record, run, self._status.records.get(record.name))
         if results:
             self._status.update(records, {one.record.name: one.run for one in results}, corrections)
 
@@ -280,7 +280,8 @@ class Rounds:
         self.count += 1
         self._rollout.take(results, pause)
         if self._rollout.stopped:
-            self._status.notice("rollout_stopped", self._rollout.stopped)
+            reason = self._rollout.stopped.removeprefix("not started: ")
+            self._status.notice("rollout_stopped", f"the rollout has stopped: {reason}")
         elif results:
             self._status.withdraw("rollout_stopped")
 

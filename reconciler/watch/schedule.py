@@ -36,6 +36,8 @@ class Schedule:
         self._jitter = jitter
         self._round_at = clock()
         self._retry_at: dict[str, float] = {}
+        self._waits: dict[str, int] = {}
+        """How often a server that fails has waited since it began to fail, or since it was asked for."""
 
     def round_is_due(self) -> bool:
         """Whether it is time for a round on all servers that do not fail."""
@@ -54,23 +56,27 @@ class Schedule:
 
         Args:
             server: Its name.
-            failures: How many times it has failed in a row.
+            failures: How many times it has failed in a row, in earlier processes too.
         """
         if not failures:
             self._retry_at.pop(server, None)
+            self._waits.pop(server, None)
             return
+        waits = self._waits[server] = self._waits.get(server, failures - 1) + 1
         longest = max(LONGEST_BACK_OFF, self._interval)
-        wait = min(longest, self._interval * 2.0 ** min(failures - 1, _MOST_DOUBLINGS))
-        self._retry_at[server] = self._clock() + self._varied(wait)
+        wait = self._varied(self._interval * 2.0 ** min(waits - 1, _MOST_DOUBLINGS))
+        self._retry_at[server] = self._clock() + min(longest, wait)
 
     def retry_now(self, *servers: str) -> None:
-        """Servers that fail are due, however long they would have waited: those with these names, or all."""
-        now = self._clock()
-        self._retry_at |= dict.fromkeys(self._retry_at.keys() & servers if servers else self._retry_at, now)
+        """Servers that fail are due, and begin with short waits again: those with these names, or all."""
+        chosen = self._retry_at.keys() & servers if servers else self._retry_at.keys()
+        self._waits |= dict.fromkeys(chosen, 0)
+        self._retry_at |= dict.fromkeys(chosen, self._clock())
 
     def keep(self, servers: Collection[str]) -> None:
         """Forgets all other servers."""
         self._retry_at = {name: at for name, at in self._retry_at.items() if name in servers}
+        self._waits = {name: waits for name, waits in self._waits.items() if name in servers}
 
     def failing(self) -> frozenset[str]:
         """The servers that fail, due or not."""

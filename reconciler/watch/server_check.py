@@ -158,7 +158,7 @@ class ServerCheck:
             changed_since=(former.changed_since or now) if left else None,
             last_success=now if succeeded else former.last_success,
             last_run=now,
-            failures=former.failures + 1 if report and report.status in _FAILURES else 0,
+            failures=former.failures + 1 if status_of(report) in _FAILURES else 0,
             error=error,
             suspended=self.suspension,
             verified=former.verified if failed else self._verified(report),
@@ -167,9 +167,10 @@ class ServerCheck:
     def _state(self, report: Report | None, left: Sequence[ChangeRecord]) -> ServerState:
         if self.suspension:
             return ServerState.STOPPED if self.suspension.by is SuspendedBy.HEAL_LIMIT else ServerState.SUSPENDED
-        if report and report.status in _FAILURES:
-            return _FAILURES[report.status]
-        if self.plan.refusals or (report and report.status is ServerStatus.REFUSED and not _is_stale(report)):
+        status = status_of(report)
+        if status in _FAILURES:
+            return _FAILURES[status]
+        if self.plan.refusals or (report and status is ServerStatus.REFUSED and not _is_stale(report)):
             return ServerState.REFUSED
         if not left:
             return ServerState.SYNCED
@@ -198,6 +199,14 @@ class ServerCheck:
             outcome = outcomes.get((one.change.address, one.change.action.value))
             if outcome and outcome.status is Status.APPLIED:
                 yield one, outcome
+
+
+def status_of(report: Report | None) -> ServerStatus | None:
+    """The outcome for a server. A run that was ended before all was written has not failed: the next one goes on."""
+    if report is None or not report.outcomes or report.errors or report.not_started:
+        return report.status if report else None
+    ended = all(one.succeeded or one.status is Status.NOT_ATTEMPTED for one in report.outcomes)
+    return ServerStatus.NOT_ATTEMPTED if ended and not report.complete else report.status
 
 
 def _is_stale(report: Report) -> bool:

@@ -336,3 +336,39 @@ def test_options_that_narrow_a_plan_narrow_every_round(user: CliProcess, fleet: 
     assert fleet.held()["a"] == [ALERTS, FAX, "new@example.com"]
     assert once(user, "fleet").code == 0
     assert fleet.held()["a"] == [ALERTS, "new@example.com"]
+
+
+def test_once_reports_a_server_that_the_heal_limit_has_stopped(user: CliProcess, fleet: FleetOfSandboxes) -> None:
+    fleet.add("a")
+    limited = ("fleet", "--heal-limit", "1/1h")
+    once(user)
+    for code in (0, 5):
+        edit(fleet.boxes["a"], smtp_server="by-hand.example.com")
+        assert once(user, *limited).code == code
+    fleet.add("b")
+    assert once(user, *limited).code == 3
+    assert user.run("resume", "a", "--state-dir", "state").code == 0
+    assert once(user, *limited).code == 0
+    assert user.run("suspend", "a", "--reason", "x", "--state-dir", "state").code == 0
+    edit(fleet.boxes["a"], smtp_server="by-hand.example.com")
+    assert once(user).code == 0
+    (fleet.folder / "b.yaml").unlink()
+    assert once(user).code == 5
+
+
+def test_a_signal_in_the_middle_of_a_commit_is_no_failure(user: CliProcess, fleet: FleetOfSandboxes) -> None:
+    fleet.add("a", latency=0.3)
+    path = fleet.folder / "a.yaml"
+    more = (
+        f"  - {{email: m{n}@example.com, name: M{n}, service: other, smtp_server: mx.example.com}}" for n in range(40)
+    )
+    path.write_text("\n".join([path.read_text().rstrip(), *more, ""]))
+    with watching(user, "fleet", "--parallelism", "1"):
+        until(lambda: len(fleet.boxes["a"].accounts()) > 2)
+    status = json.loads(user.run("status", "--state-dir", "state", "-f", "json").out)["servers"][0]
+    done = len(fleet.boxes["a"].accounts())
+    assert 2 < done < 42
+    assert (status["state"], status["error"]) == (
+        "pending",
+        f"the round was ended: {done} of 42 changes were made, and the rest follows",
+    )

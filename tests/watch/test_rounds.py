@@ -393,3 +393,17 @@ def test_states_are_kept_for_the_next_process(watched: WatchedFleet) -> None:
         assert state.commit() == done.overview.commit
         assert state.records()["a"].state is ServerState.SYNCED
         assert [run.result for run in state.runs("a")] == ["applied"]
+
+
+def test_a_renamed_server_stays_suspended_and_keeps_what_is_known_of_it(watched: WatchedFleet) -> None:
+    watched.fleet.add("a", "b")
+    watched.once()
+    suspend(watched, "a")
+    watched.edit("a", ALERTS, smtp_server="by-hand.example.com")
+    watched.once()
+    watched.replace("a", "name: a,", "name: moved,")
+    done = watched.once()
+    assert done.changes("moved") == [f"update {ALERTS} drift: suspended: firmware upgrade"]
+    assert done.states() == {"b": "synced", "moved": "suspended"}
+    assert watched.once().states() == {"b": "synced", "moved": "suspended"}
+    assert watched.value("a", ALERTS, "smtp_server") == "by-hand.example.com"

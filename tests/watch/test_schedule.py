@@ -89,8 +89,19 @@ def test_a_failing_server_is_due_on_its_own(clock: Clock) -> None:
 def test_a_commit_or_a_hook_resets_the_back_off(clock: Clock) -> None:
     found = schedule(clock)
     found.ended("b1", 9)
-    found.retry_now()
-    assert found.due_retries() == {"b1"}
+    for failures in (10, 11):
+        found.retry_now()
+        assert found.due_retries() == {"b1"}
+        found.ended("b1", failures)
+        assert found.seconds_left("b1") == 60.0
+    found.ended("b1", 12)
+    assert found.seconds_left("b1") == 120.0
+
+
+def test_what_earlier_processes_have_seen_fail_waits_on(clock: Clock) -> None:
+    found = schedule(clock)
+    found.ended("b1", 5)
+    assert found.seconds_left("b1") == 960.0
 
 
 def test_the_next_thing_that_is_due_ends_the_wait(clock: Clock) -> None:
