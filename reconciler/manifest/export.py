@@ -67,11 +67,6 @@ class Export(NamedTuple):
     remarks: tuple[str, ...]
 
 
-def export_yaml(accounts: Sequence[Account], *, server: Server, partial: bool = False) -> str:
-    """The text of ``export_manifest``."""
-    return export_manifest(accounts, server=server, partial=partial).text
-
-
 def export_manifest(accounts: Sequence[Account], *, server: Server, partial: bool = False) -> Export:
     """A server's accounts as a YAML file.
 

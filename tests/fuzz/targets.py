@@ -15,7 +15,7 @@ from reconciler.client.errors import error_from_status
 from reconciler.client.transport import InvalidResponseError, Response
 from reconciler.client.wire import read_list, read_one, read_token, to_account
 from reconciler.errors import ReconcilerError
-from reconciler.manifest.export import export_yaml
+from reconciler.manifest.export import export_manifest
 from reconciler.manifest.reader import read_manifests
 from reconciler.model.desired import Desired
 from reconciler.model.redaction import Redactor
@@ -62,7 +62,7 @@ def wire(data: bytes) -> None:
         accounts = tuple(map(to_account, read_list(data)))
     except InvalidResponseError:
         return
-    _FILE.write_text(export_yaml(accounts, server=_SERVER), encoding="utf-8")
+    _FILE.write_text(export_manifest(accounts, server=_SERVER).text, encoding="utf-8")
     with suppress(ReconcilerError):  # the server may hold two accounts that the YAML cannot tell apart
         read_manifests([str(_FILE)])
     plan = make_plan(Desired(()), accounts, _SERVER, PlanOptions(allow_empty=True))

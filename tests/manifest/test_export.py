@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from reconciler.manifest.export import export_yaml, quoted
+from reconciler.manifest.export import export_manifest, quoted
 from reconciler.manifest.reader import read_manifests
 from reconciler.manifest.scalars import resolve
 from reconciler.model.account import Account, Value
@@ -54,7 +54,7 @@ def test_an_export_declares_exactly_what_is_there() -> None:
         _account("1st@example.com", 8, default=False, has_auth=True, password=UNKNOWN, smtp_port=None, smtp_server=""),
         _account("certs@example.com", 9, default=False, has_auth=False, password=None, smtp_crypt="rot13", name="yes"),
     ]
-    assert export_yaml(accounts, server=SERVER) == (
+    assert export_manifest(accounts, server=SERVER).text == (
         HEAD
         + """
 server:
@@ -89,7 +89,7 @@ accounts:
 
 
 def test_an_empty_server_exports_an_empty_set() -> None:
-    assert export_yaml([], server=Server("", "not a url")) == (
+    assert export_manifest([], server=Server("", "not a url")).text == (
         HEAD + "\n# server is left out: not a url is not a URL that this format has\n\naccounts: []\n"
     )
 
@@ -104,7 +104,7 @@ def test_an_empty_server_exports_an_empty_set() -> None:
 )
 def test_default_is_written_only_if_it_is_unambiguous(flags: list[bool | None], remark: str) -> None:
     accounts = [_account(f"a{index}@example.com", default=flag) for index, flag in enumerate(flags)]
-    text = export_yaml(accounts, server=SERVER)
+    text = export_manifest(accounts, server=SERVER).text
     assert ("default:" in text, remark in text) == (False, True)
 
 
@@ -115,7 +115,7 @@ def test_an_account_that_cannot_be_written_is_ignored_not_deleted() -> None:
         _account("no@example.com", service="aol"),
     ]
     assert (
-        export_yaml(accounts, server=SERVER).split("\n\n")[2]
+        export_manifest(accounts, server=SERVER).text.split("\n\n")[2]
         == """\
 policy:
   # These accounts cannot be written here, and are left alone:
@@ -131,7 +131,7 @@ policy:
 def test_nothing_is_pruned_if_ignoring_would_hit_a_written_account() -> None:
     accounts = [_account("a@example.com", 1), _account("A@example.com", 2, name="")]
     assert (
-        export_yaml(accounts, server=SERVER).split("\n\n")[2]
+        export_manifest(accounts, server=SERVER).text.split("\n\n")[2]
         == """\
 policy:
   # These accounts cannot be written here, and are left alone:
@@ -144,7 +144,7 @@ def test_variables_are_unique() -> None:
     accounts = [
         _account(address, has_auth=True, password=UNKNOWN) for address in ("a.b@x.com", "a-b@x.com", "a_b@x.com")
     ]
-    lines = [line.strip() for line in export_yaml(accounts, server=SERVER).splitlines() if "password:" in line]
+    lines = [line.strip() for line in export_manifest(accounts, server=SERVER).text.splitlines() if "password:" in line]
     assert lines == [
         "password: {env: A_B_X_COM_PASSWORD}",
         "password: {env: A_B_X_COM_PASSWORD_2}",
@@ -212,7 +212,7 @@ def test_an_export_always_loads_and_planning_it_changes_nothing(
     tmp_path: Path, accounts: list[Account], name: str
 ) -> None:
     path = tmp_path / "export.yaml"
-    text = export_yaml(accounts, server=Server(name, "http://127.0.0.1:8025"))
+    text = export_manifest(accounts, server=Server(name, "http://127.0.0.1:8025")).text
     path.write_text(text, encoding="utf-8")
     desired = read_manifests([str(path)])
     assert _changes(desired, accounts) == []
