@@ -263,7 +263,11 @@ def resolve_approved(desired: Desired, *, only: Iterable[str], no_secrets: bool,
     in_use = [one for one in desired.accounts if one.in_scope(globs)]
     others = [one for one in desired.accounts if not one.in_scope(globs)]
     resolved = resolve_accounts(
-        in_use, environ=context.environ, allow_commands=context.may_run_commands, stop=context.stop
+        in_use,
+        environ=context.environ,
+        allow_commands=context.may_run_commands,
+        stop=context.stop,
+        within=context.within,
     )
     accounts = (*resolved, *others)
     _remember_passwords(accounts, context.redactor)
@@ -432,7 +436,11 @@ def connect(
         from reconciler.manifest.secrets import resolve_credentials
 
         return resolve_credentials(
-            credentials, environ=context.environ, allow_commands=context.may_run_commands, stop=context.stop
+            credentials,
+            environ=context.environ,
+            allow_commands=context.may_run_commands,
+            stop=context.stop,
+            within=context.within,
         )
 
     access = CredentialSelector(

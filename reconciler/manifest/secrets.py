@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections import Counter
@@ -40,6 +41,12 @@ _SOURCES: Final = {
 }
 """What messages call the source of a secret, and the kind of error if there is none."""
 
+_NOT_IN_REPOSITORY: Final = (
+    "the repository has no such file, and a relative path leads to no other",
+    "if the file is outside the repository, write its absolute path and list it in a trust file (--trust)",
+)
+"""The reason and the hint for a file that may be beside a watcher, where the tutorial has it, but is not in Git."""
+
 
 def resolve_accounts(
     accounts: Sequence[DesiredAccount],
@@ -48,6 +55,7 @@ def resolve_accounts(
     allow_commands: bool,
     command_timeout: float = COMMAND_TIMEOUT,
     stop: threading.Event | None = None,
+    within: str | None = None,
 ) -> tuple[DesiredAccount, ...]:
     """The accounts with every password reference replaced by the secret.
 
@@ -57,6 +65,7 @@ def resolve_accounts(
         allow_commands: Whether commands may run.
         command_timeout: Seconds for one command.
         stop: Ends the commands when it is set.
+        within: The repository that the manifests are in; ``None`` if they were not read from one.
 
     Raises:
         SecretError: With a problem for every distinct reference that fails, where it is used first.
@@ -68,7 +77,9 @@ def resolve_accounts(
         if isinstance(password, SecretReference)
     ]
     secrets = iter(
-        _Resolver(environ, allow_commands=allow_commands, command_timeout=command_timeout, stop=stop).secrets(uses)
+        _Resolver(
+            environ, allow_commands=allow_commands, command_timeout=command_timeout, stop=stop, within=within
+        ).secrets(uses)
     )
     return tuple(
         _with_password(entry, next(secrets)) if isinstance(password, SecretReference) else entry
@@ -83,10 +94,13 @@ def resolve_credentials(
     allow_commands: bool,
     command_timeout: float = COMMAND_TIMEOUT,
     stop: threading.Event | None = None,
+    within: str | None = None,
 ) -> Credentials:
     """The credentials with every reference replaced by the secret; arguments and errors as ``resolve_accounts``."""
     references = {name: part for name, part in parts_of(credentials).items() if isinstance(part, SecretReference)}
-    resolver = _Resolver(environ, allow_commands=allow_commands, command_timeout=command_timeout, stop=stop)
+    resolver = _Resolver(
+        environ, allow_commands=allow_commands, command_timeout=command_timeout, stop=stop, within=within
+    )
     secrets = resolver.secrets([(reference, None) for reference in references.values()])
     return with_parts(credentials, dict(zip(references, secrets, strict=True)))
 
@@ -114,8 +128,8 @@ class FailedReference:
     hint: str
 
     @classmethod
-    def of(cls, error: Exception, reference: SecretReference) -> FailedReference:
-        """The reason that an exception gives."""
+    def of(cls, error: Exception, reference: SecretReference, within: str | None = None) -> FailedReference:
+        """The reason that an exception gives; ``within`` is the repository that the reference is in, if any."""
         what, kind = _SOURCES[reference.kind]
         match error:
             case InvalidValueError():
@@ -126,7 +140,9 @@ class FailedReference:
                 reason, hint = f"{what} is not valid UTF-8", "a secret is text; save it as UTF-8"
             case OSError():
                 reason = file_problem(reference.path, error).message
-                hint = "the path is relative to the YAML file; check it and its permissions"
+                hint = _path_hint(reference)
+                if within is not None and isinstance(error, FileNotFoundError) and not _is_absolute(reference):
+                    reason, hint = _NOT_IN_REPOSITORY
             case _:
                 reason, hint = str(error), "run the command by hand to see what is wrong"
         return cls(kind, reason, hint)
@@ -147,6 +163,16 @@ class FailedReference:
         )
 
 
+def _is_absolute(reference: SecretReference) -> bool:
+    return os.path.isabs(reference.target[0])  # noqa: PTH117 - paths stay as the user wrote them
+
+
+def _path_hint(reference: SecretReference) -> str:
+    if _is_absolute(reference):
+        return "check the path and its permissions"
+    return "the path is relative to the YAML file; check it and its permissions"
+
+
 class _Resolver:
     """Looks up every distinct reference once."""
 
@@ -157,9 +183,11 @@ class _Resolver:
         allow_commands: bool,
         command_timeout: float,
         stop: threading.Event | None,
+        within: str | None,
     ) -> None:
         self._environ = environ
         self._allow_commands = allow_commands
+        self._within = within
         self._is_over = threading.Event()
         self._commands = SecretCommands(environ, command_timeout, [self._is_over, *([stop] if stop else [])])
 
@@ -207,7 +235,7 @@ class _Resolver:
         try:
             secret = secret_text(self._text(reference))
         except (InvalidValueError, KeyError, UnicodeDecodeError, OSError, SecretCommandError) as error:
-            return FailedReference.of(error, reference)
+            return FailedReference.of(error, reference, self._within)
         if not secret:
             return FailedReference(Kind.SECRET_EMPTY, "it is empty", "give it a value")
         return Secret(secret, reference.source)

@@ -122,7 +122,10 @@ class Intake:
 
     def _rejection(self, error: Exception, revision: Revision | None) -> Look:
         if isinstance(error, ReconcilerError):
-            reason = "; ".join(str(one.redacted(self._context.redactor.redact)) for one in error.problems)
+            problems = [one.redacted(self._context.redactor.redact) for one in error.problems]
+            hints = {one.hint for one in problems}
+            shared = hints.pop() if len(hints) == 1 else None  # several would not be read in one sentence
+            reason = "; ".join(filter(None, (*map(str, problems), shared)))
         else:
             reason = (self._context.explain_bug or internal_error)(error)
         return Look(problem=revision.shorten(reason), commit=revision.commit) if revision else Look(problem=reason)

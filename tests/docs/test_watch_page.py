@@ -25,6 +25,8 @@ ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "watch.md").read_text(encoding="utf-8")
 COMMANDS = re.findall(r"^\$ (.*)$", PAGE, re.MULTILINE)
 ((_, MANIFEST),) = re.findall(r"```yaml\n# (accounts\.yaml)\n(.*?)```", PAGE, re.DOTALL)
+(SERVER,) = re.findall(r"  # fleet/accounts\.yaml.*\n  (server: .*\n)", PAGE)
+((_, TRUST),) = re.findall(r"  # /etc/reconciler/(trust\.yaml)\n((?:  .*\n)+?)  ```", PAGE)
 REPOSITORY = "https://git.example.com/example-org/accounts.git"
 
 
@@ -41,12 +43,16 @@ class Reader:
         self._watcher: Process | None = None
         user.environ |= {name: self.remote.environ[name] for name in ("GIT_CONFIG_GLOBAL", "GIT_CONFIG_NOSYSTEM")}
         user.write("accounts.yaml", self.here(MANIFEST))
-        key = {"fleet/lab.key": "sandbox-refresh-token"}  # so that the example needs no other path
-        self.remote.commit({"fleet/accounts.yaml": self.here(MANIFEST), **key})
+        (user.folder / "etc").mkdir()
+        user.write("etc/lab.key", "sandbox-refresh-token\n")
+        user.write("etc/trust.yaml", self.here(TRUST))
+        in_git = re.sub(r"^server:\n(?:  .*\n)+", lambda _: SERVER, MANIFEST, flags=re.MULTILINE)
+        self.remote.commit({"fleet/accounts.yaml": self.here(in_git)})
 
     def here(self, text: str) -> str:
         """What the page shows, with the addresses that there are here."""
         text = text.replace("http://127.0.0.1:8025", self.sandbox.url).replace("127.0.0.1:8080", self.address)
+        text = text.replace("/etc/reconciler", str(self.user.folder / "etc"))
         return text.replace(REPOSITORY, self.remote.url) if hasattr(self, "remote") else text
 
     def run(self, command: str) -> str:

@@ -127,6 +127,31 @@ def test_each_failing_reference_is_reported_once_at_its_first_use(write: Write, 
     ]
 
 
+@pytest.mark.parametrize(
+    ("path", "within", "message", "hint"),
+    [
+        ("missing", None, "there is no such file or folder", "the path is relative to the YAML file; check it and"),
+        ("/no/missing", None, "there is no such file or folder", "check the path and its permissions"),
+        ("/no/missing", "/repo", "there is no such file or folder", "check the path and its permissions"),
+        (
+            "missing",
+            "/repo",
+            "the repository has no such file, and a relative path leads to no other",
+            "if the file is outside the repository, write its absolute path and list it in a trust file (--trust)",
+        ),
+    ],
+)
+def test_a_file_that_is_missing_is_looked_for_elsewhere_only_if_the_hint_is_true(
+    folder: Path, path: str, within: str | None, message: str, hint: str
+) -> None:
+    key = SecretReference("file", (path,), Position(str(folder / "accounts.yaml"), 1, 1))
+    with pytest.raises(SecretError) as caught:
+        resolve_credentials(RefreshToken(key), environ={}, allow_commands=False, within=within)
+    (problem,) = caught.value.problems
+    assert problem.message == f"{{file: {path}}}: {message}"
+    assert str(problem.hint).startswith(hint)
+
+
 def test_failures_are_reported_in_file_order(write: Write) -> None:
     entry = "{{email: {0}@example.com, name: {0}, service: gmail, password: {1}}}"
     entries = ", ".join(entry.format(name, what) for name, what in (("a", "{command: [x]}"), ("b", "{env: NOPE}")))

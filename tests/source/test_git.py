@@ -11,6 +11,7 @@ from reconciler.errors import ManifestError, NotTrustedError, SourceError
 from reconciler.reconcile import RunContext, load_fleet, read_fleet
 from reconciler.source.git import GitOptions, GitSource
 from reconciler.source.revision import Revision
+from reconciler.watch.intake import Intake
 from tests.source.conftest import Following, files_of, shown
 from tests.support.git_remote import GitRemote
 
@@ -303,6 +304,9 @@ accounts: [{{email: a@example.com, name: A, password: {{file: {}}}}}]
     assert revision
     with pytest.raises(NotTrustedError, match="the file is outside the repository, /run/secrets and"):
         load_fleet(*revision.paths, context=RunContext(environ={}, within=revision.root))
+    # The watcher's page and log have the hint, too.
+    look = Intake(following.source, RunContext(environ={})).look()
+    assert look.problem.endswith("move it there, or list it in a trust file (--trust)")
 
 
 def test_submodules_are_not_followed(following: Following) -> None:
