@@ -143,6 +143,31 @@ def take_lock(descriptor: int, what: str) -> bool:
     return True
 
 
+def is_locked(path: Path) -> bool | None:
+    """Whether a process holds the lock of a file, which may not exist; ``None`` if that cannot be found out.
+
+    It shares the lock for a moment: what takes it meanwhile has to try again.
+    """
+    import fcntl
+
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return None
+    else:
+        return False
+    finally:
+        os.close(descriptor)
+
+
 def _take(descriptor: int, url: str, timeout: float, stop: threading.Event, note: Callable[[str], None]) -> None:
     end = time.monotonic() + timeout
     has_noted = False

@@ -69,7 +69,7 @@ def status(  # noqa: PLR0913 - one for each option of the command line
 
     address = WatcherAddress(url=url, ca_file=ca_file, timeout=timeout, insecure_http=insecure_http)
     servers, notices = watched_fleet(address, _page_token(page_token_file), invocation.redactor)
-    show_status(invocation, StatusInput(servers=servers, notices=notices))
+    show_status(invocation, StatusInput(servers=servers, notices=notices, is_running=True))
     return ExitCode.OK
 
 
@@ -90,10 +90,16 @@ def _stored(folder: Path) -> StatusInput:
 
     state = WatchState(folder, create=False)
     try:
-        suspensions = state.suspensions(datetime.now(UTC))
+        is_running = state.is_watched()
+        suspensions, records = state.suspensions(datetime.now(UTC)), state.records().values()
+        current = [_current(one, suspensions.get(one.name)) for one in records]
+        if is_running is False:  # nobody knows when the next check is
+            current = [replace(one, next_run=None) for one in current]
         return StatusInput(
-            servers=[server_document(_current(one, suspensions.get(one.name))) for one in state.records().values()],
+            servers=[server_document(one) for one in current],
             notices=notice_documents(state.notices()),
+            is_running=is_running,
+            last_check=max((one.last_run for one in records if one.last_run), default=None),
         )
     finally:
         state.close()

@@ -139,10 +139,14 @@ class StatusInput:
     Attributes:
         servers: As the watcher's API lists them.
         notices: What is wrong with the watcher or its source, likewise.
+        is_running: Whether the watcher is running; ``None`` if that is not known.
+        last_check: When it last checked a server; ``None`` if that is not known.
     """
 
     servers: Sequence[Mapping[str, Any]] = ()
     notices: Sequence[Mapping[str, Any]] = ()
+    is_running: bool | None = None
+    last_check: datetime | None = None
     errors: tuple[Problem, ...] = ()
 
 

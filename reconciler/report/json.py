@@ -62,6 +62,10 @@ def render_status(subject: StatusInput, _context: RenderContext) -> str:
         {
             "format_version": FORMAT_VERSION,
             "tool": _tool(),
+            "watcher": {
+                "running": subject.is_running,
+                "last_check": None if subject.last_check is None else json_time(subject.last_check),
+            },
             "notices": [dict(notice) for notice in subject.notices],
             "servers": [dict(server) for server in subject.servers],
             "errors": [_problem(one) for one in subject.errors],

@@ -32,8 +32,7 @@ _UNITS: Final = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
 
 def status_text(status: StatusInput, style: Style, now: datetime) -> str:
     """What needs attention, the number of servers in each state, then a line for each server."""
-    attention = style.paint("The watcher needs attention:", "red")
-    lines = [f"{attention} {display_sentence(notice['message'])}" for notice in status.notices]
+    lines = list(_attention(status, style))
     if lines:
         lines.append("")
     if not status.servers:
@@ -42,6 +41,16 @@ def status_text(status: StatusInput, style: Style, now: datetime) -> str:
     widths = [max(map(columns, cells)) for cells in zip(*rows, strict=True)]
     lines += [_counts(status.servers, style), "", *(_line(row, widths, style) for row in rows)]
     return "\n".join(lines) + "\n"
+
+
+def _attention(status: StatusInput, style: Style) -> Iterator[str]:
+    """Why the table may not show how the servers are now."""
+    if status.is_running is False:
+        last = status.last_check
+        state = f"this is the state of {last:%Y-%m-%d %H:%M:%S} UTC" if last else "no server has been checked yet"
+        yield f"{style.paint('No watcher is running', 'yellow')}; {state}."
+    attention = style.paint("The watcher needs attention:", "red")
+    yield from (f"{attention} {display_sentence(notice['message'])}" for notice in status.notices)
 
 
 def _counts(servers: Sequence[Mapping[str, Any]], style: Style) -> str:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections import defaultdict
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from reconciler.applying.lock import UnsafeFolderError, lock_holder, open_private, take_lock
+from reconciler.applying.lock import UnsafeFolderError, is_locked, lock_holder, open_private, take_lock
 from reconciler.errors import Kind, LockedError, StateError
 from reconciler.watch.database import Database
 from reconciler.watch.heal import Correction
@@ -43,6 +44,10 @@ _LONGEST: Final = timedelta(days=1)
 """How long corrections are kept; no heal limit is about a longer time."""
 
 _LOCK: Final = "watch.lock"
+_MOMENT: Final = 0.5
+"""Seconds to wait for the lock: ``is_watched`` shares it for much less."""
+
+_PAUSE: Final = 0.02
 _NO_RUNS: Final[Mapping[str, RunRecord]] = MappingProxyType({})
 _PUT_PART: Final = "INSERT INTO part VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET body = excluded.body"
 _PUT_SUSPENSION: Final = "INSERT INTO suspension VALUES (?, ?) ON CONFLICT DO UPDATE SET body = excluded.body"
@@ -102,7 +107,7 @@ class WatchState:
             raise _unlocked(self.folder, error) from error
         try:
             try:
-                is_taken = take_lock(descriptor, str(self.folder))
+                is_taken = _take_lock(descriptor, str(self.folder))
             except OSError as error:
                 raise _unlocked(self.folder, error) from error
             if not is_taken:
@@ -112,6 +117,10 @@ class WatchState:
             yield
         finally:
             os.close(descriptor)
+
+    def is_watched(self) -> bool | None:
+        """Whether a watcher uses the state directory now; ``None`` if that cannot be found out."""
+        return is_locked(self.folder / _LOCK)
 
     def commit(self) -> str:
         """The last good commit; empty if there is none."""
@@ -289,6 +298,16 @@ class WatchState:
         connection.executemany("INSERT OR IGNORE INTO suspension VALUES (?, ?)", rows).close()
         self.outbox.restore(connection)
         self._records = records
+
+
+def _take_lock(descriptor: int, what: str) -> bool:
+    """Takes the lock, unless a watcher has it."""
+    end = time.monotonic() + _MOMENT
+    while not take_lock(descriptor, what):
+        if time.monotonic() >= end:
+            return False
+        time.sleep(_PAUSE)
+    return True
 
 
 def _unlocked(folder: Path, error: Exception) -> StateError:

@@ -121,19 +121,36 @@ def test_notices_are_read_from_the_state_directory(user: CliProcess, folder: Pat
     state = WatchState(folder)
     state.save_notices({one["about"]: one["message"] for one in NOTICES})
     state.close()
-    assert user.run("status").out.startswith("The watcher needs attention: commit 77d0e1f2 is not in force: ")
+    assert user.run("status").out.splitlines()[1].startswith("The watcher needs attention: commit 77d0e1f2 is not in ")
     assert json.loads(user.run("status", "-f", "json").out)["notices"] == NOTICES
 
 
 def test_status_reads_the_state_directory(user: CliProcess, folder: Path) -> None:
-    done = user.run("status", "--state-dir", str(folder))
-    assert (done.code, done.err) == (0, "")
-    assert done.out.startswith("5 servers: 1 failed, 1 drifted, 2 suspended, 1 synced\n")
-    done = user.run("status", "-f", "json")
+    state = WatchState(folder)
+    with state.lock():
+        done = user.run("status", "--state-dir", str(folder))
+        assert (done.code, done.err) == (0, "")
+        assert done.out.startswith("5 servers: 1 failed, 1 drifted, 2 suspended, 1 synced\n")
+        done = user.run("status", "-f", "json")
+    state.close()
     assert (done.code, done.err) == (0, "")
     document = json.loads(done.out)
     assert document["servers"][:3] == DOCUMENTS[:3]
+    assert document["watcher"] == {"running": True, "last_check": "2026-03-01T09:30:00.000Z"}
     assert document["errors"] == []
+
+
+@pytest.mark.usefixtures("folder")
+def test_without_a_watcher_status_says_so_and_of_when_the_state_is(user: CliProcess) -> None:
+    done = user.run("status")
+    assert done.out.startswith("No watcher is running; this is the state of 2026-03-01 09:30:00 UTC.\n\n5 servers: ")
+    assert "  now  " not in done.out
+    document = json.loads(user.run("status", "-f", "json").out)
+    assert document["watcher"] == {"running": False, "last_check": "2026-03-01T09:30:00.000Z"}
+    assert {one["next_run"] for one in document["servers"]} == {None}
+    assert status_text(StatusInput(is_running=False), Style(), NOW).startswith(
+        "No watcher is running; no server has been checked yet.\n\n"
+    )
 
 
 @pytest.mark.usefixtures("folder")
@@ -180,6 +197,7 @@ def test_status_asks_a_watcher(user: CliProcess) -> None:
     assert (done.code, done.err) == (0, "")
     assert json.loads(done.out)["servers"] == DOCUMENTS
     assert json.loads(done.out)["notices"] == NOTICES
+    assert json.loads(done.out)["watcher"] == {"running": True, "last_check": None}
     assert watcher.lines == ["GET /api/v1/servers", "GET /api/v1/notices"]
     assert {one.header("authorization") for one in watcher.requests} == {f"Bearer {TOKEN}"}
 

@@ -84,6 +84,29 @@ def test_notices_are_stored_and_survive_the_loss_of_the_file(folder: Path, state
     assert WatchState(folder, create=False).notices() == {"source_failed": "a"}
 
 
+def test_the_lock_shows_whether_a_watcher_runs(folder: Path, state: WatchState) -> None:
+    assert state.is_watched() is False
+    assert not (folder / "watch.lock").exists()
+    reader = WatchState(folder, create=False)
+    with state.lock():
+        assert reader.is_watched() is True
+        holder = (folder / "watch.lock").read_text()
+    assert reader.is_watched() is False
+    assert (folder / "watch.lock").read_text() == holder
+    reader.close()
+
+
+def test_looking_whether_a_watcher_runs_keeps_none_from_starting(state: WatchState) -> None:
+    with state.lock():
+        pass
+    looks = Thread(target=lambda: [state.is_watched() for _ in range(2_000)])
+    looks.start()
+    while looks.is_alive():
+        with state.lock():
+            pass
+    looks.join()
+
+
 def reopened(state: WatchState) -> WatchState:
     state.close()
     return WatchState(state.folder)
