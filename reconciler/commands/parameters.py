@@ -19,19 +19,29 @@ if TYPE_CHECKING:
 
 
 class Duration(click.ParamType[float]):
-    """Seconds as a number, or ``30s``, ``5m``, ``1h``; arrives as seconds. ``allow_zero`` allows no time at all."""
+    """Seconds as a number, or ``30s``, ``5m``, ``1h``; arrives as seconds.
+
+    Args:
+        allow_zero: Whether no time at all is allowed.
+        needs_unit: Whether a number alone is an error, for options that people think of in hours.
+    """
 
     name = "duration"
 
-    def __init__(self, *, allow_zero: bool = False) -> None:
+    def __init__(self, *, allow_zero: bool = False, needs_unit: bool = False) -> None:
         self._allow_zero = allow_zero
+        self._needs_unit = needs_unit
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Converts the string to seconds."""
+        text = str(value)
+        if self._needs_unit and text[-1:].isdecimal():
+            self.fail(f"{value!r} has no unit; write {text}m for minutes, or {text}h for hours", param, ctx)
         try:
             return parse_duration(value, allow_zero=self._allow_zero)
         except InvalidValueError:
-            self.fail(f"{value!r} is not a duration up to a day; write 30, 30s, 5m or 1h", param, ctx)
+            forms = "30s" if self._needs_unit else "30, 30s"
+            self.fail(f"{value!r} is not a duration up to a day; write {forms}, 5m or 1h", param, ctx)
 
 
 class Limit(click.ParamType[DeleteLimit]):

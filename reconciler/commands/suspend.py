@@ -10,7 +10,7 @@ import click
 
 from reconciler.commands.options import state_dir_option
 from reconciler.commands.output import quiet_option
-from reconciler.commands.parameters import DURATION
+from reconciler.commands.parameters import Duration
 from reconciler.errors import ExitCode, Kind, ReconcilerError
 from reconciler.model.display import control_character, display_sentence
 
@@ -46,7 +46,9 @@ Examples:
 @click.option(
     "--reason", required=True, callback=_checked_reason, metavar="TEXT", help="Why; everybody who looks sees it."
 )
-@click.option("--for", "duration", type=DURATION, metavar="DURATION", help="End by itself, as after 30m or 4h.")
+@click.option(
+    "--for", "duration", type=Duration(needs_unit=True), metavar="DURATION", help="End by itself, as after 30m or 4h."
+)
 @state_dir_option
 @quiet_option
 @click.pass_obj

@@ -136,6 +136,7 @@ def test_resume_needs_a_state_directory(user: CliProcess) -> None:
         (("--reason", "two\nlines"), "--reason contains the control character U+000A."),
         (("--reason", "x" * 501), "--reason has 501 characters."),
         (("--reason", "x", "--for", "2d"), "'2d' is not a duration up to a day"),
+        (("--reason", "x", "--for", "4"), "'4' has no unit; write 4m for minutes, or 4h for hours"),
     ],
 )
 def test_suspend_needs_a_good_reason_and_duration(
