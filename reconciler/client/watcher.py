@@ -52,6 +52,7 @@ class _Server(TypedDict):
     commit: str
     suspended: _Suspended | None
     error: str
+    held: NotRequired[list[str]]
 
 
 @with_config(ConfigDict(extra="ignore"))

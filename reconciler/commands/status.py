@@ -115,6 +115,4 @@ def _current(record: ServerRecord, suspension: Suspension | None) -> ServerRecor
         return replace(record, suspended=suspension, state=ServerState.STOPPED if is_stopped else ServerState.SUSPENDED)
     if stored is None or stored.by is SuspendedBy.MANIFEST:
         return record
-    # The next round finds out more; until then, this server is not known to be as declared.
-    ended = ServerState.DRIFTED if record.drift else ServerState.PENDING if record.changes else ServerState.UNKNOWN
-    return replace(record, suspended=None, state=ended)
+    return replace(record, suspended=None, state=ServerState.UNKNOWN)  # as the watcher has it until its next round

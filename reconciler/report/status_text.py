@@ -27,6 +27,8 @@ _RANKS: Final = {state: rank for rank, state in enumerate(_COLOURS)}
 _SHORT: Final = 7
 """Digits of a commit, as git shortens them."""
 
+_MOST_REASONS: Final = 2
+
 _UNITS: Final = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
 
 
@@ -75,7 +77,17 @@ def _cells(server: Mapping[str, Any], now: datetime) -> Iterator[str]:
     yield f"{_span(success, now)} ago" if success else "never"
     following = _moment(server.get("next_run"))
     yield "-" if following is None else "now" if following <= now else f"in {_span(now, following)}"
-    yield "; ".join(filter(None, (_suspension(server["suspended"], now), display_sentence(server["error"])))) or "-"
+    yield "; ".join(filter(None, _reasons(server, now))) or "-"
+
+
+def _reasons(server: Mapping[str, Any], now: datetime) -> Iterator[str]:
+    """Why a server is in its state."""
+    yield _suspension(server["suspended"], now)
+    yield display_sentence(server["error"])
+    if not server["error"]:
+        held = server.get("held", ())
+        yield from map(display_sentence, held[:_MOST_REASONS])
+        yield f"and {len(held) - _MOST_REASONS:,} more" if len(held) > _MOST_REASONS else ""
 
 
 def _drift(server: Mapping[str, Any], now: datetime) -> str:

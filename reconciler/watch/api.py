@@ -29,6 +29,7 @@ def server_document(record: ServerRecord) -> Document:
         "commit": record.commit,
         "suspended": _suspension(record.suspended),
         "error": record.error,
+        "held": list(record.held),
     }
 
 

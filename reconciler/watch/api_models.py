@@ -78,6 +78,7 @@ class ServerModel(ApiModel):
     commit: str = Field(description="The commit whose manifest is in force on the server; empty if none is yet.")
     suspended: SuspensionModel | None
     error: str
+    held: list[str] = Field(description="Why a drifted or pending server is not written to, each reason once.")
 
 
 class ServerDetailsModel(ServerModel):

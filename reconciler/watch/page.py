@@ -178,8 +178,8 @@ def _reasons(server: ServerRecord, moments: Moments) -> Iterator[str]:
         yield server.error
     if server.failures > 1:
         yield f"{server.failures:,} runs in a row have failed"
-    if not server.suspended and not server.error:
-        yield from held_words(server.changes)
+    if not server.error:
+        yield from held_words(server.held)
 
 
 def _range_words(rows: int, shown: int, known: int, before: int) -> str:

@@ -8,7 +8,7 @@ from reconciler.model.display import display_sentence
 from reconciler.watch.records import Origin, ServerState, SuspendedBy
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
     from reconciler.watch.records import ChangeRecord, Suspension
@@ -87,9 +87,8 @@ def suspension_words(suspension: Suspension, moments: Moments) -> str:
     return display_sentence(f"{who}{end}: {suspension.reason}")
 
 
-def held_words(changes: Iterable[ChangeRecord]) -> Iterator[str]:
-    """Why changes were not written, each reason once."""
-    reasons = list(dict.fromkeys(change.held for change in changes if change.held))
+def held_words(reasons: Sequence[str]) -> Iterator[str]:
+    """The first reasons why changes were not written."""
     yield from map(display_sentence, reasons[:_MOST_REASONS])
     if len(reasons) > _MOST_REASONS:
         yield f"and {len(reasons) - _MOST_REASONS:,} more"
@@ -102,6 +101,13 @@ def origin_words(origin: Origin) -> str:
         Origin.DRIFT: "drift: the server was changed",
         Origin.BOTH: "drift: the server was changed, and the declaration too",
     }[origin]
+
+
+def first_origin_words(change: ChangeRecord) -> str:
+    """The same for a server that never was as declared, so that there is nothing to compare its accounts with."""
+    if change.origin is Origin.COMMIT or change.action == "create":
+        return origin_words(change.origin)
+    return "counts as drift: the watcher never saw the server as declared"
 
 
 def ending_words(suspension: Suspension, server: str) -> str:

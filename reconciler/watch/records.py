@@ -38,6 +38,9 @@ class ServerState(StrEnum):
 _NOT_COMPARED: Final = frozenset({ServerState.UNKNOWN, ServerState.UNREACHABLE, ServerState.FAILED})
 
 
+_HELD: Final = frozenset({ServerState.DRIFTED, ServerState.PENDING})
+
+
 class Origin(StrEnum):
     """Why an account differs from its declaration: the declaration changed, the server changed, or both did."""
 
@@ -188,6 +191,13 @@ class ServerRecord:
     def is_drift_known(self) -> bool:
         """Whether the number is known, if only from an earlier run. If not, it is 0, which does not mean none."""
         return self.is_known or self.drift > 0
+
+    @property
+    def held(self) -> tuple[str, ...]:
+        """Why nothing is written to a drifted or pending server, each reason once. Other states have their own."""
+        if self.state not in _HELD:
+            return ()
+        return tuple(dict.fromkeys(change.held for change in self.changes if change.held))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from reconciler.model.display import display_sentence, escape
@@ -11,6 +12,7 @@ from reconciler.watch.page import labels_of, short_commit
 from reconciler.watch.page_words import (
     Moments,
     ending_words,
+    first_origin_words,
     origin_words,
     result_tone,
     state_tone,
@@ -54,7 +56,7 @@ def server_contents(
         "failures": record.failures,
         "facts": [(words, moments.of(moment)) for words, moment in _times(record)],
         "commit": short_commit(record.commit),
-        "cards": [_card(change) for change in changes[:_MOST_CHANGES]],
+        "cards": [_current_card(change, record) for change in changes[:_MOST_CHANGES]],
         "more_changes": max(0, len(changes) - _MOST_CHANGES),
         "unfolded": len(changes) <= _FEW,
         "verdict": _verdict(record),
@@ -84,7 +86,16 @@ def _times(record: ServerRecord) -> Iterator[tuple[str, Any]]:
     yield "Next check", record.next_run
 
 
-def _card(change: ChangeRecord) -> ChangeCard:
+def _current_card(change: ChangeRecord, record: ServerRecord) -> ChangeCard:
+    """How an account differs now, and why that is not written, unless the page says it for the whole server."""
+    has_reason = record.suspended is None and record.state is not ServerState.UNKNOWN  # that one was resumed
+    shown = change if has_reason else replace(change, held="")
+    was_synced = record.last_success is not None
+    return _card(shown, origin_words(change.origin) if was_synced else first_origin_words(change))
+
+
+def _card(change: ChangeRecord, origin: str = "") -> ChangeCard:
+    """One change, with the origin in other words if they are given."""
     notes = [
         *([f"Not written: {change.held}"] if change.held else []),
         *([f"{change.status.replace('_', ' ').capitalize()}: {change.error}"] if change.error else []),
@@ -92,7 +103,7 @@ def _card(change: ChangeRecord) -> ChangeCard:
     ]
     view = view_recorded_change(change.action, escape(change.address), change.rows, notes)
     status = "" if not change.status or change.error else f", {change.status.replace('_', ' ')}"
-    return make_card(view, f"{origin_words(change.origin)}{status}")
+    return make_card(view, f"{origin or origin_words(change.origin)}{status}")
 
 
 def _runs(runs: Iterable[RunRecord], moments: Moments) -> Iterator[dict[str, Any]]:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tests.support.cli_runner import CliProcess
 
 NOW = datetime(2026, 3, 1, 9, 30, tzinfo=UTC)
-DRIFT = ChangeRecord(address="a@example.com", action="update", origin=Origin.DRIFT)
+DRIFT = ChangeRecord(address="a@example.com", action="update", origin=Origin.DRIFT, held="drift is only reported")
 COMMIT = "1a2b3c4d5e6f7a8b9c0d1a2b3c4d5e6f7a8b9c0d"
 RECORDS = (
     ServerRecord(
@@ -91,7 +91,7 @@ def test_the_table_shows_what_the_page_shows() -> None:
         "5 servers: 1 failed, 1 drifted, 2 suspended, 1 synced\n"
         "\n"
         "SERVER  STATE      DRIFT      COMMIT   LAST SUCCESS  NEXT ROUND  REASON\n"
-        "b001    drifted    1 for 3m   1a2b3c4  1d 2h ago     in 1m 10s   -\n"
+        "b001    drifted    1 for 3m   1a2b3c4  1d 2h ago     in 1m 10s   drift is only reported\n"
         "b002    synced     -          1a2b3c4  0s ago        now         -\n"
         "b003    failed     not known  -        never         now         500 Oops\\u001b[2J\n"
         "b004    suspended  not known  -        never         -           suspended by ana for 4h more: move; "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from reconciler.report.view import FieldRow
@@ -42,7 +43,14 @@ def test_a_server_that_was_never_checked_has_nulls() -> None:
         "commit": "",
         "suspended": None,
         "error": "",
+        "held": [],
     }
+
+
+def test_a_drifted_server_says_why_it_is_not_corrected() -> None:
+    record = ServerRecord(name="b001", url="u", state=ServerState.PENDING, changes=(_CHANGE, _CHANGE))
+    assert server_document(record)["held"] == ["the server is suspended"]
+    assert server_document(replace(record, state=ServerState.UNKNOWN))["held"] == []
 
 
 def test_a_suspended_server_says_who_suspended_it_and_why() -> None:

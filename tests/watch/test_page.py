@@ -12,7 +12,7 @@ import pytest
 from reconciler.watch.page_query import PageQuery
 from reconciler.watch.records import ServerState, SuspendedBy, Suspension
 from reconciler.watch.rendering import Pages
-from tests.watch.fleets import COMMIT, PORT, SampleView, hostile, large, overview, server, small
+from tests.watch.fleets import COMMIT, NEW, PORT, SampleView, held, hostile, large, overview, server, small
 from tests.watch.page_client import Element, parse
 
 if TYPE_CHECKING:
@@ -260,6 +260,24 @@ def test_a_server_shows_what_differs_and_why_it_is_held(serve: Serve) -> None:
         ' name, password Field On the server As declared name "Certs" "Cert ificate s" password not shown'
         " (changed, from env CERTS)"
     )
+
+
+@pytest.mark.parametrize("state", [ServerState.STOPPED, ServerState.UNKNOWN])
+def test_a_stopped_or_resumed_server_shows_no_reason_of_a_suspension_for_each_change(state: ServerState) -> None:
+    by = Suspension(reason="two systems compete", by=SuspendedBy.HEAL_LIMIT)
+    suspended = by if state is ServerState.STOPPED else None
+    one = server("b1", state, suspended=suspended, changes=(held(PORT, "suspended: two systems compete"),))
+    page = parse(Pages().server(overview((one,)), one, (), PageQuery()))
+    assert "Not written" not in page.text
+    assert "suspended: " not in " ".join(rows(show(SampleView(overview((one,)))))[0])
+
+
+def test_what_differs_on_a_server_that_was_never_as_declared_is_not_called_a_change_of_it() -> None:
+    one = server("b1", ServerState.DRIFTED, last_success=None, changes=(PORT, NEW))
+    text = parse(Pages().server(overview((one,)), one, (), PageQuery())).text
+    assert "counts as drift: the watcher never saw the server as declared" in text
+    assert "the declaration changed" in text
+    assert "the server was changed" not in text
 
 
 def test_a_server_shows_its_runs_with_their_changes(serve: Serve) -> None:
