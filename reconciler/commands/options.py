@@ -98,7 +98,10 @@ state_dir_option = click.option(
     type=FILE_NAME,
     callback=_state_dir,
     metavar="DIR",
-    help="The watcher's state; or RECONCILER_STATE_DIR.",
+    help=(
+        "The watcher's state; or RECONCILER_STATE_DIR. Without either, reconciler/watch in XDG_STATE_HOME or"
+        " ~/.local/state. Each watcher needs one of its own."
+    ),
 )
 """Where a watcher keeps its state; it arrives as ``state_dir: Path``."""
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Self
 import click
 import httpx
 
+from reconciler.applying.lock import state_home
 from reconciler.cli import cli
 from tests.support.git_remote import GitRemote
 
@@ -122,6 +123,14 @@ def test_options_in_the_text_exist() -> None:
     known |= {"--for", "--input"}  # of suspend, and of gh
     prose = re.sub(r"```.*?```", "", PAGE, flags=re.DOTALL)
     assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", prose)) <= known
+
+
+def test_help_and_page_name_the_same_state_directory(user: CliProcess) -> None:
+    folder = state_home({}).relative_to(Path.home())
+    assert f"`~/{folder}/watch`" in PAGE
+    for command in ("watch", "status", "suspend", "resume"):
+        shown = " ".join(user.run(command, "--help").out.split())
+        assert f"{folder.name}/watch in XDG_STATE_HOME or ~/{folder.parent}." in shown
 
 
 def test_the_hook_for_github_is_valid_json() -> None:
