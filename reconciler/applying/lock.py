@@ -208,8 +208,9 @@ def lock_holder(descriptor: int) -> str:
     """The holder of a lock, from its file."""
     try:
         holder = json.loads(os.pread(descriptor, _LARGEST, 0))
-        return f"process {int(holder['pid'])} of {holder['user']}, since {holder['since']}"
-    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        since = datetime.fromisoformat(holder["since"]).astimezone(UTC)
+        return f"process {int(holder['pid'])} of {holder['user']}, since {since:%Y-%m-%d %H:%M:%S} UTC"
+    except (OSError, ValueError, LookupError, TypeError, OverflowError, RecursionError):
         return "a process that has not said who it is"
 
 

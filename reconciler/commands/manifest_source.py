@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -16,16 +16,23 @@ if TYPE_CHECKING:
     from reconciler.source.revision import Source
 
 
+_OF_GIT: Final = ("ref", "path", "verify_signatures", "allowed_signers", "allow_rewind")
+
+
 def check_source_usage(paths: Sequence[str], git: GitFlags) -> None:
-    """Makes sure that the command line names one source.
+    """Makes sure that the command line names one source, and options that this source has.
 
     Raises:
-        click.UsageError: It names none, or two.
+        click.UsageError: It names none, or two, or an option that needs a repository.
     """
     if git.url is None and not paths:
         raise click.UsageError("Missing argument '[PATH]...'. Name the manifests, or a repository with --git.")
     if git.url is not None and paths:
         raise click.UsageError("--git and PATH exclude each other. Name the folder in the repository with --path.")
+    given = click.get_current_context().get_parameter_source
+    unused = [name for name in _OF_GIT if given(name) is click.core.ParameterSource.COMMANDLINE]
+    if git.url is None and unused:
+        raise click.UsageError(f"--{unused[0].replace('_', '-')} needs --git: it is about a repository.")
 
 
 def manifest_source(

@@ -211,7 +211,13 @@ class _Page:
             hint = "pip install 'email-account-reconciler[watch]', or leave the page out with --listen off"
             raise MissingExtraError.of(message, kind=Kind.MISSING_EXTRA, hint=hint) from None
         try:
-            self._options = page_options(showing.listen, showing.host, {**os.environ, **_secrets(showing)})
+            self._options = page_options(
+                showing.listen,
+                showing.host,
+                os.environ,
+                token_file=showing.page_token_file,
+                hook_secret_file=showing.hook_secret_file,
+            )
         except InvalidValueError as error:
             raise click.UsageError(f"--listen or --host: {error.message}; {error.hint}.") from None
         for secret in self._options.secrets:
@@ -223,15 +229,6 @@ class _Page:
         from reconciler.watch.page_server import PageServer
 
         return PageServer(watcher, self.metrics, self._options, report_bug)
-
-
-def _secrets(showing: ShowFlags) -> dict[str, str]:
-    """The secrets of the page that are in files, by the variables that they take the place of."""
-    from reconciler.token_file import read_token
-    from reconciler.watch.page_options import HOOK_VARIABLE, TOKEN_VARIABLE
-
-    files = {TOKEN_VARIABLE: showing.page_token_file, HOOK_VARIABLE: showing.hook_secret_file}
-    return {variable: read_token(path).reveal() for variable, path in files.items() if path is not None}
 
 
 class _Listener:

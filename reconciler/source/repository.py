@@ -139,7 +139,9 @@ class Repository:
         if len(existing) > 1:
             message, hint = f"{shown} is both a branch and a tag", f"write refs/heads/{shown} or refs/tags/{shown}"
         else:
-            message, hint = f"the Git repository has no {shown}", "check the ref; it may have been deleted or renamed"
+            what = "ref" if is_full else "branch or tag"
+            message = f"the Git repository has no {what} named {shown}"
+            hint = "check the ref; it may have been deleted or renamed"
         raise SourceError.of(message, kind=Kind.GIT_REF, hint=hint)
 
     def fetch(self, url: str, ref: RemoteRef, good: str, *, must_descend: bool) -> str:

@@ -117,7 +117,7 @@ def path_inside(tree: Path, path: str, commit: str) -> str:
         real = os.path.realpath(os.path.join(root, path), strict=True)
     except OSError as error:
         is_missing = isinstance(error, FileNotFoundError | NotADirectoryError)
-        message = f"commit {commit} has no {shown}" if is_missing else f"{shown}: {error.strerror}"
+        message = f"commit {commit} has no file or folder {shown}" if is_missing else f"{shown}: {error.strerror}"
         hint = "check the path; it is relative to the top of the repository"
         raise SourceError.of(message, kind=Kind.NO_SUCH_FILE, hint=hint) from None
     if is_below(real, root):

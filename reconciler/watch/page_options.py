@@ -8,8 +8,9 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
 
 from reconciler.errors import InvalidValueError, Kind, ReconcilerError
+from reconciler.model.display import display_path
 from reconciler.model.server import is_host_name, is_loopback, parse_ip
-from reconciler.token_file import secret_from_string
+from reconciler.token_file import read_token, secret_from_string
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -49,8 +50,15 @@ class PageOptions:
         return tuple(secret for secret in (self.token, self.hook_secret) if secret is not None)
 
 
-def page_options(listen: str, names: Iterable[str], environ: Mapping[str, str]) -> PageOptions:
-    """The options for a value of ``--listen``, those of ``--host``, and the secrets in the environment.
+def page_options(
+    listen: str,
+    names: Iterable[str],
+    environ: Mapping[str, str],
+    *,
+    token_file: str | None = None,
+    hook_secret_file: str | None = None,
+) -> PageOptions:
+    """The options for a value of ``--listen``, those of ``--host``, and the secrets in the environment or in files.
 
     Raises:
         InvalidValueError: ``listen`` is not an address with a port, or a name is not a host name.
@@ -58,7 +66,7 @@ def page_options(listen: str, names: Iterable[str], environ: Mapping[str, str]) 
         ReconcilerError: Other machines could read the page without a token.
     """
     host, port = _address(listen)
-    token = _secret(TOKEN_VARIABLE, environ)
+    token = _secret(TOKEN_VARIABLE, environ, token_file)
     if token is None and not is_loopback(host):
         raise ReconcilerError.of(
             f"other machines can reach {listen}, and no token protects the page",
@@ -72,7 +80,7 @@ def page_options(listen: str, names: Iterable[str], environ: Mapping[str, str]) 
         port=port,
         names=tuple(dict.fromkeys(checked)),
         token=token,
-        hook_secret=_secret(HOOK_VARIABLE, environ),
+        hook_secret=_secret(HOOK_VARIABLE, environ, hook_secret_file),
     )
 
 
@@ -96,14 +104,17 @@ def _is_wildcard(host: str) -> bool:
     return parse_ip(host) is not None and ip_address(host).is_unspecified
 
 
-def _secret(variable: str, environ: Mapping[str, str]) -> Secret | None:
-    """The secret in a variable. One that is set but empty is an error: it looks protected and is not."""
-    if variable not in environ:
+def _secret(variable: str, environ: Mapping[str, str], file: str | None) -> Secret | None:
+    """The secret in a file or a variable. One that is set but empty is an error: it looks protected and is not."""
+    if file is not None:
+        name, secret = display_path(file), read_token(file)
+    elif variable in environ:
+        name, secret = variable, secret_from_string(variable, environ[variable])
+    else:
         return None
-    secret = secret_from_string(variable, environ[variable])
     if len(secret.encoded()) < SHORTEST_SECRET:
         raise ReconcilerError.of(
-            f"{variable} has fewer than {SHORTEST_SECRET} characters, so that it could be guessed",
+            f"{name} has fewer than {SHORTEST_SECRET} characters, so that it could be guessed",
             kind=Kind.BAD_SECRET,
             hint=_GENERATE,
         )

@@ -112,7 +112,7 @@ class WatchState:
                 raise _unlocked(self.folder, error) from error
             if not is_taken:
                 message = f"another watcher uses the state directory {self.folder}: {lock_holder(descriptor)}"
-                hint = "stop it, or give this watcher a --state-dir of its own"
+                hint = "stop it; or, if this one is for other servers, give it a --state-dir of its own"
                 raise LockedError.of(message, kind=Kind.LOCKED, hint=hint)
             yield
         finally:

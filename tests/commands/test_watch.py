@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import json
 import os
+import re
 import signal
 import socket
 from contextlib import contextmanager
@@ -203,6 +204,8 @@ def test_one_watcher_uses_a_state_directory_at_a_time(user: CliProcess, fleet: F
         second = once(user)
         assert second.code == 1
         assert "another watcher uses the state directory" in second.err
+        assert re.search(r"process \d+ of \S+, since \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC$", second.err, re.MULTILINE)
+        assert "if this one is for other servers, give it a --state-dir of its own" in second.err
 
 
 def test_a_server_that_replaces_refresh_tokens_is_watched_for_many_rounds(
@@ -305,6 +308,8 @@ def test_one_server_may_be_named_by_the_environment(user: CliProcess, make_sandb
     [
         ((), "Name the manifests, or a repository with --git."),
         (("fleet", "--git", "https://git.example.com/x.git"), "--git and PATH exclude each other."),
+        (("fleet", "--ref", "main"), "--ref needs --git: it is about a repository."),
+        (("fleet", "--verify-signatures"), "--verify-signatures needs --git: it is about a repository."),
         (("fleet", "--listen", "nowhere"), "--listen or --host"),
         (("fleet", "--heal-limit", "often"), "is not a limit"),
     ],

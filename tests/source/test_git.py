@@ -18,7 +18,9 @@ from tests.support.git_remote import GitRemote
 if TYPE_CHECKING:
     from pathlib import Path
 
-ABSENT = "git_ref | the Git repository has no {} | check the ref; it may have been deleted or renamed"
+ABSENT = (
+    "git_ref | the Git repository has no branch or tag named {} | check the ref; it may have been deleted or renamed"
+)
 
 
 def test_the_newest_commit_is_offered_until_it_is_accepted(following: Following) -> None:
@@ -199,6 +201,9 @@ def test_a_ref_that_is_missing_or_deleted_is_an_error(following: Following) -> N
     assert following.error() == ABSENT.format("main")
     following.remote.git("update-ref", "refs/heads/main", commit)
     assert following.source.fetch() is None
+    following.ref = "refs/heads/gone"
+    following.start()
+    assert following.error() == ABSENT.format("refs/heads/gone").replace("branch or tag", "ref")
 
 
 def test_an_empty_repository_has_no_ref(tmp_path: Path) -> None:
@@ -248,7 +253,7 @@ def test_a_path_that_the_commit_does_not_have_is_an_error(following: Following) 
     following.path = "b"
     following.start()
     assert following.error() == (
-        f"no_such_file | commit {following.remote.head()} has no b"
+        f"no_such_file | commit {following.remote.head()} has no file or folder b"
         " | check the path; it is relative to the top of the repository"
     )
 

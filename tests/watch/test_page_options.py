@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from reconciler.errors import InvalidValueError, ReconcilerError
 from reconciler.model.secret import Secret
 from reconciler.watch.page_options import PageOptions, page_options
 from tests.watch.page_client import SECRET, TOKEN
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 ENVIRON = {"RECONCILER_PAGE_TOKEN": TOKEN, "RECONCILER_HOOK_SECRET": f"{SECRET}\r\n"}
 
@@ -56,6 +61,18 @@ def test_a_weak_secret_is_refused(variable: str, value: str, message: str) -> No
         page_options("127.0.0.1:0", (), {variable: value})
     assert str(caught.value).startswith(f"{variable} {message}")
     assert not value.strip() or value.strip() not in str(caught.value)
+
+
+@pytest.mark.parametrize("option", ["token_file", "hook_secret_file"])
+def test_a_weak_secret_in_a_file_is_refused_by_the_name_of_the_file(option: str, tmp_path: Path) -> None:
+    file = tmp_path / "short"
+    file.write_text("fifteen-letters\n")
+    with pytest.raises(ReconcilerError) as caught:
+        page_options("127.0.0.1:0", (), ENVIRON, **{option: str(file)})
+    assert str(caught.value) == f"{file} has fewer than 16 characters, so that it could be guessed"
+    file.write_text(f"{TOKEN}-of-file\n")
+    secret = Secret(f"{TOKEN}-of-file")
+    assert secret in page_options("127.0.0.1:0", (), ENVIRON, **{option: str(file)}).secrets
 
 
 @pytest.mark.parametrize(
