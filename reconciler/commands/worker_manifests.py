@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from reconciler.errors import GuardError, Kind, Problem, SourceError
 from reconciler.fleet.worker import Declared
 from reconciler.manifest.digest import manifest_digest
+from reconciler.report.server_names import count_phrase
 from reconciler.watch.intake import Intake
 
 if TYPE_CHECKING:
@@ -85,4 +86,4 @@ class WorkerManifests:
             one.label.name: (manifest_digest(one), Declared(one, context, revision.shorten)) for one in fleet.servers
         }
         self._log.commit = revision.commit
-        self._log.event("manifests_loaded", f"{len(fleet.servers):,} servers")
+        self._log.event("manifests_loaded", count_phrase(len(fleet.servers)))

@@ -18,6 +18,9 @@ LONGEST: Final = 200
 LONGEST_SENTENCE: Final = 5 * LONGEST
 """The most characters of a sentence that are shown."""
 
+SHORT_COMMIT: Final = 8
+"""The characters of a commit that people see; programs get all of them."""
+
 EXCERPT: Final = 200
 """The most characters of a string from the server that a message shows."""
 

@@ -6,7 +6,7 @@ from collections import Counter
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from reconciler.model.display import display_sentence, escape
+from reconciler.model.display import SHORT_COMMIT, display_sentence, escape
 from reconciler.report.server_names import count_phrase
 from reconciler.report.wrapping import columns
 
@@ -24,9 +24,6 @@ _COLOURS: Final = {
 """By state, the worst first."""
 
 _RANKS: Final = {state: rank for rank, state in enumerate(_COLOURS)}
-_SHORT: Final = 7
-"""Digits of a commit, as git shortens them."""
-
 _MOST_REASONS: Final = 2
 
 _UNITS: Final = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
@@ -72,7 +69,7 @@ def _cells(server: Mapping[str, Any], now: datetime) -> Iterator[str]:
     yield display_sentence(server["name"])
     yield escape(server["state"])
     yield _drift(server, now)
-    yield escape(server["commit"][:_SHORT]) or "-"
+    yield escape(server["commit"][:SHORT_COMMIT]) or "-"
     success = _moment(server["last_success"])
     yield f"{_span(success, now)} ago" if success else "never"
     following = _moment(server.get("next_run"))

@@ -7,19 +7,17 @@ import sys
 import threading
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from reconciler.model.display import escape
+from reconciler.model.display import SHORT_COMMIT, escape
 from reconciler.model.outcome import ServerStatus, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Mapping
     from typing import TextIO
 
     from reconciler.errors import Problem
     from reconciler.watch.records import RunRecord, ServerRecord
-
-_SHORT: Final = 12
 
 
 class LogFormat(StrEnum):
@@ -73,9 +71,8 @@ class EventLog:
                 }
             )
         else:
-            words = {"server": server, "commit": self.commit[:_SHORT], "run": self.run, **details}
-            context = " ".join(f"{name}={escape(str(value))}" for name, value in words.items())
-            line = f"{moment} {level:7} event={event} {context}" + (f" {escape(message)}" if message else "")
+            words = {"server": server, "commit": self.commit[:SHORT_COMMIT], "run": self.run, **details}
+            line = " ".join(filter(None, (f"{moment} {level:7} event={event}", *_pairs(words), escape(message))))
         with self._lock:
             try:
                 self._stream.write(self._redact(line) + "\n")
@@ -86,6 +83,16 @@ class EventLog:
     def warn(self, problem: Problem) -> None:
         """Writes a warning."""
         self.event("warning", f"{problem}; {problem.hint}" if problem.hint else str(problem), level="warning")
+
+
+def _pairs(words: Mapping[str, object]) -> Iterator[str]:
+    """``name=value`` for each value that is not empty; a mapping is such pairs itself."""
+    for name, value in words.items():
+        if isinstance(value, dict):
+            yield from _pairs(value)
+        elif shown := "" if value is None else escape(str(value)):
+            quoted = shown.replace('"', '\\"')
+            yield f"{name}={shown}" if quoted == shown and " " not in shown else f'{name}="{quoted}"'
 
 
 def log_result(log: EventLog, record: ServerRecord, run: RunRecord, before: ServerRecord | None) -> None:

@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
-from reconciler.model.display import display_sentence, escape, shorten
+from reconciler.model.display import SHORT_COMMIT, display_sentence, escape, shorten
 from reconciler.watch.page_words import Moments, held_words, state_tone, suspension_words
 from reconciler.watch.records import ServerState
 
@@ -79,7 +79,7 @@ def server_path(name: str, query: PageQuery) -> str:
 
 def short_commit(commit: str) -> dict[str, str]:
     """A commit as it is shown, and as a whole."""
-    return {"short": display_sentence(commit[:8]), "whole": display_sentence(commit)}
+    return {"short": display_sentence(commit[:SHORT_COMMIT]), "whole": display_sentence(commit)}
 
 
 def labels_of(record: ServerRecord, query: PageQuery) -> list[dict[str, str]]:

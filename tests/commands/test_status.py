@@ -90,13 +90,13 @@ def test_the_table_shows_what_the_page_shows() -> None:
     assert status_text(StatusInput(servers=DOCUMENTS), Style(), NOW) == (
         "5 servers: 1 failed, 1 drifted, 2 suspended, 1 synced\n"
         "\n"
-        "SERVER  STATE      DRIFT      COMMIT   LAST SUCCESS  NEXT ROUND  REASON\n"
-        "b001    drifted    1 for 3m   1a2b3c4  1d 2h ago     in 1m 10s   drift is only reported\n"
-        "b002    synced     -          1a2b3c4  0s ago        now         -\n"
-        "b003    failed     not known  -        never         now         500 Oops\\u001b[2J\n"
-        "b004    suspended  not known  -        never         -           suspended by ana for 4h more: move; "
+        "SERVER  STATE      DRIFT      COMMIT    LAST SUCCESS  NEXT ROUND  REASON\n"
+        "b001    drifted    1 for 3m   1a2b3c4d  1d 2h ago     in 1m 10s   drift is only reported\n"
+        "b002    synced     -          1a2b3c4d  0s ago        now         -\n"
+        "b003    failed     not known  -         never         now         500 Oops\\u001b[2J\n"
+        "b004    suspended  not known  -         never         -           suspended by ana for 4h more: move; "
         "connection refused\n"
-        "b005    suspended  -          -        never         -           suspended by its manifest: replaced\n"
+        "b005    suspended  -          -         never         -           suspended by its manifest: replaced\n"
     )
 
 
