@@ -68,7 +68,7 @@ def fleet_contents(overview: Overview, query: PageQuery) -> dict[str, Any]:
         "rows": [_row(server, query, moments) for server in rows],
         "range": _range_words(len(rows), len(shown), len(overview.servers), (number - 1) * PAGE_SIZE),
         "pages": _pages(query, number, last),
-        "nothing": _nothing(overview),
+        "nothing": _nothing(overview, query),
     }
 
 
@@ -183,7 +183,7 @@ def _reasons(server: ServerRecord, moments: Moments) -> Iterator[str]:
 
 
 def _range_words(rows: int, shown: int, known: int, before: int) -> str:
-    if rows == known:
+    if rows == known or not rows:  # if there is none, the page says why
         return ""
     if rows < shown:
         return f"Servers {before + 1:,} to {before + rows:,} of {shown:,}{'' if shown == known else ' that match'}"
@@ -202,7 +202,10 @@ def _pages(query: PageQuery, number: int, last: int) -> dict[str, Any] | None:
     }
 
 
-def _nothing(overview: Overview) -> str:
+def _nothing(overview: Overview, query: PageQuery) -> str:
+    states = [state.value for state in URGENCY]
+    if unknown := [state for state in query.states if state not in states]:
+        return f"There is no state named {shorten(unknown[0], _LONGEST_NAME)}. The states are {', '.join(states)}."
     if overview.servers:
         return "No server matches these filters."
     return "The manifests declare no server." if overview.commit else "No manifests have loaded yet."

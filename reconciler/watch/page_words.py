@@ -74,6 +74,11 @@ def result_tone(result: str) -> str:
     return _RESULT_TONES.get(result, "delete")
 
 
+def result_words(result: str) -> str:
+    """The result of a run."""
+    return "planned only" if result == "planned" else result.replace("_", " ")
+
+
 def suspension_words(suspension: Suspension, moments: Moments) -> str:
     """Who suspended a server, until when, and why."""
     who = {

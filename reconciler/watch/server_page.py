@@ -15,6 +15,7 @@ from reconciler.watch.page_words import (
     first_origin_words,
     origin_words,
     result_tone,
+    result_words,
     state_tone,
     suspension_words,
 )
@@ -112,7 +113,7 @@ def _runs(runs: Iterable[RunRecord], moments: Moments) -> Iterator[dict[str, Any
             "id": display_sentence(run.run),
             "trigger": display_sentence(run.trigger),
             "commit": short_commit(run.commit),
-            "result": display_sentence(run.result.replace("_", " ")),
+            "result": display_sentence(result_words(run.result)),
             "tone": result_tone(run.result),
             "started": moments.of(run.started_at),
             "finished": moments.of(run.finished_at),

@@ -85,6 +85,12 @@ def test_no_screen_needs_horizontal_scrolling(serve: Serve, tab: Tab, name: str,
     assert tab.run("return document.documentElement.scrollWidth <= window.innerWidth")
 
 
+def test_a_commit_stays_on_one_line(serve: Serve, tab: Tab) -> None:
+    tab.media(1200)
+    tab.browser.get(serve().url)
+    assert tab.run("return [...document.querySelectorAll('td code')].every(code => code.getClientRects().length === 1)")
+
+
 def test_filters_are_links_and_a_form(serve: Serve, tab: Tab) -> None:
     tab.browser.get(f"{serve().url}/?refresh=0")
     tab.click(".state-tile.create")

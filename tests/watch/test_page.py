@@ -78,12 +78,12 @@ def test_problems_come_first_with_their_reasons(serve: Serve) -> None:
 def test_a_row_shows_drift_times_and_commit(serve: Serve) -> None:
     found = {row[0].split()[0]: row[2:] for row in rows(parse(httpx.get(serve().url).text))}
     assert found["b001"] == (
-        "2 accounts since 2 hours ago 2026-03-04 03:06 UTC",
+        "2 accounts first seen 2 hours ago 2026-03-04 03:06 UTC",
         "4 minutes ago 2026-03-04 05:02 UTC",
         "in 1 minute 2026-03-04 05:07 UTC",
         "4f2a9c1b",
     )
-    assert found["b009"][0] == "1 to apply since 40 seconds ago 2026-03-04 05:05 UTC"
+    assert found["b009"][0] == "1 to apply first seen 40 seconds ago 2026-03-04 05:05 UTC"
     assert found["b005"][0] == "not known"
     assert found["b010"] == ("not known", "never", "not planned", "none")
 
@@ -157,6 +157,13 @@ def test_filters_select_servers(serve: Serve, address: str, expected: list[str] 
     url = serve().url
     everything = names(parse(httpx.get(url).text))
     assert names(parse(httpx.get(url + address).text)) == (everything if expected is None else expected)
+
+
+def test_a_state_that_does_not_exist_is_not_one_without_servers() -> None:
+    page = show(small(), "/?state=bogus")
+    assert page.all("p", "nothing")[0].text.startswith("There is no state named bogus. The states are failed, refused,")
+    assert not page.all("p", "range")
+    assert show(small(), "/?name=bogus").all("p", "nothing")[0].text == "No server matches these filters."
 
 
 def test_links_change_one_filter_and_keep_the_others() -> None:
@@ -309,7 +316,7 @@ def test_a_suspension_has_user_reason_and_end(serve: Serve) -> None:
     assert box.startswith(
         "Nothing is written to this server Suspended by maria until 2026-03-04 08:06 UTC (in 3 hours): the vendor"
     )
-    assert box.endswith("Since 5 hours ago 2026-03-04 00:06 UTC To end it, run `reconciler resume b006`.")
+    assert box.endswith("It began 5 hours ago 2026-03-04 00:06 UTC To end it, run `reconciler resume b006`.")
 
 
 def test_an_unknown_server_is_a_404_page(serve: Serve) -> None:
