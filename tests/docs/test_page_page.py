@@ -25,6 +25,15 @@ def test_every_metric_is_listed_with_its_labels() -> None:
     assert listed == found
 
 
+def test_every_result_and_every_cause_is_explained() -> None:
+    families = [*text_string_to_metric_families(Metrics().render(small().overview()).decode())]
+    for label in ("result", "about"):
+        values = {one.labels[label] for family in families for one in family.samples if label in one.labels}
+        table = PAGE.partition(f"| `{label}` | ")[2].partition("\n\n")[0]
+        cells = re.findall(r"^\| (`[^|]+`) \|", table, re.MULTILINE)
+        assert {name for cell in cells for name in re.findall(r"`(\w+)`", cell)} == values | {"other"}
+
+
 METRIC = re.compile(r"^\| `(reconciler_\w+)(?:\{([\w,]+)\})?` \|", re.MULTILINE)
 
 
