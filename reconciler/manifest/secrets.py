@@ -42,7 +42,7 @@ _SOURCES: Final = {
 """What messages call the source of a secret, and the kind of error if there is none."""
 
 _NOT_IN_REPOSITORY: Final = (
-    "the repository has no such file, and a relative path leads to no other",
+    "the repository has no such file; one outside needs an absolute path, and a trust file that lists it",
     "if the file is outside the repository, write its absolute path and list it in a trust file (--trust)",
 )
 """The reason and the hint for a file that may be beside a watcher, where the tutorial has it, but is not in Git."""

@@ -136,7 +136,7 @@ def test_each_failing_reference_is_reported_once_at_its_first_use(write: Write, 
         (
             "missing",
             "/repo",
-            "the repository has no such file, and a relative path leads to no other",
+            "the repository has no such file; one outside needs an absolute path, and a trust file that lists it",
             "if the file is outside the repository, write its absolute path and list it in a trust file (--trust)",
         ),
     ],
