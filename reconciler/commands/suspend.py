@@ -71,6 +71,11 @@ def suspend(invocation: Invocation, *, server: str, reason: str, duration: float
     if not records:
         invocation.print_note(f"the watcher has not stored any server yet, so the name {server} was not checked")
     until = None if duration is None else now + timedelta(seconds=duration)
+    if before and before.by is SuspendedBy.HEAL_LIMIT and until:
+        invocation.print_note(
+            "the heal limit had stopped it, so that only `reconciler resume` ends this, and not --for"
+        )
+        until = None
     after = Suspension(reason=reason, by=SuspendedBy.COMMAND, user=login_name(), since=now, until=until)
     state.suspend(server, after)
     state.close()

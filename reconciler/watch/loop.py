@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Final
 
+from reconciler.model.display import SHORT_COMMIT
+from reconciler.report.server_names import count_phrase
 from reconciler.watch.intake import Look, Poller
 from reconciler.watch.records import SOURCE_NOTICE, ServerState
 from reconciler.watch.rounds import ONCE, Rounds
@@ -199,7 +201,7 @@ class Watcher:
         if look.manifests:
             self._adopt(look.manifests)
         if look.problem:
-            what = f"commit {look.commit[:12]} is not in force: " if look.commit else ""
+            what = f"commit {look.commit[:SHORT_COMMIT]} is not in force: " if look.commit else ""
             self.status.notice(SOURCE_NOTICE, what + look.problem)
         else:
             self.status.withdraw(SOURCE_NOTICE)
@@ -216,7 +218,7 @@ class Watcher:
         self._declared = {one.label.name: one for one in manifests.fleet.servers}
         changed = {name for name, one in self._declared.items() if former.get(name) != one}
         self._log.commit = commit
-        self._log.event("commit_accepted", f"{len(self._declared)} servers, {len(changed)} changed")
+        self._log.event("commit_accepted", f"{count_phrase(len(self._declared))}, {len(changed)} changed")
         for name in former.keys() - self._declared.keys():
             self._log.event("server_removed", "no manifest declares it any more; nothing on it is deleted", server=name)
         self._rounds.new_commit()

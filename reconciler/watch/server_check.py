@@ -93,7 +93,8 @@ class ServerCheck:
         """Tells drift from commits, and decides what is held."""
         origins = {change.key: difference(change, former.verified) for change in plan.changes}
         if suspension:
-            held = dict.fromkeys(origins, f"suspended: {suspension.reason}")
+            by_limit = suspension.by is SuspendedBy.HEAL_LIMIT
+            held = dict.fromkeys(origins, f"{'stopped' if by_limit else 'suspended'}: {suspension.reason}")
         else:
             held = {key: why for key, found in origins.items() if (why := switches.held(found.origin))}
             held = _with_dependents(plan, held)

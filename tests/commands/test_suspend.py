@@ -109,6 +109,15 @@ def test_resume_ends_what_the_heal_limit_stopped(user: CliProcess, folder: Path)
     assert suspensions(folder) == {}
 
 
+def test_time_alone_does_not_end_what_the_heal_limit_stopped(user: CliProcess, folder: Path) -> None:
+    state = WatchState(folder)
+    state.suspend("b001", Suspension(reason="corrected three times", by=SuspendedBy.HEAL_LIMIT))
+    state.close()
+    done = user.run("suspend", "b001", "--reason", "looking", "--for", "2s", "--state-dir", str(folder))
+    assert (done.code, suspensions(folder)["b001"].until) == (0, None)
+    assert "only `reconciler resume` ends this, and not --for" in done.err
+
+
 def test_suspend_works_before_the_first_watcher(user: CliProcess) -> None:
     user.environ["XDG_STATE_HOME"] = str(user.folder)
     folder = user.folder / "reconciler" / "watch"
