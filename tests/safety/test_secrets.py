@@ -177,12 +177,13 @@ def test_secrets_are_masked_in_every_encoding(desk: CliRunner, canaries: Canarie
 def test_a_watcher_shows_and_stores_no_secret(desk: CliRunner, canaries: Canaries, place: str, log_format: str) -> None:
     encodings = itertools.cycle(ENCODINGS.values())
     (desk.inputs / "receivers").write_text(f"json://127.0.0.1:9/{canaries.new('receiver', '')}\n")
-    options = ("--state-dir", str(desk.inputs / "state"), "--notify-file", str(desk.inputs / "receivers"))
     for style in STYLES:
+        state = desk.inputs / f"state-{style}"  # one for each: in a row, they would reach the heal limit
+        options = ("--state-dir", str(state), "--notify-file", str(desk.inputs / "receivers"))
         gossip = gossip_about(desk, canaries)
         gossip.place, gossip.style, gossip.encode = place, style, next(encodings)
         traces = run(desk, gossip, ("watch", "--once", "--allow-commands", "--log-format", log_format), *options)
         assert_silent(canaries, traces)
-        for path in (desk.inputs / "state").iterdir():
+        for path in state.iterdir():
             assert not canaries.leaks(path.read_bytes().decode("utf-8", "replace")), path
         assert traces.code in ({1, 3} if gossip.refused else {0}), traces.whole
