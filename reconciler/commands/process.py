@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final, NoReturn
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from types import FrameType
 
     from reconciler.applying.worker_pool import InterruptGate
@@ -62,7 +62,7 @@ def detach_terminal() -> None:
 
 def end_on_signals() -> None:
     """Makes each of the signals end the command, as Ctrl-C does."""
-    _install(_terminate)
+    _install(dict.fromkeys(_SIGNALS, _terminate))
 
 
 def restore_default_signals() -> None:
@@ -76,9 +76,16 @@ def restore_default_signals() -> None:
 def handle_interrupts(gate: InterruptGate, invocation: Invocation) -> Iterator[InterruptHandler]:
     """While this is active, a first signal stops the run, and a second one ends the wait for what is in flight."""
     handler = InterruptHandler(gate, invocation)
-    former = _install(handler.handle)
-    try:
+    with handling_signals(dict.fromkeys(_SIGNALS, handler.handle)):
         yield handler
+
+
+@contextmanager
+def handling_signals(handlers: Mapping[signal.Signals, Handler]) -> Iterator[None]:
+    """While this is active, signals are handled. One that is ignored, as under nohup, stays ignored."""
+    former = _install(handlers)
+    try:
+        yield
     finally:
         for number, earlier in former.items():
             signal.signal(number, earlier)
@@ -122,10 +129,10 @@ class InterruptHandler:
                 os.write(sys.stderr.fileno(), _INTERRUPTED.encode())
 
 
-def _install(handler: Handler) -> dict[int, signal.Handlers | Handler | int | None]:
-    """Installs a handler; a signal that is ignored, as under nohup, stays ignored. Returns the former handlers."""
-    handled = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
-    return {number: signal.signal(number, handler) for number in handled}
+def _install(handlers: Mapping[signal.Signals, Handler]) -> dict[int, signal.Handlers | Handler | int | None]:
+    """Installs handlers of signals that are not ignored. Returns the former handlers."""
+    handled = [number for number in handlers if signal.getsignal(number) is not signal.SIG_IGN]
+    return {number: signal.signal(number, handlers[number]) for number in handled}
 
 
 def _terminate(number: int, _frame: FrameType | None) -> NoReturn:

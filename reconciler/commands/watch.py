@@ -21,7 +21,7 @@ from reconciler.commands.options import (
     trust_option,
 )
 from reconciler.commands.parameters import FILE_NAME
-from reconciler.commands.process import CrashReporter, share_memory_arenas
+from reconciler.commands.process import CrashReporter, handling_signals, share_memory_arenas
 from reconciler.commands.watch_options import NOT_SERVED, git_options, loop_options, show_options
 from reconciler.errors import ExitCode, InvalidValueError, Kind, MissingExtraError
 from reconciler.model.ports import Notifier
@@ -139,7 +139,8 @@ def watch(  # noqa: PLR0913 - one for each group of options
             server_parallelism=watching.server_parallelism,
         )
         watcher = Watcher(Intake(source, context, trust), status, options, log, listener)
-        with _signals(watcher):
+        ending, asking = (lambda *_received: watcher.stop()), (lambda *_received: watcher.trigger("signal"))
+        with handling_signals({signal.SIGINT: ending, signal.SIGTERM: ending, signal.SIGHUP: asking}):
             if once:
                 return _run_once(watcher)
             if page:
@@ -176,26 +177,6 @@ def _unwritten(result: ServerResult) -> Report:
     kind = Kind.HEAL_LIMIT if suspension.by is SuspendedBy.HEAL_LIMIT else Kind.SUSPENDED
     problem = Problem(kind=kind, message=suspension.reason)
     return Report.of_failure(server, ServerStatus.REFUSED, (problem,))
-
-
-@contextmanager
-def _signals(watcher: Watcher) -> Iterator[None]:
-    """While this is active, signals stop the watcher or begin a round; one that is ignored stays ignored."""
-    handlers: dict[signal.Signals, Callable[[], None]] = {
-        signal.SIGINT: watcher.stop,
-        signal.SIGTERM: watcher.stop,
-        signal.SIGHUP: lambda: watcher.trigger("signal"),
-    }
-    former = {
-        number: signal.signal(number, lambda *_received, handle=handle: handle())
-        for number, handle in handlers.items()
-        if signal.getsignal(number) is not signal.SIG_IGN
-    }
-    try:
-        yield
-    finally:
-        for number, handler in former.items():
-            signal.signal(number, handler)
 
 
 class _Page:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 import tempfile
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,15 +18,13 @@ from reconciler.commands.manifest_source import check_source_usage, manifest_sou
 from reconciler.commands.options import allow_commands_option, parallelism_option, trust_option
 from reconciler.commands.output import quiet_option
 from reconciler.commands.parameters import DURATION, FILE_NAME, OUTPUT_FILE
-from reconciler.commands.process import CrashReporter
+from reconciler.commands.process import CrashReporter, handling_signals
 from reconciler.commands.watch_options import git_options
 from reconciler.credentials import ServerOptions
 from reconciler.errors import ExitCode
 from reconciler.model.ports import Notifier
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
     from reconciler.commands.engine_options import EngineFlags
     from reconciler.commands.invocation import Invocation
     from reconciler.commands.watch_options import GitFlags
@@ -143,24 +141,9 @@ def worker(  # noqa: PLR0913 - one for each group of options
         )
         processing.start()
         held.callback(processing.end)
-        with _signals(celery.stop):
+        numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        with handling_signals(dict.fromkeys(numbers, lambda *_received: celery.stop())):
             log.event("started", f"takes servers of {', '.join(names)} from {address.shown}", concurrency=concurrency)
             celery.run()
         log.event("stopped")
     return ExitCode.OK
-
-
-@contextmanager
-def _signals(stop: Callable[[], None]) -> Iterator[None]:
-    """While this is active, a signal stops the worker; one that is ignored stays ignored."""
-    numbers = [
-        number
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-        if signal.getsignal(number) is not signal.SIG_IGN
-    ]
-    former = {number: signal.signal(number, lambda *_received: stop()) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in former.items():
-            signal.signal(number, handler)
