@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from contextlib import contextmanager
 from dataclasses import replace
@@ -103,7 +104,7 @@ def _connected(
         )
     options = EngineOptions(
         limits=limits,
-        commit=_commit(request.paths),
+        commit=_commit(),
         dispatch=DispatchOptions(
             in_flight=max(_IN_FLIGHT, request.flags.server_parallelism), patience=flags.queue_timeout
         ),
@@ -118,9 +119,7 @@ def _connected(
         coordination.close()
 
 
-def _commit(_paths: Sequence[str]) -> str:
+def _commit() -> str:
     """The commit of the manifests, for the workers' logs; empty if it is not known."""
-    import os
-
     commit = os.environ.get("GITHUB_SHA") or os.environ.get("CI_COMMIT_SHA") or ""
     return commit if re.fullmatch(r"[0-9a-f]{40,64}", commit) else ""

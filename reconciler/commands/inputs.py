@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -12,6 +12,7 @@ import click
 from reconciler import reconcile
 from reconciler.credentials import ServerOptions
 from reconciler.errors import Kind
+from reconciler.model.ports import Notifier
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from reconciler.model.desired import Desired
     from reconciler.model.fleet import Fleet
     from reconciler.planning.planner import PlanOptions
+    from reconciler.watch.log import EventLog
 
 _BEGINNING: Final = 256
 _OURS: Final = re.compile(
@@ -137,6 +139,21 @@ def run_context(invocation: Invocation, files: CommandFiles, *, allow_commands: 
         redactor=invocation.redactor,
         notifier=invocation.notifier(),
         explain_bug=CrashReporter(invocation.redactor).explain,
+    )
+
+
+def logging_context(
+    invocation: Invocation, files: CommandFiles, log: EventLog, *, allow_commands: bool
+) -> reconcile.RunContext:
+    """``run_context`` for a process that runs for long: warnings go to its log, and it remembers replaced tokens.
+
+    Raises:
+        ManifestError: With every problem in the trust file.
+    """
+    return replace(
+        run_context(invocation, files, allow_commands=allow_commands),
+        notifier=Notifier(warn=log.warn, note=lambda text: log.event("note", text)),
+        replaced_tokens={},
     )
 
 

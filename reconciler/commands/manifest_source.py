@@ -2,21 +2,60 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
 
+from reconciler.commands.options import packed
+from reconciler.commands.parameters import FILE_NAME
 from reconciler.errors import Kind, NotTrustedError, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from reconciler.commands.watch_options import GitFlags
     from reconciler.source.revision import Source
 
 
-_OF_GIT: Final = ("ref", "path", "verify_signatures", "allowed_signers", "allow_rewind")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GitFlags:
+    """Which commits of which repository are used.
+
+    Attributes:
+        url: ``None`` if the manifests are files on this machine.
+        path: The folder or file within the repository.
+    """
+
+    url: str | None
+    ref: str
+    path: str
+    verify_signatures: bool
+    allowed_signers: str | None
+    allow_rewind: bool
+
+
+git_options = packed(
+    "git",
+    lambda git, ref, path, verify_signatures, allowed_signers, allow_rewind: GitFlags(
+        url=git,
+        ref=ref,
+        path=path,
+        verify_signatures=verify_signatures,
+        allowed_signers=allowed_signers,
+        allow_rewind=allow_rewind,
+    ),
+    click.option("--git", metavar="URL", help="Take the manifests from this Git repository, in place of PATH."),
+    click.option("--ref", default="main", show_default=True, metavar="REF", help="The branch or tag to follow."),
+    click.option("--path", default=".", show_default=True, metavar="DIR", help="Where the manifests are in it."),
+    click.option("--verify-signatures", is_flag=True, help="Use only commits that `git verify-commit` accepts."),
+    click.option("--allowed-signers", type=FILE_NAME, metavar="FILE", help="The SSH keys that may sign commits."),
+    click.option("--allow-rewind", is_flag=True, help="Accept commits that do not descend from the last good one."),
+)
+"""Which commits of which repository are used; they arrive as ``git: GitFlags``."""
+
+
+_OF_GIT: Final = tuple(one.name for one in fields(GitFlags) if one.name != "url")
 
 
 def check_source_usage(paths: Sequence[str], git: GitFlags) -> None:

@@ -52,6 +52,19 @@ server_parallelism_option = click.option(
     metavar="N",
     help="Servers of a fleet side by side.",
 )
+timeout_option = click.option(
+    "--timeout", type=DURATION, default="30s", show_default=True, metavar="SECONDS", help="Limit for one request."
+)
+insecure_http_option = click.option("--insecure-http", is_flag=True, help="Allow http:// to other machines.")
+journal_option = click.option(
+    "--journal",
+    type=OUTPUT_FILE,
+    metavar="FILE",
+    help="Append intent and outcome of each write to FILE, as JSON lines.",
+)
+log_format_option = click.option(
+    "--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True, help="Form of the log."
+)
 only_option = click.option(
     "--only", multiple=True, metavar="GLOB", help="Only accounts with these addresses; may be repeated."
 )
@@ -158,10 +171,8 @@ server_options = packed(
         metavar="FILE",
         help="Client certificate with its key; or RECONCILER_CLIENT_CERT.",
     ),
-    click.option(
-        "--timeout", type=DURATION, default="30s", show_default=True, metavar="SECONDS", help="Limit for one request."
-    ),
-    click.option("--insecure-http", is_flag=True, help="Allow http:// to other machines."),
+    timeout_option,
+    insecure_http_option,
 )
 """Where the server is, and how to log in; they arrive as ``server: ServerOptions``."""
 
@@ -308,12 +319,7 @@ apply_options = packed(
         show_default=True,
         help="After a failure; `rollback` undoes what fails its test after the write.",
     ),
-    click.option(
-        "--journal",
-        type=OUTPUT_FILE,
-        metavar="FILE",
-        help="Append intent and outcome of each write to FILE, as JSON lines.",
-    ),
+    journal_option,
     click.option(
         "--lock-timeout",
         type=Duration(allow_zero=True),

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from reconciler.commands.options import state_dir_option
+from reconciler.commands.options import insecure_http_option, state_dir_option, timeout_option
 from reconciler.commands.output import output_options, show_status
-from reconciler.commands.parameters import DURATION, FILE_NAME
+from reconciler.commands.parameters import FILE_NAME
 from reconciler.errors import ExitCode
 from reconciler.report.formats import STATUS_FORMATS, StatusInput
 
@@ -39,10 +39,8 @@ Examples:
 )
 @state_dir_option
 @click.option("--ca-file", type=FILE_NAME, metavar="FILE", help="Private CA of the watcher's URL.")
-@click.option(
-    "--timeout", type=DURATION, default="30s", show_default=True, metavar="SECONDS", help="Limit for the request."
-)
-@click.option("--insecure-http", is_flag=True, help="Allow http:// to other machines.")
+@timeout_option
+@insecure_http_option
 @output_options(STATUS_FORMATS, "status")
 @click.pass_context
 def status(  # noqa: PLR0913 - one for each option of the command line

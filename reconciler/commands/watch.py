@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import signal
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import click
 
-from reconciler.commands.inputs import CommandFiles, run_context
-from reconciler.commands.manifest_source import check_source_usage, manifest_source
+from reconciler.commands.inputs import CommandFiles, logging_context
+from reconciler.commands.manifest_source import check_source_usage, git_options, manifest_source
 from reconciler.commands.options import (
     allow_commands_option,
     parallelism_option,
@@ -22,16 +21,16 @@ from reconciler.commands.options import (
 )
 from reconciler.commands.parameters import FILE_NAME
 from reconciler.commands.process import CrashReporter, handling_signals, share_memory_arenas
-from reconciler.commands.watch_options import NOT_SERVED, git_options, loop_options, show_options
+from reconciler.commands.watch_options import NOT_SERVED, loop_options, show_options
 from reconciler.errors import ExitCode, InvalidValueError, Kind, MissingExtraError
-from reconciler.model.ports import Notifier
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from reconciler.commands.invocation import Invocation
-    from reconciler.commands.watch_options import GitFlags, LoopFlags, ShowFlags
+    from reconciler.commands.manifest_source import GitFlags
+    from reconciler.commands.watch_options import LoopFlags, ShowFlags
     from reconciler.credentials import ServerOptions
     from reconciler.model.outcome import Report
     from reconciler.model.redaction import Redactor
@@ -113,11 +112,7 @@ def watch(  # noqa: PLR0913 - one for each group of options
         held.enter_context(state.lock())
         source = manifest_source(paths, git, folder=state.folder / "git", last_good=state.commit(), trust=trust)
         files = CommandFiles(server=server, trust=trust)
-        context = replace(
-            run_context(invocation, files, allow_commands=allow_commands),
-            notifier=Notifier(warn=log.warn, note=lambda text: log.event("note", text)),
-            replaced_tokens={},
-        )
+        context = logging_context(invocation, files, log, allow_commands=allow_commands)
         run_options = ServerRunOptions(
             paths=(),
             context=context,

@@ -1,4 +1,4 @@
-"""The options of ``watch``, in groups: where manifests come from, what is written when, and what is shown where."""
+"""The options of ``watch``, in groups: what is written when, and what is shown where."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from reconciler.commands.options import packed, server_parallelism_option
+from reconciler.commands.options import log_format_option, packed, server_parallelism_option
 from reconciler.commands.parameters import DURATION, FILE_NAME
 from reconciler.errors import InvalidValueError
 
@@ -33,43 +33,6 @@ class _HealLimitType(click.ParamType["HealLimit"]):
             return HealLimit.parse(str(value))
         except InvalidValueError as error:
             self.fail(f"{value!r} is not a limit: {error.message}; {error.hint}", param, ctx)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GitFlags:
-    """Which commits of which repository are used.
-
-    Attributes:
-        url: ``None`` if the manifests are files on this machine.
-        path: The folder or file within the repository.
-    """
-
-    url: str | None
-    ref: str
-    path: str
-    verify_signatures: bool
-    allowed_signers: str | None
-    allow_rewind: bool
-
-
-git_options = packed(
-    "git",
-    lambda git, ref, path, verify_signatures, allowed_signers, allow_rewind: GitFlags(
-        url=git,
-        ref=ref,
-        path=path,
-        verify_signatures=verify_signatures,
-        allowed_signers=allowed_signers,
-        allow_rewind=allow_rewind,
-    ),
-    click.option("--git", metavar="URL", help="Take the manifests from this Git repository, in place of PATH."),
-    click.option("--ref", default="main", show_default=True, metavar="REF", help="The branch or tag to follow."),
-    click.option("--path", default=".", show_default=True, metavar="DIR", help="Where the manifests are in it."),
-    click.option("--verify-signatures", is_flag=True, help="Use only commits that `git verify-commit` accepts."),
-    click.option("--allowed-signers", type=FILE_NAME, metavar="FILE", help="The SSH keys that may sign commits."),
-    click.option("--allow-rewind", is_flag=True, help="Accept commits that do not descend from the last good one."),
-)
-"""Which commits of which repository are used; they arrive as ``git: GitFlags``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,8 +129,6 @@ show_options = packed(
         help="File with the secret that hooks are signed with; or RECONCILER_HOOK_SECRET.",
     ),
     click.option("--notify-file", type=FILE_NAME, metavar="FILE", help="A file with one notification URL per line."),
-    click.option(
-        "--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True, help="Form of the log."
-    ),
+    log_format_option,
 )
 """What is shown where; they arrive as ``showing: ShowFlags``."""

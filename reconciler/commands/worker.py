@@ -6,28 +6,33 @@ import logging
 import signal
 import tempfile
 from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from reconciler.commands.engine_options import VARIABLE, broker_options
-from reconciler.commands.inputs import CommandFiles, run_context
-from reconciler.commands.manifest_source import check_source_usage, manifest_source
-from reconciler.commands.options import allow_commands_option, parallelism_option, trust_option
+from reconciler.commands.inputs import CommandFiles, logging_context
+from reconciler.commands.manifest_source import check_source_usage, git_options, manifest_source
+from reconciler.commands.options import (
+    allow_commands_option,
+    insecure_http_option,
+    journal_option,
+    log_format_option,
+    parallelism_option,
+    timeout_option,
+    trust_option,
+)
 from reconciler.commands.output import quiet_option
-from reconciler.commands.parameters import DURATION, FILE_NAME, OUTPUT_FILE
+from reconciler.commands.parameters import FILE_NAME
 from reconciler.commands.process import CrashReporter, handling_signals
-from reconciler.commands.watch_options import git_options
 from reconciler.credentials import ServerOptions
 from reconciler.errors import ExitCode
-from reconciler.model.ports import Notifier
 
 if TYPE_CHECKING:
     from reconciler.commands.engine_options import EngineFlags
     from reconciler.commands.invocation import Invocation
-    from reconciler.commands.watch_options import GitFlags
+    from reconciler.commands.manifest_source import GitFlags
 
 
 @click.command(
@@ -58,19 +63,10 @@ Examples:
 @trust_option
 @allow_commands_option
 @parallelism_option
-@click.option(
-    "--timeout", type=DURATION, default="30s", show_default=True, metavar="SECONDS", help="Limit for one request."
-)
-@click.option("--insecure-http", is_flag=True, help="Allow http:// to other machines.")
-@click.option(
-    "--journal",
-    type=OUTPUT_FILE,
-    metavar="FILE",
-    help="Append intent and outcome of each write to FILE, as JSON lines.",
-)
-@click.option(
-    "--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True, help="Form of the log."
-)
+@timeout_option
+@insecure_http_option
+@journal_option
+@log_format_option
 @quiet_option
 @click.pass_obj
 def worker(  # noqa: PLR0913 - one for each group of options
@@ -117,11 +113,7 @@ def worker(  # noqa: PLR0913 - one for each group of options
         folder = Path(held.enter_context(tempfile.TemporaryDirectory(prefix="reconciler-worker-")))
         source = manifest_source(paths, git, folder=folder / "git", trust=trust)
         files = CommandFiles(server=ServerOptions(timeout=timeout, insecure_http=insecure_http), trust=trust)
-        context = replace(
-            run_context(invocation, files, allow_commands=allow_commands),
-            notifier=Notifier(warn=log.warn, note=lambda text: log.event("note", text)),
-            replaced_tokens={},
-        )
+        context = logging_context(invocation, files, log, allow_commands=allow_commands)
         manifests = WorkerManifests(source, context, trust, log)
         manifests.load()
         options = ServerRunOptions(
