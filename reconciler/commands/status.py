@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from reconciler.commands.invocation import Invocation
     from reconciler.model.secret import Secret
-    from reconciler.watch.records import ServerRecord, Suspension
 
 
 @click.command(
@@ -90,7 +89,7 @@ def _stored(folder: Path) -> StatusInput:
     try:
         is_running = state.is_watched()
         suspensions, records = state.suspensions(datetime.now(UTC)), state.records().values()
-        current = [_current(one, suspensions.get(one.name)) for one in records]
+        current = [one.with_suspension(suspensions.get(one.name)) for one in records]
         if is_running is False:  # nobody knows when the next check is
             current = [replace(one, next_run=None) for one in current]
         return StatusInput(
@@ -101,16 +100,3 @@ def _stored(folder: Path) -> StatusInput:
         )
     finally:
         state.close()
-
-
-def _current(record: ServerRecord, suspension: Suspension | None) -> ServerRecord:
-    """A record after what people did since the watcher stored it."""
-    from reconciler.watch.records import ServerState, SuspendedBy
-
-    stored = record.suspended
-    if suspension is not None:
-        is_stopped = suspension.by is SuspendedBy.HEAL_LIMIT
-        return replace(record, suspended=suspension, state=ServerState.STOPPED if is_stopped else ServerState.SUSPENDED)
-    if stored is None or stored.by is SuspendedBy.MANIFEST:
-        return record
-    return replace(record, suspended=None, state=ServerState.UNKNOWN)  # as the watcher has it until its next round

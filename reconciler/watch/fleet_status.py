@@ -198,11 +198,11 @@ class FleetStatus:
             if known == found or (known and known.by is SuspendedBy.MANIFEST):
                 continue
             if found:
-                changed.append(self._suspended(record, found))
+                self._log_suspended(name, found)
             else:
                 ended.add(name)
                 self._log.event("suspension_ended", server=name)
-                changed.append(replace(record, state=ServerState.UNKNOWN, suspended=None))
+            changed.append(record.with_suspension(found))
         if changed:
             self.update(changed, {}, ())
         return frozenset(ended)
@@ -214,16 +214,13 @@ class FleetStatus:
 
     def suspended_meanwhile(self, records: Iterable[ServerRecord]) -> list[ServerRecord]:
         """The records after a round, which shows servers as failed if they were suspended while it ran."""
-        suspensions = self.suspensions()
-        return [
-            self._suspended(record, suspensions[record.name])
-            if record.suspended is None and record.name in suspensions
-            else record
-            for record in records
-        ]
+        suspensions, now = self.suspensions(), []
+        for record in records:
+            found = None if record.suspended else suspensions.get(record.name)
+            if found:
+                self._log_suspended(record.name, found)
+            now.append(record.with_suspension(found) if found else record)
+        return now
 
-    def _suspended(self, record: ServerRecord, found: Suspension) -> ServerRecord:
-        """A server that is suspended from now on. What failed may have failed for that reason."""
-        self._log.event("suspended", found.reason, server=record.name, by=found.by.value, user=found.user)
-        state = ServerState.STOPPED if found.by is SuspendedBy.HEAL_LIMIT else ServerState.SUSPENDED
-        return replace(record, state=state, suspended=found)
+    def _log_suspended(self, server: str, found: Suspension) -> None:
+        self._log.event("suspended", found.reason, server=server, by=found.by.value, user=found.user)

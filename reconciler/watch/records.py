@@ -5,7 +5,7 @@ Nothing in it is a secret. All times are in UTC.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
@@ -72,6 +72,11 @@ class Suspension:
     user: str = ""
     since: datetime | None = None
     until: datetime | None = None
+
+    @property
+    def state(self) -> ServerState:
+        """The state of a server that is suspended so."""
+        return ServerState.STOPPED if self.by is SuspendedBy.HEAL_LIMIT else ServerState.SUSPENDED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,6 +177,17 @@ class ServerRecord:
     error: str = ""
     suspended: Suspension | None = None
     verified: Mapping[str, VerifiedAccount] | None = None
+
+    def with_suspension(self, found: Suspension | None) -> ServerRecord:
+        """The server after a look at the suspensions outside manifests; ``found`` is ``None`` if it has none.
+
+        What the server is like once a suspension has ended, the next round finds out.
+        """
+        if found:
+            return replace(self, state=found.state, suspended=found)
+        if self.suspended is None or self.suspended.by is SuspendedBy.MANIFEST:
+            return self
+        return replace(self, state=ServerState.UNKNOWN, suspended=None)
 
     @property
     def is_known(self) -> bool:

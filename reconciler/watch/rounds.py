@@ -17,7 +17,7 @@ from reconciler.model.duration import format_duration
 from reconciler.model.ports import FleetObserver
 from reconciler.watch.heal import Corrections, HealLimit
 from reconciler.watch.log import log_result
-from reconciler.watch.records import ServerState, SuspendedBy, Suspension
+from reconciler.watch.records import SuspendedBy, Suspension
 from reconciler.watch.rollout_memory import RolloutMemory
 from reconciler.watch.round import Round, RoundInput, SuspensionGuard
 from reconciler.watch.server_check import Switches
@@ -232,7 +232,7 @@ class Rounds:
             if stopped := self._heal_limit_reached(result):
                 self._status.suspend(record.name, stopped)
                 self._log.event("heal_limit_reached", stopped.reason, server=record.name, level="warning")
-                record = replace(record, state=ServerState.STOPPED, suspended=stopped)
+                record = record.with_suspension(stopped)
             due = timedelta(seconds=self._schedule.seconds_left(record.name))
             records.append(replace(record, next_run=datetime.now(UTC) + due))
             corrections += result.corrections

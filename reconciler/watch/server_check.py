@@ -14,7 +14,7 @@ from reconciler.model.outcome import FailureKind, ServerStatus, Status
 from reconciler.report.view import view_changes
 from reconciler.watch.heal import Correction
 from reconciler.watch.origin import Difference, after_write, difference, verified_accounts
-from reconciler.watch.records import ChangeRecord, Origin, ServerRecord, ServerState, SuspendedBy
+from reconciler.watch.records import ChangeRecord, Origin, ServerRecord, ServerState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -93,8 +93,7 @@ class ServerCheck:
         """Tells drift from commits, and decides what is held."""
         origins = {change.key: difference(change, former.verified) for change in plan.changes}
         if suspension:
-            by_limit = suspension.by is SuspendedBy.HEAL_LIMIT
-            held = dict.fromkeys(origins, f"{'stopped' if by_limit else 'suspended'}: {suspension.reason}")
+            held = dict.fromkeys(origins, f"{suspension.state}: {suspension.reason}")
         else:
             held = {key: why for key, found in origins.items() if (why := switches.held(found.origin))}
             held = _with_dependents(plan, held)
@@ -114,11 +113,9 @@ class ServerCheck:
 
     def change_records(self, report: Report | None, shorten: Callable[[str], str]) -> tuple[ChangeRecord, ...]:
         """What was found and done, account by account."""
-        outcomes = _by_change(report)
         refusal = "" if report or not self.plan.refusals else self.plan.refusals[0].message
         records = []
-        for one, view in zip(self.changes, view_changes(self.plan), strict=True):
-            outcome = outcomes.get((one.change.address, one.change.action.value))
+        for (one, outcome), view in zip(self._outcomes(report), view_changes(self.plan), strict=True):
             records.append(
                 ChangeRecord(
                     address=view.address,
@@ -167,7 +164,7 @@ class ServerCheck:
 
     def _state(self, report: Report | None, left: Sequence[ChangeRecord]) -> ServerState:
         if self.suspension:
-            return ServerState.STOPPED if self.suspension.by is SuspendedBy.HEAL_LIMIT else ServerState.SUSPENDED
+            return self.suspension.state
         status = status_of(report)
         if status in _FAILURES:
             return _FAILURES[status]
@@ -179,27 +176,25 @@ class ServerCheck:
 
     def _verified(self, report: Report | None) -> Mapping[str, VerifiedAccount]:
         verified = verified_accounts(self.plan, self.desired, self.former.verified)
-        for one, outcome in self._applied(report):
-            verified = after_write(verified, one.change, outcome.account)
+        for one, outcome in self._outcomes(report):
+            if outcome and outcome.status is Status.APPLIED:
+                verified = after_write(verified, one.change, outcome.account)
         return verified
 
     def corrections(self, report: Report | None, now: datetime) -> Iterator[Correction]:
         """The drift that was corrected, even if it was there again at the end of the run."""
-        outcomes = _by_change(report)
-        for one in self.changes:
-            outcome = outcomes.get((one.change.address, one.change.action.value))
+        for one, outcome in self._outcomes(report):
             if outcome is None or not outcome.written:
                 continue
             if outcome.status is Status.APPLIED or outcome.kind is FailureKind.NOT_CONFIRMED:
                 for name in one.difference.drifted:
                     yield Correction(self.plan.server.name, one.change.key[0], name, now)
 
-    def _applied(self, report: Report | None) -> Iterator[tuple[CheckedChange, Outcome]]:
-        outcomes = _by_change(report)
+    def _outcomes(self, report: Report | None) -> Iterator[tuple[CheckedChange, Outcome | None]]:
+        """Each change with its outcome; ``None`` if it was not to be written."""
+        found = {(one.address, one.action): one for one in report.outcomes} if report else {}
         for one in self.changes:
-            outcome = outcomes.get((one.change.address, one.change.action.value))
-            if outcome and outcome.status is Status.APPLIED:
-                yield one, outcome
+            yield one, found.get((one.change.address, one.change.action.value))
 
 
 def status_of(report: Report | None) -> ServerStatus | None:
@@ -213,10 +208,6 @@ def status_of(report: Report | None) -> ServerStatus | None:
 def _is_stale(report: Report) -> bool:
     """Whether somebody changed the server during the round, so that the next one plans again."""
     return any(problem.kind == Kind.STALE_PLAN for problem in report.errors)
-
-
-def _by_change(report: Report | None) -> Mapping[tuple[str, str], Outcome]:
-    return {(one.address, one.action): one for one in report.outcomes} if report else {}
 
 
 def _with_dependents(plan: Plan, held: Mapping[tuple[str, int], str]) -> dict[tuple[str, int], str]:
