@@ -14,6 +14,7 @@ from reconciler.fleet.server_run import ServerRun
 from reconciler.fleet.steering import Steering
 from reconciler.model.account import NO_GLOBS
 from reconciler.model.fleet import ALL_AT_ONCE
+from reconciler.model.outcome import Report
 from reconciler.model.plan import Plan
 from reconciler.model.ports import FleetObserver
 
@@ -27,9 +28,9 @@ if TYPE_CHECKING:
     from reconciler.model.account import Globs
     from reconciler.model.desired import Desired
     from reconciler.model.fleet import Rollout
-    from reconciler.model.outcome import Report, ServerStatus
+    from reconciler.model.outcome import ServerStatus
     from reconciler.model.server import Server
-    from reconciler.report.plan_file import SavedPlan
+    from reconciler.report.plan_file import ReviewedPlan, SavedPlan
 
 Result = TypeVar("Result")
 Returned_co = TypeVar("Returned_co", covariant=True)
@@ -176,21 +177,24 @@ class FleetRun:
             The reports of the servers, in their order; only of those in ``scopes``.
         """
 
+        def scope(index: int) -> Globs:
+            return NO_GLOBS if scopes is None else scopes[self._runs[index].server.name]
+
         def work(index: int) -> Report:
             run, plan = self._runs[index], self.plans[index]
             with self.gate.watching(run.gate):
                 if saved is None or plan.errors:
-                    return run.apply(plan, only=NO_GLOBS if scopes is None else scopes[run.server.name])
-                reviewed = saved.servers.get(run.server.url)
-                if reviewed is None:
-                    return run.refused(plan, _unreviewed(saved.path))
+                    return run.apply(plan, only=scope(index))
+                reviewed = self._reviewed(index, saved)
+                if isinstance(reviewed, Report):
+                    return reviewed
                 reviewed = reviewed.with_test(self._options.planning.test)
                 return run.apply(replace(plan, uncompared=reviewed.uncompared), reviewed.changes)
 
         chosen = [index for index, plan in enumerate(self.plans) if scopes is None or plan.server.name in scopes]
 
         def prepare(index: int) -> tuple[Plan, Globs] | Report:
-            return self._prepared(index, saved, NO_GLOBS if scopes is None else scopes[self._runs[index].server.name])
+            return self._prepared(index, saved, scope(index))
 
         steering = Steering(self.plans, chosen, rollout, continuation)
         dispatcher: Dispatcher[Report] = (
@@ -202,17 +206,20 @@ class FleetRun:
 
     def _prepared(self, index: int, saved: SavedPlan | None, only: Globs) -> tuple[Plan, Globs] | Report:
         """What an engine needs to apply a plan; the report, if nothing can be written."""
-        run, plan = self._runs[index], self.plans[index]
-        if only:
-            plan = replace(plan, changes=tuple(one for one in plan.changes if one.in_scope(only)), refusals=())
+        run, plan = self._runs[index], self.plans[index].restricted(only)
         if not plan.changes or plan.errors or plan.refusals or plan.suspended:
             return run.apply(plan)  # which connects to nothing
         if saved is None:
             return plan, only
-        reviewed = saved.servers.get(run.server.url)
-        if reviewed is None:
-            return run.refused(plan, _unreviewed(saved.path))
+        reviewed = self._reviewed(index, saved)
+        if isinstance(reviewed, Report):
+            return reviewed
         return run.stale(plan, reviewed.changes) or (plan, only)
+
+    def _reviewed(self, index: int, saved: SavedPlan) -> ReviewedPlan | Report:
+        """What was reviewed for a server; the report that refuses it, if nothing was."""
+        run = self._runs[index]
+        return saved.servers.get(run.server.url) or run.refused(self.plans[index], _unreviewed(saved.path))
 
     def test(self, observer: FleetObserver | None = None) -> tuple[Report, ...]:
         """Runs the delivery tests of every server. No plan is needed."""

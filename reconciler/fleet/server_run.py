@@ -113,7 +113,7 @@ class ServerRun:
         """
         if only:
             self._planning = replace(self._planning, only=only)
-            agreed = replace(agreed, changes=tuple(one for one in agreed.changes if one.in_scope(only)), refusals=())
+            agreed = agreed.restricted(only)
         if agreed.errors:
             return Report.of_failure(self.server, self.failure, agreed.errors)
         if agreed.refusals:
@@ -125,8 +125,7 @@ class ServerRun:
         try:
             return self._apply(agreed.changes if reviewed is None else reviewed, agreed)
         except Exception as error:  # noqa: BLE001 - it must not end the runs on other servers
-            status = ServerStatus.UNKNOWN if self._may_have_written else ServerStatus.after(error)
-            return self._without_writes(agreed, status, *self._problems(error))
+            return self._after(error, agreed)
         finally:
             self.close()
 
@@ -134,13 +133,10 @@ class ServerRun:
         """Plans under the server's lock, and writes unless ``check`` finds that this plan was not approved."""
         plan = Plan(server=self.server)
         try:
-            connection = self._connection = self._connection or self._connect()
-            connection.lock(self._options.lock_timeout)
-            plan = self._fresh_plan()
+            plan = self._locked_plan()
             return self._refusal(plan, check) or self._write(plan, ())
         except Exception as error:  # noqa: BLE001 - it must not end the runs on other servers
-            status = ServerStatus.UNKNOWN if self._may_have_written else ServerStatus.after(error)
-            return self._without_writes(plan, status, *self._problems(error))
+            return self._after(error, plan)
         finally:
             self.close()
 
@@ -185,11 +181,22 @@ class ServerRun:
             self._connection = None
         self._resolved = self._declared
 
+    def _after(self, error: Exception, plan: Plan) -> Report:
+        """The report of a run that an error has ended."""
+        status = ServerStatus.UNKNOWN if self._may_have_written else ServerStatus.after(error)
+        return self._without_writes(plan, status, *self._problems(error))
+
     def _without_writes(self, plan: Plan, status: ServerStatus, problem: Problem, *others: Problem) -> Report:
         self.close()
         outcome = Status.UNKNOWN if status is ServerStatus.UNKNOWN else Status.NOT_ATTEMPTED
         outcomes = tuple(Outcome.of(change, outcome, problem.message) for change in plan.changes)
         return replace(Report.of_failure(self.server, status, (problem, *others)), outcomes=outcomes)
+
+    def _locked_plan(self) -> Plan:
+        """A fresh plan, after which no other run on this machine writes until this one has ended."""
+        connection = self._connection = self._connection or self._connect()
+        connection.lock(self._options.lock_timeout)
+        return self._fresh_plan()
 
     def _fresh_plan(self) -> Plan:
         if self._connection is None:
@@ -221,9 +228,7 @@ class ServerRun:
         self._options.context.notifier.note(f"{self.server.name}: {self._redactor.redact(text)}")
 
     def _apply(self, changes: Sequence[Change], agreed: Plan) -> Report:
-        connection = self._connection = self._connection or self._connect()
-        connection.lock(self._options.lock_timeout)
-        fresh = self._fresh_plan()
+        fresh = self._locked_plan()
         found = compare(changes, fresh, agreed.uncompared)
         if found.differences:
             return self.refused(agreed, _stale([difference.address for difference in found.differences]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -177,6 +177,12 @@ class Plan:
     def current(self) -> tuple[Account, ...]:
         """Every account on the server, as the plan has seen it."""
         return (*self.unchanged, *self.untouched, *(change.before for change in self.changes if change.before))
+
+    def restricted(self, only: Globs) -> Plan:
+        """The plan for some addresses alone. Its guards counted others, so their refusals do not hold."""
+        if not only:
+            return self
+        return replace(self, changes=tuple(one for one in self.changes if one.in_scope(only)), refusals=())
 
     @property
     def applicable(self) -> bool:
