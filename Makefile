@@ -102,6 +102,11 @@ bench-peers: ## Install the other programs for `make bench`, in a separate envir
 picture: $(READY) ## Draw the README's image from a real run
 	@$(BIN)/python docs/picture.py
 
+.PHONY: docs
+docs: $(READY) ## Build the documentation site into build/site; fails if a link is broken
+	@$(BIN)/python docs/website.py
+
 .PHONY: clean
 clean: ## Remove the environment and all caches
-	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage .coverage.* dist
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache \
+	  .coverage .coverage.* .cache build dist

@@ -1,0 +1,71 @@
+"""Builds the documentation site into ``build/site`` (``make docs``).
+
+The pages link to each other and to files of the repository, such as ``../examples``, as GitHub needs it. The site has
+only the pages: in a copy of ``docs/``, links to other files become links to the repository. Zensical builds from that
+copy, and reports broken links between pages.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+CONFIG = tomllib.loads((ROOT / "zensical.toml").read_text(encoding="utf-8"))["project"]
+REPOSITORY = CONFIG["extra"]["social"][0]["link"]
+COPY = ROOT / CONFIG["docs_dir"]
+
+LINK_UP = re.compile(r"(?<=\]\()(\.\./[^)#\s]*)")
+
+
+def main() -> None:
+    """Builds the site, and fails if a page is missing from the navigation or a link is broken."""
+    pages = {str(page.relative_to(DOCS)) for page in DOCS.rglob("*.md")}
+    listed = set(pages_of(CONFIG["nav"]))
+    if pages != listed:
+        sys.exit(f"error: the nav in zensical.toml and the pages in docs/ differ: {', '.join(sorted(pages ^ listed))}")
+    shutil.rmtree(COPY, ignore_errors=True)
+    shutil.copytree(DOCS, COPY, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
+    for name in pages:
+        (COPY / name).write_text(on_site(DOCS / name), encoding="utf-8")
+    # `zensical` is called as a program, because its package offers no other way. Errors of a page name its lines.
+    done = subprocess.run([sys.executable, "-m", "zensical", "build", "--clean", "--strict"], cwd=ROOT, check=False)
+    sys.exit(done.returncode)
+
+
+def pages_of(nav: list[dict[str, Any]]) -> Iterator[str]:
+    """The pages that the navigation lists; not its links to other sites."""
+    for entry in nav:
+        for target in entry.values():
+            if isinstance(target, list):
+                yield from pages_of(target)
+            elif "://" not in target:
+                yield target
+
+
+def on_site(page: Path) -> str:
+    """The text of a page, with links out of ``docs/`` as links to the repository."""
+    return LINK_UP.sub(lambda link: target_on_site(link[1], page), page.read_text(encoding="utf-8"))
+
+
+def target_on_site(target: str, page: Path) -> str:
+    path = Path(os.path.normpath(page.parent / target))
+    if path.is_relative_to(DOCS):
+        return target
+    if not path.exists():
+        sys.exit(f"error: {page.relative_to(ROOT)} links to {target}, which does not exist")
+    return f"{REPOSITORY}/{'tree' if path.is_dir() else 'blob'}/main/{path.relative_to(ROOT)}"
+
+
+if __name__ == "__main__":
+    main()
