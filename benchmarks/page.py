@@ -1,11 +1,10 @@
-"""Writes the measurements to docs/performance.md, its chart, and the README."""
+"""Writes the measurements to docs/performance.md, and its charts."""
 
 from __future__ import annotations
 
 import importlib.metadata
 import os
 import platform
-import textwrap
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -56,7 +55,6 @@ def write_page(
     lines += ["![Time and memory by number of accounts](performance.svg)", ""]
     lines += ["![Time and memory by number of servers](fleet.svg)", "", _END]
     _replace(DOCS / "performance.md", lines)
-    _replace(DOCS.parent / "README.md", [_BEGIN, "", *_sentence(peers[1]), "", _END])
     accounts = {"script": "script with CSafeLoader and httpx", "tool": "reconciler plan", "floor": "floor"}
     servers = {"tool": "reconciler plan", "floor": "threads with httpx"}
     _draw("performance.svg", "accounts", sizes, accounts)
@@ -68,15 +66,6 @@ def _replace(page: Path, lines: list[str]) -> None:
     before, _, rest = text.partition(_BEGIN)
     _, _, after = rest.partition(_END)
     page.write_text(before + "\n".join(lines) + after, encoding="utf-8")
-
-
-def _sentence(found: dict[str, Timing]) -> list[str]:
-    """The main figures, for the README."""
-    ours = found["reconciler"]
-    others = "; ".join(f"{name} {_ratio(timing, ours)}" for name, timing in found.items() if timing is not ours)
-    first = f"Planning 10,000 accounts takes {ours.wall:.2f} s on two cores."
-    text = f"{first} Others, as multiples of that time: {others}."
-    return textwrap.wrap(text, 119, break_on_hyphens=False)
 
 
 def _memory(fleets: FleetTimings) -> list[str]:

@@ -91,7 +91,7 @@ def cli() -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Runs the command line and ends the process with the exit code of the table in the README."""
+    """Runs the command line and ends the process with an exit code, one of those in docs/exit-codes.md."""
     reopen_closed_streams()
     try:
         code = _run(cache(_begin), arguments)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 class ExitCode(IntEnum):
-    """The exit code of the process; the README has the table."""
+    """The exit code of the process; docs/exit-codes.md explains them."""
 
     OK = 0
     ERROR = 1

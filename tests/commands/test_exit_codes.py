@@ -1,4 +1,4 @@
-"""Every exit code of the README's table, by the installed command in a process of its own."""
+"""Every exit code, by the installed command in a process of its own."""
 
 from __future__ import annotations
 
