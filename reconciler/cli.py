@@ -43,6 +43,9 @@ COMMANDS: Final = {
 _EAGER_ALLOCATIONS: Final = 300_000
 """Allocations between two searches for cyclic garbage. Accounts contain no cycles, and a search visits all of them."""
 
+_INTERRUPTED: Final = 130
+"""``ExitCode.INTERRUPTED``, here because ``--help`` does without that module."""
+
 
 class _Commands(click.Group):
     """Commands that are imported when they are needed."""
@@ -96,7 +99,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     try:
         code = _run(cache(_begin), arguments)
     except KeyboardInterrupt:  # a second one, while the first was being reported
-        code = 130
+        code = _INTERRUPTED
     restore_default_signals()
     gc.freeze()  # Python searches for cyclic garbage once more as it exits
     sys.exit(code)
@@ -115,9 +118,11 @@ def _begin() -> Invocation:
 def _run(invocation: Callable[[], Invocation], arguments: Sequence[str] | None) -> int:
     try:
         code: Any = cli.main(args=arguments, prog_name="reconciler", standalone_mode=False, obj=invocation)
-        return int(code or 0)
     except (KeyboardInterrupt, Exception) as error:  # noqa: BLE001 - the boundary: a traceback may contain secrets
-        return _explain(invocation(), error, sys.argv[1:] if arguments is None else arguments)
+        code = _explain(invocation(), error, sys.argv[1:] if arguments is None else arguments)
+    if code and code != _INTERRUPTED:  # whoever interrupts a command knows why it ended
+        invocation().print_help()
+    return int(code or 0)
 
 
 def _explain(invocation: Invocation, error: BaseException, arguments: Sequence[str]) -> int:

@@ -220,5 +220,8 @@ def _print_problems(
     """Prints the problems of servers to standard error, unless they were already shown there."""
     if word == "warning" and invocation.quiet:
         return
+    problems = list(problems)
+    if word == "error":
+        invocation.failures += (problem.kind for _server, of in problems for problem in of)
     unseen = [(server, [one for one in of if not invocation.has_shown(one)]) for server, of in problems]
     invocation.print_error_text(fleet_problems_text(unseen, word, invocation.style_of(sys.stderr)))

@@ -15,7 +15,7 @@ from reconciler.model.display import escape
 from reconciler.model.ports import Notifier
 from reconciler.model.redaction import Redactor
 from reconciler.report.formats import DocumentKind, Format, Style
-from reconciler.report.text import problems_text
+from reconciler.report.text import help_lines, problems_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -40,6 +40,7 @@ class Invocation:
         acted: Whether writes or delivery tests may have been sent.
         server: The server of the run, once it is known.
         seen: Problems that were already shown on standard error, or in a document on the same terminal.
+        failures: The kinds of the errors that were shown as text, for ``print_help``.
     """
 
     redactor: Redactor = field(default_factory=Redactor)
@@ -55,6 +56,7 @@ class Invocation:
     acted: bool = False
     server: Server | None = None
     seen: set[Problem] = field(default_factory=set)
+    failures: list[str] = field(default_factory=list)
 
     def write_document(self, text: str, *, for_people: bool = False) -> None:
         """Writes the document.
@@ -140,6 +142,8 @@ class Invocation:
     def print_problems(self, problems: Sequence[Problem], word: str = "error") -> None:
         """Prints errors or warnings to standard error, without secrets, unless they were already shown."""
         style = self.style_of(sys.stderr)
+        if word == "error":
+            self.failures += (problem.kind for problem in problems)
         unseen = [one for one in problems if one not in self.seen]
         # Masked before lines are wrapped: a secret in two pieces would not be found.
         for line in problems_text(self.redacted(unseen), word, style, "red" if word == "error" else "yellow"):
@@ -161,6 +165,12 @@ class Invocation:
         """
         if self.output is None and sys.stdout.isatty() and sys.stderr.isatty():
             self.seen.update(problems)
+
+    def print_help(self) -> None:
+        """Prints where the documentation explains the errors that were shown, if there were any."""
+        if self.failures:
+            for line in help_lines(self.failures):
+                self.print_error_text(self.redactor.redact(line) + "\n")
 
     def notifier(self) -> Notifier:
         """How other layers print to the user. Their warnings are printed even if the user asked for quiet."""

@@ -75,6 +75,10 @@ def show_reports(invocation: Invocation, subject: ReportInput) -> None:
         invocation.print_error_text(renderer("report", Format.TEXT)(subject, context))
         if not isinstance(error, BrokenOutputPipeError):
             raise
+    if invocation.format is Format.TEXT and invocation.output is None:
+        for report in subject.reports:
+            failed = (f"{one.action}_{one.status}" for one in report.outcomes if not one.succeeded)
+            invocation.failures += (*(problem.kind for problem in report.errors), *failed)
 
 
 def plan_exit_code(plans: Sequence[Plan], *, detailed: bool) -> ExitCode:

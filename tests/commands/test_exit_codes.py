@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.accounts_api import account_json
+from tests.support.run_result import help_for
 from tests.support.scripted_server import Hang, Request, ScriptedServer, Step
 
 if TYPE_CHECKING:
@@ -68,7 +69,11 @@ def test_1_when_no_server_is_named(user: CliProcess) -> None:
     user.write("a.yaml", ONE)
     done = user.run("plan", "a.yaml")
     assert (done.code, done.out) == (1, "")
-    assert done.err == "error: no server is named\n  hint: set `server.url` in the YAML, RECONCILER_URL, or --url\n"
+    assert done.err == (
+        "error: no server is named\n"
+        "  hint: set `server.url` in the YAML, RECONCILER_URL, or --url\n"
+        f"{help_for('no_server')}"
+    )
 
 
 def test_1_when_there_is_no_terminal_to_ask_on(at_sandbox: CliProcess) -> None:
@@ -78,6 +83,7 @@ def test_1_when_there_is_no_terminal_to_ask_on(at_sandbox: CliProcess) -> None:
     assert done.err.endswith(
         "error: there are changes to approve, but no terminal to ask on; nothing was written\n"
         "  hint: `--auto-approve` applies without asking\n"
+        f"{help_for('not_approved')}"
     )
     assert at_sandbox.run("plan", "a.yaml", "--detailed-exitcode").code == 2
 

@@ -9,6 +9,7 @@ import pytest
 from reconciler.commands.invocation import Invocation
 from reconciler.errors import OutputError
 from tests.support.accounts_api import account_json
+from tests.support.run_result import help_for
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -99,7 +100,7 @@ def test_an_export_without_its_passwords_keeps_the_stored_ones(at_sandbox: CliPr
     assert (done.code, done.err.count("hint: ")) == (1, 1)
     assert done.err.endswith(
         "{env: CERTS_EXAMPLE_COM_PASSWORD}: the variable is not set\n"
-        f"  hint: set CERTS_EXAMPLE_COM_PASSWORD in the environment, {KEEPS}"
+        f"  hint: set CERTS_EXAMPLE_COM_PASSWORD in the environment, {KEEPS}{help_for('secret_unset')}"
     )
     lines = [line for line in text.splitlines(keepends=True) if "password:" not in line or line.startswith("#")]
     at_sandbox.write("accounts.yaml", "".join(lines))
@@ -115,7 +116,7 @@ def test_an_export_replaces_no_file_unless_forced(at_sandbox: CliProcess, sandbo
     done = at_sandbox.run("export", "-o", "accounts.yaml")
     assert (done.code, done.err) == (
         1,
-        "error: accounts.yaml exists already\n  hint: `--force` replaces it\n",
+        f"error: accounts.yaml exists already\n  hint: `--force` replaces it\n{help_for('output_exists')}",
     )
     assert (at_sandbox.folder / "accounts.yaml").read_text(encoding="utf-8") == "mine\n"
     done = at_sandbox.run("export", "-o", "accounts.yaml", "--force")

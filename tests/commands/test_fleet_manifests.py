@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.support.cli_runner import CliProcess
+from tests.support.run_result import help_for
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -75,7 +76,8 @@ def test_show_suggests_a_server_and_prints_no_literal_secret(user: CliProcess) -
     done = user.run("show", "b02", "fleet")
     assert (done.code, done.err) == (
         1,
-        'error: no server is called b02; the files declare 3 servers\n  hint: did you mean "b002"?\n',
+        "error: no server is called b02; the files declare 3 servers\n"
+        f'  hint: did you mean "b002"?\n{help_for("unknown_server")}',
     )
     user.write("fleet/common.yaml", COMMON.replace("{env: SMTP}", f'"{SECRET}"'))
     for more in ((), ("--explain",)):

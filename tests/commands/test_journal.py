@@ -9,6 +9,7 @@ import pytest
 
 from tests.support.accounts_api import AccountsApi, account_json
 from tests.support.cli_runner import RECONCILER, CliProcess
+from tests.support.run_result import help_for
 from tests.support.scripted_server import Reply, ScriptedServer
 
 if TYPE_CHECKING:
@@ -106,10 +107,9 @@ def test_a_file_that_is_not_a_journal_is_left_alone(at_sandbox: CliProcess, sand
     user.write("other.yaml", before)
     done = user.run("apply", "a.yaml", "--auto-approve", "--journal", "other.yaml")
     assert done.code == 1
-    assert done.err.splitlines()[-2:] == [
-        "error: other.yaml:1: this is not a journal line",
-        "  hint: use a new journal file",
-    ]
+    assert done.err.endswith(
+        f"error: other.yaml:1: this is not a journal line\n  hint: use a new journal file\n{help_for('journal')}"
+    )
     assert (user.folder / "other.yaml").read_text(encoding="utf-8") == before
     assert len(user.run("export").out.split("- email")) == 3
 

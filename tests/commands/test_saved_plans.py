@@ -9,6 +9,7 @@ import pytest
 
 from reconciler.report.json import digest
 from tests.support.accounts_api import AccountsApi, Row, account_json
+from tests.support.run_result import help_for
 from tests.support.scripted_server import ScriptedServer
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ def test_a_different_change_ends_with_4_and_is_compared(reviewed: CliProcess) ->
         '    ! name                 "Old" → "B"    "Old" → "Other"\n'
         "error: the plan is not the reviewed one: 1 account differs; nothing was written\n"
         "  hint: plan and review again\n"
+        f"{help_for('stale_plan')}"
     )
     assert reviewed.run("plan", "a.yaml", "-f", "json").out.count('"actions"') == 3
 

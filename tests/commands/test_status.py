@@ -13,6 +13,7 @@ from reconciler.report.status_text import status_text
 from reconciler.watch.api import server_document
 from reconciler.watch.records import ChangeRecord, Origin, ServerRecord, ServerState, SuspendedBy, Suspension
 from reconciler.watch.state import WatchState
+from tests.support.run_result import help_for
 from tests.support.scripted_server import Close, Reply, ScriptedServer, json_reply
 
 if TYPE_CHECKING:
@@ -187,6 +188,7 @@ def test_a_corrupt_state_is_an_error_and_stays_in_place(user: CliProcess, folder
     assert done.err == (
         f"error: the state in {folder} cannot be read: file is not a database\n"
         "  hint: the watcher replaces a corrupt file when it starts\n"
+        f"{help_for('state')}"
     )
     assert (folder / "state.sqlite").exists()
 

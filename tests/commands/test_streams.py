@@ -11,6 +11,7 @@ import pytest
 
 from tests.support.accounts_api import account_json
 from tests.support.cli_runner import RECONCILER, CliProcess, RunResult
+from tests.support.run_result import help_for
 
 if TYPE_CHECKING:
     from reconciler.sandbox import Sandbox
@@ -90,7 +91,8 @@ def test_help_that_does_not_fit_on_the_disk_is_a_clear_error(user: CliProcess, a
     completion = {} if asked else {"_RECONCILER_COMPLETE": "bash_source"}
     with FULL_DISK.open("w") as disk:
         done = user.run(*asked, stdout=disk, environ=completion)
-    assert (done.code, done.err) == (1, "error: cannot write to standard output: No space left on device\n")
+    message = "error: cannot write to standard output: No space left on device\n"
+    assert (done.code, done.err) == (1, f"{message}{help_for('output')}")
 
 
 @pytest.mark.parametrize("wrong", [["plan", "--bad"], ["plan"], ["nonsense"], []])
@@ -177,7 +179,9 @@ def test_a_deleted_working_directory_is_an_error(user: CliProcess, command: str)
     done = user.run_program(program, folder=gone, environ=environ)
     assert (done.code, done.err) == (
         1,
-        "error: the working directory no longer exists\n  hint: change to a folder that exists\n",
+        "error: the working directory no longer exists\n"
+        "  hint: change to a folder that exists\n"
+        f"{help_for('no_working_directory')}",
     )
 
 

@@ -11,6 +11,7 @@ import pytest
 from reconciler.applying.lock import current_user
 from reconciler.watch.records import ServerRecord, ServerState, SuspendedBy, Suspension
 from reconciler.watch.state import WatchState
+from tests.support.run_result import help_for
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -79,13 +80,17 @@ def test_the_user_behind_sudo_is_named(user: CliProcess, folder: Path) -> None:
 def test_an_unknown_server_is_an_error_with_a_suggestion(user: CliProcess, folder: Path, command: tuple[str]) -> None:
     done = user.run(*command, "b01")
     assert (done.code, done.out) == (1, "")
-    assert done.err == 'error: the watcher knows no server b01; it knows 2 servers\n  hint: did you mean "b001"?\n'
+    assert done.err == (
+        "error: the watcher knows no server b01; it knows 2 servers\n"
+        '  hint: did you mean "b001"?\n'
+        f"{help_for('unknown_server')}"
+    )
     assert suspensions(folder) == {}
 
 
 def test_resume_of_a_server_that_is_not_suspended_is_an_error(user: CliProcess, folder: Path) -> None:
     done = user.run("resume", "b001", "--state-dir", str(folder))
-    assert (done.code, done.err) == (1, "error: b001 is not suspended\n")
+    assert (done.code, done.err) == (1, f"error: b001 is not suspended\n{help_for('not_suspended')}")
 
 
 def test_resume_does_not_end_the_suspension_of_a_manifest(user: CliProcess, folder: Path) -> None:
@@ -93,7 +98,8 @@ def test_resume_does_not_end_the_suspension_of_a_manifest(user: CliProcess, fold
     assert (done.code, done.err) == (
         1,
         "error: b002 is suspended in its manifest: replaced in May\n"
-        "  hint: only the manifest can end that: remove server.suspended there\n",
+        "  hint: only the manifest can end that: remove server.suspended there\n"
+        f"{help_for('not_suspended')}",
     )
     user.run("suspend", "b002", "--reason", "mine")
     done = user.run("resume", "b002")
@@ -133,7 +139,8 @@ def test_suspend_works_before_the_first_watcher(user: CliProcess) -> None:
 def test_resume_needs_a_state_directory(user: CliProcess) -> None:
     done = user.run("resume", "b001", "--state-dir", "nowhere")
     message = f"there is no state of a watcher in {user.folder}/nowhere"
-    assert (done.code, done.err) == (1, f"error: {message}\n  hint: name the --state-dir of the watcher\n")
+    hint = "name the --state-dir of the watcher"
+    assert (done.code, done.err) == (1, f"error: {message}\n  hint: {hint}\n{help_for('no_state')}")
     assert not (user.folder / "nowhere").exists()
 
 

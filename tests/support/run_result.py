@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+DOCUMENTATION: Final = "https://email-account-reconciler.github.io/reconciler/"
 
 
 @dataclass(frozen=True)
@@ -41,3 +43,8 @@ class RunResult:
     @property
     def whole(self) -> str:
         return "\n".join(f"{name}\n{text}" for name, text in self.texts.items())
+
+
+def help_for(kind: str) -> str:
+    """The last lines on standard error after errors of one kind."""
+    return f"help: {DOCUMENTATION}errors/#{kind}\nem português: {DOCUMENTATION}pt-BR/errors/#{kind}\n"
