@@ -8,7 +8,6 @@ from reconciler.errors import Kind
 from reconciler.report.text import help_lines
 from tests.support.accounts_api import account_json
 from tests.support.run_result import DOCUMENTATION, help_for
-from tests.support.scripted_server import ScriptedServer, Step
 
 if TYPE_CHECKING:
     from tests.conftest import MakeSandbox

@@ -13,7 +13,7 @@ HEADINGS = re.findall(r"^### `([a-z_]+)`$", PAGE, re.MULTILINE)
 
 
 def test_the_page_has_one_heading_for_each_kind_in_order() -> None:
-    assert HEADINGS == sorted(Kind)
+    assert sorted(Kind) == HEADINGS
     assert PAGE.count("\n### ") == len(HEADINGS)
 
 
