@@ -11,19 +11,33 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, NotRequired, TypeAlias, get_args
 
-from pydantic import AfterValidator, ConfigDict, Field, PlainValidator, StringConstraints, WithJsonSchema, with_config
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    PlainValidator,
+    StringConstraints,
+    WithJsonSchema,
+    with_config,
+)
 from typing_extensions import TypedDict, get_type_hints
 
 from reconciler.manifest import values
 from reconciler.model import fields
-from reconciler.model.desired import Amount, DeleteLimit
-from reconciler.model.fleet import Selector
-from reconciler.model.server import normal_url
+from reconciler.model.desired import Amount, DeleteLimit, Policy
+from reconciler.model.fleet import ALL_AT_ONCE, Selector
+from reconciler.model.server import Passwords, normal_url
 
 SCHEMA_FILE: Final = Path(__file__).with_name("manifest.schema.json")
 
 CONFIG: Final = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True, arbitrary_types_allowed=True)
 """Applies to a block and to all blocks inside it."""
+
+
+def _default(value: JsonValue) -> Any:  # noqa: ANN401 - what Field returns
+    """What an omitted key means, for the schema alone: a key that is given and one that is not are different things."""
+    return Field(json_schema_extra={"default": value})
 
 
 def _reference_schema(key: str, title: str, description: str, target: dict[str, object]) -> dict[str, object]:
@@ -66,7 +80,7 @@ _SECRET_SCHEMA: Final[dict[str, object]] = {
         _reference_schema(
             "command",
             "Command",
-            "The secret is what a command prints. Needs --allow-commands.",
+            "The secret is what a command prints. Needs --allow-commands, or a trust file that lists the command.",
             {
                 "type": "array",
                 "items": {"type": "string"},
@@ -79,7 +93,7 @@ _SECRET_SCHEMA: Final[dict[str, object]] = {
         _reference_schema(
             "literal",
             "Literal that looks like a placeholder",
-            "The secret itself, whatever it looks like; earns a warning.",
+            "The secret itself, whatever it looks like. It gets a warning.",
             {
                 "type": "string",
                 "minLength": 1,
@@ -88,7 +102,7 @@ _SECRET_SCHEMA: Final[dict[str, object]] = {
                 "examples": ["${not a placeholder}"],
             },
         ),
-        {"title": "Literal", "description": "The secret itself; earns a warning.", "type": "string", "minLength": 1},
+        {"title": "Literal", "description": "The secret itself. It gets a warning.", "type": "string", "minLength": 1},
     ],
     "examples": [
         {"env": "SMTP_PASSWORD"},
@@ -137,15 +151,19 @@ Version: TypeAlias = Annotated[
 
 
 class DeliveryTestBlock(TypedDict):
-    """Whether, when and to whom the settings are tried through the server's test endpoint."""
+    """Whether, when and to whom a test mail is sent, through the server's test endpoint."""
 
     when: NotRequired[
         Annotated[
             Literal["off", "before", "after"],
-            Field(title="When", description="Never (off), before the account is written, or after it."),
+            Field(
+                title="When",
+                description="Never (off), before the account is written, or after it. If neither the account nor the "
+                "policy says so, it is off.",
+            ),
         ]
     ]
-    to_email: NotRequired[Annotated[Address, Field(title="Recipient", description="Who gets the mail.")]]
+    to_email: NotRequired[Annotated[Address, Field(title="Recipient", description="Who receives the mail.")]]
 
 
 _SPECIAL_TYPES: Final[Mapping[str, object]] = {"email": Address, "name": Name, "smtp_server": Host}
@@ -178,20 +196,20 @@ def _account_fields() -> dict[str, Any]:
 
 
 DefaultsBlock: Any = TypedDict("DefaultsBlock", _account_fields())  # type: ignore[misc]
-DefaultsBlock.__doc__ = "What may stand in an account and in defaults. An omitted field is not managed; null clears it."
+DefaultsBlock.__doc__ = "The fields of an account, also in defaults. An omitted field is not managed; null clears it."
 
 
 class AccountBlock(DefaultsBlock):
     """One email account."""
 
-    email: Annotated[Address, Field(title="Address", description="The identity of the account, however it is spelled.")]
+    email: Annotated[Address, Field(title="Address", description="The identity of the account, in any spelling.")]
     id: NotRequired[
         Annotated[
             int,
             Field(
                 ge=0,
                 title="Pin",
-                description="The server's id, for when it holds the same address twice.",
+                description="The server's id of the account, if several accounts there have this address.",
                 examples=[12],
             ),
         ]
@@ -200,30 +218,51 @@ class AccountBlock(DefaultsBlock):
         Annotated[
             Address,
             Field(
-                title="Former address", description="The same account, new address: updated in place, its id survives."
+                title="Former address",
+                description="The address that the account had before: it is updated in place and keeps its id.",
             ),
         ]
     ]
     override: NotRequired[
-        Annotated[bool, Field(title="Override", description="Merge this over the entry that the base has.")]
+        Annotated[
+            bool,
+            Field(title="Override", description="Merge this entry over the one that the base has for the address."),
+            _default(value=False),
+        ]
     ]
     remove: NotRequired[
-        Annotated[bool, Field(title="Remove", description="Leave out the entry that the base has; only with email.")]
+        Annotated[
+            bool,
+            Field(
+                title="Remove",
+                description="Leave out the entry that the base has for the address. Takes no other key but email.",
+            ),
+            _default(value=False),
+        ]
     ]
 
 
 class AuthBlock(TypedDict):
     """Credentials: exactly one of access_token, refresh_token, or username with password."""
 
-    access_token: NotRequired[Annotated[SecretValue | None, Field(title="Access token", description="Used as it is.")]]
+    access_token: NotRequired[
+        Annotated[SecretValue | None, Field(title="Access token", description="A token, used as it is.")]
+    ]
     refresh_token: NotRequired[
         Annotated[
             SecretValue | None,
-            Field(title="Refresh token", description="The integrator's key, exchanged for access tokens."),
+            Field(
+                title="Refresh token",
+                description="The API key that the server's web interface creates; it is exchanged for access tokens.",
+            ),
         ]
     ]
-    username: NotRequired[Annotated[SecretValue | None, Field(title="User name", description="With password.")]]
-    password: NotRequired[Annotated[SecretValue | None, Field(title="Password", description="With username.")]]
+    username: NotRequired[
+        Annotated[SecretValue | None, Field(title="User name", description="A login; needs password.")]
+    ]
+    password: NotRequired[
+        Annotated[SecretValue | None, Field(title="Password", description="The password of the login; needs username.")]
+    ]
 
 
 class ClientCertBlock(TypedDict):
@@ -238,7 +277,7 @@ class ClientCertBlock(TypedDict):
             Text,
             Field(
                 title="Key",
-                description="PEM file of its key; where omitted, the key is in cert.",
+                description="PEM file of its key, relative to this YAML file. If it is omitted, the key is in cert.",
                 examples=["fw.key"],
             ),
         ]
@@ -246,13 +285,15 @@ class ClientCertBlock(TypedDict):
 
 
 class ServerBlock(TypedDict):
-    """The server that the accounts are on; flags and environment variables win over it."""
+    """The server that the accounts are on. Options and environment variables win over it."""
 
     name: NotRequired[
         Annotated[
             Name,
             Field(
-                title="Name", description="Label in reports; the URL's host where omitted.", examples=["headquarters"]
+                title="Name",
+                description="Its name in reports and for ${name}. If it is omitted, reports show the URL's host.",
+                examples=["headquarters"],
             ),
         ]
     ]
@@ -260,18 +301,22 @@ class ServerBlock(TypedDict):
         Annotated[
             str,
             AfterValidator(normal_url),
-            Field(title="URL", description="Scheme, host and port.", examples=["https://fw.example.com"]),
+            Field(
+                title="URL",
+                description="Scheme, host and port. http:// is refused, except to this machine.",
+                examples=["https://fw.example.com"],
+            ),
         ]
     ]
     auth: NotRequired[
-        Annotated[AuthBlock, Field(title="Credentials", description="Only ever sent to the URL beside it.")]
+        Annotated[AuthBlock, Field(title="Credentials", description="How to log in. Sent only to the URL beside it.")]
     ]
     ca_file: NotRequired[
         Annotated[
             Text,
             Field(
                 title="Private CA",
-                description="PEM file, relative to this YAML file.",
+                description="PEM file of a private certificate authority, relative to this YAML file.",
                 examples=["certs/private-ca.pem"],
             ),
         ]
@@ -279,16 +324,23 @@ class ServerBlock(TypedDict):
     client_cert: NotRequired[
         Annotated[
             ClientCertBlock,
-            Field(title="Client certificate", description="Only ever shown to the URL beside it."),
+            Field(
+                title="Client certificate",
+                description="For a server that asks for one. Used only for the URL beside it.",
+            ),
         ]
     ]
-    labels: NotRequired[Annotated[Labels, Field(title="Labels", description="For --select and the rollout.")]]
+    labels: NotRequired[
+        Annotated[
+            Labels, Field(title="Labels", description="Names and values of your choice, for --select and the canaries.")
+        ]
+    ]
     suspended: NotRequired[
         Annotated[
             Text | None,
             Field(
                 title="Suspended",
-                description="Why nothing is written to the server for now; null if that is over.",
+                description="Why nothing is written to the server for now; null ends that.",
                 examples=["moving to the new data centre until Friday"],
             ),
         ]
@@ -297,30 +349,40 @@ class ServerBlock(TypedDict):
         Annotated[
             str,
             AfterValidator(values.queue),
-            Field(title="Queue", description="The workers that process the server.", examples=["south"]),
+            Field(title="Queue", description="Which workers process the server, with --engine.", examples=["south"]),
         ]
     ]
 
 
 class PolicyBlock(TypedDict):
-    """How the declared set is to be treated."""
+    """What a plan may do, and which accounts it leaves alone."""
 
     prune: NotRequired[
-        Annotated[bool, Field(title="Prune", description="Delete what is not declared; true unless said otherwise.")]
+        Annotated[
+            bool,
+            Field(title="Prune", description="Whether accounts that are not declared are deleted."),
+            _default(Policy().prune),
+        ]
     ]
     max_deletes: NotRequired[
         Annotated[
             MaxDeletes,
             Field(
                 title="Most deletes",
-                description="Number, or percentage of the managed accounts; 30% unless said otherwise.",
+                description="A number, or a percentage of the managed accounts. A plan with more deletes is refused.",
             ),
+            _default(str(Policy().max_deletes)),
         ]
     ]
     protect: NotRequired[
         Annotated[
             list[Text],
-            Field(title="Protected", description="Address globs that are never deleted.", examples=[["certs@*"]]),
+            Field(
+                title="Protected",
+                description="Address patterns of accounts that are never deleted.",
+                examples=[["certs@*"]],
+            ),
+            _default([]),
         ]
     ]
     ignore: NotRequired[
@@ -328,9 +390,10 @@ class PolicyBlock(TypedDict):
             list[Text],
             Field(
                 title="Ignored",
-                description="Address globs that are never touched.",
+                description="Address patterns of accounts that are managed elsewhere, and never touched.",
                 examples=[["legacy-*@example.com"]],
             ),
+            _default([]),
         ]
     ]
     own: NotRequired[
@@ -339,8 +402,8 @@ class PolicyBlock(TypedDict):
             AfterValidator(values.own),
             Field(
                 title="Own",
-                description="Address globs that this file is responsible for; everything else on the server is left "
-                "alone.",
+                description="Address patterns that this file is responsible for. Everything else on the server is left "
+                "alone. If it is omitted, the file is responsible for all addresses.",
                 examples=[["*@sales.example.com"]],
             ),
         ]
@@ -352,20 +415,27 @@ class PolicyBlock(TypedDict):
                 title="Passwords",
                 description="Whether the server's responses show passwords. auto recognises masks such as ********.",
             ),
+            _default(Passwords.AUTO.value),
         ]
     ]
     test: NotRequired[
-        Annotated[DeliveryTestBlock, Field(title="Test", description="How settings are tried when they are written.")]
+        Annotated[
+            DeliveryTestBlock, Field(title="Test", description="Whether changed settings are tested with a mail.")
+        ]
     ]
 
 
 class RolloutBlock(TypedDict):
-    """How changes reach the servers of a fleet. Percentages are of the selected servers."""
+    """How `apply` goes from server to server. Percentages are of the selected servers."""
 
     canary: NotRequired[
         Annotated[
             SelectorValue,
-            Field(title="Canary", description="The servers that come first.", examples=["ring=canary"]),
+            Field(
+                title="Canary",
+                description="Selects the servers that come first, as --select does.",
+                examples=["ring=canary"],
+            ),
         ]
     ]
     batches: NotRequired[
@@ -376,21 +446,37 @@ class RolloutBlock(TypedDict):
                 description="How many servers are done after each batch, canaries included.",
                 examples=[[1, "5%", "25%", "100%"]],
             ),
+            _default([str(amount) for amount in ALL_AT_ONCE.batches]),
         ]
     ]
     max_failures: NotRequired[
-        Annotated[AmountValue, Field(title="Most failures", description="More failed servers stop the rollout.")]
+        Annotated[
+            AmountValue,
+            Field(title="Most failures", description="If more servers than this fail, no further server starts."),
+            _default(str(ALL_AT_ONCE.max_failures)),
+        ]
     ]
     max_unreachable: NotRequired[
         Annotated[
-            AmountValue, Field(title="Most unreachable", description="More unreachable servers stop the rollout.")
+            AmountValue,
+            Field(
+                title="Most unreachable",
+                description="If more servers than this cannot be reached, no further server starts.",
+            ),
+            _default(str(ALL_AT_ONCE.max_unreachable)),
         ]
     ]
-    pause: NotRequired[Annotated[Duration, Field(title="Pause", description="Wait between two batches.")]]
+    pause: NotRequired[
+        Annotated[
+            Duration,
+            Field(title="Pause", description="How long to wait between two batches."),
+            _default(f"{ALL_AT_ONCE.pause:g}s"),
+        ]
+    ]
 
 
 class FleetBlock(TypedDict):
-    """What concerns all servers together."""
+    """What concerns all servers of a fleet together."""
 
     min_servers: NotRequired[
         Annotated[
@@ -398,13 +484,14 @@ class FleetBlock(TypedDict):
             Field(
                 ge=0,
                 title="Fewest servers",
-                description="With fewer declared servers, nothing is done.",
+                description="If the files declare fewer servers than this, nothing is planned or applied.",
                 examples=[480],
             ),
+            _default(0),
         ]
     ]
     rollout: NotRequired[
-        Annotated[RolloutBlock, Field(title="Rollout", description="All servers at once where omitted.")]
+        Annotated[RolloutBlock, Field(title="Rollout", description="How `apply` goes from server to server.")]
     ]
 
 
@@ -412,27 +499,55 @@ class FleetBlock(TypedDict):
 class Manifest(TypedDict):
     """The email accounts of a server, as they should be."""
 
-    version: Annotated[Version, Field(title="Version", description="Version of this format: 1.")]
-    base: NotRequired[Annotated[bool, Field(title="Base", description="For extends alone; never a server itself.")]]
+    version: Annotated[Version, Field(title="Version", description="The version of this format: 1.")]
+    base: NotRequired[
+        Annotated[
+            bool,
+            Field(title="Base", description="Whether the file is only there for others to extend, and is no server."),
+            _default(value=False),
+        ]
+    ]
     extends: NotRequired[
         Annotated[
             Text,
             Field(
                 title="Extends",
-                description="The base that this builds on, relative to it.",
+                description="The base that this file builds on, relative to this file.",
                 examples=["../common.yaml"],
             ),
         ]
     ]
     vars: NotRequired[
-        Annotated[Variables, Field(title="Variables", description="Strings that ${NAME} stands for in other strings.")]
+        Annotated[
+            Variables,
+            Field(
+                title="Variables",
+                description="Strings to use as ${NAME} in other strings. ${name} is the name of the server.",
+            ),
+        ]
     ]
-    fleet: NotRequired[Annotated[FleetBlock, Field(title="Fleet", description="How all servers are treated.")]]
-    server: NotRequired[Annotated[ServerBlock, Field(title="Server", description="Which server; optional.")]]
-    policy: NotRequired[Annotated[PolicyBlock, Field(title="Policy", description="How the set is to be treated.")]]
-    defaults: NotRequired[Annotated[DefaultsBlock, Field(title="Defaults", description="Merged under every account.")]]
+    fleet: NotRequired[
+        Annotated[
+            FleetBlock,
+            Field(title="Fleet", description="How changes are rolled out, and how many servers there must be."),
+        ]
+    ]
+    server: NotRequired[
+        Annotated[ServerBlock, Field(title="Server", description="The server that the accounts are on.")]
+    ]
+    policy: NotRequired[
+        Annotated[
+            PolicyBlock, Field(title="Policy", description="Limits on deletes, accounts to leave alone, and tests.")
+        ]
+    ]
+    defaults: NotRequired[
+        Annotated[
+            DefaultsBlock,
+            Field(title="Defaults", description="Fields for every account in `accounts` that does not have them."),
+        ]
+    ]
     accounts: NotRequired[
-        Annotated[list[AccountBlock], Field(title="Accounts", description="The whole set; may be empty.")]
+        Annotated[list[AccountBlock], Field(title="Accounts", description="All accounts of the server; may be empty.")]
     ]
 
 

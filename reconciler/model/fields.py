@@ -49,8 +49,8 @@ class Field:
 
 FIELDS: Final[Mapping[str, Field]] = MappingProxyType(
     {
-        "email": Field("Address", "The identity of the account, however it is spelled.", caseless=True, wire_order=2),
-        "name": Field("Name", "Display name.", wire_order=1, examples=("Certificates",)),
+        "email": Field("Address", "The identity of the account, in any spelling.", caseless=True, wire_order=2),
+        "name": Field("Name", "The display name.", wire_order=1, examples=("Certificates",)),
         "default": Field(
             "Default account",
             "Whether this is the server's default account; at most one is.",
@@ -60,18 +60,22 @@ FIELDS: Final[Mapping[str, Field]] = MappingProxyType(
         ),
         "service": Field(
             "Service",
-            "Kind of provider; other needs smtp_server.",
+            "The provider. other needs smtp_server.",
             choices=("gmail", "outlook", "other"),
             destination=True,
         ),
         "has_auth": Field(
             "Authenticates",
-            "Whether the account logs in. Omitted, it is true where a password is declared.",
+            "Whether the account logs in. If it is omitted and a password is declared, it is true.",
             bool,
             spellings=("hash_auth", "has_auth"),
         ),
         "password": Field(
-            "Password", "SMTP password, best as a reference.", optional=True, secret=True, exported=False
+            "Password",
+            "The SMTP password; use a reference to a secret. If it is omitted, the server keeps the one it has.",
+            optional=True,
+            secret=True,
+            exported=False,
         ),
         "smtp_server": Field(
             "SMTP server",
@@ -92,13 +96,16 @@ FIELDS: Final[Mapping[str, Field]] = MappingProxyType(
         ),
         "smtp_crypt": Field(
             "Encryption",
-            "How the way to the SMTP server is protected.",
+            "How the connection to the SMTP server is protected.",
             choices=("none", "ssl-tls", "starttls"),
             optional=True,
             destination=True,
         ),
         "smtp_auth_mechanism": Field(
-            "Mechanism", "How the account logs in.", choices=("plain", "login", "cram-md5"), optional=True
+            "Mechanism",
+            "How the account logs in to the SMTP server.",
+            choices=("plain", "login", "cram-md5"),
+            optional=True,
         ),
     }
 )
