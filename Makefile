@@ -102,6 +102,10 @@ bench-peers: ## Install the other programs for `make bench`, in a separate envir
 picture: $(READY) ## Draw the README's image from a real run
 	@$(BIN)/python docs/picture.py
 
+.PHONY: reference
+reference: $(READY) ## Write the pages of the reference that follow from the code
+	@$(BIN)/python docs/reference.py
+
 .PHONY: docs
 docs: $(READY) ## Build the documentation site into build/site; fails if a link is broken
 	@$(BIN)/python docs/website.py

@@ -10,11 +10,12 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import subprocess
 import sys
 import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import zensical
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,9 +39,10 @@ def main() -> None:
     shutil.copytree(DOCS, COPY, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
     for name in pages:
         (COPY / name).write_text(on_site(DOCS / name), encoding="utf-8")
-    # `zensical` is called as a program, because its package offers no other way. Errors of a page name its lines.
-    done = subprocess.run([sys.executable, "-m", "zensical", "build", "--clean", "--strict"], cwd=ROOT, check=False)
-    sys.exit(done.returncode)
+    try:
+        zensical.build(str(ROOT / "zensical.toml"), {"clean": True, "strict": True})
+    except RuntimeError as error:  # Zensical has printed what is wrong, and where
+        sys.exit(f"error: {error}")
 
 
 def pages_of(nav: list[dict[str, Any]]) -> Iterator[str]:

@@ -31,16 +31,32 @@ if TYPE_CHECKING:
 
 
 class ExitCode(IntEnum):
-    """The exit code of the process; docs/exit-codes.md explains them."""
+    """The exit code of the process.
 
-    OK = 0
-    ERROR = 1
-    CHANGES = 2
-    INCOMPLETE = 3
-    STALE_PLAN = 4
-    GUARD = 5
-    USAGE = 64
-    INTERRUPTED = 130
+    Attributes:
+        meaning: What it tells the user; docs/exit-codes.md is made from it.
+    """
+
+    meaning: str
+
+    def __new__(cls, value: int, meaning: str) -> Self:
+        """A member from a code and its meaning."""
+        member = int.__new__(cls, value)
+        member._value_ = value
+        member.meaning = meaning
+        return member
+
+    OK = 0, "Success. With `plan --detailed-exitcode`: no changes are needed."
+    ERROR = (
+        1,
+        "An error, such as invalid YAML, a missing secret, or a server that cannot be reached or refuses a request.",
+    )
+    CHANGES = 2, "`plan --detailed-exitcode`: changes are needed."
+    INCOMPLETE = 3, "Some changes or tests failed, were skipped or have an unknown outcome. The report lists them."
+    STALE_PLAN = 4, "The saved plan no longer matches. Nothing was written."
+    GUARD = 5, "A guard refused the plan: too many deletes, or an empty set. Nothing was written."
+    USAGE = 64, "The command line is wrong."
+    INTERRUPTED = 130, "Interrupted. The report lists what was done, what was not, and what is unknown."
 
 
 class Kind(StrEnum):

@@ -25,19 +25,31 @@ if TYPE_CHECKING:
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
-_RESULTS: Final = ("planned", *(status.value for status in ServerStatus))
-_OTHER: Final = "other"
-_CAUSES: Final = (
-    SOURCE_NOTICE,
-    "rollout_stopped",
-    "round_failed",
-    "state_lost",
-    "state_not_read",
-    "state_not_saved",
-    "history_not_read",
-)
-"""What notices may be about; alerts name them."""
+RESULTS: Final[Mapping[str, str]] = {
+    "planned": "There were changes, and none was written: they are held, or the server is suspended. The page says "
+    '"planned only".',
+    ServerStatus.UNCHANGED.value: "The server was as declared.",
+    ServerStatus.APPLIED.value: "What may be written was written; other changes may be held.",
+    ServerStatus.FAILED.value: "The server, or the connection to it, had an error.",
+    ServerStatus.UNREACHABLE.value: "The server is down or out of reach.",
+    ServerStatus.UNKNOWN.value: "A write may or may not have arrived.",
+    ServerStatus.REFUSED.value: "A guard refused the plan.",
+    ServerStatus.NOT_ATTEMPTED.value: "The server waits for its turn, or the rollout had stopped or was superseded.",
+}
+"""The results of runs, with their meanings."""
 
+CAUSES: Final[Mapping[str, str]] = {
+    SOURCE_NOTICE: "The newest version of the manifests is not in force.",
+    "rollout_stopped": "Too many servers failed, and the commit goes no further.",
+    "round_failed": "A round failed as a whole.",
+    "state_lost": "The state directory was corrupt, and the watcher began a new one.",
+    "state_not_read": "The state directory cannot be read.",
+    "state_not_saved": "The state directory cannot be written.",
+    "history_not_read": "The history of runs cannot be read.",
+}
+"""What notices may be about, with their meanings; alerts name them."""
+
+_OTHER: Final = "other"
 _BUCKETS: Final = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
 
 _HEALTH: Final[Mapping[ServerState, str]] = {
@@ -59,7 +71,7 @@ class Metrics:
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
         self._runs = Counter("reconciler_reconcile", "Runs on servers, by result.", ["result"], registry=self._registry)
-        for result in _RESULTS:
+        for result in RESULTS:
             self._runs.labels(result)
         self._seconds = Histogram(
             "reconciler_reconcile_duration_seconds",
@@ -70,7 +82,7 @@ class Metrics:
 
     def count_run(self, result: str, seconds: float) -> None:
         """Counts a run on one server; ``result`` is that of its ``RunRecord``."""
-        self._runs.labels(result if result in _RESULTS else _OTHER).inc()
+        self._runs.labels(result if result in RESULTS else _OTHER).inc()
         self._seconds.observe(max(seconds, 0.0))
 
     def render(self, overview: Overview) -> bytes:
@@ -119,12 +131,12 @@ def _fleet_gauges(overview: Overview) -> Iterator[Metric]:
         ("state",),
         [((state.value,), states[state]) for state in ServerState],
     )
-    causes = Tally(cause if cause in _CAUSES else _OTHER for cause in overview.notices)
+    causes = Tally(cause if cause in CAUSES else _OTHER for cause in overview.notices)
     yield _gauge(
         "reconciler_notices",
         "What is wrong with the watcher or its source; the page shows it in words.",
         ("about",),
-        [((cause,), causes[cause]) for cause in (*_CAUSES, _OTHER)],
+        [((cause,), causes[cause]) for cause in (*CAUSES, _OTHER)],
     )
 
 
