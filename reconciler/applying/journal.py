@@ -110,9 +110,10 @@ class ServerJournal:
         self._journal = journal
         self._server = server
 
-    def step_started(self, change: Change, step: Step) -> None:
+    def step_started(self, change: Change, step: Step) -> None:  # noqa: ARG002 - the interface's
         """Appends the intent. Raises ``ReconcilerError`` if that is impossible."""
-        self._append("intent", change, fields=sorted(step.fields) or [one.field for one in change.fields])
+        # All of the change's fields, even if the step gives a temporary name: it writes the others too.
+        self._append("intent", change, fields=[one.field for one in change.fields])
 
     def step_finished(self, change: Change, step: Step, outcome: Outcome) -> None:  # noqa: ARG002 - the interface's
         """Appends the outcome."""

@@ -51,6 +51,17 @@ def test_each_write_has_its_intent_and_its_outcome(at_sandbox: CliProcess, sandb
     ]
 
 
+def test_the_intent_of_a_temporary_name_lists_all_fields_written(at_sandbox: CliProcess, sandbox: Sandbox) -> None:
+    sandbox.seed([account_json("a@example.com", name="A", default=True), account_json("b@example.com", name="B")])
+    accounts = "[{email: a@example.com, name: B}, {email: b@example.com, name: A, default: true}]"
+    at_sandbox.write("a.yaml", f"version: 1\ndefaults: {{service: gmail}}\naccounts: {accounts}\n")
+    options = ("--auto-approve", "--parallelism", "1", "--journal", "journal")
+    assert at_sandbox.run("apply", "a.yaml", *options).code == 0
+    intents = [(one["address"], one["fields"]) for one in entries(at_sandbox) if one["event"] == "intent"]
+    fields = ["name", "default", "service"]
+    assert intents == [("b@example.com", fields), ("a@example.com", fields), ("b@example.com", fields)]
+
+
 def test_a_rollback_has_its_own_journal_lines(user: CliProcess, make_sandbox: MakeSandbox) -> None:
     sandbox = make_sandbox(mailboxes={"a@example.com": "right"})
     user.connect_to(sandbox).environ["PW"] = "wrong"
