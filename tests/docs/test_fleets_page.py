@@ -1,9 +1,8 @@
-"""``docs/fleets.md`` shows ``examples/fleet``: its files are the example's, and its commands do what it claims."""
+"""``docs/fleets.md`` shows ``examples/fleet``: its files are the example's, and its claims are true."""
 
 from __future__ import annotations
 
 import re
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +12,6 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "fleets.md").read_text(encoding="utf-8")
 FILES = re.findall(r"```yaml\n# (\S+)\n(.*?)```", PAGE, re.DOTALL)
-COMMANDS = re.findall(r"^\$ reconciler (.*)\n((?:(?!\$ |```).*\n)*)", PAGE, re.MULTILINE)
 EXAMPLE = {
     str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for path in ROOT.glob("examples/fleet/**/*.yaml")
 }
@@ -24,25 +22,6 @@ def test_every_file_of_the_example_is_shown_as_it_is() -> None:
     shown = {name: text for name, text in FILES if name in OWN}
     assert len(shown) == 7
     assert shown == {name: EXAMPLE[name] for name in shown}
-
-
-def test_every_command_shown_does_what_the_page_shows(example_fleet: ExampleFleet) -> None:
-    (trust,) = [text for name, text in FILES if name == "trust.yaml"]
-    example_fleet.write("trust.yaml", trust)
-    assert len(COMMANDS) >= 11
-    for command, output in COMMANDS:
-        done = example_fleet.user.run(*shlex.split(command))
-        assert (command, done.code) == (command, 0), done.out + done.err
-        if output:
-            assert done.out.replace(str(example_fleet.secrets), "/run/secrets") == output
-    assert {name: len(box.accounts()) for name, box in example_fleet.boxes.items()} == {
-        **dict.fromkeys(example_fleet.boxes, 3),
-        "b003": 4,
-        "b004": 4,
-        "b009": 2,
-    }
-    again = example_fleet.user.run("plan", "examples/fleet", "--detailed-exitcode")
-    assert (again.code, again.out) == (0, "12 servers: 12 unchanged\n\nNo changes.\n")
 
 
 def test_canaries_come_first_and_a_spent_budget_stops_the_rest(example_fleet: ExampleFleet) -> None:
@@ -94,8 +73,3 @@ def test_servers_that_swap_their_names_do_not_get_each_others_secrets(example_fl
         done = example_fleet.user.run("apply", "examples/fleet", "--auto-approve", "--trust", trust)
         assert (done.code, "does not list" in done.err) == (1, True), done.err
     assert [box.accounts() for box in example_fleet.boxes.values()] == [[]] * 12
-
-
-def test_every_link_leads_somewhere() -> None:
-    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", PAGE):
-        assert (ROOT / "docs" / target).exists(), target

@@ -1,4 +1,4 @@
-"""``docs/operations.md`` is complete and true: states, alerts and events, and its commands."""
+"""``docs/operations.md`` is complete and true: states, alerts and events, and its backup."""
 
 from __future__ import annotations
 
@@ -6,16 +6,12 @@ import re
 import shlex
 import shutil
 import sqlite3
-import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
 import yaml
 
-from reconciler.cli import cli
 from reconciler.watch.records import ServerState
-from tests.support.promtool import promtool
 
 if TYPE_CHECKING:
     from tests.support.cli_runner import CliProcess
@@ -53,26 +49,6 @@ def test_every_event_of_the_log_is_explained() -> None:
     logged = set(re.findall(r'\.event\(\s*"(\w+)"', code)) | set(re.findall(r'\.notice\(\s*"(\w+)"', code))
     assert {"started", "change", "rollout_stopped"} <= logged
     assert sorted(logged - table("Log")) == []
-
-
-def test_prometheus_accepts_the_configuration_shown(tmp_path: Path) -> None:
-    (text,) = re.findall(r"```yaml\n# prometheus.yml\n(.*?)```", PAGE, re.DOTALL)
-    path = tmp_path / "prometheus.yml"
-    path.write_text(text)
-    done = subprocess.run(
-        [promtool(), "check", "config", "--syntax-only", path], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-
-
-def test_the_commands_shown_are_valid() -> None:
-    shown = re.findall(r"^.*?(reconciler (?:status|suspend|resume).*)$", SHELL, re.MULTILINE)
-    assert len(shown) == 3
-    for command in shown:
-        _, name, *arguments = shlex.split(command)
-        parsed = cli.get_command(click.Context(cli), name)
-        assert parsed
-        parsed.make_context(name, arguments)
 
 
 def test_a_copy_of_the_state_can_be_restored(at_sandbox: CliProcess) -> None:
