@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from reconciler.commands.options import packed
+from reconciler.commands.options import Command, packed
 from reconciler.commands.parameters import DURATION, FILE_NAME
 from reconciler.errors import InvalidValueError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from reconciler.fleet.broker import BrokerAddress
     from reconciler.model.redaction import Redactor
@@ -76,23 +76,31 @@ _CA_FILE = click.option(
     "--engine-ca-file", type=FILE_NAME, metavar="FILE", help="Private CA of a broker with rediss://."
 )
 
-engine_options = packed(
-    "engine",
-    lambda engine, engine_ca_file, queue_timeout: EngineFlags(
-        url=engine, ca_file=engine_ca_file, queue_timeout=queue_timeout
-    ),
-    _URL,
-    _CA_FILE,
-    click.option(
-        "--queue-timeout",
-        type=DURATION,
-        default="10m",
-        show_default=True,
-        metavar="DURATION",
-        help="How long a server waits for a worker.",
-    ),
-)
+
+def _client_options(queue_timeout: str) -> Callable[[Command], Command]:
+    return packed(
+        "engine",
+        lambda engine, engine_ca_file, queue_timeout: EngineFlags(
+            url=engine, ca_file=engine_ca_file, queue_timeout=queue_timeout
+        ),
+        _URL,
+        _CA_FILE,
+        click.option(
+            "--queue-timeout",
+            type=DURATION,
+            default=queue_timeout,
+            show_default=True,
+            metavar="DURATION",
+            help="How long a server waits for a worker.",
+        ),
+    )
+
+
+engine_options = _client_options("10m")
 """The engine of a client; it arrives as ``engine: EngineFlags``."""
+
+watch_engine_options = _client_options("2m")
+"""``engine_options`` for a watcher: a round should not wait long for a site without workers; the next one comes."""
 
 broker_options = packed(
     "engine", lambda engine, engine_ca_file: EngineFlags(url=engine, ca_file=engine_ca_file), _URL, _CA_FILE

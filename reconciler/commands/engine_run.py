@@ -9,7 +9,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from reconciler.commands.engine_options import refuse_wider_options
-from reconciler.errors import Kind, ReconcilerError
 from reconciler.report.formats import Format
 
 if TYPE_CHECKING:
@@ -19,49 +18,74 @@ if TYPE_CHECKING:
     from reconciler.commands.inputs import RunRequest
     from reconciler.commands.options import ApplyFlags
     from reconciler.fleet.broker import BrokerAddress
-    from reconciler.fleet.remote import RemoteEngine
+    from reconciler.fleet.dispatch import DispatchOptions, Holds
+    from reconciler.fleet.remote import EngineOptions, RemoteEngine, Workers
+    from reconciler.fleet.server_run import ServerRunOptions
     from reconciler.model.desired import Desired
+    from reconciler.planning.planner import PlanOptions
+    from reconciler.reconcile import RunContext
 
 _IN_FLIGHT: Final = 64
+_LEASE_MARGIN: Final = 5.0
+"""Seconds for which a worker waits for a lease in addition to the time after which that of a dead worker expires."""
 
 
-def check_engine_usage(request: RunRequest, running: ApplyFlags | None = None, *, no_secrets: bool = False) -> None:
+def check_engine_usage(
+    request: RunRequest,
+    running: ApplyFlags | None = None,
+    *,
+    to_email: str | None = None,
+    no_secrets: bool = False,
+) -> None:
     """Refuses what an engine does not do.
 
     Raises:
         click.UsageError: An option cannot be used with an engine.
     """
-    server, planning = request.context.server, request.planning
     refuse_wider_options(
         {
-            "--trust": request.context.trust is not None,
-            "--allow-commands": request.context.allow_commands,
-            "--url": server.url is not None,
-            "--token-file": server.token_file is not None,
-            "--refresh-token-file": server.refresh_token_file is not None,
-            "--ca-file": server.ca_file is not None,
-            "--client-cert": server.client_cert is not None,
-            "--insecure-http": server.insecure_http,
-            "--max-deletes": planning.max_deletes is not None,
-            "--allow-empty": planning.allow_empty,
-            "--rotate-passwords": planning.rotate_passwords,
+            **_wider_options(request.context, request.planning),
             "--no-secrets": no_secrets,
             "--verbose": request.invocation.verbose,
             "--format tfplan": request.invocation.format is Format.TFPLAN,
             "--test": running is not None and running.test_when is not None,
-            "--to-email": running is not None and running.to_email is not None,
+            "--to-email": to_email is not None,
             "--journal": running is not None and running.journal is not None,
         }
     )
 
 
+def _wider_options(context: RunContext, planning: PlanOptions) -> dict[str, bool]:
+    """What could send something elsewhere, or delete more, and whether it was given."""
+    server = context.server
+    return {
+        "--trust": context.trust is not None,
+        "--allow-commands": context.allow_commands,
+        "--url": server.url is not None,
+        "--token-file": server.token_file is not None,
+        "--refresh-token-file": server.refresh_token_file is not None,
+        "--ca-file": server.ca_file is not None,
+        "--client-cert": server.client_cert is not None,
+        "--insecure-http": server.insecure_http,
+        "--max-deletes": planning.max_deletes is not None,
+        "--allow-empty": planning.allow_empty,
+        "--rotate-passwords": planning.rotate_passwords,
+    }
+
+
 @contextmanager
 def engine_for(
-    request: RunRequest, servers: Sequence[Desired], flags: EngineFlags, running: ApplyFlags | None = None
+    request: RunRequest,
+    servers: Sequence[Desired],
+    flags: EngineFlags,
+    running: ApplyFlags | None = None,
+    *,
+    parallelism: int | None = None,
 ) -> Iterator[RemoteEngine | None]:
     """The engine of a run, which is connected as long as this is active; ``None`` if the run does without.
 
     Raises:
+        ReconcilerError: The manifests leave the URL of a server to the command line or the environment.
         UnreachableError: The broker does not respond.
         MissingExtraError: The extra ``celery`` is not installed.
     """
@@ -69,27 +93,38 @@ def engine_for(
     if address is None:
         yield None
         return
-    unnamed = [one for one in servers if one.server.url is None]
-    if unnamed:
-        message = "with --engine, the manifests must name the URL of each server"
-        raise ReconcilerError.of(message, kind=Kind.NO_SERVER, hint="set server.url")
-    with _connected(address, request, servers, flags, running) as engine:
+    with (
+        workers(address, _options(request, flags, running, parallelism)) as connected,
+        connected.engine(servers, _commit()) as engine,
+    ):
         yield engine
 
 
 @contextmanager
-def _connected(
-    address: BrokerAddress,
-    request: RunRequest,
-    servers: Sequence[Desired],
-    flags: EngineFlags,
-    running: ApplyFlags | None,
-) -> Iterator[RemoteEngine]:
-    from reconciler.fleet.dispatch import DispatchOptions
+def workers(address: BrokerAddress, options: EngineOptions) -> Iterator[Workers]:
+    """A connection to workers, as long as this is active.
+
+    Raises:
+        MissingExtraError: The extra ``celery`` is not installed.
+    """
     from reconciler.fleet.engine import CeleryTransport
     from reconciler.fleet.leases import Coordination
+    from reconciler.fleet.remote import Workers
+
+    transport = CeleryTransport(address)
+    coordination = Coordination(address)
+    try:
+        yield Workers(transport, coordination, options)
+    finally:
+        transport.close()
+        coordination.close()
+
+
+def _options(
+    request: RunRequest, flags: EngineFlags, running: ApplyFlags | None, parallelism: int | None
+) -> EngineOptions:
     from reconciler.fleet.messages import Limits, OnFailure
-    from reconciler.fleet.remote import EngineOptions, RemoteEngine
+    from reconciler.fleet.remote import EngineOptions
 
     planning = request.planning
     limits = Limits(
@@ -102,21 +137,59 @@ def _connected(
             parallelism=running.parallelism,
             lock_timeout=running.lock_timeout,
         )
-    options = EngineOptions(
-        limits=limits,
-        commit=_commit(),
-        dispatch=DispatchOptions(
-            in_flight=max(_IN_FLIGHT, request.flags.server_parallelism), patience=flags.queue_timeout
-        ),
+    if parallelism is not None:
+        limits = replace(limits, parallelism=parallelism)
+    return EngineOptions(limits=limits, dispatch=_dispatch_options(flags, request.flags.server_parallelism))
+
+
+@contextmanager
+def workers_of_watcher(
+    address: BrokerAddress | None,
+    flags: EngineFlags,
+    run: ServerRunOptions,
+    server_parallelism: int,
+    holds: Holds,
+) -> Iterator[Workers | None]:
+    """The workers of a watcher, which are connected as long as this is active; ``None`` if it does without.
+
+    Args:
+        address: The broker; ``None`` without an engine.
+        flags: How servers are dispatched.
+        run: How each server would be processed in this process.
+        server_parallelism: Servers side by side.
+        holds: Tells which servers must not be written any more.
+
+    Raises:
+        click.UsageError: An option cannot be used with an engine.
+        MissingExtraError: The extra ``celery`` is not installed.
+    """
+    if address is None:
+        yield None
+        return
+    refuse_wider_options(_wider_options(run.context, run.planning))
+    from reconciler.fleet.leases import LEASE_SECONDS
+    from reconciler.fleet.messages import Limits
+    from reconciler.fleet.remote import EngineOptions
+
+    limits = Limits(
+        only=run.planning.only.patterns,
+        no_prune=run.planning.prune is False,
+        parallelism=run.parallelism,
+        timeout=run.context.server.timeout,
+        lock_timeout=LEASE_SECONDS + _LEASE_MARGIN,
+        needs_client=True,
+        lists_accounts=True,
     )
-    coordination = Coordination(address)
-    transport = CeleryTransport(address)
-    try:
-        with RemoteEngine(servers, transport, coordination, options) as engine:
-            yield engine
-    finally:
-        transport.close()
-        coordination.close()
+    options = EngineOptions(limits=limits, dispatch=_dispatch_options(flags, server_parallelism), holds=holds)
+    with workers(address, options) as connected:
+        yield connected
+
+
+def _dispatch_options(flags: EngineFlags, server_parallelism: int) -> DispatchOptions:
+    """How messages are sent."""
+    from reconciler.fleet.dispatch import DispatchOptions
+
+    return DispatchOptions(in_flight=max(_IN_FLIGHT, server_parallelism), patience=flags.queue_timeout)
 
 
 def _commit() -> str:

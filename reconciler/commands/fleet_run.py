@@ -60,7 +60,7 @@ def plan_fleet(
     """Plans every selected server, and shows the plans."""
     invocation, servers = request.invocation, _servers(request)
     if engine.url:
-        check_engine_usage(request, no_secrets=request.planning.no_secrets)
+        check_engine_usage(request, to_email=to_email, no_secrets=request.planning.no_secrets)
     with engine_for(request, servers, engine) as workers:
         run = _run(request, servers, replace(_options(request), to_email=to_email), workers)
         with fleet_progress(invocation, run.size) as observer:
@@ -79,7 +79,7 @@ def apply_fleet(request: RunRequest, running: ApplyFlags, engine: EngineFlags) -
     """Plans every selected server, shows the plans, asks, and applies them in the order of the rollout."""
     invocation, servers = request.invocation, _servers(request)
     if engine.url:
-        check_engine_usage(request, running)
+        check_engine_usage(request, running, to_email=running.to_email)
     saved = saved_plan.read(running.plan_file) if running.plan_file is not None else None
     rollout = ALL_AT_ONCE if running.no_rollout else request.fleet.rollout
     with (
@@ -113,16 +113,19 @@ def apply_fleet(request: RunRequest, running: ApplyFlags, engine: EngineFlags) -
             return _reported(invocation, reports, interrupted=interrupt.asked)
 
 
-def test_fleet(request: RunRequest, *, to_email: str | None, parallelism: int) -> ExitCode:
+def test_fleet(request: RunRequest, engine: EngineFlags, *, to_email: str | None, parallelism: int) -> ExitCode:
     """Runs the delivery tests of every selected server."""
-    invocation = request.invocation
-    run = _run(request, _servers(request), replace(_options(request), to_email=to_email, parallelism=parallelism))
-    with handle_interrupts(run.gate, invocation) as interrupt:
-        invocation.acted = True
-        with fleet_progress(invocation, run.size) as observer:
-            reports = run.test(observer)
-        interrupt.run_ended()
-        return _reported(invocation, reports, interrupted=interrupt.asked)
+    invocation, servers = request.invocation, _servers(request)
+    if engine.url:
+        check_engine_usage(request, to_email=to_email)
+    with engine_for(request, servers, engine, parallelism=parallelism) as workers:
+        run = _run(request, servers, replace(_options(request), to_email=to_email, parallelism=parallelism), workers)
+        with handle_interrupts(run.gate, invocation) as interrupt:
+            invocation.acted = True
+            with fleet_progress(invocation, run.size) as observer:
+                reports = run.test(observer)
+            interrupt.run_ended()
+            return _reported(invocation, reports, interrupted=interrupt.asked)
 
 
 def export_fleet(request: RunRequest, folder: str) -> ExitCode:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from reconciler import reconcile
+from reconciler.commands.engine_options import engine_options
 from reconciler.commands.inputs import CommandFiles, only_server, read_request
 from reconciler.commands.options import (
     allow_commands_option,
@@ -24,6 +25,7 @@ from reconciler.commands.process import handle_interrupts
 from reconciler.report.formats import RESULT_FORMATS, ReportInput
 
 if TYPE_CHECKING:
+    from reconciler.commands.engine_options import EngineFlags
     from reconciler.commands.invocation import Invocation
     from reconciler.commands.options import FleetFlags
     from reconciler.credentials import ServerOptions
@@ -44,6 +46,7 @@ Examples:
 @fleet_options
 @parallelism_option
 @server_options
+@engine_options
 @output_options(RESULT_FORMATS, "report")
 @click.pass_obj
 def test(  # noqa: PLR0913 - one for each option of the command line
@@ -57,6 +60,7 @@ def test(  # noqa: PLR0913 - one for each option of the command line
     fleet: FleetFlags,
     parallelism: int,
     server: ServerOptions,
+    engine: EngineFlags,
 ) -> ExitCode:
     """Send each declared account's settings through the test endpoint. Writes nothing.
 
@@ -70,11 +74,11 @@ def test(  # noqa: PLR0913 - one for each option of the command line
     planning = PlanOptions(only=Globs(only))
     request = read_request(invocation, paths, files, flags=fleet, planning=planning, allow_commands=allow_commands)
     context = request.context
-    desired = only_server(request)
+    desired = None if engine.url else only_server(request)
     if desired is None:
         from reconciler.commands.fleet_run import test_fleet
 
-        return test_fleet(request, to_email=to_email, parallelism=parallelism)
+        return test_fleet(request, engine, to_email=to_email, parallelism=parallelism)
     desired = reconcile.resolve(desired, paths, only=only, to_email=to_email, context=context)
     connection = reconcile.connect(desired, parallelism=parallelism, context=context)
     invocation.server = connection.server

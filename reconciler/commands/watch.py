@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from reconciler.commands.engine_options import watch_engine_options
+from reconciler.commands.engine_run import workers_of_watcher
 from reconciler.commands.inputs import CommandFiles, logging_context
 from reconciler.commands.manifest_source import check_source_usage, git_options, manifest_source
 from reconciler.commands.options import (
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+    from reconciler.commands.engine_options import EngineFlags
     from reconciler.commands.invocation import Invocation
     from reconciler.commands.manifest_source import GitFlags
     from reconciler.commands.watch_options import LoopFlags, ShowFlags
@@ -60,7 +63,8 @@ Examples:
   reconciler watch fleet/ --interval 10m
   reconciler watch --git https://git.example.com/mail.git --path fleet \\
     --on-drift report
-  reconciler watch fleet/ --once"""
+  reconciler watch fleet/ --once
+  reconciler watch fleet/ --engine rediss://broker.example.com:6379/0"""
 )
 @click.argument("paths", nargs=-1, type=FILE_NAME, metavar="[PATH]...")
 @git_options
@@ -68,6 +72,7 @@ Examples:
 @click.option("--once", is_flag=True, help="Run one round, and exit with the codes of `apply`; for cron.")
 @state_dir_option
 @show_options
+@watch_engine_options
 @repeated_plan_options
 @allow_commands_option
 @trust_option
@@ -83,6 +88,7 @@ def watch(  # noqa: PLR0913 - one for each group of options
     once: bool,
     state_dir: Path,
     showing: ShowFlags,
+    engine: EngineFlags,
     planning: PlanOptions,
     allow_commands: bool,
     trust: str | None,
@@ -104,6 +110,7 @@ def watch(  # noqa: PLR0913 - one for each group of options
     from reconciler.watch.state import WatchState
 
     check_source_usage(paths, git)
+    address = engine.address(invocation.redactor)
     share_memory_arenas()
     log = EventLog(LogFormat(showing.log_format), invocation.redactor.redact)
     with ExitStack() as held:
@@ -125,6 +132,7 @@ def watch(  # noqa: PLR0913 - one for each group of options
         page = None if once or showing.listen == NOT_SERVED else _Page(showing, invocation.redactor)
         notifier = held.enter_context(_notifications(showing, state, source, log))
         listener = _Listener(page, notifier)
+        workers = workers_of_watcher(address, engine, run_options, watching.server_parallelism, status.unwritable)
         options = WatchOptions(
             run=run_options,
             interval=watching.interval,
@@ -132,6 +140,7 @@ def watch(  # noqa: PLR0913 - one for each group of options
             switches=Switches(commits=watching.on_commit == "apply", drift=watching.on_drift == "apply"),
             heal_limit=watching.heal_limit,
             server_parallelism=watching.server_parallelism,
+            workers=held.enter_context(workers),
         )
         watcher = Watcher(Intake(source, context, trust), status, options, log, listener)
         ending, asking = (lambda *_received: watcher.stop()), (lambda *_received: watcher.trigger("signal"))

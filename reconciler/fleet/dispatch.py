@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
 from reconciler.applying.worker_pool import Abort
 from reconciler.errors import Kind, Problem, UnreachableError
 from reconciler.fleet.leases import BEAT_SECONDS, now
+from reconciler.fleet.messages import Mode
 from reconciler.report.returned import UnreadableDocumentError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from reconciler.fleet.gate import FleetGate
     from reconciler.fleet.leases import ClaimState, Coordination
@@ -39,6 +40,9 @@ _DATA_LOSS_GRACE: Final = 60.0
 
 _LOST_AFTER: Final = 20.0
 """Seconds after which a message that is neither in its queue nor claimed counts as lost with a worker."""
+
+_HOLD_SECONDS: Final = 1.0
+"""Seconds between two questions whether something may still be written."""
 
 _POLL: Final = 0.05
 _SLOWEST_POLL: Final = 0.5
@@ -75,6 +79,13 @@ class DispatchOptions:
     patience: float = 600.0
 
 
+class Holds(Protocol):
+    """Tells which servers must not be written any more."""
+
+    def __call__(self, servers: Iterable[str], /) -> Mapping[str, Problem]:
+        """Those of these servers that must not be written, by name, and why. Must not raise."""
+
+
 @dataclass(frozen=True, slots=True)
 class Post:
     """What a dispatcher works with."""
@@ -82,6 +93,7 @@ class Post:
     transport: Transport
     coordination: Coordination
     heartbeat: Heartbeat
+    holds: Holds
 
 
 class Heartbeat:
@@ -143,6 +155,9 @@ class Job(Protocol[Returned_co]):
     def not_started(self, problem: Problem) -> Returned_co:
         """No worker began."""
 
+    def held(self, problem: Problem) -> Returned_co:
+        """No worker began, and none may: the server must not be written."""
+
     def lost(self, problem: Problem) -> Returned_co:
         """A worker began, and nothing is known about the end."""
 
@@ -160,6 +175,12 @@ class _Sent(Generic[Result]):
     missing_since: float | None = None
     losses: int = 0
     lost_at: float | None = None
+    held: Problem | None = None
+
+    @property
+    def writes(self) -> bool:
+        """Whether the server may be written."""
+        return self.job.message.mode is Mode.APPLY
 
 
 class MessageDispatcher(Generic[Result]):
@@ -180,6 +201,7 @@ class MessageDispatcher(Generic[Result]):
         self._in_flight: set[int] = set()
         self._ended = threading.Event()
         self._gave_up: Problem | None = None
+        self._asked_for_holds_at = float("-inf")
 
     def run(self, next_job: Callable[[], int | None], take_result: Callable[[int, Result], None]) -> frozenset[int]:
         """Works until nothing is left to do or the gate ends the wait; see ``WorkerPool.run``."""
@@ -215,6 +237,9 @@ class MessageDispatcher(Generic[Result]):
             self._done.put((index, job.not_started(self._gave_up)))
             return
         sent = _Sent(index, job, "", now(), losses=self._post.heartbeat.losses)
+        if sent.writes and (why := self._post.holds([job.message.server]).get(job.message.server)):
+            self._done.put((index, job.held(why)))
+            return
         try:
             sent.identifier = self._post.transport.send(job.message, job.queue, self._options.patience)
         except UnreachableError:
@@ -251,6 +276,7 @@ class MessageDispatcher(Generic[Result]):
         waiting = [self._sent.popleft() for _ in range(len(self._sent))]
         left: list[_Sent[Result]] = list(waiting)
         try:
+            self._hold([one for one in waiting if one.writes])
             # In this order: if a heartbeat has ended, its result was stored before.
             states = self._post.coordination.claims([one.job.message.key for one in waiting])
             results = self._post.transport.results([one.identifier for one in waiting])
@@ -265,6 +291,18 @@ class MessageDispatcher(Generic[Result]):
         read = [one.identifier for one in waiting if one not in left and one.identifier]
         self._post.transport.forget(read)
         return len(left) < len(waiting)
+
+    def _hold(self, writing: Sequence[_Sent[Result]]) -> None:
+        """Tells the workers which servers must not be written any more."""
+        if not writing or now() - self._asked_for_holds_at < _HOLD_SECONDS:
+            return
+        found = self._post.holds([one.job.message.server for one in writing])
+        for one in writing:
+            why = found.get(one.job.message.server)
+            if why and not one.held:
+                self._post.coordination.hold(one.job.message.key, why.message)
+                one.held = why
+        self._asked_for_holds_at = now()
 
     def _look_for_lost(self, unclaimed: Sequence[_Sent[Result]]) -> None:
         """Notes since when messages are missing. A worker takes one when it has a free slot, and claims it at once."""
@@ -313,10 +351,10 @@ class MessageDispatcher(Generic[Result]):
             self._post.coordination.claim(sent.job.message.key, _CLIENT, works=False)
             sent.lost_at = now()
             return None
-        why = self._why_not_started(sent, is_expired=is_expired)
+        why = sent.held or self._why_not_started(sent, is_expired=is_expired)
         if why is None or not self._post.coordination.claim(sent.job.message.key, _CLIENT, works=False):
             return None  # if a worker was faster, the next look sees that
-        return sent.job.not_started(why)
+        return sent.job.held(why) if sent.held else sent.job.not_started(why)
 
     def _why_not_started(self, sent: _Sent[Result], *, is_expired: bool) -> Problem | None:
         """Why a message is withdrawn; ``None`` as long as a worker may take it."""

@@ -6,6 +6,7 @@ delivers the messages::
     run:RUN              the client's heartbeat: "go", or "stop" if no new write may start
     claim:RUN:MODE:NAME  who may work on a server in this run: the first that sets it, and nobody after that
     alive:RUN:MODE:NAME  the heartbeat of the worker that works on it
+    hold:RUN:MODE:NAME   why nothing more may be written to a server in this run
     lease:HASH           who may write to a server, in any run
 """
 
@@ -102,8 +103,8 @@ class Coordination:
         self._redis.close()
 
     def check(self) -> None:
-        """Makes sure that the broker responds."""
-        self._ask(self._redis.ping)
+        """Makes sure that the broker responds, and that it can be written to: it may be full."""
+        self._ask(lambda: self._redis.set(_key("check", "client"), _GO, px=_ms(CLIENT_SECONDS)))
 
     def begin(self, run: str) -> None:
         """Starts the heartbeat of a run."""
@@ -133,6 +134,15 @@ class Coordination:
         """
         arguments = [owner, CLAIM_SECONDS, _ms(ALIVE_SECONDS) if works else ""]
         return bool(self._script(_CLAIM, [_key("claim", key), _key("alive", key)], arguments))
+
+    def hold(self, key: str, why: str) -> None:
+        """Keeps the worker that works on a claim from starting any more writes."""
+        self._ask(lambda: self._redis.set(_key("hold", key), why, ex=CLAIM_SECONDS))
+
+    def may_write(self, run: str, key: str) -> tuple[bool, str]:
+        """Whether the client of a run is alive, and why it holds the writes on a claim; empty if it does not."""
+        alive, why = self._ask(lambda: self._redis.mget(_key("run", run), _key("hold", key)))
+        return alive is not None, why or ""
 
     def keep_alive(self, key: str, owner: str) -> None:
         """Renews the heartbeat of the work on a claim."""

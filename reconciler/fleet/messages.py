@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
 from typing import Any, Final
 
-_LARGEST: Final = 64 * 1024
+_LARGEST: Final = 1024 * 1024
 """Bytes of a message as JSON."""
 
 _NAME: Final = re.compile(r"[!-~]{1,253}")
@@ -20,6 +20,7 @@ _HEX: Final = re.compile(r"[0-9a-f]{0,64}")
 _MOST_REQUESTS: Final = 256
 _LONGEST: Final = 24 * 3600.0
 _MOST_GLOBS: Final = 1000
+_MOST_ADDRESSES: Final = 20_000
 
 
 class Mode(StrEnum):
@@ -27,6 +28,7 @@ class Mode(StrEnum):
 
     PLAN = "plan"
     APPLY = "apply"
+    TEST = "test"
 
 
 class OnFailure(StrEnum):
@@ -47,19 +49,26 @@ class Limits:
 
     Attributes:
         only: Address patterns; empty for all accounts.
+        addresses: Exactly the addresses that may be written; empty for all that ``only`` names.
         no_prune: Whether nothing is deleted.
         on_failure: As for ``apply``.
         parallelism: The most requests to the server at a time. The worker's own limit holds too.
         timeout: Seconds that one request may take; likewise.
         lock_timeout: Seconds to wait for another run on the server.
+        needs_client: Whether no write starts once the client's heartbeat has stopped.
+        lists_accounts: Whether the result has all accounts and their order, without secrets: for a client that
+            remembers them. This neither narrows nor widens anything.
     """
 
     only: tuple[str, ...] = ()
+    addresses: tuple[str, ...] = ()
     no_prune: bool = False
     on_failure: OnFailure = OnFailure.CONTINUE
     parallelism: int = 10
     timeout: float = 30.0
     lock_timeout: float = 60.0
+    needs_client: bool = False
+    lists_accounts: bool = False
 
     @classmethod
     def parse(cls, value: object) -> Limits:
@@ -69,10 +78,9 @@ class Limits:
             InvalidMessageError: There is an option that is not in this list, or a value that is not allowed.
         """
         found = _members(value, cls)
-        only, no_prune = found["only"], found["no_prune"]
-        is_list = isinstance(only, list) and len(only) <= _MOST_GLOBS and all(isinstance(one, str) for one in only)
-        if not is_list or not isinstance(no_prune, bool):
-            raise InvalidMessageError("only or no_prune has a wrong value")
+        for name in ("no_prune", "needs_client", "lists_accounts"):
+            if not isinstance(found[name], bool):
+                raise InvalidMessageError(f"{name} has a wrong value")
         if type(found["parallelism"]) is not int or not 1 <= found["parallelism"] <= _MOST_REQUESTS:
             raise InvalidMessageError("parallelism has a wrong value")
         try:
@@ -80,18 +88,21 @@ class Limits:
         except ValueError:
             raise InvalidMessageError("on_failure has a wrong value") from None
         return cls(
-            only=tuple(only),
-            no_prune=no_prune,
+            only=_strings(found["only"], _MOST_GLOBS),
+            addresses=_strings(found["addresses"], _MOST_ADDRESSES),
+            no_prune=found["no_prune"],
             on_failure=on_failure,
             parallelism=found["parallelism"],
             timeout=_seconds(found["timeout"]),
             lock_timeout=_seconds(found["lock_timeout"]),
+            needs_client=found["needs_client"],
+            lists_accounts=found["lists_accounts"],
         )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """A request to plan or apply one server.
+    """A request to plan, apply or test one server.
 
     Attributes:
         run: The run's identifier.
@@ -149,6 +160,12 @@ def _members(value: object, wanted: type[Limits | Message]) -> dict[str, Any]:
     if not isinstance(value, dict) or set(value) != names:
         raise InvalidMessageError(f"{wanted.__name__.lower()} has missing or unknown keys")
     return value
+
+
+def _strings(value: object, most: int) -> tuple[str, ...]:
+    if not isinstance(value, list) or len(value) > most or not all(isinstance(one, str) for one in value):
+        raise InvalidMessageError("a list of addresses has a wrong value")
+    return tuple(value)
 
 
 def _seconds(value: object) -> float:

@@ -6,15 +6,16 @@ import secrets
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from reconciler.errors import Problem
+from reconciler.errors import Kind, Problem, ReconcilerError
 from reconciler.fleet.dispatch import DispatchOptions, Heartbeat, Job, MessageDispatcher, Post
 from reconciler.fleet.messages import Limits, Message, Mode
 from reconciler.manifest.digest import manifest_digest
-from reconciler.model.account import NO_GLOBS
+from reconciler.model.account import NO_GLOBS, Addresses
 from reconciler.model.outcome import Report, ServerStatus
 from reconciler.model.plan import Plan
 from reconciler.report.formats import PlanInput
 from reconciler.report.json import plan_document
+from reconciler.report.listed_accounts import with_plan_accounts, with_report_accounts
 from reconciler.report.returned import returned_plan, returned_report
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from reconciler.errors import Position
-    from reconciler.fleet.dispatch import Transport
+    from reconciler.fleet.dispatch import Holds, Transport
     from reconciler.fleet.gate import FleetGate
     from reconciler.fleet.leases import Coordination
     from reconciler.fleet.runner import Dispatcher
@@ -45,15 +46,44 @@ class EngineOptions:
         limits: What the user narrows.
         commit: The version of the manifests; empty if it is not known.
         dispatch: How messages are sent.
+        holds: Which servers must not be written any more; asked again and again.
     """
 
     limits: Limits
     commit: str = ""
     dispatch: DispatchOptions = field(default_factory=DispatchOptions)
+    holds: Holds = lambda _servers: {}
+
+
+class Workers:
+    """The connection to the workers of a broker, for many runs. Threads may share it."""
+
+    def __init__(self, transport: Transport, coordination: Coordination, options: EngineOptions) -> None:
+        self._transport = transport
+        self._coordination = coordination
+        self._options = options
+
+    def engine(self, declared: Sequence[Desired], commit: str = "") -> RemoteEngine:
+        """What processes these servers in one run.
+
+        Raises:
+            ReconcilerError: The manifests leave the URL of a server to the command line or the environment.
+        """
+        return RemoteEngine(declared, self._transport, self._coordination, replace(self._options, commit=commit))
+
+    def check(self) -> None:
+        """Makes sure that the broker responds.
+
+        Raises:
+            UnreachableError: It does not.
+        """
+        self._coordination.check()
 
 
 class RemoteEngine:
     """Implements ``Engine`` for one run. As a context manager, it keeps the run's heartbeat.
+
+    Raises ``ReconcilerError`` if the manifests leave the URL of a server to the command line or the environment.
 
     Attributes:
         run: The run's identifier.
@@ -64,6 +94,10 @@ class RemoteEngine:
     ) -> None:
         self.run = secrets.token_hex(16)
         self._declared = {one.label.name: one for one in declared}
+        unnamed = [one for one in declared if one.server.url is None]
+        if unnamed:
+            message = "with --engine, the manifests must name the URL of each server"
+            raise ReconcilerError.of(message, kind=Kind.NO_SERVER, hint="set server.url")
         self._transport = transport
         self._coordination = coordination
         self._options = options
@@ -88,7 +122,7 @@ class RemoteEngine:
 
         def job(index: int) -> Job[Plan]:
             desired = self._declared[runs[index].server.name]
-            return _PlanJob(self._message(desired, Mode.PLAN, NO_GLOBS), self._queue(desired), runs[index], desired)
+            return _PlanJob(self._message(desired, Mode.PLAN, NO_GLOBS), self._queue(desired), runs[index])
 
         return self._dispatcher(job, gate)
 
@@ -104,14 +138,24 @@ class RemoteEngine:
             plan, only = prepared
             desired = self._declared[plan.server.name]
             message = replace(self._message(desired, Mode.APPLY, only), plan_digest=digest_of(plan))
-            return _ApplyJob(message, self._queue(desired), runs[index], plan, _positions(desired))
+            return _ReportJob(message, self._queue(desired), runs[index], plan, _positions(desired))
+
+        return self._dispatcher(job, gate)
+
+    def testing(self, runs: Sequence[ServerRun], gate: FleetGate) -> Dispatcher[Report]:
+        """What runs the delivery tests of servers."""
+
+        def job(index: int) -> Job[Report]:
+            desired = self._declared[runs[index].server.name]
+            message = self._message(desired, Mode.TEST, NO_GLOBS)
+            plan = Plan(server=runs[index].server)
+            return _ReportJob(message, self._queue(desired), runs[index], plan, _positions(desired))
 
         return self._dispatcher(job, gate)
 
     def _dispatcher(self, job: Callable[[int], Job[Result] | Result], gate: FleetGate) -> MessageDispatcher[Result]:
-        return MessageDispatcher(
-            job, gate, Post(self._transport, self._coordination, self._heartbeat), self._options.dispatch
-        )
+        post = Post(self._transport, self._coordination, self._heartbeat, self._options.holds)
+        return MessageDispatcher(job, gate, post, self._options.dispatch)
 
     def _message(self, desired: Desired, mode: Mode, only: Globs) -> Message:
         limits = self._options.limits
@@ -122,12 +166,18 @@ class RemoteEngine:
             commit=self._options.commit,
             manifest_digest=manifest_digest(desired),
             plan_digest="",
-            options=replace(limits, only=only.patterns) if only else limits,
+            options=_narrowed(limits, only),
         )
 
     @staticmethod
     def _queue(desired: Desired) -> str:
         return desired.server.queue or DEFAULT_QUEUE
+
+
+def _narrowed(limits: Limits, only: Globs) -> Limits:
+    if isinstance(only, Addresses):
+        return replace(limits, addresses=only.patterns)
+    return replace(limits, only=only.patterns) if only else limits
 
 
 def digest_of(plan: Plan) -> str:
@@ -148,17 +198,21 @@ class _PlanJob:
     message: Message
     queue: str
     run: ServerRun
-    desired: Desired
 
     def read(self, result: dict[str, Any]) -> Plan:
         if problem := refusal_in(result):
             return self._failed(problem, ServerStatus(result["status"]))
         self.run.failure = ServerStatus(result["failure"])
         plan = returned_plan(result["document"], self.run.server)
-        return replace(plan, suspended=self.desired.server.suspended)
+        if self.message.options.lists_accounts:
+            plan = with_plan_accounts(plan, result["accounts"])
+        return replace(plan, suspended=self.run.suspended)
 
     def not_started(self, problem: Problem) -> Plan:
         return self._failed(problem, ServerStatus.NOT_ATTEMPTED)
+
+    def held(self, problem: Problem) -> Plan:
+        return self._failed(problem, ServerStatus.REFUSED)
 
     def lost(self, problem: Problem) -> Plan:
         return self._failed(problem, ServerStatus.FAILED)  # nothing was written
@@ -169,7 +223,7 @@ class _PlanJob:
 
 
 @dataclass(slots=True)
-class _ApplyJob:
+class _ReportJob:
     message: Message
     queue: str
     run: ServerRun
@@ -179,10 +233,14 @@ class _ApplyJob:
     def read(self, result: dict[str, Any]) -> Report:
         if problem := refusal_in(result):
             return self.run.ended(self.plan, problem, ServerStatus(result["status"]))
-        return returned_report(result["document"], self.run.server, self.positions)
+        report = returned_report(result["document"], self.run.server, self.positions)
+        return with_report_accounts(report, result["accounts"]) if self.message.options.lists_accounts else report
 
     def not_started(self, problem: Problem) -> Report:
         return self.run.not_started(self.plan, problem)
+
+    def held(self, problem: Problem) -> Report:
+        return self.run.refused(self.plan, problem)
 
     def lost(self, problem: Problem) -> Report:
         return self.run.ended(self.plan, problem, ServerStatus.UNKNOWN)

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from reconciler.model.server import Server
 
 _FAILED: Final = frozenset({ServerStatus.FAILED, ServerStatus.REFUSED, ServerStatus.UNKNOWN})
-"""What counts against ``max_failures``. A server that was not reached counts against ``max_unreachable`` instead."""
+"""What counts against ``max_failures``."""
+
+_UNREACHED: Final = frozenset({ServerStatus.UNREACHABLE, ServerStatus.NOT_ATTEMPTED})
+"""What counts against ``max_unreachable``: a server that was not reached, or that no worker has taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +92,7 @@ class Progress:
             self,
             finished=self.finished + 1,
             failed=self.failed + (counts and status in _FAILED),
-            unreachable=self.unreachable + (counts and status is ServerStatus.UNREACHABLE),
+            unreachable=self.unreachable + (counts and status in _UNREACHED),
         )
 
 

@@ -59,6 +59,9 @@ class Engine(Protocol):
         If nothing can be written, it returns the report instead.
         """
 
+    def testing(self, runs: Sequence[ServerRun], gate: FleetGate) -> Dispatcher[Report]:
+        """What runs the delivery tests of servers."""
+
 
 class FleetRun:
     """A run on many servers. Call ``plan``, and then ``apply`` or ``test``.
@@ -231,7 +234,12 @@ class FleetRun:
 
         self.plans = tuple(Plan(server=run.server) for run in self._runs)
         steering = Steering(self.plans, range(self.size), ALL_AT_ONCE)
-        return self._run(steering, WorkerPool(self._pool_size, work, self.gate), observer)
+        dispatcher: Dispatcher[Report] = (
+            self._engine.testing(self._runs, self.gate)
+            if self._engine
+            else WorkerPool(self._pool_size, work, self.gate)
+        )
+        return self._run(steering, dispatcher, observer)
 
     def _run(
         self, steering: Steering, dispatcher: Dispatcher[Report], observer: FleetObserver | None

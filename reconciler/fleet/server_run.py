@@ -87,6 +87,11 @@ class ServerRun:
         self.failure = ServerStatus.FAILED
         self._may_have_written = False
 
+    @property
+    def suspended(self) -> str | None:
+        """Why nothing is written to the server; ``None`` if it is not suspended."""
+        return self._declared.server.suspended
+
     def plan(self) -> Plan:
         """The plan for the server; with errors if there can be none. Accounts that stay as they are are left out."""
         try:

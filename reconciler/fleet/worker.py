@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import secrets
 import threading
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from reconciler.errors import Kind, LockedError, Problem, ReconcilerError, UnreachableError
+from reconciler.errors import GuardError, Kind, LockedError, Problem, ReconcilerError, UnreachableError
 from reconciler.fleet.leases import BEAT_SECONDS, Lease
 from reconciler.fleet.messages import InvalidMessageError, Message, Mode
 from reconciler.fleet.server_run import ServerRun
-from reconciler.model.account import Globs
+from reconciler.model.account import Addresses, Globs
+from reconciler.model.display import display_sentence
 from reconciler.model.outcome import ServerStatus
 from reconciler.model.ports import NullObserver, ObserverGroup
 from reconciler.report.formats import PlanInput, ReportInput
 from reconciler.report.json import Document, digest, plan_document, report_document
+from reconciler.report.listed_accounts import plan_accounts, report_accounts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -108,6 +111,10 @@ class Worker:
             return _refused(Problem(kind=Kind.BAD_MESSAGE, message=f"the worker refuses the message: {error}"))
         try:
             return self._process(message)
+        except UnreachableError as error:
+            problem = replace(error.problems[0], kind=Kind.ENGINE, message=f"from the worker, {error.reason}")
+            self._log.event("message_failed", error.reason, server=message.server, level="warning")
+            return _refused(problem, ServerStatus.FAILED)
         except ReconcilerError as error:
             problem = error.problems[0]
             self._log.event("message_refused", problem.message, server=message.server, level="warning")
@@ -144,7 +151,13 @@ class Worker:
             run = ServerRun(declared.desired, self._run_options(work, declared), work.stop)
             plan = run.plan()
             run.close()
-            return {"document": _shown_plan(plan, declared), "failure": run.failure.value}, plan.status.value
+            result: dict[str, Any] = {"document": _shown_plan(plan, declared), "failure": run.failure.value}
+            if message.options.lists_accounts:
+                result["accounts"] = plan_accounts(plan)
+            return result, plan.status.value
+        if message.mode is Mode.TEST:
+            report = ServerRun(declared.desired, self._run_options(work, declared), work.stop).test()
+            return {"document": _shown_report(report)}, report.status.value
         lease = work.lease = Lease(self._coordination, declared.desired.label.url, work.stop.set)
         lease.acquire(message.options.lock_timeout, work.stop)
         try:
@@ -152,7 +165,10 @@ class Worker:
             report = run.apply_approved(lambda plan: self._disapproval(plan, message, declared))
         finally:
             lease.release()
-        return {"document": _shown_report(report)}, report.status.value
+        result = {"document": _shown_report(report)}
+        if message.options.lists_accounts:
+            result["accounts"] = report_accounts(report)
+        return result, report.status.value
 
     def _disapproval(self, plan: Plan, message: Message, declared: Declared) -> Problem | None:
         if _shown_plan(plan, declared)["digest"] == message.plan_digest:
@@ -172,7 +188,7 @@ class Worker:
 
         def observe(plan: Plan) -> Any:  # noqa: ANN401 - a RunObserver
             observer = own.observer(plan)
-            return ObserverGroup(_LeaseGuard(lease), observer) if lease else observer
+            return ObserverGroup(_WriteGuard(lease, work.message, self._coordination), observer) if lease else observer
 
         return replace(
             own,
@@ -181,6 +197,7 @@ class Worker:
             parallelism=min(own.parallelism, limits.parallelism),
             lock_timeout=limits.lock_timeout,
             on_failure=limits.on_failure.value,
+            keep_unchanged=limits.lists_accounts,
             observer=observe,
         )
 
@@ -200,24 +217,40 @@ class Worker:
                 self._ended.wait(_BROKER_PAUSE)
 
 
-class _LeaseGuard(NullObserver):
-    """Keeps a server from being written without the lease."""
+class _WriteGuard(NullObserver):
+    """Keeps a server from being written without the lease, or if the client no longer wants it."""
 
-    def __init__(self, lease: Lease) -> None:
+    def __init__(self, lease: Lease, message: Message, coordination: Coordination) -> None:
         self._lease = lease
+        self._message = message
+        self._coordination = coordination
 
     def step_started(self, change: Change, step: Step) -> None:  # noqa: ARG002 - the interface's
-        """Raises ``RejectedError`` if the lease is lost."""
-        self._lease.check()
+        """Raises ``ReconcilerError`` if the step must not be written."""
+        self._check()
 
     def rollback_started(self, change: Change) -> None:  # noqa: ARG002 - the interface's
-        """Raises ``RejectedError`` if the lease is lost."""
-        self._lease.check()
+        """Raises ``ReconcilerError`` if the change must not be undone."""
+        self._check()
+
+    def _check(self) -> None:
+        message, found = self._message, None
+        while found is None:
+            self._lease.check()  # waits for a broker that does not respond, as long as the lease lasts
+            with suppress(UnreachableError):
+                found = self._coordination.may_write(message.run, message.key)
+        is_alive, why = found
+        if why:
+            raise GuardError(Problem(kind=Kind.SUSPENDED, message=display_sentence(why)))
+        if not is_alive and message.options.needs_client:
+            text = "the client that approved it no longer responds"
+            raise GuardError(Problem(kind=Kind.ENGINE, message=text, hint="its next run converges"))
 
 
 def _narrowed(planning: PlanOptions, message: Message) -> PlanOptions:
     limits = message.options
-    return replace(planning, only=Globs(limits.only), prune=False if limits.no_prune else planning.prune)
+    only = Addresses(limits.addresses) if limits.addresses else Globs(limits.only)
+    return replace(planning, only=only, prune=False if limits.no_prune else planning.prune)
 
 
 def _shown_plan(plan: Plan, declared: Declared) -> Document:

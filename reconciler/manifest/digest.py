@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -30,7 +30,8 @@ _LEFT_OUT = {(Desired, "warnings"), (Desired, "settings"), (ServerConfig, "posit
 
 def manifest_digest(desired: Desired) -> str:
     """The SHA-256 of what is declared for a server, before its secrets are resolved."""
-    canonical = json.dumps(_canonical(desired), sort_keys=True, separators=(",", ":"))
+    named = replace(desired, server=replace(desired.server, name=desired.label.name))
+    canonical = json.dumps(_canonical(named), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 

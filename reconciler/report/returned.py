@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from reconciler.errors import Position, Problem
 from reconciler.model.desired import DeliveryTestWhen
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from reconciler.model.server import Server
     from reconciler.report.json import Document
 
-_STAND_IN = "a password that is not known here"
+STAND_IN: Final = "a password that is not known here"
 _NOT_STARTED = (ServerStatus.UNREACHABLE, ServerStatus.REFUSED, ServerStatus.NOT_ATTEMPTED)
-_MALFORMED = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
+MALFORMED: Final = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
 
 
 class UnreadableDocumentError(ValueError):
@@ -43,7 +43,7 @@ def returned_plan(document: Document, server: Server) -> Plan:
     """
     try:
         return _plan(document, server)
-    except _MALFORMED as error:
+    except MALFORMED as error:
         raise UnreadableDocumentError(type(error).__name__) from None
 
 
@@ -60,7 +60,7 @@ def returned_report(document: Document, server: Server, positions: Mapping[str, 
     """
     try:
         return _report(document, server, positions)
-    except _MALFORMED as error:
+    except MALFORMED as error:
         raise UnreadableDocumentError(type(error).__name__) from None
 
 
@@ -94,8 +94,8 @@ def _with_passwords(change: Change) -> Change:
     """
     source = change.password_from
     was_set = change.before is not None and change.before.fields.get("has_auth") is True
-    before = Secret(_STAND_IN) if was_set else None
-    after = Secret(_STAND_IN, source) if source else None
+    before = Secret(STAND_IN) if was_set else None
+    after = Secret(STAND_IN, source) if source else None
     fields = [replace(one, before=before, after=after) if one.field in SECRET_FIELDS else one for one in change.fields]
     return replace(change, fields=tuple(fields))
 

@@ -175,16 +175,23 @@ class FleetStatus:
             self.withdraw("state_not_read")
         return {**self._suspensions, **self._own}
 
-    def check_writable(self, server: str) -> None:
-        """Raises ``GuardError`` if the server was suspended in the meantime, or if nobody can tell."""
+    def unwritable(self, servers: Iterable[str]) -> Mapping[str, Problem]:
+        """Those of these servers that were suspended in the meantime, and why; all of them if nobody can tell."""
         try:
-            found = {**self._state.suspensions(datetime.now(UTC)), **self._own}.get(server)
+            found = {**self._state.suspensions(datetime.now(UTC)), **self._own}
         except StateError as error:
             message = f"suspensions cannot be read ({error.reason})"
-            raise GuardError(Problem(kind=Kind.SUSPENDED, message=message)) from None
-        if found:
-            message = f"the server was suspended in the meantime ({found.reason})"
-            raise GuardError(Problem(kind=Kind.SUSPENDED, message=message))
+            return dict.fromkeys(servers, Problem(kind=Kind.SUSPENDED, message=message))
+        reasons = {name: found[name].reason for name in servers if name in found}
+        return {
+            name: Problem(kind=Kind.SUSPENDED, message=f"the server was suspended in the meantime ({reason})")
+            for name, reason in reasons.items()
+        }
+
+    def check_writable(self, server: str) -> None:
+        """Raises ``GuardError`` if the server was suspended in the meantime, or if nobody can tell."""
+        if problem := self.unwritable([server]).get(server):
+            raise GuardError(problem)
 
     def show_suspensions(self) -> frozenset[str]:
         """Shows suspensions that were made since the last round.
@@ -210,7 +217,9 @@ class FleetStatus:
     def lose_sight(self, servers: Iterable[str]) -> None:
         """These servers could not be checked. What was known of them is not shown as if it held."""
         known = [self._records[name] for name in servers if name in self._records]
-        self.update([replace(one, state=ServerState.UNKNOWN) for one in known if not one.suspended], {}, ())
+        seen = [one for one in known if not one.suspended and one.state is not ServerState.UNKNOWN]
+        if seen:
+            self.update([replace(one, state=ServerState.UNKNOWN) for one in seen], {}, ())
 
     def suspended_meanwhile(self, records: Iterable[ServerRecord]) -> list[ServerRecord]:
         """The records after a round, which shows servers as failed if they were suspended while it ran."""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from reconciler.model.display import SHORT_COMMIT
 from reconciler.report.server_names import count_phrase
+from reconciler.watch.broker_check import BrokerCheck
 from reconciler.watch.intake import Look, Poller
 from reconciler.watch.records import SOURCE_NOTICE, ServerState
 from reconciler.watch.rounds import ONCE, Rounds
@@ -81,6 +82,7 @@ class Watcher:
         self._declared: dict[str, Desired] = {}
         self._pending: dict[str, str] = {}
         """Servers that are due before the next interval, and why."""
+        self._broker = BrokerCheck(options.workers, status) if options.workers else None
         self._asked = ""
         self._trying: frozenset[str] = frozenset()
         self._try_again = False
@@ -134,7 +136,9 @@ class Watcher:
         while not self.is_stopping:
             self._wait()
             self._glance()
-            if self._manifests and not self.is_stopping:
+            if self._broker and self._broker.is_down:
+                self._wait_for_broker(self._broker)
+            elif self._manifests and not self.is_stopping:
                 self._try_failing(self._manifests)
                 self._next_round(self._manifests)
             self._rounds.notify()
@@ -169,7 +173,8 @@ class Watcher:
     def _wait(self) -> None:
         """Waits until something is due or has happened, and takes what has happened."""
         timeout = _GLANCE
-        if self._manifests:  # while servers are tried, the end of that is an event, and no others are
+        is_down = self._broker and self._broker.is_down
+        if self._manifests and not is_down:  # while servers are tried, the end of that is an event, and no others are
             left = self._schedule.seconds_left(retries=not self._trying)
             timeout = min(timeout, left, self._rounds.rollout_seconds_left or timeout)
         try:
@@ -184,13 +189,17 @@ class Watcher:
             self._rounds.note_progress()
 
     def _glance(self) -> None:
-        """Looks at the clock and at suspensions."""
+        """Looks at the clock, at the broker and at suspensions."""
         offset = time.time() - time.monotonic()
         jump, self._clock_offset = offset - self._clock_offset, offset
         if abs(jump) > _CLOCK_JUMP:
             message = "the clock was set, or the machine slept"
             self._log.event("clock_jumped", message, level="warning", seconds=round(jump))
             self._schedule.start_round_now()
+        if self._broker and self._broker.look():
+            self._schedule.retry_now()
+            self._schedule.start_round_now()
+            self._asked = self._asked or "broker"
         for name in self.status.show_suspensions():
             self._rounds.resumed(name)
             self._schedule.retry_now(name)
@@ -228,6 +237,11 @@ class Watcher:
         unseen = {name for name, one in self.status.records.items() if one.last_run is None}
         self._schedule.keep(self._declared.keys() - unseen)  # failures at a former URL say nothing
         self._schedule.retry_now()
+
+    def _wait_for_broker(self, broker: BrokerCheck) -> None:
+        """No round can begin. What was seen before one was due holds until then."""
+        if broker.is_shown and self._schedule.round_is_due():
+            self.status.lose_sight(self._declared)
 
     def _next_round(self, manifests: Manifests) -> None:
         """Runs the round that is due, if there is one. Servers that fail are not part of it."""

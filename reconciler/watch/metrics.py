@@ -14,7 +14,7 @@ from prometheus_client.registry import Collector
 
 from reconciler.model.outcome import ServerStatus
 from reconciler.version import VERSION
-from reconciler.watch.records import SOURCE_NOTICE, ServerState
+from reconciler.watch.records import BROKER_NOTICE, SOURCE_NOTICE, ServerState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -40,6 +40,7 @@ RESULTS: Final[Mapping[str, str]] = {
 
 CAUSES: Final[Mapping[str, str]] = {
     SOURCE_NOTICE: "The newest version of the manifests is not in force.",
+    BROKER_NOTICE: "With `watch --engine`: the broker does not respond, so that no server is checked or written.",
     "rollout_stopped": "Too many servers failed, and the commit goes no further.",
     "round_failed": "A round failed as a whole.",
     "state_lost": "The state directory was corrupt, and the watcher began a new one.",

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 SOURCE_NOTICE: Final = "source_failed"
 """What the notice about the source is called, among those about the watcher."""
 
+BROKER_NOTICE: Final = "broker_failed"
+"""What the notice about the broker of the workers is called."""
+
 
 class ServerState(StrEnum):
     """The state of a server, as it is shown at a glance."""
@@ -109,7 +112,7 @@ class RunRecord:
     Attributes:
         run: The identifier of the round, as in the logs.
         trigger: What began the round: ``start``, ``interval``, ``commit``, ``hook``, ``signal``, ``retry``, ``resume``,
-            ``rollout`` or ``once``.
+            ``rollout``, ``broker`` or ``once``.
         result: ``unchanged``, ``planned`` (there were changes, and none was written), or a status of a result document.
         started_at: When the first of the runs began.
         finished_at: When the last of them ended.
@@ -224,7 +227,7 @@ class Overview:
         source: What the manifests come from.
         commit: The last good commit; empty if there is none yet.
         notices: What is wrong with the watcher or its source, as sentences, by what it is about: ``source_failed``,
-            ``rollout_stopped``, ``state_not_saved``.
+            ``broker_failed``, ``rollout_stopped``, ``state_not_saved``.
         servers: Sorted by name.
     """
 

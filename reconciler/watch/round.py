@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from reconciler.errors import Kind, UnreachableError
 from reconciler.fleet.runner import FleetRun
 from reconciler.model.outcome import Report, ServerStatus
 from reconciler.model.ports import NullObserver
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from reconciler.fleet.gate import FleetGate
     from reconciler.fleet.rollout import Continuation
+    from reconciler.fleet.runner import Engine
     from reconciler.fleet.server_run import ServerRunOptions
     from reconciler.model.desired import Desired
     from reconciler.model.fleet import Rollout
@@ -94,12 +96,19 @@ class Round:
     """Plans the servers of a round, and writes what may be written."""
 
     def __init__(
-        self, given: RoundInput, options: ServerRunOptions, switches: Switches, *, server_parallelism: int
+        self,
+        given: RoundInput,
+        options: ServerRunOptions,
+        switches: Switches,
+        *,
+        server_parallelism: int,
+        engine: Engine | None = None,
     ) -> None:
         self._given = given
         self._options = replace(options, keep_unchanged=True)
         self._switches = switches
         self._parallelism = server_parallelism
+        self._engine = engine
 
     def run(
         self, gate: FleetGate, observer: FleetObserver | None = None, *, write: bool = True
@@ -109,14 +118,18 @@ class Round:
         Raises:
             KeyboardInterrupt: The gate was closed before everything was planned. Nothing was written.
             NotTrustedError: The manifests use what they may not use. Nothing was resolved, run or sent.
+            UnreachableError: The broker of the engine did not respond. Nothing was written.
         """
         started_at = datetime.now(UTC)
         servers = [(one, self._suspension(one)) for one in self._given.servers]
         declared = [_suspended(one, suspension) for one, suspension in servers]
-        with FleetRun(declared, self._options, server_parallelism=self._parallelism, gate=gate) as run:
+        with FleetRun(
+            declared, self._options, server_parallelism=self._parallelism, gate=gate, engine=self._engine
+        ) as run:
             plans = run.plan(observer)
+            _check_broker(plans)
             checks = [self._check(*one, plan) for one, plan in zip(servers, plans, strict=True)]
-            failures = run.failures
+            failures = {name: _unplanned(status) for name, status in run.failures.items()}
             reports = self._apply(run, checks, failures, observer) if write else {}
         for plan in plans:
             if plan.errors:
@@ -181,6 +194,18 @@ class Round:
             corrections=tuple(check.corrections(report, now)),
             report=report,
         )
+
+
+def _check_broker(plans: Sequence[Plan]) -> None:
+    """Raises ``UnreachableError`` if a plan is missing because of the broker: that says nothing about a server."""
+    problems = [problem for plan in plans for problem in plan.errors if problem.kind == Kind.BROKER]
+    if problems:
+        raise UnreachableError(problems[0])
+
+
+def _unplanned(status: ServerStatus) -> ServerStatus:
+    """Why a server has no plan. One that no worker has taken cannot be reached, as far as the watcher knows."""
+    return ServerStatus.UNREACHABLE if status is ServerStatus.NOT_ATTEMPTED else status
 
 
 def _suspended(desired: Desired, suspension: Suspension | None) -> Desired:

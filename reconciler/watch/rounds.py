@@ -6,25 +6,28 @@ import gc
 import secrets
 import time
 from collections import Counter
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final, Protocol
 
-from reconciler.errors import ReconcilerError, internal_error
+from reconciler.errors import Kind, ReconcilerError, UnreachableError, internal_error
 from reconciler.fleet.gate import FleetGate
 from reconciler.model.display import display_sentence
 from reconciler.model.duration import format_duration
 from reconciler.model.ports import FleetObserver
 from reconciler.watch.heal import Corrections, HealLimit
 from reconciler.watch.log import log_result
-from reconciler.watch.records import SuspendedBy, Suspension
+from reconciler.watch.records import BROKER_NOTICE, SuspendedBy, Suspension
 from reconciler.watch.rollout_memory import RolloutMemory
 from reconciler.watch.round import Round, RoundInput, SuspensionGuard
 from reconciler.watch.server_check import Switches
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
 
+    from reconciler.fleet.remote import RemoteEngine, Workers
     from reconciler.fleet.server_run import ServerRunOptions
     from reconciler.model.desired import Desired
     from reconciler.model.outcome import Report
@@ -51,6 +54,7 @@ class WatchOptions:
         poll: Seconds between two looks at the source.
         run: How each server is processed; paths, context and observer are set for each round.
         server_parallelism: Servers side by side.
+        workers: Those that process the servers elsewhere; ``None`` if this process does.
     """
 
     run: ServerRunOptions
@@ -59,6 +63,7 @@ class WatchOptions:
     switches: Switches = field(default_factory=Switches)
     heal_limit: HealLimit = field(default_factory=lambda: HealLimit(3, 3600.0))
     server_parallelism: int = 16
+    workers: Workers | None = None
 
 
 class WatchListener(Protocol):
@@ -179,11 +184,17 @@ class Rounds:
             gate.stop.set()
         results: tuple[ServerResult, ...] | None = ()
         try:
-            results = self._make(manifests, servers, run, trigger).run(gate, _Progress(self.note_progress))
+            with self._engine(manifests, servers) as engine:
+                made = self._make(manifests, servers, run, trigger, engine)
+                results = made.run(gate, _Progress(self.note_progress))
         except KeyboardInterrupt:
             results = None
         except Exception as error:  # noqa: BLE001 - nothing may end the loop
-            self._status.notice("round_failed", self._explain(error))
+            is_broker = isinstance(error, UnreachableError) and error.problems[0].kind == Kind.BROKER
+            if is_broker:
+                self._status.notice(BROKER_NOTICE, self._explain(error))
+            else:
+                self._status.notice("round_failed", self._explain(error))
             self._status.lose_sight([one.label.name for one in servers])
         else:
             self._status.withdraw("round_failed")
@@ -213,7 +224,8 @@ class Rounds:
         if self._stops:
             gate.stop.set()
         try:
-            return self._make(manifests, servers, secrets.token_hex(4), "retry").run(gate, write=False)
+            with self._engine(manifests, servers) as engine:
+                return self._make(manifests, servers, secrets.token_hex(4), "retry", engine).run(gate, write=False)
         except KeyboardInterrupt:  # the watcher ends
             return ()
         except Exception as error:  # noqa: BLE001 - nothing may end the loop
@@ -247,7 +259,14 @@ class Rounds:
             self._notified = status.notices, status.records
             self._listener.round_ended(self._status.overview(), results)
 
-    def _make(self, manifests: Manifests, servers: Sequence[Desired], run: str, trigger: str) -> Round:
+    def _engine(self, manifests: Manifests, servers: Sequence[Desired]) -> AbstractContextManager[RemoteEngine | None]:
+        """What processes the servers, if that is not this process."""
+        workers = self._options.workers
+        return workers.engine(servers, manifests.revision.commit) if workers else nullcontext()
+
+    def _make(
+        self, manifests: Manifests, servers: Sequence[Desired], run: str, trigger: str, engine: RemoteEngine | None
+    ) -> Round:
         revision, fleet, options = manifests.revision, manifests.fleet, self._options
         records, names = self._status.records, {one.label.name for one in servers}
         continuation = self._rollout.continuation(records, revision.commit, names)
@@ -266,14 +285,14 @@ class Rounds:
             options.run,
             paths=revision.paths,
             context=self._intake.context(revision),
-            in_fleet=len(fleet.servers) > 1,
+            in_fleet=engine is not None or len(fleet.servers) > 1,
             observer=lambda plan: SuspensionGuard(plan.server.name, self._status.check_writable),
         )
         switches = options.switches
         if self._rollout.is_pausing:
             pause = format_duration(fleet.rollout.pause)
             switches = replace(switches, pause=f"the rollout pauses for {pause} before the next batch")
-        return Round(given, run_options, switches, server_parallelism=options.server_parallelism)
+        return Round(given, run_options, switches, server_parallelism=options.server_parallelism, engine=engine)
 
     def _take(self, results: Sequence[ServerResult], pause: float) -> None:
         self.record(results)

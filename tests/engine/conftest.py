@@ -133,6 +133,23 @@ class Site:
         options = [command, "fleet", *approval, "--engine", self.broker.url, "-f", "json", *arguments]
         return self._start("client", options, {**self.client_environ, **(environ or {})})
 
+    def watcher(self, *arguments: str, manifests: str = "fleet", state: str = "state") -> Program:
+        """A watcher without a page, which looks often."""
+        options = ["watch", manifests, "--engine", self.broker.url, "--state-dir", state, "--listen", "off"]
+        return self._start("watcher", [*options, "--interval", "2s", *arguments], self.client_environ)
+
+    def once(self, *arguments: str, state: str = "state") -> Program:
+        """One round of a watcher, which has ended."""
+        watcher = self.watcher("--once", *arguments, state=state)
+        watcher.wait()
+        return watcher
+
+    def states(self, state: str = "state") -> dict[str, dict[str, Any]]:
+        """What the watcher knows of each server."""
+        status = self._start("status", ["status", "--state-dir", state, "-f", "json"], self.client_environ)
+        status.wait()
+        return {one["name"]: one for one in json.loads(status.out)["servers"]}
+
     def apply(self, *arguments: str) -> tuple[int, dict[str, Any]]:
         """A whole run."""
         client = self.client(*arguments)

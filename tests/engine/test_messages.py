@@ -18,7 +18,7 @@ MESSAGE = Message(
     commit="",
     manifest_digest="b" * 64,
     plan_digest="c" * 64,
-    options=Limits(only=("*@example.com",), on_failure=OnFailure.STOP),
+    options=Limits(only=("*@example.com",), addresses=("a@example.com",), on_failure=OnFailure.STOP),
 )
 
 
@@ -54,7 +54,10 @@ def test_a_message_survives_the_broker() -> None:
         {"options": {**as_received()["options"], "timeout": "30s"}},
         {"options": {**as_received()["options"], "no_prune": "yes"}},
         {"options": {**as_received()["options"], "only": "*"}},
-        {"options": {**as_received()["options"], "only": ["x" * 70_000]}},
+        {"options": {**as_received()["options"], "only": ["x"] * 1_001}},
+        {"options": {**as_received()["options"], "addresses": ["x" * 1_100_000]}},
+        {"options": {**as_received()["options"], "addresses": [None]}},
+        {"options": {**as_received()["options"], "needs_client": 0}},
     ],
 )
 def test_a_message_with_anything_else_is_refused(changes: dict[str, Any]) -> None:
