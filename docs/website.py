@@ -43,6 +43,10 @@ def main() -> None:
         zensical.build(str(ROOT / "zensical.toml"), {"clean": True, "strict": True})
     except RuntimeError as error:  # Zensical has printed what is wrong, and where
         sys.exit(f"error: {error}")
+    # Zensical has one language for all pages. Screen readers choose the voice by it.
+    for page in (ROOT / CONFIG["site_dir"] / "pt-BR").rglob("*.html"):
+        text = page.read_text(encoding="utf-8")
+        page.write_text(text.replace('<html lang="en"', '<html lang="pt-BR"', 1), encoding="utf-8")
 
 
 def pages_of(nav: list[dict[str, Any]]) -> Iterator[str]:
