@@ -24,7 +24,7 @@ jobs:
     runs-on: ubuntu-latest
     steps:
       - uses: actions/checkout@08c6903cd8c0fde910a37f88322edcfb5dd907a8 # v5.0.0
-      - uses: example-org/reconciler@0000000000000000000000000000000000000000
+      - uses: email-account-reconciler/reconciler@v0.1.0
         id: used
         with:
 WITH

@@ -5,7 +5,7 @@ Differences from GitHub:
 - act itself replaces ``actions/checkout``: it copies the test's repository into the job's folder.
 - ``actions/setup-python``, ``upload-artifact`` and ``download-artifact`` cannot be fetched without a network; composite
   actions in ``tests/ci/actions`` replace them.
-- The examples use ``example-org/reconciler`` at a placeholder commit; act uses this checkout instead.
+- The examples use ``email-account-reconciler/reconciler`` at the tag of the release; act uses this checkout instead.
 - ``url:`` of the examples is the sandbox's, and ``version: installed`` is added, so that not every run installs the
   package again; one test lets the action install itself.
 - act does not support environments with approvals. The steps run on this machine, without a container.
@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from reconciler.version import VERSION
 from tests.support.github_api import REPOSITORY, TOKEN, FakeGitHub
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 TOOLS = Path(sys.executable).parent
-RELEASE = "example-org/reconciler@0000000000000000000000000000000000000000"
+RELEASE = f"email-account-reconciler/reconciler@v{VERSION}"
 HEAD = "c0ffee" + "0" * 34
 _REPLACED = {
     "actions/setup-python@a26af69be951a213d495a4c3e4e4022e16d87065": "setup-python",
