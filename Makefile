@@ -4,15 +4,26 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+LOCK := requirements-dev.txt
 JOBS ?= 3
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
+# Which versions of the dependencies to install: those of the lock, or the `lowest` or `newest` that pyproject.toml allows.
+DEPS ?= locked
 
-$(READY): pyproject.toml
+$(READY): pyproject.toml $(LOCK)
 	@command -v $(PYTHON) >/dev/null || { echo "error: $(PYTHON) is not installed; install Python 3.11 or newer" >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: $$($(PYTHON) --version) is too old; use Python 3.11 or newer (make PYTHON=python3.12 ...)" >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "error: Python's venv module is missing; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@echo "Installing into $(VENV) ..."
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@echo "Installing into $(VENV) ($(DEPS) versions) ..."
+	@$(PIP) uv
+	@case "$(DEPS)" in \
+	  locked) $(UV) --require-hashes --requirement $(LOCK) && $(UV) --no-deps --editable . ;; \
+	  newest) $(UV) --upgrade --editable '.[dev]' ;; \
+	  lowest) $(UV) --resolution lowest-direct --editable '.[dev]' ;; \
+	  *) echo "error: DEPS is locked, newest or lowest" >&2; exit 1 ;; \
+	esac
 	@touch $@
 
 .PHONY: help
@@ -21,6 +32,11 @@ help: ## List the targets
 
 .PHONY: setup
 setup: $(READY) ## Create the environment (.venv)
+
+.PHONY: lock
+lock: $(READY) ## Update requirements-dev.txt after a change of pyproject.toml; UPGRADE=1 takes the newest versions
+	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-strip-extras --extra dev \
+	  --custom-compile-command 'make lock' $(if $(UPGRADE),--upgrade) --output-file $(LOCK) pyproject.toml
 
 .PHONY: demo
 demo: $(READY) ## Run the whole workflow in a sandbox on this machine
@@ -52,7 +68,7 @@ browser: $(READY) ## Test the HTML plan and the watcher's page in a real browser
 
 .PHONY: policy
 policy: $(READY) ## Test plans with third-party policy tools
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,compliance]'
+	@$(UV) --editable '.[dev,compliance]'
 	@$(BIN)/pytest -m policy tests/report
 
 .PHONY: act
@@ -70,12 +86,20 @@ fuzz: $(READY) ## Fuzz the YAML and wire readers for FUZZ_SECONDS (300) in total
 	done
 
 .PHONY: check
-check: $(READY) ## Run the linter, the type checker and the import contracts
+check: $(READY) ## Run the linters, the type checker and the import contracts
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/vulture
+	@$(BIN)/deptry --no-ansi .
+
+.PHONY: package
+package: $(READY) ## Build the source distribution and the wheel into dist/, and check them
+	@rm -rf dist
+	@$(BIN)/hatchling build
+	@$(BIN)/twine check --strict dist/*
+	@$(BIN)/check-wheel-contents dist/*.whl
 
 .PHONY: format
 format: $(READY) ## Format the code and fix what the linter can fix
@@ -84,12 +108,12 @@ format: $(READY) ## Format the code and fix what the linter can fix
 
 .PHONY: bench
 bench: $(READY) ## Measure the speed, compare it with other programs, and write docs/performance.md
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,bench]'
+	@$(UV) --editable '.[dev,bench]'
 	@$(BIN)/python benchmarks/bench.py
 
 .PHONY: bench-quick
 bench-quick: $(READY) ## Check the speed against the goals, with a margin for noise
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,bench]'
+	@$(UV) --editable '.[dev,bench]'
 	@$(BIN)/python benchmarks/bench.py --quick
 
 .PHONY: bench-peers

@@ -42,7 +42,7 @@ def test_actionlint_finds_nothing() -> None:
 
 
 def test_zizmor_finds_nothing() -> None:
-    config = ROOT / ".github" / "zizmor.yml"
+    config = str(ROOT / ".github" / "zizmor.yml")
     command = [tool("zizmor"), "--offline", "--no-progress", "--strict-collection", "--config", config]
     assert lint(*command, ACTION, *WORKFLOWS) == ""
 
