@@ -63,8 +63,8 @@ engine: $(READY) ## Kill workers, clients and the broker of an engine at several
 	@$(BIN)/pytest -n $(JOBS) -m engine --timeout 400 tests/engine
 
 .PHONY: browser
-browser: $(READY) ## Test the HTML plan and the watcher's page in a real browser; needs chromium and chromium-driver
-	@$(BIN)/pytest -m browser tests/report tests/watch
+browser: $(READY) ## Test the HTML plan, the watcher's page and the documentation site in a real browser; needs chromium and chromium-driver
+	@$(BIN)/pytest -m browser tests/report tests/watch tests/docs
 
 .PHONY: policy
 policy: $(READY) ## Test plans with third-party policy tools

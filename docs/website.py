@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 CONFIG = tomllib.loads((ROOT / "zensical.toml").read_text(encoding="utf-8"))["project"]
-REPOSITORY = CONFIG["extra"]["social"][0]["link"]
+REPOSITORY = CONFIG["repo_url"]
 COPY = ROOT / CONFIG["docs_dir"]
 
 LINK_UP = re.compile(r"(?<=\]\()(\.\./[^)#\s]*)")
@@ -36,7 +36,7 @@ def main() -> None:
     if pages != listed:
         sys.exit(f"error: the nav in zensical.toml and the pages in docs/ differ: {', '.join(sorted(pages ^ listed))}")
     shutil.rmtree(COPY, ignore_errors=True)
-    shutil.copytree(DOCS, COPY, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
+    shutil.copytree(DOCS, COPY, ignore=shutil.ignore_patterns("*.py", "__pycache__", "partials"))
     for name in pages:
         (COPY / name).write_text(on_site(DOCS / name), encoding="utf-8")
     try:
