@@ -197,7 +197,16 @@ def follow(block: Block, world: PageWorld) -> None:
             world.run(step.command, step.output, code)
 
 
-OTHERS = {"--doit", "--checksum", "--force", "--confirm", "--maximum-removal-delta", "--min-admins", "--require-self"}
+OTHERS = {
+    "--check",
+    "--doit",
+    "--checksum",
+    "--force",
+    "--confirm",
+    "--maximum-removal-delta",
+    "--min-admins",
+    "--require-self",
+}
 """Options of other programs, which the pages compare this one with."""
 OF_NOW = [page for page in PAGES if page.name != "CHANGELOG.md"]
 
