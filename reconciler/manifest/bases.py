@@ -75,7 +75,7 @@ class Layer:
 
 
 def _templates(entry: object) -> tuple[str, ...]:
-    """The keys of an entry whose values have variables."""
+    """The keys of an entry, or of a document, whose values have variables."""
     if not isinstance(entry, dict):
         return ()
     return tuple(key for key, value in entry.items() if not is_literal_secret(key, value) and _has_variable(value))
@@ -95,12 +95,20 @@ class Base:
     Attributes:
         layers: The base, then the base that it extends, and so on.
         header: Its blocks, without accounts, before variables are substituted.
+        has_variables: Whether any of the files contains a variable.
+        templates: The keys of the blocks with variables.
     """
 
     layers: tuple[Layer, ...]
     header: Block
+    has_variables: bool = field(init=False)
+    templates: tuple[str, ...] = field(init=False)
     _positions: dict[Path, Mapping[str, Position]] = field(default_factory=dict)
     _nearest: dict[str, int | None] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.has_variables = any(layer.has_variables for layer in self.layers)
+        self.templates = _templates(self.header) if self.has_variables else ()
 
     def nearest_with(self, key: str) -> int | None:
         """How far from a file that extends this the nearest layer is that gives a setting of the server."""

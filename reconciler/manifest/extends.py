@@ -42,15 +42,11 @@ class Effective:
         self.issues: list[Issue] = []
         self._base = base
         header = merged_header(base.header if base else {}, child.value)
-        self._has_variables = any(layer.has_variables for layer in self.layers)
         self._in_layer: tuple[Layer, int] | None = None
         self._limited = False
         self.variables = self._variables(header)
         self._values = Substitution(self.variables, self._undefined, self._too_long)
-        self._name_only = Substitution(
-            {NAME: self.variables[NAME]} if NAME in self.variables else {}, self._not_allowed, self._too_long
-        )
-        if self._has_variables:
+        if child.has_variables or (base and base.has_variables):
             self._substitute_header(header)
         self._check_credentials()
         self._entries: list[tuple[tuple[Layer, int], ...]] = []
@@ -131,10 +127,16 @@ class Effective:
 
     def _substitute_header(self, header: Block) -> None:
         for block in ("policy", "defaults"):
-            if block in header:
+            if self._may_have_variables(block):
                 header[block] = self._values.value(header[block], (block,))
-        if "server" in header:
-            header["server"] = self._name_only.value(header["server"], ("server",))
+        if self._may_have_variables("server"):
+            name = {NAME: self.variables[NAME]} if NAME in self.variables else {}
+            name_only = Substitution(name, self._not_allowed, self._too_long)
+            header["server"] = name_only.value(header["server"], ("server",))
+
+    def _may_have_variables(self, block: str) -> bool:
+        inherits_some = self._base is not None and block in self._base.templates
+        return inherits_some or (self.child.has_variables and block in self.child.value)
 
     def _undefined(self, name: str, text: str, path: Path) -> str:
         """Reports a variable that has no value, and stands in for it, so that the checks can go on."""
@@ -212,19 +214,18 @@ class Effective:
         merger = AccountMerger(self)
         for layer in reversed(self.layers):
             merger.add(layer)
+        if () not in merger.parts:
+            self._entries = merger.parts
+            return merger.entries
         entries = [(entry, parts) for entry, parts in zip(merger.entries, merger.parts, strict=True) if parts]
         self._entries = [parts for _, parts in entries]
         return [entry for entry, _ in entries]
 
     def substituted(self, layer: Layer, index: int) -> Any:  # noqa: ANN401 - as above
         """An entry of ``accounts`` with its variables replaced."""
-        entry = layer.accounts[index]
-        keys = layer.templates[index]
-        if not keys:
-            return entry
         self._in_layer = (layer, index)
-        found = dict(entry)
-        for key in keys:
+        found = dict(layer.accounts[index])
+        for key in layer.templates[index]:
             found[key] = self._values.value(found[key], (key,))
         self._in_layer = None
         return found

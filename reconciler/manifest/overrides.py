@@ -35,18 +35,15 @@ class AccountMerger:
 
     def add(self, layer: Layer) -> None:
         """Merges the accounts of the next layer."""
-        for index in range(len(layer.accounts)):
-            entry = self._document.substituted(layer, index)
+        for index, entry in enumerate(layer.accounts):
+            found = self._document.substituted(layer, index) if layer.templates[index] else entry
             part = (layer, index)
-            if isinstance(entry, dict) and (entry.get("override") is True or entry.get("remove") is True):
-                self._act(entry, part)
+            if isinstance(found, dict) and (found.get("override") is True or found.get("remove") is True):
+                self._act(found, part)
             else:
-                self._append(entry, part)
+                self.entries.append(found)
+                self.parts.append((part,))
         self._known = None
-
-    def _append(self, entry: Any, part: tuple[Layer, int]) -> None:  # noqa: ANN401 - it may be anything
-        self.entries.append(entry)
-        self.parts.append((part,))
 
     def _act(self, entry: Block, part: tuple[Layer, int]) -> None:
         """Overrides or removes an inherited entry."""

@@ -65,11 +65,9 @@ def escaped(text: str) -> str:
 
 
 class Substitution:
-    """Substitutes variables.
+    """Substitutes variables."""
 
-    Attributes:
-        copies: The mappings that were copied because something in them was substituted, by the ``id`` of the copy.
-    """
+    __slots__ = ("_report", "_report_long", "values")
 
     def __init__(
         self,
@@ -83,7 +81,6 @@ class Substitution:
         the path of a string that is too long to be substituted.
         """
         self.values = values
-        self.copies: dict[int, object] = {}
         self._report = report
         self._report_long = report_long
 
@@ -121,7 +118,4 @@ class Substitution:
             if new is not item:
                 changed = dict(value) if changed is None else changed
                 changed[key] = new
-        if changed is None:
-            return value
-        self.copies[id(changed)] = value
-        return changed
+        return value if changed is None else changed
