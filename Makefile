@@ -11,6 +11,9 @@ UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
 # Which versions of the dependencies to install: those of the lock, or the `lowest` or `newest` that pyproject.toml allows.
 DEPS ?= locked
 
+# Tests and benchmarks start many processes. Without byte code on disk, each would compile the whole package again.
+unexport PYTHONDONTWRITEBYTECODE
+
 $(READY): pyproject.toml $(LOCK)
 	@command -v $(PYTHON) >/dev/null || { echo "error: $(PYTHON) is not installed; install Python 3.11 or newer" >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: $$($(PYTHON) --version) is too old; use Python 3.11 or newer (make PYTHON=python3.12 ...)" >&2; exit 1; }
