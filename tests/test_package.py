@@ -15,7 +15,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from reconciler.version import VERSION
+from reconciler.version import DOCUMENTATION, VERSION
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -90,6 +90,10 @@ def test_every_mention_of_the_projects_home_agrees_with_its_urls(source: dict[st
     owners = {(name, b"".join(found).decode()) for name, text in source.items() for found in home.findall(text)}
     assert len(owners) > 5
     assert {(name, owner) for name, owner in owners if owner != OWNER} == set()
+
+
+def test_errors_lead_to_the_documentation_of_the_project() -> None:
+    assert PROJECT["urls"]["Documentation"] == DOCUMENTATION
 
 
 def test_every_release_that_a_page_or_an_example_pins_is_this_version(source: dict[str, bytes]) -> None:
