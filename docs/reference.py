@@ -60,7 +60,7 @@ def page(title: str, source: str, introduction: str, sections: Iterable[str]) ->
 def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
     """A table in Markdown."""
     lines = [head, ("---",) * len(head), *rows]
-    return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def code(value: object) -> str:
@@ -264,12 +264,14 @@ def command(name: str) -> Iterator[str]:
 
 
 def option_row(option: click.Option, context: click.Context) -> tuple[str, str, str]:
-    """The names of an option, what it is for, and its default."""
-    names, _ = option.get_help_record(context)
+    """The names of an option, what it is for, and its default. GitHub and the site differ about ``|`` in tables."""
+    names = option.get_help_record(context)[0].partition(" [")[0].replace("|", " or ")
     extra = option.get_help_extra(context)
     meaning = marked(option.help)
     if " to " in (limits := extra.get("range", "").replace("<=x<=", " to ")):
         meaning += f" From {limits}."
+    if isinstance(option.type, click.Choice):
+        meaning += f" One of {', '.join(map(code, option.type.choices))}."
     return code(names), meaning, code(extra["default"]) if "default" in extra else ""
 
 
