@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from functools import cache
 from html.parser import HTMLParser
 from pathlib import Path
@@ -13,11 +14,11 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
-HOME = "email-account-reconciler"
-SITE = f"https://{HOME}.github.io/reconciler/"
-IN_REPOSITORY = re.compile(
-    rf"https://(?:github\.com/{HOME}/reconciler/(?:blob|tree)|raw\.githubusercontent\.com/{HOME}/reconciler)/main/"
-)
+URLS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["urls"]
+SITE = URLS["Documentation"]
+REPOSITORY = URLS["Repository"]
+RAW = REPOSITORY.replace("github.com", "raw.githubusercontent.com")
+IN_REPOSITORY = re.compile(f"(?:{re.escape(REPOSITORY)}/(?:blob|tree)|{re.escape(RAW)})/main/")
 
 
 class Page(HTMLParser):
@@ -86,5 +87,5 @@ def test_broken_links_are_found() -> None:
     assert problem("../examples/nowhere", ci)
     assert problem(f"{SITE}nowhere/", readme)
     assert problem(f"{SITE}ci/#nowhere", readme)
-    assert problem(f"https://raw.githubusercontent.com/{HOME}/reconciler/main/docs/nowhere.svg", readme)
-    assert problem(f"https://github.com/{HOME}/reconciler/blob/main/docs/ci.md#nowhere", readme)
+    assert problem(f"{RAW}/main/docs/nowhere.svg", readme)
+    assert problem(f"{REPOSITORY}/blob/main/docs/ci.md#nowhere", readme)
