@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from reconciler.commands.engine_options import VARIABLE, broker_options
-from reconciler.commands.inputs import CommandFiles, logging_context
+from reconciler.commands.inputs import CommandFiles, logging_context, refuse_overwriting_inputs
 from reconciler.commands.manifest_source import check_source_usage, git_options, manifest_source
 from reconciler.commands.options import (
     allow_commands_option,
@@ -92,6 +92,10 @@ def worker(  # noqa: PLR0913 - one for each group of options
     finished.
     """
     check_source_usage(paths, git)
+    files = CommandFiles(
+        server=ServerOptions(timeout=timeout, insecure_http=insecure_http), trust=trust, journal=journal
+    )
+    refuse_overwriting_inputs(invocation, (*paths, *files.read, engine.ca_file, git.allowed_signers), files)
     address = engine.address(invocation.redactor)
     if address is None:
         raise click.UsageError(f"Missing option '--engine'. Name the broker, or set {VARIABLE}.")
@@ -112,10 +116,10 @@ def worker(  # noqa: PLR0913 - one for each group of options
         coordination.check()
         folder = Path(held.enter_context(tempfile.TemporaryDirectory(prefix="reconciler-worker-")))
         source = manifest_source(paths, git, folder=folder / "git", trust=trust)
-        files = CommandFiles(server=ServerOptions(timeout=timeout, insecure_http=insecure_http), trust=trust)
         context = logging_context(invocation, files, log, allow_commands=allow_commands)
         manifests = WorkerManifests(source, context, trust, log)
         manifests.load()
+        refuse_overwriting_inputs(invocation, manifests.files, files)
         options = ServerRunOptions(
             paths=(),
             context=context,

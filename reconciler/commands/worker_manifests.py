@@ -13,6 +13,8 @@ from reconciler.report.server_names import count_phrase
 from reconciler.watch.intake import Intake
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from reconciler.reconcile import RunContext
     from reconciler.source.revision import Source
     from reconciler.watch.intake import Look
@@ -45,6 +47,14 @@ class WorkerManifests:
         look = self._search()
         if not self._declared:
             raise SourceError.of(look.problem or "the manifests keep changing", kind=Kind.NO_SUCH_FILE)
+
+    @property
+    def files(self) -> Iterator[str]:
+        """The other files that the manifests name, such as those with secrets."""
+        from reconciler.manifest.trust_check import files_of
+
+        for _digest, declared in self._declared.values():
+            yield from files_of(declared.desired)
 
     def find(self, server: str, manifest_digest: str) -> Declared:
         """What is declared for a server; see ``Declarations.find``."""

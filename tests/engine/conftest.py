@@ -8,19 +8,22 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from reconciler.errors import StateError
+from reconciler.watch.state import WatchState
 from tests.support.broker import Broker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from reconciler.sandbox import Sandbox
+    from reconciler.watch.records import ServerRecord
     from tests.conftest import MakeSandbox
 
 KEY = "sandbox-refresh-token"
@@ -144,11 +147,21 @@ class Site:
         watcher.wait()
         return watcher
 
-    def states(self, state: str = "state") -> dict[str, dict[str, Any]]:
-        """What the watcher knows of each server."""
-        status = self._start("status", ["status", "--state-dir", state, "-f", "json"], self.client_environ)
-        status.wait()
-        return {one["name"]: one for one in json.loads(status.out)["servers"]}
+    def state(self, state: str = "state") -> WatchState:
+        """The state of a watcher; to be closed."""
+        return WatchState(self.folder / state, create=False)
+
+    def records(self, state: str = "state") -> dict[str, ServerRecord]:
+        """What a watcher knows of its servers; nothing before it has begun."""
+        try:
+            with closing(self.state(state)) as found:
+                return found.records()
+        except StateError:
+            return {}
+
+    def states(self, state: str = "state") -> dict[str, str]:
+        """The state of each server, as a watcher knows it."""
+        return {name: record.state.value for name, record in self.records(state).items()}
 
     def apply(self, *arguments: str) -> tuple[int, dict[str, Any]]:
         """A whole run."""

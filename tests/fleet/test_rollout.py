@@ -91,7 +91,7 @@ def test_nothing_starts_once_a_budget_is_spent(case: tuple[Sequence[Server], Sim
         else:
             status = run.statuses[name]
             failed += status in (ServerStatus.FAILED, ServerStatus.REFUSED, ServerStatus.UNKNOWN)
-            unreachable += status is ServerStatus.UNREACHABLE
+            unreachable += status in (ServerStatus.UNREACHABLE, ServerStatus.NOT_ATTEMPTED)
 
 
 @BOUNDED
@@ -101,7 +101,7 @@ def test_every_server_starts_once_unless_a_budget_stops_the_run(case: tuple[Sequ
     started = [name for event, name in run.run() if event == "start"]
     assert len(set(started)) == len(started)
     failed = sum(run.statuses[one] in ("failed", "refused", "unknown") for one in started)
-    unreachable = sum(run.statuses[one] == "unreachable" for one in started)
+    unreachable = sum(run.statuses[one] in ("unreachable", "not_attempted") for one in started)
     is_stopped = run.rollout.max_failures.is_exceeded(failed, len(servers)) or (
         run.rollout.max_unreachable.is_exceeded(unreachable, len(servers))
     )
@@ -193,3 +193,10 @@ def test_the_reason_names_the_budget() -> None:
     assert not decide(schedule, Progress(3, 3, failed=2), rollout).stopped
     stopped = decide(schedule, Progress(3, 3, failed=3), rollout)
     assert (stopped.limit, stopped.stopped) == (3, "3 of 100 servers failed, and max_failures is 2%")
+
+
+def test_a_server_that_no_worker_has_taken_counts_as_unreachable() -> None:
+    progress = Progress().with_start().with_result(ServerStatus.NOT_ATTEMPTED)
+    one, none = Amount(1, percent=False), Amount(0, percent=False)
+    rollout = Rollout(batches=(one,), max_unreachable=none)
+    assert decide(make_schedule([server(1), server(2)], rollout), progress, rollout).stopped

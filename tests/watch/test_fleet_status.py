@@ -12,6 +12,7 @@ from reconciler.errors import Kind, StateError
 from reconciler.model.server import Server
 from reconciler.watch.fleet_status import FleetStatus
 from reconciler.watch.log import EventLog, LogFormat
+from reconciler.watch.records import SuspendedBy, Suspension
 from reconciler.watch.state import WatchState
 
 if TYPE_CHECKING:
@@ -61,3 +62,20 @@ def test_notices_that_cannot_be_stored_are_stored_by_the_next_round(
     assert state.notices() == {}
     status.update([], {}, [])
     assert state.notices() == {"source_failed": "a"}
+
+
+def test_servers_that_must_not_be_written_are_those_suspended_or_all_if_nobody_can_tell(
+    state: WatchState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    status = status_of(state)
+    state.suspend("b001", Suspension(reason="by hand", by=SuspendedBy.COMMAND))
+    found = status.unwritable(["b001", "b002"])
+    assert {name: one.message for name, one in found.items()} == {
+        "b001": "the server was suspended in the meantime (by hand)"
+    }
+
+    def fail(_now: object) -> None:
+        raise StateError.of("the disk is gone", kind=Kind.STATE)
+
+    monkeypatch.setattr(state, "suspensions", fail)
+    assert set(status.unwritable(["b001", "b002"])) == {"b001", "b002"}
