@@ -104,6 +104,10 @@ package: $(READY) ## Build the source distribution and the wheel into dist/, and
 	@$(BIN)/twine check --strict dist/*
 	@$(BIN)/check-wheel-contents dist/*.whl
 
+.PHONY: release-dry-run
+release-dry-run: $(READY) ## Make a release without publishing it; TAG=vX.Y.Z checks the tag, FULL=1 runs all tests
+	@JOBS=$(JOBS) TAG=$(TAG) FULL=$(FULL) .ci/release-dry-run
+
 .PHONY: format
 format: $(READY) ## Format the code and fix what the linter can fix
 	@$(BIN)/ruff check --fix
