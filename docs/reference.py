@@ -360,7 +360,7 @@ def metrics() -> Iterator[str]:
     now = datetime.now(UTC)
     server = ServerRecord(name="b001", url="", state=ServerState.SYNCED, last_run=now, last_success=now)
     overview = Overview(at=now, source="", commit="", notices={}, servers=(server,))
-    yield table(("metric", "type", "meaning"), map(metric_row, families(Metrics().render(overview).decode())))
+    yield "\n".join(map(metric_line, families(Metrics().render(overview).decode())))
     yield "## Results of runs"
     yield "The `result` of `reconciler_reconcile_total`:"
     yield table(("`result`", "the run"), words({**RESULTS, "other": "None of these; a bug."}))
@@ -379,11 +379,12 @@ def words(meanings: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     return ((code(word), meaning) for word, meaning in meanings.items())
 
 
-def metric_row(family: Metric) -> tuple[str, str, str]:
-    """The name of a metric with its labels, its type, and what it is."""
+def metric_line(family: Metric) -> str:
+    """The name of a metric with its labels, its type, and what it is. A table would be too wide for a phone."""
     labels = dict.fromkeys(label for sample in family.samples for label in sample.labels if label != "le")
     name = f"{family.name}_total" if family.type == "counter" else family.name
-    return code(f"{name}{{{','.join(labels)}}}" if labels else name), family.type, family.documentation
+    braces = f"{{{','.join(labels)}}}" if labels else ""
+    return f"- {code(name + braces)} ({family.type}): {family.documentation}"
 
 
 def state_row(state: ServerState) -> tuple[str, str, str]:
