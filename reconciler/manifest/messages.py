@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Message: TypeAlias = tuple[str, str]
 """What is wrong, and a hint."""
 
-_YES_AND_NO: Final = frozenset({"yes", "no", "on", "off", "y", "n"})
+_YES_AND_NO: Final = frozenset({"yes", "no", "on", "off", "y", "n", "sim", "não", "nao"})
 _EXPECTED: Final = {
     "string_type": "a string",
     "bool_type": "true or false",

@@ -1,4 +1,4 @@
-"""Names that authors know from other tools, and what they are called here."""
+"""Names that authors know from other tools or in Portuguese, and what they are called here."""
 
 from __future__ import annotations
 
@@ -22,17 +22,18 @@ def _aliases(**words: str) -> dict[str, str]:
 _ACCOUNT: Final = {
     **dict.fromkeys(_LOGINS.split(), _LOGIN),
     **_aliases(
-        email="mail address e_mail mail_address email_address emailaddress",
-        name="display_name displayname full_name from_name sender_name title label",
+        email="mail address e_mail mail_address email_address emailaddress endereco endereço correio",
+        name="display_name displayname full_name from_name sender_name title label nome",
         password="pass passwd pwd smtp_password smtp_pass smtp_passwd secret senha auth_password",  # noqa: S106 - keys
-        smtp_server="host hostname server smtp smtp_host smtp_hostname mail_server mailserver smarthost relay",
-        smtp_port="port smtpport server_port",
+        smtp_server="host hostname server smtp smtp_host smtp_hostname mail_server mailserver smarthost relay "
+        "servidor servidor_smtp",
+        smtp_port="port smtpport server_port porta porta_smtp",
         smtp_crypt="encryption crypt tls ssl security secure starttls use_tls use_ssl smtp_tls smtp_ssl "
-        "smtp_encryption smtp_security smtp_secure",
-        smtp_auth_mechanism="mechanism auth_mechanism auth_method smtp_auth_method auth_type smtp_mechanism",
-        has_auth="auth authentication smtp_auth use_auth auth_required require_auth hasauth",
-        service="provider type kind",
-        default="is_default primary",
+        "smtp_encryption smtp_security smtp_secure criptografia",
+        smtp_auth_mechanism="mechanism auth_mechanism auth_method smtp_auth_method auth_type smtp_mechanism mecanismo",
+        has_auth="auth authentication smtp_auth use_auth auth_required require_auth hasauth autenticacao autenticação",
+        service="provider type kind servico serviço provedor tipo",
+        default="is_default primary padrao padrão",
         renamed_from="old_email old_address former_email previous renamed moved_from",
         test="check verify",
     ),
@@ -50,7 +51,7 @@ _ALIASES: Final[Mapping[str, Mapping[str, str]]] = {
     ),
     "policy": _aliases(prune="delete purge", max_deletes="max_delete limit", ignore="exclude skip", protect="keep"),
     "": _aliases(
-        accounts="users emails mailboxes email_accounts emailaccounts mails",
+        accounts="users emails mailboxes email_accounts emailaccounts mails contas contas_de_email",
         defaults="default",
         extends="extend inherit inherits include includes parent from",
         vars="variables values",
@@ -60,13 +61,19 @@ _ALIASES: Final[Mapping[str, Mapping[str, str]]] = {
 
 _ENCRYPTED: Final = frozenset({"tls", "ssl", "ssl/tls", "tls/ssl", "ssltls", "smtps", "implicit", "true", "yes", "on"})
 _UNENCRYPTED: Final = frozenset({"false", "no", "off", "plain", "unencrypted", "0"})
+_PORTUGUESE: Final = {"outro": "other", "nenhum": "none", "nenhuma": "none", "antes": "before", "depois": "after"}
+"""Values in the vendor's language. By their spelling, ``outro`` would be closest to ``outlook``."""
+
 _STARTTLS_PORTS: Final = frozenset({25, 587, 2525, 2587})
 _TLS_PORTS: Final = frozenset({465, 2465})
 
 
 def suggestion(found: str, known: Iterable[str]) -> str:
     """``did you mean …?``, or an empty string if nothing is close."""
-    near = difflib.get_close_matches(found.casefold(), list(known), 1)
+    known = list(known)
+    if (translated := _PORTUGUESE.get(found.casefold())) in known:
+        return f'did you mean "{translated}"?'
+    near = difflib.get_close_matches(found.casefold(), known, 1)
     return f'did you mean "{near[0]}"?' if near else ""
 
 

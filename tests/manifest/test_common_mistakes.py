@@ -191,6 +191,19 @@ def test_the_encryption_names_of_other_tools_get_a_hint(complain: Complain, cryp
     assert _told(complain, f"{_HEADER}defaults: {{smtp_port: {port}, smtp_crypt: {crypt}}}\n").endswith(f"| {hint}")
 
 
+@pytest.mark.parametrize(
+    ("value", "hint"),
+    [
+        ("service: outro", 'did you mean "other"?'),
+        ("smtp_crypt: nenhuma", 'did you mean "none"?'),
+        ("default: sim", "write true or false"),
+    ],
+)
+def test_values_in_portuguese_get_a_suggestion(complain: Complain, value: str, hint: str) -> None:
+    entry = _ENTRY.replace("  service: gmail\n", "") if value.startswith("service") else _ENTRY
+    assert _told(complain, f"{entry}  {value}\n").endswith(f"| {hint}")
+
+
 @pytest.mark.parametrize("key", ["username", "smtp_user", "from", "login", "user", "FROM", "smtp-user"])
 def test_a_login_key_gets_the_hint_to_use_the_address(complain: Complain, key: str) -> None:
     hint = "the login is the account's address: remove this key, and write the address as email"
@@ -210,6 +223,9 @@ def test_a_login_key_gets_the_hint_to_use_the_address(complain: Complain, key: s
         ("auth", "has_auth"),
         ("display_name", "name"),
         ("Name", "name"),
+        ("senha", "password"),
+        ("servidor", "smtp_server"),
+        ("padrão", "default"),
     ],
 )
 def test_keys_of_other_tools_get_a_suggestion(complain: Complain, key: str, known: str) -> None:
