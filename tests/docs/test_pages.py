@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 from configparser import ConfigParser
 from pathlib import Path
@@ -102,12 +103,19 @@ def check_yaml(block: Block, folder: Path) -> None:
         check_commands("\n".join(str(script) for script in scripts(document)))
 
 
-def check_ini(block: Block, _: Path) -> None:
-    """A unit of systemd: its syntax, and the commands that it starts."""
+def check_ini(block: Block, folder: Path) -> None:
+    """A unit of systemd: its syntax, its settings, and the commands that it starts."""
     units = ConfigParser(strict=False, interpolation=None)
     units.optionxform = str  # type: ignore[method-assign, assignment]
     units.read_string(block.text)
-    check_commands(re.sub(r"\\\n", " ", "\n".join(re.findall(r"^Exec\w+=((?:.*\\\n)*.*)$", block.text, re.MULTILINE))))
+    check_commands("\n".join(re.findall(r"^Exec\w+=((?:.*\\\n)*.*)$", block.text, re.MULTILINE)))
+    if block.name and block.name.endswith((".service", ".timer")) and shutil.which("systemd-analyze"):
+        path = folder / Path(block.name).name
+        path.write_text(re.sub(r"/opt/reconciler/bin/reconciler", "/bin/true", block.text), encoding="utf-8")
+        done = subprocess.run(
+            ["systemd-analyze", "verify", "--man=no", path], capture_output=True, text=True, check=False
+        )
+        assert done.stderr == ""
 
 
 CHECKS: dict[str, Callable[[Block, Path], object]] = {
@@ -184,7 +192,7 @@ def add_manifest(block: Block, manifests: dict[str, Block], world: PageWorld) ->
 
 def follow(block: Block, world: PageWorld) -> None:
     """Does what a block says."""
-    if block.language == "yaml" and block.name:
+    if block.language in ("yaml", "sh", "ini") and block.name:
         world.write(block.name, block.text)
     elif block.language == "diff":
         world.patch(block.text)
@@ -240,6 +248,7 @@ SANDBOX = "```console\n$ reconciler sandbox --empty\n```\n\n"
         ("```yaml\n# .github/workflows/a.yml\non: {push: {}}\njobs: {a: {steps: []}}\n```", "runs-on"),
         ("```yaml\n# compose.yaml\nservices: {a: {img: b}}\n```", "img"),
         ("```yaml\n# trust.yaml\nversion: 1\nserver: []\n```", "server"),
+        ("```ini\n# a.service\n[Service]\nExecStartt=/bin/true\n```", "ExecStartt"),
         ("```ini\n[Service]\nExecStart=/opt/bin/reconciler watch --lissten x\n```", "No such option '--lissten'"),
     ],
 )

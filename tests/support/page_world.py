@@ -103,6 +103,8 @@ class PageWorld:
         path.parent.mkdir(parents=True, exist_ok=True)
         if not (path.exists() and text.partition("\n")[2] == path.read_text(encoding="utf-8")):
             path.write_text(text, encoding="utf-8")
+        if text.startswith("#!"):
+            path.chmod(0o755)
 
     def write_manifest(self, block: Block) -> str:
         """Writes a manifest, or commits it if it is in the repository; returns what to validate.

@@ -40,7 +40,7 @@ class Block:
     @property
     def name(self) -> str | None:
         """The file that its first line names in a comment, such as ``# accounts.yaml``."""
-        found = re.match(r"# ?(\S*[\w-]\.ya?ml|\S+\.(?:service|timer|conf|toml))\b", self.text)
+        found = re.match(r"(?:#!.*\n)?# ?(\S*[\w-]\.(?:ya?ml|service|timer|conf|sh))\b", self.text)
         return found[1] if found else None
 
     @property
