@@ -1,4 +1,4 @@
-"""Without the extra ``sandbox`` everything but the sandbox works, and one line says what to install."""
+"""Without the extra ``sandbox`` everything but the sandbox works, and an error says what to install."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+
+from tests.support.run_result import help_for
 
 PROJECT = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 WITHOUT_EXTRA = """
@@ -27,9 +29,9 @@ def python(code: str, *arguments: str) -> tuple[int, str, str]:
 
 
 @pytest.mark.parametrize("command", ["sandbox", "demo"])
-def test_a_command_that_needs_the_extra_prints_one_line(command: str) -> None:
+def test_a_command_that_needs_the_extra_says_what_to_install(command: str) -> None:
     run = "from reconciler.cli import main; main()"
-    assert python(run, command) == (1, "", f"error: {LINE}\n")
+    assert python(run, command) == (1, "", f"error: {LINE}\n{help_for('missing_extra')}")
 
 
 def test_importing_the_sandbox_without_the_extra_is_an_import_error() -> None:
