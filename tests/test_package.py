@@ -108,6 +108,10 @@ def test_every_release_that_a_page_or_an_example_pins_is_this_version(source: di
     assert {version for _, version in pinned} == {f"v{VERSION}"}
 
 
+def test_the_newest_minor_version_gets_security_fixes() -> None:
+    assert f"| {VERSION.rpartition('.')[0]} (" in (ROOT / "SECURITY.md").read_text(encoding="utf-8")
+
+
 def test_the_lock_has_a_version_that_each_dependency_allows() -> None:
     lock = (ROOT / "requirements-dev.txt").read_text(encoding="utf-8")
     locked = dict(re.findall(r"^([\w.-]+)(?:\[[\w,-]+\])?==(\S+)", lock, re.MULTILINE))

@@ -22,6 +22,7 @@ WORKFLOWS = sorted([*ROOT.glob(".github/workflows/*.yml"), *ROOT.glob("examples/
 ACTION = ROOT / "action.yml"
 GITLAB = ROOT / "examples" / "gitlab" / ".gitlab-ci.yml"
 GITLAB_FLEET = ROOT / "examples" / "gitlab" / "fleet.gitlab-ci.yml"
+ISSUES = ROOT / ".github" / "ISSUE_TEMPLATE"
 KUBERNETES = ROOT / "examples" / "kubernetes" / "fleet-job.yaml"
 
 
@@ -53,10 +54,17 @@ def test_zizmor_finds_nothing() -> None:
         ("vendor.github-workflows", WORKFLOWS),
         ("vendor.github-actions", [ACTION]),
         ("vendor.gitlab-ci", [GITLAB, GITLAB_FLEET]),
+        ("vendor.dependabot", [ROOT / ".github" / "dependabot.yml"]),
+        ("vendor.github-issue-config", [ISSUES / "config.yml"]),
+        ("vendor.github-issue-forms", [ISSUES / "bug.yml", ISSUES / "idea.yml"]),
     ],
 )
 def test_workflows_action_and_pipeline_match_their_schemas(schema: str, files: list[Path]) -> None:
     assert lint(tool("check-jsonschema"), "--builtin-schema", schema, *files) == ""
+
+
+def test_the_projects_own_hooks_are_valid() -> None:
+    assert lint(tool("pre-commit"), "validate-config", ROOT / ".pre-commit-config.yaml") == ""
 
 
 def test_the_kubernetes_job_matches_the_schema_of_its_version() -> None:
