@@ -44,6 +44,9 @@ _LOST_AFTER: Final = 20.0
 _HOLD_SECONDS: Final = 1.0
 """Seconds between two questions whether something may still be written."""
 
+_EXPIRY_FACTOR: Final = 6.0
+_LONGEST_EXPIRY: Final = 12 * 3600.0
+
 _POLL: Final = 0.05
 _SLOWEST_POLL: Final = 0.5
 _CLIENT: Final = "client"
@@ -72,11 +75,16 @@ class DispatchOptions:
 
     Attributes:
         in_flight: The most messages at a time.
-        patience: Seconds after which a message that no worker has taken is withdrawn.
+        patience: Seconds after which a message is withdrawn that no worker has taken, if its queue does not move.
     """
 
     in_flight: int = 64
     patience: float = 600.0
+
+    @property
+    def expiry(self) -> float:
+        """Seconds after which no worker takes a message any more, whatever the client does."""
+        return max(self.patience, min(_LONGEST_EXPIRY, _EXPIRY_FACTOR * self.patience))
 
 
 class Holds(Protocol):
@@ -170,6 +178,7 @@ class _Sent(Generic[Result]):
     job: Job[Result]
     identifier: str
     sent_at: float
+    is_sent: bool = True
     is_started: bool = False
     silent_since: float | None = None
     missing_since: float | None = None
@@ -202,6 +211,8 @@ class MessageDispatcher(Generic[Result]):
         self._ended = threading.Event()
         self._gave_up: Problem | None = None
         self._asked_for_holds_at = float("-inf")
+        self._moved_at: dict[str, float] = {}
+        self._lengths: dict[str, int] = {}
 
     def run(self, next_job: Callable[[], int | None], take_result: Callable[[int, Result], None]) -> frozenset[int]:
         """Works until nothing is left to do or the gate ends the wait; see ``WorkerPool.run``."""
@@ -241,9 +252,9 @@ class MessageDispatcher(Generic[Result]):
             self._done.put((index, job.held(why)))
             return
         try:
-            sent.identifier = self._post.transport.send(job.message, job.queue, self._options.patience)
+            sent.identifier = self._post.transport.send(job.message, job.queue, self._options.expiry)
         except UnreachableError:
-            sent.sent_at = -self._options.patience  # it may have arrived: it is withdrawn at the next opportunity
+            sent.is_sent = False  # it may have arrived: it is withdrawn at the next opportunity
         self._sent.append(sent)
 
     def _watch(self, ended: threading.Event) -> None:
@@ -308,6 +319,10 @@ class MessageDispatcher(Generic[Result]):
         """Notes since when messages are missing. A worker takes one when it has a free slot, and claims it at once."""
         queues = sorted({one.job.queue for one in unclaimed})
         lengths = dict(zip(queues, self._post.coordination.lengths(queues) if queues else (), strict=True))
+        for queue, length in lengths.items():
+            if length < self._lengths.get(queue, 0):
+                self._moved_at[queue] = now()
+        self._lengths = lengths
         for one in unclaimed:
             if lengths[one.job.queue]:
                 one.missing_since = None
@@ -318,6 +333,8 @@ class MessageDispatcher(Generic[Result]):
         if result:
             return self._read(sent.job, result)
         if state.is_alive or state.owner not in {"", _CLIENT}:
+            if not sent.is_started:
+                self._moved_at[sent.job.queue] = now()
             sent.is_started = True
         if sent.is_started:
             return self._after_start(sent, state)
@@ -363,7 +380,10 @@ class MessageDispatcher(Generic[Result]):
             return _problem("not started: the run was interrupted", kind=Kind.INTERRUPTED)
         if sent.missing_since is not None and now() - sent.missing_since > _LOST_AFTER:
             return _problem("not started: the worker that took the message ended before it began", "run again")
-        if is_expired or now() - sent.sent_at > patience:
+        if not sent.is_sent:
+            return _problem("not started: the broker did not take the message", kind=Kind.BROKER)
+        waited = now() - max(sent.sent_at, self._moved_at.get(queue, 0.0))
+        if is_expired or waited > patience:
             message = f"not started: no worker of the queue {queue} took it in {patience:g} seconds"
             return _problem(message, f"start one with `reconciler worker --queue {queue}`")
         return None

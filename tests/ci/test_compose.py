@@ -31,6 +31,7 @@ def test_no_container_has_the_secrets_of_another() -> None:
         "north": {"./manifests", "./north", "./engine"},
         "south": {"./manifests", "./south", "./engine"},
         "client": {"./manifests", "./engine"},
+        "watch": {"./manifests", "./engine", "./watch", "state"},
     }
 
 
@@ -39,9 +40,10 @@ def test_the_commands_are_valid(user: CliProcess) -> None:
     for path in ("manifests/b001.yaml", "secrets/trust.yaml", "engine/ca.pem"):
         user.write(path, "version: 1\nserver: {name: b001, url: 'https://b001.example.com'}\naccounts: []\n")
     user.write("secrets/trust.yaml", "version: 1\n")
-    for name in ("north", "south", "client"):
+    for name in ("north", "south", "client", "watch"):
         command = [word.replace("/run/", "").replace("/manifests", "manifests") for word in services()[name]["command"]]
         command = [word for word in command if "engine-ca-file" not in word]
+        command += ["--once"] if name == "watch" else []
         done = user.run(*command, environ={"RECONCILER_ENGINE": "redis://:canary@127.0.0.1:1/0"})
         assert (done.code, "does not respond" in done.err) == (1, True), (name, done.err)
         assert "canary" not in done.out + done.err
