@@ -30,7 +30,7 @@ COMMANDS: Final = {
     "show": "Print what the YAML comes to for one server of a fleet.",
     "trust": "Print a trust file that allows exactly what the YAML uses now.",
     "watch": "Reconcile repeatedly: pull, plan, apply, and show the state.",
-    "worker": "Process servers for an `apply --engine` or `watch --engine` elsewhere.",
+    "worker": "Process servers for `apply` or `watch --engine` elsewhere.",
     "status": "Show the state of the servers that a watcher watches.",
     "suspend": "Stop the watcher from writing to a server.",
     "resume": "Allow the watcher to write to a server again.",

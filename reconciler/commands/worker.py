@@ -85,7 +85,7 @@ def worker(  # noqa: PLR0913 - one for each group of options
     journal: str | None,
     log_format: str,
 ) -> ExitCode:
-    """Process servers for an `apply --engine` or `watch --engine` elsewhere.
+    """Process servers for `apply` or `watch --engine` elsewhere.
 
     PATH is a YAML file, or a folder of them; with --git, they come from a repository. What is done, and with which
     secrets, follows from these manifests and the trust file. Stop it with SIGTERM or Ctrl-C: servers in progress are

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass, field
 from enum import StrEnum
+from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
 from reconciler.model.display import display_sentence, shorten
@@ -70,10 +71,23 @@ class Condition:
 
     Attributes:
         detail: Why, redacted.
+        about: What a failure is about, as words: another one that comes while it lasts is notified, too.
     """
 
     state: State = State.OK
     detail: str = ""
+    about: frozenset[str] = frozenset()
+
+    @classmethod
+    def stored(cls, words: str) -> Condition:
+        """A condition that was notified, from ``words``."""
+        state, *about = words.split() or [""]
+        return cls(_STATES.get(state, State.OK), about=frozenset(about))
+
+    @property
+    def words(self) -> str:
+        """What is kept of it for the next round."""
+        return " ".join([self.state, *sorted(self.about)])
 
 
 OK: Final = Condition()
@@ -128,7 +142,7 @@ def fleet_conditions(overview: Overview, runs: Mapping[str, RunRecord]) -> Condi
         overview: The fleet.
         runs: The runs of the round, by server.
     """
-    others = "; ".join(sentence for about, sentence in overview.notices.items() if about != SOURCE_NOTICE)
+    others = {about: sentence for about, sentence in overview.notices.items() if about != SOURCE_NOTICE}
     corrected = {}
     for name, run in runs.items():
         done = [one for one in run.changes if one.origin is not Origin.COMMIT and one.status == Status.APPLIED.value]
@@ -137,8 +151,8 @@ def fleet_conditions(overview: Overview, runs: Mapping[str, RunRecord]) -> Condi
     failed = overview.notices.get(SOURCE_NOTICE)
     return Conditions(
         servers={record.name: condition_of(record) for record in overview.servers},
-        source=Condition(State.FAILURE, failed) if failed else OK,
-        watcher=Condition(State.FAILURE, others) if others else OK,
+        source=Condition(State.FAILURE, failed, frozenset([_mark(failed)])) if failed else OK,
+        watcher=Condition(State.FAILURE, "; ".join(others.values()), frozenset(others)) if others else OK,
         corrected=corrected,
         commit=overview.commit,
     )
@@ -174,11 +188,11 @@ def notification(
     after: dict[str, str] = {}
     changed: dict[Cause, dict[str, str]] = defaultdict(dict)
     for subject, condition in conditions.subjects.items():
-        old = _STATES.get(before.get(subject, ""), State.OK)
-        new = condition or Condition(old)
+        old = Condition.stored(before.get(subject, ""))
+        new = condition or old
         if new.state is not State.OK:
-            after[subject] = new.state
-        for cause in _causes(old, new.state, is_corrected=subject in conditions.corrected):
+            after[subject] = new.words
+        for cause in _causes(old, new, is_corrected=subject in conditions.corrected):
             changed[cause][subject] = new.detail
     for server, detail in conditions.corrected.items():
         changed[Cause.CORRECTED][server] = detail
@@ -189,8 +203,11 @@ def notification(
     return after, Message(severity, _title(ordered), _body(ordered, conditions.commit, source), now)
 
 
-def _causes(old: State, new: State, *, is_corrected: bool) -> Iterator[Cause]:
+def _causes(before: Condition, now: Condition, *, is_corrected: bool) -> Iterator[Cause]:
+    old, new = before.state, now.state
     if old is new:
+        if before.about and now.about - before.about:
+            yield Cause.FAILURE
         return
     if old is State.SUSPENDED:
         yield Cause.RESUMED
@@ -202,6 +219,11 @@ def _causes(old: State, new: State, *, is_corrected: bool) -> Iterator[Cause]:
         yield Cause.SUSPENDED
     elif old is State.FAILURE or (old is State.DRIFT and not is_corrected):
         yield Cause.RECOVERY
+
+
+def _mark(sentence: str) -> str:
+    """A word for what a sentence is about: the commit that is not in force, or what failed, without the details."""
+    return sha256(sentence.partition(":")[0].encode()).hexdigest()[:12]
 
 
 def _suspension(record: ServerRecord) -> str:

@@ -6,7 +6,7 @@ import threading
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from reconciler.errors import GuardError, Kind, Problem, StateError
 from reconciler.watch.records import Overview, ServerRecord, ServerState, SuspendedBy
@@ -45,6 +45,7 @@ class FleetStatus:
         self._records: Mapping[str, ServerRecord] = state.records()
         self._suspensions: Mapping[str, Suspension] = state.suspensions(datetime.now(UTC))
         self._own: dict[str, Suspension] = {}
+        self._rollout: dict[str, Any] = {}
         if state.lost:
             self.notice("state_lost", f"what was remembered is lost, suspensions by command included: {state.lost}")
 
@@ -152,7 +153,12 @@ class FleetStatus:
                     self._state.suspend(name, suspension)
                 del self._own[name]
             self._state.save(
-                commit=self._commit, records=records, runs=runs, corrections=corrections, keep=self._records.keys()
+                commit=self._commit,
+                rollout=self._rollout,
+                records=records,
+                runs=runs,
+                corrections=corrections,
+                keep=self._records.keys(),
             )
         except StateError as error:
             self.notice("state_not_saved", f"the state cannot be saved: {error.reason}")
@@ -160,6 +166,18 @@ class FleetStatus:
             self._unsaved.clear()
             self.withdraw("state_not_saved")
             self._store_notices()
+
+    def rollout(self, commit: str) -> Mapping[str, Any]:
+        """What is stored of the rollout of a commit; empty if nothing is."""
+        with suppress(StateError):
+            stored = self._state.rollout()
+            if stored.get("commit") == commit:
+                return stored
+        return {}
+
+    def remember_rollout(self, commit: str, progress: Mapping[str, Any]) -> None:
+        """How far the rollout of a commit is. It is stored with the round."""
+        self._rollout = {"commit": commit, **progress}
 
     def suspend(self, server: str, suspension: Suspension) -> None:
         """Suspends a server, even if that cannot be stored."""
@@ -192,6 +210,17 @@ class FleetStatus:
         """Raises ``GuardError`` if the server was suspended in the meantime, or if nobody can tell."""
         if problem := self.unwritable([server]).get(server):
             raise GuardError(problem)
+
+    def keep_lock(self) -> None:
+        """Makes sure that no other watcher can use the state directory, even if it was deleted and is there again.
+
+        Raises:
+            LockedError: Another watcher uses it.
+        """
+        with suppress(StateError):  # shown when the state is stored next
+            if self._state.keep_lock():
+                what = "the state directory was deleted or replaced; its lock was taken again"
+                self._log.event("state_locked_again", what, level="warning")
 
     def show_suspensions(self) -> frozenset[str]:
         """Shows suspensions that were made since the last round.

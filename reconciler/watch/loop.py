@@ -129,7 +129,11 @@ class Watcher:
     # The loop.
 
     def run(self) -> None:
-        """Reconciles until ``stop`` is called."""
+        """Reconciles until ``stop`` is called.
+
+        Raises:
+            LockedError: The state directory was deleted, and another watcher uses the new one.
+        """
         self._log.event("started", f"watching {self._intake.source.name}")
         self._poller.ask("start")
         self._poller.start()
@@ -196,6 +200,7 @@ class Watcher:
             message = "the clock was set, or the machine slept"
             self._log.event("clock_jumped", message, level="warning", seconds=round(jump))
             self._schedule.start_round_now()
+        self.status.keep_lock()
         if self._broker and self._broker.look():
             self._schedule.retry_now()
             self._schedule.start_round_now()
@@ -230,7 +235,7 @@ class Watcher:
         self._log.event("commit_accepted", f"{count_phrase(len(self._declared))}, {len(changed)} changed")
         for name in former.keys() - self._declared.keys():
             self._log.event("server_removed", "no manifest declares it any more; nothing on it is deleted", server=name)
-        self._rounds.new_commit()
+        self._rounds.new_commit(commit)
         self.status.declare([one.label for one in manifests.fleet.servers], commit)
         unsettled = {name for name, one in self.status.records.items() if one.state in _UNSETTLED}
         self._pending = dict.fromkeys(changed | unsettled, "commit")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Final
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
 
 from reconciler.errors import Kind
 from reconciler.fleet.rollout import Continuation
@@ -26,17 +27,21 @@ _FAILING: Final = {
 
 
 class RolloutMemory:
-    """Remembers the servers that a rollout has finished. After a restart, all servers are checked anyway.
+    """Remembers the servers that a rollout has finished, and until when it pauses.
 
     Args:
         clock: Seconds on a monotonic clock.
+        time_of_day: Seconds on the clock that goes on while no process runs.
 
     Attributes:
         stopped: Why the rollout does not go on, as a sentence; empty if it does.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, clock: Callable[[], float] = time.monotonic, time_of_day: Callable[[], float] = time.time
+    ) -> None:
         self._clock = clock
+        self._time_of_day = time_of_day
         self.restart()
 
     def restart(self) -> None:
@@ -45,6 +50,29 @@ class RolloutMemory:
         self._goes_on_at: float | None = None
         self._is_announced = False
         self.stopped = ""
+
+    def stored(self) -> dict[str, object]:
+        """What another process needs to go on."""
+        left = self.seconds_left
+        return {
+            "finished": {name: status.value for name, status in self._finished.items()},
+            "left": left,
+            "at": self._time_of_day(),
+        }
+
+    def resume(self, stored: Mapping[str, Any]) -> None:
+        """Goes on where another process was; begins from nothing if ``stored`` is not what it has stored."""
+        self.restart()
+        with suppress(ValueError, LookupError, TypeError, AttributeError):
+            self._restore(stored)
+
+    def _restore(self, stored: Mapping[str, Any]) -> None:
+        finished = {str(name): ServerStatus(status) for name, status in stored["finished"].items()}
+        left = None if stored["left"] is None else float(stored["left"])
+        # The time of day may have been set back meanwhile: then the pause begins again.
+        gone = max(0.0, self._time_of_day() - float(stored["at"]))
+        self._finished = finished
+        self._goes_on_at = None if left is None else self._clock() + max(0.0, left - gone)
 
     @property
     def seconds_left(self) -> float | None:

@@ -109,6 +109,7 @@ class Rounds:
         self._listener = listener
         self._corrections = Corrections(options.heal_limit, status.corrections())
         self._rollout = RolloutMemory()
+        self._is_new = True
         self._gate: FleetGate | None = None
         self._tries: FleetGate | None = None
         self._stops = 0
@@ -161,9 +162,13 @@ class Rounds:
         """Whether a pause of the rollout has ended since the last call."""
         return self._rollout.goes_on()
 
-    def new_commit(self) -> None:
-        """Another commit is rolled out from now on."""
-        self._rollout.restart()
+    def new_commit(self, commit: str) -> None:
+        """A commit is rolled out from now on. A new process goes on with what an earlier one began."""
+        if self._is_new:
+            self._rollout.resume(self._status.rollout(commit))
+        else:
+            self._rollout.restart()
+        self._is_new = False
         self._status.withdraw("rollout_stopped")
 
     def resumed(self, server: str) -> None:
@@ -201,7 +206,7 @@ class Rounds:
         finally:
             self._gate = None
         if results is not None:
-            self._take(results, manifests.fleet.rollout.pause)
+            self._take(results, manifests)
         counts = Counter(result.run.result for result in results or ())
         seconds = round(time.monotonic() - began, 3)
         self._log.event(
@@ -294,10 +299,11 @@ class Rounds:
             switches = replace(switches, pause=f"the rollout pauses for {pause} before the next batch")
         return Round(given, run_options, switches, server_parallelism=options.server_parallelism, engine=engine)
 
-    def _take(self, results: Sequence[ServerResult], pause: float) -> None:
+    def _take(self, results: Sequence[ServerResult], manifests: Manifests) -> None:
+        self._rollout.take(results, manifests.fleet.rollout.pause)
+        self._status.remember_rollout(manifests.revision.commit, self._rollout.stored())
         self.record(results)
         self.count += 1
-        self._rollout.take(results, pause)
         if self._rollout.stopped:
             reason = self._rollout.stopped.removeprefix("not started: ")
             self._status.notice("rollout_stopped", f"the rollout has stopped: {reason}")

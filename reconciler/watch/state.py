@@ -9,7 +9,7 @@ from collections import defaultdict
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from reconciler.applying.lock import UnsafeFolderError, is_locked, lock_holder, open_private, take_lock
 from reconciler.errors import Kind, LockedError, StateError
@@ -49,9 +49,11 @@ _MOMENT: Final = 0.5
 
 _PAUSE: Final = 0.02
 _NO_RUNS: Final[Mapping[str, RunRecord]] = MappingProxyType({})
+_NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 _PUT_PART: Final = "INSERT INTO part VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET body = excluded.body"
 _PUT_SUSPENSION: Final = "INSERT INTO suspension VALUES (?, ?) ON CONFLICT DO UPDATE SET body = excluded.body"
 _PUT_COMMIT: Final = "INSERT INTO setting VALUES ('commit', ?) ON CONFLICT DO UPDATE SET value = excluded.value"
+_PUT_ROLLOUT: Final = "INSERT INTO setting VALUES ('rollout', ?) ON CONFLICT DO UPDATE SET value = excluded.value"
 _PUT_NOTICES: Final = "INSERT INTO setting VALUES ('notices', ?) ON CONFLICT DO UPDATE SET value = excluded.value"
 _NEWEST_RUN: Final = "SELECT id, body, count, finished_at FROM run WHERE server = ? ORDER BY id DESC LIMIT 1"
 _OLD_RUNS: Final = """
@@ -84,6 +86,7 @@ class WatchState:
         self._suspensions: dict[str, Suspension] = {}
         self._kept: Collection[str] | None = None
         self._notices: Mapping[str, str] | None = None
+        self._lock: int | None = None
 
     @property
     def lost(self) -> str:
@@ -101,22 +104,45 @@ class WatchState:
         Raises:
             LockedError: Another watcher has it; the error names its process.
         """
+        self._lock = self._locked()
+        try:
+            yield
+        finally:
+            os.close(self._lock)
+            self._lock = None
+
+    def keep_lock(self) -> bool:
+        """Takes the lock again if its file was deleted, so that no other watcher can begin beside this one.
+
+        Returns:
+            Whether that was necessary.
+
+        Raises:
+            LockedError: Another watcher has begun.
+            StateError: It cannot be taken now; nothing has changed.
+        """
+        if self._lock is None or _is_at(self._lock, self.folder / _LOCK):
+            return False
+        former, self._lock = self._lock, self._locked()
+        os.close(former)
+        return True
+
+    def _locked(self) -> int:
+        """A descriptor of the lock's file, with the lock."""
         try:
             descriptor = open_private(self.folder, _LOCK)
         except (OSError, UnsafeFolderError) as error:
             raise _unlocked(self.folder, error) from error
         try:
-            try:
-                is_taken = _take_lock(descriptor, str(self.folder))
-            except OSError as error:
-                raise _unlocked(self.folder, error) from error
-            if not is_taken:
-                message = f"another watcher uses the state directory {self.folder}: {lock_holder(descriptor)}"
-                hint = "stop it; or, if this one is for other servers, give it a --state-dir of its own"
-                raise LockedError.of(message, kind=Kind.LOCKED, hint=hint)
-            yield
-        finally:
+            if _take_lock(descriptor, str(self.folder)):
+                return descriptor
+            message = f"another watcher uses the state directory {self.folder}: {lock_holder(descriptor)}"
+        except OSError as error:
             os.close(descriptor)
+            raise _unlocked(self.folder, error) from error
+        os.close(descriptor)
+        hint = "stop it; or, if this one is for other servers, give it a --state-dir of its own"
+        raise LockedError.of(message, kind=Kind.LOCKED, hint=hint)
 
     def is_watched(self) -> bool | None:
         """Whether a watcher uses the state directory now; ``None`` if that cannot be found out."""
@@ -185,6 +211,16 @@ class WatchState:
 
         return self._database.run(remove, write=True)
 
+    def rollout(self) -> dict[str, Any]:
+        """How far the last rollout was; empty if there was none."""
+
+        def read(connection: sqlite3.Connection) -> dict[str, Any]:
+            row = connection.execute("SELECT value FROM setting WHERE name = 'rollout'").fetchone()
+            with reading():
+                return dict(json.loads(row[0])) if row else {}
+
+        return self._database.run(read)
+
     def notices(self) -> dict[str, str]:
         """What is wrong with the watcher or its source, as sentences, by what it is about."""
 
@@ -216,6 +252,7 @@ class WatchState:
         self,
         *,
         commit: str | None = None,
+        rollout: Mapping[str, Any] = _NOTHING,
         records: Iterable[ServerRecord] = (),
         runs: Mapping[str, RunRecord] = _NO_RUNS,
         corrections: Iterable[Correction] = (),
@@ -225,6 +262,7 @@ class WatchState:
 
         Args:
             commit: The last good commit; ``None`` if it is as before.
+            rollout: How far its rollout is; empty if that is as before.
             records: The servers that were processed. Only what differs from what is stored is written.
             runs: A run of each of them. One that found the same as the newest and did nothing is merged into it.
             corrections: The drift that was corrected.
@@ -236,6 +274,8 @@ class WatchState:
         def write(connection: sqlite3.Connection) -> dict[str, tuple[int, RunRecord]]:
             if commit is not None:
                 connection.execute(_PUT_COMMIT, (commit,)).close()
+            if rollout:
+                connection.execute(_PUT_ROLLOUT, (dump(dict(rollout)),)).close()
             connection.executemany(_PUT_PART, self._changed_parts(records)).close()
             _put_corrections(connection, corrections)
             newest = {server: self._put_run(connection, server, run) for server, run in runs.items()}
@@ -298,6 +338,14 @@ class WatchState:
         connection.executemany("INSERT OR IGNORE INTO suspension VALUES (?, ?)", rows).close()
         self.outbox.restore(connection)
         self._records = records
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    """Whether the path leads to the open file."""
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.lstat())
+    except OSError:
+        return False
 
 
 def _take_lock(descriptor: int, what: str) -> bool:

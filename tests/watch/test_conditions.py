@@ -17,9 +17,10 @@ from reconciler.watch.conditions import (
     State,
     accounts_phrase,
     condition_of,
+    fleet_conditions,
     notification,
 )
-from reconciler.watch.records import ChangeRecord, Origin, ServerRecord, ServerState, SuspendedBy, Suspension
+from reconciler.watch.records import ChangeRecord, Origin, Overview, ServerRecord, ServerState, SuspendedBy, Suspension
 
 if TYPE_CHECKING:
     from reconciler.watch.outbox import Message
@@ -145,6 +146,28 @@ def test_the_watcher_and_the_source_are_subjects_too() -> None:
     fixed = notification(states, Conditions(servers={}), NOW, "s")[1]
     assert fixed is not None
     assert fixed.body.startswith("Recovered (2):\n- the source, the watcher\n")
+
+
+def test_a_second_failure_is_notified_while_the_first_lasts_but_not_another_reason_for_it() -> None:
+    def conditions(**notices: str) -> Conditions:
+        overview = Overview(at=NOW, source="git", commit="c1", notices=notices, servers=())
+        return fleet_conditions(overview, {})
+
+    def told(before: dict[str, str], **notices: str) -> tuple[dict[str, str], str]:
+        states, message = notification(before, conditions(**notices), NOW, "s")
+        return states, message.body if message else ""
+
+    states, body = told({}, source_failed="commit c2 is not in force: a.yaml: unknown key", rollout_stopped="why")
+    assert "unknown key" in body
+    same = {"source_failed": "commit c2 is not in force: another reason", "rollout_stopped": "3 of 9 failed"}
+    states, body = told(states, **same)
+    assert body == ""
+    states, body = told(states, **same, broker_failed="the broker does not respond")
+    assert "the broker does not respond" in body
+    assert "commit c2" not in body
+    states, body = told(states, source_failed="commit c3 is not in force: b.yaml: empty", rollout_stopped="why")
+    assert "c3" in body
+    assert told(states, source_failed="commit c3 is not in force: b.yaml: empty")[0].keys() == {SOURCE}
 
 
 def test_a_long_message_is_cut() -> None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
+from typing import Any
+
+import pytest
 
 from reconciler.errors import Kind, Problem
 from reconciler.fleet.rollout import Continuation
@@ -102,3 +106,29 @@ def test_another_commit_starts_from_nothing() -> None:
     memory.restart()
     assert memory.seconds_left is None
     assert earlier(memory, record("a")) == {}
+
+
+def test_a_new_process_goes_on_with_the_pause_and_the_budgets() -> None:
+    clock, time_of_day = Clock(), Clock()
+    time_of_day.now = 1_000_000
+    memory = RolloutMemory(clock, time_of_day)
+    memory.take([result("a", applied("a")), result("b", not_started("b", Kind.ROLLOUT_PAUSED))], 10)
+    stored = json.loads(json.dumps(memory.stored()))
+    time_of_day.now += 4
+    other = RolloutMemory(Clock(), time_of_day)
+    other.resume(stored)
+    assert (other.seconds_left, other.is_pausing) == (6, True)
+    assert earlier(other, record("a"), record("b", OLD)) == {"a": "unchanged"}
+    time_of_day.now -= 100
+    other.resume(stored)
+    assert other.seconds_left == 10
+    time_of_day.now += 1000
+    other.resume(stored)
+    assert (other.is_pausing, other.goes_on()) == (False, True)
+
+
+@pytest.mark.parametrize("stored", [{}, {"finished": {"a": "odd"}, "left": None, "at": 0}, {"finished": []}])
+def test_what_cannot_be_read_of_a_rollout_is_as_if_there_was_none(stored: dict[str, Any]) -> None:
+    memory = RolloutMemory()
+    memory.resume(stored)
+    assert (memory.seconds_left, earlier(memory, record("a"))) == (None, {})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -563,3 +564,26 @@ def test_a_full_disk_changes_nothing_and_reading_goes_on(state: WatchState) -> N
     connection.execute("PRAGMA max_page_count = 1000000")
     state.save(commit="c2", records=[big], runs={"b001": RUN})
     assert reopened(state).records() == {"b001": big}
+
+
+def test_a_lock_whose_file_was_deleted_is_taken_again_unless_another_watcher_has_begun(
+    state: WatchState, folder: Path
+) -> None:
+    other = WatchState(folder)
+    with state.lock():
+        assert not state.keep_lock()
+        shutil.rmtree(folder)
+        assert state.keep_lock()
+        with pytest.raises(LockedError), other.lock():
+            pass
+        shutil.rmtree(folder)
+        with other.lock(), pytest.raises(LockedError, match="another watcher uses the state directory"):
+            state.keep_lock()
+    other.close()
+
+
+def test_how_far_a_rollout_is_survives_a_restart(state: WatchState) -> None:
+    assert state.rollout() == {}
+    state.save(rollout={"commit": "c1", "finished": {"b001": "applied"}})
+    state.save(commit="c1")
+    assert reopened(state).rollout() == {"commit": "c1", "finished": {"b001": "applied"}}
