@@ -275,7 +275,9 @@ def option_row(option: click.Option, context: click.Context) -> tuple[str, str, 
     return code(names), meaning, code(extra["default"]) if "default" in extra else ""
 
 
-EXIT_CODES = "Scripts and pipelines can rely on these codes."
+EXIT_CODES = (
+    "Scripts and pipelines can rely on these codes: [they keep their meaning](upgrading.md#what-stays-compatible)."
+)
 
 
 def exit_codes() -> Iterator[str]:
@@ -292,7 +294,8 @@ DOCUMENTS = f"""
 `plan --format json` and `plan --save` write a plan. `apply --format json` and `test --format json` write a result.
 `reconciler schema plan` and `reconciler schema result` print the JSON Schemas that this page is made from.
 
-`format_version` is `{FORMAT_VERSION}`. A program that reads the documents should ignore keys that it does not know.
+`format_version` is `{FORMAT_VERSION}`. [Upgrading](upgrading.md#what-stays-compatible) says what it promises. A program
+that reads the documents should ignore keys that it does not know.
 
 `validate --format json` writes `format_version`, `tool`, `valid`, the numbers of `servers` and `accounts`, `warnings`
 and `errors`. `status --format json` writes `format_version`, `tool`, `watcher`, `notices`, `servers` and `errors`; its
