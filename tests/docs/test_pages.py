@@ -246,7 +246,6 @@ SANDBOX = "```console\n$ reconciler sandbox --empty\n```\n\n"
         ("```json\n{'a': 1}\n```", "line 1: Expecting"),
         ("```python\nif\n```", "invalid syntax"),
         ("```yaml\n# .github/workflows/a.yml\non: {push: {}}\njobs: {a: {steps: []}}\n```", "runs-on"),
-        ("```yaml\n# compose.yaml\nservices: {a: {img: b}}\n```", "img"),
         ("```yaml\n# trust.yaml\nversion: 1\nserver: []\n```", "server"),
         ("```ini\n# a.service\n[Service]\nExecStartt=/bin/true\n```", "ExecStartt"),
         ("```ini\n[Service]\nExecStart=/opt/bin/reconciler watch --lissten x\n```", "No such option '--lissten'"),

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[2]
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/**/*.md")])
+PAGES = sorted(
+    [*ROOT.glob("*.md"), *ROOT.glob(".github/*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/**/*.md")]
+)
 
 _NOT_RUN = re.compile(r"<!-- not run: .+ -->\s*", re.DOTALL)
 _BEFORE_A_COMMAND = re.compile(r"[;&|(!]+|\w+=\S*|sudo|env|exec|then|do|if|else|while|time|&&|\|\|")
