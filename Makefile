@@ -104,6 +104,10 @@ package: $(READY) ## Build the source distribution and the wheel into dist/, and
 	@$(BIN)/twine check --strict dist/*
 	@$(BIN)/check-wheel-contents dist/*.whl
 
+.PHONY: formats
+formats: $(READY) ## Write the documents of this version to tests/compatibility, for later versions to read
+	@$(BIN)/python -m tests.compatibility
+
 .PHONY: release-dry-run
 release-dry-run: $(READY) ## Make a release without publishing it; TAG=vX.Y.Z checks the tag, FULL=1 runs all tests
 	@JOBS=$(JOBS) TAG=$(TAG) FULL=$(FULL) .ci/release-dry-run
