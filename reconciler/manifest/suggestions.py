@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -70,10 +69,12 @@ _TLS_PORTS: Final = frozenset({465, 2465})
 
 def suggestion(found: str, known: Iterable[str]) -> str:
     """``did you mean …?``, or an empty string if nothing is close."""
+    from difflib import get_close_matches  # here, because few commands need it
+
     known = list(known)
     if (translated := _PORTUGUESE.get(found.casefold())) in known:
         return f'did you mean "{translated}"?'
-    near = difflib.get_close_matches(found.casefold(), known, 1)
+    near = get_close_matches(found.casefold(), known, 1)
     return f'did you mean "{near[0]}"?' if near else ""
 
 

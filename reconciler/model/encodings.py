@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import re
-from html.entities import html5
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
@@ -109,6 +108,8 @@ def _meaning(escape: re.Match[str]) -> Iterator[tuple[str, int, int]]:
     elif kind == "decimal":
         yield _character(int(value)), start, end
     elif kind == "name":
+        from html.entities import html5  # here, because few texts have a named entity
+
         yield html5.get(f"{value};", escape[0]), start, end
     elif kind == "short":
         yield "\b" if value in "bB" else " ", start, end
