@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import httpx
 import pytest
 
+from tests.support import plain_http
 from tests.support.github_api import FakeGitHub
 from tests.support.workflow_runner import ROOT, WorkflowRunner, copy_release
 
@@ -44,7 +44,7 @@ def runner(tmp_path: Path, github: FakeGitHub, release: Path, sandbox: Sandbox) 
 def by_hand(sandbox: Sandbox, method: str, path: str = "", body: object = None) -> None:
     """Sends a request as an administrator who uses the server's own interface."""
     headers = {"Authorization": f"Bearer {sandbox.token}"}
-    httpx.request(method, f"{sandbox.url}/api/email/accounts{path}", json=body, headers=headers).raise_for_status()
+    plain_http.request(method, f"{sandbox.url}/api/email/accounts{path}", json=body, headers=headers).raise_for_status()
 
 
 def addresses(sandbox: Sandbox) -> list[str]:

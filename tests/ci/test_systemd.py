@@ -11,10 +11,10 @@ from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import httpx
 import pytest
 
 from tests.ci.test_linters import lint
+from tests.support import plain_http
 from tests.support.deployed_watcher import GIT_CREDENTIALS, TRUST, Machine
 from tests.support.workflow_runner import ROOT, tool
 
@@ -135,7 +135,7 @@ def test_the_systemd_service_reconciles_reloads_and_stops(machine: Machine) -> N
     with machine.watching([*service.prepare(), "--listen", "127.0.0.1:0"], service.environ) as url:
         machine.check_git(service.environ)
         assert machine.counts() == [1, 1]
-        assert [one["state"] for one in httpx.get(f"{url}/api/v1/servers").json()] == ["synced", "synced"]
+        assert [one["state"] for one in plain_http.get(f"{url}/api/v1/servers").json()] == ["synced", "synced"]
     status = machine.user.run("status", "--state-dir", machine.at("/var/lib/reconciler"), "--format", "json")
     assert [one["state"] for one in json.loads(status.out)["servers"]] == ["synced", "synced"]
 
@@ -146,9 +146,9 @@ def test_the_drop_in_shown_adds_a_token_hooks_and_notifications(machine: Machine
     machine.secret("/etc/reconciler/notify", "json://127.0.0.1:1")
     service = Service(machine, SYSTEMD / "reconciler-watch.service", add_drop_in(tmp_path / "units"))
     with machine.watching([*service.prepare(), "--listen", "127.0.0.1:0"], service.environ) as url:
-        assert httpx.get(url).status_code == 401
+        assert plain_http.get(url).status_code == 401
         headers = {"Host": "watch.example.com", "X-Gitlab-Token": "token-canary-0123456789"}
-        assert httpx.post(f"{url}/hook", headers=headers).status_code == 202
+        assert plain_http.post(f"{url}/hook", headers=headers).status_code == 202
 
 
 def test_the_systemd_timer_runs_one_round(machine: Machine) -> None:

@@ -12,11 +12,11 @@ import socket
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import httpx
 import pytest
 
 from tests.commands.test_lock import until
 from tests.fleet.conftest import DOWN, KEY, FleetOfSandboxes
+from tests.support import plain_http
 from tests.support.git_remote import GitRemote
 
 if TYPE_CHECKING:
@@ -127,11 +127,11 @@ def test_each_signal_hook_and_interval_begins_a_round(user: CliProcess, fleet: F
         body = b'{"ref": "refs/heads/main"}'
         signature = hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
         hook = f"http://127.0.0.1:{port}/hook"
-        forged = httpx.post(hook, content=body, headers={"X-Hub-Signature-256": f"sha256={signature[::-1]}"})
-        signed = httpx.post(hook, content=body, headers={"X-Hub-Signature-256": f"sha256={signature}"})
+        forged = plain_http.post(hook, content=body, headers={"X-Hub-Signature-256": f"sha256={signature[::-1]}"})
+        signed = plain_http.post(hook, content=body, headers={"X-Hub-Signature-256": f"sha256={signature}"})
         assert (forged.status_code, signed.status_code) == (403, 202)
         process.wait_for_error_text('"trigger": "hook"')
-        shown = httpx.get(f"http://127.0.0.1:{port}/api/v1/servers").json()
+        shown = plain_http.get(f"http://127.0.0.1:{port}/api/v1/servers").json()
         assert [(one["name"], one["state"]) for one in shown] == [("a", "synced")]
         process.send_signal(signal.SIGINT)
         done = process.finish()

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import ssl
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Protocol
 
-import httpx
 import pytest
+
+from tests.support import plain_http
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import httpx
+
     from reconciler.sandbox import Sandbox
 
 ACCOUNTS = "/api/email/accounts"
-NO_AUTHORITIES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-"""For clients that use plain HTTP: loading the authorities takes longer than most requests."""
 
 
 class Connect(Protocol):
@@ -27,10 +27,9 @@ class Connect(Protocol):
 
 
 def access_token(sandbox: Sandbox) -> str:
-    response = httpx.post(
+    response = plain_http.post(
         f"{sandbox.url}/api/v1/oauth2/token",
         json={"grant_type": "refresh_token", "refresh_token": sandbox.refresh_token},
-        verify=NO_AUTHORITIES,
     )
     return str(response.json()["access_token"])
 
@@ -41,7 +40,7 @@ def connect() -> Iterator[Connect]:
 
         def make(sandbox: Sandbox, *, token: str | None = None) -> httpx.Client:
             headers = {"Authorization": f"Bearer {access_token(sandbox) if token is None else token}"}
-            return stack.enter_context(httpx.Client(base_url=sandbox.url, headers=headers, verify=NO_AUTHORITIES))
+            return stack.enter_context(plain_http.Client(base_url=sandbox.url, headers=headers))
 
         yield make
 

@@ -11,18 +11,20 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import httpx
 import pytest
 from click.testing import CliRunner
 
 from reconciler.commands.sandbox import sandbox as command
 from reconciler.errors import ReconcilerError
 from tests.sandbox.conftest import ACCOUNTS
+from tests.support import plain_http
 from tests.support.vendor_page import ACCOUNT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    import httpx
 
 START = "from reconciler.commands.sandbox import sandbox; sandbox()"
 GREETING = re.compile(
@@ -68,8 +70,8 @@ def addresses(url: str) -> list[str]:
 
 def authenticated(url: str) -> httpx.Client:
     grant = {"grant_type": "password", "username": "admin", "password": "sandbox"}
-    token = httpx.post(f"{url}/api/v1/oauth2/token", json=grant).json()["access_token"]
-    return httpx.Client(base_url=url, headers={"Authorization": f"Bearer {token}"})
+    token = plain_http.post(f"{url}/api/v1/oauth2/token", json=grant).json()["access_token"]
+    return plain_http.Client(base_url=url, headers={"Authorization": f"Bearer {token}"})
 
 
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT])
@@ -225,7 +227,7 @@ def test_it_warns_if_other_machines_can_reach_it(host: str, exposed: bool) -> No
 def test_allow_host_accepts_further_host_names() -> None:
     with running("--allow-host", "sandbox.test", "--allow-host", "other.test") as url:
         statuses = [
-            httpx.get(f"{url}/sandbox/mails", headers={"Host": host}).status_code
+            plain_http.get(f"{url}/sandbox/mails", headers={"Host": host}).status_code
             for host in ("sandbox.test", "other.test", "third.test")
         ]
     assert statuses == [200, 200, 421]

@@ -13,7 +13,8 @@ from starlette.responses import PlainTextResponse
 
 from reconciler.errors import ReconcilerError
 from reconciler.sandbox.app import HostMiddleware
-from tests.sandbox.conftest import ACCOUNTS, NO_AUTHORITIES, access_token
+from tests.sandbox.conftest import ACCOUNTS, access_token
+from tests.support import plain_http
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
@@ -51,7 +52,7 @@ def raw(sandbox: Sandbox, head: str, body: str = "") -> str:
 def test_every_path_refuses_a_foreign_host(sandbox: Sandbox, method: str, path: str) -> None:
     token = access_token(sandbox)
     headers = {"Host": "evil.example", "Authorization": f"Bearer {token}"}
-    response = httpx.request(method, sandbox.url + path, headers=headers, json=GRANT, verify=NO_AUTHORITIES)
+    response = plain_http.request(method, sandbox.url + path, headers=headers, json=GRANT)
     assert (response.status_code, response.json()) == (
         421,
         {
@@ -69,7 +70,7 @@ def test_every_path_refuses_a_foreign_host(sandbox: Sandbox, method: str, path: 
 
 @pytest.mark.parametrize("host", FOREIGN)
 def test_another_host_is_refused(sandbox: Sandbox, host: str) -> None:
-    assert httpx.get(f"{sandbox.url}/sandbox/mails", headers={"Host": host}).status_code == 421
+    assert plain_http.get(f"{sandbox.url}/sandbox/mails", headers={"Host": host}).status_code == 421
 
 
 @pytest.mark.parametrize("host", MALFORMED)
@@ -94,13 +95,13 @@ def test_a_request_without_exactly_one_host_is_a_bad_request(sandbox: Sandbox, h
     "host", ["localhost", "LocalHost:1", "localhost.", "127.0.0.1", "127.8.8.8:80", "[::1]", "[::ffff:127.0.0.1]:8025"]
 )
 def test_loopback_names_are_accepted(sandbox: Sandbox, host: str) -> None:
-    assert httpx.get(f"{sandbox.url}/sandbox/mails", headers={"Host": host}).json() == []
+    assert plain_http.get(f"{sandbox.url}/sandbox/mails", headers={"Host": host}).json() == []
 
 
 def test_allowed_hosts_are_accepted(make_sandbox: MakeSandbox) -> None:
     url = make_sandbox(allowed_hosts=("Sandbox.example", "2001:DB8::1")).url
     statuses = {
-        host: httpx.get(f"{url}/sandbox/mails", headers={"Host": host}).status_code
+        host: plain_http.get(f"{url}/sandbox/mails", headers={"Host": host}).status_code
         for host in ("sandbox.example", "SANDBOX.example.:8025", "[2001:db8::1]", "a.sandbox.example")
     }
     assert statuses == {
@@ -118,7 +119,7 @@ def test_foreign_names_are_refused_on_all_addresses(make_sandbox: MakeSandbox, h
     except ReconcilerError:
         pytest.skip("this machine has no IPv6")
     statuses = [
-        httpx.get(f"{url}/sandbox/mails", headers={"Host": name}).status_code
+        plain_http.get(f"{url}/sandbox/mails", headers={"Host": name}).status_code
         for name in ("localhost", "192.0.2.1", "evil.example")
     ]
     assert statuses == [200, 421, 421]
@@ -147,18 +148,18 @@ def test_a_page_of_another_site_changes_nothing(sandbox: Sandbox, origin: str) -
     # A form in a page can send this: it needs no preflight, and the body may be anything.
     headers = {"Origin": origin, "Content-Type": "text/plain"}
     body = '{"grant_type": "refresh_token", "refresh_token": "sandbox-refresh-token"}'
-    response = httpx.post(f"{sandbox.url}/api/v1/oauth2/token", content=body, headers=headers)
+    response = plain_http.post(f"{sandbox.url}/api/v1/oauth2/token", content=body, headers=headers)
     assert response.status_code == 403
     assert {"set-cookie", "access-control-allow-origin"}.isdisjoint(response.headers)
 
 
 def test_a_page_of_the_sandbox_itself_is_accepted(sandbox: Sandbox) -> None:
-    assert httpx.get(f"{sandbox.url}/sandbox/mails", headers={"Origin": sandbox.url}).json() == []
+    assert plain_http.get(f"{sandbox.url}/sandbox/mails", headers={"Origin": sandbox.url}).json() == []
 
 
 def test_no_response_lets_another_site_read_it(sandbox: Sandbox) -> None:
     preflight = {"Origin": "http://evil.example", "Access-Control-Request-Method": "PUT"}
     for path in PATHS:
-        response = httpx.options(sandbox.url + path, headers=preflight)
+        response = plain_http.options(sandbox.url + path, headers=preflight)
         assert response.status_code == 403
         assert "access-control-allow-origin" not in response.headers

@@ -8,7 +8,6 @@ from contextlib import ExitStack
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
-import httpx
 import pytest
 
 from reconciler.model.fields import FIELDS
@@ -17,10 +16,13 @@ from reconciler.sandbox.mailer import Destination, Mailer, destination_of
 from reconciler.sandbox.schemas import AccountFields, ErrorResponse
 from reconciler.sandbox.smtp_sink import client_context
 from tests.sandbox.conftest import ACCOUNTS
+from tests.support import plain_http
 from tests.support.vendor_page import ACCOUNT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    import httpx
 
     from reconciler.sandbox import Sandbox
     from tests.conftest import MakeSandbox
@@ -149,7 +151,7 @@ def test_without_authentication_there_is_no_login(make_sandbox: MakeSandbox, con
 
 def test_the_mails_are_listed_as_json_without_a_token(sandbox: Sandbox, client: httpx.Client) -> None:
     run_delivery_test(client, name="Alertas çã\r\nBcc: victim@example.com", email="ünï@exämple.com", to_email="é@b.c")
-    response = httpx.get(f"{sandbox.url}/sandbox/mails")
+    response = plain_http.get(f"{sandbox.url}/sandbox/mails")
     assert response.json() == [
         {
             "sender": "ünï@exämple.com",

@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import httpx
 import pytest
 
 from tests.sandbox.conftest import ACCOUNTS, access_token
+from tests.support import plain_http
 
 if TYPE_CHECKING:
     from tests.conftest import MakeSandbox
@@ -72,7 +72,7 @@ def test_schemathesis_finds_no_server_error_and_no_undocumented_response(
 
 
 def described(sandbox_url: str) -> dict[tuple[str, str], list[str]]:
-    document = httpx.get(f"{sandbox_url}/openapi.json").json()
+    document = plain_http.get(f"{sandbox_url}/openapi.json").json()
     return {
         (method.upper(), path): sorted(operation["responses"])
         for path, operations in document["paths"].items()
@@ -98,7 +98,7 @@ def test_the_document_follows_the_options(make_sandbox: MakeSandbox) -> None:
     statuses = described(sandbox.url)
     assert statuses["POST", ACCOUNTS] == ["201", "400", "401", "409"]
     assert statuses["DELETE", f"{ACCOUNTS}/{{id}}"] == ["204", "401", "404", "409"]
-    document = httpx.get(f"{sandbox.url}/openapi.json").json()
+    document = plain_http.get(f"{sandbox.url}/openapi.json").json()
     fields = document["components"]["schemas"]["AccountResponse"]["required"]
     assert {"hash_auth", "has_auth"} <= set(fields)
     assert "password" not in fields

@@ -20,6 +20,7 @@ import uvicorn
 from reconciler.errors import Problem, ReconcilerError
 from reconciler.sandbox import Sandbox, SandboxOptions
 from tests.sandbox.conftest import ACCOUNTS, access_token
+from tests.support import plain_http
 from tests.support.vendor_page import ACCOUNT
 
 if TYPE_CHECKING:
@@ -48,7 +49,8 @@ def test_sandboxes_in_one_process_are_independent(make_sandbox: MakeSandbox, con
     one, other = make_sandbox(), make_sandbox()
     connect(one).post(ACCOUNTS, json=ACCOUNT)
     assert connect(other).get(ACCOUNTS).json() == []
-    assert httpx.get(other.url + ACCOUNTS, headers={"Authorization": f"Bearer {access_token(one)}"}).status_code == 401
+    headers = {"Authorization": f"Bearer {access_token(one)}"}
+    assert plain_http.get(other.url + ACCOUNTS, headers=headers).status_code == 401
 
 
 def test_parallel_creates_get_different_ids(sandbox: Sandbox, connect: Connect) -> None:
@@ -132,7 +134,7 @@ def test_an_unusable_host_is_one_problem(host: str) -> None:
 def test_the_url_leads_to_the_sandbox_from_this_machine(make_sandbox: MakeSandbox, host: str, url: str) -> None:
     sandbox = make_sandbox(host=host)
     assert sandbox.url.startswith(url)
-    assert httpx.get(f"{sandbox.url}/sandbox/mails").json() == []
+    assert plain_http.get(f"{sandbox.url}/sandbox/mails").json() == []
 
 
 def test_an_ipv6_address_is_in_brackets(make_sandbox: MakeSandbox) -> None:
@@ -141,7 +143,7 @@ def test_an_ipv6_address_is_in_brackets(make_sandbox: MakeSandbox) -> None:
     except ReconcilerError:
         pytest.skip("this machine has no IPv6 loopback")
     assert sandbox.url.startswith("http://[::1]:")
-    assert httpx.get(f"{sandbox.url}/sandbox/mails").json() == []
+    assert plain_http.get(f"{sandbox.url}/sandbox/mails").json() == []
 
 
 @pytest.mark.parametrize("kind", ["a folder", "no database", "another program's database"])
@@ -171,7 +173,7 @@ def test_a_request_in_flight_gets_its_response_before_the_sandbox_ends(connect: 
             response = pool.submit(client.get, ACCOUNTS)
             assert arrived.wait(5)
             # The hook runs before the request is sent; once a second one has its response, the first has arrived, too.
-            httpx.get(f"{sandbox.url}/sandbox/mails")
+            plain_http.get(f"{sandbox.url}/sandbox/mails")
         assert response.result().json() == []
 
 
@@ -201,7 +203,7 @@ def test_a_sandbox_starts_and_stops_without_polling(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(asyncio, "sleep", recorded)
     with Sandbox() as sandbox:
-        httpx.get(f"{sandbox.url}/sandbox/mails")
+        plain_http.get(f"{sandbox.url}/sandbox/mails")
     assert set(pauses) == {0}
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-import httpx
 import pytest
 
 from tests.sandbox.conftest import ACCOUNTS, access_token
+from tests.support import plain_http
 from tests.support.vendor_page import ACCOUNT
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ MISSING = {"errors": [{"field": "access_token", "type": "required", "msg": "Toke
 def test_credentials_are_exchanged_for_a_valid_token(
     sandbox: Sandbox, connect: Connect, path: str, grant: dict[str, str]
 ) -> None:
-    response = httpx.post(f"{sandbox.url}{path}", json=grant)
+    response = plain_http.post(f"{sandbox.url}{path}", json=grant)
     token = response.json()["access_token"]
     assert response.status_code == 200
     assert response.json() == {"refresh_token": "sandbox-refresh-token", "access_token": token, "expires_in": 900}
@@ -56,7 +56,7 @@ def test_credentials_are_exchanged_for_a_valid_token(
 def test_wrong_credentials_are_refused(
     sandbox: Sandbox, grant: dict[str, str], status: int, error: tuple[str, str, str]
 ) -> None:
-    response = httpx.post(f"{sandbox.url}/api/v1/oauth2/token", json=grant)
+    response = plain_http.post(f"{sandbox.url}/api/v1/oauth2/token", json=grant)
     assert (response.status_code, response.json()) == (
         status,
         {"errors": [dict(zip(("field", "type", "msg"), error, strict=True))]},
@@ -76,13 +76,13 @@ def test_wrong_credentials_are_refused(
 def test_without_a_valid_token_not_even_the_body_is_checked(
     sandbox: Sandbox, headers: dict[str, str], errors: dict[str, Any]
 ) -> None:
-    response = httpx.post(f"{sandbox.url}{ACCOUNTS}", content=b"{", headers=headers)
+    response = plain_http.post(f"{sandbox.url}{ACCOUNTS}", content=b"{", headers=headers)
     assert (response.status_code, response.headers["www-authenticate"]) == (401, "Bearer")
     assert response.json() == errors
 
 
 def test_the_cookie_of_the_exchange_works_like_the_header(sandbox: Sandbox) -> None:
-    with httpx.Client(base_url=sandbox.url) as client:
+    with plain_http.Client(base_url=sandbox.url) as client:
         client.post("/api/oauth2/token", json=REFRESH)
         assert client.get(ACCOUNTS).status_code == 200
 

@@ -16,6 +16,7 @@ import pytest
 
 from reconciler.errors import ReconcilerError
 from reconciler.report.html_page import source_hash
+from tests.support import plain_http
 from tests.watch.fleets import SampleView, overview, small
 from tests.watch.page_client import SECRET, TOKEN, parse, raw
 
@@ -34,7 +35,7 @@ def basic(token: str, user: str = "anyone") -> dict[str, str]:
 
 
 def statuses(url: str, paths: list[str], headers: dict[str, str] | None = None) -> dict[str, int]:
-    with httpx.Client(base_url=url, headers=headers) as client:
+    with plain_http.Client(base_url=url, headers=headers) as client:
         return {path: client.get(path).status_code for path in paths}
 
 
@@ -46,10 +47,10 @@ def test_a_token_is_needed_for_everything_but_probes_and_hook(serve: Serve) -> N
     url = serve(RECONCILER_PAGE_TOKEN=TOKEN, RECONCILER_HOOK_SECRET=SECRET).url
     assert set(statuses(url, [*READ, "/nowhere"]).values()) == {401}
     assert set(statuses(url, PROBES).values()) == {200}
-    response = httpx.get(url)
+    response = plain_http.get(url)
     assert response.headers["WWW-Authenticate"] == CHALLENGE
     assert "b001" not in response.text
-    assert httpx.post(f"{url}/hook").status_code == 403
+    assert plain_http.post(f"{url}/hook").status_code == 403
 
 
 @pytest.mark.parametrize(
@@ -82,63 +83,63 @@ def test_the_token_is_a_bearer_or_a_password(serve: Serve, headers: dict[str, st
 def test_anything_else_is_refused(serve: Serve, value: str | bytes) -> None:
     url = serve(RECONCILER_PAGE_TOKEN=TOKEN).url
     content = value.encode() if isinstance(value, str) else value
-    assert httpx.get(url, headers=[(b"Authorization", content)]).status_code == 401
+    assert plain_http.get(url, headers=[(b"Authorization", content)]).status_code == 401
 
 
 def test_two_authorization_headers_are_refused(serve: Serve) -> None:
     url = serve(RECONCILER_PAGE_TOKEN=TOKEN).url
     headers = [("Authorization", f"Bearer {TOKEN}"), ("Authorization", "Bearer x")]
-    assert httpx.get(url, headers=headers).status_code == 401
+    assert plain_http.get(url, headers=headers).status_code == 401
 
 
 def test_a_token_in_the_address_is_of_no_use(serve: Serve) -> None:
     url = serve(RECONCILER_PAGE_TOKEN=TOKEN).url
-    assert httpx.get(f"{url}/?token={TOKEN}&access_token={TOKEN}").status_code == 401
+    assert plain_http.get(f"{url}/?token={TOKEN}&access_token={TOKEN}").status_code == 401
 
 
 @pytest.mark.parametrize("path", [*READ, "/hook", "/nowhere"])
 def test_a_foreign_host_is_refused(serve: Serve, path: str) -> None:
     url = serve(None, "watch.example.com", RECONCILER_HOOK_SECRET=SECRET).url
     for host, status in (("evil.example", 421), ("watch.example.com.evil.example", 421), ("a b", 400), ("", 400)):
-        assert httpx.get(url + path, headers={"Host": host}).status_code == status
-    message = httpx.get(f"{url}/metrics", headers={"Host": "evil.example"}).text
+        assert plain_http.get(url + path, headers={"Host": host}).status_code == status
+    message = plain_http.get(f"{url}/metrics", headers={"Host": "evil.example"}).text
     assert message == "this watcher is not evil.example; to accept that name, start it with --host\n"
 
 
 def test_own_names_and_probes_by_any_name_are_accepted(serve: Serve) -> None:
     url = serve(None, "watch.example.com", "other.example.com").url
     for host in ("watch.example.com", "WATCH.example.com:443", "other.example.com.", "localhost", "127.0.0.1", "[::1]"):
-        assert httpx.get(url, headers={"Host": host}).status_code == 200
+        assert plain_http.get(url, headers={"Host": host}).status_code == 200
     for path in PROBES:
-        assert httpx.get(url + path, headers={"Host": "10.1.2.3:8080"}).status_code == 200
+        assert plain_http.get(url + path, headers={"Host": "10.1.2.3:8080"}).status_code == 200
 
 
 def test_a_wildcard_address_has_the_name_of_the_machine(serve: Serve) -> None:
     page = serve(None, listen="0.0.0.0:0", RECONCILER_PAGE_TOKEN=TOKEN)
     assert page.url.startswith("http://127.0.0.1:")
     for host, status in ((socket.gethostname(), 200), ("0.0.0.0", 200), ("evil.example", 421)):  # noqa: S104
-        assert httpx.get(page.url, headers={"Host": host, **basic(TOKEN)}).status_code in {status, 421}
-    assert httpx.get(page.url, headers={"Host": socket.gethostname(), **basic(TOKEN)}).status_code == 200
+        assert plain_http.get(page.url, headers={"Host": host, **basic(TOKEN)}).status_code in {status, 421}
+    assert plain_http.get(page.url, headers={"Host": socket.gethostname(), **basic(TOKEN)}).status_code == 200
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND"])
 def test_everything_is_read_only(serve: Serve, method: str) -> None:
     url = serve(RECONCILER_HOOK_SECRET=SECRET).url
     for path in [*READ, *PROBES, "/nowhere"]:
-        response = httpx.request(method, url + path)
+        response = plain_http.request(method, url + path)
         assert (response.status_code, response.headers["Allow"]) == (405, "GET, HEAD")
 
 
 def test_the_hook_takes_nothing_but_post(serve: Serve) -> None:
     for method in ("GET", "HEAD", "PUT"):
-        response = httpx.request(method, f"{serve().url}/hook")
+        response = plain_http.request(method, f"{serve().url}/hook")
         assert (response.status_code, response.headers["Allow"]) == (405, "POST")
 
 
 def test_head_has_the_headers_of_get_and_no_body(serve: Serve) -> None:
     url = serve().url
     for path in [*READ, *PROBES, "/nowhere", "/servers/nowhere"]:
-        got, head = httpx.get(url + path), httpx.head(url + path)
+        got, head = plain_http.get(url + path), plain_http.head(url + path)
         assert head.status_code == got.status_code
         assert head.headers == got.headers
         assert head.content == b""
@@ -148,7 +149,7 @@ def test_head_has_the_headers_of_get_and_no_body(serve: Serve) -> None:
 @pytest.mark.parametrize("path", [*READ, *PROBES, "/hook", "/nowhere", "/servers/nowhere", "/api/v1/servers/nowhere"])
 @pytest.mark.parametrize("host", ["localhost", "evil.example"])
 def test_every_response_is_protected(serve: Serve, path: str, host: str) -> None:
-    response = httpx.get(serve().url + path, headers={"Host": host})
+    response = plain_http.get(serve().url + path, headers={"Host": host})
     headers = response.headers
     assert "server" not in headers
     assert headers["X-Content-Type-Options"] == "nosniff"
@@ -167,11 +168,11 @@ def test_every_response_is_protected(serve: Serve, path: str, host: str) -> None
 
 def test_errors_are_written_for_their_readers(serve: Serve) -> None:
     url = serve().url
-    api = httpx.get(f"{url}/api/v1/servers/nowhere")
+    api = plain_http.get(f"{url}/api/v1/servers/nowhere")
     assert (api.status_code, api.json()) == (404, {"error": "no server is named nowhere"})
-    assert httpx.get(f"{url}/api/v1/nowhere").json() == {"error": "not found"}
-    assert httpx.get(f"{url}/nowhere").text == "not found\n"
-    assert parse(httpx.get(f"{url}/servers/").text).all("h1")[0].text == "Not Found"
+    assert plain_http.get(f"{url}/api/v1/nowhere").json() == {"error": "not found"}
+    assert plain_http.get(f"{url}/nowhere").text == "not found\n"
+    assert parse(plain_http.get(f"{url}/servers/").text).all("h1")[0].text == "Not Found"
 
 
 @pytest.mark.parametrize(
@@ -222,13 +223,13 @@ def test_a_flood_of_headers_is_refused(serve: Serve) -> None:
     assert raw(url, f"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n".encode()).startswith(
         b"HTTP/1.1 431 "
     )
-    assert httpx.get(url).status_code == 200
+    assert plain_http.get(url).status_code == 200
 
 
 def test_what_is_not_http_is_refused_in_silence(serve: Serve, capfd: pytest.CaptureFixture[str]) -> None:
     url = serve().url
     assert raw(url, b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n").startswith(b"HTTP/1.1 400 ")
-    assert httpx.get(f"{url}/?token={TOKEN}").status_code == 200
+    assert plain_http.get(f"{url}/?token={TOKEN}").status_code == 200
     assert capfd.readouterr() == ("", "")
 
 
@@ -252,11 +253,11 @@ def test_a_thousand_slow_clients_do_not_hold_up_others(serve: Serve) -> None:
             client.sendall(b"GET / HTTP/1.1\r\nHost: lo")
             if len(stack._exit_callbacks) % 250 == 0:  # type: ignore[attr-defined]
                 began = time.monotonic()
-                assert httpx.get(f"{url}/healthz").status_code == 200
+                assert plain_http.get(f"{url}/healthz").status_code == 200
                 assert time.monotonic() - began < 5
         # Both ends are in this process: the server has at most 200 of them.
         assert len(list(Path("/proc/self/fd").iterdir())) - before < 1_300
-    assert httpx.get(url).status_code == 200
+    assert plain_http.get(url).status_code == 200
 
 
 def test_a_connection_that_sends_nothing_is_closed(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -279,7 +280,7 @@ def test_a_client_that_does_not_read_is_cut_off(serve: Serve, monkeypatch: pytes
 
 def test_a_connection_in_use_lasts(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("reconciler.watch.page_server._REQUEST_SECONDS", 0.5)
-    with httpx.Client(base_url=serve().url) as client:
+    with plain_http.Client(base_url=serve().url) as client:
         began = time.monotonic()
         while time.monotonic() - began < 1.5:
             assert client.get("/healthz").status_code == 200
@@ -293,9 +294,9 @@ def test_a_bug_is_an_error_without_its_message(
             raise RuntimeError(TOKEN + server)
 
     url = serve(Broken(small().shown)).url
-    response = httpx.get(f"{url}/servers/b001")
+    response = plain_http.get(f"{url}/servers/b001")
     assert (response.status_code, TOKEN in response.text) == (500, False)
-    assert httpx.get(f"{url}/api/v1/servers/b001").json() == {"error": "internal error"}
+    assert plain_http.get(f"{url}/api/v1/servers/b001").json() == {"error": "internal error"}
     end = time.monotonic() + 20
     while len(bugs) < 2 and time.monotonic() < end:  # a bug may be reported after the response was sent
         time.sleep(0.01)
@@ -307,7 +308,7 @@ def test_a_bug_is_an_error_without_its_message(
 def test_probes_show_one_bit(serve: Serve, alive: bool, ready: bool) -> None:
     url = serve(SampleView(overview(()), alive=alive, ready=ready)).url
     for path, passes in (("/healthz", alive), ("/readyz", ready)):
-        response = httpx.get(url + path)
+        response = plain_http.get(url + path)
         assert (response.status_code, response.text) == ((200, "ok\n") if passes else (503, "no\n"))
 
 
@@ -339,13 +340,13 @@ def test_the_server_stops_within_two_seconds(bugs: list[Exception]) -> None:
     options = page_options("127.0.0.1:0", (), {"RECONCILER_HOOK_SECRET": SECRET})
     with ExitStack() as clients:
         with PageServer(small(), Metrics(), options, bugs.append) as page:
-            kept = clients.enter_context(httpx.Client())
+            kept = clients.enter_context(plain_http.Client())
             assert kept.get(page.url).status_code == 200
             clients.callback(in_flight(page.url))
             time.sleep(0.1)
             began = time.monotonic()
         assert time.monotonic() - began < 2
         with pytest.raises(httpx.TransportError):
-            httpx.get(page.url)
+            plain_http.get(page.url)
     assert bugs == []
     assert threading.active_count() <= threads + 2  # those that made pages wait a moment for more

@@ -8,18 +8,19 @@ import re
 import threading
 from typing import TYPE_CHECKING
 
-import httpx
 import pytest
 from starlette.requests import Request
 
 from reconciler.model.secret import Secret
 from reconciler.watch.hook import LARGEST_BODY, Hook, TokenBucket
+from tests.support import plain_http
 from tests.watch.fleets import SampleView, small
 from tests.watch.page_client import SECRET, TOKEN, raw
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    import httpx
     from starlette.types import Message
 
     from tests.watch.conftest import Serve
@@ -59,7 +60,7 @@ FORGED: dict[str, dict[str, str | bytes]] = {
 
 def post(url: str, headers: Mapping[str, str | bytes], body: bytes = BODY) -> httpx.Response:
     pairs = [(name.encode(), value.encode() if isinstance(value, str) else value) for name, value in headers.items()]
-    return httpx.post(f"{url}/hook", content=body, headers=pairs)
+    return plain_http.post(f"{url}/hook", content=body, headers=pairs)
 
 
 def test_without_a_secret_there_is_no_hook(serve: Serve) -> None:
@@ -109,7 +110,7 @@ def test_a_body_has_at_most_one_mebibyte(serve: Serve, size: int, status: int, c
     url = serve(view, RECONCILER_HOOK_SECRET=SECRET).url
     headers = {"X-Gitea-Signature": mac(b"x" * size)}
     content = chunks(size) if chunked else b"x" * size
-    response = httpx.post(f"{url}/hook", content=content, headers=headers)
+    response = plain_http.post(f"{url}/hook", content=content, headers=headers)
     assert (response.status_code, view.triggers) == (status, int(status == 202))
 
 
@@ -138,7 +139,7 @@ def test_a_replay_only_causes_another_check(serve: Serve) -> None:
 def test_forged_requests_do_not_use_up_the_limit_of_genuine_ones(serve: Serve) -> None:
     view = small()
     url = serve(view, RECONCILER_HOOK_SECRET=SECRET).url
-    with httpx.Client(base_url=url) as client:
+    with plain_http.Client(base_url=url) as client:
         forged = [client.post("/hook", content=BODY) for _ in range(60)]
         assert {one.status_code for one in forged} == {403, 429}
         assert int(forged[-1].headers["Retry-After"]) in {1, 2}
@@ -192,7 +193,7 @@ def test_a_bucket_refills_with_time() -> None:
 def test_the_hook_shows_nothing_of_the_secret(serve: Serve, capfd: pytest.CaptureFixture[str]) -> None:
     view = SampleView(small().shown)
     url = serve(view, RECONCILER_HOOK_SECRET=SECRET).url
-    with httpx.Client(base_url=url) as client:
+    with plain_http.Client(base_url=url) as client:
         responses = [client.post("/hook", content=BODY, headers={"X-Gitlab-Token": SECRET})]
         responses += [
             client.get(path) for path in ("/", "/metrics", "/api/v1/servers", "/openapi.json", f"/?name={SECRET}")

@@ -8,13 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from reconciler.version import VERSION
 from reconciler.watch.metrics import CONTENT_TYPE, Metrics
 from reconciler.watch.records import Overview, ServerState
+from tests.support import plain_http
 from tests.support.promtool import promtool
 from tests.watch.fleets import NOW, PORT, ago, hostile, large, overview, server, small
 
@@ -152,7 +152,7 @@ def test_promtool_accepts_the_metrics(serve: Serve, name: str) -> None:
     views = {"small": small, "large": large}
     view = views[name]() if name in views else None
     program = promtool()
-    response = httpx.get(f"{serve(view).url}/metrics")
+    response = plain_http.get(f"{serve(view).url}/metrics")
     assert response.headers["Content-Type"] == CONTENT_TYPE
     checked = subprocess.run([program, "check", "metrics"], input=response.content, capture_output=True, check=False)
     assert (checked.returncode, checked.stdout, checked.stderr) == (0, b"", b"")

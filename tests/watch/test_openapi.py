@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-import httpx
 import pytest
 from pydantic import TypeAdapter
 
 from reconciler.watch.api_models import NoticeModel, ServerDetailsModel, ServerModel
+from tests.support import plain_http
 from tests.watch.fleets import hostile, large, small
 from tests.watch.page_client import TOKEN
 
@@ -24,19 +24,19 @@ if TYPE_CHECKING:
 @pytest.mark.parametrize("view", [small(), large(40), hostile()], ids=["small", "large", "hostile"])
 def test_every_document_has_the_described_type(serve: Serve, view: SampleView) -> None:
     url = serve(view).url
-    servers = TypeAdapter(list[ServerModel]).validate_json(httpx.get(f"{url}/api/v1/servers").content)
+    servers = TypeAdapter(list[ServerModel]).validate_json(plain_http.get(f"{url}/api/v1/servers").content)
     assert [one.name for one in servers] == [one.name.encode("utf-8", "replace").decode() for one in view.shown.servers]
-    notices = TypeAdapter(list[NoticeModel]).validate_json(httpx.get(f"{url}/api/v1/notices").content)
+    notices = TypeAdapter(list[NoticeModel]).validate_json(plain_http.get(f"{url}/api/v1/notices").content)
     assert [one.about for one in notices] == list(view.shown.notices)
     for one in view.shown.servers:
         # Neither a slash nor a line break can be in the name of a server.
         if one.name.isprintable() and "/" not in one.name and len(one.name) < 1_000:
-            response = httpx.get(f"{url}/api/v1/servers/{quote(one.name)}")
+            response = plain_http.get(f"{url}/api/v1/servers/{quote(one.name)}")
             assert ServerDetailsModel.model_validate_json(response.content).state == one.state
 
 
 def test_the_document_lists_every_call_with_every_status(serve: Serve) -> None:
-    document = httpx.get(f"{serve().url}/openapi.json").json()
+    document = plain_http.get(f"{serve().url}/openapi.json").json()
     assert {
         (method, path): sorted(operation["responses"])
         for path, operations in document["paths"].items()

@@ -12,6 +12,7 @@ import pytest
 from reconciler.watch.page_query import PageQuery
 from reconciler.watch.records import ServerState, SuspendedBy, Suspension
 from reconciler.watch.rendering import Pages
+from tests.support import plain_http
 from tests.watch.fleets import COMMIT, NEW, PORT, SampleView, held, hostile, large, overview, server, small
 from tests.watch.page_client import Element, parse
 
@@ -39,7 +40,7 @@ def show(view: SampleView, address: str = "/") -> Element:
 
 
 def test_problems_come_first_with_their_reasons(serve: Serve) -> None:
-    page = parse(httpx.get(serve().url).text)
+    page = parse(plain_http.get(serve().url).text)
     assert [(name, state) for name, state, *_ in rows(page)] == [
         (
             "b004 region=south ring=main",
@@ -76,7 +77,7 @@ def test_problems_come_first_with_their_reasons(serve: Serve) -> None:
 
 
 def test_a_row_shows_drift_times_and_commit(serve: Serve) -> None:
-    found = {row[0].split()[0]: row[2:] for row in rows(parse(httpx.get(serve().url).text))}
+    found = {row[0].split()[0]: row[2:] for row in rows(parse(plain_http.get(serve().url).text))}
     assert found["b001"] == (
         "2 accounts first seen 2 hours ago 2026-03-04 03:06 UTC",
         "4 minutes ago 2026-03-04 05:02 UTC",
@@ -115,7 +116,7 @@ def test_a_suspended_server_that_was_not_compared_is_not_shown_as_equal(
 
 
 def test_notices_and_counts_are_on_top(serve: Serve) -> None:
-    page = parse(httpx.get(serve().url).text)
+    page = parse(plain_http.get(serve().url).text)
     notice = "commit 77d0e1f2 is not used: branches/b003.yaml:4:3: unknown key `smpt_port` (did you mean smtp_port?)"
     assert [one.text for one in page.all("section")] == [f"The watcher needs attention {notice}"]
     assert tiles(page) == [
@@ -155,8 +156,8 @@ def test_notices_and_counts_are_on_top(serve: Serve) -> None:
 )
 def test_filters_select_servers(serve: Serve, address: str, expected: list[str] | None) -> None:
     url = serve().url
-    everything = names(parse(httpx.get(url).text))
-    assert names(parse(httpx.get(url + address).text)) == (everything if expected is None else expected)
+    everything = names(parse(plain_http.get(url).text))
+    assert names(parse(plain_http.get(url + address).text)) == (everything if expected is None else expected)
 
 
 def test_a_state_that_does_not_exist_is_not_one_without_servers() -> None:
@@ -223,21 +224,21 @@ def test_a_thousand_servers_render_fast() -> None:
     pages.fleet(view.overview(), PageQuery())
     seconds = []
     for _ in range(5):
-        began = time.perf_counter()
+        began = time.thread_time()
         pages.fleet(view.overview(), PageQuery())
-        seconds.append(time.perf_counter() - began)
-    # It takes about 30 ms; the best of five, because the machine may be busy.
+        seconds.append(time.thread_time() - began)
+    # It takes about 30 ms of CPU time; the best of five, because the machine may be busy.
     assert min(seconds) < 0.15
 
 
 def test_the_page_reloads_itself_until_it_is_told_not_to(serve: Serve) -> None:
     url = serve().url
     for path in ("/", "/servers/b001"):
-        page = parse(httpx.get(f"{url}{path}?state=drifted").text)
+        page = parse(plain_http.get(f"{url}{path}?state=drifted").text)
         assert [one.attributes["content"] for one in page.all("meta") if "http-equiv" in one.attributes] == ["30"]
         stop = page.all("p", "as-of")[0].all("a")[0]
         assert (stop.text, stop.attributes["href"]) == ("Stop reloading", f"{path}?state=drifted&refresh=0")
-        page = parse(httpx.get(f"{url}{path}?state=drifted&refresh=0").text)
+        page = parse(plain_http.get(f"{url}{path}?state=drifted&refresh=0").text)
         assert [one for one in page.all("meta") if "http-equiv" in one.attributes] == []
         resume = page.all("p", "as-of")[0].all("a")[0]
         assert (resume.text, resume.attributes["href"]) == ("Reload every 30 seconds", f"{path}?state=drifted")
@@ -251,7 +252,7 @@ def test_an_empty_fleet_says_why() -> None:
 
 
 def test_a_server_shows_what_differs_and_why_it_is_held(serve: Serve) -> None:
-    page = parse(httpx.get(f"{serve().url}/servers/b001?label=region%3Dsouth").text)
+    page = parse(plain_http.get(f"{serve().url}/servers/b001?label=region%3Dsouth").text)
     assert page.all("h1")[0].text == "b001 drifted"
     assert page.all("p", "kicker")[0].all("a")[0].attributes["href"] == "/?label=region%3Dsouth"
     changes = next(one for one in page.all("section") if one.attributes.get("id") == "changes")
@@ -288,7 +289,7 @@ def test_what_differs_on_a_server_that_was_never_as_declared_is_not_called_a_cha
 
 
 def test_a_server_shows_its_runs_with_their_changes(serve: Serve) -> None:
-    page = parse(httpx.get(f"{serve().url}/servers/b004").text)
+    page = parse(plain_http.get(f"{serve().url}/servers/b004").text)
     (shown,) = page.all("div", "run")
     summary = shown.all("summary")[0]
     assert summary.text == (
@@ -308,11 +309,11 @@ def test_a_server_shows_its_runs_with_their_changes(serve: Serve) -> None:
 
 
 def test_all_fifty_runs_are_shown(serve: Serve) -> None:
-    assert len(parse(httpx.get(f"{serve().url}/servers/b001").text).all("div", "run")) == 50
+    assert len(parse(plain_http.get(f"{serve().url}/servers/b001").text).all("div", "run")) == 50
 
 
 def test_a_suspension_has_user_reason_and_end(serve: Serve) -> None:
-    box = parse(httpx.get(f"{serve().url}/servers/b006").text).all("section", "hold")[0].text
+    box = parse(plain_http.get(f"{serve().url}/servers/b006").text).all("section", "hold")[0].text
     assert box.startswith(
         "Nothing is written to this server Suspended by maria until 2026-03-04 08:06 UTC (in 3 hours): the vendor"
     )
@@ -320,7 +321,7 @@ def test_a_suspension_has_user_reason_and_end(serve: Serve) -> None:
 
 
 def test_an_unknown_server_is_a_404_page(serve: Serve) -> None:
-    response = httpx.get(f"{serve().url}/servers/%3Cb%3E")
+    response = plain_http.get(f"{serve().url}/servers/%3Cb%3E")
     page = parse(response.text)
     assert response.status_code == 404
     assert (page.all("h1")[0].text, page.all("p", "nothing")[0].text) == ("Not Found", "no server is named <b>")
@@ -333,13 +334,13 @@ def test_hostile_strings_stay_text(serve: Serve) -> None:
     known |= {"h1", "h2", "head", "header", "html", "input", "label", "li", "link", "main", "mark", "meta", "nav"}
     known |= {"option", "p", "section", "select", "span", "style", "summary", "table", "tbody", "td", "th", "thead"}
     known |= {"time", "title", "tr", "ul"}
-    fleet = parse(httpx.get(url).text)
+    fleet = parse(plain_http.get(url).text)
     paths = [row.all("a")[0].attributes["href"] for row in fleet.all("tbody")[0].all("tr")]
     assert len(paths) == len(view.shown.servers)
     for path in ["/", *paths]:
         if len(path) > 5_000:
             continue
-        response = httpx.get(url + path)
+        response = plain_http.get(url + path)
         # A name has no line break, and an unpaired surrogate cannot be in an address.
         assert response.status_code == (404 if "%ED%A0%80" in path or "%0A" in path else 200), path
         assert not [char for char in response.text if ord(char) in {0x202E, 0x2066, 0x1B, 0, 0xFEFF}]
@@ -354,6 +355,6 @@ def test_hostile_strings_stay_text(serve: Serve) -> None:
 
 
 def test_commits_are_short_with_the_whole_hash_at_hand(serve: Serve) -> None:
-    page = parse(httpx.get(serve().url).text)
+    page = parse(plain_http.get(serve().url).text)
     code = page.all("p", "place")[0].all("code")[0]
     assert (code.text, code.attributes["title"]) == ("4f2a9c1b", COMMIT)
