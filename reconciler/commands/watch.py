@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -100,20 +100,23 @@ def watch(  # noqa: PLR0913 - one for each group of options
     PATH is a YAML file, or a folder of them; with --git, they come from a repository. Stop it with SIGTERM or Ctrl-C:
     writes in flight finish. SIGHUP begins a round.
     """
-    from reconciler.fleet.server_run import ServerRunOptions
-    from reconciler.watch.fleet_status import FleetStatus
-    from reconciler.watch.intake import Intake
-    from reconciler.watch.log import EventLog, LogFormat
-    from reconciler.watch.loop import Watcher
-    from reconciler.watch.rounds import WatchOptions
-    from reconciler.watch.server_check import Switches
-    from reconciler.watch.state import WatchState
-
     check_source_usage(paths, git)
-    address = engine.address(invocation.redactor)
-    share_memory_arenas()
-    log = EventLog(LogFormat(showing.log_format), invocation.redactor.redact)
     with ExitStack() as held:
+        if not once:  # a signal that comes before there is a watcher ends it as any other
+            held.enter_context(suppress(KeyboardInterrupt))
+            held.enter_context(handling_signals({signal.SIGHUP: lambda *_received: None}))
+        from reconciler.fleet.server_run import ServerRunOptions
+        from reconciler.watch.fleet_status import FleetStatus
+        from reconciler.watch.intake import Intake
+        from reconciler.watch.log import EventLog, LogFormat
+        from reconciler.watch.loop import Watcher
+        from reconciler.watch.rounds import WatchOptions
+        from reconciler.watch.server_check import Switches
+        from reconciler.watch.state import WatchState
+
+        address = engine.address(invocation.redactor)
+        share_memory_arenas()
+        log = EventLog(LogFormat(showing.log_format), invocation.redactor.redact)
         state = WatchState(state_dir)
         held.callback(state.close)
         held.enter_context(state.lock())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 import tempfile
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -111,6 +111,7 @@ def worker(  # noqa: PLR0913 - one for each group of options
     log = EventLog(LogFormat(log_format), invocation.redactor.redact)
     names = queues or (DEFAULT_QUEUE,)
     with ExitStack() as held:
+        held.enter_context(suppress(KeyboardInterrupt))  # a signal that comes before it takes messages
         coordination = Coordination(address)
         held.callback(coordination.close)
         coordination.check()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import hmac
 import json
@@ -10,6 +11,7 @@ import re
 import signal
 import socket
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -21,7 +23,6 @@ from tests.support.git_remote import GitRemote
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from reconciler.sandbox import Sandbox
     from tests.conftest import MakeSandbox
@@ -265,6 +266,21 @@ def test_a_signal_ends_one_round_whose_repository_does_not_respond(user: CliProc
         with connection:
             process.send_signal(signal.SIGTERM)
             assert process.finish(timeout=15).code == 130
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_that_comes_before_there_is_a_watcher_ends_it_as_any_other(user: CliProcess, number: int) -> None:
+    user.write("a.yaml", "version: 1\nserver: {name: a, url: 'http://127.0.0.1:9'}\naccounts: []\n")
+    folder = user.folder / "state"
+    folder.mkdir(mode=0o700)
+    with (folder / "open.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        process = user.start("watch", "a.yaml", *OPTIONS, "--listen", "off")
+        files = Path(f"/proc/{process.pid}/fd")
+        until(lambda: any("open.lock" in str(one.readlink()) for one in files.iterdir() if one.is_symlink()))
+        process.send_signal(signal.SIGHUP)  # there is nothing to begin yet
+        process.send_signal(number)
+        assert process.finish().code == 0
 
 
 def test_a_signal_ends_a_secret_command_of_a_server_that_is_tried_again(
