@@ -152,7 +152,7 @@ def _result(text: bytes) -> dict[str, Any] | None:
     try:
         stored = json.loads(text)
         status, result = stored["status"], stored["result"]
-    except (ValueError, LookupError, TypeError):
+    except (ValueError, LookupError, TypeError, RecursionError):
         return {"unreadable": True}
     if status == states.REVOKED:
         return {}

@@ -8,14 +8,16 @@ import hmac
 import json
 import os
 import re
+import shutil
 import signal
 import socket
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from reconciler.watch.state import WatchState
 from tests.commands.test_lock import until
 from tests.fleet.conftest import DOWN, KEY, FleetOfSandboxes
 from tests.support import plain_http
@@ -196,6 +198,34 @@ def test_drift_is_corrected_while_a_rollout_pauses(user: CliProcess, fleet: Flee
         text = watcher.wait_for_error_text('"message": "update fax@example.com", "origin": "commit"', count=3)
     runs = {one["server"]: one["run"] for one in events(text) if one["event"] == "change" and FAX in one["message"]}
     assert runs["a"] != runs["b"] == runs["c"]
+
+
+def test_a_restart_does_not_end_the_pause_of_a_rollout(user: CliProcess, fleet: FleetOfSandboxes) -> None:
+    fleet.add("a", "b")
+    user.write("fleet/fleet.yaml", "version: 1\nfleet: {rollout: {batches: [1], pause: 1h}}\n")
+    with watching(user, "fleet") as watcher:
+        watcher.wait_for_error_text('"event": "round_finished"')
+    with watching(user, "fleet") as watcher:
+        text = watcher.wait_for_error_text('"event": "round_finished"', count=2)
+    assert "the rollout pauses for 1h before the next batch" in text
+    assert [len(fleet.boxes[name].accounts()) for name in ("a", "b")] == [2, 0]
+
+
+def test_a_watcher_whose_state_directory_was_deleted_keeps_others_out_or_ends(
+    user: CliProcess, fleet: FleetOfSandboxes
+) -> None:
+    fleet.add("a")
+    with watching(user, "fleet") as watcher:
+        watcher.wait_for_error_text('"event": "round_finished"')
+        shutil.rmtree(user.folder / "state")
+        watcher.wait_for_error_text('"event": "state_locked_again"')
+        assert "another watcher uses the state directory" in once(user).err
+    process = user.start("watch", "fleet", *OPTIONS, "--listen", "off")
+    process.wait_for_error_text('"event": "round_finished"')
+    shutil.rmtree(user.folder / "state")
+    with closing(WatchState(user.folder / "state")) as other, other.lock():
+        done = process.finish()
+    assert (done.code, "another watcher uses the state directory" in done.err) == (1, True)
 
 
 def test_one_watcher_uses_a_state_directory_at_a_time(user: CliProcess, fleet: FleetOfSandboxes) -> None:

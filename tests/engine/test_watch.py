@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import signal
+import threading
 from contextlib import closing
 from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from reconciler.watch.records import SuspendedBy, Suspension
 from tests.engine.conftest import KEY, PASSWORD, until
+from tests.engine.test_scopes import stranger
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tests.engine.conftest import Site
 
 pytestmark = pytest.mark.engine
@@ -109,22 +115,72 @@ def test_a_server_that_is_suspended_before_a_worker_has_begun_is_not_touched(sit
     assert site.states() == {"b001": "synced", "b002": "suspended"}
 
 
-def test_a_watcher_without_its_broker_says_so_and_recovers(site: Site) -> None:
+@pytest.fixture
+def messages() -> Iterator[tuple[str, list[str]]]:
+    """A receiver of notifications: its URL, and the titles that it has received."""
+    titles: list[str] = []
+
+    class Receiver(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            titles.append(json.loads(body)["title"])
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Receiver) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"json://127.0.0.1:{server.server_port}/", titles
+        server.shutdown()
+
+
+@pytest.mark.parametrize("how", ["gone", "full"])
+def test_a_watcher_without_its_broker_says_so_and_recovers(
+    site: Site, messages: tuple[str, list[str]], how: str
+) -> None:
     site.add("b001")
     site.worker()
-    watcher = site.watcher()
-    watcher.wait_for("event=round_finished")
-    until(lambda: site.states()["b001"] == "synced")
-    site.broker.kill()
+    url, titles = messages
+    (site.folder / "notify").write_text(f"{url}\n")
+    watcher = site.watcher("--notify-file", "notify")
+    until(lambda: site.states() == {"b001": "synced"}, 60)
+    if how == "gone":
+        site.broker.kill()
+    else:
+        with site.broker.client() as client:
+            client.config_set("maxmemory", 1)
     watcher.wait_for("event=broker_failed", 60)
-    until(lambda: site.states()["b001"] == "unknown", 30)
+    until(lambda: site.states() == {"b001": "unknown"})
+    with closing(site.state()) as state:
+        assert "broker redis://" in state.notices()["broker_failed"]
     fax = change_fax(site, "b001")
-    site.broker.start()
+    if how == "gone":
+        site.broker.start()
+    else:
+        with site.broker.client() as client:
+            client.config_set("maxmemory", 0)
     watcher.wait_for("event=broker_failed_ended", 60)
     until(lambda: name_of(site, "b001", fax) == "Fax", 60)
-    until(lambda: site.states()["b001"] == "synced", 30)
+    until(lambda: site.states() == {"b001": "synced"})
     watcher.send(signal.SIGTERM)
     assert watcher.wait() == 0
+    assert titles == ["reconciler: the watcher failed", "reconciler: b001 drift corrected, the watcher recovered"]
+
+
+def test_a_server_that_changes_after_the_approval_is_planned_again(site: Site) -> None:
+    site.add("b001", latency=1.0)
+    site.boxes["b001"].seed([stranger("fax@b001.example.com")])
+    site.worker()
+    watcher = site.watcher()
+    until(lambda: ":apply:b001" in site.broker.dump(), 60)
+    change_fax(site, "b001", "Changed after the approval")
+    watcher.wait_for("has changed since the plan was made", 60)
+    assert site.states() == {"b001": "pending"}
+    assert site.count("b001") == 1
+    until(lambda: site.states() == {"b001": "synced"}, 90)
+    assert site.count("b001") == 3
 
 
 @pytest.mark.parametrize(("stage", "with_data"), [(":plan:", False), (":apply:", False), (":apply:", True)])
