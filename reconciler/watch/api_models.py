@@ -53,7 +53,7 @@ class RunModel(ApiModel):
     """One run on a server, or several that found the same and did nothing."""
 
     run: str = Field(description="The identifier of the round, as in the logs.")
-    trigger: str = Field(description="interval, commit, hook, signal, start or retry.")
+    trigger: str = Field(description="start, interval, commit, hook, signal, retry, resume, rollout, broker or once.")
     commit: str
     result: str = Field(description="unchanged, planned (nothing was written), or the status of a result document.")
     started_at: datetime

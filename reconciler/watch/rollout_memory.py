@@ -15,6 +15,7 @@ from reconciler.watch.records import Origin, ServerState
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
 
+    from reconciler.model.outcome import Report
     from reconciler.watch.records import ServerRecord
     from reconciler.watch.round import ServerResult
 
@@ -102,11 +103,10 @@ class RolloutMemory:
             for one in results
             if one.report and any(change.origin is not Origin.DRIFT and not change.held for change in one.run.changes)
         ]
-        unstarted = [report.errors[0] for _, report in reports if report.not_started is ServerStatus.NOT_ATTEMPTED]
+        # One that a signal has stopped before its first write has no reason of its own.
+        unstarted = [problem for _, report in reports if _is_unstarted(report) for problem in report.errors[:1]]
         self.stopped = next((one.message for one in unstarted if one.kind == Kind.ROLLOUT_STOPPED), "")
-        self._finished |= {
-            name: report.status for name, report in reports if report.not_started is not ServerStatus.NOT_ATTEMPTED
-        }
+        self._finished |= {name: report.status for name, report in reports if not _is_unstarted(report)}
         if any(one.kind == Kind.ROLLOUT_PAUSED for one in unstarted):
             self._goes_on_at, self._is_announced = self._clock() + pause, False
         elif reports and not self.is_pausing:
@@ -134,3 +134,8 @@ class RolloutMemory:
             if status:
                 found.append((Server(name, record.url, record.labels), status))
         return Continuation(earlier=tuple(found), has_paused=self.seconds_left == 0, waits=False)
+
+
+def _is_unstarted(report: Report) -> bool:
+    """Whether nothing was done on a server, so that it has yet to take its turn."""
+    return report.status is ServerStatus.NOT_ATTEMPTED

@@ -228,6 +228,31 @@ def test_a_watcher_that_is_killed_in_a_round_leaves_nothing_half_known(site: Sit
     site.check_no_duplicates()
 
 
+def test_a_newer_commit_ends_a_round_on_workers_and_follows(site: Site) -> None:
+    site.add("b001", "b002", latency=1.0)
+    site.worker("--parallelism", "1", "--concurrency", "1")
+    watcher = site.watcher("--interval", "5m")
+    until(lambda: any(site.counts), 60)
+    edit(site, "b002", "name: Scans", "name: Scanner")
+    watcher.wait_for("event=superseded", 60)
+    until(lambda: set(site.states().values()) == {"synced"}, 90)
+    assert site.counts == [3, 3]
+    assert "Scanner" in {one["name"] for one in site.boxes["b002"].accounts()}
+
+
+def test_a_signal_ends_a_watcher_after_the_writes_under_way_on_workers(site: Site) -> None:
+    site.add("b001", "b002", latency=1.0)
+    site.worker("--parallelism", "1", "--concurrency", "1")
+    watcher = site.watcher()
+    until(lambda: any(site.counts), 60)
+    watcher.send(signal.SIGTERM)
+    assert watcher.wait(30) == 0
+    assert site.counts[1] == 0
+    assert set(site.states().values()) <= {"pending", "synced"}
+    assert site.once().wait() == 0
+    assert site.counts == [3, 3]
+
+
 def test_two_watchers_with_one_broker_do_not_write_at_once(site: Site) -> None:
     site.add("b001", "b002", latency=0.2)
     site.worker()

@@ -100,6 +100,12 @@ def test_a_pause_ends_once_and_the_next_round_does_not_pause_again() -> None:
     assert memory.continuation({}, NEW, ()) == Continuation(waits=False)
 
 
+def test_a_server_that_was_stopped_before_its_first_write_has_yet_to_take_its_turn() -> None:
+    memory = RolloutMemory()
+    memory.take([result("a", Report.of_failure(server("a"), ServerStatus.NOT_ATTEMPTED, ()))], 0)
+    assert (memory.stopped, earlier(memory, record("a"))) == ("", {})
+
+
 def test_another_commit_starts_from_nothing() -> None:
     memory = RolloutMemory()
     memory.take([result("a", applied("a")), result("b", not_started("b", Kind.ROLLOUT_PAUSED))], 10)
