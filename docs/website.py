@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import zensical
+from pygments.lexers.shell import BashSessionLexer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,6 +40,8 @@ def main() -> None:
     shutil.copytree(DOCS, COPY, ignore=shutil.ignore_patterns("*.py", "__pycache__", "partials"))
     for name in pages:
         (COPY / name).write_text(on_site(DOCS / name), encoding="utf-8")
+    # A session's commands begin with "$ ". Pygments would take output such as "# renamed from ..." for one as well.
+    BashSessionLexer._ps1rgx = re.compile(r"^(\$ )(.*\n?)")  # noqa: SLF001 - there is no other way to say it
     try:
         zensical.build(str(ROOT / "zensical.toml"), {"clean": True, "strict": True})
     except RuntimeError as error:  # Zensical has printed what is wrong, and where

@@ -42,6 +42,14 @@ const dialog = Array.from(document.querySelectorAll('div')).find(one => one.shad
 return Array.from(dialog.querySelectorAll('[role=option]')).map(one => new URL(one.href).pathname);
 """
 
+COPIED = """
+return Array.from(document.querySelectorAll('code'), code => {
+  if (!code.querySelector('.gp')) return '';
+  code.setAttribute('data-md-copying', '');  // as the theme does
+  return code.innerText;
+});
+"""
+
 
 class Quiet(SimpleHTTPRequestHandler):
     """A handler without a log."""
@@ -110,11 +118,18 @@ def test_the_site_shows_what_github_shows() -> None:
 
 
 def content(text: str) -> list[str]:
-    """The elements and the words of a page, without paragraphs, and the lines of code, which only the site colours."""
+    """The elements and the words of a page. Paragraphs in lists may differ, and only the site colours lines of code."""
     text = re.sub(r"<!--.*?-->|(?<=<pre).*?(?=</pre>)", "", text, flags=re.DOTALL)
     elements = re.findall(r"<(?:[uo]l|li|table|t[rhd]|pre|blockquote|strong|em|h[1-6]|img)\b|(?<=>)[^<]+", text)
     joined = "".join(html.unescape(one) if one[0] != "<" else f" {one} " for one in elements)
     return joined.split()
+
+
+def test_the_button_copies_the_commands_of_a_session_alone(site: str, tab: Tab) -> None:
+    tab.browser.get(f"{site}tutorial/")
+    commands = re.findall(r"^\$ (.*)", (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8"), re.MULTILINE)
+    copied = "\n".join(tab.run(COPIED)).splitlines()
+    assert [line for line in copied if line] == commands
 
 
 def test_portuguese_pages_say_their_language(site: str, tab: Tab) -> None:
