@@ -14,6 +14,7 @@ from reconciler.model.account import Account, Value
 from reconciler.model.secret import UNKNOWN, Secret, SecretReference
 from reconciler.model.server import Server
 from reconciler.planning.fields import normalized
+from tests.support.strategies import BOUNDED
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -207,7 +208,7 @@ def _changes(desired: Desired, accounts: list[Account]) -> list[str]:
 
 
 @given(st.lists(_ACCOUNTS, max_size=5, unique_by=lambda account: account.id), _HOSTILE)
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(BOUNDED, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_an_export_always_loads_and_planning_it_changes_nothing(
     tmp_path: Path, accounts: list[Account], name: str
 ) -> None:
@@ -220,7 +221,7 @@ def test_an_export_always_loads_and_planning_it_changes_nothing(
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"])) | _HOSTILE.filter(lambda text: "\ud800" not in text))
-@settings(deadline=None)
+@BOUNDED
 def test_a_plain_scalar_is_never_anything_but_itself(text: str) -> None:
     written = quoted(text)
     assert written.startswith('"') or (written == text and resolve(written) == text)

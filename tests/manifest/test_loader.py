@@ -7,12 +7,13 @@ import sys
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.errors import Position
 from reconciler.manifest.events import YamlError, open_events
 from reconciler.manifest.loader import load
+from tests.support.strategies import BOUNDED
 
 
 def test_a_document_becomes_plain_values_with_item_positions() -> None:
@@ -206,7 +207,7 @@ _TREES = st.recursive(_SCALARS, lambda inner: st.lists(inner) | st.dictionaries(
 
 
 @given(_TREES.filter(lambda tree: tree is not None))
-@settings(max_examples=150, deadline=None)
+@BOUNDED
 def test_a_document_written_by_pyyaml_is_read_back(tree: object) -> None:
     text = yaml.dump(
         tree, Dumper=yaml.SafeDumper, allow_unicode=True, default_style='"' if isinstance(tree, str) else None
@@ -215,7 +216,7 @@ def test_a_document_written_by_pyyaml_is_read_back(tree: object) -> None:
 
 
 @given(st.binary(max_size=200) | st.text("&*a:[]{}-? \n'\"!|<#%\t,", max_size=60).map(str.encode))
-@settings(max_examples=300, deadline=None)
+@BOUNDED
 def test_loading_any_bytes_raises_only_yaml_errors(text: bytes) -> None:
     try:
         load(text)

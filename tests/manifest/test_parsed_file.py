@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
@@ -16,6 +16,7 @@ from reconciler.manifest.parsed_file import ParsedFile, parse_file, validate
 from reconciler.manifest.schema import SHAPE, Manifest, types_of
 from reconciler.manifest.trust import TRUST_SHAPE
 from reconciler.model.fields import FIELDS, SPELLINGS
+from tests.support.strategies import BOUNDED
 
 if TYPE_CHECKING:
     from reconciler.manifest.schema import Shape
@@ -52,7 +53,7 @@ def parsed(text: str) -> ParsedFile:
 
 
 @given(st.dictionaries(st.sampled_from([*ACCOUNT, "hash_auth", "nmae"]), JSON, max_size=4))
-@settings(deadline=None)
+@BOUNDED
 def test_an_account_is_valid_or_has_errors(changed: dict[str, Any]) -> None:
     document, errors = validate({"version": 1, "accounts": [ACCOUNT | changed]}, SHAPE)
     assert (document is None) == bool(errors)

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.errors import ManifestError, Position, Problem, file_order
@@ -24,6 +24,7 @@ from reconciler.model.desired import (
 )
 from reconciler.model.secret import Secret, SecretReference
 from reconciler.model.server import AccessToken, Login, RefreshToken, ServerConfig
+from tests.support.strategies import BOUNDED
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -335,7 +336,7 @@ _LINES = st.lists(
 
 
 @given(_LINES)
-@settings(max_examples=300, deadline=None)
+@BOUNDED
 def test_parsing_any_text_raises_nothing(lines: list[tuple[int, str, str, str]]) -> None:
     text = "\n".join("  " * indent + mark + word + end for indent, mark, word, end in lines)
     sheet = parse_file(Source("x.yaml", text.encode()))

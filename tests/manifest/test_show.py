@@ -14,6 +14,7 @@ from reconciler.manifest.reader import read_groups, read_manifests
 from reconciler.manifest.show import show_yaml
 from reconciler.manifest.variables import escaped
 from reconciler.model.secret import SecretReference
+from tests.support.strategies import BOUNDED
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -96,7 +97,7 @@ def test_each_value_is_explained_by_where_it_is_written(write: Write) -> None:
 
 
 @given(value=st.text().filter(str.isprintable))
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(BOUNDED, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_variable_is_shown_as_it_is_declared(write: Write, value: str) -> None:
     text = f"version: 1\nvars: {{x: {json.dumps(escaped(value), ensure_ascii=False)}}}\naccounts: []\n"
     assert read_manifests([write(text)]).server.variables == {"x": value}

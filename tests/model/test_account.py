@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from reconciler.model.account import ACCOUNT_DEFAULTS, Account, identity, label, label_key, readable, writable_fields
 from reconciler.model.secret import UNKNOWN, Secret
+from tests.support.strategies import BOUNDED
 
 HELD = Account({"email": "A@x", "name": "A", "default": True}, 7, {"color": "red"})
 
@@ -99,16 +100,19 @@ def test_the_identity_of_a_long_address_is_quick() -> None:
 
 
 @given(st.text())
+@BOUNDED
 def test_an_identity_is_its_own_identity(text: str) -> None:
     assert identity(identity(text)) == identity(text)
 
 
 @given(st.text(alphabet=st.characters(), max_size=40))
+@BOUNDED
 def test_an_identity_does_not_depend_on_composition(text: str) -> None:
     assert identity(normalize("NFC", text)) == identity(normalize("NFD", text)) == identity(text)
 
 
 @given(st.text(alphabet="bu\u00fc\u00df\u0308\u03c3\u043f\u05d0-_3", min_size=1, max_size=12))
+@BOUNDED
 def test_labels_are_encoded_as_idna_2008_requires(text: str) -> None:
     folded = normalize("NFC", normalize("NFC", text).lower())
     try:
@@ -119,6 +123,7 @@ def test_labels_are_encoded_as_idna_2008_requires(text: str) -> None:
 
 
 @given(st.text())
+@BOUNDED
 def test_a_readable_identity_has_the_same_identity(text: str) -> None:
     assert identity(readable(identity(text))) == identity(text)
 

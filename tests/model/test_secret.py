@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from reconciler.errors import Position
 from reconciler.model.secret import UNKNOWN, Secret, SecretReference, looks_masked
+from tests.support.strategies import BOUNDED
 
 CANARY = Secret("canary")
 
@@ -105,12 +106,14 @@ _ENDS = st.text(alphabet="aZ9!-_é", max_size=4)
 
 
 @given(_ENDS, st.text(alphabet="*•●·", min_size=3), _ENDS, st.text(alphabet=" \t\r\n"))
+@BOUNDED
 def test_a_mask_may_show_four_characters_at_each_end(start: str, dots: str, end: str, spaces: str) -> None:
     assert looks_masked(f"{spaces}{start}{dots}{end}{spaces}")
     assert not looks_masked(f"{start}.....{dots}")
 
 
 @given(st.text())
+@BOUNDED
 def test_spaces_around_a_value_do_not_make_it_a_mask(text: str) -> None:
     assert looks_masked(f" {text}\r\n") == looks_masked(text)
 

@@ -20,6 +20,7 @@ from reconciler.report.template import Template, fill
 from reconciler.report.view import view_changes
 from tests.report.fleets import branch, hostile, large, report_of, server, small
 from tests.report.plans import CONTEXT
+from tests.support.strategies import BOUNDED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -117,6 +118,7 @@ def without_ids_and_positions(shown: tuple[object, ...]) -> str:
 
 
 @given(plans_of())
+@BOUNDED
 def test_unfolding_changes_gives_those_of_every_plan(plans: list[Plan]) -> None:
     pairs = Counter(
         (plan.server.name, without_ids_and_positions(parts(view, str))) for plan in plans for view in view_changes(plan)
@@ -135,6 +137,7 @@ def test_unfolding_the_samples_gives_every_change() -> None:
 
 
 @given(servers_of(), st.data())
+@BOUNDED
 def test_unfolding_problems_gives_those_of_every_server(servers: list[Server], data: st.DataObject) -> None:
     found = []
     pool = st.sampled_from(data.draw(st.lists(TEXTS, min_size=1, max_size=3)))
@@ -166,6 +169,7 @@ def test_unfolding_outcomes_gives_those_of_every_report() -> None:
 
 
 @given(servers_of(), TEXTS)
+@BOUNDED
 def test_a_template_is_turned_back_into_the_string_it_was_made_of(servers: list[Server], text: str) -> None:
     for where in servers:
         template = Template(where)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from reconciler.model.server import Server
 from reconciler.report.server_names import NameRange, fold_names, names_phrase, servers_phrase
 from tests.report.plans import HOSTILE
+from tests.support.strategies import BOUNDED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,6 +42,7 @@ def unfold(piece: NameRange) -> Iterator[str]:
 
 
 @given(st.lists(NAMES, unique=True))
+@BOUNDED
 def test_unfolding_gives_the_names(names: list[str]) -> None:
     pieces = fold_names(names)
     assert sorted(name for piece in pieces for name in unfold(piece)) == sorted(names)
