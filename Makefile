@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 LOCK := requirements-dev.txt
 JOBS ?= 3
+# These tests wait most of the time, for leases and heartbeats to expire.
+ENGINE_JOBS ?= 8
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
 # Which versions of the dependencies to install: those of the lock, or the `lowest` or `newest` that pyproject.toml allows.
@@ -63,7 +65,7 @@ soak: $(READY) ## Run a watcher under random events for SOAK_SECONDS (600), and 
 
 .PHONY: engine
 engine: $(READY) ## Kill workers, clients and the broker of an engine at several stages (takes many minutes)
-	@$(BIN)/pytest -n $(JOBS) -m engine --timeout 400 tests/engine
+	@$(BIN)/pytest -n $(ENGINE_JOBS) --dist worksteal -m engine --timeout 400 tests/engine
 
 .PHONY: browser
 browser: $(READY) ## Test the HTML plan, the watcher's page and the documentation site in a real browser; needs chromium and chromium-driver

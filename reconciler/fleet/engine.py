@@ -73,6 +73,7 @@ def _settings(address: BrokerAddress) -> dict[str, Any]:
         "result_serializer": "json",
         "task_track_started": True,
         "result_expires": _RESULT_LIFETIME,
+        "result_backend_thread_safe": True,  # one for all threads: a watcher has new ones in each round
         "redis_socket_timeout": _SOCKET_TIMEOUT,
         "redis_socket_connect_timeout": _SOCKET_TIMEOUT,
         # Nobody controls workers through the broker: commands could stop them or change their limits.
@@ -102,6 +103,9 @@ class CeleryTransport:
     def __init__(self, address: BrokerAddress) -> None:
         self._app = _application(address)
         self._shown = address.shown
+        # Results are read when it is time. Celery would subscribe to each, on a connection from which nobody reads.
+        backend: Any = self._app.backend
+        backend.on_task_call = lambda *_arguments: None
 
     def send(self, message: Message, queue: str, expires: float) -> str:
         """Sends a message once; see ``Transport.send``."""
