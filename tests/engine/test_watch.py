@@ -16,9 +16,11 @@ import pytest
 from reconciler.watch.records import SuspendedBy, Suspension
 from tests.engine.conftest import KEY, PASSWORD, until
 from tests.engine.test_scopes import stranger
+from tests.support.git_remote import GitRemote
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from tests.engine.conftest import Site
 
@@ -307,3 +309,23 @@ def test_workers_with_other_manifests_are_named_until_they_follow(site: Site) ->
     shutil.copy(site.folder / "fleet" / "b001.yaml", site.folder / "behind")
     assert site.once().wait() == 0
     assert site.states()["b001"] == "synced"
+
+
+def test_a_worker_fetches_the_commit_that_the_watcher_rolls_out(site: Site, tmp_path: Path) -> None:
+    site.add("b001")
+    manifest = (site.folder / "fleet" / "b001.yaml").read_text()
+    (tmp_path / "remote").mkdir()
+    remote = GitRemote(tmp_path / "remote")
+    remote.commit({"fleet/b001.yaml": manifest})
+    source = ["--git", remote.url, "--path", "fleet"]
+    environ = {**site.worker_environ, **remote.environ, "PATH": site.worker_environ["PATH"]}
+    command = ["worker", "--engine", site.broker.url, *source]
+    worker = site._start("worker", command, environ)
+    worker.wait_for("event=started")
+    options = ["watch", *source, "--engine", site.broker.url, "--state-dir", "state", "--listen", "off"]
+    watcher = site._start("watcher", [*options, "--interval", "1s"], {**site.client_environ, **remote.environ})
+    until(lambda: site.states() == {"b001": "synced"}, 60)
+    commit = remote.commit({"fleet/b001.yaml": manifest.replace("name: Scans", "name: Scanner")})
+    until(lambda: site.records()["b001"].commit == commit and site.states() == {"b001": "synced"}, 60)
+    assert "Scanner" in {one["name"] for one in site.boxes["b001"].accounts()}
+    assert "manifests declare the server otherwise" not in watcher.err
