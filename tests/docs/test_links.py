@@ -89,3 +89,10 @@ def test_broken_links_are_found() -> None:
     assert problem(f"{SITE}ci/#nowhere", readme)
     assert problem(f"{RAW}/main/docs/nowhere.svg", readme)
     assert problem(f"{REPOSITORY}/blob/main/docs/ci.md#nowhere", readme)
+
+
+def test_every_page_is_in_the_navigation_once() -> None:
+    nav = tomllib.loads((ROOT / "zensical.toml").read_text(encoding="utf-8"))["project"]["nav"]
+    listed = re.findall(r"'([^']+\.md)'", str(nav))
+    pages = [str(path.relative_to(ROOT / "docs")) for path in PAGES if path.is_relative_to(ROOT / "docs")]
+    assert sorted(one for one in listed if "://" not in one) == sorted(pages)
