@@ -5,6 +5,7 @@ The manifests are those of the last version. Add the keys that are new by hand, 
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -17,6 +18,7 @@ if __name__ == "__main__":
     if not target.exists():
         shutil.copytree(VERSIONS[-1], target, ignore=shutil.ignore_patterns(*WRITTEN))
     with tempfile.TemporaryDirectory() as folder, Scenario(target, Path(folder)) as scenario:
+        os.environ["XDG_STATE_HOME"] = f"{folder}/xdg"
         scenario.write_documents()
         for name in WRITTEN:
             shutil.copy(Path(folder) / name, target / name)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import click
+from packaging.version import Version
 from pydantic import BaseModel, TypeAdapter
 
 import reconciler
@@ -27,12 +28,15 @@ from tests.support.named_network import NamedNetwork
 if TYPE_CHECKING:
     from tests.support.run_result import RunResult
 
-VERSIONS: Final = sorted(path for path in Path(__file__).parent.iterdir() if (path / "trust.yaml").exists())
+VERSIONS: Final = sorted(
+    (path for path in Path(__file__).parent.iterdir() if (path / "trust.yaml").exists()),
+    key=lambda path: Version(path.name),
+)
 """A folder for each version whose formats are promised."""
 
 WRITTEN: Final = (
     *("plan.json", "result.json", "schemas.json", "status.json", "surface.json", "validate.json"),
-    *("export.yaml", "journal.jsonl", "north.yaml", "south.yaml", "state.sql"),
+    *("export.yaml", "journal.jsonl", "shown-north.yaml", "shown-south.yaml", "state.sql"),
 )
 """What a version writes there; the other files are written by hand."""
 
@@ -103,7 +107,7 @@ class Scenario:
         self.run("watch", "fleet", *trust, "--once", *hold, "--state-dir", "state")
         self.run("status", "--state-dir", "state", "-f", "json", "-o", "status.json")
         for name in NAMES:
-            (self.folder / f"{name}.yaml").write_text(self.run("show", name, "fleet").out, encoding="utf-8")
+            (self.folder / f"shown-{name}.yaml").write_text(self.run("show", name, "fleet").out, encoding="utf-8")
         self.disconnect("south")
         journal = ("--journal", "journal.jsonl")
         self.run("apply", "fleet", *trust, *journal, "--plan", "plan.json", "-f", "json", "-o", "result.json", code=3)

@@ -71,7 +71,7 @@ def test_a_manifest_and_a_trust_file_stay_valid(scenario: Scenario, folder: str)
 
 def test_a_manifest_keeps_its_meaning(scenario: Scenario) -> None:
     for name in NAMES:
-        meant = yaml.safe_load((scenario.files / f"{name}.yaml").read_text(encoding="utf-8"))
+        meant = yaml.safe_load((scenario.files / f"shown-{name}.yaml").read_text(encoding="utf-8"))
         assert list(_lost(meant, yaml.safe_load(scenario.run("show", name, "fleet").out))) == []
 
 
