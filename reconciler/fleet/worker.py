@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from reconciler.errors import GuardError, Kind, LockedError, Problem, ReconcilerError, UnreachableError
-from reconciler.fleet.leases import BEAT_SECONDS, Lease
+from reconciler.errors import GuardError, Kind, LockedError, Problem, ReconcilerError, RejectedError, UnreachableError
+from reconciler.fleet.leases import BEAT_SECONDS, LEASE_SECONDS, Lease, now
 from reconciler.fleet.messages import InvalidMessageError, Message, Mode
 from reconciler.fleet.server_run import ServerRun
 from reconciler.model.account import Addresses, Globs
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from reconciler.reconcile import RunContext
 
 _BROKER_PAUSE: Final = 0.5
+_LONGEST_SILENCE: Final = LEASE_SECONDS - 3.0
+"""Seconds without a heartbeat after which work that has no lease yet is not begun: as long as a lease lasts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,13 @@ class _Work:
     message: Message
     stop: threading.Event = field(default_factory=threading.Event)
     lease: Lease | None = None
+    beat_at: float = field(default_factory=now)
+    """When its last heartbeat was sent."""
+
+    @property
+    def is_abandoned(self) -> bool:
+        """Whether it was silent for so long, as while this process was suspended, that nobody counts on it any more."""
+        return now() - self.beat_at >= _LONGEST_SILENCE
 
 
 class Worker:
@@ -161,6 +170,9 @@ class Worker:
         lease = work.lease = Lease(self._coordination, declared.desired.label.url, work.stop.set)
         lease.acquire(message.options.lock_timeout, work.stop)
         try:
+            if work.is_abandoned:  # from here on, the lease notices
+                text = "not begun: this worker was suspended after it had taken the server"
+                raise RejectedError(Problem(kind=Kind.LEASE_LOST, message=text, hint="run again; it converges"))
             run = ServerRun(declared.desired, self._run_options(work, declared), work.stop)
             report = run.apply_approved(lambda plan: self._disapproval(plan, message, declared))
         finally:
@@ -207,7 +219,12 @@ class Worker:
             works = list(self._under_way.copy().values())  # a copy is made at once, whatever other threads do
             try:
                 for work in works:
+                    asked_at = now()
+                    if work.is_abandoned:
+                        work.stop.set()
+                        continue
                     self._coordination.keep_alive(work.message.key, self.name)
+                    work.beat_at = asked_at
                 for run in {work.message.run for work in works}:
                     _, is_stopping = self._coordination.run_state(run)
                     for work in works:
