@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -143,7 +144,11 @@ def show_failure(invocation: Invocation, problems: Sequence[Problem], cause: Bas
 
     People read the errors on standard error.
     """
-    if invocation.format is Format.TEXT or invocation.document is None:
+    if invocation.document is None:
+        return
+    if invocation.format is Format.TEXT:
+        if invocation.output is not None and Path(invocation.output).is_file():
+            invocation.print_error_text(f"{escape(invocation.output)} was not replaced: it is not from this run\n")
         return
     if invocation.output is not None and not may_be_replaced(invocation.output):
         # The manifests may name this file as a secret; it is not known yet which files they name.

@@ -73,4 +73,4 @@ def help_lines(kinds: Iterable[str]) -> Iterator[str]:
     first, others = "".join(anchors[:1]), anchors[1:_MOST_KINDS]
     listed = ", ".join(others) + (", …" if len(anchors) > _MOST_KINDS else "")
     yield f"help: {DOCUMENTATION}errors/{first}" + (f" (also {listed})" if listed else "")
-    yield f"em português: {DOCUMENTATION}pt-BR/errors/{first}" + (f" (e {listed})" if listed else "")
+    yield f"ajuda: {DOCUMENTATION}pt-BR/errors/{first}" + (f" (e {listed})" if listed else "")

@@ -77,6 +77,17 @@ def test_plan_reports_its_error_in_every_format(user: CliProcess) -> None:
         assert "no server is named" in user.run("plan", "a.yaml", "-f", chosen).out
 
 
+def test_a_text_of_an_earlier_run_stays_and_the_user_is_told(at_sandbox: CliProcess) -> None:
+    at_sandbox.write("a.yaml", ONE)
+    assert at_sandbox.run("plan", "a.yaml", "-o", "plan.txt").code == 0
+    before = (at_sandbox.folder / "plan.txt").read_text()
+    done = at_sandbox.run("plan", "missing.yaml", "-o", "plan.txt")
+    assert done.code == 1
+    assert "plan.txt was not replaced: it is not from this run\n" in done.err
+    assert (at_sandbox.folder / "plan.txt").read_text() == before
+    assert "not replaced" not in at_sandbox.run("plan", "missing.yaml", "-o", "new.txt").err
+
+
 def test_the_schemas_are_printed(user: CliProcess) -> None:
     for document in ("plan", "result"):
         Draft202012Validator.check_schema(json.loads(user.run("schema", document).out))

@@ -18,7 +18,7 @@ version: 1
 accounts:
   - {email: a@example.com, name: A, service: other, smtp_server: smtp.example.com, default: true}
 """
-THE_PAGES = f"help: {DOCUMENTATION}errors/\nem português: {DOCUMENTATION}pt-BR/errors/\n"
+THE_PAGES = f"help: {DOCUMENTATION}errors/\najuda: {DOCUMENTATION}pt-BR/errors/\n"
 
 
 def test_equal_kinds_are_named_once() -> None:
@@ -28,7 +28,7 @@ def test_equal_kinds_are_named_once() -> None:
 def test_several_kinds_fit_on_one_line_of_each_language() -> None:
     assert list(help_lines([Kind.TAG, Kind.SYNTAX])) == [
         f"help: {DOCUMENTATION}errors/#tag (also #syntax)",
-        f"em português: {DOCUMENTATION}pt-BR/errors/#tag (e #syntax)",
+        f"ajuda: {DOCUMENTATION}pt-BR/errors/#tag (e #syntax)",
     ]
     assert next(help_lines(Kind)).endswith(
         "#address_taken (also #alias_bomb, #alias_loop, #ambiguous_address, #auth_inherited, …)"

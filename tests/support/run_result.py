@@ -47,4 +47,4 @@ class RunResult:
 
 def help_for(kind: str) -> str:
     """The last lines on standard error after errors of one kind."""
-    return f"help: {DOCUMENTATION}errors/#{kind}\nem português: {DOCUMENTATION}pt-BR/errors/#{kind}\n"
+    return f"help: {DOCUMENTATION}errors/#{kind}\najuda: {DOCUMENTATION}pt-BR/errors/#{kind}\n"
