@@ -10,7 +10,7 @@ JOBS ?= 3
 ENGINE_JOBS ?= 8
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
-# Which versions of the dependencies to install: those of the lock, or the `lowest` or `newest` that pyproject.toml allows.
+# Which versions to install: those of the lock, or the `lowest` (with the tools of the lock) or `newest` of pyproject.toml.
 DEPS ?= locked
 
 # Tests and benchmarks start many processes. Without byte code on disk, each would compile the whole package again.
@@ -26,7 +26,8 @@ $(READY): pyproject.toml $(LOCK)
 	@case "$(DEPS)" in \
 	  locked) $(UV) --require-hashes --requirement $(LOCK) && $(UV) --no-deps --editable . ;; \
 	  newest) $(UV) --upgrade --editable '.[dev]' ;; \
-	  lowest) $(UV) --resolution lowest-direct --editable '.[dev]' ;; \
+	  lowest) $(UV) --require-hashes --requirement $(LOCK) && \
+	    $(UV) --upgrade --resolution lowest-direct --editable '.[sandbox,watch,notify,celery]' ;; \
 	  *) echo "error: DEPS is locked, newest or lowest" >&2; exit 1 ;; \
 	esac
 	@touch $@
