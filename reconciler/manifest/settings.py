@@ -108,10 +108,15 @@ def fleet(files: Sequence[ParsedFile]) -> tuple[Fleet, list[Issue]]:
 
 def own(files: Sequence[ParsedFile]) -> Globs:
     """The addresses that the files of one server are responsible for; none if that is all of them."""
-    given = [file.block("policy").get("own") for file in files if file.declares_accounts]
-    if None in given:
+    if responsible_for_all(files):
         return NO_GLOBS
-    return Globs(tuple(dict.fromkeys(pattern for patterns in given for pattern in patterns or ())))
+    given = [file.block("policy")["own"] for file in files if file.declares_accounts]
+    return Globs(tuple(dict.fromkeys(pattern for patterns in given for pattern in patterns)))
+
+
+def responsible_for_all(files: Sequence[ParsedFile]) -> ParsedFile | None:
+    """The first file that declares accounts and has no ``policy.own``: because of it, the set owns all addresses."""
+    return next((file for file in files if file.declares_accounts and "own" not in file.block("policy")), None)
 
 
 def policy(settings: Settings, own: Globs) -> Policy:

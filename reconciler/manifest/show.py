@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from reconciler.manifest.export import quoted, variable_name
 from reconciler.manifest.positions import build_source_map
+from reconciler.manifest.settings import responsible_for_all
 from reconciler.manifest.variables import NAME, escaped
 from reconciler.model.display import shorten
 from reconciler.model.secret import Secret, SecretReference
@@ -120,29 +121,34 @@ class _Writer:
 
     def _policy(self, policy: Policy) -> None:
         given = {path[1:] for path in self._desired.settings if path[0] == "policy"}
-        lists = [(name, globs.patterns) for name in _LISTS if (globs := getattr(policy, name))]
-        if not given and not lists:
-            return
-        self._line("policy:")
+        start = len(self.lines)
         switches: dict[str, object] = {"prune": policy.prune, "max_deletes": policy.max_deletes}
         switches["passwords"] = self._desired.server.passwords
         for name, value in switches.items():
             if (name,) in given:
                 self._line(f"  {name}: {str(value).lower()}", self._node("policy", name))
-        for name, patterns in lists:
-            self._line(f"  {name}:")
-            for index, pattern in enumerate(patterns):
-                self._line(f"    - {_text(pattern)}", self._pattern(name, index))
+        for name in _LISTS:
+            self._patterns(name, getattr(policy, name).patterns)
         if test := _test(policy.test):
             self._line("  test:")
             for key, value in test.items():
                 self._line(f"    {key}: {_text(value)}", self._node("policy", "test", key))
+        if len(self.lines) > start:
+            self.lines.insert(start, ("policy:", "", None))
+        if ("own",) in given and (file := responsible_for_all(self._group)):
+            self._line(f"# policy.own has no effect: {shorten(file.source.name, 200)} declares accounts without it")
 
-    def _pattern(self, name: str, index: int) -> NodeRef | None:
+    def _patterns(self, name: str, patterns: Sequence[str]) -> None:
+        """A list of patterns, each with the first file that has it: those of ``own`` may be in several."""
+        if not patterns:
+            return
+        nodes: dict[str, NodeRef] = {}
         for file in self._group:
-            if name in file.block("policy"):
-                return file.node("policy", name, index)
-        return None
+            for index, pattern in enumerate(file.block("policy").get(name, ())):
+                nodes.setdefault(pattern, file.node("policy", name, index))
+        self._line(f"  {name}:")
+        for pattern in patterns:
+            self._line(f"    - {_text(pattern)}", nodes[pattern])
 
     def _account(self, entry: Entry) -> None:
         desired = entry.desired

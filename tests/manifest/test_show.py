@@ -96,6 +96,44 @@ def test_each_value_is_explained_by_where_it_is_written(write: Write) -> None:
         assert line in lines
 
 
+OWN = """\
+version: 1
+policy: {own: ["*@a", shared@x]}
+accounts: [{email: x@a, name: X, service: gmail}]
+"""
+OTHER_OWN = """\
+version: 1
+policy:
+  own:
+    - shared@x
+    - "*@b"
+accounts: [{email: y@b, name: Y, service: gmail}]
+"""
+NO_OWN = "version: 1\naccounts: [{email: z@c, name: Z, service: gmail}]\n"
+
+
+def test_each_pattern_of_own_is_explained_by_the_file_that_has_it(write: Write) -> None:
+    lines = shown(write(OWN, "a.yaml"), write(OTHER_OWN, "b.yaml"), explain=True).splitlines()
+    assert lines[lines.index("  own:") + 1 :][:3] == [
+        '    - "*@a"  # a.yaml:2',
+        "    - shared@x  # a.yaml:2",
+        '    - "*@b"  # b.yaml:5',
+    ]
+
+
+def test_a_file_without_own_is_named_where_the_own_of_the_others_has_no_effect(write: Write) -> None:
+    files = [write(OWN, "a.yaml"), write(NO_OWN, "c.yaml")]
+    assert "\n# policy.own has no effect: c.yaml declares accounts without it\n" in shown(*files)
+    assert "has no effect" not in shown(files[0])
+    again = write(shown(*files), "shown.yaml")
+    assert plain(read_manifests([again])) == plain(read_manifests(files))
+
+
+def test_a_policy_without_content_is_left_out(write: Write) -> None:
+    file = write("version: 1\npolicy: {protect: []}\naccounts: []\n")
+    assert shown(file) == "version: 1\naccounts: []\n"
+
+
 @given(value=st.text().filter(str.isprintable))
 @settings(BOUNDED, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_variable_is_shown_as_it_is_declared(write: Write, value: str) -> None:
