@@ -188,7 +188,7 @@ class Dialect:
         for name in WIRE_ORDER:
             if name in fields:
                 names = (self._spellings or _HAS_AUTH) if name == "has_auth" else (name,)
-                body.update(dict.fromkeys(names, _sendable(name, fields[name])))
+                body.update(dict.fromkeys(names, _sent_form(name, fields[name])))
         return body
 
 
@@ -196,7 +196,7 @@ def _without_none(fields: Fields) -> Fields:
     return {name: value for name, value in fields.items() if value is not None}
 
 
-def _sendable(name: str, value: Value) -> object:
+def _sent_form(name: str, value: Value) -> object:
     if isinstance(value, Secret):
         return value.reveal()
     if isinstance(value, Unknown | SecretReference):

@@ -117,10 +117,10 @@ def only_server(request: RunRequest) -> Desired | None:
     Raises:
         GuardError: The manifests declare fewer servers than they must.
     """
-    from reconciler.fleet.selection import check_size
+    from reconciler.fleet.selection import check_min_servers
 
     servers = request.fleet.servers
-    check_size(request.fleet)
+    check_min_servers(request.fleet)
     return servers[0] if len(servers) == 1 and not request.flags.narrow else None
 
 

@@ -84,7 +84,7 @@ def select(fleet: Fleet, selection: Selection) -> tuple[Desired, ...]:
         GuardError: The fleet declares fewer servers than it must.
         ReconcilerError: The selector matches no server.
     """
-    check_size(fleet)
+    check_min_servers(fleet)
     found = fleet.servers
     if selection.selector:
         found = tuple(one for one in found if selection.selector.matches(one.label))
@@ -97,7 +97,7 @@ def select(fleet: Fleet, selection: Selection) -> tuple[Desired, ...]:
     return found
 
 
-def check_size(fleet: Fleet) -> None:
+def check_min_servers(fleet: Fleet) -> None:
     """Checks ``min_servers``: if the files of many servers are missing, something is wrong with the checkout.
 
     Raises:

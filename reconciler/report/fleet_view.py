@@ -110,7 +110,7 @@ def fleet_headline(reports: Sequence[Report]) -> str:
     if not reports:
         return "Nothing to do: no server is selected"
     beginning = "Interrupted" if any(report.interrupted for report in reports) else "Done"
-    best = best_status(reports)
+    best = success_status(reports)
     succeeded = len(servers_by_status(reports).get(best, ()))
     return f"{beginning}: {part_phrase(succeeded, len(reports))} {best}"
 
@@ -119,12 +119,12 @@ def fleet_result_line(reports: Sequence[Report]) -> str:
     """A run on several servers in one line: the servers by status, and the changes."""
     if not reports:
         return f"{fleet_headline(reports)}."
-    best = best_status(reports)
+    best = success_status(reports)
     others = (f", {len(servers)} {word}" for word, servers in servers_by_status(reports).items() if word != best)
     return f"{'; '.join((fleet_headline(reports) + ''.join(others), *_outcome_words(reports)))}."
 
 
-def best_status(reports: Sequence[Report]) -> str:
+def success_status(reports: Sequence[Report]) -> str:
     """The status of servers where everything was done that was declared.
 
     If no server got as far as its accounts, the reports of a test and of an apply are the same.

@@ -107,13 +107,13 @@ async def _respond_with_error(request: Request, error: Exception) -> Response:
     if isinstance(error, RequestValidationError):
         response = error_from_validation(error.errors(), request.app.state.sandbox.options)
     elif isinstance(error, HTTPException):
-        response, headers = error_from_status(error.status_code), _allow(request) or error.headers
+        response, headers = error_from_status(error.status_code), _allow_header(request) or error.headers
     else:
         response = cast("ErrorResponse", error)
     return JSONResponse(response.body, response.status, headers)
 
 
-def _allow(request: Request) -> dict[str, str]:
+def _allow_header(request: Request) -> dict[str, str]:
     """The ``Allow`` header with all methods of the path; Starlette only lists those of one route."""
     routes = [
         route

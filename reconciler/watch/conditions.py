@@ -151,7 +151,7 @@ def fleet_conditions(overview: Overview, runs: Mapping[str, RunRecord]) -> Condi
     failed = overview.notices.get(SOURCE_NOTICE)
     return Conditions(
         servers={record.name: condition_of(record) for record in overview.servers},
-        source=Condition(State.FAILURE, failed, frozenset([_mark(failed)])) if failed else OK,
+        source=Condition(State.FAILURE, failed, frozenset([_gist(failed)])) if failed else OK,
         watcher=Condition(State.FAILURE, "; ".join(others.values()), frozenset(others)) if others else OK,
         corrected=corrected,
         commit=overview.commit,
@@ -221,7 +221,7 @@ def _causes(before: Condition, now: Condition, *, is_corrected: bool) -> Iterato
         yield Cause.RECOVERY
 
 
-def _mark(sentence: str) -> str:
+def _gist(sentence: str) -> str:
     """A word for what a sentence is about: the commit that is not in force, or what failed, without the details."""
     return sha256(sentence.partition(":")[0].encode()).hexdigest()[:12]
 
