@@ -203,7 +203,7 @@ _narrowing_options = (
         "--max-deletes",
         type=Limit(),
         metavar="N|P%",
-        help="Most accounts to delete; wins over the YAML's policy (30%).",
+        help="Most accounts to delete; wins over the YAML's policy (30%). A percentage permits a single delete.",
     ),
     click.option("--allow-empty", is_flag=True, help="Allow deleting every account."),
 )

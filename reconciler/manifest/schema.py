@@ -369,7 +369,10 @@ class PolicyBlock(TypedDict):
             MaxDeletes,
             Field(
                 title="Most deletes",
-                description="A number, or a percentage of the managed accounts. A plan with more deletes is refused.",
+                description=(
+                    "A number, or a percentage of the managed accounts. A plan with more deletes is refused. A single"
+                    " delete is never too many for a percentage, unless it is 0%."
+                ),
             ),
             _default(str(Policy().max_deletes)),
         ]
