@@ -94,6 +94,8 @@ class CredentialSelector:
         resolve: Replaces the references in the YAML's credentials by secrets.
         notifier: Prints warnings while credentials are used.
         replaced: The refresh tokens that servers have replaced in this process; see ``ReadOnlyTokenKeeper``.
+        in_fleet: Whether the server is one of several. Only the YAML can give it credentials then, whatever the trust
+            file lists: those from outside are for one server.
     """
 
     config: ServerConfig
@@ -103,6 +105,7 @@ class CredentialSelector:
     resolve: Callable[[Credentials], Credentials]
     notifier: Notifier
     replaced: MutableMapping[object, Secret] | None = None
+    in_fleet: bool = False
 
     def select(self) -> ServerAccess:
         """Chooses the server and its credentials. Options win over the environment, which wins over the YAML.
@@ -115,7 +118,8 @@ class CredentialSelector:
         url = effective_url(self.options.url, self.environ, config.url)
         is_given = _given_url(self.options.url, self.environ) is not None
         server = config.as_server(url)
-        approved = is_given or (self.trust is not None and self.trust.lists_url(url, server.name))
+        is_listed = self.trust is not None and self.trust.lists_url(url, server.name)
+        approved = is_given or (is_listed and not self.in_fleet)
         credentials, keeper = self._outside_credentials(url, approved=approved)
         from_yaml = credentials is None and config.url is not None and _normalized(config.url) == url
         if config.auth is not None and from_yaml:
@@ -196,6 +200,8 @@ class CredentialSelector:
         hint = "set RECONCILER_REFRESH_TOKEN (or RECONCILER_TOKEN, or RECONCILER_USERNAME and RECONCILER_PASSWORD)"
         if not approved:
             hint = f"write `server.auth` in the YAML, or set RECONCILER_URL={url} and RECONCILER_REFRESH_TOKEN"
+        if self.in_fleet:
+            hint = "write `server.auth` in the YAML: each server of a fleet needs credentials of its own"
         message = f"no credentials for {url}"
         if self.config.auth is not None:
             message += f": the YAML's `auth` is for {self.config.url}, and is not sent anywhere else"
@@ -205,10 +211,9 @@ class CredentialSelector:
         return ApiError.of(message, kind=Kind.NO_CREDENTIALS, hint=hint)
 
     def _not_approved(self, what: str, url: str) -> ApiError:
-        hint = (
-            f"give this server a `server.auth` of its own in the YAML; or, for one server alone, set"
-            f" RECONCILER_URL={url} (or --url), or list the URL in a trust file (--trust)"
-        )
+        hint = "give this server a `server.auth` of its own in the YAML"
+        if not self.in_fleet:
+            hint += f"; or set RECONCILER_URL={url} (or --url), or list the URL in a trust file (--trust)"
         message = f"{what} may not be sent to {url}: only the YAML names this server"
         position = self.config.position
         return ApiError(Problem(kind=Kind.URL_NOT_APPROVED, message=message, hint=hint, position=position))

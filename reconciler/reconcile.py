@@ -448,7 +448,8 @@ def connect(
         options=context.server,
         environ=context.environ,
         resolve=resolved,
-        trust=None if in_fleet else context.trust,
+        trust=context.trust,
+        in_fleet=in_fleet,
         notifier=context.notifier,
         replaced=context.replaced_tokens,
     ).select()

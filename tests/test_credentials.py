@@ -25,7 +25,7 @@ OURS, OTHER = "https://fw.example.com", "https://other.example.com"
 TOKEN = {"RECONCILER_TOKEN": "env-token"}
 AUTH = RefreshToken(Secret("yaml-key"))
 APPROVE = (
-    "give this server a `server.auth` of its own in the YAML; or, for one server alone, set"
+    "give this server a `server.auth` of its own in the YAML; or set"
     f" RECONCILER_URL={OURS} (or --url), or list the URL in a trust file (--trust)"
 )
 
@@ -41,6 +41,7 @@ class Case:
     warnings: list[Problem] = field(default_factory=list)
     resolved: list[Credentials] = field(default_factory=list)
     replaced: dict[object, Secret] = field(default_factory=dict)
+    in_fleet: bool = False
 
     def select(self) -> ServerAccess:
         def resolve(credentials: Credentials) -> Credentials:
@@ -55,6 +56,7 @@ class Case:
             resolve=resolve,
             notifier=Notifier(warn=self.warnings.append),
             replaced=self.replaced,
+            in_fleet=self.in_fleet,
         ).select()
 
     def refusal(self) -> Problem:
@@ -88,6 +90,18 @@ def test_environment_credentials_are_not_sent_to_a_url_that_only_the_yaml_names(
     what = " and ".join(environ)
     message = f"{what} may not be sent to {OURS}: only the YAML names this server"
     assert problem == Problem(kind="url_not_approved", message=message, hint=APPROVE)
+
+
+@pytest.mark.parametrize(
+    ("environ", "kind", "hint"),
+    [
+        ({}, "no_credentials", "write `server.auth` in the YAML: each server of a fleet needs credentials of its own"),
+        (TOKEN, "url_not_approved", "give this server a `server.auth` of its own in the YAML"),
+    ],
+)
+def test_a_server_of_a_fleet_gets_credentials_only_from_the_yaml(environ: dict[str, str], kind: str, hint: str) -> None:
+    problem = Case(ServerConfig(url=OURS), environ=environ, listed=(OURS,), in_fleet=True).refusal()
+    assert (problem.kind, problem.hint) == (kind, hint)
 
 
 @pytest.mark.parametrize(
