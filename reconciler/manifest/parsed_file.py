@@ -35,6 +35,13 @@ Keys: TypeAlias = frozenset[str | None]
 _NONE: Final[Keys] = frozenset()
 _KEYS_LOOKED_AT: Final = 100
 
+_KEYS_OF_OTHERS: Final = frozenset({"apiVersion", "services", "jobs", "stages"})
+"""Keys of Kubernetes, Docker Compose, GitHub and GitLab. Some of them, or of the keys beside them, resemble those of a
+manifest: a hint about those would mislead."""
+
+_KEYS_OF_PLAYS: Final = frozenset({"hosts", "tasks", "import_playbook"})
+"""Keys of a play of Ansible. A playbook is a list of plays."""
+
 _MOST_EXPLAINED: Final = 2000
 """The number of wrong accounts in a file after which further errors are only counted: wording them takes a while."""
 
@@ -229,9 +236,7 @@ def _validated(source: Source, loaded: Loaded | Effective) -> ParsedFile | Probl
         errors.append({"type": "missing", "loc": ("accounts",), "msg": "", "input": raw})
     wrong = _wrong_keys(errors)
     if errors:
-        from reconciler.manifest.messages import is_known_key
-
-        if isinstance(raw, dict) and raw and not any(map(is_known_key, islice(raw, _KEYS_LOOKED_AT))):
+        if _is_foreign(raw):
             return _foreign(source)
         document, _ = validate(_usable(raw, wrong), SHAPE)
     parsed = ParsedFile(
@@ -250,9 +255,24 @@ def _validated(source: Source, loaded: Loaded | Effective) -> ParsedFile | Probl
     return parsed
 
 
+def _is_foreign(raw: object) -> bool:
+    """Whether a document with errors is that of another program, rather than a manifest with mistakes."""
+    from reconciler.manifest.messages import is_known_key
+    from reconciler.manifest.schema import SHAPE, types_of
+
+    match raw:
+        case [dict() as first, *_]:
+            return not _KEYS_OF_PLAYS.isdisjoint(first) and "email" not in first
+        case dict() if not _KEYS_OF_OTHERS.isdisjoint(raw):
+            return raw.keys().isdisjoint(types_of(SHAPE[()]).keys() - {"version"})
+        case dict():
+            return bool(raw) and not any(map(is_known_key, islice(raw, _KEYS_LOOKED_AT)))
+    return False
+
+
 def _foreign(source: Source) -> Problem:
     """The problem of a file that is not a manifest. A committed link may lead to it, so its keys are not shown."""
-    message = "this is no file of accounts: none of its keys is one of those that such a file has"
+    message = "this is no file of accounts: its keys are not those that such a file has"
     hint = "name the YAML with the accounts; it begins with version: 1"
     return Problem(kind=Kind.NOT_A_MANIFEST, message=message, hint=hint, position=Position(source.name, 1, 1))
 

@@ -207,6 +207,46 @@ def test_our_own_documents_are_not_manifests(write: Write, name: str) -> None:
         assert [problem.kind for problem in caught.value.problems] == [kind]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "apiVersion: v1\nkind: Service\nmetadata: {name: web}\nspec: {ports: []}\n",
+        "services: {web: {image: nginx}}\n",
+        "version: '3'\nname: web\nservices: {web: {image: nginx}}\nnetworks: {}\n",
+        "name: CI\non: [push]\njobs: {test: {runs-on: ubuntu-latest, steps: []}}\n",
+        "stages: [test]\ndefault: {image: python}\ntest: {script: [pytest]}\n",
+        "- hosts: all\n  name: Mail\n  tasks: []\n",
+    ],
+)
+def test_the_yaml_of_another_program_is_one_error(write: Write, text: str) -> None:
+    write(text, "d/other.yaml")
+    for path in ("d/other.yaml", "d"):
+        with pytest.raises(ManifestError) as caught:
+            read_manifests([path])
+        assert [(one.kind, one.message, one.hint) for one in caught.value.problems] == [
+            (
+                "not_a_manifest",
+                "this is no file of accounts: its keys are not those that such a file has",
+                "name the YAML with the accounts; it begins with version: 1",
+            )
+        ]
+
+
+@pytest.mark.parametrize(
+    ("text", "kinds"),
+    [
+        ("acounts: []\n", ["missing_key", "missing_key", "unknown_key"]),
+        ("version: 1\naccounts: []\nservices: {}\n", ["unknown_key"]),
+        ("version: 1\nhosts: []\n", ["missing_key", "unknown_key"]),
+        ("- email: a@example.com\n  hosts: all\n", ["wrong_type"]),
+    ],
+)
+def test_a_manifest_with_wrong_keys_is_told_which(write: Write, text: str, kinds: list[str]) -> None:
+    with pytest.raises(ManifestError) as caught:
+        read_manifests([write(text)])
+    assert [one.kind for one in caught.value.problems] == kinds
+
+
 def test_a_pipe_that_the_user_names_has_a_time_limit(folder: Path) -> None:
     os.mkfifo(folder / "pipe")
     with pytest.raises(TimeoutError):
