@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import threading
@@ -11,6 +12,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from reconciler.manifest.values import is_own
+from reconciler.model.display import shorten
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,6 +25,11 @@ _LONGEST_OUTPUT: Final = 1024 * 1024
 
 class SecretCommandError(Exception):
     """A command gave no secret. The message shows nothing that the command printed."""
+
+    def __init__(self, message: str, hint: str = "run the command by hand to see what is wrong") -> None:
+        """Takes what is wrong, and what to do about it."""
+        super().__init__(message)
+        self.hint = hint
 
 
 class SecretCommands:
@@ -58,6 +65,11 @@ class SecretCommands:
                 start_new_session=True,
             )
         except (OSError, ValueError) as error:
+            program = arguments[0]
+            is_name = isinstance(error, FileNotFoundError) and os.sep not in program
+            if is_name and shutil.which(program, path=others.get("PATH")) is None:
+                message = f"the program {shorten(program, 60)} was not found: it is not on PATH"
+                raise SecretCommandError(message, "install it where this runs, or write its full path") from None
             reason = getattr(error, "strerror", None) or "it is not a valid command"
             raise SecretCommandError(f"the command cannot be started: {reason}") from None
         return _collected(process, self._timeout, self._stops)

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     Use: TypeAlias = tuple[SecretReference, DesiredAccount | None]
     """A reference, and the account if it is an account's password."""
 
+    LookUpError: TypeAlias = InvalidValueError | KeyError | UnicodeDecodeError | OSError | SecretCommandError
+    """Why a look-up fails."""
+
 COMMAND_TIMEOUT: Final = 30.0
 """Seconds."""
 
@@ -128,7 +131,7 @@ class FailedReference:
     hint: str
 
     @classmethod
-    def of(cls, error: Exception, reference: SecretReference, within: str | None = None) -> FailedReference:
+    def of(cls, error: LookUpError, reference: SecretReference, within: str | None = None) -> FailedReference:
         """The reason that an exception gives; ``within`` is the repository that the reference is in, if any."""
         what, kind = _SOURCES[reference.kind]
         match error:
@@ -143,8 +146,8 @@ class FailedReference:
                 hint = _path_hint(reference)
                 if within is not None and isinstance(error, FileNotFoundError) and not _is_absolute(reference):
                     reason, hint = _NOT_IN_REPOSITORY
-            case _:
-                reason, hint = str(error), "run the command by hand to see what is wrong"
+            case SecretCommandError():
+                reason, hint = str(error), error.hint
         return cls(kind, reason, hint)
 
     def problem(self, use: Use, count: int) -> Problem:
@@ -153,7 +156,7 @@ class FailedReference:
         many = f" ({count} accounts need it)" if holder and count > 1 else ""
         hint = self.hint
         if holder and self.kind is Kind.SECRET_UNSET:
-            hint += ", or remove `password:`: the server keeps the password that it has"
+            hint += "; without `password:`, an account that exists keeps its password"
         return Problem(
             kind=self.kind,
             message=f"{shorten(str(reference), 200)}: {self.reason}{many}",

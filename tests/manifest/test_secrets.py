@@ -98,7 +98,7 @@ def test_each_failing_reference_is_reported_once_at_its_first_use(write: Write, 
             "{file: binary}",
             "{file: large}",
             "{command: [sh, -c, 'echo hunter2; echo hunter2 >&2; exit 3']}",
-            "{command: [no-such-program]}",
+            "{command: [no-such-program, hunter2]}",
             "{command: ['true']}",
             "{command: [cat, binary]}",
             "{command: [cat, large]}",
@@ -116,8 +116,8 @@ def test_each_failing_reference_is_reported_once_at_its_first_use(write: Write, 
         "secret_file | a5@example.com | accounts.yaml:8:63: {file: large}: the file is larger than 64 KiB",
         "secret_command | a6@example.com | accounts.yaml:9:63: {command: sh -c echo hunter2; echo hunter2 >&2; exit 3}: "
         "the command ended with exit code 3; what it wrote is not shown",
-        "secret_command | a7@example.com | accounts.yaml:10:63: {command: no-such-program}: "
-        "the command cannot be started: No such file or directory",
+        "secret_command | a7@example.com | accounts.yaml:10:63: {command: no-such-program hunter2}: "
+        "the program no-such-program was not found: it is not on PATH",
         "secret_empty | a8@example.com | accounts.yaml:11:63: {command: true}: it is empty",
         "secret_command | a9@example.com | accounts.yaml:12:63: {command: cat binary}: its output is not valid UTF-8",
         "secret_command | a10@example.com | accounts.yaml:13:65: {command: cat large}: the command printed more than 1 MiB",
@@ -150,6 +150,46 @@ def test_a_file_that_is_missing_is_looked_for_elsewhere_only_if_the_hint_is_true
     (problem,) = caught.value.problems
     assert problem.message == f"{{file: {path}}}: {message}"
     assert str(problem.hint).startswith(hint)
+
+
+@pytest.mark.parametrize(
+    ("program", "message", "hint"),
+    [
+        (
+            "no-such-program",
+            "the program no-such-program was not found: it is not on PATH",
+            "install it where this runs, or write its full path",
+        ),
+        (
+            "./no-such-program",
+            "the command cannot be started: No such file or directory",
+            "run the command by hand to see what is wrong",
+        ),
+        (
+            "odd-script",
+            "the command cannot be started: No such file or directory",
+            "run the command by hand to see what is wrong",
+        ),
+    ],
+)
+def test_only_a_program_that_is_not_on_path_is_said_to_be_missing(
+    folder: Path, program: str, message: str, hint: str
+) -> None:
+    script = folder / "odd-script"
+    script.write_text("#!/no/such/interpreter\n")
+    script.chmod(0o755)
+    with pytest.raises(SecretCommandError) as caught:
+        SecretCommands({"PATH": f"{folder}:/bin"}, 60).output_of([program, "hunter2"], str(folder))
+    assert (str(caught.value), caught.value.hint) == (message, hint)
+
+
+def test_without_its_variable_an_account_that_exists_keeps_its_password(write: Write) -> None:
+    accounts = read_manifests([write(_yaml("{env: UNSET}"))]).accounts
+    with pytest.raises(SecretError) as caught:
+        resolve_accounts(accounts, environ={}, allow_commands=False)
+    assert [problem.hint for problem in caught.value.problems] == [
+        "set UNSET in the environment; without `password:`, an account that exists keeps its password"
+    ]
 
 
 def test_failures_are_reported_in_file_order(write: Write) -> None:
