@@ -36,7 +36,7 @@ _MAY_BE_BASE: Final = re.compile(rb"base[\"']?\s*:")
 
 def is_plain(source: Source) -> bool:
     """Whether a file certainly neither inherits nor substitutes anything."""
-    return not any(word in source.data for word in _WORDS)
+    return not any(source.may_contain(word) for word in _WORDS)
 
 
 @dataclass(slots=True, eq=False)
@@ -63,7 +63,7 @@ class Layer:
         found = self.value.get("accounts")
         self.accounts = found if isinstance(found, list) else []
         self.starts = self.loaded.starts("accounts", len(self.accounts))
-        self.has_variables = START.encode() in self.source.data
+        self.has_variables = self.source.may_contain(START.encode())
         self.templates = [_templates(entry) if self.has_variables else () for entry in self.accounts]
 
     def positions(self, index: int) -> Mapping[str, Position]:

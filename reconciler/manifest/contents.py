@@ -71,7 +71,7 @@ def _bases(paths: Sequence[str], sources: Sequence[Source]) -> tuple[str, ...]:
     bases = Bases(paths)
     bases.add(sources)
     for source in sources:
-        if b"extends" in source.data:
+        if source.may_contain(b"extends"):
             try:
                 loaded = bases.load(source)
             except YamlError:

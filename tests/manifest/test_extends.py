@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.errors import ManifestError
+from reconciler.manifest.contents import read_contents
 from reconciler.manifest.merging import merged_header
 from reconciler.manifest.reader import read_fleet, read_manifests
 from reconciler.manifest.variables import Substitution, escaped
@@ -74,6 +75,19 @@ def test_a_branch_is_its_base_with_its_own_changes(write: Write) -> None:
     assert server.auth is not None
     assert [str(part) for part in (server.auth.token,)] == ["{file: /run/secrets/b001}"]  # type: ignore[union-attr]
     assert desired.policy.protect.patterns == ("certs@*",)
+
+
+def test_keys_and_variables_may_be_spelled_with_escapes(write: Write) -> None:
+    write(BASE + "policy: {prune: false}\ndefaults: {service: gmail}\n", "base.yaml")
+    child = (
+        r"""{version: 1, "\x65xtends": base.yaml, "\x76ars": {a: b}, accounts: [{email: a@b.com, name: "$\x7ba}"}]}"""
+    )
+    desired = read_manifests([write(child, "child.yaml")])
+    assert not desired.policy.prune
+    assert read_contents(["child.yaml"]).bases == ("base.yaml",)
+    assert [dict(one.account.fields) for one in desired.accounts] == [
+        {"email": "a@b.com", "name": "b", "service": "gmail"}
+    ]
 
 
 def test_a_base_in_a_folder_is_not_a_server(write: Write) -> None:
