@@ -117,6 +117,7 @@ class CredentialSelector:
         config = self.config
         url = effective_url(self.options.url, self.environ, config.url)
         is_given = _given_url(self.options.url, self.environ) is not None
+        self._warn_about_override(url)
         server = config.as_server(url)
         is_listed = self.trust is not None and self.trust.lists_url(url, server.name)
         approved = is_given or (is_listed and not self.in_fleet)
@@ -137,6 +138,15 @@ class CredentialSelector:
                 "client_cert", config.client_cert, ClientCertificate, own=from_yaml, outside=outside
             ),
         )
+
+    def _warn_about_override(self, url: str) -> None:
+        """Warns if the environment names another server than the YAML: the variable may be left from another task."""
+        declared = url if self.config.url is None else _normalized(self.config.url)
+        if self.options.url is None and declared != url:
+            message = f"RECONCILER_URL names the server, {url}, and `server.url` is not used: {declared}"
+            hint = f"unset RECONCILER_URL if the server of the YAML is meant, or give `--url {url}`"
+            position = self.config.position
+            self.notifier.warn(Problem(kind=Kind.URL_OVERRIDDEN, message=message, hint=hint, position=position))
 
     def _outside_credentials(self, url: str, *, approved: bool) -> tuple[Credentials | None, TokenKeeper | None]:
         """The credentials from options and environment, if they may go to ``url``."""

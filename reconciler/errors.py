@@ -217,6 +217,7 @@ class Kind(StrEnum):
     UNKNOWN_SERVER = auto()
     UNREADABLE = auto()
     URL_NOT_APPROVED = auto()
+    URL_OVERRIDDEN = auto()
     USAGE = auto()
     VARIABLE_NOT_ALLOWED = auto()
     WRONG_AUTH = auto()

@@ -176,6 +176,22 @@ def test_the_name_in_the_yaml_is_the_servers_label(
     assert Case(config, flags, environ).select().server.name == "matriz"
 
 
+def test_another_url_in_the_environment_is_warned_about() -> None:
+    case = Case(ServerConfig(url=OURS), environ={"RECONCILER_URL": OTHER, **TOKEN})
+    assert case.select().server.url == OTHER
+    (warning,) = case.warnings
+    assert warning.kind == "url_overridden"
+    assert warning.message == f"RECONCILER_URL names the server, {OTHER}, and `server.url` is not used: {OURS}"
+    silent = [
+        Case(ServerConfig(url=OURS), ServerOptions(url=OTHER), {"RECONCILER_URL": OTHER, **TOKEN}),
+        Case(ServerConfig(url=f"{OURS}/"), environ={"RECONCILER_URL": OURS, **TOKEN}),
+        Case(ServerConfig(), environ={"RECONCILER_URL": OURS, **TOKEN}),
+    ]
+    for one in silent:
+        one.select()
+        assert not one.warnings
+
+
 def test_without_a_name_the_host_is_the_servers_label() -> None:
     assert Case(flags=ServerOptions(url=OTHER), environ=TOKEN).select().server.name == "other.example.com"
 
@@ -194,14 +210,14 @@ NAMED = ServerOptions(ca_file="flag-ca.pem", client_cert="flag.pem")
         (Case(OWN, environ={"RECONCILER_URL": OURS}), "yaml-ca.pem", CERT, 0),
         (Case(OWN, environ={"RECONCILER_URL": OURS, **OUTSIDE}), "env-ca.pem", ClientCertificate("env.pem"), 0),
         (Case(OWN, environ={"RECONCILER_URL": OURS, **TOKEN}), None, None, 2),
-        (Case(OWN, environ={"RECONCILER_URL": OTHER, **TOKEN}), None, None, 2),
+        (Case(OWN, environ={"RECONCILER_URL": OTHER, **TOKEN}), None, None, 3),
         (Case(OWN, environ=TOKEN, listed=(OURS,)), None, None, 2),
         (Case(OWN, environ={**TOKEN, **OUTSIDE}, listed=(OURS,)), "env-ca.pem", ClientCertificate("env.pem"), 0),
         (
             Case(OWN, NAMED, {"RECONCILER_URL": OTHER, **TOKEN, **OUTSIDE}),
             "flag-ca.pem",
             ClientCertificate("flag.pem"),
-            0,
+            1,
         ),
     ],
 )
@@ -210,7 +226,7 @@ def test_tls_settings_belong_to_the_url_and_credentials_beside_them(
 ) -> None:
     access = case.select()
     assert (access.ca_file, access.client_certificate, len(case.warnings)) == (ca_file, certificate, warnings)
-    assert {problem.kind for problem in case.warnings} <= {"tls_setting_not_used"}
+    assert {problem.kind for problem in case.warnings} <= {"tls_setting_not_used", "url_overridden"}
 
 
 @pytest.mark.parametrize(
