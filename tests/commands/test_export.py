@@ -100,7 +100,8 @@ def test_an_export_without_its_passwords_keeps_the_stored_ones(at_sandbox: CliPr
     assert (done.code, done.err.count("hint: ")) == (1, 1)
     assert done.err.endswith(
         "{env: CERTS_EXAMPLE_COM_PASSWORD}: the variable is not set\n"
-        f"  hint: set CERTS_EXAMPLE_COM_PASSWORD in the environment, {KEEPS}{help_for('secret_unset')}"
+        "  hint: set CERTS_EXAMPLE_COM_PASSWORD in the environment; without `password:`, an account that exists keeps"
+        f" its password\n{help_for('secret_unset')}"
     )
     lines = [line for line in text.splitlines(keepends=True) if "password:" not in line or line.startswith("#")]
     at_sandbox.write("accounts.yaml", "".join(lines))

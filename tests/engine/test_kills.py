@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import signal
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -49,6 +50,8 @@ def ended(site: Site, client: Program) -> dict[str, Any]:
 
 
 def converges(site: Site) -> None:
+    """The next run makes every server as it should be, once what was under way has arrived there."""
+    time.sleep(2 * LATENCY)
     site.worker()
     code, document = site.apply("--lock-timeout", "90s")
     assert (code, site.counts) == (0, [3] * len(NAMES)), document

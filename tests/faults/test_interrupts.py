@@ -21,6 +21,7 @@ from reconciler.commands.invocation import Invocation
 from reconciler.commands.process import handle_interrupts
 from tests.faults.command import APPLY, begun, begun_with_python, finished, finished_with_python
 from tests.support.fault_control import FaultServerControl, fault
+from tests.support.run_result import help_for
 from tests.support.scenarios import PLAIN, Case, writes
 from tests.support.scripted_server import Request, ScriptedServer, Step, json_reply
 
@@ -265,7 +266,7 @@ def test_a_plan_that_cannot_be_written_is_an_error(server: FaultServerControl, t
     full = "No space left on device\n"
     with open("/dev/full", "w") as disk:  # noqa: PTH123 - a plain descriptor
         process = begun(tmp_path, case.url, "plan", "accounts.yaml", stdout=disk.fileno())
-        assert finished(process) == (1, "", f"error: cannot write to standard output: {full}")
+        assert finished(process) == (1, "", f"error: cannot write to standard output: {full}{help_for('output')}")
     for option in (("-o", "/dev/full"), ("-f", "json", "-o", "/dev/full"), ("-q", "--save", "/dev/full")):
         code, _, err = finished(begun(tmp_path, case.url, "plan", "accounts.yaml", *option))
         assert (code, err.partition("  hint: ")[0]) == (1, f"error: cannot write /dev/full: {full}")
@@ -276,7 +277,8 @@ def test_a_closed_standard_output_is_an_error(server: FaultServerControl, tmp_pa
     process = begun_with_python(
         tmp_path, case.url, "plan", "accounts.yaml", stdout=None, preexec_fn=lambda: os.close(1)
     )
-    assert finished_with_python(process) == (1, "", "error: cannot write to standard output: Bad file descriptor\n")
+    closed = f"error: cannot write to standard output: Bad file descriptor\n{help_for('output')}"
+    assert finished_with_python(process) == (1, "", closed)
 
 
 def test_a_lost_terminal_ends_the_run_like_a_signal(server: FaultServerControl, tmp_path: Path) -> None:

@@ -102,7 +102,8 @@ class Driver:
         self._end_declared_pauses()
         self._note(f"the last commit: {self.repository.commit()[:12]}")
         left = self._left = self.servers.names[-1]
-        assert self._run("suspend", left, "--reason", "left suspended").code == 0
+        done = self._run("suspend", left, "--reason", "left suspended")
+        assert done.code == 0, done.err
         self.excused.append(Span(left, time.time(), why="suspended"))
         self.suspended.append(Span(left, time.time() + _UNTIL_CERTAIN))
         time.sleep(_UNTIL_CERTAIN)

@@ -35,8 +35,11 @@ _SECTION: Final = re.compile(r"([A-Z][a-z ]+) \((\d+)\):")
 _STATES: Final = {"Failed": "failure", "Drifted": "drift", "Suspended": "suspended", "Recovered": "ok"}
 _ENDS: Final = {"Suspension ended": "suspended"}
 
-Note = dict[str, list[str]]
-"""The subjects of a message, by cause."""
+_ITS_OWN: Final = {"the source", "the watcher"}
+"""Subjects that are notified again if they fail differently while they fail."""
+
+Note = dict[str, list[tuple[str, str]]]
+"""The subjects of a message, by cause, each with what is said about it."""
 
 
 @dataclass
@@ -127,7 +130,8 @@ def _note(body: str) -> Note:
             assert cause not in found, body
             found[cause] = []
         elif line.startswith("- "):
-            found[cause] += line[2:].partition(":")[0].split(", ")
+            subjects, _, detail = line[2:].partition(": ")
+            found[cause] += [(subject.removesuffix(":"), detail) for subject in subjects.split(", ")]
     return found
 
 
@@ -158,13 +162,13 @@ class _Replay:
     def take(self, number: int, note: Note) -> None:
         """The next notification."""
         for cause, subjects in note.items():
-            if len({*subjects}) < len(subjects):
+            if len(dict(subjects)) < len(subjects):
                 self.violations.append(f"notification {number}: {cause}: {subjects}")
         for cause in sorted(note, key=lambda one: one not in _ENDS):
-            for subject in note[cause]:
-                self._take(f"notification {number}", subject, cause)
+            for subject, detail in note[cause]:
+                self._take(f"notification {number}", subject, cause, detail)
 
-    def _take(self, what: str, subject: str, cause: str) -> None:
+    def _take(self, what: str, subject: str, cause: str, detail: str) -> None:
         before = self._now[subject]
         if cause == "Drift corrected":
             self._now[subject] = "ok" if before == "drift" else before
@@ -172,14 +176,17 @@ class _Replay:
         if cause in _ENDS:
             is_wrong, self._now[subject] = before != _ENDS[cause], "ok"
         else:
-            is_wrong, self._now[subject] = before == _STATES[cause], _STATES[cause]
+            now = _STATES[cause]
+            if now == "failure" and subject in _ITS_OWN:
+                now = f"failure: {detail}"
+            is_wrong, self._now[subject] = before == now, now
         if is_wrong:
             self._report(subject, f"{what}: {cause}, but it was {before}")
 
     def compare(self, states: Mapping[str, str]) -> None:
         """Compares what was notified last with the conditions at the end."""
         for subject in {*self._now, *states}:
-            if self._now[subject] != states.get(subject, "ok"):
+            if self._now[subject].partition(":")[0] != states.get(subject, "ok"):
                 self._report(subject, f"{states.get(subject, 'ok')}, but {self._now[subject]} was notified last")
 
     def _report(self, subject: str, what: str) -> None:
@@ -190,7 +197,7 @@ class _Replay:
 
 
 def _uncounted_corrections(found: Sequence[Note], events: Sequence[Event]) -> Iterator[str]:
-    notified = Counter(subject for note in found for subject in note.get("Drift corrected", []))
+    notified = Counter(subject for note in found for subject, _ in note.get("Drift corrected", []))
     rounds = {
         (event["run"], event["server"])
         for event in events
