@@ -102,7 +102,9 @@ class Driver:
         self._end_declared_pauses()
         self._note(f"the last commit: {self.repository.commit()[:12]}")
         left = self._left = self.servers.names[-1]
-        done = self._run("suspend", left, "--reason", "left suspended")
+        end = time.monotonic() + 10
+        while (done := self._run("suspend", left, "--reason", "left suspended")).code and time.monotonic() < end:
+            time.sleep(0.2)  # until the watcher has read the commit that declares the server again
         assert done.code == 0, done.err
         self.excused.append(Span(left, time.time(), why="suspended"))
         self.suspended.append(Span(left, time.time() + _UNTIL_CERTAIN))
