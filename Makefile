@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 LOCK := requirements-dev.txt
 JOBS ?= 3
 # These tests wait most of the time, for leases and heartbeats to expire.
-ENGINE_JOBS ?= 8
+ENGINE_JOBS ?= 6
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python
 # Which versions to install: those of the lock, or the `lowest` (with the tools of the lock) or `newest` of pyproject.toml.
@@ -66,7 +66,7 @@ soak: $(READY) ## Run a watcher under random events for SOAK_SECONDS (600), and 
 
 .PHONY: engine
 engine: $(READY) ## Kill workers, clients and the broker of an engine at several stages (takes many minutes)
-	@$(BIN)/pytest -n $(ENGINE_JOBS) --dist worksteal -m engine --timeout 400 tests/engine
+	@$(BIN)/pytest -n $(ENGINE_JOBS) --dist worksteal -m engine --timeout 400 $(ENGINE_ARGS) tests/engine
 
 .PHONY: browser
 browser: $(READY) ## Test the HTML plan, the watcher's page and the documentation site in a real browser; needs chromium and chromium-driver
