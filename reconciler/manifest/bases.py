@@ -36,7 +36,7 @@ _MAY_BE_BASE: Final = re.compile(rb"base[\"']?\s*:")
 
 def is_plain(source: Source) -> bool:
     """Whether a file certainly neither inherits nor substitutes anything."""
-    return not any(source.may_contain(word) for word in _WORDS)
+    return not source.may_contain(*_WORDS)
 
 
 @dataclass(slots=True, eq=False)

@@ -66,9 +66,9 @@ class Source:
         """The folder from which relative paths in the file start."""
         return os.path.dirname(os.path.abspath(self.name))
 
-    def may_contain(self, word: bytes) -> bool:
-        """Whether a key or value of the file may contain ``word``: as it is, or spelled with escapes."""
-        return word in self.data or b"\\" in self.data
+    def may_contain(self, *words: bytes) -> bool:
+        """Whether a key or value of the file may contain one of the words: as it is, or spelled with escapes."""
+        return b"\\" in self.data or any(word in self.data for word in words)
 
 
 def read_file(name: str, given: str | None = None, largest: int = LARGEST) -> Source | Problem:
