@@ -52,9 +52,7 @@ _NO_RUNS: Final[Mapping[str, RunRecord]] = MappingProxyType({})
 _NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 _PUT_PART: Final = "INSERT INTO part VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET body = excluded.body"
 _PUT_SUSPENSION: Final = "INSERT INTO suspension VALUES (?, ?) ON CONFLICT DO UPDATE SET body = excluded.body"
-_PUT_COMMIT: Final = "INSERT INTO setting VALUES ('commit', ?) ON CONFLICT DO UPDATE SET value = excluded.value"
-_PUT_ROLLOUT: Final = "INSERT INTO setting VALUES ('rollout', ?) ON CONFLICT DO UPDATE SET value = excluded.value"
-_PUT_NOTICES: Final = "INSERT INTO setting VALUES ('notices', ?) ON CONFLICT DO UPDATE SET value = excluded.value"
+_PUT_SETTING: Final = "INSERT INTO setting VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value"
 _NEWEST_RUN: Final = "SELECT id, body, count, finished_at FROM run WHERE server = ? ORDER BY id DESC LIMIT 1"
 _OLD_RUNS: Final = """
 DELETE FROM run WHERE server = ?1
@@ -150,12 +148,7 @@ class WatchState:
 
     def commit(self) -> str:
         """The last good commit; empty if there is none."""
-
-        def read(connection: sqlite3.Connection) -> str:
-            row = connection.execute("SELECT value FROM setting WHERE name = 'commit'").fetchone()
-            return str(row[0]) if row else ""
-
-        return self._database.run(read)
+        return self._database.run(lambda connection: _setting(connection, "commit"))
 
     def records(self) -> dict[str, ServerRecord]:
         """All servers by name, sorted."""
@@ -215,9 +208,8 @@ class WatchState:
         """How far the last rollout was; empty if there was none."""
 
         def read(connection: sqlite3.Connection) -> dict[str, Any]:
-            row = connection.execute("SELECT value FROM setting WHERE name = 'rollout'").fetchone()
             with reading():
-                return dict(json.loads(row[0])) if row else {}
+                return dict(json.loads(_setting(connection, "rollout") or "{}"))
 
         return self._database.run(read)
 
@@ -225,17 +217,17 @@ class WatchState:
         """What is wrong with the watcher or its source, as sentences, by what it is about."""
 
         def read(connection: sqlite3.Connection) -> dict[str, str]:
-            row = connection.execute("SELECT value FROM setting WHERE name = 'notices'").fetchone()
             with reading():
-                return {str(about): str(sentence) for about, sentence in json.loads(row[0]).items()} if row else {}
+                stored = json.loads(_setting(connection, "notices") or "{}")
+                return {str(about): str(sentence) for about, sentence in stored.items()}
 
         return self._database.run(read)
 
     def save_notices(self, notices: Mapping[str, str]) -> None:
         """Stores what is wrong with the watcher or its source, for ``status``."""
-        row = (dump(dict(notices)),)
+        text = dump(dict(notices))
         with self._database.lock:
-            self._database.run(lambda connection: connection.execute(_PUT_NOTICES, row).close(), write=True)
+            self._database.run(lambda connection: _put_setting(connection, "notices", text), write=True)
             self._notices = notices
 
     def corrections(self) -> tuple[Correction, ...]:
@@ -273,9 +265,9 @@ class WatchState:
 
         def write(connection: sqlite3.Connection) -> dict[str, tuple[int, RunRecord]]:
             if commit is not None:
-                connection.execute(_PUT_COMMIT, (commit,)).close()
+                _put_setting(connection, "commit", commit)
             if rollout:
-                connection.execute(_PUT_ROLLOUT, (dump(dict(rollout)),)).close()
+                _put_setting(connection, "rollout", dump(dict(rollout)))
             connection.executemany(_PUT_PART, self._changed_parts(records)).close()
             _put_corrections(connection, corrections)
             newest = {server: self._put_run(connection, server, run) for server, run in runs.items()}
@@ -330,14 +322,24 @@ class WatchState:
             self.outbox.forget()
             return
         if self._commit is not None:
-            connection.execute(_PUT_COMMIT, (self._commit,)).close()
+            _put_setting(connection, "commit", self._commit)
         if self._notices is not None:
-            connection.execute(_PUT_NOTICES, (dump(dict(self._notices)),)).close()
+            _put_setting(connection, "notices", dump(dict(self._notices)))
         connection.executemany(_PUT_PART, self._changed_parts(records.values())).close()
         rows = [(server, dump_suspension(one)) for server, one in self._suspensions.items()]
         connection.executemany("INSERT OR IGNORE INTO suspension VALUES (?, ?)", rows).close()
         self.outbox.restore(connection)
         self._records = records
+
+
+def _setting(connection: sqlite3.Connection, name: str) -> str:
+    """A value that is stored under a name; empty if there is none."""
+    row = connection.execute("SELECT value FROM setting WHERE name = ?", (name,)).fetchone()
+    return str(row[0]) if row else ""
+
+
+def _put_setting(connection: sqlite3.Connection, name: str, value: str) -> None:
+    connection.execute(_PUT_SETTING, (name, value)).close()
 
 
 def _is_at(descriptor: int, path: Path) -> bool:
