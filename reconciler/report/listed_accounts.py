@@ -14,7 +14,7 @@ from reconciler.model.fields import FIELDS, SECRET_FIELDS
 from reconciler.model.outcome import FailureKind
 from reconciler.model.plan import Step
 from reconciler.model.secret import Secret
-from reconciler.report.returned import MALFORMED, STAND_IN, UnreadableDocumentError
+from reconciler.report.returned import STAND_IN, reading_back
 from reconciler.report.view import public_fields
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def with_plan_accounts(plan: Plan, listed: Document) -> Plan:
     Raises:
         UnreadableDocumentError: The list cannot be read, or is about another plan.
     """
-    try:
+    with reading_back():
         changes = tuple(
             one if one.before is None else _with_before(one, _read(before))
             for one, before in zip(plan.changes, listed["before"], strict=True)
@@ -64,8 +64,6 @@ def with_plan_accounts(plan: Plan, listed: Document) -> Plan:
         if any(not 0 <= index < count for step in steps for some in (step.requires, *step.shared) for index in some):
             raise ValueError
         unchanged, untouched = (tuple(map(_read, listed[name])) for name in ("unchanged", "untouched"))
-    except MALFORMED as error:
-        raise UnreadableDocumentError(type(error).__name__) from None
     return replace(plan, changes=changes, steps=steps, unchanged=unchanged, untouched=untouched)
 
 
@@ -88,10 +86,8 @@ def with_report_accounts(report: Report, listed: Sequence[Document]) -> Report:
     Raises:
         UnreadableDocumentError: The list cannot be read, or is about another report.
     """
-    try:
+    with reading_back():
         outcomes = tuple(_with_details(one, entry) for one, entry in zip(report.outcomes, listed, strict=True))
-    except MALFORMED as error:
-        raise UnreadableDocumentError(type(error).__name__) from None
     return replace(report, outcomes=outcomes)
 
 

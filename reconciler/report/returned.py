@@ -6,6 +6,7 @@ done: a plan that was read back is never applied.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -20,7 +21,7 @@ from reconciler.report.json import FORMAT_VERSION, digest
 from reconciler.report.plan_file import read_change
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from reconciler.model.plan import Change
     from reconciler.model.server import Server
@@ -28,11 +29,20 @@ if TYPE_CHECKING:
 
 STAND_IN: Final = "a password that is not known here"
 _NOT_STARTED = (ServerStatus.UNREACHABLE, ServerStatus.REFUSED, ServerStatus.NOT_ATTEMPTED)
-MALFORMED: Final = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
+_MALFORMED: Final = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
 
 
 class UnreadableDocumentError(ValueError):
     """The document is not one that this version writes."""
+
+
+@contextmanager
+def reading_back() -> Iterator[None]:
+    """While this is active, an error because of what was returned is an ``UnreadableDocumentError``."""
+    try:
+        yield
+    except _MALFORMED as error:
+        raise UnreadableDocumentError(type(error).__name__) from None
 
 
 def returned_plan(document: Document, server: Server) -> Plan:
@@ -41,10 +51,8 @@ def returned_plan(document: Document, server: Server) -> Plan:
     Raises:
         UnreadableDocumentError: It cannot be read, or is about another server.
     """
-    try:
+    with reading_back():
         return _plan(document, server)
-    except MALFORMED as error:
-        raise UnreadableDocumentError(type(error).__name__) from None
 
 
 def returned_report(document: Document, server: Server, positions: Mapping[str, Position]) -> Report:
@@ -58,10 +66,8 @@ def returned_report(document: Document, server: Server, positions: Mapping[str, 
     Raises:
         UnreadableDocumentError: It cannot be read, or is about another server.
     """
-    try:
+    with reading_back():
         return _report(document, server, positions)
-    except MALFORMED as error:
-        raise UnreadableDocumentError(type(error).__name__) from None
 
 
 def _plan(document: Document, server: Server) -> Plan:
