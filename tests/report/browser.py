@@ -12,6 +12,8 @@ import pytest
 from selenium import webdriver
 from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.support.expected_conditions import staleness_of
+from selenium.webdriver.support.wait import WebDriverWait
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,6 +72,12 @@ class Tab:
 
     def click(self, selector: str) -> None:
         self.browser.find_element("css selector", selector).click()
+
+    def follow(self, selector: str) -> None:
+        """Click what leads to another page, and wait for that page: the driver does not wait for every form."""
+        left = self.browser.find_element("css selector", "html")
+        self.click(selector)
+        WebDriverWait(self.browser, 10).until(staleness_of(left))
 
     def text(self, selector: str) -> str:
         return self.browser.find_element("css selector", selector).text

@@ -93,19 +93,19 @@ def test_a_commit_stays_on_one_line(serve: Serve, tab: Tab) -> None:
 
 def test_filters_are_links_and_a_form(serve: Serve, tab: Tab) -> None:
     tab.browser.get(f"{serve().url}/?refresh=0")
-    tab.click(".state-tile.create")
+    tab.follow(".state-tile.create")
     assert tab.run(ROWS) == ["b002", "b003", "b011"]
-    tab.click("tbody .label")
+    tab.follow("tbody .label")
     assert tab.run(ROWS) == ["b002"]
     assert tab.text(".active").startswith("Only: region=south")
     tab.run("document.querySelector('select[name=label]').value = 'region=north'")
     tab.browser.find_element("css selector", "input[type=search]").send_keys("b01*")
-    tab.click("form button")
+    tab.follow("form button")
     assert tab.run(ROWS) == ["b011"]
     assert "refresh=0" in tab.browser.current_url
-    tab.click("tbody th a")
+    tab.follow("tbody th a")
     assert tab.text("h1") == "b011 synced"
-    tab.click(".kicker a")
+    tab.follow(".kicker a")
     assert tab.run(ROWS) == ["b011"]
 
 
@@ -146,7 +146,7 @@ def test_a_browser_asks_for_the_token_and_keeps_it(serve: Serve, tab: Tab) -> No
     tab.browser.get(url.replace("//", f"//me:{TOKEN}@"))
     assert tab.text("h1") == "12 servers"
     tab.browser.get(url)
-    tab.click("tbody th a")
+    tab.follow("tbody th a")
     assert tab.text("h1") == "b004 failed"
     assert TOKEN not in tab.browser.current_url
 
