@@ -66,9 +66,7 @@ def plan_fleet(
         with fleet_progress(invocation, run.size) as observer:
             plans = run.plan(observer)
     subject = PlanInput(plans=plans, of_fleet=True)
-    if save:
-        saved_plan.save(subject, save, invocation)
-    show_plans(invocation, subject)
+    show_plans(invocation, subject, save)
     if invocation.format is not Format.TEXT or invocation.output:
         _print_problems(invocation, ((plan.server, plan.warnings) for plan in plans), "warning")
     _print_problems(invocation, ((plan.server, (*plan.refusals, *plan.errors)) for plan in plans))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import stat
 import sys
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -161,9 +162,12 @@ class Invocation:
     def mark_shown(self, problems: Iterable[Problem]) -> None:
         """Remembers that a document with these problems was written.
 
-        On a terminal they are not printed again. A file or a pipe has another reader than standard error.
+        They are not printed again if both streams are on one terminal or, as text, in one log. A file, and a program
+        that reads another format, are other readers than those of standard error.
         """
-        if self.output is None and sys.stdout.isatty() and sys.stderr.isatty():
+        on_terminal = sys.stdout.isatty() and sys.stderr.isatty()
+        in_log = self.format is Format.TEXT and _share_reader(sys.stdout, sys.stderr)
+        if self.output is None and (on_terminal or in_log):
             self.seen.update(problems)
 
     def print_help(self) -> None:
@@ -255,6 +259,17 @@ def _write_bytes(stream: TextIO, data: bytes) -> None:
 def _utf_8(text: str) -> bytes:
     """A document as bytes. UTF-8 lacks only unpaired surrogates, which occur in file names."""
     return text.encode("utf-8", "backslashreplace")
+
+
+def _share_reader(first: TextIO, second: TextIO) -> bool:
+    """Whether two streams go to one file, or both to pipes: CI, Docker and systemd read both into one log."""
+    try:
+        statuses = [os.fstat(stream.fileno()) for stream in (first, second)]
+    except OSError:  # one of them is not open
+        return False
+    return os.path.samestat(*statuses) or all(
+        stat.S_ISFIFO(status.st_mode) or stat.S_ISSOCK(status.st_mode) for status in statuses
+    )
 
 
 def _can_show(stream: TextIO, text: str) -> bool:

@@ -42,9 +42,15 @@ _MOST_REMARKS: Final = 10
 """Remarks about an export that are printed; the file has all of them."""
 
 
-def show_plans(invocation: Invocation, subject: PlanInput) -> None:
-    """Writes the plan of each server as one document."""
-    _show(invocation, "plan", subject, invocation.started_at)
+def show_plans(invocation: Invocation, subject: PlanInput, save: str | None = None) -> None:
+    """Writes the plan of each server as one document, and to the file ``save`` for ``apply --plan``."""
+    try:
+        _show(invocation, "plan", subject, invocation.started_at)
+    finally:  # also if the reader closed the pipe, as ``head`` does
+        if save:
+            from reconciler.commands import saved_plan
+
+            saved_plan.save(subject, save, invocation)
     invocation.mark_shown(
         problem for plan in subject.plans for problem in (*plan.refusals, *plan.errors, *plan.warnings)
     )

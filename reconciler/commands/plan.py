@@ -106,11 +106,7 @@ def plan_only(
     with reconcile.connect(desired, context=context) as connection:
         found = reconcile.plan(desired, connection, planning)
     subject = PlanInput(plans=(found,))
-    if save:
-        from reconciler.commands import saved_plan
-
-        saved_plan.save(subject, save, invocation)
-    show_plans(invocation, subject)
+    show_plans(invocation, subject, save)
     if invocation.format is not Format.TEXT or invocation.output:
         invocation.print_warnings(found.warnings)
     invocation.print_problems((*found.refusals, *found.errors))

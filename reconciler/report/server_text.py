@@ -37,7 +37,7 @@ _DONE: Final = {"create": "created", "update": "updated", "delete": "deleted"}
 
 
 def plan_text(plan: Plan, style: Style, *, verbose: bool = False) -> str:
-    """The plan for a reviewer: refusals first, then each change, warnings, and a summary as the last line.
+    """The plan for a reviewer: refusals first, then each change, warnings, errors, and a summary as the last line.
 
     Args:
         plan: The plan.
@@ -71,10 +71,8 @@ def comparison_sentence(difference: PlanDifference) -> str:
 def _plan_lines(plan: Plan, style: Style, *, verbose: bool) -> Iterator[str]:
     yield style.paint(f"{display_sentence(plan.server.name)} ({display_sentence(plan.server.url)})", "bold")
     yield ""
-    if plan.refusals or plan.errors:
+    if plan.refusals:
         yield from problems_text(plan.refusals, "refused", style, "red")
-        yield from problems_text(plan.errors, "error", style, "red")
-        yield style.paint("Nothing can be applied.", "red")
         yield ""
     for change, view in zip(plan.changes, view_changes(plan), strict=True):
         yield change_title(view, style)
@@ -84,6 +82,11 @@ def _plan_lines(plan: Plan, style: Style, *, verbose: bool) -> Iterator[str]:
         yield from _still_lines(plan, style)
     if plan.warnings:
         yield from problems_text(plan.warnings, "warning", style, "yellow")
+        yield ""
+    if plan.refusals or plan.errors:
+        yield from problems_text(plan.errors, "error", style, "red")
+        ending = "" if plan.errors else " The reason is at the top."
+        yield style.paint(f"Nothing can be applied.{ending}", "red")
         yield ""
     yield style.paint(summary_line(plan), "bold")
 

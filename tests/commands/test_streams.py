@@ -248,7 +248,7 @@ def test_an_odd_file_name_is_not_reported_as_a_bug(
 def test_every_written_file_is_reported(at_sandbox: CliProcess) -> None:
     at_sandbox.write("a.yaml", FILE)
     for arguments, files in (
-        (["plan", "a.yaml", "--save", "plan.json", "-o", "plan.html", "-f", "html"], ["plan.json", "plan.html"]),
+        (["plan", "a.yaml", "--save", "plan.json", "-o", "plan.html", "-f", "html"], ["plan.html", "plan.json"]),
         (["validate", "a.yaml", "-o", "out.json", "-f", "json"], ["out.json"]),
         (["schema", "plan", "-o", "schema.json"], ["schema.json"]),
         (["apply", "a.yaml", "--auto-approve", "--journal", "j", "-o", "report.txt"], ["j", "report.txt"]),

@@ -10,6 +10,7 @@ import pytest
 
 from tests.support import fork_server
 from tests.support.accounts_api import account_json
+from tests.support.run_result import help_for
 
 if TYPE_CHECKING:
     from reconciler.sandbox import Sandbox
@@ -128,10 +129,41 @@ def test_an_error_is_printed_once(user: CliProcess) -> None:
         assert (code, seen.count("unknown key")) == (1, 1), arguments
 
 
-def test_a_refusal_is_also_printed_to_standard_error(at_sandbox: CliProcess, sandbox: Sandbox) -> None:
+def test_a_refusal_is_printed_once_in_a_log_and_to_each_of_two_readers(
+    at_sandbox: CliProcess, sandbox: Sandbox
+) -> None:
     sandbox.seed([account_json("b@example.com"), account_json("c@example.com")])
     at_sandbox.write("a.yaml", FILE)
-    for times, arguments in ((1, ["plan"]), (1, ["apply"]), (2, ["plan", "-f", "json"])):
+    words = "deletes every account under management"
+    for times, arguments in (((1, 0), ["plan"]), ((1, 0), ["apply"]), ((2, 1), ["plan", "-f", "json"])):
         done = at_sandbox.run(*arguments, "a.yaml")
-        words = "deletes every account under management"
-        assert (done.code, done.out.count(words), done.err.count(words)) == (5, times, 1), arguments
+        assert (done.code, (done.out.count(words), done.err.count(words))) == (5, times), arguments
+    out, log = at_sandbox.folder / "out", at_sandbox.folder / "log"
+    with out.open("w") as file:
+        assert at_sandbox.run("plan", "a.yaml", stdout=file).err.count(words) == 1
+    with log.open("w") as file:
+        at_sandbox.run("plan", "a.yaml", stdout=file, stderr=file)
+    assert (out.read_text().count(words), log.read_text().count(words)) == (1, 1)
+
+
+def test_an_error_is_at_the_end_of_a_plan(at_sandbox: CliProcess, sandbox: Sandbox) -> None:
+    sandbox.seed([account_json("b@example.com")])
+    at_sandbox.write(
+        "a.yaml", "policy: {prune: false}\n" + FILE + "  - {email: b@example.com, id: 7, name: B, service: gmail}\n"
+    )
+    done = at_sandbox.run("plan", "a.yaml")
+    assert done.code == 1
+    assert done.out.splitlines()[-5:] == [
+        "error: a.yaml:5:5: b@example.com is pinned to id 7, which the server does not have, or is ignored",
+        "  hint: remove `id` to match by address, or to create the account",
+        "Nothing can be applied.",
+        "",
+        "Plan: 1 to create, 0 to update, 0 to delete.",
+    ]
+    assert done.err == help_for("pin_not_found")
+
+
+def test_a_saved_plan_is_reported_below_the_plan(at_sandbox: CliProcess) -> None:
+    at_sandbox.write("a.yaml", FILE)
+    _, seen = at_terminal(at_sandbox, "plan", "a.yaml", "--save", "plan.json", answer="")
+    assert seen.endswith(" to delete.\x1b[0m\r\nwrote plan.json\r\n")
