@@ -28,7 +28,7 @@ from reconciler.report.formats import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from reconciler.commands.options import Command
     from reconciler.errors import Problem
@@ -40,6 +40,14 @@ if TYPE_CHECKING:
 
 _MOST_REMARKS: Final = 10
 """Remarks about an export that are printed; the file has all of them."""
+
+_WORDS: Final[Mapping[DocumentKind, str]] = {
+    "validation": "result",
+    "plan": "plan",
+    "report": "report",
+    "status": "state",
+}
+"""What users call a document."""
 
 
 def show_plans(invocation: Invocation, subject: PlanInput, save: str | None = None) -> None:
@@ -154,12 +162,13 @@ def show_failure(invocation: Invocation, problems: Sequence[Problem], cause: Bas
         return
     if invocation.format is Format.TEXT:
         if invocation.output is not None and Path(invocation.output).is_file():
-            invocation.print_error_text(f"{escape(invocation.output)} was not replaced: it is not from this run\n")
+            reason = f"this run has no {_WORDS[invocation.document]} to write, so it holds what it held before"
+            _print_kept(invocation, f"{reason}; fix the errors below and run again, or delete it")
         return
     if invocation.output is not None and not may_be_replaced(invocation.output):
         # The manifests may name this file as a secret; it is not known yet which files they name.
-        message = f"{escape(invocation.output)} was not replaced: it is not a document that reconciler wrote"
-        invocation.print_error_text(f"{message}\n")
+        reason = "reconciler did not write it, and it may be a file that the YAML names"
+        _print_kept(invocation, f"{reason}; the document goes to standard output; name another file with `-o`")
         invocation.output = None
     errors = invocation.redacted(problems)
     subjects: dict[DocumentKind, Any] = {
@@ -170,6 +179,11 @@ def show_failure(invocation: Invocation, problems: Sequence[Problem], cause: Bas
     }
     _show(invocation, invocation.document, subjects[invocation.document], datetime.now(UTC))
     invocation.mark_shown(problems)
+
+
+def _print_kept(invocation: Invocation, reason: str) -> None:
+    """Prints why the file of ``--output`` was left alone. It is no error, but must not be mistaken for this run's."""
+    invocation.print_error_text(f"note: {escape(invocation.output or '')} was not replaced: {reason}\n")
 
 
 def _not_started(invocation: Invocation, errors: tuple[Problem, ...], cause: BaseException) -> ReportInput:
