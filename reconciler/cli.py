@@ -151,13 +151,15 @@ def _explain(invocation: Invocation, error: BaseException, arguments: Sequence[s
 def _refuse(invocation: Invocation, error: click.ClickException, arguments: Sequence[str]) -> int:
     """Reports incorrect usage; in a document too, for a program that expects one."""
     from reconciler.commands.habits import explain
-    from reconciler.commands.usage_errors import recover_output_options
+    from reconciler.commands.usage_errors import add_usage, recover_output_options
     from reconciler.errors import ExitCode, Kind, Problem
 
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         _show(error)
         return ExitCode.USAGE
     error = explain(error, arguments)
+    if isinstance(error, click.UsageError):
+        add_usage(error, cli, arguments)
     recover_output_options(invocation, cli, arguments)
     problem = Problem(kind=Kind.USAGE, message=error.format_message())
     _document(invocation, [problem], error)

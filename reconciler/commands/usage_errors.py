@@ -1,4 +1,4 @@
-"""The output options of an incorrect command line, which click stops reading at the first mistake."""
+"""What an incorrect command line says about its command and its output; click stops reading at the first mistake."""
 
 from __future__ import annotations
 
@@ -32,6 +32,13 @@ class _Arguments:
     words: list[str] = field(default_factory=list)
 
 
+def add_usage(error: click.UsageError, commands: click.Group, arguments: Sequence[str]) -> None:
+    """Lets an error show its command's usage and ``--help``, as most do: click omits it if an option lacks a value."""
+    found = _command(commands, arguments)
+    if error.ctx is None and found:
+        error.ctx, _ = found
+
+
 def recover_output_options(invocation: Invocation, commands: click.Group, arguments: Sequence[str]) -> None:
     """Applies ``--format``, ``--output`` and the like, wherever they are in an incorrect command line.
 
@@ -40,17 +47,13 @@ def recover_output_options(invocation: Invocation, commands: click.Group, argume
         commands: The group that the command is in.
         arguments: The whole command line.
     """
-    group = click.Context(commands)
-    known = commands.list_commands(group)
-    before = list(takewhile(lambda word: word not in known, arguments))
-    if len(before) == len(arguments):
+    command = _command(commands, arguments)
+    if command is None:
         return
-    name, *rest = arguments[len(before) :]
-    command = commands.get_command(group, name)
-    assert command is not None  # noqa: S101 - it is in the list
-    found = _parse(command, rest)
-    context = click.Context(command, info_name=name, obj=invocation)
-    for parameter in command.params:
+    context, rest = command
+    context.obj = invocation
+    found = _parse(context.command, rest)
+    for parameter in context.command.params:
         if parameter.name in _OF_OUTPUT and parameter.name in found.options:
             try:
                 parameter.process_value(context, found.options[parameter.name])
@@ -63,6 +66,19 @@ def recover_output_options(invocation: Invocation, commands: click.Group, argume
         refuse_overwriting_inputs(invocation, found.words)
     except click.UsageError:
         return
+
+
+def _command(commands: click.Group, arguments: Sequence[str]) -> tuple[click.Context, list[str]] | None:
+    """The command that a command line names, and the arguments after it; ``None`` if it names none."""
+    group = click.Context(commands, info_name="reconciler")
+    known = commands.list_commands(group)
+    before = list(takewhile(lambda word: word not in known, arguments))
+    if len(before) == len(arguments):
+        return None
+    name, *rest = arguments[len(before) :]
+    command = commands.get_command(group, name)
+    assert command is not None  # noqa: S101 - it is in the list
+    return click.Context(command, parent=group, info_name=name), rest
 
 
 def _parse(command: click.Command, arguments: Sequence[str]) -> _Arguments:
