@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -38,6 +41,8 @@ def show(invocation: Invocation, *, name: str, paths: tuple[str, ...], explain: 
     from reconciler.manifest.show import show_yaml
 
     refuse_overwriting_inputs(invocation, paths)
+    if Path(name).exists() and not Path(paths[-1]).exists():
+        raise _swapped(name, paths)
     fleet, groups = read_groups(paths)
     found = [desired.label.name for desired in fleet.servers]
     if name not in found:
@@ -47,11 +52,21 @@ def show(invocation: Invocation, *, name: str, paths: tuple[str, ...], explain: 
     return ExitCode.OK
 
 
+def _swapped(name: str, paths: Sequence[str]) -> ManifestError:
+    """The error for files that are named before the server."""
+    from reconciler.manifest.files import file_problem
+
+    *others, last = paths
+    command = shlex.join(("reconciler", "show", last, name, *others))
+    hint = f"the server's name comes before the files; if {last} is its name: `{command}`"
+    return ManifestError(replace(file_problem(last, FileNotFoundError()), hint=hint))
+
+
 def _unknown(name: str, known: Sequence[str]) -> ManifestError:
     from reconciler.manifest.suggestions import suggestion
 
-    count = f"{len(known)} server{'' if len(known) == 1 else 's'}"
-    hint = suggestion(name, known) or f"one of them is {known[0]}"
+    count, one = ("1 server", "it") if len(known) == 1 else (f"{len(known)} servers", "one of them")
+    hint = suggestion(name, known) or f"{one} is {known[0]}"
     return ManifestError.of(
         f"no server is called {name}; the files declare {count}", kind=Kind.UNKNOWN_SERVER, hint=hint
     )

@@ -86,6 +86,13 @@ def test_show_suggests_a_server_and_prints_no_literal_secret(user: CliProcess) -
         assert SECRET not in done.out + done.err
 
 
+def test_show_says_that_the_name_comes_first(user: CliProcess) -> None:
+    done = user.run("show", "fleet", "fleet.yaml", "b002")
+    hint = "the server's name comes before the files; if b002 is its name: `reconciler show b002 fleet fleet.yaml`"
+    expected = f"error: b002: there is no such file or folder\n  hint: {hint}\n{help_for('no_such_file')}"
+    assert (done.code, done.err) == (1, expected)
+
+
 def test_trust_pairs_the_servers_of_a_fleet_with_their_secrets(user: CliProcess) -> None:
     trust = user.run("trust", "fleet", "-o", "trust.yaml")
     assert trust.code == 0
