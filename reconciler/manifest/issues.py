@@ -48,6 +48,7 @@ class Issue:
     Attributes:
         message: What is wrong. If there is an ``other`` node, its position is appended in brackets.
         other: The second of two nodes that conflict.
+        other_name: What the message calls it.
         count: How often it occurs, if equal ones are grouped.
         also: The first few of their other nodes.
     """
@@ -57,6 +58,7 @@ class Issue:
     node: NodeRef
     hint: str = ""
     other: NodeRef | None = None
+    other_name: str = "the other"
     address: str | None = None
     count: int = 1
     also: tuple[NodeRef, ...] = ()

@@ -273,7 +273,7 @@ def locate_counted(log: IssueLog, irregular: Iterable[Source]) -> list[tuple[Pro
 def _problem(issue: Issue, maps: Mapping[Source, SourceMap]) -> Problem:
     message = issue.message
     if issue.other is not None:
-        message += f" (the other is at {_position(issue.other, maps).full})"
+        message += f" ({issue.other_name} is at {_position(issue.other, maps).full})"
     if issue.node.via is not None:
         others = issue.count - 1
         more = f", and in {others} more file{'s' if others > 1 else ''}" if others else ""

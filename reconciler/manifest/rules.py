@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 
     from reconciler.manifest.issues import NodeRef
     from reconciler.manifest.parsed_file import Entry
+
+_MOST_PATTERNS: Final = 3
+"""The patterns of ``policy.own`` that a message lists."""
 
 
 def check_rules(entries: Sequence[Entry], ignore: Globs) -> Iterator[Issue]:
@@ -173,13 +177,21 @@ def _outside_own(entries: Sequence[Entry]) -> Iterator[Issue]:
         if patterns is None:
             continue
         own = Globs(tuple(patterns))
+        outside = f"no pattern of policy.own, which limits this file to {_listed(patterns)}"
         for entry in of_file:
             desired = entry.desired
             for field, address in (("email", desired.account.email), ("renamed_from", desired.renamed_from)):
                 if address is not None and address not in own:
-                    message = f"{shorten(address, 60)} matches no pattern of policy.own, which this file is limited to"
+                    message = f"{shorten(address, 60)} matches {outside}"
                     hint = "declare the account in another file, or widen policy.own"
-                    yield _issue(entry, Kind.NOT_OWN, message, hint, field=field)
+                    issue = _issue(entry, Kind.NOT_OWN, message, hint, field=field)
+                    yield replace(issue, other=entry.file.node("policy", "own"), other_name="policy.own")
+
+
+def _listed(patterns: Sequence[str]) -> str:
+    words = [f'"{shorten(pattern, 60)}"' for pattern in patterns[:_MOST_PATTERNS]]
+    rest = len(patterns) - len(words)
+    return ", ".join(words) + (f" and {rest} more" if rest else "")
 
 
 def _name(entry: Entry) -> str | None:

@@ -164,9 +164,11 @@ def test_a_server_owns_what_its_files_own_together(write: Write) -> None:
 
 
 def test_a_file_declares_only_addresses_of_its_own(complain: Complain) -> None:
-    text = own("*@a", "x@b").replace("name:", "renamed_from: y@a, name:")
     hint = "declare the account in another file, or widen policy.own"
-    assert complain(text, own("*@c", "z@c").replace("name:", "renamed_from: y@a, name:").replace("y@a", "z@a")) == [
-        f"not_own | a.yaml:3:20: x@b matches no pattern of policy.own, which this file is limited to | {hint}",
-        f"not_own | b.yaml:3:39: z@a matches no pattern of policy.own, which this file is limited to | {hint}",
+    outside = "matches no pattern of policy.own, which limits this file to"
+    text = own("*@a", "x@b").replace("name:", "renamed_from: y@a, name:")
+    more = own("*@c', '*@d', '*@e', '*@f', '*@g", "z@c").replace("name:", "renamed_from: z@a, name:")
+    assert complain(text, more) == [
+        f'not_own | a.yaml:3:20: x@b {outside} "*@a" (policy.own is at a.yaml:2:15) | {hint}',
+        f'not_own | b.yaml:3:39: z@a {outside} "*@c", "*@d", "*@e" and 2 more (policy.own is at b.yaml:2:15) | {hint}',
     ]
