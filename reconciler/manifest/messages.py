@@ -8,14 +8,14 @@ from reconciler.errors import InvalidValueError, Kind
 from reconciler.manifest.issues import Issue, NodeRef, Path
 from reconciler.manifest.scalars import EMPTY, describe_key, describe_value, is_secret, type_name
 from reconciler.manifest.schema import SHAPE, DeliveryTestBlock, Shape, choices_of, types_of
-from reconciler.manifest.suggestions import encryption_hint, key_hint, suggestion
+from reconciler.manifest.suggestions import encryption_hint, key_hint, meant_key, suggestion
 from reconciler.manifest.values import PLACEHOLDER_HINT, UNFILLED, is_placeholder
 from reconciler.model.display import shorten
 from reconciler.model.fields import FIELDS
 from reconciler.model.server import parse_ip
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from pydantic_core import ErrorDetails
 
@@ -46,6 +46,9 @@ _HOMES: Final = (("accounts",), ("policy",), ("server",), ("server", "auth"), ()
 """The blocks that a misplaced key may belong to."""
 
 _WHEN: Final = choices_of(types_of(DeliveryTestBlock)["when"])
+_MOST_MEANT: Final = 1000
+"""Distinct unknown keys for which a known one is looked up, which takes a while."""
+
 _ACCOUNT_ONLY: Final = frozenset({"email", "id", "renamed_from", "override", "remove"})
 
 
@@ -56,6 +59,26 @@ def is_known_key(key: str) -> bool:
 
 def _homes(shape: Shape) -> dict[str, Mapping[str, Any]]:
     return {path[-1] if path else "": types_of(shape[path]) for path in _HOMES if path in shape}
+
+
+def misspelled(errors: Iterable[ErrorDetails], shape: Shape = SHAPE) -> Iterator[Path]:
+    """The paths of the keys that the unknown keys most likely stand for. That these are missing is a consequence."""
+    meant: dict[tuple[str, ...], str | None] = {}
+    for error in errors:
+        names = _names(error["loc"])
+        if error["type"] != "extra_forbidden" or (names not in meant and len(meant) == _MOST_MEANT):
+            continue
+        if names not in meant:
+            *block, key = names
+            meant[names] = meant_key(key, *_block_and_homes(block, shape))
+        if found := meant[names]:
+            yield (*error["loc"][:-1], found)
+
+
+def without_consequences(errors: Sequence[ErrorDetails], shape: Shape = SHAPE) -> list[ErrorDetails]:
+    """The errors, except that a key is missing if a misspelled one stands for it."""
+    present = set(misspelled(errors, shape))
+    return [error for error in errors if error["type"] != "missing" or error["loc"] not in present]
 
 
 def kind_of(error: ErrorDetails) -> Kind:
@@ -133,10 +156,15 @@ def _unknown_key(path: Path, shape: Shape) -> Message:
     key, block = str(path[-1]), _names(path[:-1])
     if block == ("defaults",) and key in _ACCOUNT_ONLY:
         return f'"{key}" has no default: it belongs to a single account', "move it into the account"
-    known = types_of(shape[block])
     name = "unknown key" if is_secret(block) else f'unknown key "{describe_key(key)}"'
+    last, homes = _block_and_homes(block, shape)
+    return name, key_hint(key, last, homes) or f"known here: {', '.join(homes[last])}"
+
+
+def _block_and_homes(block: Sequence[str], shape: Shape) -> tuple[str, dict[str, Mapping[str, Any]]]:
+    """What suggestions need: the last key of a block's path, and the known keys of this and the other blocks."""
     last = block[-1] if block else ""
-    return name, key_hint(key, last, {**_homes(shape), last: known}) or f"known here: {', '.join(known)}"
+    return last, {**_homes(shape), last: types_of(shape[tuple(block)])}
 
 
 def _missing_key(error: ErrorDetails, _shape: Shape) -> Message:

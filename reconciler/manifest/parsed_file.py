@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from functools import cache
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from reconciler.errors import Kind, Position, Problem
@@ -68,7 +68,7 @@ class ParsedFile:
         header: The blocks that the file has, apart from ``accounts``, each with the keys that it has.
         entries: The usable entries of ``accounts``.
         positions: Where the values of the ``MARKED`` keys are, by the path of their block.
-        bad_defaults: The wrong fields of ``defaults``; ``None`` if the block itself is wrong.
+        bad_defaults: The wrong and the misspelled fields of ``defaults``; ``None`` if the block itself is wrong.
         irregular: Whether the file has irregularities that ``locate`` reports.
         declares_accounts: Whether there is an ``accounts`` block, even if it is empty.
         document: The document with bases and variables, if the file has any.
@@ -116,7 +116,7 @@ class Entry:
         position: Where it starts.
         positions: Where the values of the ``MARKED`` keys are, including those of ``test``.
         given: The valid fields of the entry, by name.
-        bad: The wrong fields of the entry, and of the defaults. No rule looks at them.
+        bad: The wrong and the misspelled fields of the entry, and of the defaults. No rule looks at them.
         desired: The account with the defaults merged in; set once all files are read.
     """
 
@@ -234,21 +234,25 @@ def _validated(source: Source, loaded: Loaded | Effective) -> ParsedFile | Probl
     document, errors = validate(raw, SHAPE)
     if isinstance(raw, dict) and "accounts" not in raw and needs_accounts(raw):
         errors.append({"type": "missing", "loc": ("accounts",), "msg": "", "input": raw})
-    wrong = _wrong_keys(errors)
+    wrong = unclear = _wrong_keys(error["loc"] for error in errors)
     if errors:
         if _is_foreign(raw):
             return _foreign(source)
+        from reconciler.manifest.messages import misspelled, without_consequences
+
         document, _ = validate(_usable(raw, wrong), SHAPE)
+        unclear = _wrong_keys(chain((error["loc"] for error in errors), misspelled(errors)))
+        errors = without_consequences(errors)
     parsed = ParsedFile(
         source,
         document or {"accounts": []},
         positions={path: loaded.block_positions(path) for path in _MARKED_BLOCKS},
-        bad_defaults=wrong.get("defaults", _NONE),
+        bad_defaults=unclear.get("defaults", _NONE),
         irregular=loaded.irregular,
         declares_accounts=document is None or "accounts" in (raw if errors and isinstance(raw, dict) else document),
         document=loaded if isinstance(loaded, Effective) else None,
     )
-    _add_entries(parsed, raw, loaded, wrong)
+    _add_entries(parsed, raw, loaded, wrong, unclear)
     for path in (("defaults",), ("server", "auth")):
         _complete(parsed, parsed.block(*path), parsed.positions[path], path)
     _add_issues(parsed, raw, errors, wrong)
@@ -277,11 +281,11 @@ def _foreign(source: Source) -> Problem:
     return Problem(kind=Kind.NOT_A_MANIFEST, message=message, hint=hint, position=Position(source.name, 1, 1))
 
 
-def _wrong_keys(errors: Iterable[ErrorDetails]) -> Mapping[str | int, Keys]:
-    """The wrong keys of each block, by its name or by its index in ``accounts``."""
+def _wrong_keys(paths: Iterable[Path]) -> Mapping[str | int, Keys]:
+    """The wrong keys of each block, by its name or by its index in ``accounts``, from the paths of the errors."""
     found: defaultdict[str | int, set[str | None]] = defaultdict(set)
-    for error in errors:
-        block, *keys = error["loc"] or ("",)
+    for path in paths:
+        block, *keys = path or ("",)
         if block == "accounts" and keys:
             block, *keys = keys
         found[block].add(str(keys[0]) if keys else None)
@@ -315,6 +319,7 @@ def _add_entries(
     raw: Any,  # noqa: ANN401 - it may be anything
     loaded: Loaded | Effective,
     wrong: Mapping[str | int, Keys],
+    unclear: Mapping[str | int, Keys],
 ) -> None:
     given: list[dict[str, Any]] = parsed.header.pop("accounts", [])
     accounts = raw["accounts"] if given else []
@@ -323,7 +328,7 @@ def _add_entries(
     for index, account in zip(usable, given, strict=False):
         positions = loaded.entry_positions(accounts[index], index)
         _complete(parsed, account, positions, ("accounts", index))
-        bad = wrong[index] | parsed.bad_defaults if index in wrong else parsed.bad_defaults
+        bad = unclear[index] | parsed.bad_defaults if index in unclear else parsed.bad_defaults
         parsed.entries.append(Entry(parsed, index, starts[index], positions, account, bad))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
 _LOGIN: Final = "the login is the account's address: remove this key, and write the address as email"
 _LOGINS: Final = (
@@ -69,13 +69,16 @@ _TLS_PORTS: Final = frozenset({465, 2465})
 
 def suggestion(found: str, known: Iterable[str]) -> str:
     """``did you mean …?``, or an empty string if nothing is close."""
+    near = _nearest(found, list(known))
+    return f'did you mean "{near}"?' if near else ""
+
+
+def _nearest(found: str, known: Sequence[str]) -> str | None:
     from difflib import get_close_matches  # here, because few commands need it
 
-    known = list(known)
     if (translated := _PORTUGUESE.get(found.casefold())) in known:
-        return f'did you mean "{translated}"?'
-    near = get_close_matches(found.casefold(), known, 1)
-    return f'did you mean "{near[0]}"?' if near else ""
+        return translated
+    return next(iter(get_close_matches(found.casefold(), known, 1)), None)
 
 
 def key_hint(key: str, block: str, homes: Mapping[str, Iterable[str]]) -> str:
@@ -88,17 +91,36 @@ def key_hint(key: str, block: str, homes: Mapping[str, Iterable[str]]) -> str:
     """
     if key.startswith(_ODD_SPACES):
         return "it begins with a no-break space (U+00A0): indent with ordinary spaces"
-    folded = key.casefold().replace("-", "_").strip()
-    aliases = _ALIASES.get(block, {})
+    if meant := meant_key(key, block, homes):
+        return f'did you mean "{meant}"?'
+    folded = _folded(key)
+    if alias := _ALIASES.get(block, {}).get(folded):
+        return alias
+    if home := _home_of(folded, block, homes):
+        return f"{folded} belongs to {home}: indent it as the other keys there"
+    return ""
+
+
+def meant_key(key: str, block: str, homes: Mapping[str, Iterable[str]]) -> str | None:
+    """The known key that an unknown one most likely stands for; the arguments are those of ``key_hint``."""
+    folded = _folded(key)
     if folded in homes[block]:
-        return f'did you mean "{folded}"?'
-    if folded in aliases:
-        return aliases[folded] if " " in aliases[folded] else f'did you mean "{aliases[folded]}"?'
+        return folded
+    if alias := _ALIASES.get(block, {}).get(folded):
+        return None if " " in alias else alias
+    return None if _home_of(folded, block, homes) else _nearest(key, list(homes[block]))
+
+
+def _folded(key: str) -> str:
+    return key.casefold().replace("-", "_").strip()
+
+
+def _home_of(folded: str, block: str, homes: Mapping[str, Iterable[str]]) -> str | None:
+    """What to call the other block that a key belongs to."""
     home = next((name for name, keys in homes.items() if name != block and folded in keys), None)
-    if home is not None and not (home == "accounts" and block == "defaults"):
-        where = {"accounts": "an account", "": "the top level"}.get(home, home)
-        return f"{folded} belongs to {where}: indent it as the other keys there"
-    return suggestion(key, homes[block])
+    if home is None or (home == "accounts" and block == "defaults"):
+        return None
+    return {"accounts": "an account", "": "the top level"}.get(home, home)
 
 
 _ODD_SPACES: Final = ("\N{NO-BREAK SPACE}", "\N{NARROW NO-BREAK SPACE}", "\N{IDEOGRAPHIC SPACE}", "\ufeff")

@@ -404,3 +404,20 @@ def test_irregularities_beyond_the_first_are_counted(complain: Complain) -> None
     entries = "".join(f"- {{email: a{number}@x.com, name: A, name: B, service: gmail}}\n" for number in range(5000))
     found = complain("version: 1\naccounts:\n" + entries)
     assert found[-1] == "duplicate_key | 4900 more of the kind duplicate_key are not shown"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("verison: 1\nacounts: []", ["verison", "acounts"]),
+        ("version: 1\naccounts: [{emial: a@x, name: A, service: gmail}]", ["emial"]),
+        ("version: 1\naccounts: [{email: a@x, nome: A, service: other, host: smtp.x}]", ["nome", "host"]),
+        ("version: 1\ndefaults: {serivce: other}\naccounts: [{email: a@x, name: A}]", ["serivce"]),
+        ("version: 1\naccounts: [{email: a@x, service: other, frobnicate: x}]", ["name", "smtp_server", "frobnicate"]),
+    ],
+)
+def test_what_a_misspelled_key_stands_for_is_not_reported_as_missing(
+    complain: Complain, text: str, expected: list[str]
+) -> None:
+    told = (re.search(r'"(\w+)"|needs (\w+)', problem) for problem in complain(text))
+    assert [found and (found[1] or found[2]) for found in told] == expected

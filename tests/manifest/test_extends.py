@@ -286,8 +286,6 @@ def test_a_mistake_in_a_base_is_one_error_however_many_files_extend_it(write: Wr
     assert [problem.split(" | ")[:2] for problem in found] == [
         ["wrong_type", "d/common.yaml:5:70: smtp_port: expected a whole number, found \"x\" "
          "(extended at d/branches/b000.yaml:2:10, and in 19 more files)"],
-        ["missing_key", "d/common.yaml:8:5: \"name\" is missing "
-         "(extended at d/branches/b000.yaml:2:10, and in 19 more files)"],
         ["unknown_key", "d/common.yaml:8:30: unknown key \"nme\" "
          "(extended at d/branches/b000.yaml:2:10, and in 19 more files)"],
     ]  # fmt: skip
