@@ -333,7 +333,7 @@ def keys(shape: Shape, title: str, path: str = "") -> str:
     rows = []
     for key, value in shape["properties"].items():
         kind = type_of(in_section(value, title, f"{path}{key}"))
-        meaning = re.sub(r"docs/([\w-]+\.md)", r"[\1](\1)", value["description"])
+        meaning = value["description"].replace("docs/errors.md", "[the errors page](errors.md)")
         rows.append((code(key), kind if key in shape["required"] else f"{kind}, optional", meaning))
     return table(("key", "type", "meaning"), rows)
 
