@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import os
 import signal
-import tempfile
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -23,13 +22,8 @@ if TYPE_CHECKING:
     from tests.support.example_fleet import ExampleFleet
 
 
-STATE = pytest.StashKey[tempfile.TemporaryDirectory[str]]()
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """Keeps locks out of the home folder, and restores signals that are ignored, as in the background of a shell."""
-    config.stash[STATE] = tempfile.TemporaryDirectory(prefix="reconciler-state-")
-    os.environ["XDG_STATE_HOME"] = config.stash[STATE].name
+def pytest_configure() -> None:
+    """Restores signals that are ignored, as in the background of a shell."""
     for number in (signal.SIGINT, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, signal.default_int_handler)
@@ -40,8 +34,10 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
-def pytest_unconfigure(config: pytest.Config) -> None:
-    config.stash[STATE].cleanup()
+@pytest.fixture(scope="session", autouse=True)
+def state_folder(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keeps locks out of the home folder. pytest removes the folder, also that of a run which was interrupted."""
+    os.environ["XDG_STATE_HOME"] = str(tmp_path_factory.mktemp("state"))
 
 
 @pytest.fixture(scope="session", autouse=True)
