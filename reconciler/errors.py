@@ -26,6 +26,8 @@ from dataclasses import dataclass, replace
 from enum import IntEnum, StrEnum, auto
 from typing import TYPE_CHECKING, NamedTuple, Self
 
+from reconciler.version import DOCUMENTATION
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -223,6 +225,11 @@ class Kind(StrEnum):
     WRONG_AUTH = auto()
     WRONG_TYPE = auto()
     WRONG_VALUE = auto()
+
+    @property
+    def page(self) -> str:
+        """The address of what the documentation says about it."""
+        return f"{DOCUMENTATION}errors/#{self}"
 
 
 class Position(NamedTuple):

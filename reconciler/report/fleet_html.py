@@ -94,11 +94,9 @@ def _ranges(places: Iterable[int]) -> str:
 
 
 def _problems(problems: Iterable[tuple[Server, Sequence[Problem]]]) -> list[dict[str, str]]:
-    return [
-        {**words, "where": servers_phrase(folded.servers)}
-        for folded in view_fleet_problems(problems)
-        for words in problem_words([folded.item])
-    ]
+    viewed = list(view_fleet_problems(problems))
+    words = problem_words(folded.item for folded in viewed)
+    return [{**one, "where": servers_phrase(folded.servers)} for one, folded in zip(words, viewed, strict=True)]
 
 
 def _choices(servers: Sequence[Server]) -> Iterator[tuple[str, list[str]]]:

@@ -11,6 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from reconciler.model.display import display_sentence
+from reconciler.report.view import with_pages
 from reconciler.version import VERSION
 
 if TYPE_CHECKING:
@@ -73,9 +74,10 @@ def _policy(style: str, script: str) -> str:
 
 
 def problem_words(problems: Iterable[Problem]) -> Iterator[dict[str, str]]:
-    """Problems for the template, safe to show."""
-    for one in problems:
-        yield {"message": display_sentence(str(one)), "hint": display_sentence(one.hint)}
+    """Problems for the template, safe to show; each kind with the address of its page."""
+    for one, page in with_pages(problems):
+        kind = one.kind if page else ""
+        yield {"message": display_sentence(str(one)), "hint": display_sentence(one.hint), "kind": kind, "page": page}
 
 
 def tile(kind: str, count: int) -> dict[str, object]:

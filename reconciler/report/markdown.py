@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Final
 from reconciler.model.display import display_address, display_sentence
 from reconciler.report.annotations import failure_position, failure_reason, needs_attention
 from reconciler.report.markdown_escapes import code_span, escape_text, secret_words
-from reconciler.report.view import BY_DANGER, CHANGING, STILL, is_test_run, outcome_counts, result_line, view_changes
+from reconciler.report.view import (
+    BY_DANGER,
+    CHANGING,
+    STILL,
+    is_test_run,
+    outcome_counts,
+    result_line,
+    view_changes,
+    with_pages,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -150,9 +159,13 @@ def alert(kind: str, title: str, entries: Sequence[str]) -> str:
 
 
 def problem_entries(problems: Iterable[Problem]) -> list[str]:
-    """Problems for an ``alert``."""
-    hints = ((one, f"<br>hint: {escape_text(one.hint)}" if one.hint else "") for one in problems)
-    return [f"{escape_text(str(one))}{hint}" for one, hint in hints]
+    """Problems for an ``alert``, each kind with a link to its page."""
+    entries = []
+    for one, page in with_pages(problems):
+        link = f" ([`{one.kind}`]({page}))" if page else ""
+        hint = f"<br>hint: {escape_text(one.hint)}" if one.hint else ""
+        entries.append(f"{escape_text(str(one))}{link}{hint}")
+    return entries
 
 
 def _add_changes(plan: Plan, page: LimitedText) -> int:

@@ -8,9 +8,10 @@ from html.parser import HTMLParser
 
 import pytest
 
-from reconciler.errors import Problem
+from reconciler.errors import Kind, Problem
 from reconciler.report.formats import Format, PlanInput, renderer
 from tests.report.plans import CONTEXT, PLANS, mixed
+from tests.support.run_result import DOCUMENTATION
 
 
 class Reader(HTMLParser):
@@ -63,7 +64,12 @@ def test_it_has_one_script_no_handler_and_no_external_resource(name: str) -> Non
     names = {attribute for attribute, _ in reader.attributes}
     assert not any(attribute.startswith("on") for attribute in names)
     assert not {"src", "style", "action", "srcset"} & names
-    assert [value for attribute, value in reader.attributes if attribute == "href"] == ["data:,", "#changes"]
+    icon, skip, *links = [value for attribute, value in reader.attributes if attribute == "href"]
+    assert (icon, skip) == ("data:,", "#changes")
+    assert [link for link in links if not str(link).startswith(f"{DOCUMENTATION}errors/#")] == []
+    assert [value for attribute, value in reader.attributes if attribute == "rel"] == ["icon"] + ["noreferrer"] * len(
+        links
+    )
 
 
 def test_hostile_text_adds_no_element() -> None:
@@ -76,6 +82,15 @@ def test_a_failed_plan_shows_its_errors() -> None:
     text = renderer("plan", Format.HTML)(subject, CONTEXT)
     assert '<li>nobody &lt;answers&gt;<span class="hint">look</span></li>' in text
     assert "<title>There is no plan</title>" in text
+
+
+def test_the_first_error_of_a_kind_links_to_its_page() -> None:
+    errors = [Problem(kind=kind, message="m") for kind in (Kind.DNS, Kind.DNS, Kind.TLS, "tls-of-the-server")]
+    text = renderer("plan", Format.HTML)(PlanInput(errors=tuple(errors)), CONTEXT)
+    links = [
+        f' <a class="kind" href="{DOCUMENTATION}errors/#{kind}" rel="noreferrer">{kind}</a>' for kind in ("dns", "tls")
+    ]
+    assert f"<ul><li>m{links[0]}</li><li>m</li><li>m{links[1]}</li><li>m</li></ul>" in text
 
 
 def test_only_the_difference_in_a_value_is_marked() -> None:

@@ -8,13 +8,14 @@ import cmarkgfm  # type: ignore[import-untyped]
 import pytest
 from cmarkgfm.cmark import Options  # type: ignore[import-untyped]
 
-from reconciler.errors import Problem
+from reconciler.errors import Kind, Problem
 from reconciler.model.display import display_value
 from reconciler.model.server import Server
 from reconciler.report.formats import CIEnvironment, Format, PlanInput, ReportInput, renderer
 from reconciler.report.markdown import LIMIT
 from reconciler.report.markdown_escapes import code_span, escape_text
 from tests.report.plans import CONTEXT, HOSTILE, PLANS, SERVER, hostile, many, mixed, no_change, result
+from tests.support.run_result import DOCUMENTATION
 
 if TYPE_CHECKING:
     from reconciler.model.plan import Plan
@@ -28,6 +29,11 @@ def rendered(markdown: str) -> str:
     """As GitHub renders it, by its own library."""
     html: str = cmarkgfm.github_flavored_markdown_to_html(markdown, Options.CMARK_OPT_UNSAFE)
     return html
+
+
+def without_pages(html: str) -> str:
+    """A page without the links to the pages about kinds."""
+    return re.sub(rf'<a href="{re.escape(DOCUMENTATION)}errors/#([a-z_]+)"><code>\1</code></a>', "", html)
 
 
 def of_plan(plan: Plan | None, *errors: Problem) -> str:
@@ -72,7 +78,7 @@ def test_quoted_options_are_code() -> None:
 
 @pytest.mark.parametrize("name", PLANS)
 def test_the_output_has_only_our_own_elements(name: str) -> None:
-    html = rendered(of_plan(PLANS[name]()))
+    html = without_pages(rendered(of_plan(PLANS[name]())))
     assert set(re.findall(r"</?([a-z0-9]+)", html)) <= OURS
     assert html.count("<details") == html.count("</details>")
     assert html.count("<!--") == 1
@@ -129,6 +135,12 @@ def test_a_failed_plan_shows_its_errors() -> None:
         "<!-- reconciler: e3b0c44298fc -->\n### There is no plan\n\n> [!CAUTION]\n> **Planning failed.**\n>\n"
         "> - nobody answers<br>hint: is <code>--url</code> right\n\n"
     )
+
+
+def test_the_first_error_of_a_kind_links_to_its_page() -> None:
+    text = of_plan(None, *(Problem(kind=kind, message="m", hint="h") for kind in (Kind.DNS, Kind.DNS, "of-the-server")))
+    link = f"([`dns`]({DOCUMENTATION}errors/#dns))"
+    assert text.endswith(f"> - m {link}<br>hint: h\n> - m<br>hint: h\n> - m<br>hint: h\n\n")
 
 
 def test_a_run_that_did_not_start_shows_its_errors() -> None:
