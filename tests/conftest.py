@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import sys
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -22,8 +23,16 @@ if TYPE_CHECKING:
     from tests.support.example_fleet import ExampleFleet
 
 
+sys.modules["rfc3987_syntax"] = None  # type: ignore[assignment]
+"""jsonschema looks for it, and it builds parsers of a format that no schema here has, for three seconds."""
+
+os.environ["HYPOTHESIS_NO_PLUGINS"] = "1"
+"""Else it imports trio, which has a plugin for it."""
+
+
 def pytest_configure() -> None:
     """Restores signals that are ignored, as in the background of a shell."""
+    gc.disable()  # nothing that is imported or collected is garbage
     for number in (signal.SIGINT, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, signal.default_int_handler)
@@ -32,6 +41,7 @@ def pytest_configure() -> None:
 def pytest_collection_finish() -> None:
     """Spares each search for cyclic garbage the thousands of tests themselves."""
     gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session", autouse=True)
