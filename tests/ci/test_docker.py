@@ -12,8 +12,8 @@ import httpx
 import pytest
 import yaml
 
-from tests.ci.test_linters import lint
 from tests.support.deployed_watcher import GIT_CREDENTIALS, TRUST, Machine
+from tests.support.linters import lint, lint_schema
 from tests.support.workflow_runner import ROOT, tool
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def test_hadolint_accepts_the_dockerfile() -> None:
 
 def test_the_compose_file_matches_its_schema_and_gives_away_nothing() -> None:
     compose = DOCKER / "compose.yaml"
-    assert lint(tool("check-jsonschema"), "--builtin-schema", "vendor.compose-spec", compose) == ""
+    assert lint_schema("vendor.compose-spec", compose) == ""
     (service,) = yaml.safe_load(compose.read_text(encoding="utf-8"))["services"].values()
     assert (service["read_only"], service["cap_drop"], service["init"]) == (True, ["ALL"], True)
     assert service["security_opt"] == ["no-new-privileges:true"]

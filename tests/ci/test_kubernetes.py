@@ -10,9 +10,9 @@ import httpx
 import pytest
 import yaml
 
-from tests.ci.test_linters import lint
 from tests.support.deployed_watcher import GIT_CREDENTIALS, TRUST, Machine
-from tests.support.workflow_runner import ROOT, tool
+from tests.support.linters import lint_kubernetes
+from tests.support.workflow_runner import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,7 +42,7 @@ def pods() -> list[dict[str, Any]]:
 
 
 def test_the_objects_match_the_schemas_of_their_version() -> None:
-    assert lint(tool("kubernetes-validate"), "--strict", "--quiet", *sorted(KUBERNETES.glob("*.yaml"))) == ""
+    assert lint_kubernetes(*sorted(KUBERNETES.glob("*.yaml"))) == ""
 
 
 def test_only_one_watcher_runs_at_a_time() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,6 +11,7 @@ import yaml
 
 from reconciler.cli import cli
 from reconciler.fleet.selection import Shard
+from tests.support.linters import lint, lint_kubernetes, lint_schema
 from tests.support.workflow_runner import RELEASE, ROOT, tool
 
 if TYPE_CHECKING:
@@ -24,11 +24,6 @@ GITLAB = ROOT / "examples" / "gitlab" / ".gitlab-ci.yml"
 GITLAB_FLEET = ROOT / "examples" / "gitlab" / "fleet.gitlab-ci.yml"
 ISSUES = ROOT / ".github" / "ISSUE_TEMPLATE"
 KUBERNETES = ROOT / "examples" / "kubernetes" / "fleet-job.yaml"
-
-
-def lint(*command: str | Path) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
-    return "" if done.returncode == 0 else done.stdout + done.stderr
 
 
 def test_there_is_something_to_lint() -> None:
@@ -60,7 +55,7 @@ def test_zizmor_finds_nothing() -> None:
     ],
 )
 def test_workflows_action_and_pipeline_match_their_schemas(schema: str, files: list[Path]) -> None:
-    assert lint(tool("check-jsonschema"), "--builtin-schema", schema, *files) == ""
+    assert lint_schema(schema, *files) == ""
 
 
 def test_the_projects_own_hooks_are_valid() -> None:
@@ -68,14 +63,13 @@ def test_the_projects_own_hooks_are_valid() -> None:
 
 
 def test_the_kubernetes_job_matches_the_schema_of_its_version() -> None:
-    validator = tool("kubernetes-validate")
-    assert lint(validator, "--strict", "--quiet", KUBERNETES) == ""
+    assert lint_kubernetes(KUBERNETES) == ""
 
 
 def test_the_schema_of_kubernetes_rejects_a_misspelled_field(tmp_path: Path) -> None:
     misspelled = tmp_path / "job.yaml"
     misspelled.write_text(KUBERNETES.read_text().replace("podReplacementPolicy", "podReplacementPolicies"))
-    assert "podReplacementPolicies" in lint(tool("kubernetes-validate"), "--strict", "--quiet", misspelled)
+    assert "podReplacementPolicies" in lint_kubernetes(misspelled)
 
 
 @pytest.mark.parametrize("file", [*WORKFLOWS, ACTION], ids=lambda file: str(file.relative_to(ROOT)))

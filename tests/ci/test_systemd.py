@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.ci.test_linters import lint
 from tests.support import plain_http
 from tests.support.deployed_watcher import GIT_CREDENTIALS, TRUST, Machine
+from tests.support.linters import lint
 from tests.support.workflow_runner import ROOT, tool
 
 if TYPE_CHECKING:

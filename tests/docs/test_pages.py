@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 from configparser import ConfigParser
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ import yaml
 
 from reconciler.errors import ReconcilerError
 from reconciler.manifest.trust import read_trust
+from tests.support.linters import lint, lint_kubernetes, lint_schema
 from tests.support.page_world import PageWorld
 from tests.support.pages import PAGES, ROOT, Block, blocks, code_spans, is_known, options, parse, reconciler_commands
 from tests.support.promtool import promtool
@@ -28,11 +30,6 @@ if TYPE_CHECKING:
 
 IDS = [str(page.relative_to(ROOT)) for page in PAGES]
 TO_FOLLOW = [page for page in PAGES if any(block.language in ("console", "yaml") for block in blocks(page))]
-
-
-def lint(*command: str | Path) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def check_shell(block: Block, _: Path) -> None:
@@ -50,32 +47,32 @@ def check_commands(script: str) -> None:
             pytest.fail(f"reconciler {' '.join(arguments)}: {error.format_message()}")
 
 
-def check_workflow(path: Path) -> None:
-    lint(tool("actionlint"), "-no-color", path)
-    lint(tool("check-jsonschema"), "--builtin-schema", "vendor.github-workflows", path)
+def lint_workflow(path: Path) -> str:
+    return lint(tool("actionlint"), "-no-color", path) + lint_schema("vendor.github-workflows", path)
 
 
-def check_schema(schema: str) -> Callable[[Path], None]:
-    return lambda path: lint(tool("check-jsonschema"), "--builtin-schema", schema, path)
+def lint_trust(path: Path) -> str:
+    read_trust(str(path))
+    return ""
 
 
-KINDS: list[tuple[str, Callable[[Path], object]]] = [
-    (r"\.github/workflows/[^/]+\.yml", check_workflow),
+KINDS: list[tuple[str, Callable[[Path], str]]] = [
+    (r"\.github/workflows/[^/]+\.yml", lint_workflow),
     (r"(.*/)?\.pre-commit-config\.yaml", lambda path: lint(tool("pre-commit"), "validate-config", path)),
-    (r"(.*/)?[\w-]*\.gitlab-ci\.yml", check_schema("vendor.gitlab-ci")),
-    (r"(.*/)?(docker-)?compose\.ya?ml", check_schema("vendor.compose-spec")),
+    (r"(.*/)?[\w-]*\.gitlab-ci\.yml", partial(lint_schema, "vendor.gitlab-ci")),
+    (r"(.*/)?(docker-)?compose\.ya?ml", partial(lint_schema, "vendor.compose-spec")),
     (r"(.*/)?prometheus\.yml", lambda path: lint(promtool(), "check", "config", "--syntax-only", path)),
     (r"(.*/)?alerts\.ya?ml", lambda path: lint(promtool(), "check", "rules", path)),
-    (r"(.*/)?[\w-]*trust[\w-]*\.ya?ml", lambda path: read_trust(str(path))),
+    (r"(.*/)?[\w-]*trust[\w-]*\.ya?ml", lint_trust),
 ]
 """How a YAML file is checked, by its name. Those of Kubernetes name their kind; all others are manifests."""
 
 
-def yaml_check(block: Block) -> Callable[[Path], object] | None:
+def yaml_check(block: Block) -> Callable[[Path], str] | None:
     """The check of a YAML file; ``None`` for a manifest."""
     documents = [*yaml.safe_load_all(block.text)]
     if any(isinstance(one, dict) and "apiVersion" in one for one in documents):
-        return lambda path: lint(tool("kubernetes-validate"), "--strict", "--quiet", path)
+        return lint_kubernetes
     return next((check for pattern, check in KINDS if re.fullmatch(pattern, block.name or "")), None)
 
 
@@ -98,7 +95,7 @@ def check_yaml(block: Block, folder: Path) -> None:
     if check:
         path = folder / Path(block.name or "file.yaml").name
         path.write_text(block.text, encoding="utf-8")
-        check(path)
+        assert check(path) == ""
     for document in yaml.safe_load_all(block.text):
         check_commands("\n".join(str(script) for script in scripts(document)))
 
