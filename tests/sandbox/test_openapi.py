@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.sandbox.conftest import ACCOUNTS, access_token
 from tests.support import plain_http
+from tests.support.conformance import check_conformance
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.conftest import MakeSandbox
 
 CONFIG = """
@@ -47,28 +47,15 @@ def test_schemathesis_finds_no_server_error_and_no_undocumented_response(
     make_sandbox: MakeSandbox, tmp_path: Path, options: dict[str, Any], phases: str
 ) -> None:
     sandbox = make_sandbox(**options)
-    (tmp_path / "schemathesis.toml").write_text(CONFIG)
-    run = subprocess.run(
-        [
-            Path(sys.executable).with_name("schemathesis"),
-            "--config-file=schemathesis.toml",
-            "run",
-            f"{sandbox.url}/openapi.json",
-            f"--header=Authorization: Bearer {access_token(sandbox)}",
-            f"--phases={phases}",
-            f"--max-examples={6 if THOROUGH else 3}",
-            "--generation-deterministic",
-            "--checks=all",
-            "--no-color",
-        ],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=600,
+    shown = check_conformance(
+        sandbox.url,
+        access_token(sandbox),
+        tmp_path,
+        f"--phases={phases}",
+        f"--max-examples={6 if THOROUGH else 3}",
+        config=CONFIG,
     )
-    assert run.returncode == 0, run.stdout + run.stderr
-    assert "Tested: 8" in run.stdout
+    assert "Tested: 8" in shown
 
 
 def described(sandbox_url: str) -> dict[tuple[str, str], list[str]]:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -13,10 +10,13 @@ from pydantic import TypeAdapter
 
 from reconciler.watch.api_models import NoticeModel, ServerDetailsModel, ServerModel
 from tests.support import plain_http
+from tests.support.conformance import check_conformance
 from tests.watch.fleets import hostile, large, small
 from tests.watch.page_client import TOKEN
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.watch.conftest import Serve
     from tests.watch.fleets import SampleView
 
@@ -64,23 +64,4 @@ def test_the_document_lists_every_call_with_every_status(serve: Serve) -> None:
 @pytest.mark.hypothesis
 def test_schemathesis_finds_no_server_error_and_no_undocumented_response(serve: Serve, tmp_path: Path) -> None:
     url = serve(RECONCILER_PAGE_TOKEN=TOKEN).url
-    run = subprocess.run(
-        [
-            Path(sys.executable).with_name("schemathesis"),
-            "run",
-            f"{url}/openapi.json",
-            f"--header=Authorization: Bearer {TOKEN}",
-            "--phases=fuzzing",
-            "--max-examples=10",
-            "--generation-deterministic",
-            "--checks=all",
-            "--no-color",
-        ],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
-    assert run.returncode == 0, run.stdout + run.stderr
-    assert "Tested: 3" in run.stdout
+    assert "Tested: 3" in check_conformance(url, TOKEN, tmp_path, "--phases=fuzzing", "--max-examples=10")
