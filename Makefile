@@ -57,8 +57,8 @@ slow: $(READY) ## Run the property tests with many examples
 	@PROPERTY_PROFILE=thorough $(BIN)/pytest -n $(JOBS) -m hypothesis --timeout 900
 
 .PHONY: faults
-faults: $(READY) ## Test every fault at every request, and every crash (takes many minutes)
-	@$(BIN)/pytest -n $(JOBS) -m faults --timeout 900 tests/faults
+faults: $(READY) ## Test every fault at every request, and every crash (takes many minutes; SAMPLE=1 takes a part)
+	@$(BIN)/pytest -n $(JOBS) --dist worksteal -m $(if $(SAMPLE),fault_sample,faults) --timeout 900 tests/faults
 
 .PHONY: soak
 soak: $(READY) ## Run a watcher under random events for SOAK_SECONDS (600), and kill it twenty times

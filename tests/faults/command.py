@@ -58,4 +58,4 @@ def finished_with_python(process: subprocess.Popen[str]) -> tuple[int, str, str]
 
 def _environ(url: str) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if name.startswith(("COVERAGE", "PATH", "XDG_STATE"))}
-    return {**kept, "RECONCILER_URL": url, **TOKEN, **SECRETS}
+    return {**kept, "PYTHONUTF8": "1", "RECONCILER_URL": url, **TOKEN, **SECRETS}

@@ -26,6 +26,7 @@ AFTER_PLANNING = 2
 CALLS = ("get", "create", "update", "delete")
 
 
+@pytest.mark.fault_sample
 @pytest.mark.parametrize("kind", ATTEMPTED)
 def test_an_edit_between_two_attempts_survives_and_is_reported(
     server: FaultServerControl, tmp_path: Path, note: Note, kind: str

@@ -24,7 +24,7 @@ TIMES_FASTER = 100
 """Nothing here depends on how long a pause is."""
 
 BOUNDED = 17
-"""One in this many false responses is tested by default."""
+"""One in this many false responses is in the sample."""
 
 REFUSED = range(400, 500)
 """If a server refuses a request but carries it out, the report has the refusal."""
@@ -85,6 +85,7 @@ def test_every_documented_form_of_success_is_one(
     note("documented", 1, {"applied": 3})
 
 
+@pytest.mark.fault_sample
 @pytest.mark.parametrize("call", CALLS)
 def test_a_false_response_is_not_believed(server: FaultServerControl, tmp_path: Path, note: Note, call: str) -> None:
     cases = [one for one in false_responses() if one.call == call][::BOUNDED]

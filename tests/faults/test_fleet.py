@@ -47,7 +47,7 @@ def statuses(report: Report) -> Counter[str]:
 
 def start(case: FleetCase, *arguments: str) -> Process:
     kept = {name: value for name, value in os.environ.items() if name.startswith(("COVERAGE", "PATH", "XDG_STATE"))}
-    return fork_server.start((*APPLY, *arguments), case.folder, {**kept, **KEY, **SECRETS})
+    return fork_server.start((*APPLY, *arguments), case.folder, {**kept, "PYTHONUTF8": "1", **KEY, **SECRETS})
 
 
 def check_fault(
@@ -61,6 +61,7 @@ def check_fault(
     return statuses(reports["b"])
 
 
+@pytest.mark.fault_sample
 def test_a_server_sends_as_many_requests_as_the_matrix_covers(
     servers: dict[str, FaultServerControl], tmp_path: Path
 ) -> None:
@@ -69,6 +70,7 @@ def test_a_server_sends_as_many_requests_as_the_matrix_covers(
     assert {len(server.state()[1]) for server in servers.values()} == {REQUESTS}
 
 
+@pytest.mark.fault_sample
 @pytest.mark.parametrize(
     ("kind", "index"), [("refused", 2), ("500_after", 8), ("late", 6), ("truncated", 1), ("down", 7)]
 )
@@ -112,6 +114,7 @@ def kill(servers: Mapping[str, FaultServerControl], folder: Path, kind: str, ind
     case.check_next_run()
 
 
+@pytest.mark.fault_sample
 @pytest.mark.parametrize(("kind", "index"), [("held_after", 8)])
 def test_the_run_after_a_kill_converges(
     servers: dict[str, FaultServerControl], tmp_path: Path, note: Note, kind: str, index: int
@@ -169,6 +172,7 @@ def outcome_of(result: Mapping[str, Any]) -> Outcome:
     )
 
 
+@pytest.mark.fault_sample
 @pytest.mark.parametrize(("name", "kind", "twice"), [("a", "held_after", True), ("b", "held_before", False)])
 def test_the_report_of_an_interrupted_rollout_is_true(
     servers: dict[str, FaultServerControl], tmp_path: Path, name: str, kind: str, *, twice: bool

@@ -65,6 +65,7 @@ def test_without_a_fault_one_run_converges(server: FaultServerControl, tmp_path:
             assert set(outcomes) == {"applied"}
 
 
+@pytest.mark.fault_sample
 @pytest.mark.parametrize("parallelism", [1, 8])
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_fault_is_reported_truly_and_the_next_run_converges(

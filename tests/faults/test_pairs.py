@@ -48,6 +48,7 @@ def play(server: FaultServerControl, folder: Path, seed: str) -> Counter[str]:
     return Case(server, scenario, folder, faults, dialect(choice)).check_run(parallelism=parallelism)
 
 
+@pytest.mark.fault_sample
 @pytest.mark.parametrize("part", range(4))
 def test_two_faults_are_reported_truly_and_repaired(
     server: FaultServerControl, tmp_path: Path, note: Note, part: int
