@@ -18,7 +18,7 @@ EXAMPLE = ROOT / "examples" / "accounts.yaml"
 PAUSE = "[Enter] goes on, [Ctrl-C] ends the demo"
 
 
-def test_the_demo_runs_every_step(user: CliProcess) -> None:
+def test_the_demo_runs_every_step_on_a_few_screens(user: CliProcess) -> None:
     done = user.run("demo")
     assert done.code == 0, done.err
     commands = re.findall(r"^\$ reconciler (\w+)", done.out, re.MULTILINE)
@@ -28,35 +28,34 @@ def test_the_demo_runs_every_step(user: CliProcess) -> None:
     assert re.search(r"  \w+@example\.com → ops@example\.com  \(TLS, plain\)", done.out)
     assert "      on 3 servers: lisbon, porto, recife\n" in done.out
     assert done.out.endswith("# `watch` repairs drift. Its page: http://127.0.0.1:8080; more in docs/watch.md\n")
-
-
-def test_the_demo_fits_on_a_few_screens_and_names_no_installation_path(user: CliProcess) -> None:
-    done = user.run("demo")
+    # Only the first plan is shown in full.
+    assert done.out.count("+ create  root@example.com") == 1
+    assert done.out.count("Plan: 1 to create, 2 to update, 1 to delete.") == 2
     assert len((done.out + done.err).splitlines()) < 120
     assert [line for line in done.out.splitlines() if len(line) > 88 and not line.startswith("$")] == []
-    assert str(ROOT) not in done.out + done.err
-    assert "/tmp" not in done.out + done.err  # noqa: S108 - not a file that a test writes
-    assert "RECONCILER_" not in done.out + done.err
-    assert "\x1b" not in done.out + done.err
+    # It names no installation path, no variable of a server that is gone, and has no colours.
+    assert not any(word in done.out + done.err for word in (str(ROOT), "/tmp", "RECONCILER_", "\x1b"))  # noqa: S108
     assert [one.name for one in user.folder.iterdir()] == []
 
 
-def test_only_the_first_plan_is_shown_in_full(user: CliProcess) -> None:
-    shown = user.run("demo").out
-    assert shown.count("+ create  root@example.com") == 1
-    assert shown.count("Plan: 1 to create, 2 to update, 1 to delete.") == 2
-
-
-def test_the_demo_pauses_on_a_terminal_unless_asked_not_to(user: CliProcess) -> None:
-    screen = at_terminal(user, "demo")
+def test_the_demo_pauses_on_a_terminal_and_uses_a_file_but_no_configured_server(user: CliProcess) -> None:
+    user.environ |= {"RECONCILER_URL": "http://127.0.0.1:9", "RECONCILER_TOKEN": "real-token"}
+    user.write("mine.yaml", "version: 1\naccounts:\n  - {email: a@example.com, name: A, service: gmail}\n")
+    screen, code = at_terminal(user, "demo", "mine.yaml")
+    assert code == 0
     assert screen.count(PAUSE) == 5
     assert "\x1b[36m# Show what would change." in screen
-    assert "$ \x1b[1mreconciler plan accounts.yaml\x1b[0m" in screen
-    assert PAUSE not in at_terminal(user, "demo", "--no-pause")
+    assert "$ \x1b[1mreconciler plan mine.yaml\x1b[0m" in screen
+    assert "127.0.0.1:9 " not in screen
 
 
-def at_terminal(user: CliProcess, *arguments: str) -> str:
-    """The screen of a command whose pauses the user ends with Enter."""
+def test_the_demo_does_not_pause_if_asked_not_to(user: CliProcess) -> None:
+    screen, code = at_terminal(user, "demo", "--no-pause", until="# Apply.")
+    assert (PAUSE in screen, code) == (False, 130)
+
+
+def at_terminal(user: CliProcess, *arguments: str, until: str = "") -> tuple[str, int]:
+    """The screen of a command whose pauses the user ends with Enter, and its exit code; Ctrl-C follows ``until``."""
     ours, theirs = pty.openpty()
     environ = user.environment({"TERM": "xterm", "COLUMNS": "80"})
     process = fork_server.start(arguments, user.folder, environ, stdin=theirs, stdout=theirs, stderr=theirs)
@@ -70,18 +69,11 @@ def at_terminal(user: CliProcess, *arguments: str) -> str:
         if screen.count(PAUSE) > ended:
             ended += 1
             os.write(ours, b"\n")
+        if until and until in screen:
+            until = ""
+            os.write(ours, b"\x03")
     os.close(ours)
-    assert process.finish().code == 0
-    return screen
-
-
-def test_the_demo_accepts_a_file_and_ignores_the_configured_server(user: CliProcess) -> None:
-    user.environ |= {"RECONCILER_URL": "http://127.0.0.1:9", "RECONCILER_TOKEN": "real-token"}
-    user.write("mine.yaml", "version: 1\naccounts:\n  - {email: a@example.com, name: A, service: gmail}\n")
-    done = user.run("demo", "mine.yaml")
-    assert done.code == 0, done.err
-    assert "$ reconciler plan mine.yaml\n" in done.out
-    assert "127.0.0.1:9 " not in done.out
+    return screen, process.finish().code
 
 
 def test_the_example_is_valid_without_a_warning(user: CliProcess) -> None:
