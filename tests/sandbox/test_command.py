@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -74,50 +75,50 @@ def authenticated(url: str) -> httpx.Client:
     return plain_http.Client(base_url=url, headers={"Authorization": f"Bearer {token}"})
 
 
-@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT])
-def test_the_command_serves_until_a_signal_and_keeps_its_database(tmp_path: Path, end: signal.Signals) -> None:
-    seed, database = tmp_path / "seed.json", tmp_path / "sandbox.sqlite3"
-    seed.write_text(json.dumps([ACCOUNT]))
-    options = ("--db", str(database), "--seed", str(seed))
-    with running(*options, end=end) as url, authenticated(url) as client:
-        accounts = client.get(ACCOUNTS).json()
-        assert [account["email"] for account in accounts] == [ACCOUNT["email"]]
-    with running(*options) as url, authenticated(url) as client:
-        assert client.get(ACCOUNTS).json() == accounts
-
-
-def test_it_starts_with_sample_accounts_unless_asked_not_to(tmp_path: Path) -> None:
-    with running() as url:
+def test_it_starts_with_sample_accounts_and_says_how_to_reach_it() -> None:
+    with announced("--allow-host", "sandbox.test", "--allow-host", "other.test") as greeting:
+        url = greeting[1]
         assert addresses(url) == [
             *("noc@example.com", "certs@example.com", "reports@example.com", "marketing@example.org"),
             *("billing@example.org", "backup@example.com", "printers@example.com", "intern@example.org"),
         ]
-    with running("--empty") as url:
+        # The curl line works as it is, and a shell can evaluate all lines.
+        done = subprocess.run(["bash", "-c", greeting[3]], capture_output=True, text=True, check=True)
+        assert len(json.loads(done.stdout)) == 8
+        script = 'eval "$1"; echo "$RECONCILER_URL $RECONCILER_REFRESH_TOKEN"'
+        done = subprocess.run(["bash", "-euc", script, "-", greeting[0]], capture_output=True, text=True, check=True)
+        assert (done.stdout, done.stderr) == (f"{url} sandbox-refresh-token\n", "")
+        statuses = [
+            plain_http.get(f"{url}/sandbox/mails", headers={"Host": host}).status_code
+            for host in ("sandbox.test", "other.test", "third.test")
+        ]
+        assert statuses == [200, 200, 421]
+        # A port that is in use is an error.
+        port = greeting[2]
+        result = CliRunner().invoke(command, ["--port", port])
+    assert isinstance(result.exception, ReconcilerError)
+    assert result.exception.exit_code == 1
+    assert str(result.exception) == f"the sandbox cannot listen on 127.0.0.1, port {port}: Address already in use"
+    assert result.output == ""
+
+
+def test_it_serves_until_a_signal_and_keeps_its_database_even_if_that_is_empty(tmp_path: Path) -> None:
+    seed, database = tmp_path / "seed.json", tmp_path / "sandbox.sqlite3"
+    seed.write_text(json.dumps([ACCOUNT]))
+    with running("--empty", "--db", str(database)) as url:
         assert addresses(url) == []
-    database = tmp_path / "used.sqlite3"
-    with running("--empty", "--db", str(database)):
-        pass
-    with running("--db", str(database)) as url:
-        assert addresses(url) == []
+    with running("--db", str(database), end=signal.SIGINT) as url, authenticated(url) as client:
+        assert client.get(ACCOUNTS).json() == []
+        assert client.post(ACCOUNTS, json=ACCOUNT).is_success
+        accounts = client.get(ACCOUNTS).json()
+    with running("--db", str(database), "--seed", str(seed)) as url, authenticated(url) as client:
+        assert client.get(ACCOUNTS).json() == accounts
 
 
 def test_empty_and_seed_exclude_each_other(tmp_path: Path) -> None:
     (tmp_path / "seed.json").write_text("[]")
     result = CliRunner().invoke(command, ["--empty", "--seed", str(tmp_path / "seed.json")])
     assert result.output.splitlines()[-1] == "Error: --empty and --seed exclude each other. Leave one out."
-
-
-def test_the_curl_line_works_as_it_is() -> None:
-    with announced() as greeting:
-        done = subprocess.run(["bash", "-c", f"{greeting[3]}"], capture_output=True, text=True, check=True)
-    assert len(json.loads(done.stdout)) == 8
-
-
-def test_a_shell_can_evaluate_what_it_prints() -> None:
-    with announced() as greeting:
-        script = 'eval "$1"; echo "$RECONCILER_URL $RECONCILER_REFRESH_TOKEN"'
-        done = subprocess.run(["bash", "-euc", script, "-", greeting[0]], capture_output=True, text=True, check=True)
-        assert (done.stdout, done.stderr) == (f"{greeting[1]} sandbox-refresh-token\n", "")
 
 
 def test_the_options_are_passed_to_the_sandbox(tmp_path: Path) -> None:
@@ -136,16 +137,6 @@ def test_the_options_are_passed_to_the_sandbox(tmp_path: Path) -> None:
         ]
         assert tests == [400, 200]
         assert [mail["recipients"] for mail in client.get("/sandbox/mails").json()] == [["a@b.c"]]
-
-
-def test_a_port_in_use_is_an_error_with_exit_code_1() -> None:
-    with running() as url:
-        port = url.rpartition(":")[2]
-        result = CliRunner().invoke(command, ["--port", port])
-    assert isinstance(result.exception, ReconcilerError)
-    assert result.exception.exit_code == 1
-    assert str(result.exception) == f"the sandbox cannot listen on 127.0.0.1, port {port}: Address already in use"
-    assert result.output == ""
 
 
 @pytest.mark.parametrize(
@@ -212,22 +203,34 @@ def test_help_imports_no_server_library_and_fits_80_columns() -> None:
     [("127.0.0.1", False), ("localhost", False), ("0.0.0.0", True), ("::", True)],  # noqa: S104
 )
 def test_it_warns_if_other_machines_can_reach_it(host: str, exposed: bool) -> None:
-    command = [sys.executable, "-m", "reconciler", "sandbox", "--host", host]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        greeting = process.stdout.readline() + process.stdout.readline()
-        process.terminate()
-        _, said = process.communicate(timeout=20)
-    if not greeting:
+    with ended_when_started():
+        result = CliRunner().invoke(command, ["--empty", "--host", host])
+    if host == "::" and result.exception:
         pytest.skip("this machine has no IPv6")
+    assert (result.exit_code, result.stdout.startswith("# Sandbox at http://")) == (0, True)
     warning = f"warning: other machines can reach this sandbox at {host}. Its key is public, so"
-    assert said.startswith(warning) if exposed else said == ""
+    assert result.stderr.startswith(warning) if exposed else result.stderr == ""
 
 
-def test_allow_host_accepts_further_host_names() -> None:
-    with running("--allow-host", "sandbox.test", "--allow-host", "other.test") as url:
-        statuses = [
-            plain_http.get(f"{url}/sandbox/mails", headers={"Host": host}).status_code
-            for host in ("sandbox.test", "other.test", "third.test")
-        ]
-    assert statuses == [200, 200, 421]
+@contextmanager
+def ended_when_started() -> Iterator[None]:
+    """Ends the sandbox of this process as soon as it heeds the signal; it then still says where it is."""
+    ended = threading.Event()
+
+    def harmless(*_: object) -> None:
+        """Receives a signal that comes too late."""
+
+    def end() -> None:
+        while signal.getsignal(signal.SIGTERM) is harmless and not ended.wait(0.001):
+            pass
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    former = signal.signal(signal.SIGTERM, harmless)
+    thread = threading.Thread(target=end)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+        signal.signal(signal.SIGTERM, former)
