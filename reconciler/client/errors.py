@@ -144,10 +144,9 @@ def error_from_exception(
 
 
 def _chain(error: BaseException) -> list[BaseException]:
-    """``error`` and its causes, the root cause last; without exceptions that the caller was already handling."""
+    """``error`` and its causes, the root cause last."""
     chain = [error]
-    # httpcore's pool raises "from None", which leaves the context alone.
-    while isinstance(cause := chain[-1].__cause__ or chain[-1].__context__, TRANSPORT_ERRORS):
+    while isinstance(cause := chain[-1].__cause__, TRANSPORT_ERRORS):
         chain.append(cause)
     return chain
 

@@ -6,7 +6,6 @@ import threading
 from collections import deque
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import lru_cache
 from http import HTTPStatus
 from threading import Semaphore
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -42,8 +41,6 @@ _COMMON: Final = (
     (b"User-Agent", f"reconciler/{VERSION}".encode()),
 )
 _JSON: Final = (b"Content-Type", b"application/json")
-
-_CACHED_URLS: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +99,7 @@ class ConnectionPool:
         self._limit = limit
         self._free = Semaphore(max(1, endpoint.connections))
         self._idle: deque[Transport] = deque()
-        # Thousands of requests go to one path; httpx would parse each of them again.
-        self._url = lru_cache(_CACHED_URLS)(httpx.URL)
+        self._origin = httpx.URL(endpoint.origin)
 
     def close(self) -> None:
         """Closes the idle connections. After an interrupt, a connection that is still in use ends with the process."""
@@ -126,9 +122,8 @@ class ConnectionPool:
             # A token exchange, which has no bearer, changes no account.
             transport.state.start(deadline, self._fence if bearer and request.method != "GET" else None)
             try:
-                url = self._url(self._endpoint.origin + request.path)
-                headers = _headers(url.netloc, bearer, request.body)
-                response = transport.send(request.method, url, headers, request.body)
+                headers = _headers(self._origin.netloc, bearer, request.body)
+                response = transport.send(request.method, request.path.encode("ascii"), headers, request.body)
                 try:
                     return read_response(response, self._limit)
                 finally:
@@ -151,7 +146,7 @@ class ConnectionPool:
             try:
                 transport = self._idle.pop()
             except IndexError:
-                transport = Transport(self._endpoint.context, self._endpoint.proxy)
+                transport = Transport(self._origin, self._endpoint.context, self._endpoint.proxy)
             try:
                 yield transport
             finally:
