@@ -6,8 +6,10 @@ the process would wait for a server that does not respond.
 
 from __future__ import annotations
 
+import os
 import threading
 from concurrent.futures import Future
+from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
@@ -15,6 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 Result = TypeVar("Result")
+
+_IDLE_SECONDS: Final = 1.0
+"""How long a thread waits for its next task."""
 
 _HEARTBEAT: Final = 0.5
 """Seconds. A signal that arrives just before a wait begins does not end it; it is noticed at the next heartbeat."""
@@ -83,6 +88,39 @@ class Breaker:
             self._stop.set()
 
 
+class _Threads:
+    """Daemon threads that wait a moment for another task when they have ended one: a fleet has thousands of them."""
+
+    def __init__(self) -> None:
+        self._idle: list[SimpleQueue[Callable[[], None]]] = []
+        os.register_at_fork(after_in_child=self._idle.clear)  # a child process has only the thread that forked it
+
+    def start(self, task: Callable[[], None]) -> None:
+        """Carries out a task, which must not raise, in a thread of its own."""
+        try:
+            tasks = self._idle.pop()
+        except IndexError:
+            tasks = SimpleQueue()
+            threading.Thread(target=self._work, args=(tasks,), daemon=True).start()
+        tasks.put(task)
+
+    def _work(self, tasks: SimpleQueue[Callable[[], None]]) -> None:
+        while True:
+            try:
+                task = tasks.get(timeout=_IDLE_SECONDS)
+            except Empty:
+                with suppress(ValueError):  # it has just been given a task
+                    self._idle.remove(tasks)
+                    return
+                continue
+            task()
+            del task
+            self._idle.append(tasks)
+
+
+_THREADS: Final = _Threads()
+
+
 class WorkerPool(Generic[Result]):
     """Works on numbered jobs in parallel. Only ``work`` is called from its threads."""
 
@@ -108,7 +146,7 @@ class WorkerPool(Generic[Result]):
             Exception: What ``work`` has raised.
         """
         for _ in range(self._size):
-            threading.Thread(target=self._work_on_jobs, daemon=True).start()
+            _THREADS.start(self._work_on_jobs)
         try:
             self._distribute(next_job, take_result)
         except Abort:
