@@ -15,6 +15,7 @@ from reconciler.manifest.extends import Effective
 from reconciler.manifest.files import is_journal, own_document_kind
 from reconciler.manifest.issues import Issue, IssueLog, NodeRef
 from reconciler.manifest.loader import load
+from reconciler.model.desired import NO_POSITIONS
 from reconciler.model.secret import SecretReference
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ _KEYS_OF_PLAYS: Final = frozenset({"hosts", "tasks", "import_playbook"})
 _MOST_EXPLAINED: Final = 2000
 """The number of wrong accounts in a file after which further errors are only counted: wording them takes a while."""
 
-_MARKED_BLOCKS: Final[tuple[Path, ...]] = (
+_MARKED_BLOCKS: Final[tuple[tuple[str, ...], ...]] = (
     ("server",),
     ("server", "auth"),
     ("policy",),
@@ -78,7 +79,7 @@ class ParsedFile:
     header: dict[str, Any] = field(default_factory=dict)
     entries: list[Entry] = field(default_factory=list)
     issues: IssueLog = field(default_factory=IssueLog)
-    positions: Mapping[Path, Mapping[str, Position]] = field(default_factory=dict)
+    positions: dict[Path, Mapping[str, Position]] = field(default_factory=dict)
     bad_defaults: Keys = _NONE
     irregular: bool = False
     declares_accounts: bool = True
@@ -90,6 +91,10 @@ class ParsedFile:
         for key in path:
             found = found.get(key) or {}
         return found
+
+    def positions_of(self, *path: str | int) -> Mapping[str, Position]:
+        """Where the values of the ``MARKED`` keys of a block of the header are."""
+        return self.positions.get(path, NO_POSITIONS)
 
     @property
     def declares_server(self) -> bool:
@@ -161,17 +166,14 @@ def parse_file(source: Source, bases: Bases | None = None) -> ParsedFile | Probl
 
 def _inheriting(layer: Layer, bases: Bases) -> ParsedFile | Problem:
     """The file, with its bases and its variables."""
-    base, issues = None, IssueLog()
+    found = bases.of(layer) if "extends" in layer.value else None
+    base = found if isinstance(found, Base) else None
     is_base = layer.value.get("base") is True
-    if "extends" in layer.value:
-        found = bases.of(layer)
-        if isinstance(found, Issue):
-            issues.extend([found])
-        base = found if isinstance(found, Base) else None
     if is_base or (names_base(layer.value) and base is None):
         # A base is checked with each file that extends it, and a file together with its base.
         if is_base:
             bases.add_layer(layer)
+        issues = IssueLog([found] if isinstance(found, Issue) else ())
         return ParsedFile(layer.source, {"base": True}, issues=issues, irregular=layer.loaded.irregular)
     document = Effective(layer, base)
     parsed = _validated(layer.source, document)
@@ -246,15 +248,16 @@ def _validated(source: Source, loaded: Loaded | Effective) -> ParsedFile | Probl
     parsed = ParsedFile(
         source,
         document or {"accounts": []},
-        positions={path: loaded.block_positions(path) for path in _MARKED_BLOCKS},
         bad_defaults=unclear.get("defaults", _NONE),
         irregular=loaded.irregular,
         declares_accounts=document is None or "accounts" in (raw if errors and isinstance(raw, dict) else document),
         document=loaded if isinstance(loaded, Effective) else None,
     )
     _add_entries(parsed, raw, loaded, wrong, unclear)
-    for path in (("defaults",), ("server", "auth")):
-        _complete(parsed, parsed.block(*path), parsed.positions[path], path)
+    for path in _MARKED_BLOCKS:
+        if block := parsed.block(*path):
+            parsed.positions[path] = positions = loaded.block_positions(path)
+            _complete(parsed, block, positions, path)
     _add_issues(parsed, raw, errors, wrong)
     return parsed
 

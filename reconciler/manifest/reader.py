@@ -188,7 +188,7 @@ def _set_desired(file: ParsedFile, *, one_is_default: bool) -> None:
     defaults = file.block("defaults")
     default_test = settings.delivery_test(defaults.get("test", {}))
     base: dict[str, Any] = {"default": False, **defaults} if one_is_default else defaults
-    base_positions = {**file.positions["defaults",], **file.positions["defaults", "test"]}
+    base_positions = {**file.positions_of("defaults"), **file.positions_of("defaults", "test")}
     for entry in file.entries:
         merged = {**base, **entry.given}
         if "has_auth" not in merged and merged.get("password") is not None:

@@ -10,8 +10,6 @@ from reconciler.manifest.issues import Issue
 from reconciler.model.account import NO_GLOBS, Globs, glob_forms
 from reconciler.model.desired import (
     NO_DELIVERY_TEST,
-    NO_POSITIONS,
-    DeleteLimit,
     DeliveryTestSettings,
     DeliveryTestWhen,
     Policy,
@@ -41,6 +39,7 @@ _URL: Final = ("server", "url")
 _AUTH: Final = ("server", "auth")
 _LISTS: Final = (("policy", "protect"), ("policy", "ignore"))
 _OWN: Final = ("policy", "own")
+_PLAIN_POLICY: Final = ("prune", "max_deletes")
 _LABELS: Final = ("server", "labels")
 
 
@@ -67,7 +66,7 @@ def positions_of(files: Sequence[ParsedFile], settings: Settings) -> dict[Path, 
 
 def _position(path: Path, file: ParsedFile) -> Position:
     key = str(path[-1])
-    return file.positions.get(path[:-1], NO_POSITIONS).get(key, Position(file.source.name))
+    return file.positions_of(*path[:-1]).get(key, Position(file.source.name))
 
 
 def unused_auth_warning(file: ParsedFile) -> Issue | None:
@@ -121,17 +120,10 @@ def responsible_for_all(files: Sequence[ParsedFile]) -> ParsedFile | None:
 
 def policy(settings: Settings, own: Globs) -> Policy:
     """The merged policy, with the addresses that the files are responsible for."""
-    given = {str(path[1]): value for path, value in settings.items() if path[0] == "policy" and len(path) == 2}  # noqa: PLR2004
-    limit: DeleteLimit = given.get("max_deletes", Policy().max_deletes)
+    given: dict[str, Any] = {key: settings["policy", key] for key in _PLAIN_POLICY if ("policy", key) in settings}
+    given.update({path[1]: Globs(tuple(settings[path])) for path in _LISTS if path in settings})
     test = {path[2]: value for path, value in settings.items() if path[:2] == ("policy", "test")}
-    return Policy(
-        prune=given.get("prune", True),
-        max_deletes=limit,
-        protect=Globs(tuple(given.get("protect", ()))),
-        ignore=Globs(tuple(given.get("ignore", ()))),
-        own=own,
-        test=delivery_test(test),
-    )
+    return Policy(**given, own=own, test=delivery_test(test))
 
 
 def delivery_test(block: Mapping[Any, Any]) -> DeliveryTestSettings:

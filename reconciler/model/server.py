@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import TYPE_CHECKING, Final, TypeAlias
@@ -125,7 +125,7 @@ Credentials: TypeAlias = AccessToken | RefreshToken | Login
 
 def parts_of(credentials: Credentials | None) -> dict[str, Secret | SecretReference]:
     """The secrets, or references to them, that credentials consist of, by field."""
-    return {} if credentials is None else {part.name: getattr(credentials, part.name) for part in fields(credentials)}
+    return {} if credentials is None else {name: getattr(credentials, name) for name in credentials.__slots__}
 
 
 def with_parts(credentials: Credentials, parts: Mapping[str, Secret]) -> Credentials:
