@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
+    from reconciler.errors import Kind
     from reconciler.model.account import Fields
     from reconciler.report.view import FieldRow
 
@@ -162,6 +163,7 @@ class ServerRecord:
         next_run: When it is checked next; ``None`` if it is not known.
         failures: How many runs in a row have failed.
         error: Why it is not as declared, or could not be checked; empty if there is no error.
+        kinds: The kinds of problems that ``error`` reports, without those that the server names.
         suspended: Why nothing is written to it; ``None`` if it is not suspended.
         verified: Its accounts when they last matched, by their identities; ``None`` before that.
     """
@@ -178,6 +180,7 @@ class ServerRecord:
     next_run: datetime | None = None
     failures: int = 0
     error: str = ""
+    kinds: tuple[Kind, ...] = ()
     suspended: Suspension | None = None
     verified: Mapping[str, VerifiedAccount] | None = None
 

@@ -17,8 +17,9 @@ from reconciler.watch.records import RunRecord, ServerRecord, SuspendedBy, Suspe
 from reconciler.watch.server_check import ServerCheck, status_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from reconciler.errors import Problem
     from reconciler.fleet.gate import FleetGate
     from reconciler.fleet.rollout import Continuation
     from reconciler.fleet.runner import Engine
@@ -176,7 +177,8 @@ class Round:
     def _result(self, check: ServerCheck, report: Report | None, started_at: datetime) -> ServerResult:
         given, now = self._given, datetime.now(UTC)
         changes = check.change_records(report, given.shorten)
-        error = given.shorten(_error(check.plan, report))
+        problems = _problems(check.plan, report)
+        error = given.shorten(_error(problems, report))
         done, status = report if report and report.outcomes else None, status_of(report)
         run = RunRecord(
             run=given.run,
@@ -189,7 +191,7 @@ class Round:
             error=error,
         )
         return ServerResult(
-            record=check.record(report, changes, error=error, commit=given.commit, now=now),
+            record=check.record(report, changes, error=error, kinds=_kinds(problems), commit=given.commit, now=now),
             run=run,
             corrections=tuple(check.corrections(report, now)),
             report=report,
@@ -215,9 +217,17 @@ def _suspended(desired: Desired, suspension: Suspension | None) -> Desired:
     return replace(desired, server=replace(desired.server, suspended=suspension.reason))
 
 
-def _error(plan: Plan, report: Report | None) -> str:
+def _problems(plan: Plan, report: Report | None) -> Sequence[Problem]:
+    """What is wrong with the server as a whole."""
+    return (*report.errors, *plan.refusals) if report else plan.refusals
+
+
+def _kinds(problems: Iterable[Problem]) -> tuple[Kind, ...]:
+    return tuple(dict.fromkeys(one.kind for one in problems if isinstance(one.kind, Kind)))
+
+
+def _error(problems: Sequence[Problem], report: Report | None) -> str:
     """Why the server is not as declared, in one sentence; empty if there was no error."""
-    problems = (*report.errors, *plan.refusals) if report else plan.refusals
     if problems:
         return "; ".join(dict.fromkeys(map(str, problems)))
     failed = [one for one in report.outcomes if not one.succeeded] if report else []

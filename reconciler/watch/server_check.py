@@ -131,7 +131,14 @@ class ServerCheck:
         return tuple(records)
 
     def record(
-        self, report: Report | None, changes: Sequence[ChangeRecord], *, error: str, commit: str, now: datetime
+        self,
+        report: Report | None,
+        changes: Sequence[ChangeRecord],
+        *,
+        error: str,
+        kinds: tuple[Kind, ...] = (),
+        commit: str,
+        now: datetime,
     ) -> ServerRecord:
         """The server as it is now.
 
@@ -139,6 +146,7 @@ class ServerCheck:
             report: What was written, or why nothing could be; ``None`` if there was nothing to write.
             changes: What was found and done.
             error: Why the server is not as declared; empty if there was no error.
+            kinds: The kinds of the problems in ``error``.
             commit: The commit that the round was about.
             now: When the round ended.
         """
@@ -158,6 +166,7 @@ class ServerCheck:
             last_run=now,
             failures=former.failures + 1 if status_of(report) in _FAILURES else 0,
             error=error,
+            kinds=kinds,
             suspended=self.suspension,
             verified=former.verified if failed else self._verified(report),
         )

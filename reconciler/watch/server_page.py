@@ -32,6 +32,9 @@ _MOST_CHANGES: Final = 200
 _MOST_OF_RUN: Final = 20
 """The most changes that are shown of one run. The API has them all."""
 
+_MOST_KINDS: Final = 5
+"""The most kinds of errors with a link to their pages."""
+
 _FEW: Final = 20
 """Up to this many changes, their fields are expanded at first."""
 
@@ -54,6 +57,7 @@ def server_contents(
         "ending": ending_words(record.suspended, record.name) if record.suspended else "",
         "suspended_since": moments.of(record.suspended.since) if record.suspended else None,
         "error": display_sentence(record.error),
+        "kinds": [{"kind": kind, "page": kind.page} for kind in record.kinds[:_MOST_KINDS]],
         "failures": record.failures,
         "facts": [(words, moments.of(moment)) for words, moment in _times(record)],
         "commit": short_commit(record.commit),

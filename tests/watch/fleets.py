@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
+from reconciler.errors import Kind
 from reconciler.model.display import display_pair, escape
 from reconciler.report.view import FieldRow
 from reconciler.watch.records import (
@@ -132,6 +133,7 @@ def small() -> SampleView:
             "b005",
             ServerState.UNREACHABLE,
             error="cannot connect to https://b005.fw.example.com: connection refused",
+            kinds=(Kind.CONNECTION_REFUSED, Kind.DNS),
             failures=1,
             last_success=ago(minutes=9),
             labels={"region": "north", "ring": "main"},

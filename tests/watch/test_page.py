@@ -13,6 +13,7 @@ from reconciler.watch.page_query import PageQuery
 from reconciler.watch.records import ServerState, SuspendedBy, Suspension
 from reconciler.watch.rendering import Pages
 from tests.support import plain_http
+from tests.support.run_result import DOCUMENTATION
 from tests.watch.fleets import COMMIT, NEW, PORT, SampleView, held, hostile, large, overview, server, small
 from tests.watch.page_client import Element, parse
 
@@ -306,6 +307,13 @@ def test_a_server_shows_its_runs_with_their_changes(serve: Serve) -> None:
         "The last 7 runs have failed smtp_server: the server responded 422 (invalid_host): no such host as"
         " smtp.exmaple.com"
     )
+
+
+def test_an_error_links_to_the_pages_of_its_kinds(serve: Serve) -> None:
+    (box,) = parse(plain_http.get(f"{serve().url}/servers/b005").text).all("section", "bad")
+    assert [(link.text, link.attributes["href"], link.attributes["rel"]) for link in box.all("a")] == [
+        (kind, f"{DOCUMENTATION}errors/#{kind}", "noreferrer") for kind in ("connection_refused", "dns")
+    ]
 
 
 def test_all_fifty_runs_are_shown(serve: Serve) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from reconciler.errors import Kind
 from reconciler.watch.records import ServerState, SuspendedBy, Suspension
 from reconciler.watch.state import WatchState
 from tests.fleet.conftest import DOWN, FleetOfSandboxes
@@ -339,6 +340,7 @@ def test_a_server_that_cannot_be_reached_does_not_hold_the_others_back(watched: 
     assert done.states() == {"a": "synced", "down": "unreachable"}
     assert (done.record("down").failures, watched.once().record("down").failures) == (1, 2)
     assert "connect" in done.record("down").error
+    assert done.record("down").kinds == (Kind.CONNECTION_REFUSED,)
 
 
 def test_a_server_that_moves_to_another_url_starts_from_nothing(watched: WatchedFleet) -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from reconciler.errors import LockedError, StateError
+from reconciler.errors import Kind, LockedError, StateError
 from reconciler.report.view import FieldRow
 from reconciler.watch.heal import Correction
 from reconciler.watch.outbox import Message
@@ -58,6 +58,7 @@ RECORD = ServerRecord(
     next_run=NOW,
     failures=2,
     error="none",
+    kinds=(Kind.DNS,),
     suspended=SUSPENSION,
     verified={"a@example.com": VerifiedAccount(declared=True, fields={"smtp_port": 587}, updated_at="now")},
 )
