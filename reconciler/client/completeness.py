@@ -88,5 +88,5 @@ def _relations(quoted: str | None, token: str | None) -> list[str]:
 
 def _incomplete(seen: str, redactor: Redactor) -> ApiError:
     message = f"the response to the list call may be incomplete: {sanitize(seen, redactor)}"
-    hint = "A plan needs every account: ask the server's vendor for the whole list, or check the proxy in between."
+    hint = "a plan needs every account: ask the server's vendor for the whole list, or check the proxy in between"
     return ApiError.of(message, kind=Kind.INCOMPLETE_LIST, hint=hint)

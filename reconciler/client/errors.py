@@ -62,20 +62,20 @@ class _Case(NamedTuple):
     transient: bool = True
 
 
-_URL_HINT: Final = "Check the URL, and whether this machine can reach the server."
-_API_HINT: Final = "Is this the URL of the server's API, without a path?"
+_URL_HINT: Final = "check the URL, and whether this machine can reach the server"
+_API_HINT: Final = "is this the URL of the server's API, without a path?"
 _TLS_HINT: Final = (
-    "For a private CA, name its certificate in ca_file or --ca-file; check also that this port speaks https."
+    "for a private CA, name its certificate in ca_file or --ca-file; check also that this port speaks https"
 )
 _CERTIFICATE_HINT: Final = (
-    "Name one that the server accepts: server.client_cert in the YAML, or --client-cert or RECONCILER_CLIENT_CERT."
+    "name one that the server accepts: server.client_cert in the YAML, or --client-cert or RECONCILER_CLIENT_CERT"
 )
-_PROXY_HINT: Final = "Check HTTPS_PROXY, or name the server in NO_PROXY."
+_PROXY_HINT: Final = "check HTTPS_PROXY, or name the server in NO_PROXY"
 _PROXY_LOGIN_HINT: Final = (
-    "Put a user name and password into HTTPS_PROXY, as in http://USER:PASSWORD@proxy.example.com:3128."
+    "put a user name and password into HTTPS_PROXY, as in http://USER:PASSWORD@proxy.example.com:3128"
 )
 UNAUTHORIZED_HINT: Final = (
-    "The token or key is wrong or has expired: check server.auth, or RECONCILER_TOKEN and RECONCILER_REFRESH_TOKEN."
+    "the token or key is wrong or has expired: check server.auth, or RECONCILER_TOKEN and RECONCILER_REFRESH_TOKEN"
 )
 
 _UNSENT: Final[tuple[tuple[type[Exception], _Case], ...]] = (
@@ -138,7 +138,7 @@ def error_from_exception(
         problem = Problem(kind=Kind.TIMEOUT, message=message, hint=hint)
     else:
         message = f"the connection to {origin} broke before the response was complete ({detail})"
-        hint = "The server may be restarting, or a proxy timed out."
+        hint = "the server may be restarting, or a proxy timed out"
         problem = Problem(kind=Kind.CONNECTION_LOST, message=message, hint=hint)
     return OutcomeUnknownError(problem, transient=True)
 
@@ -232,7 +232,7 @@ def _redirect(response: Response, redactor: Redactor) -> ApiError:
     # Redacted before it is cut: a lower-case host name, or one cut from a longer string, could hide a secret.
     target = _location_host(redactor.redact(response.headers.get("location", "")))
     message = f"{_status(response.status)}: the server redirects to {sanitize(target, redactor) or 'nowhere'}"
-    hint = "Redirects are not followed, so that the token stays with the server it is for: use the final URL."
+    hint = "redirects are not followed, so that the token stays with the server it is for: use the final URL"
     # A server may send 301 to 303 after doing the work; 307 and 308 ask the client to send the request elsewhere.
     elsewhere = response.status in {HTTPStatus.TEMPORARY_REDIRECT, HTTPStatus.PERMANENT_REDIRECT}
     return (RejectedError if elsewhere else OutcomeUnknownError).of(message, kind=Kind.REDIRECT, hint=hint)

@@ -44,7 +44,7 @@ def checked_origin(url: str, *, insecure_http: bool) -> httpx.URL:
     host = parsed.raw_host.decode("ascii")  # not `host`, which fails for an A-label that decodes to nothing
     if parsed.scheme == "http" and not insecure_http and not is_loopback(host):
         message = f"plain http to {host} would show the token and the passwords to the network"
-        raise ApiError.of(message, kind=Kind.INSECURE_HTTP, hint="Use https, or accept the risk with --insecure-http.")
+        raise ApiError.of(message, kind=Kind.INSECURE_HTTP, hint="use https, or accept the risk with --insecure-http")
     return parsed
 
 
@@ -99,7 +99,7 @@ def _verifying_context(ca_file: str | None) -> ssl.SSLContext:
     except (OSError, ValueError) as error:
         reason = "it contains no certificate in PEM format" if isinstance(error, ssl.SSLError) else _reason(error)
         message = f"the CA file {display_path(ca_file) if ca_file else 'of SSL_CERT_FILE'} cannot be used: {reason}"
-        raise ApiError.of(message, kind=Kind.CA_FILE, hint="It must contain certificates in PEM format.") from None
+        raise ApiError.of(message, kind=Kind.CA_FILE, hint="it must contain certificates in PEM format") from None
 
 
 class _EncryptedKeyError(Exception):
@@ -117,10 +117,10 @@ def _load_certificate(certificate: ClientCertificate, context: ssl.SSLContext) -
         context.load_cert_chain(certificate.cert, certificate.key, password=refuse)
     except _EncryptedKeyError:
         reason = "its key is encrypted"
-        hint = "Decrypt it (openssl pkey -in KEY -out PLAIN) into a file that only this user can read."
+        hint = "decrypt it (openssl pkey -in KEY -out PLAIN) into a file that only this user can read"
     except (OSError, ValueError) as error:
         reason = _reason(error)
-        hint = "It must be a certificate and its private key in PEM format, in one file or, in the YAML, in two."
+        hint = "it must be a certificate and its private key in PEM format, in one file or, in the YAML, in two"
         if isinstance(error, ssl.SSLError):
             mismatch = error.reason == "KEY_VALUES_MISMATCH"
             reason = "the key does not match" if mismatch else "it lacks a certificate or a key in PEM format"

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 KEY = RefreshToken(Secret("the-key"))
 V1, V0 = "POST /api/v1/oauth2/token", "POST /api/oauth2/token"
 LIST = "GET /api/email/accounts"
-HINT = "The token or key is wrong or has expired: check server.auth, or RECONCILER_TOKEN and RECONCILER_REFRESH_TOKEN."
+HINT = "the token or key is wrong or has expired: check server.auth, or RECONCILER_TOKEN and RECONCILER_REFRESH_TOKEN"
 
 
 class Server:
@@ -103,7 +103,7 @@ def test_a_server_without_a_token_endpoint_is_an_error(writer: Open) -> None:
     with ScriptedServer(Reply(404)) as server:
         accounts = writer(server.url, credentials=KEY)
         kind, problem = problem_of(accounts.list_accounts)
-    hint = "Is this the URL of the server's API, without a path?"
+    hint = "is this the URL of the server's API, without a path?"
     assert (kind, problem) == (RejectedError, Problem(kind="not_found", message="404 Not Found", hint=hint))
     assert server.lines == [V1, V0]
 

@@ -96,9 +96,9 @@ def vendor(*errors: dict[str, str]) -> bytes:
 DUPLICATED = {"field": "name", "type": "duplicated", "msg": "Já existe um item com o nome 'item01'"}
 REQUIRED = {"field": "data_list[1].value", "type": "required", "msg": "Campo obrigatório"}
 HINT_401 = (
-    "The token or key is wrong or has expired: check server.auth, or RECONCILER_TOKEN and RECONCILER_REFRESH_TOKEN."
+    "the token or key is wrong or has expired: check server.auth, or RECONCILER_TOKEN and RECONCILER_REFRESH_TOKEN"
 )
-HINT_404 = "Is this the URL of the server's API, without a path?"
+HINT_404 = "is this the URL of the server's API, without a path?"
 
 
 @pytest.mark.parametrize(

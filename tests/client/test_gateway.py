@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tests.client.conftest import Open
 
 BARE = {"id": 1, "email": "a@example.com"}
-URL_HINT = "Is this the URL of the server's API, without a path?"
+URL_HINT = "is this the URL of the server's API, without a path?"
 
 
 @pytest.mark.parametrize(

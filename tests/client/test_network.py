@@ -27,7 +27,7 @@ def test_plain_http_to_another_machine_is_refused(url: str) -> None:
     with pytest.raises(ApiError) as caught, connect(settings_for(url)):
         pass
     message = f"plain http to {host} would show the token and the passwords to the network"
-    hint = "Use https, or accept the risk with --insecure-http."
+    hint = "use https, or accept the risk with --insecure-http"
     assert caught.value.problems == (Problem(kind="insecure_http", message=message, hint=hint),)
 
 
@@ -60,7 +60,7 @@ def test_a_ca_file_that_cannot_be_used_is_named(tmp_path: Path) -> None:
         with pytest.raises(ApiError) as caught:
             tls_context(HTTPS, path)
         message = f"the CA file {path} cannot be used: {reason}"
-        hint = "It must contain certificates in PEM format."
+        hint = "it must contain certificates in PEM format"
         assert caught.value.problems == (Problem(kind="ca_file", message=message, hint=hint),)
 
 

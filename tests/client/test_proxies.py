@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from tests.client.conftest import Open
 
-NO_PROXY_HINT = "Check HTTPS_PROXY, or name the server in NO_PROXY."
+NO_PROXY_HINT = "check HTTPS_PROXY, or name the server in NO_PROXY"
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ def test_a_server_is_reached_through_a_proxy_on_one_connection(
         (
             "407 Proxy Authentication Required",
             1,
-            "Put a user name and password into HTTPS_PROXY, as in http://USER:PASSWORD@proxy.example.com:3128.",
+            "put a user name and password into HTTPS_PROXY, as in http://USER:PASSWORD@proxy.example.com:3128",
         ),
         ("403 Forbidden", 1, NO_PROXY_HINT),
         ("502 Bad Gateway", 4, NO_PROXY_HINT),

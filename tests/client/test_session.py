@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 LIST = "GET /api/email/accounts"
 BARE = {"id": 1, "email": "a@example.com"}
 CONTEXT = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-URL_HINT = "Check the URL, and whether this machine can reach the server."
+URL_HINT = "check the URL, and whether this machine can reach the server"
 
 
 def failing(call: Callable[[], object]) -> tuple[type[ApiError], Problem]:
@@ -193,7 +193,7 @@ def test_an_early_response_to_a_large_request_is_read(writer: Open) -> None:
 def test_a_redirect_is_not_followed(writer: Open, location: str, host: str) -> None:
     with ScriptedServer(Reply(307, headers={"Location": location})) as server:
         accounts = writer(server.url)
-        hint = "Redirects are not followed, so that the token stays with the server it is for: use the final URL."
+        hint = "redirects are not followed, so that the token stays with the server it is for: use the final URL"
         message = f"307 Temporary Redirect: the server redirects to {host}"
         expected = (RejectedError, Problem(kind="redirect", message=message, hint=hint))
         assert failing(accounts.list_accounts) == expected
@@ -270,7 +270,7 @@ def test_nothing_is_sent_to_a_server_with_a_wrong_certificate(
     with ScriptedServer(Reply(), tls=tls_server(authority, "other.example.com" if trusted else "127.0.0.1")) as server:
         accounts = writer(server.url, ca_file=str(tmp_path / "ca.pem"), stop=stop)
         end = failing(lambda: accounts.create_account({"email": "a"}))
-    hint = "For a private CA, name its certificate in ca_file or --ca-file; check also that this port speaks https."
+    hint = "for a private CA, name its certificate in ca_file or --ca-file; check also that this port speaks https"
     assert (end[0], end[1].kind, end[1].hint) == (UnreachableError, "tls", hint)
     assert end[1].message.startswith(f"cannot reach {server.url}: the server's certificate is not trusted (")
     assert (server.requests, stop.waits) == ([], [])

@@ -85,7 +85,7 @@ def test_no_token_follows_a_redirect(desk: CliRunner, status: int, place: str) -
         with ScriptedServer(*steps) as server:
             traces = desk.run("export", environ={"RECONCILER_URL": server.url, "RECONCILER_REFRESH_TOKEN": "a-key"})
         assert traces.code == 1
-        assert "Redirects are not followed" in traces.whole
+        assert "redirects are not followed" in traces.whole
         assert len(server.requests) == len(steps)
         assert other.connections == 0
 
