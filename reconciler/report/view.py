@@ -200,7 +200,8 @@ def _test_words(change: Change) -> str:
     test = change.test
     if test.when in {None, DeliveryTestWhen.OFF} or change.after is None:
         return ""
-    return f"tested {test.when} the write, with a mail to {display_address(test.to_email or '')}"
+    mail = f", with a mail to {display_address(test.to_email)}" if test.to_email else ""
+    return f"tested {test.when} the write{mail}"
 
 
 def _earlier_changes(plan: Plan) -> Iterator[tuple[int, str]]:

@@ -6,6 +6,7 @@ import pytest
 
 from reconciler.errors import Position
 from reconciler.model.account import Account, Value
+from reconciler.model.desired import DeliveryTestSettings, DeliveryTestWhen
 from reconciler.model.plan import Action, Change, FieldChange, Plan, Step
 from reconciler.model.secret import UNKNOWN, Secret, SecretReference
 from reconciler.report.view import FieldRow, change_notes, changed_rows, deleted_rows, kept_rows, sent_rows
@@ -67,6 +68,13 @@ def test_a_change_names_the_changes_it_waits_for() -> None:
     steps += [Step(changes[5], {"name": "x (moving)"}), Step(changes[5], {}, requires=frozenset(range(6)))]
     found = change_notes(Plan(server=SERVER, changes=changes, steps=tuple(steps)))
     assert found == [("why",)] * 5 + [("why", "after a@example.com, b@example.com, c@example.com, 2 more")]
+
+
+def test_a_test_names_its_recipient_if_there_is_one() -> None:
+    tests = (DeliveryTestSettings(DeliveryTestWhen.BEFORE, address) for address in ("ops@example.com", None))
+    changes = tuple(replace(update(), address=f"{place}@x", test=test) for place, test in enumerate(tests))
+    found = change_notes(Plan(server=SERVER, changes=changes))
+    assert found == [("tested before the write, with a mail to ops@example.com",), ("tested before the write",)]
 
 
 def test_a_delete_without_a_password_shows_none() -> None:
