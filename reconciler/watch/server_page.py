@@ -65,6 +65,7 @@ def server_contents(
         "more_changes": max(0, len(changes) - _MOST_CHANGES),
         "unfolded": len(changes) <= _FEW,
         "verdict": _verdict(record),
+        "settled": record.is_known and not changes,
         "runs": list(_runs(runs, moments)),
     }
 

@@ -111,7 +111,8 @@ def test_a_suspended_server_that_was_not_compared_is_not_shown_as_equal(
     one = server("b1", state, suspended=Suspension(reason="moved", by=by), **unseen)
     view = SampleView(overview((one,)))
     page = parse(Pages().server(view.overview(), one, (), PageQuery()))
-    assert page.all("section")[-2].all("h2")[0].text == verdict
+    heading = page.all("section")[-2].all("h2")[0]
+    assert (heading.text, "settled" in heading.attributes["class"]) == (verdict, not unseen)
     drift = rows(show(view))[0][2]
     assert drift == ("none" if not unseen else "1 account" if "changes" in unseen else "not known")
 
