@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import select
-import stat
 import sys
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -162,11 +161,11 @@ class Invocation:
     def mark_shown(self, problems: Iterable[Problem]) -> None:
         """Remembers that a document with these problems was written.
 
-        They are not printed again if both streams are on one terminal or, as text, in one log. A file, and a program
-        that reads another format, are other readers than those of standard error.
+        They are not printed again if both streams are on terminals or, as text, end in one file or pipe. Otherwise the
+        reader of the document may be another one than that of standard error.
         """
         on_terminal = sys.stdout.isatty() and sys.stderr.isatty()
-        in_log = self.format is Format.TEXT and _share_reader(sys.stdout, sys.stderr)
+        in_log = self.format is Format.TEXT and _share_target(sys.stdout, sys.stderr)
         if self.output is None and (on_terminal or in_log):
             self.seen.update(problems)
 
@@ -261,15 +260,12 @@ def _utf_8(text: str) -> bytes:
     return text.encode("utf-8", "backslashreplace")
 
 
-def _share_reader(first: TextIO, second: TextIO) -> bool:
-    """Whether two streams go to one file, or both to pipes: CI, Docker and systemd read both into one log."""
+def _share_target(first: TextIO, second: TextIO) -> bool:
+    """Whether two streams end in the same file, pipe or socket, as after ``2>&1``."""
     try:
-        statuses = [os.fstat(stream.fileno()) for stream in (first, second)]
+        return os.path.samestat(*(os.fstat(stream.fileno()) for stream in (first, second)))
     except OSError:  # one of them is not open
         return False
-    return os.path.samestat(*statuses) or all(
-        stat.S_ISFIFO(status.st_mode) or stat.S_ISSOCK(status.st_mode) for status in statuses
-    )
 
 
 def _can_show(stream: TextIO, text: str) -> bool:

@@ -170,7 +170,7 @@ def test_a_plan_that_cannot_be_applied_is_not_saved(reviewed: CliProcess) -> Non
     done = reviewed.run("plan", "none.yaml", "--save", "none.json")
     assert done.code == 5
     assert not (reviewed.folder / "none.json").exists()
-    assert done.err.startswith("none.json was not written: the plan cannot be applied.\nhelp: ")
+    assert done.err.startswith("none.json was not written: the plan cannot be applied.\nerror: the plan deletes every")
 
 
 HELD: tuple[Row, ...] = ({"email": "b@example.com", "name": "Old"}, {"email": "c@example.com", "name": "C"})

@@ -92,7 +92,7 @@ def test_two_pull_requests_cannot_send_a_password_elsewhere(careful: CliProcess,
     for command in (["plan", "a.yaml"], ["apply", "a.yaml", "--auto-approve"], ["test", "a.yaml", *test]):
         done = careful.run(*command)
         assert done.code == 1
-        assert "a.yaml:3:5: a@example.com has a password and would log in at 'smtp.evil.example'" in done.whole
+        assert "a.yaml:3:5: a@example.com has a password and would log in at 'smtp.evil.example'" in done.err
     assert sandbox.mails() == []
 
 
