@@ -144,8 +144,8 @@ def test_secrets_in_an_error_response_are_not_shown(
     desk: CliRunner, canaries: Canaries, command: tuple[str, ...], place: str
 ) -> None:
     encodings, options = itertools.cycle(ENCODINGS.values()), itertools.cycle(loudness(command))
-    # Every second style: the commands that share a place take turns.
-    for style in list(STYLES)[(COMMANDS.index(command) + PLACES.index(place)) % 2 :: 2]:
+    # Every third style: the commands that share a place take turns.
+    for style in list(STYLES)[(COMMANDS.index(command) + PLACES.index(place)) % 3 :: 3]:
         loud = next(options)
         gossip = gossip_about(desk, canaries)
         gossip.place, gossip.style, gossip.encode = place, style, next(encodings)
@@ -159,10 +159,12 @@ def test_secrets_in_an_error_response_are_not_shown(
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
-@pytest.mark.parametrize("style", STYLES)
-def test_secrets_are_masked_in_every_encoding(desk: CliRunner, canaries: Canaries, encoding: str, style: str) -> None:
+def test_secrets_are_masked_in_every_encoding(desk: CliRunner, canaries: Canaries, encoding: str) -> None:
     command = (*APPLY, "--test", "before", "-v", "-f", "json")
-    for place, kind in (("token", "env login"), ("test", "env refresh token")):
+    places = itertools.cycle((("token", "env login"), ("test", "env refresh token")))
+    if [*ENCODINGS].index(encoding) % 2:
+        next(places)
+    for style, (place, kind) in zip(STYLES, places, strict=False):
         gossip = gossip_about(desk, canaries, kind)
         gossip.place, gossip.style, gossip.encode = place, style, ENCODINGS[encoding]
         traces = run(desk, gossip, command)
@@ -177,7 +179,8 @@ def test_secrets_are_masked_in_every_encoding(desk: CliRunner, canaries: Canarie
 def test_a_watcher_shows_and_stores_no_secret(desk: CliRunner, canaries: Canaries, place: str, log_format: str) -> None:
     encodings = itertools.cycle(ENCODINGS.values())
     (desk.inputs / "receivers").write_text(f"json://127.0.0.1:9/{canaries.new('receiver', '')}\n")
-    for style in STYLES:
+    # Every second style: the formats of the log take turns. Each run waits for a second, until its file has settled.
+    for style in list(STYLES)[(PLACES.index(place) + (log_format == "json")) % 2 :: 2]:
         state = desk.inputs / f"state-{style}"  # one for each: in a row, they would reach the heal limit
         options = ("--state-dir", str(state), "--notify-file", str(desk.inputs / "receivers"))
         gossip = gossip_about(desk, canaries)
