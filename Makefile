@@ -72,6 +72,10 @@ engine: $(READY) ## Kill workers, clients and the broker of an engine at several
 browser: $(READY) ## Test the HTML plan, the watcher's page and the documentation site in a real browser; needs chromium and chromium-driver
 	@$(BIN)/pytest -m browser tests/report tests/watch tests/docs
 
+.PHONY: pages
+pages: $(READY) ## Run every command on every page of the documentation
+	@$(BIN)/pytest -n $(JOBS) --dist worksteal -m pages tests/docs
+
 .PHONY: policy
 policy: $(READY) ## Test plans with third-party policy tools
 	@$(UV) --editable '.[dev,compliance]'

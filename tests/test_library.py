@@ -88,7 +88,8 @@ def test_one_url_for_a_whole_fleet_is_an_error(tmp_path: Path) -> None:
 
 def test_the_fixture_works_in_a_test_of_another_project(tmp_path: Path) -> None:
     (tmp_path / "test_accounts.py").write_text(FIXTURE)
-    out = run(tmp_path, "-m", "pytest", "-q", "-p", "no:cacheprovider", environ={"HOME": str(tmp_path)})
+    environ = {"HOME": str(tmp_path), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    out = run(tmp_path, "-m", "pytest", "-q", "-p", "no:cacheprovider", environ=environ)
     assert "1 passed" in out
 
 

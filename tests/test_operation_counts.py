@@ -24,6 +24,7 @@ from reconciler.model.server import Server
 from reconciler.planning.planner import PlanOptions, make_plan
 from reconciler.report.formats import Style
 from reconciler.report.server_text import plan_text
+from tests.support.cli_runner import CliProcess
 from tests.support.scripted_server import Reply, Request, ScriptedServer
 
 if TYPE_CHECKING:
@@ -65,11 +66,18 @@ class _Accounts:
         return Reply(body=json.dumps(self.accounts[key]).encode())
 
 
+def _apply(server: ScriptedServer, folder: Path, *options: str, size: int = _SIZE) -> None:
+    done = CliProcess(folder, _environ(server)).run("apply", _declared(folder, size), "--auto-approve", *options)
+    assert done.code == 0, done.err
+
+
+def _environ(server: ScriptedServer | None) -> dict[str, str]:
+    return {"P": "sesame", "RECONCILER_TOKEN": "t"} | ({"RECONCILER_URL": server.url} if server else {})
+
+
 def _run(server: ScriptedServer | None, *arguments: str) -> set[str]:
     """Runs the command; returns the modules that it imports."""
-    environment = {"PATH": os.environ["PATH"], "P": "sesame", "RECONCILER_TOKEN": "t"}
-    if server:
-        environment["RECONCILER_URL"] = server.url
+    environment = {"PATH": os.environ["PATH"], **_environ(server)}
     command = [sys.executable, "-X", "importtime", "-m", "reconciler", *arguments]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=True)
     lines = (line for line in done.stderr.splitlines() if line.startswith("import time:"))
@@ -120,13 +128,13 @@ def test_apply_sends_no_more_than_the_writes_and_the_looks_before_them(
     tmp_path: Path, held: tuple[dict[str, object], ...], expected: dict[str, int]
 ) -> None:
     with ScriptedServer(respond=_Accounts(*held)) as server:
-        _run(server, "apply", _declared(tmp_path), "--auto-approve")
+        _apply(server, tmp_path)
     assert Counter(line.partition(" ")[0] for line in server.lines) == expected
 
 
 def test_connections_are_kept_from_request_to_request(tmp_path: Path) -> None:
     with ScriptedServer(respond=_Accounts()) as server:
-        _run(server, "apply", _declared(tmp_path, 20), "--auto-approve", "--parallelism", "2")
+        _apply(server, tmp_path, "--parallelism", "2", size=20)
     # One for the plan; then one for each of the two that write.
     assert len({request.connection for request in server.requests}) <= 3
 

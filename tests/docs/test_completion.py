@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.cli_runner import CliProcess
 from tests.support.terminal import Terminal
 from tests.support.workflow_runner import ROOT, TOOLS
 
@@ -34,29 +35,18 @@ def environment(folder: Path, **more: str) -> dict[str, str]:
 
 
 def script(name: str, folder: Path) -> Path:
-    made = subprocess.run(
-        [TOOLS / "reconciler"],
-        env=environment(folder, _RECONCILER_COMPLETE=f"{name}_source"),
-        capture_output=True,
-        check=True,
-    )
     path = folder / f"completion.{name}"
-    path.write_bytes(made.stdout)
+    path.write_text(CliProcess(folder).run(environ={"_RECONCILER_COMPLETE": f"{name}_source"}).out, encoding="utf-8")
     return path
 
 
 def complete(folder: Path, words: str) -> list[str]:
     """What click offers a shell at the end of ``words``, as type and value."""
     position = len(words.split()) - (not words.endswith(" "))
-    done = subprocess.run(
-        [TOOLS / "reconciler"],
-        env=environment(folder, _RECONCILER_COMPLETE="bash_complete", COMP_WORDS=words, COMP_CWORD=str(position)),
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stderr == ""
-    return done.stdout.split()
+    asked = {"_RECONCILER_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(position)}
+    done = CliProcess(folder).run(environ=asked)
+    assert (done.code, done.err) == (0, "")
+    return done.out.split()
 
 
 @pytest.mark.parametrize(

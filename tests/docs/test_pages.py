@@ -152,6 +152,7 @@ def check_blocks(page: Path, folder: Path) -> None:
             pytest.fail(f"{page.name}, line {block.line}: {error}", pytrace=False)
 
 
+@pytest.mark.pages
 @pytest.mark.parametrize("page", TO_FOLLOW, ids=[str(page.relative_to(ROOT)) for page in TO_FOLLOW])
 def test_every_command_does_what_the_page_shows(page: Path, tmp_path: Path, make_sandbox: MakeSandbox) -> None:
     follow_page(page, tmp_path, make_sandbox)

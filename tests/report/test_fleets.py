@@ -116,7 +116,7 @@ def test_rendering_does_not_need_the_accounts_that_stay() -> None:
 
 @pytest.mark.parametrize("chosen", [one for one in PLAN_FORMATS if one not in (Format.JSON, Format.TFPLAN)])
 def test_twice_as_many_servers_are_twice_the_work(chosen: Format) -> None:
-    few, many = (PlanInput(plans=large(300)[:count]) for count in (100, 200))
+    few, many = (PlanInput(plans=large(100)[:count]) for count in (50, 100))
     render = renderer("plan", chosen)
     render(few, CONTEXT)
     assert count_calls(partial(render, many, CONTEXT)) < 2.5 * count_calls(partial(render, few, CONTEXT))

@@ -58,7 +58,7 @@ class PageWorld:
         self._stack = ExitStack()
         folder = folder / "page"
         folder.mkdir()
-        self.user = CliProcess(folder, isolated(self._home) | {"LC_ALL": "C.UTF-8", "PYTHONUTF8": "1"})
+        self.user = CliProcess(folder, isolated(self._home))
         self.user.environ["PATH"] = f"{TOOLS}{os.pathsep}{os.environ['PATH']}"
         self._places = {KEY: "sandbox-refresh-token", PAGE_OF_WATCHER: _free_address()}
         for place in ("/run/secrets", "/etc/reconciler", "/var/lib/reconciler", "/var/backups"):
