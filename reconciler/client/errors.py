@@ -134,7 +134,7 @@ def error_from_exception(
     if isinstance(error, InvalidResponseError):
         return invalid_response(detail)
     if isinstance(error, httpcore.TimeoutException):
-        message, hint = f"{origin} sent no complete response in time", "A longer --timeout may help."
+        message, hint = f"{origin} sent no complete response in time", "a longer --timeout may help"
         problem = Problem(kind=Kind.TIMEOUT, message=message, hint=hint)
     else:
         message = f"the connection to {origin} broke before the response was complete ({detail})"
@@ -196,7 +196,7 @@ def error_from_status(response: Response, redactor: Redactor, *, on_account: boo
         return OutcomeUnknownError(problem, transient=status in {502, 503, 504}, retry_after=after)
     if status == HTTPStatus.TOO_MANY_REQUESTS:
         after = retry_after(response)
-        hint = f"{_wait_hint(after)} A lower --parallelism may help.".strip()
+        hint = "; ".join(filter(None, (_wait_hint(after), "a lower --parallelism may help")))
         problem = Problem(kind=Kind.TOO_MANY_REQUESTS, message=describe(response, redactor), hint=hint)
         return RejectedError(problem, transient=True, retry_after=after)
     if status >= 400:  # noqa: PLR2004 - 4XX
@@ -211,7 +211,7 @@ def _refusal(response: Response, redactor: Redactor, *, on_account: bool) -> Rej
     if response.status == HTTPStatus.UNAUTHORIZED:
         kind, hint = Kind.UNAUTHORIZED, UNAUTHORIZED_HINT
     elif response.status == HTTPStatus.FORBIDDEN:
-        kind, hint = Kind.FORBIDDEN, "The key may not do this: check its permissions on the server."
+        kind, hint = Kind.FORBIDDEN, "the key may not do this: check its permissions on the server"
     elif response.status == HTTPStatus.NOT_FOUND:
         kind = Kind.NOT_FOUND
         error, hint = (NotFoundError, "") if on_account else (RejectedError, _API_HINT)
@@ -292,4 +292,4 @@ def retry_after(response: Response) -> float | None:
 
 
 def _wait_hint(seconds: float | None) -> str:
-    return "" if seconds is None else f"The server asks to wait for {seconds:.0f} seconds."
+    return "" if seconds is None else f"the server asks to wait for {seconds:.0f} seconds"

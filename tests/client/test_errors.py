@@ -128,7 +128,7 @@ HINT_404 = "is this the URL of the server's API, without a path?"
             Problem(
                 kind="forbidden",
                 message="403 rule: Sem permissão",
-                hint="The key may not do this: check its permissions on the server.",
+                hint="the key may not do this: check its permissions on the server",
             ),
         ),
         (404, b"<h1>no</h1>", Problem(kind="not_found", message="404 Not Found: <h1>no</h1>", hint=HINT_404)),

@@ -205,7 +205,7 @@ def test_nothing_is_repeated_if_the_wait_exceeds_the_time_left(writer: Open, ask
         accounts = writer(server.url, stop=stop)
         error = failing(accounts.list_accounts)
     assert (type(error), len(server.requests), stop.waits) == (RejectedError, 1, [])
-    assert error.problems[0].hint == f"The server asks to wait for {seconds} seconds. A lower --parallelism may help."
+    assert error.problems[0].hint == f"the server asks to wait for {seconds} seconds; a lower --parallelism may help"
 
 
 def test_an_interrupt_ends_the_pause_and_nothing_is_sent_again(writer: Open) -> None:
