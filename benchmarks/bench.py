@@ -127,7 +127,8 @@ def main() -> int:
 
 def measure_fleets(folder: Path, repeat: int) -> FleetTimings:
     """Measures fleets: against the floors, and at several sizes."""
-    rows = [
+    rows = [fleet_cases.validate(folder)]
+    rows += [
         make(folder, fleet_cases.SIZE, latency)
         for make in (fleet_cases.plan, fleet_cases.apply)
         for latency in (0.02, 0.0)

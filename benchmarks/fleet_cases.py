@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from appliances import url
-from cases import FIELDS, TOOL, Case, floor
+from cases import FIELDS, TOOL, Case, entry, floor
 from server import account
 
 if TYPE_CHECKING:
@@ -19,10 +19,15 @@ ACCOUNTS = 20
 CHANGES = 2
 SIZE, QUICK_SIZE = 500, 100
 SIZES = (1, 10, QUICK_SIZE, SIZE, 1000)
+FILES = 10_000
 MOST_MEMORY = 40
 """MiB above those for one server."""
 
 _HEAD = "version: 1\nserver: {{name: b{0:05}, url: '{1}', auth: {{refresh_token: {{env: KEY}}}}}}\n"
+_BASE = """version: 1
+base: true
+defaults: {service: other, smtp_server: smtp.example.com, smtp_port: 587, password: {env: MAIL_PASSWORD}}
+"""
 _OWN = {"name", "email", "default", "password"}
 
 
@@ -32,6 +37,7 @@ def write_data(folder: Path) -> None:
         write_fleet(folder / f"fleet-{size}", [url(number, PORT) for number in range(size)], 0)
     for size in (1, QUICK_SIZE, SIZE):
         write_fleet(folder / f"changed-{size}", [url(number, PORT) for number in range(size)], CHANGES)
+    write_extending(folder / "extending")
 
 
 def write_fleet(folder: Path, urls: list[str], changes: int) -> None:
@@ -43,6 +49,30 @@ def write_fleet(folder: Path, urls: list[str], changes: int) -> None:
     for number, one in enumerate(urls):
         (folder / f"b{number:05}.yaml").write_text(_HEAD.format(number, one) + text)
     folder.with_suffix(".urls").write_text("\n".join(urls))
+
+
+def write_extending(folder: Path) -> None:
+    """Writes a base, and many manifests of five accounts that extend it."""
+    folder.mkdir()
+    (folder / "base.yaml").write_text(_BASE)
+    accounts = ({name: account(number)[name] for name in FIELDS} for number in range(1, 6))
+    entries = "".join(entry(one, "{env: MAIL_PASSWORD}") for one in accounts)
+    for number in range(FILES):
+        head = _HEAD.format(number, f"https://b{number:05}.example.com")
+        (folder / f"b{number:05}.yaml").write_text(f"{head}extends: base.yaml\naccounts:\n{entries}")
+
+
+def validate(folder: Path) -> Case:
+    """Reading many files that extend one base."""
+    return Case(
+        name=f"validate, {FILES:,} files of 5 accounts that extend one base",
+        runs={
+            "floor": floor("events_of_folder", folder / "extending"),
+            "tool": [TOOL, "validate", str(folder / "extending")],
+        },
+        goals={"tool": 2.5},
+        port=PORT,
+    )
 
 
 def _entries(changes: int) -> Iterator[str]:

@@ -26,6 +26,16 @@ def events(file: str) -> None:
     _pull(file)
 
 
+def events_of_folder(folder: str) -> None:
+    """The same, with all files of a folder."""
+    import os
+
+    import pydantic  # noqa: F401
+
+    for name in sorted(os.listdir(folder)):  # noqa: PTH208 - pathlib would be another import
+        _pull(os.path.join(folder, name))  # noqa: PTH118 - as above
+
+
 def plan(file: str, url: str) -> None:
     """A process that imports httpx and pydantic, reads the events, GETs the list and parses its JSON."""
     import json
