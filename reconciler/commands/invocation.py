@@ -15,7 +15,8 @@ from reconciler.model.display import escape
 from reconciler.model.ports import Notifier
 from reconciler.model.redaction import Redactor
 from reconciler.report.formats import DocumentKind, Format, Style
-from reconciler.report.text import help_lines, problems_text
+from reconciler.report.kind_pages import help_lines
+from reconciler.report.text import problems_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -11,7 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from reconciler.model.display import display_sentence
-from reconciler.report.view import with_pages
+from reconciler.report.kind_pages import with_pages
 from reconciler.version import VERSION
 
 if TYPE_CHECKING:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from reconciler.model.display import display_address, display_sentence
 from reconciler.report.annotations import failure_position, failure_reason, needs_attention
+from reconciler.report.kind_pages import with_pages
 from reconciler.report.markdown_escapes import code_span, escape_text, secret_words
 from reconciler.report.view import (
     BY_DANGER,
@@ -17,7 +18,6 @@ from reconciler.report.view import (
     outcome_counts,
     result_line,
     view_changes,
-    with_pages,
 )
 
 if TYPE_CHECKING:

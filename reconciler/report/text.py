@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from reconciler.errors import Kind
 from reconciler.model.display import display_sentence
 from reconciler.report.wrapping import hanging
-from reconciler.version import DOCUMENTATION
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from reconciler.errors import Problem
     from reconciler.report.formats import PlanInput, RenderContext, ReportInput, StatusInput, Style, ValidationInput
-
-_MOST_KINDS: Final = 5
-"""Kinds that one line can name; the page has all of them."""
 
 
 def render_validation(subject: ValidationInput, _context: RenderContext) -> str:
@@ -62,15 +57,3 @@ def problems_text(
         yield from hanging(words, style, first=f"{word}: ", rest="  ", colour=colour)
         if problem.hint:
             yield from hanging(display_sentence(problem.hint), style, first="  hint: ", rest=" " * 8)
-
-
-def help_lines(kinds: Iterable[str]) -> Iterator[str]:
-    """Where the documentation explains errors of these ``kinds``, in English and in Portuguese.
-
-    A kind that the server names comes from outside: it is not shown, and the page has no entry for it.
-    """
-    anchors = list(dict.fromkeys(f"#{kind.value}" for kind in kinds if isinstance(kind, Kind)))
-    first, others = "".join(anchors[:1]), anchors[1:_MOST_KINDS]
-    listed = ", ".join(others) + (", …" if len(anchors) > _MOST_KINDS else "")
-    yield f"help: {DOCUMENTATION}errors/{first}" + (f" (also {listed})" if listed else "")
-    yield f"ajuda: {DOCUMENTATION}pt-BR/errors/{first}" + (f" (e {listed})" if listed else "")

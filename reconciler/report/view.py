@@ -6,7 +6,6 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
-from reconciler.errors import Kind
 from reconciler.model.desired import DeliveryTestWhen
 from reconciler.model.display import display_address, display_pair, display_value, escape
 from reconciler.model.fields import FIELDS, SECRET_FIELDS
@@ -17,7 +16,6 @@ from reconciler.model.secret import LITERAL, UNKNOWN, SecretReference
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from reconciler.errors import Problem
     from reconciler.model.account import Account, Value
     from reconciler.model.outcome import Outcome, Report
     from reconciler.model.plan import Change, FieldChange, Plan
@@ -246,18 +244,6 @@ def sensitive_fields(account: Account) -> dict[str, bool]:
 def by_address(accounts: Iterable[Account]) -> list[Account]:
     """The accounts as reports list them."""
     return sorted(accounts, key=lambda account: (account.key, account.id or 0))
-
-
-def with_pages(problems: Iterable[Problem]) -> Iterator[tuple[Problem, str]]:
-    """Each problem with the address of the page about its kind, or ``""``: the first of a kind has it.
-
-    A kind that the server names comes from outside, and has no page.
-    """
-    named = set()
-    for problem in problems:
-        kind = problem.kind
-        yield problem, kind.page if isinstance(kind, Kind) and kind not in named else ""
-        named.add(kind)
 
 
 def total_counts(plans: Sequence[Plan]) -> dict[str, int]:

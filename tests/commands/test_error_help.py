@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from reconciler.errors import Kind
-from reconciler.report.text import help_lines
+from reconciler.report.kind_pages import help_lines
 from tests.support.accounts_api import account_json
 from tests.support.run_result import DOCUMENTATION, help_for
 
