@@ -162,8 +162,11 @@ def _normalized_sides(
     """The named fields of both sides, except those that are equal as they are, and a secret that either side hides."""
     if any(is_hidden(before.get(secret)) or is_hidden(after.get(secret)) for secret in SECRET_FIELDS):
         names = [name for name in names if name not in SECRET_FIELDS]
-    values = [(name, before.get(name), after.get(name)) for name in names]
-    unequal = [(name, one, other) for name, one, other in values if one != other or type(one) is not type(other)]
+    unequal = [
+        (name, one, other)
+        for name in names
+        if (one := before.get(name)) != (other := after.get(name)) or type(one) is not type(other)
+    ]
     left = {name: normalized(name, one) for name, one, _ in unequal}
     right = {name: normalized(name, other) for name, _, other in unequal}
     return left, right
