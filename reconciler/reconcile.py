@@ -260,10 +260,9 @@ def resolve_approved(desired: Desired, *, only: Iterable[str], no_secrets: bool,
         _remember_passwords(desired.accounts, context.redactor)
         return replace(desired, accounts=without_secrets(desired.accounts))
     globs = Globs(tuple(only))
-    in_use = [one for one in desired.accounts if one.in_scope(globs)]
-    others = [one for one in desired.accounts if not one.in_scope(globs)]
+    others = [one for one in desired.accounts if not one.in_scope(globs)] if globs else []
     resolved = resolve_accounts(
-        in_use,
+        [one for one in desired.accounts if one.in_scope(globs)] if others else desired.accounts,
         environ=context.environ,
         allow_commands=context.may_run_commands,
         stop=context.stop,

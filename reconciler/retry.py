@@ -28,6 +28,7 @@ T = TypeVar("T")
 ATTEMPTS: Final = 4
 _SHORTEST_TOTAL: Final = 60.0
 _GROWING_PAUSE: Final = wait_exponential(multiplier=0.25, exp_base=3, max=10) + wait_random(0, 0.25)
+_IF_TRANSIENT: Final = retry_if_exception(lambda error: isinstance(error, ApiError) and error.transient)
 
 _RUN_END: Final[ContextVar[float | None]] = ContextVar("_RUN_END", default=None)
 """When this thread's current run must be over, on the monotonic clock."""
@@ -45,6 +46,8 @@ class Retry:
         self._timeout = timeout
         self._total = max(_SHORTEST_TOTAL, 2 * timeout)
         self._stop = stop
+        # If a server asks to wait longer than the time left, no further request is sent.
+        self._end = stop_after_attempt(ATTEMPTS) | stop_before_delay(self._total) | stop_when_event_set(stop)
 
     def run_once(self, attempt: Callable[[float], T]) -> T:
         """Makes one attempt, which must be over by the end of the surrounding run, if there is one."""
@@ -65,9 +68,8 @@ class Retry:
             Exception: What the last attempt raised.
         """
         retrying = Retrying(
-            retry=retry_if_exception(lambda error: isinstance(error, ApiError) and error.transient),
-            # If a server asks to wait longer than the time left, no further request is sent.
-            stop=stop_after_attempt(ATTEMPTS) | stop_before_delay(self._total) | stop_when_event_set(self._stop),
+            retry=_IF_TRANSIENT,
+            stop=self._end,
             wait=_pause,
             before_sleep=self._wait,
             sleep=lambda _seconds: None,

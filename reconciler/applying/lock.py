@@ -94,11 +94,8 @@ def open_private(folder: Path, name: str) -> int:
         OSError: They cannot be opened.
         UnsafeFolderError: They must not be used.
     """
-    folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with suppress(FileExistsError):
-        folder.mkdir(mode=0o700)
     try:
-        directory = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        directory = _open_folder(folder)
     except NotADirectoryError:
         raise UnsafeFolderError(f"{folder} is a link, or no folder") from None
     me = os.geteuid()
@@ -106,8 +103,7 @@ def open_private(folder: Path, name: str) -> int:
         owner = os.fstat(directory)
         if me not in {owner.st_uid, 0} and owner.st_uid != 0:
             raise UnsafeFolderError(f"{folder} belongs to another user")
-        if me == owner.st_uid:
-            os.fchmod(directory, 0o700)
+        _make_private(directory, owner, 0o700)
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         descriptor = os.open(name, flags, 0o600, dir_fd=directory)
     finally:
@@ -116,11 +112,26 @@ def open_private(folder: Path, name: str) -> int:
     if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1 or status.st_uid not in {me, owner.st_uid}:
         os.close(descriptor)
         raise UnsafeFolderError(f"{folder / name} is not a file of this user alone")
-    if status.st_uid == me:
-        os.fchmod(descriptor, 0o600)
+    _make_private(descriptor, status, 0o600)
     if me == 0 != owner.st_uid:
         os.fchown(descriptor, owner.st_uid, owner.st_gid)
     return descriptor
+
+
+def _open_folder(folder: Path) -> int:
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        return os.open(folder, flags)
+    except FileNotFoundError:
+        folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with suppress(FileExistsError):
+            folder.mkdir(mode=0o700)
+        return os.open(folder, flags)
+
+
+def _make_private(descriptor: int, status: os.stat_result, mode: int) -> None:
+    if status.st_uid == os.geteuid() and stat.S_IMODE(status.st_mode) != mode:
+        os.fchmod(descriptor, mode)
 
 
 def take_lock(descriptor: int, what: str) -> bool:
