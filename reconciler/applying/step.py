@@ -66,7 +66,7 @@ class StepRunner:
         is_last = self._last_steps[change.key] is step
         if is_last and outcome.account and outcome.status is Status.APPLIED and when is DeliveryTestWhen.AFTER:
             return self._test_after(change, outcome, outcome.account)
-        return replace(outcome, test=tested)
+        return replace(outcome, test=tested) if tested else outcome
 
     def _write(self, step: Step) -> Outcome:
         change = step.change

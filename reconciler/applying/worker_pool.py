@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import threading
-from concurrent.futures import Future
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
@@ -129,7 +128,7 @@ class WorkerPool(Generic[Result]):
         self._work = work
         self._gate = gate
         self._jobs: SimpleQueue[int | None] = SimpleQueue()
-        self._done: SimpleQueue[tuple[int, Future[Result]]] = SimpleQueue()
+        self._done: SimpleQueue[tuple[int, Result] | BaseException] = SimpleQueue()
         self._in_flight: set[int] = set()
 
     def run(self, next_job: Callable[[], int | None], take_result: Callable[[int, Result], None]) -> frozenset[int]:
@@ -151,7 +150,7 @@ class WorkerPool(Generic[Result]):
             self._distribute(next_job, take_result)
         except Abort:
             while not self._done.empty():
-                self._take(*self._done.get(), take_result)
+                self._take(self._done.get(), take_result)
         finally:
             for _ in range(self._size):
                 self._jobs.put(None)
@@ -168,18 +167,18 @@ class WorkerPool(Generic[Result]):
                 done = self._gate.wait(self._done)
             except Empty:
                 continue
-            self._take(*done, take_result)
+            self._take(done, take_result)
 
-    def _take(self, job: int, future: Future[Result], take_result: Callable[[int, Result], None]) -> None:
+    def _take(self, done: tuple[int, Result] | BaseException, take_result: Callable[[int, Result], None]) -> None:
+        if isinstance(done, BaseException):
+            raise done
         # The job is in flight until its result has been taken, so that a signal in between cannot lose it.
-        take_result(job, future.result())
-        self._in_flight.discard(job)
+        take_result(*done)
+        self._in_flight.discard(done[0])
 
     def _work_on_jobs(self) -> None:
         while (job := self._jobs.get()) is not None:
-            future: Future[Result] = Future()
             try:
-                future.set_result(self._work(job))
+                self._done.put((job, self._work(job)))
             except BaseException as error:  # noqa: BLE001 - raised again in the thread that waits for it
-                future.set_exception(error)
-            self._done.put((job, future))
+                self._done.put(error)
