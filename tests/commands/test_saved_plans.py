@@ -165,6 +165,14 @@ def test_a_damaged_plan_file_is_a_clear_error(reviewed: CliProcess, spoil: Calla
     assert "bug" not in done.err
 
 
+def test_a_plan_is_saved_although_nobody_reads_it(reviewed: CliProcess) -> None:
+    (reviewed.folder / "plan.json").unlink()
+    process = reviewed.start("plan", "a.yaml", "--save", "plan.json")
+    process.close("stdout")
+    assert process.wait() == 141
+    assert json.loads((reviewed.folder / "plan.json").read_text())["applyable"] is True
+
+
 def test_a_plan_that_cannot_be_applied_is_not_saved(reviewed: CliProcess) -> None:
     reviewed.write("none.yaml", "version: 1\naccounts: []\n")
     done = reviewed.run("plan", "none.yaml", "--save", "none.json")
