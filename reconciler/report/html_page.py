@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -43,6 +44,7 @@ def render_page(
     )
 
 
+@cache
 def templates(*folders: Path) -> Environment:
     """The templates in these folders, and those that all pages share. Everything that they show is escaped."""
     return Environment(
