@@ -49,7 +49,7 @@ demo: $(READY) ## Run the whole workflow in a sandbox on this machine
 	@$(BIN)/reconciler demo
 
 .PHONY: test
-test: $(READY) ## Run the test suite (takes minutes; COVER=1 adds branch coverage); slow suites have their own targets
+test: $(READY) ## Run the test suite (takes about three minutes; COVER=1 adds branch coverage); slow suites have their own targets
 	@$(BIN)/pytest -n $(JOBS) --dist worksteal $(if $(COVER),--cov --cov-report=term --cov-fail-under=95)
 
 .PHONY: slow

@@ -31,7 +31,6 @@ accounts:
         ["plan", "a.yaml", "--allow-commands", "-o", "/dev/stdout"],
         ["plan", "-"],
         ["apply", "a.yaml", "--allow-commands", "--auto-approve"],
-        ["export"],
         ["demo", "missing.yaml"],
     ],
     ids=" ".join,

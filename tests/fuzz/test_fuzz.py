@@ -31,7 +31,7 @@ def test_any_input_raises_only_our_own_errors(name: str) -> None:
     end = time.monotonic() + SECONDS
     count = 0
 
-    @settings(BOUNDED, max_examples=BOUNDED.max_examples // 2, database=None, suppress_health_check=list(HealthCheck))
+    @settings(BOUNDED, database=None, suppress_health_check=list(HealthCheck))
     @given(INPUTS[name])
     def search(data: bytes) -> None:
         nonlocal count

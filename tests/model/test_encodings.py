@@ -206,7 +206,7 @@ def knowing(number: int, length: int) -> Redactor:
 
 
 @pytest.mark.parametrize("text", LARGE_TEXTS, ids=["words", "base64", "spaces"])
-@pytest.mark.parametrize("length", [1, 3, 5, 12, 40])
+@pytest.mark.parametrize("length", [1, 5, 40])
 def test_work_grows_with_the_text_and_not_with_the_secrets(length: int, text: str) -> None:
     few, many = knowing(100, length), knowing(2_000, length)
     body = (text * 8_192)[:8_192]

@@ -19,7 +19,7 @@ from tests.support.fake_server import BLANK, FakeServer, Fault, Rules
 if TYPE_CHECKING:
     from hypothesis.strategies import DrawFn, SearchStrategy
 
-settings.register_profile("bounded", max_examples=40, deadline=None)
+settings.register_profile("bounded", max_examples=25, deadline=None)
 settings.register_profile("thorough", max_examples=2000, deadline=None)
 BOUNDED = settings(settings.get_profile(os.environ.get("PROPERTY_PROFILE", "bounded")))
 SPELLINGS = {
