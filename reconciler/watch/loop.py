@@ -122,9 +122,9 @@ class Watcher:
 
     def _found(self, look: Look) -> None:
         """Takes what the poller has found."""
-        self._events.put(look)
-        if look.manifests and look.manifests is not self._manifests:
+        if look.manifests:  # before the loop can take it: no round on it may be superseded by the one before it
             self._rounds.supersede(look.manifests.revision.commit)
+        self._events.put(look)
 
     # The loop.
 

@@ -6,6 +6,7 @@ import threading
 import time
 from contextlib import contextmanager
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -114,6 +115,20 @@ def manifests_of(watcher: Watcher) -> Manifests:
         look = watcher._intake.look()
     watcher._take(look)
     return look.manifests
+
+
+def test_a_commit_that_is_taken_as_soon_as_it_is_found_is_not_superseded_by_the_one_before(
+    watched: WatchedFleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched.fleet.add("a")
+    with watched.watcher(watched.options()) as watcher:
+        old = manifests_of(watcher)
+        new = replace(old, revision=replace(old.revision, commit="f" * 40))
+        watcher._rounds.supersede(old.revision.commit)
+        monkeypatch.setattr(watcher, "_events", SimpleNamespace(put=watcher._take))
+        watcher._found(Look(new))
+        assert watcher._rounds.run(new, new.fleet.servers, "commit")
+    assert watched.fleet.held() == {"a": [ALERTS, FAX]}
 
 
 def test_a_commit_that_arrives_just_before_a_round_supersedes_it(watched: WatchedFleet) -> None:
