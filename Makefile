@@ -5,7 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 LOCK := requirements-dev.txt
-JOBS ?= 3
+# Some tests wait, so there are more workers than cores.
+JOBS ?= 4
 # These tests wait most of the time, for leases and heartbeats to expire.
 ENGINE_JOBS ?= 6
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
