@@ -230,7 +230,9 @@ def not_applied(outcomes: Sequence[Outcome], plan: Plan, rules: Rules) -> list[s
     refused = [one for one in outcomes if one.status is not Status.APPLIED]
     if rules.keep_default:
         defaults = {change.id for change in plan.changes if change.before and change.before.is_default}
-        refused = [one for one in refused if one.id not in defaults and one.status is not Status.SKIPPED]
+        # What needs such a change is skipped, or keeps its temporary name if its first step was written.
+        waiting = [one for one in refused if one.status is Status.SKIPPED or one.kind is FailureKind.TEMPORARY_NAME]
+        refused = [one for one in refused if one.id not in defaults and one not in waiting]
     if rules.first_is_default:
         refused = [one for one in refused if one.action != Action.CREATE or not says_written(one)]
     return [f"{one.action} of {one.address} is {one.status}: {one.error}" for one in refused]
