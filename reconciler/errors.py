@@ -26,8 +26,6 @@ from dataclasses import dataclass, replace
 from enum import IntEnum, StrEnum, auto
 from typing import TYPE_CHECKING, NamedTuple, Self
 
-from reconciler.version import DOCUMENTATION
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -225,11 +223,6 @@ class Kind(StrEnum):
     WRONG_AUTH = auto()
     WRONG_TYPE = auto()
     WRONG_VALUE = auto()
-
-    @property
-    def page(self) -> str:
-        """The address of what the documentation says about it."""
-        return f"{DOCUMENTATION}errors/#{self}"
 
 
 class Position(NamedTuple):

@@ -12,15 +12,25 @@ if TYPE_CHECKING:
 
     from reconciler.errors import Problem
 
-_MOST_KINDS: Final = 5
+MOST_KINDS: Final = 5
 """Kinds that one line can name; the page has all of them."""
+
+
+def explained(kinds: Iterable[str]) -> tuple[Kind, ...]:
+    """The kinds that the page has an entry about, each once."""
+    return tuple(dict.fromkeys(kind for kind in kinds if isinstance(kind, Kind)))
+
+
+def page_of(kind: Kind) -> str:
+    """The address of the entry about a kind."""
+    return f"{DOCUMENTATION}errors/#{kind}"
 
 
 def help_lines(kinds: Iterable[str]) -> Iterator[str]:
     """Where errors of these ``kinds`` are explained, in English and in Portuguese."""
-    anchors = list(dict.fromkeys(f"#{kind.value}" for kind in kinds if isinstance(kind, Kind)))
-    first, others = "".join(anchors[:1]), anchors[1:_MOST_KINDS]
-    listed = ", ".join(others) + (", …" if len(anchors) > _MOST_KINDS else "")
+    anchors = [f"#{kind}" for kind in explained(kinds)]
+    first, others = "".join(anchors[:1]), anchors[1:MOST_KINDS]
+    listed = ", ".join(others) + (", …" if len(anchors) > MOST_KINDS else "")
     yield f"help: {DOCUMENTATION}errors/{first}" + (f" (also {listed})" if listed else "")
     yield f"ajuda: {DOCUMENTATION}pt-BR/errors/{first}" + (f" (e {listed})" if listed else "")
 
@@ -30,5 +40,5 @@ def with_pages(problems: Iterable[Problem]) -> Iterator[tuple[Problem, str]]:
     named = set()
     for problem in problems:
         kind = problem.kind
-        yield problem, kind.page if isinstance(kind, Kind) and kind not in named else ""
+        yield problem, page_of(kind) if isinstance(kind, Kind) and kind not in named else ""
         named.add(kind)

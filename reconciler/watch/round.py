@@ -13,11 +13,12 @@ from reconciler.errors import Kind, UnreachableError
 from reconciler.fleet.runner import FleetRun
 from reconciler.model.outcome import Report, ServerStatus
 from reconciler.model.ports import NullObserver
+from reconciler.report.kind_pages import explained
 from reconciler.watch.records import RunRecord, ServerRecord, SuspendedBy, Suspension
 from reconciler.watch.server_check import ServerCheck, status_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from reconciler.errors import Problem
     from reconciler.fleet.gate import FleetGate
@@ -191,7 +192,14 @@ class Round:
             error=error,
         )
         return ServerResult(
-            record=check.record(report, changes, error=error, kinds=_kinds(problems), commit=given.commit, now=now),
+            record=check.record(
+                report,
+                changes,
+                error=error,
+                kinds=explained(one.kind for one in problems),
+                commit=given.commit,
+                now=now,
+            ),
             run=run,
             corrections=tuple(check.corrections(report, now)),
             report=report,
@@ -220,10 +228,6 @@ def _suspended(desired: Desired, suspension: Suspension | None) -> Desired:
 def _problems(plan: Plan, report: Report | None) -> Sequence[Problem]:
     """What is wrong with the server as a whole."""
     return (*report.errors, *plan.refusals) if report else plan.refusals
-
-
-def _kinds(problems: Iterable[Problem]) -> tuple[Kind, ...]:
-    return tuple(dict.fromkeys(one.kind for one in problems if isinstance(one.kind, Kind)))
 
 
 def _error(problems: Sequence[Problem], report: Report | None) -> str:

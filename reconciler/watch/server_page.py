@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from reconciler.model.display import display_sentence, escape
 from reconciler.report.cards import make_card
+from reconciler.report.kind_pages import MOST_KINDS, page_of
 from reconciler.report.view import view_recorded_change
 from reconciler.watch.page import labels_of, short_commit
 from reconciler.watch.page_words import (
@@ -32,9 +33,6 @@ _MOST_CHANGES: Final = 200
 _MOST_OF_RUN: Final = 20
 """The most changes that are shown of one run. The API has them all."""
 
-_MOST_KINDS: Final = 5
-"""The most kinds of errors with a link to their pages."""
-
 _FEW: Final = 20
 """Up to this many changes, their fields are expanded at first."""
 
@@ -57,7 +55,7 @@ def server_contents(
         "ending": ending_words(record.suspended, record.name) if record.suspended else "",
         "suspended_since": moments.of(record.suspended.since) if record.suspended else None,
         "error": display_sentence(record.error),
-        "kinds": [{"kind": kind, "page": kind.page} for kind in record.kinds[:_MOST_KINDS]],
+        "kinds": [{"kind": kind, "page": page_of(kind)} for kind in record.kinds[:MOST_KINDS]],
         "failures": record.failures,
         "facts": [(words, moments.of(moment)) for words, moment in _times(record)],
         "commit": short_commit(record.commit),
