@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 _MOST_REMARKS: Final = 10
 """Remarks about an export that are printed; the file has all of them."""
 
-_WORDS: Final[Mapping[DocumentKind, str]] = {
+_DOCUMENT_NAMES: Final[Mapping[DocumentKind, str]] = {
     "validation": "result",
     "plan": "plan",
     "report": "report",
@@ -162,7 +162,7 @@ def show_failure(invocation: Invocation, problems: Sequence[Problem], cause: Bas
         return
     if invocation.format is Format.TEXT:
         if invocation.output is not None and Path(invocation.output).is_file():
-            reason = f"this run has no {_WORDS[invocation.document]} to write, so it holds what it held before"
+            reason = f"this run has no {_DOCUMENT_NAMES[invocation.document]} to write, so it holds what it held before"
             _print_kept(invocation, f"{reason}; fix the errors below and run again, or delete it")
         return
     if invocation.output is not None and not may_be_replaced(invocation.output):

@@ -75,9 +75,9 @@ def misspelled(errors: Iterable[ErrorDetails], shape: Shape = SHAPE) -> Iterator
             yield (*error["loc"][:-1], found)
 
 
-def without_consequences(errors: Sequence[ErrorDetails], shape: Shape = SHAPE) -> list[ErrorDetails]:
-    """The errors, except that a key is missing if a misspelled one stands for it."""
-    present = set(misspelled(errors, shape))
+def without_consequences(errors: Iterable[ErrorDetails], meant: Iterable[Path]) -> list[ErrorDetails]:
+    """The errors, except that a key is missing if a misspelled one stands for it: if its path is one of ``meant``."""
+    present = set(meant)
     return [error for error in errors if error["type"] != "missing" or error["loc"] not in present]
 
 

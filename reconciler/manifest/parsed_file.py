@@ -243,8 +243,9 @@ def _validated(source: Source, loaded: Loaded | Effective) -> ParsedFile | Probl
         from reconciler.manifest.messages import misspelled, without_consequences
 
         document, _ = validate(_usable(raw, wrong), SHAPE)
-        unclear = _wrong_keys(chain((error["loc"] for error in errors), misspelled(errors)))
-        errors = without_consequences(errors)
+        meant = list(misspelled(errors))
+        unclear = _wrong_keys(chain((error["loc"] for error in errors), meant))
+        errors = without_consequences(errors, meant)
     parsed = ParsedFile(
         source,
         document or {"accounts": []},

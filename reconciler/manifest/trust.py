@@ -163,10 +163,10 @@ def read_trust(name: str) -> Trust:
     trust = None if document is None else _trust(document, name)
     unbound = [] if trust is None else [_unbound_name(NodeRef(source, path)) for path in _unbound_paths(trust)]
     if trust is None or unbound or loaded.irregular:
-        from reconciler.manifest.messages import issue_from, without_consequences
+        from reconciler.manifest.messages import issue_from, misspelled, without_consequences
         from reconciler.manifest.positions import locate
 
-        causes = without_consequences(errors, TRUST_SHAPE)
+        causes = without_consequences(errors, misspelled(errors, TRUST_SHAPE))
         issues = [*unbound, *(issue_from(error, source, shape=TRUST_SHAPE) for error in causes)]
         problems = locate(issues, [source] if loaded.irregular else [])
         raise ManifestError(*sorted(problems, key=file_order))
