@@ -11,6 +11,7 @@ import os
 import re
 import sys
 from datetime import datetime
+from functools import lru_cache
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Final
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 TIMES: Final = ("created_at", "updated_at")
 _RUN_KEY: Final = os.urandom(32)
 _LONGEST: Final = 80
+_REMEMBERED: Final = 1024
 
 
 def changed_fields(current: Account, managed: Fields) -> tuple[FieldChange, ...]:
@@ -147,13 +149,17 @@ def normalized(name: str, value: Value) -> object:
 def _different(before: Fields, after: Fields, names: Collection[str]) -> Collection[str]:
     """The names of the fields that differ."""
     left, right = _normalized_sides(before, after, names)
-    if left == right:
-        return ()
+    return () if left == right else _different_keys(tuple(left.items()), tuple(right.items()))
+
+
+@lru_cache(_REMEMBERED)
+def _different_keys(left: tuple[tuple[str, object], ...], right: tuple[tuple[str, object], ...]) -> Collection[str]:
+    """The names with different values. A fleet, or a change of many accounts, asks for the same ones many times."""
     from deepdiff import DeepDiff
 
     # The tree is how DeepDiff finds the differences; making any other view from it takes time.
-    found: Collection[str] = DeepDiff(left, right, threshold_to_diff_deeper=0, view="tree").affected_root_keys
-    return found
+    found = DeepDiff(dict(left), dict(right), threshold_to_diff_deeper=0, view="tree").affected_root_keys
+    return frozenset(found)
 
 
 def _normalized_sides(

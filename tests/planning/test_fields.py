@@ -8,6 +8,7 @@ import pytest
 from reconciler.model.account import Account
 from reconciler.model.plan import FieldChange
 from reconciler.model.secret import UNKNOWN, Secret
+from reconciler.planning import fields
 from reconciler.planning.fields import (
     changed_fields,
     changed_since,
@@ -22,9 +23,19 @@ from reconciler.planning.fields import (
 from tests.support.fake_server import account
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from reconciler.model.account import Fields, Value
 
 HELD = account("a@x", 1, name="A", smtp_server="Mail.X", smtp_port=25, password=Secret("p"))
+
+
+@pytest.fixture(autouse=True)
+def _nothing_compared_before() -> Iterator[None]:
+    """What was compared is remembered in the process, so each test starts and ends without any of it."""
+    fields._different_keys.cache_clear()
+    yield
+    fields._different_keys.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -97,6 +108,21 @@ def test_deepdiff_never_sees_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     assert changed_fields(held, {"password": Secret("canary-after")})
     assert len(seen) == 1
     assert "canary" not in seen[0]
+
+
+def test_deepdiff_sees_the_same_two_sides_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[object] = []
+    original = deepdiff.DeepDiff
+
+    def watching(*values: Any, **options: Any) -> Any:  # noqa: ANN401 - DeepDiff's own
+        seen.append(values)
+        return original(*values, **options)
+
+    monkeypatch.setattr(deepdiff, "DeepDiff", watching)
+    other = account("b@x", 2, name="B", smtp_port=25)
+    for current in (HELD, other):
+        assert changed_fields(current, {"smtp_port": 26}) == (FieldChange("smtp_port", 25, 26),)
+    assert len(seen) == 1
 
 
 def test_deepdiff_alone_says_which_fields_differ(monkeypatch: pytest.MonkeyPatch) -> None:
