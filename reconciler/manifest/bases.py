@@ -134,12 +134,14 @@ class Bases:
     Attributes:
         problems: What is wrong with the bases themselves.
         names: The names of the files that others extend, readable or not.
+        changes: How often something was added.
     """
 
     def __init__(self, paths: Sequence[str], within: str | None = None) -> None:
         """Takes the paths that the user named, and the only folder that files may be in."""
         self.problems: list[Problem] = []
         self.names: set[str] = set()
+        self.changes = 0
         self._paths, self._within = paths, within
         self._roots: AllowedRoots | None = None
         self._sources: dict[object, Source | Problem] = {}
@@ -159,6 +161,7 @@ class Bases:
         self._sources.setdefault(file_identity(source.name), source)
         found = self._loaded.get(source)
         if found is None:
+            self.changes += 1
             try:
                 found = load(source.data, source.name)
             except YamlError as error:
@@ -172,12 +175,18 @@ class Bases:
         """The base of a file; an issue if it names none, ``None`` if ``problems`` has what is wrong with it."""
         return self._of(child, ())
 
+    def extended_by(self, source: Source, text: object) -> Base | None:
+        """The base that a file names, if one of the files before it has named that too."""
+        found = self._by_name.get((_named_folder(source), text))
+        return found if isinstance(found, Base) else None
+
     def add(self, sources: Sequence[Source]) -> None:
         """Remembers files that were read and may be bases, so that they are not read again."""
         self._sources.update((file_identity(one.name), one) for one in sources if _MAY_BE_BASE.search(one.data))
 
     def add_layer(self, layer: Layer) -> None:
         """Remembers a base that is one of the given files."""
+        self.changes += 1
         self._found.append(layer)
 
     def unextended(self) -> list[Layer]:
@@ -188,6 +197,7 @@ class Bases:
         text = child.value["extends"]
         key = (_named_folder(child.source), text if isinstance(text, str) else None)
         if key not in self._by_name:
+            self.changes += 1
             self._by_name[key] = self._resolved(child, (*chain, child))
         found = self._by_name[key]
         return replace(found, node=NodeRef(child.source, EXTENDS)) if isinstance(found, Issue) else found

@@ -77,6 +77,8 @@ def _declared_twice(groups: Iterable[Group]) -> list[Issue]:
     """
     issues = []
     for group in groups:
+        if len(group) == 1:
+            continue
         extending = [file for file in group if _names_server(file) and not file.block("policy").get("own")]
         copies = extending[1:]
         for file in copies:

@@ -14,7 +14,7 @@ from reconciler.manifest.events import YamlError
 from reconciler.manifest.extends import Effective
 from reconciler.manifest.files import is_journal, own_document_kind
 from reconciler.manifest.issues import Issue, IssueLog, NodeRef
-from reconciler.manifest.loader import load
+from reconciler.manifest.loader import Loaded
 from reconciler.model.desired import NO_POSITIONS
 from reconciler.model.secret import SecretReference
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from reconciler.manifest.files import Source
     from reconciler.manifest.issues import Path
-    from reconciler.manifest.loader import Loaded
+    from reconciler.manifest.processes import Received
     from reconciler.manifest.schema import Shape
     from reconciler.model.desired import DesiredAccount
 
@@ -34,6 +34,7 @@ Keys: TypeAlias = frozenset[str | None]
 """Keys of a block; ``None`` means the block itself."""
 
 _NONE: Final[Keys] = frozenset()
+_NO_KEYS: Final[Mapping[str | int, Keys]] = {}
 _KEYS_LOOKED_AT: Final = 100
 
 _KEYS_OF_OTHERS: Final = frozenset({"apiVersion", "services", "jobs", "stages"})
@@ -46,7 +47,7 @@ _KEYS_OF_PLAYS: Final = frozenset({"hosts", "tasks", "import_playbook"})
 _MOST_EXPLAINED: Final = 2000
 """The number of wrong accounts in a file after which further errors are only counted: wording them takes a while."""
 
-_MARKED_BLOCKS: Final[tuple[tuple[str, ...], ...]] = (
+MARKED_BLOCKS: Final[tuple[tuple[str, ...], ...]] = (
     ("server",),
     ("server", "auth"),
     ("policy",),
@@ -72,7 +73,9 @@ class ParsedFile:
         bad_defaults: The wrong and the misspelled fields of ``defaults``; ``None`` if the block itself is wrong.
         irregular: Whether the file has irregularities that ``locate`` reports.
         declares_accounts: Whether there is an ``accounts`` block, even if it is empty.
-        document: The document with bases and variables, if the file has any.
+        variables: What the file may substitute, by name.
+        inheritance: The document with bases and variables, if the file has any; the bases alone if another process has
+            parsed the file.
     """
 
     source: Source
@@ -83,7 +86,8 @@ class ParsedFile:
     bad_defaults: Keys = _NONE
     irregular: bool = False
     declares_accounts: bool = True
-    document: Effective | None = None
+    variables: Mapping[str, str] = field(default_factory=dict)
+    inheritance: Effective | Bases | None = None
 
     def block(self, *path: str) -> dict[str, Any]:
         """A block of the header; empty if the file does not have it."""
@@ -107,9 +111,22 @@ class ParsedFile:
         return NodeRef(self.source, path, key=key) if self.document is None else self.document.node(path, key=key)
 
     @property
-    def variables(self) -> Mapping[str, str]:
-        """What the file may substitute, by name."""
-        return {} if self.document is None else self.document.variables
+    def document(self) -> Effective | None:
+        """The document with bases and variables, if the file has any."""
+        if isinstance(self.inheritance, Bases):
+            loaded: Any = self.inheritance.load(self.source)
+            layer = Layer(self.source, loaded, loaded.value)
+            base = _base(layer, self.inheritance)
+            self.inheritance = Effective(layer, base if isinstance(base, Base) else None)
+        return self.inheritance
+
+    @property
+    def sources(self) -> list[Source]:
+        """The file, and the bases that it extends."""
+        if isinstance(self.inheritance, Bases):
+            base = self.inheritance.extended_by(self.source, self.header.get("extends"))
+            return [self.source, *(layer.source for layer in base.layers)] if base else [self.source]
+        return [layer.source for layer in self.inheritance.layers] if self.inheritance else [self.source]
 
 
 @dataclass(slots=True)
@@ -150,36 +167,47 @@ def parse_file(source: Source, bases: Bases | None = None) -> ParsedFile | Probl
     Returns:
         A problem if the file is unusable; ``None`` if it is one of our own documents, found in a folder.
     """
+    document = load_document(source, bases or Bases([source.name]))
+    if not isinstance(document, Loaded | Effective):
+        return document
+    parsed = _validated(source, document)
+    if isinstance(document, Effective) and isinstance(parsed, ParsedFile):
+        parsed.issues.extend(document.issues)
+    return parsed
+
+
+def load_document(source: Source, bases: Bases) -> Loaded | Effective | ParsedFile | Problem | None:
+    """Loads a file, with its bases and its variables, if it has any.
+
+    Returns:
+        As ``parse_file`` if there is nothing to validate.
+    """
     if is_journal(source.data):
         return _not_a_manifest(source, "a journal")
     try:
-        loaded = bases.load(source) if bases else load(source.data, source.name)
+        loaded = bases.load(source)
     except YamlError as error:
         return error.problem(source.name)
     kind = own_document_kind(loaded.value)
     if kind:
         return _not_a_manifest(source, kind)
     if is_plain(source) or not isinstance(loaded.value, dict):
-        return _validated(source, loaded)
-    return _inheriting(Layer(source, loaded, loaded.value), bases or Bases([source.name]))
-
-
-def _inheriting(layer: Layer, bases: Bases) -> ParsedFile | Problem:
-    """The file, with its bases and its variables."""
-    found = bases.of(layer) if "extends" in layer.value else None
+        return loaded
+    layer = Layer(source, loaded, loaded.value)
+    found = _base(layer, bases)
     base = found if isinstance(found, Base) else None
-    is_base = layer.value.get("base") is True
-    if is_base or (names_base(layer.value) and base is None):
+    is_base = loaded.value.get("base") is True
+    if is_base or (names_base(loaded.value) and base is None):
         # A base is checked with each file that extends it, and a file together with its base.
         if is_base:
             bases.add_layer(layer)
         issues = IssueLog([found] if isinstance(found, Issue) else ())
-        return ParsedFile(layer.source, {"base": True}, issues=issues, irregular=layer.loaded.irregular)
-    document = Effective(layer, base)
-    parsed = _validated(layer.source, document)
-    if isinstance(parsed, ParsedFile):
-        parsed.issues.extend(document.issues)
-    return parsed
+        return ParsedFile(source, {"base": True}, issues=issues, irregular=loaded.irregular)
+    return Effective(layer, base)
+
+
+def _base(layer: Layer, bases: Bases) -> Base | Issue | None:
+    return bases.of(layer) if "extends" in layer.value else None
 
 
 def unextended_issues(bases: Bases) -> IssueLog:
@@ -230,36 +258,67 @@ def _adapter(root: Any) -> TypeAdapter[dict[str, Any] | None]:  # noqa: ANN401 -
 
 
 def _validated(source: Source, loaded: Loaded | Effective) -> ParsedFile | Problem:
+    raw: Any = loaded.value
+    document, errors = check_document(raw)
+    if not errors:
+        return assembled(source, document, loaded)
+    if _is_foreign(raw):
+        return _foreign(source)
+    from reconciler.manifest.messages import misspelled, without_consequences
+    from reconciler.manifest.schema import SHAPE
+
+    wrong = _wrong_keys(error["loc"] for error in errors)
+    document, _ = validate(_usable(raw, wrong), SHAPE)
+    meant = list(misspelled(errors))
+    unclear = _wrong_keys(chain((error["loc"] for error in errors), meant))
+    parsed = assembled(source, document, loaded, wrong, unclear)
+    _add_issues(parsed, raw, without_consequences(errors, meant), wrong)
+    return parsed
+
+
+def check_document(raw: Any) -> tuple[dict[str, Any] | None, list[ErrorDetails]]:  # noqa: ANN401 - it may be anything
+    """Validates a manifest; returns as ``validate``."""
     from reconciler.manifest.schema import SHAPE, needs_accounts
 
-    raw: Any = loaded.value
     document, errors = validate(raw, SHAPE)
     if isinstance(raw, dict) and "accounts" not in raw and needs_accounts(raw):
         errors.append({"type": "missing", "loc": ("accounts",), "msg": "", "input": raw})
-    wrong = unclear = _wrong_keys(error["loc"] for error in errors)
-    if errors:
-        if _is_foreign(raw):
-            return _foreign(source)
-        from reconciler.manifest.messages import misspelled, without_consequences
+    return document, errors
 
-        document, _ = validate(_usable(raw, wrong), SHAPE)
-        meant = list(misspelled(errors))
-        unclear = _wrong_keys(chain((error["loc"] for error in errors), meant))
-        errors = without_consequences(errors, meant)
+
+def assembled(
+    source: Source,
+    document: dict[str, Any] | None,
+    loaded: Loaded | Effective | Received,
+    wrong: Mapping[str | int, Keys] = _NO_KEYS,
+    unclear: Mapping[str | int, Keys] = _NO_KEYS,
+) -> ParsedFile:
+    """The file with a valid document.
+
+    Args:
+        source: The file.
+        document: What is valid of it; ``None`` if nothing is.
+        loaded: What was loaded.
+        wrong: The wrong keys, by their block.
+        unclear: The wrong and the misspelled keys, likewise.
+    """
+    raw: Any = loaded.value
+    given: Any = raw if wrong and isinstance(raw, dict) else document
+    accounts = raw["accounts"] if document and document.get("accounts") else []
     parsed = ParsedFile(
         source,
         document or {"accounts": []},
         bad_defaults=unclear.get("defaults", _NONE),
         irregular=loaded.irregular,
-        declares_accounts=document is None or "accounts" in (raw if errors and isinstance(raw, dict) else document),
-        document=loaded if isinstance(loaded, Effective) else None,
+        declares_accounts=document is None or "accounts" in given,
+        variables={} if isinstance(loaded, Loaded) else loaded.variables,
+        inheritance=None if isinstance(loaded, Loaded) else loaded.inheritance,
     )
-    _add_entries(parsed, raw, loaded, wrong, unclear)
-    for path in _MARKED_BLOCKS:
+    _add_entries(parsed, accounts, loaded, wrong, unclear)
+    for path in MARKED_BLOCKS:
         if block := parsed.block(*path):
             parsed.positions[path] = positions = loaded.block_positions(path)
             _complete(parsed, block, positions, path)
-    _add_issues(parsed, raw, errors, wrong)
     return parsed
 
 
@@ -320,13 +379,12 @@ def _is_unusable(wrong: Keys) -> bool:
 
 def _add_entries(
     parsed: ParsedFile,
-    raw: Any,  # noqa: ANN401 - it may be anything
-    loaded: Loaded | Effective,
+    accounts: Sequence[object],
+    loaded: Loaded | Effective | Received,
     wrong: Mapping[str | int, Keys],
     unclear: Mapping[str | int, Keys],
 ) -> None:
     given: list[dict[str, Any]] = parsed.header.pop("accounts", [])
-    accounts = raw["accounts"] if given else []
     starts = loaded.starts("accounts", len(accounts))
     usable = [index for index in range(len(accounts)) if not (index in wrong and _is_unusable(wrong[index]))]
     for index, account in zip(usable, given, strict=False):

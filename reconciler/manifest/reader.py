@@ -13,7 +13,8 @@ from reconciler.manifest.bases import Bases
 from reconciler.manifest.discovery import no_manifests, read_files
 from reconciler.manifest.grouping import group_by_server
 from reconciler.manifest.issues import Issue, IssueLog, shortened
-from reconciler.manifest.parsed_file import ParsedFile, parse_file, unextended_issues
+from reconciler.manifest.parsed_file import ParsedFile, unextended_issues
+from reconciler.manifest.processes import parse_files
 from reconciler.manifest.rules import check_rules, duplicate_name_warnings, unusual_setting_warnings
 from reconciler.model.account import Account, Globs, Value
 from reconciler.model.desired import Desired, DesiredAccount
@@ -76,7 +77,7 @@ def read_groups(paths: Sequence[str], within: str | None = None) -> tuple[Fleet,
     sources, problems, warnings, _ = read_files(paths, within)
     bases = Bases(paths, within)
     bases.add(sources)
-    parsed = [parse_file(source, bases) for source in sources]
+    parsed = parse_files(sources, bases)
     files = [file for file in parsed if isinstance(file, ParsedFile)]
     problems += [problem for problem in parsed if isinstance(problem, Problem)]
     unextended = unextended_issues(bases)
@@ -250,8 +251,7 @@ def _cut_off_warnings(file: ParsedFile) -> Iterator[Issue]:
 
     The comment is not shown.
     """
-    sources = [file.source] if file.document is None else [layer.source for layer in file.document.layers]
-    sources = [source for source in sources if b"#" in source.data and _COMMENT.search(source.data)]
+    sources = [source for source in file.sources if b"#" in source.data and _COMMENT.search(source.data)]
     if not sources:
         return
     nodes = [file.node(*path) for path in _paths_before_comments(file)]
@@ -275,8 +275,7 @@ def _comments(source: Source, paths: frozenset[Path]) -> Mapping[Path, str]:
 
 def _paths_before_comments(file: ParsedFile) -> Iterator[Path]:
     """The paths of the values that a comment may cut off."""
-    sources = [file.source] if file.document is None else [layer.source for layer in file.document.layers]
-    names = any(_NAME_WITH_COMMENT.search(source.data) for source in sources)
+    names = any(_NAME_WITH_COMMENT.search(source.data) for source in file.sources)
     blocks: list[tuple[Path, dict[str, object]]] = [
         (path, file.block(*path)) for path in (("server", "auth"), ("server",), ("defaults",))
     ]
