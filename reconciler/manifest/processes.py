@@ -101,19 +101,19 @@ def _parsed_by_others(sources: Sequence[Source], bases: Bases, count: int) -> Ma
     processes: list[ForkProcess] = []
     try:
         for part in range(count):
-            receiver, sender = context.Pipe(duplex=False)
-            receivers.append(receiver)
-            arguments = (sources, bases, range(1 + part * _BLOCK, len(sources), count * _BLOCK), sender, receivers)
-            processes.append(context.Process(target=_parse_blocks, args=arguments))
-            previous = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)  # until the process has no handler of ours
-            processes[-1].start()
-            signal.pthread_sigmask(signal.SIG_SETMASK, previous)
-            sender.close()
+            with suppress(OSError):  # a limit of the system: there is one process less
+                receiver, sender = context.Pipe(duplex=False)
+                receivers.append(receiver)
+                with sender:
+                    blocks = range(1 + part * _BLOCK, len(sources), count * _BLOCK)
+                    arguments = (sources, bases, blocks, sender, receivers)
+                    processes.append(context.Process(target=_parse_blocks, args=arguments))
+                    _start(processes[-1])
         while receivers:
             for receiver in cast("list[Connection]", wait(receivers)):
                 try:
                     sent: Sent = pickle.loads(receiver.recv_bytes())  # noqa: S301 - this program has sent it
-                except EOFError:
+                except (EOFError, OSError):  # all is sent, or the process was killed
                     receivers.remove(receiver)
                     continue
                 for number, (value, variables, *places) in sent.items():
@@ -125,6 +125,15 @@ def _parsed_by_others(sources: Sequence[Source], bases: Bases, count: int) -> Ma
                 process.kill()
                 process.join()
     return found
+
+
+def _start(process: ForkProcess) -> None:
+    """Starts a process. Until it has no signal handlers of ours, it gets no signals."""
+    previous = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
+    try:
+        process.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, previous)
 
 
 def _parse_blocks(

@@ -85,8 +85,9 @@ def _manifest(number: int, name: str) -> str:
     return "\n".join([*lines, ""])
 
 
-def _read(folder: Path, how: str) -> str:
-    run = subprocess.run([sys.executable, "-c", _READ, str(folder), how], capture_output=True, text=True, check=True)
+def _read(folder: Path, how: str, limit: str = "") -> str:
+    command = ["sh", "-c", f'{limit} exec "$@"', "-", sys.executable, "-c", _READ, str(folder), how]
+    run = subprocess.run(command, capture_output=True, text=True, check=True)
     assert run.stderr == f"{how}\n"
     return run.stdout
 
@@ -99,6 +100,14 @@ def test_several_processes_read_what_one_process_reads(tmp_path: Path) -> None:
     assert found == _read(tmp_path, "alone")
     assert found.count("b00399") > 1
     assert "written-down" not in found
+
+
+def test_a_set_is_read_although_no_further_process_can_start(tmp_path: Path) -> None:
+    _write(tmp_path)
+
+    found = _read(tmp_path, "alone", limit="ulimit -n 6;")
+
+    assert found.count("b00399") > 1
 
 
 def test_several_processes_find_the_mistakes_that_one_process_finds(tmp_path: Path) -> None:
