@@ -230,18 +230,20 @@ def not_applied(outcomes: Sequence[Outcome], plan: Plan, rules: Rules) -> list[s
     refused = [one for one in outcomes if one.status is not Status.APPLIED]
     if rules.keep_default:
         defaults = {change.id for change in plan.changes if change.before and change.before.is_default}
-        # What needs such a change is skipped, or keeps its temporary name if its first step was written.
-        stuck = [one.address for one in refused if one.id in defaults]
-        refused = [one for one in refused if one.id not in defaults and one.status is not Status.SKIPPED]
-        refused = [one for one in refused if one.kind is not FailureKind.TEMPORARY_NAME or not names_any(one, stuck)]
+        stuck = {one.address for one in refused if one.id in defaults}
+        # What needs such a change is skipped, or keeps its temporary name if its first step was written; and so on.
+        while more := {one.address for one in refused if waits_for(one, stuck)} - stuck:
+            stuck |= more
+        refused = [one for one in refused if one.address not in stuck]
     if rules.first_is_default:
         refused = [one for one in refused if one.action != Action.CREATE or not says_written(one)]
     return [f"{one.action} of {one.address} is {one.status}: {one.error}" for one in refused]
 
 
-def names_any(outcome: Outcome, addresses: Collection[str]) -> bool:
-    """Whether the error of an outcome names one of the addresses."""
-    return any(address in (outcome.error or "") for address in addresses)
+def waits_for(outcome: Outcome, addresses: Collection[str]) -> bool:
+    """Whether a change was not made, or only in part, because the change of one of the addresses did not succeed."""
+    is_waiting = outcome.status is Status.SKIPPED or outcome.kind is FailureKind.TEMPORARY_NAME
+    return is_waiting and any(f"the change of {address}," in (outcome.error or "") for address in addresses)
 
 
 def remaining(plan: Plan) -> list[str]:
