@@ -220,9 +220,9 @@ def test_percent_encoding_cannot_pass_the_token(serve: Serve) -> None:
 def test_a_flood_of_headers_is_refused(serve: Serve) -> None:
     url = serve().url
     headers = "".join(f"X-{number}: {'y' * 100}\r\n" for number in range(1_000))
-    assert raw(url, f"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n".encode()).startswith(
-        b"HTTP/1.1 431 "
-    )
+    answer = raw(url, f"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n".encode())
+    # 400 if they come in pieces: h11 then stops reading before they end.
+    assert answer.startswith((b"HTTP/1.1 431 ", b"HTTP/1.1 400 "))
     assert plain_http.get(url).status_code == 200
 
 
