@@ -29,7 +29,7 @@ from reconciler.manifest.parsed_file import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from multiprocessing.connection import Connection
     from multiprocessing.context import ForkProcess
 
@@ -93,47 +93,65 @@ def _can_fork() -> bool:
 def _parsed_by_others(sources: Sequence[Source], bases: Bases, count: int) -> Mapping[int, ParsedFile]:
     """The files that other processes could parse, by their number. If one of them ends early, its files are missing."""
     import multiprocessing
-    from multiprocessing.connection import wait
 
-    context = multiprocessing.get_context("fork")
     found: dict[int, ParsedFile] = {}
+    if multiprocessing.current_process().daemon:  # of a program that calls this one, and may not start any
+        return found
     receivers: list[Connection] = []
     processes: list[ForkProcess] = []
     try:
         for part in range(count):
+            blocks = range(1 + part * _BLOCK, len(sources), count * _BLOCK)
             with suppress(OSError):  # a limit of the system: there is one process less
-                receiver, sender = context.Pipe(duplex=False)
-                receivers.append(receiver)
-                with sender:
-                    blocks = range(1 + part * _BLOCK, len(sources), count * _BLOCK)
-                    arguments = (sources, bases, blocks, sender, receivers)
-                    processes.append(context.Process(target=_parse_blocks, args=arguments))
-                    _start(processes[-1])
-        while receivers:
-            for receiver in cast("list[Connection]", wait(receivers)):
-                try:
-                    sent: Sent = pickle.loads(receiver.recv_bytes())  # noqa: S301 - this program has sent it
-                except (EOFError, OSError):  # all is sent, or the process was killed
-                    receivers.remove(receiver)
-                    continue
-                for number, (value, variables, *places) in sent.items():
-                    received = Received(value, variables or {}, None if variables is None else bases, *places)
-                    found[number] = assembled(sources[number], value, received)
+                _start(sources, bases, blocks, receivers, processes)
+        for sent in _received(receivers):
+            for number, (value, variables, *places) in sent.items():
+                received = Received(value, variables or {}, None if variables is None else bases, *places)
+                found[number] = assembled(sources[number], value, received)
     finally:
         for process in processes:
-            if process.pid is not None:
-                process.kill()
-                process.join()
+            process.kill()
+            process.join()
     return found
 
 
-def _start(process: ForkProcess) -> None:
-    """Starts a process. Until it has no signal handlers of ours, it gets no signals."""
-    previous = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
-    try:
-        process.start()
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, previous)
+def _start(
+    sources: Sequence[Source],
+    bases: Bases,
+    blocks: Iterable[int],
+    receivers: list[Connection],
+    processes: list[ForkProcess],
+) -> None:
+    """Starts a process, and adds it. Until it has no signal handlers of ours, it gets no signals."""
+    from multiprocessing import get_context
+
+    context = get_context("fork")
+    receiver, sender = context.Pipe(duplex=False)
+    receivers.append(receiver)
+    arguments = (sources, bases, blocks, sender, receivers)
+    process = context.Process(target=_parse_blocks, args=arguments, daemon=True)
+    with sender:
+        previous = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
+        try:
+            process.start()
+            processes.append(process)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, previous)
+
+
+def _received(receivers: list[Connection]) -> Iterator[Sent]:
+    """What the processes send, until all of them have ended."""
+    from multiprocessing.connection import wait
+
+    while receivers:
+        for receiver in cast("list[Connection]", wait(receivers)):
+            try:
+                sent: Sent = pickle.loads(receiver.recv_bytes())  # noqa: S301 - this program has sent it
+            except (EOFError, OSError):  # all is sent, or the process was killed
+                receivers.remove(receiver)
+                receiver.close()
+            else:
+                yield sent
 
 
 def _parse_blocks(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -10,6 +11,8 @@ import time
 from pathlib import Path
 
 import pytest
+
+from reconciler.manifest.reader import read_fleet
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux" or len(os.sched_getaffinity(0)) < 2,
@@ -108,6 +111,20 @@ def test_a_set_is_read_although_no_further_process_can_start(tmp_path: Path) -> 
     found = _read(tmp_path, "alone", limit="ulimit -n 6;")
 
     assert found.count("b00399") > 1
+
+
+def test_a_process_that_may_start_no_other_reads_alone(tmp_path: Path) -> None:
+    _write(tmp_path)
+
+    process = multiprocessing.get_context("spawn").Process(target=_check_set, args=(tmp_path,), daemon=True)
+    process.start()
+    process.join(60)
+
+    assert process.exitcode == 0
+
+
+def _check_set(folder: Path) -> None:
+    assert len(read_fleet([str(folder)]).servers) == 400
 
 
 def test_several_processes_find_the_mistakes_that_one_process_finds(tmp_path: Path) -> None:
