@@ -1,6 +1,6 @@
 """Measures the tool against the floors, against itself at other sizes, and against other programs.
 
-Whole processes are measured, in turns. ``python benchmarks/bench.py`` writes docs/performance.md and its chart.
+Whole processes are measured, in turns. ``python benchmarks/bench.py`` writes docs/performance.md and its charts.
 ``--quick`` only checks the ratios against their goals, with a margin for the noise of shared machines, and fails if one
 is exceeded.
 """

@@ -9,8 +9,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pygal
 import watch_cases
 from fleet_cases import MOST_MEMORY, SIZE
+from pygal.style import Style
 from watch_cases import MOST_IDLE
 
 if TYPE_CHECKING:
@@ -19,6 +21,20 @@ if TYPE_CHECKING:
 
 DOCS = Path(__file__).parents[1] / "docs"
 _BEGIN, _END = "<!-- figures: written by `make bench` -->", "<!-- end of figures -->"
+_STYLE = Style(
+    background="white",
+    plot_background="white",
+    colors=("#0b63c4", "#c2410c", "#15803d"),
+    font_family="sans-serif",
+    guide_stroke_color="#ddd",
+    guide_stroke_dasharray="none",
+    label_font_size=14,
+    major_label_font_size=14,
+    legend_font_size=15,
+    major_guide_stroke_color="#ddd",
+    major_guide_stroke_dasharray="none",
+    title_font_size=17,
+)
 _LIBRARIES = ("httpx", "pydantic", "pyyaml", "deepdiff", "click", "aiohttp", "uvicorn")
 
 
@@ -30,7 +46,7 @@ def write_page(
     data: int,
     fleets: FleetTimings,
 ) -> None:
-    """Replaces the figures on the page, and the chart; the text around them stays."""
+    """Replaces the figures on the page, and the charts; the text around them stays."""
     by_size = dict(sizes)
     lines = [
         _BEGIN,
@@ -52,13 +68,15 @@ def write_page(
     ]
     lines += [f"of YAML and JSON (goal: at most 6; {'met' if share <= 6 else '**missed**'}).", ""]  # noqa: PLR2004
     lines += [*_memory(fleets), "", *_idle(fleets.idle), "", *_peers(*peers), ""]
-    lines += ["![Time and memory by number of accounts](performance.svg)", ""]
-    lines += ["![Time and memory by number of servers](fleet.svg)", "", _END]
+    for name, what in (("performance", "accounts"), ("fleet", "servers")):
+        for file, shown in (("time", "Time"), ("memory", "Memory")):
+            lines += [f"![{shown} by number of {what}]({name}-{file}.svg)", ""]
+    lines.append(_END)
     _replace(DOCS / "performance.md", lines)
     accounts = {"script": "script with CSafeLoader and httpx", "tool": "reconciler plan", "floor": "floor"}
     servers = {"tool": "reconciler plan", "floor": "threads with httpx"}
-    _draw("performance.svg", "accounts", sizes, accounts)
-    _draw("fleet.svg", "servers with 20 accounts", fleets.sizes, servers)
+    _draw("performance", "accounts", sizes, accounts)
+    _draw("fleet", "servers with 20 accounts", fleets.sizes, servers)
 
 
 def _replace(page: Path, lines: list[str]) -> None:
@@ -128,20 +146,42 @@ def _machine() -> list[str]:
     ]
 
 
-def _draw(file: str, what: str, sizes: list[tuple[int, dict[str, Timing]]], labels: dict[str, str]) -> None:
-    import matplotlib as mpl
+def _draw(name: str, what: str, sizes: list[tuple[int, dict[str, Timing]]], labels: dict[str, str]) -> None:
+    """Draws the time and the memory by size, each as a chart with logarithmic axes."""
+    numbers = [size for size, _ in sizes]
+    lines = {label: [found[one] for _, found in sizes] for one, label in labels.items()}
+    seconds = {label: [timing.wall for timing in timings] for label, timings in lines.items()}
+    memory = {label: [timing.memory for timing in timings] for label, timings in lines.items()}
+    for file, unit, values in (("time", "seconds", seconds), ("memory", "peak memory in MiB", memory)):
+        ticks = _ticks([one for line in values.values() for one in line])
+        chart = pygal.XY(
+            title=unit,
+            x_title=what,
+            x_labels=numbers,
+            x_value_formatter=lambda value: f"{value:,.0f}",
+            y_labels=ticks,
+            range=(ticks[0], 1.01 * ticks[-1]),  # with no room above it, the highest line is left out
+            value_formatter=lambda value: f"{value:g}",
+            logarithmic=True,
+            legend_at_bottom=True,
+            legend_at_bottom_columns=1,
+            truncate_legend=-1,
+            stroke_style={"width": 2},
+            margin_right=40,
+            width=640,
+            height=460,
+            style=_STYLE,
+            js=(),  # the default is a script from another host
+        )
+        chart.uuid = f"{name}-{file}"  # otherwise random
+        for label, line in values.items():
+            chart.add(label, list(zip(numbers, line, strict=True)))
+        chart.render_to_file(str(DOCS / f"{name}-{file}.svg"))
 
-    mpl.use("svg")
-    mpl.rcParams["svg.hashsalt"] = "reconciler"
-    from matplotlib import pyplot
 
-    figure, (times, memory) = pyplot.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
-    for name, label in labels.items():
-        numbers = [size for size, _ in sizes]
-        times.plot(numbers, [found[name].wall for _, found in sizes], marker="o", label=label)
-        memory.plot(numbers, [found[name].memory for _, found in sizes], marker="o", label=label)
-    for axes, unit in ((times, "seconds"), (memory, "peak memory in MiB")):
-        axes.set(xscale="log", yscale="log", xlabel=what, ylabel=unit)
-        axes.grid(alpha=0.3)
-    times.legend()
-    figure.savefig(DOCS / file, metadata={"Date": None})
+def _ticks(values: list[float]) -> list[float]:
+    """Round numbers from below the lowest value to above the highest."""
+    numbers = [digit * 10.0**power for power in range(-3, 6) for digit in (1, 2, 5)]
+    below = max(one for one in numbers if one <= min(values))
+    above = min(one for one in numbers if one >= max(values))
+    return [one for one in numbers if below <= one <= above]
