@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import threading
 from contextlib import suppress
+from functools import partial
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
@@ -121,13 +122,12 @@ _THREADS: Final = _Threads()
 
 
 class WorkerPool(Generic[Result]):
-    """Works on numbered jobs in parallel. Only ``work`` is called from its threads."""
+    """Works on numbered jobs in parallel. Only ``work`` is called from other threads."""
 
     def __init__(self, size: int, work: Callable[[int], Result], gate: InterruptGate) -> None:
         self._size = max(1, size)
         self._work = work
         self._gate = gate
-        self._jobs: SimpleQueue[int | None] = SimpleQueue()
         self._done: SimpleQueue[tuple[int, Result] | BaseException] = SimpleQueue()
         self._in_flight: set[int] = set()
 
@@ -144,23 +144,18 @@ class WorkerPool(Generic[Result]):
         Raises:
             Exception: What ``work`` has raised.
         """
-        for _ in range(self._size):
-            _THREADS.start(self._work_on_jobs)
         try:
             self._distribute(next_job, take_result)
         except Abort:
             while not self._done.empty():
                 self._take(self._done.get(), take_result)
-        finally:
-            for _ in range(self._size):
-                self._jobs.put(None)
         return frozenset(self._in_flight)
 
     def _distribute(self, next_job: Callable[[], int | None], take_result: Callable[[int, Result], None]) -> None:
         while True:
             while len(self._in_flight) < self._size and (job := next_job()) is not None:
                 self._in_flight.add(job)
-                self._jobs.put(job)
+                _THREADS.start(partial(self._work_on, job))
             if not self._in_flight:
                 return
             try:
@@ -176,9 +171,8 @@ class WorkerPool(Generic[Result]):
         take_result(*done)
         self._in_flight.discard(done[0])
 
-    def _work_on_jobs(self) -> None:
-        while (job := self._jobs.get()) is not None:
-            try:
-                self._done.put((job, self._work(job)))
-            except BaseException as error:  # noqa: BLE001 - raised again in the thread that waits for it
-                self._done.put(error)
+    def _work_on(self, job: int) -> None:
+        try:
+            self._done.put((job, self._work(job)))
+        except BaseException as error:  # noqa: BLE001 - raised again in the thread that waits for it
+            self._done.put(error)
