@@ -111,6 +111,8 @@ def read(*paths: str) -> Desired:
 def read_fleet(*paths: str, within: str | None = None) -> Fleet:
     """Reads manifests of any number of servers without resolving a secret.
 
+    On Linux, many files are parsed by several processes, unless this one has further threads or may start none.
+
     Args:
         paths: YAML or JSON files, and folders of them.
         within: As in ``RunContext``.
