@@ -78,11 +78,16 @@ class Received(NamedTuple):
 
 def parse_files(sources: Sequence[Source], bases: Bases) -> list[ParsedFile | Problem | None]:
     """As ``parse_file``, for each file."""
-    if len(sources) == 1 or sum(len(source.data) for source in sources) < _FEWEST_BYTES or not _can_fork():
+    if not _is_worthwhile([len(source.data) for source in sources]) or not _can_fork():
         return [parse_file(source, bases) for source in sources]
     first = parse_file(sources[0], bases)  # what this imports and reads, the other processes have at once
     parsed = _parsed_by_others(sources, bases, min(len(os.sched_getaffinity(0)), _MOST_PROCESSES))
     return [first, *(parsed.get(number) or parse_file(sources[number], bases) for number in range(1, len(sources)))]
+
+
+def _is_worthwhile(sizes: Sequence[int]) -> bool:
+    """Whether files of these sizes, in bytes, can be shared out. A single large one cannot."""
+    return sum(sizes) >= max(_FEWEST_BYTES, 2 * max(sizes, default=0))
 
 
 def _can_fork() -> bool:
