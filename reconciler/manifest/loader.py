@@ -186,8 +186,10 @@ class _Builder:
                 if key in MARKED:
                     self._marks.setdefault(id(target), {})[key] = event.start_mark
                 if event.__class__ is ScalarEvent and not (with_properties and (event.anchor or event.tag)):
-                    value = event.value
-                    target[key] = resolve(value) if value[:1] in suspects and not event.style else value
+                    value: Any = event.value
+                    if (not value or value[0] in suspects) and not event.style:
+                        value = resolve(value)
+                    target[key] = value
                 elif self._open(event, target, key):
                     target = stack[-1]
             elif event.__class__ is MappingEndEvent:
@@ -197,7 +199,7 @@ class _Builder:
                 self._skip_entry(event)
 
     def _elements(self, target: list[object]) -> None:
-        """Reads the rest of a list, until it ends or a container begins."""
+        """Reads the rest of a list and of the mappings in it, until it ends or another list begins."""
         starts = self._starts if len(self._stack) == 3 else None  # noqa: PLR2004 - right under the root
         while True:
             event = self._next()
@@ -207,40 +209,45 @@ class _Builder:
             if starts is not None:
                 starts.append(event.start_mark)
             if self._open(event, target, None):
-                return
+                self._entries(self._stack[-1])  # most lists are of mappings
+                if self._stack[-1] is not target:
+                    return
 
     def _open(self, event: Any, target: Any, key: str | None) -> bool:  # noqa: ANN401
         """Adds a node to ``target``; returns whether it is a container, which is then on top of the stack."""
         kind = event.__class__
         value: Any
-        if kind is AliasEvent:
-            value = self._alias(event)
+        if kind is MappingStartEvent:
+            value = {}
+        elif kind is SequenceStartEvent:
+            value = []
         else:
-            if event.tag is not None:
-                self._irregular = True
-            if kind is ScalarEvent:
-                value = event.value if event.style else resolve(event.value)
-                if event.anchor:
-                    self._anchors.set(event.anchor, value)
-            else:
-                value = {} if kind is MappingStartEvent else []
-                self._push(event, value, key)
+            value = self._alias(event) if kind is AliasEvent else self._scalar(event)
         if key is None:
             target.append(value)
         else:
             target[key] = value
-        return kind is MappingStartEvent or kind is SequenceStartEvent
-
-    def _push(self, event: NodeEvent, container: _Container, key: str | None) -> None:
+        if kind is not MappingStartEvent and kind is not SequenceStartEvent:
+            return False
         depth = len(self._stack)
         if depth > DEEPEST:
             raise YamlError.too_deep(position_of(event))
-        if depth == 2 and key is not None and isinstance(container, list):  # noqa: PLR2004 - right under the root
+        if depth == 2 and key is not None and kind is SequenceStartEvent:  # noqa: PLR2004 - right under the root
             self._starts = self._items[key] = []
-        self._stack.append(container)
+        self._stack.append(value)
+        self._irregular = self._irregular or event.tag is not None
         if event.anchor:
             self._anchored.append((depth, event.anchor))
             self._anchors.open(event.anchor)
+        return True
+
+    def _scalar(self, event: ScalarEvent) -> object:
+        if event.tag is not None:
+            self._irregular = True
+        value = event.value if event.style else resolve(event.value)
+        if event.anchor:
+            self._anchors.set(event.anchor, value)
+        return value
 
     def _close(self) -> None:
         container = self._stack.pop()

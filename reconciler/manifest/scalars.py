@@ -42,8 +42,8 @@ _LONGEST_NUMBER: Final = 64
 _NUMERIC: Final = frozenset("0123456789+-.")
 """First characters of every number."""
 
-SUSPECTS: Final = frozenset({"", *_NUMERIC, *"~nNtTfF"})
-"""First characters (none, for the empty one) of every plain scalar that may be something other than a string."""
+SUSPECTS: Final = frozenset({*_NUMERIC, *"~nNtTfF"})
+"""First characters of every plain scalar that may be something other than a string, apart from the empty one."""
 
 _LONGEST: Final = 60
 _SECRET_KEYS: Final = frozenset({"password", "auth", "access_token", "refresh_token", "token"})

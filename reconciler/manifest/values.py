@@ -223,18 +223,18 @@ def secret(value: object) -> Secret | SecretReference:
     Raises:
         InvalidValueError: It is neither. The message shows nothing of it.
     """
+    if isinstance(value, dict):
+        if len(value) != 1 or value.keys().isdisjoint(_TARGETS):
+            raise InvalidValueError("a secret's reference has exactly one key: env, file or command", _key_hint(value))
+        ((key, target),) = value.items()
+        return _TARGETS[key](target)
     if isinstance(value, str):
         if is_placeholder(value):
             raise InvalidValueError(UNFILLED, PLACEHOLDER_HINT)
         return _literal(value)
     if isinstance(value, int | float):
         raise InvalidValueError(f"expected a string or a reference, found {type_name(value)}", "put it in quotes")
-    if not isinstance(value, dict):
-        raise InvalidValueError(f"expected a reference, found {type_name(value)}", _REFERENCE_HINT)
-    if len(value) != 1 or value.keys().isdisjoint(_TARGETS):
-        raise InvalidValueError("a secret's reference has exactly one key: env, file or command", _key_hint(value))
-    ((key, target),) = value.items()
-    return _TARGETS[key](target)
+    raise InvalidValueError(f"expected a reference, found {type_name(value)}", _REFERENCE_HINT)
 
 
 def _literal(text: str) -> Secret:

@@ -49,6 +49,6 @@ def test_not_a_number_is_a_float() -> None:
     assert math.isnan(float(str(resolve(".NaN"))))
 
 
-@pytest.mark.parametrize("text", ["", "~", "null", "true", "False", "12", "-7", "+7", ".5", ".nan", "0x1f"])
+@pytest.mark.parametrize("text", ["~", "null", "true", "False", "12", "-7", "+7", ".5", ".nan", "0x1f"])
 def test_scalars_other_than_strings_begin_with_a_suspect(text: str) -> None:
-    assert text[:1] in SUSPECTS
+    assert text[0] in SUSPECTS
