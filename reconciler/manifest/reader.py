@@ -195,15 +195,16 @@ def _set_desired(file: ParsedFile, *, one_is_default: bool) -> None:
         if "has_auth" not in merged and merged.get("password") is not None:
             merged["has_auth"] = True
         fields: dict[str, Value] = {name: merged[name] for name in FIELDS if name in merged}
+        positions = entry.positions
+        if base_positions:
+            positions = {**base_positions, **positions} if positions else base_positions
         test = entry.given.get("test")
         entry.desired = DesiredAccount(
             Account(fields, entry.given.get("id")),
             entry.position,
             entry.given.get("renamed_from"),
             default_test if test is None else settings.delivery_test(test).over(default_test),
-            {**base_positions, **entry.positions}
-            if base_positions and entry.positions
-            else entry.positions or base_positions,
+            positions,
         )
 
 

@@ -23,8 +23,7 @@ _MOST_PATTERNS: Final = 3
 
 def check_rules(entries: Sequence[Entry], ignore: Globs) -> Iterator[Issue]:
     """Everything that the rules find about one server, in no particular order."""
-    for entry in entries:
-        yield from _within(entry)
+    yield from _within(entries)
     yield from _twice(entries)
     yield from _shared_pins(entries)
     yield from _several_defaults(entries)
@@ -74,29 +73,30 @@ _USUAL: Final[Mapping[object, str]] = {
 """Ports with encryptions that do not match them (RFC 8314, section 3.3), and the encryption that does."""
 
 
-def _within(entry: Entry) -> Iterator[Issue]:
-    fields, bad = entry.desired.account.fields, entry.bad
-    if None in bad:
-        return
-    for field in ("name", "service"):
-        if field not in fields and field not in bad:
-            hint = "every account has one, of its own or from the defaults"
-            yield _issue(entry, Kind.MISSING_KEY, f'"{field}" is missing', hint)
-    if fields.get("service") == "other" and fields.get("smtp_server") is None and "smtp_server" not in bad:
-        yield _issue(entry, Kind.MISSING_SMTP_SERVER, "service: other needs smtp_server", "declare smtp_server")
-    if fields.get("has_auth") is True and "password" in fields and fields["password"] is None:
-        message = "has_auth: true needs a password, and password: null clears it"
-        hint = "declare the password, leave the key out to keep the server's, or write has_auth: false"
-        yield _issue(entry, Kind.PASSWORD_NEEDED, message, hint, field="password")
-    former = _former(entry)
-    if former is not None and former == entry.desired.account.key:
-        yield _issue(
-            entry,
-            Kind.RENAMED_TO_ITSELF,
-            "renamed_from is the account's own address",
-            "write the former address, or remove renamed_from",
-            field="renamed_from",
-        )
+def _within(entries: Sequence[Entry]) -> Iterator[Issue]:
+    for entry in entries:
+        fields, bad = entry.desired.account.fields, entry.bad
+        if None in bad:
+            continue
+        for field in ("name", "service"):
+            if field not in fields and field not in bad:
+                hint = "every account has one, of its own or from the defaults"
+                yield _issue(entry, Kind.MISSING_KEY, f'"{field}" is missing', hint)
+        if fields.get("service") == "other" and fields.get("smtp_server") is None and "smtp_server" not in bad:
+            yield _issue(entry, Kind.MISSING_SMTP_SERVER, "service: other needs smtp_server", "declare smtp_server")
+        if fields.get("has_auth") is True and "password" in fields and fields["password"] is None:
+            message = "has_auth: true needs a password, and password: null clears it"
+            hint = "declare the password, leave the key out to keep the server's, or write has_auth: false"
+            yield _issue(entry, Kind.PASSWORD_NEEDED, message, hint, field="password")
+        former = entry.desired.renamed_from
+        if former is not None and identity(former) == entry.desired.account.key:
+            yield _issue(
+                entry,
+                Kind.RENAMED_TO_ITSELF,
+                "renamed_from is the account's own address",
+                "write the former address, or remove renamed_from",
+                field="renamed_from",
+            )
 
 
 def _twice(entries: Sequence[Entry]) -> Iterator[Issue]:
@@ -153,7 +153,8 @@ def _several_defaults(entries: Sequence[Entry]) -> Iterator[Issue]:
 
 
 def _same_origin(entries: Sequence[Entry]) -> Iterator[Issue]:
-    for first, others in _groups(entries, [_former(entry) for entry in entries]):
+    formers = [entry.desired.renamed_from for entry in entries]
+    for first, others in _groups(entries, [former and identity(former) for former in formers]):
         for other in others:
             message = "two accounts cannot have the same renamed_from"
             hint = "only one of them can be the renamed account"
@@ -197,11 +198,6 @@ def _listed(patterns: Sequence[str]) -> str:
 def _name(entry: Entry) -> str | None:
     name = entry.desired.account.name
     return None if name is None else nfc(name)
-
-
-def _former(entry: Entry) -> str | None:
-    former = entry.desired.renamed_from
-    return None if former is None else identity(former)
 
 
 def _groups(entries: Sequence[Entry], keys: Sequence[Hashable]) -> Iterator[tuple[Entry, list[Entry]]]:
