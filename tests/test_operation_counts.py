@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _HEAVY = {"rich", "pygments", "jinja2", "fastapi", "uvicorn", "asyncio", "tenacity", "deepdiff"}
-_HTTPX = {"asyncio", "tenacity"}
-"""What every connection imports: httpx brings its asynchronous half along."""
+_HTTPX = {"rich", "pygments", "asyncio", "tenacity"}
+"""What every connection imports: httpx brings its own command line and its asynchronous half along."""
 
 _SIZE = 5
 
