@@ -38,6 +38,8 @@ def changed_fields(current: Account, managed: Fields) -> tuple[FieldChange, ...]
         current: The account on the server.
         managed: The declared fields; one that is absent is not managed.
     """
+    if managed.items() <= current.fields.items():  # most accounts are as they are declared
+        return ()
     return field_changes(current.fields, managed, _different(current.fields, managed, managed))
 
 
