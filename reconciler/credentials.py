@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from reconciler.errors import ApiError, InvalidValueError, Kind, Problem
 from reconciler.model.secret import Secret
@@ -69,8 +69,7 @@ class ServerOptions:
         return tuple(filter(None, (self.token_file, self.refresh_token_file, certificate)))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServerAccess:
+class ServerAccess(NamedTuple):
     """A server, and what may be sent to it.
 
     Attributes:
@@ -84,8 +83,7 @@ class ServerAccess:
     client_certificate: ClientCertificate | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CredentialSelector:
+class CredentialSelector(NamedTuple):
     """Everything that may name a server or hold a credential for it, and the rules that choose among them.
 
     Attributes:

@@ -279,7 +279,7 @@ def _approve(desired: Desired, paths: Sequence[str], to_email: str | None, conte
     from reconciler.manifest.trust_check import approve
 
     url = context.server_url(desired.server.url) if context.trust else None
-    approve(desired, context.trust, replace(_trust_check_context(paths, desired, url, context), to_email=to_email))
+    approve(desired, context.trust, _trust_check_context(paths, desired, url, context)._replace(to_email=to_email))
 
 
 def server_of(desired: Desired, context: RunContext) -> Server:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import click
 
@@ -33,8 +33,7 @@ _OURS: Final = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CommandFiles:
+class CommandFiles(NamedTuple):
     """The files that a command line names, apart from the manifests and ``--output``.
 
     Attributes:
@@ -45,7 +44,7 @@ class CommandFiles:
         journal: The file for the journal.
     """
 
-    server: ServerOptions = field(default_factory=ServerOptions)
+    server: ServerOptions = ServerOptions()
     trust: str | None = None
     plan: str | None = None
     save: str | None = None
@@ -56,6 +55,9 @@ class CommandFiles:
         """Those that are read, including those that variables name."""
         variables = map(os.environ.get, ("RECONCILER_TRUST", "RECONCILER_CA_FILE"))
         return [*self.server.own_files(os.environ), self.server.ca_file, *variables, self.trust, self.plan]
+
+
+_NO_FILES: Final = CommandFiles()
 
 
 def read_inputs(
@@ -77,8 +79,7 @@ def read_inputs(
     return fleet, context
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunRequest:
+class RunRequest(NamedTuple):
     """A command on one server, or on a fleet.
 
     Attributes:
@@ -158,7 +159,7 @@ def logging_context(
 
 
 def refuse_overwriting_inputs(
-    invocation: Invocation, read: Iterable[str | None], files: CommandFiles = CommandFiles()
+    invocation: Invocation, read: Iterable[str | None], files: CommandFiles = _NO_FILES
 ) -> None:
     """Refuses a command line that would lose a file to what is written.
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from functools import wraps
 from inspect import signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
@@ -221,8 +220,7 @@ plan_options = packed(
 """Options that affect a plan; they arrive as ``planning: PlanOptions``."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FleetFlags:
+class FleetFlags(NamedTuple):
     """Which servers of a fleet a command is about, and how many at a time.
 
     Attributes:
@@ -266,8 +264,7 @@ fleet_options = packed(
 """Which servers of a fleet a command is about; they arrive as ``fleet: FleetFlags``."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ApplyFlags:
+class ApplyFlags(NamedTuple):
     """How a plan is applied.
 
     Attributes:

@@ -7,8 +7,7 @@ limit. Anything irregular but readable (a tag, a key given twice, an unknown ali
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 from yaml import (
     AliasEvent,
@@ -61,8 +60,7 @@ _MERGE: Final[Any] = object()
 """The key that holds the value of a plain ``<<`` until its mapping ends; no key of a document can equal it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Loaded:
+class Loaded(NamedTuple):
     """A document as plain values.
 
     Attributes:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from reconciler.errors import Kind, NotTrustedError, Problem, file_order
@@ -36,8 +36,7 @@ _SECRETS_FOLDER: Final = "/run/secrets"
 _WILDCARD: Final = re.compile(r"[*?]|\[[*?\[$]\]")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrustCheckContext:
+class TrustCheckContext(NamedTuple):
     """What is about to be done with the YAML.
 
     Attributes:

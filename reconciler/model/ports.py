@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -58,8 +57,7 @@ class TokenKeeper(Protocol):
         """Stores the token that replaces the previous one. Never raises."""
 
 
-@dataclass(frozen=True, slots=True)
-class Notifier:
+class Notifier(NamedTuple):
     """How to reach the user while a connection is in use.
 
     Attributes:

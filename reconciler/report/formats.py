@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import importlib
-from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple, Self, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -53,8 +52,7 @@ RESULT_FORMATS: Final = (
 STATUS_FORMATS: Final = (Format.TEXT, Format.JSON)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ValidationInput:
+class ValidationInput(NamedTuple):
     """Whether the YAML is valid.
 
     Attributes:
@@ -76,8 +74,7 @@ class ValidationInput:
         return f"Valid: {self.accounts:,} account{'' if self.accounts == 1 else 's'}{where}."
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlanInput:
+class PlanInput(NamedTuple):
     """The plans of all servers, or why there are none.
 
     Attributes:
@@ -101,8 +98,7 @@ class PlanInput:
         return self.plans[0] if self.plans and not self.is_fleet else None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReportInput:
+class ReportInput(NamedTuple):
     """The reports of an ``apply`` or a ``test`` on all servers, or why the run did not start.
 
     Attributes:
@@ -132,8 +128,7 @@ class ReportInput:
         return (*self.errors, *(problem for report in self.reports for problem in report.errors))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StatusInput:
+class StatusInput(NamedTuple):
     """The state of a watched fleet, or why it is not known.
 
     Attributes:
@@ -150,8 +145,7 @@ class StatusInput:
     errors: tuple[Problem, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Style:
+class Style(NamedTuple):
     """What a terminal can show.
 
     Attributes:
@@ -172,8 +166,7 @@ class Style:
 _CODES: Final = {"green": 32, "yellow": 33, "red": 31, "cyan": 36, "bold": 1, "dim": 2}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CIEnvironment:
+class CIEnvironment(NamedTuple):
     """The build server that a run is on: GitHub Actions, GitLab CI, or neither.
 
     Attributes:
@@ -210,8 +203,7 @@ class CIEnvironment:
         return Path(file).as_posix()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RenderContext:
+class RenderContext(NamedTuple):
     """What a document depends on besides its input.
 
     Attributes:
@@ -223,9 +215,9 @@ class RenderContext:
 
     started_at: datetime
     finished_at: datetime
-    style: Style = field(default_factory=Style)
+    style: Style = Style()
     verbose: bool = False
-    ci: CIEnvironment = field(default_factory=CIEnvironment)
+    ci: CIEnvironment = CIEnvironment()
 
 
 def renderer(kind: DocumentKind, chosen: Format) -> Callable[[Any, RenderContext], str]:

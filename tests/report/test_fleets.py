@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
     from reconciler.model.plan import Plan
 
-VERBOSE = replace(CONTEXT, verbose=True)
+VERBOSE = CONTEXT._replace(verbose=True)
 GENERAL = Problem(kind="rollout_stopped", message="3 servers have failed; the limit is 2%", hint="look at them")
 DOCUMENTS = [("plan", one) for one in PLAN_FORMATS] + [("report", one) for one in RESULT_FORMATS]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from dataclasses import replace
 from typing import Literal
 
 import pytest
@@ -21,7 +20,7 @@ from reconciler.report.formats import (
 )
 from tests.report.plans import CONTEXT, CURRENT_SECRET, DECLARED_SECRET, PLANS, result
 
-VERBOSE = replace(CONTEXT, verbose=True)
+VERBOSE = CONTEXT._replace(verbose=True)
 
 
 @pytest.mark.parametrize("chosen", PLAN_FORMATS)

@@ -3,7 +3,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
@@ -101,7 +100,7 @@ def test_only_the_difference_in_a_value_is_marked() -> None:
 
 
 def test_verbose_lists_unchanged_accounts() -> None:
-    text = renderer("plan", Format.HTML)(PlanInput(plans=(mixed(),)), replace(CONTEXT, verbose=True))
+    text = renderer("plan", Format.HTML)(PlanInput(plans=(mixed(),)), CONTEXT._replace(verbose=True))
     assert re.findall(r"<li>(\S+@\S+ \(id \d+\))</li>", text) == [
         "ci@example.com (id 5)",
         "twin@example.com (id 10)",

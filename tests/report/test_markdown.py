@@ -20,7 +20,7 @@ from tests.support.run_result import DOCUMENTATION
 if TYPE_CHECKING:
     from reconciler.model.plan import Plan
 
-ON_GITHUB = replace(CONTEXT, ci=CIEnvironment(run_url="https://github.com/o/r/actions/runs/1"))
+ON_GITHUB = CONTEXT._replace(ci=CIEnvironment(run_url="https://github.com/o/r/actions/runs/1"))
 OURS = {"h3", "table", "thead", "tbody", "tr", "th", "td", "blockquote", "p", "ul", "li", "br", "strong", "details"}
 OURS |= {"summary", "b", "code", "wbr"}
 
