@@ -100,7 +100,7 @@ def connect(settings: ConnectionSettings) -> Iterator[ServerConnection]:
     """
     origin = checked_origin(settings.url, insecure_http=settings.insecure_http)
     endpoint = Endpoint(
-        origin=str(origin).rstrip("/"),
+        url=origin,
         context=tls_context(origin, settings.ca_file, settings.client_certificate),
         proxy=proxy_for(origin, settings.redactor),
         connections=settings.parallelism,

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from threading import Semaphore
 from typing import TYPE_CHECKING, Final, TypeVar
-
-import httpx
 
 from reconciler.client.errors import (
     TRANSPORT_ERRORS,
@@ -27,7 +25,9 @@ from reconciler.version import VERSION
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
+
+    import httpx
 
     from reconciler.client.auth import TokenProvider
     from reconciler.model.redaction import Redactor
@@ -65,13 +65,13 @@ class Endpoint:
     """Where the requests go.
 
     Attributes:
-        origin: ``scheme://host[:port]``, checked.
+        url: Scheme, host and port, checked.
         context: How TLS is verified; unused for plain http.
         proxy: URL of the proxy to go through.
         connections: The maximum number of connections at a time.
     """
 
-    origin: str
+    url: httpx.URL
     context: ssl.SSLContext
     proxy: str | None = None
     connections: int = 10
@@ -99,7 +99,6 @@ class ConnectionPool:
         self._limit = limit
         self._free = Semaphore(max(1, endpoint.connections))
         self._idle: deque[Transport] = deque()
-        self._origin = httpx.URL(endpoint.origin)
 
     def close(self) -> None:
         """Closes the idle connections. After an interrupt, a connection that is still in use ends with the process."""
@@ -118,39 +117,38 @@ class ConnectionPool:
         Raises:
             ApiError: No complete response arrived.
         """
-        with self._transport() as transport:
-            # A token exchange, which has no bearer, changes no account.
-            transport.state.start(deadline, self._fence if bearer and request.method != "GET" else None)
-            try:
-                headers = _headers(self._origin.netloc, bearer, request.body)
-                response = transport.send(request.method, request.path.encode("ascii"), headers, request.body)
-                try:
-                    return read_response(response, self._limit)
-                finally:
-                    response.close()
-            except TRANSPORT_ERRORS as error:
-                transport.close()
-                proxy = self._endpoint.proxy if transport.state.at_proxy else None
-                failure = error_from_exception(
-                    error,
-                    origin=self._endpoint.origin,
-                    proxy=without_login(proxy) if proxy else None,
-                    sent=transport.state.sent,
-                    redactor=self.redactor,
-                )
-        raise failure
-
-    @contextmanager
-    def _transport(self) -> Iterator[Transport]:
         with self._free:
             try:
                 transport = self._idle.pop()
             except IndexError:
-                transport = Transport(self._origin, self._endpoint.context, self._endpoint.proxy)
+                transport = Transport(self._endpoint.url, self._endpoint.context, self._endpoint.proxy)
             try:
-                yield transport
+                return self._send(transport, request, bearer, deadline)
             finally:
                 self._idle.append(transport)
+
+    def _send(self, transport: Transport, request: Request, bearer: bytes | None, deadline: float) -> Response:
+        url = self._endpoint.url
+        # A token exchange, which has no bearer, changes no account.
+        transport.state.start(deadline, self._fence if bearer and request.method != "GET" else None)
+        try:
+            headers = _headers(url.netloc, bearer, request.body)
+            response = transport.send(request.method, request.path.encode("ascii"), headers, request.body)
+            try:
+                return read_response(response, self._limit)
+            finally:
+                response.close()
+        except TRANSPORT_ERRORS as error:
+            transport.close()
+            proxy = self._endpoint.proxy if transport.state.at_proxy else None
+            failure = error_from_exception(
+                error,
+                origin=str(url).rstrip("/"),
+                proxy=without_login(proxy) if proxy else None,
+                sent=transport.state.sent,
+                redactor=self.redactor,
+            )
+        raise failure
 
 
 class WriteAttemptedError(RuntimeError):

@@ -191,11 +191,20 @@ class InvalidResponseError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """A complete response."""
+    """A complete response.
+
+    Attributes:
+        raw_headers: Names and values, as they were sent.
+    """
 
     status: int
-    headers: httpx.Headers
+    raw_headers: Sequence[tuple[bytes, bytes]]
     body: bytes
+
+    @property
+    def headers(self) -> httpx.Headers:
+        """The headers. Made for each call, because few responses need them."""
+        return httpx.Headers(self.raw_headers)
 
     @property
     def is_success(self) -> bool:
@@ -211,17 +220,19 @@ def read_response(response: httpcore.Response, limit: int = BODY_LIMIT) -> Respo
         httpcore.*: The connection broke.
     """
     # httpx would decode any number of nested encodings, each a thousand times its input, before checking a limit.
-    headers = httpx.Headers(response.headers)
-    encoding = headers.get("content-encoding", "").strip().lower()
-    declared = headers.get("content-length", "")
-    if declared.isdecimal() and int(declared) > limit:
+    encoding, declared = (_header(response, name) for name in (b"content-encoding", b"content-length"))
+    if declared.isdigit() and int(declared) > limit:
         raise _too_large(limit)
     chunks: Iterable[bytes] = response.stream  # type: ignore[assignment]  # a pool without async has no other
-    if encoding in {"gzip", "x-gzip"}:
+    if encoding in {b"gzip", b"x-gzip"}:
         chunks = _decompress(chunks)
-    elif encoding not in {"", "identity"}:
+    elif encoding not in {b"", b"identity"}:
         raise InvalidResponseError("the response is in an encoding that was not asked for")
-    return Response(response.status, headers, _join(chunks, limit))
+    return Response(response.status, response.headers, _join(chunks, limit))
+
+
+def _header(response: httpcore.Response, name: bytes) -> bytes:
+    return b", ".join(value for key, value in response.headers if key.lower() == name).strip().lower()
 
 
 def _join(chunks: Iterable[bytes], limit: int) -> bytes:

@@ -107,7 +107,7 @@ def watched_fleet(
         redactor.add(token)
     origin = checked_origin(address.url, insecure_http=address.insecure_http)
     endpoint = Endpoint(
-        origin=str(origin).rstrip("/"),
+        url=origin,
         context=tls_context(origin, address.ca_file),
         proxy=proxy_for(origin, redactor),
         connections=1,

@@ -86,7 +86,7 @@ def test_an_exception_without_a_message_adds_no_empty_brackets() -> None:
 
 
 def refusal(status: int, body: bytes, redactor: Redactor | None = None, *, on_account: bool = False) -> ApiError:
-    return error_from_status(Response(status, httpx.Headers(), body), redactor or Redactor(), on_account=on_account)
+    return error_from_status(Response(status, (), body), redactor or Redactor(), on_account=on_account)
 
 
 def vendor(*errors: dict[str, str]) -> bytes:

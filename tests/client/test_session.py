@@ -47,7 +47,7 @@ def failing(call: Callable[[], object]) -> tuple[type[ApiError], Problem]:
 
 def exchange(url: str, *, limit: int = 1024 * 1024, seconds: float = 5.0, **more: Any) -> bytes | ApiError:  # noqa: ANN401
     """One GET: the body, or the error."""
-    pool = ConnectionPool(Endpoint(origin=url, context=CONTEXT, **more), Redactor(), limit)
+    pool = ConnectionPool(Endpoint(url=httpx.URL(url), context=CONTEXT, **more), Redactor(), limit)
     try:
         return pool.exchange(Request("GET", "/"), deadline=time.monotonic() + seconds).body
     except ApiError as error:
@@ -72,7 +72,7 @@ def test_the_url_of_many_requests_is_parsed_once(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(httpx, "URL", counted)
     with ScriptedServer(*[Reply(200, b"{}") for _ in range(5)]) as server:
-        pool = ConnectionPool(Endpoint(origin=server.url, context=CONTEXT), Redactor())
+        pool = ConnectionPool(Endpoint(url=httpx.URL(server.url), context=CONTEXT), Redactor())
         deadline = time.monotonic() + 5
         for bearer in (b"Bearer one", b"Bearer one", b"Bearer two", None, None):
             pool.exchange(Request("POST", "/path", b"{}"), bearer=bearer, deadline=deadline)
@@ -378,7 +378,7 @@ def test_connections_opened_while_the_pool_closes_are_closed_too(
 
     monkeypatch.setattr("reconciler.client.session.Transport", Interrupted)
     with ScriptedServer(respond=respond) as server:
-        pool = ConnectionPool(Endpoint(origin=server.url, context=CONTEXT), Redactor())
+        pool = ConnectionPool(Endpoint(url=httpx.URL(server.url), context=CONTEXT), Redactor())
         get("/alone")
         pool.close()
         server.await_closed()

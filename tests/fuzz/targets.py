@@ -9,8 +9,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import httpx
-
 from reconciler.client.errors import error_from_status
 from reconciler.client.transport import InvalidResponseError, Response
 from reconciler.client.wire import read_list, read_one, read_token, to_account
@@ -78,7 +76,7 @@ def refusal(data: bytes) -> None:
     redactor.add(Secret(_CANARY))
     body = data + _CANARY.encode()
     for status in (400, 302, 500):
-        (problem,) = error_from_status(Response(status, httpx.Headers({}), body), redactor).problems
+        (problem,) = error_from_status(Response(status, (), body), redactor).problems
         assert problem.message.isprintable()
         assert _CANARY not in problem.message
 
