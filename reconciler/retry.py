@@ -10,6 +10,9 @@ from tenacity import (
     RetryCallState,
     Retrying,
     retry_if_exception,
+    stop_after_attempt,
+    stop_before_delay,
+    stop_when_event_set,
     wait_exponential,
     wait_random,
 )
@@ -43,6 +46,8 @@ class Retry:
         self._timeout = timeout
         self._total = max(_SHORTEST_TOTAL, 2 * timeout)
         self._stop = stop
+        # If a server asks to wait longer than the time left, no further request is sent.
+        self._end = stop_after_attempt(ATTEMPTS) | stop_before_delay(self._total) | stop_when_event_set(stop)
 
     def run_once(self, attempt: Callable[[float], T]) -> T:
         """Makes one attempt, which must be over by the end of the surrounding run, if there is one."""
@@ -62,42 +67,20 @@ class Retry:
         Raises:
             Exception: What the last attempt raised.
         """
-        former = _RUN_END.set(time.monotonic() + self._total)
-        try:
-            try:
-                return self.run_once(attempt)  # nearly always succeeds; asking tenacity would take time
-            except ApiError as error:
-                if not error.transient:
-                    raise
-                failed = error
-            return self._repeat(attempt, failed)
-        finally:
-            _RUN_END.reset(former)
-
-    def _repeat(self, attempt: Callable[[float], T], failed: ApiError) -> T:
-        """The attempts after one that has failed."""
-        errors = [failed]
-
-        def again() -> T:
-            if errors:
-                raise errors.pop()
-            return self.run_once(attempt)
-
         retrying = Retrying(
             retry=_IF_TRANSIENT,
-            stop=self._is_over,
+            stop=self._end,
             wait=_pause,
             before_sleep=self._wait,
             sleep=lambda _seconds: None,
             reraise=True,
         )
-        return retrying(again)
-
-    def _is_over(self, state: RetryCallState) -> bool:
-        """Whether there is no other attempt. A server may ask for a pause that is longer than the time left."""
-        end = _RUN_END.get()
-        is_too_late = end is not None and time.monotonic() + state.upcoming_sleep >= end
-        return state.attempt_number >= ATTEMPTS or self._stop.is_set() or is_too_late
+        former = _RUN_END.set(time.monotonic() + self._total)
+        try:
+            result: T = retrying(self.run_once, attempt)
+        finally:
+            _RUN_END.reset(former)
+        return result
 
     def _wait(self, state: RetryCallState) -> None:
         """Waits for the next attempt. An interrupt ends the wait and raises the last attempt's error."""
