@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import TYPE_CHECKING, Final, TypeAlias
 from urllib.parse import urlsplit
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from reconciler.errors import Position
     from reconciler.model.secret import Secret, SecretReference
 
+_REMEMBERED_URLS: Final = 256
+"""A run on a server asks several times, and goes through the whole of a URL with a port or an IP address."""
 
 DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
@@ -24,6 +27,7 @@ _LABEL: Final = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _HOST: Final = re.compile(rf"(?=.{{1,253}}\Z){_LABEL}(?:\.{_LABEL})*")
 
 
+@lru_cache(_REMEMBERED_URLS)
 def normal_url(text: str) -> str:
     """The normal form of a server's URL: lower case, without the scheme's own port and without a trailing slash.
 
