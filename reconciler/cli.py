@@ -40,9 +40,6 @@ COMMANDS: Final = {
 }
 """What ``--help`` shows for each command, repeated here so that it need not import them all."""
 
-_EAGER_ALLOCATIONS: Final = 300_000
-"""Allocations between two searches for cyclic garbage. Accounts contain no cycles, and a search visits all of them."""
-
 _INTERRUPTED: Final = 130
 """``ExitCode.INTERRUPTED``, here because ``--help`` does without that module."""
 
@@ -111,7 +108,6 @@ def _begin() -> Invocation:
 
     end_on_signals()
     os.environ["PYDANTIC_DISABLE_PLUGINS"] = "__all__"  # a plugin would see every secret, and takes time to look for
-    gc.set_threshold(_EAGER_ALLOCATIONS)
     return Invocation()
 
 
