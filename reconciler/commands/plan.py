@@ -72,8 +72,12 @@ def plan(  # noqa: PLR0913 - one for each option of the command line
     """
     files = CommandFiles(server=server, trust=trust, save=save)
     planning = replace(planning, no_secrets=no_secrets)
-    request = read_request(invocation, paths, files, flags=fleet, planning=planning, allow_commands=allow_commands)
-    return plan_only(request, save=save, detailed_exitcode=detailed_exitcode, engine=engine)
+    return plan_only(
+        read_request(invocation, paths, files, flags=fleet, planning=planning, allow_commands=allow_commands),
+        save=save,
+        detailed_exitcode=detailed_exitcode,
+        engine=engine,
+    )
 
 
 def plan_only(
@@ -98,11 +102,10 @@ def plan_only(
         from reconciler.commands.fleet_run import plan_fleet
 
         return plan_fleet(request, engine, to_email=to_email, save=save, detailed_exitcode=detailed_exitcode)
-    invocation, planning, context = request.invocation, request.planning, request.context
+    invocation, planning, context, paths = request.invocation, request.planning, request.context, request.paths
     only, no_secrets = planning.only.patterns, planning.no_secrets
-    desired = reconcile.resolve(
-        desired, request.paths, only=only, to_email=to_email, no_secrets=no_secrets, context=context
-    )
+    del request  # it holds the accounts without their passwords, which need as much memory as those with them
+    desired = reconcile.resolve(desired, paths, only=only, to_email=to_email, no_secrets=no_secrets, context=context)
     with reconcile.connect(desired, context=context) as connection:
         found = reconcile.plan(desired, connection, planning)
     subject = PlanInput(plans=(found,))
