@@ -130,7 +130,8 @@ format: $(READY) ## Format the code and fix what the linter can fix
 .PHONY: bench-setup
 bench-setup: $(READY)
 	@test -x $(BENCH)/python || $(PYTHON) -m venv $(dir $(BENCH))
-	@$(BIN)/uv pip install --quiet --python $(BENCH)/python --constraint $(LOCK) --editable '.[watch,bench]'
+	@$(BIN)/uv pip install --quiet --python $(BENCH)/python --constraint $(LOCK) --compile-bytecode \
+	  --editable '.[watch,bench]'
 
 .PHONY: bench
 bench: bench-setup ## Measure the speed, compare it with other programs, and write docs/performance.md
