@@ -128,23 +128,30 @@ class Base:
         return self._positions[path]
 
 
+class NewBaseError(Exception):
+    """A base would have been read that no file before has named."""
+
+
 class Bases:
     """The bases of a run, each read and merged once.
 
     Attributes:
         problems: What is wrong with the bases themselves.
         names: The names of the files that others extend, readable or not.
-        changes: How often something was added.
     """
 
     def __init__(self, paths: Sequence[str], within: str | None = None) -> None:
         """Takes the paths that the user named, and the only folder that files may be in."""
-        self.problems: list[Problem] = []
-        self.names: set[str] = set()
-        self.changes = 0
+        self._closed = False
         self._paths, self._within = paths, within
         self._roots: AllowedRoots | None = None
         self._sources: dict[object, Source | Problem] = {}
+        self.start_again()
+
+    def start_again(self) -> None:
+        """Forgets everything but what was read."""
+        self.problems: list[Problem] = []
+        self.names: set[str] = set()
         self._loaded: dict[Source, Loaded | YamlError] = {}
         self._by_name: dict[tuple[str, object], Base | Issue | None] = {}
         self._compiled: dict[Source, Base | None] = {}
@@ -155,13 +162,14 @@ class Bases:
 
         Raises:
             YamlError: As ``load``.
+            NewBaseError: No further base is taken in.
         """
         if not _MAY_BE_BASE.search(source.data):
             return load(source.data, source.name)
         self._sources.setdefault(file_identity(source.name), source)
         found = self._loaded.get(source)
         if found is None:
-            self.changes += 1
+            self._refuse_if_closed()
             try:
                 found = load(source.data, source.name)
             except YamlError as error:
@@ -172,13 +180,32 @@ class Bases:
         return found
 
     def of(self, child: Layer) -> Base | Issue | None:
-        """The base of a file; an issue if it names none, ``None`` if ``problems`` has what is wrong with it."""
+        """The base of a file; an issue if it names none, ``None`` if ``problems`` has what is wrong with it.
+
+        Raises:
+            NewBaseError: No further base is taken in.
+        """
         return self._of(child, ())
 
-    def extended_by(self, source: Source, text: object) -> Base | None:
-        """The base that a file names, if one of the files before it has named that too."""
+    def extended_by(self, source: Source, text: str) -> Base | None:
+        """The base of a file, if it is known."""
         found = self._by_name.get((_named_folder(source), text))
         return found if isinstance(found, Base) else None
+
+    def adopt(self, source: Source, text: str, base: str) -> None:
+        """Remembers which base a file extends, as another process has found out. Nothing is read for that."""
+        key = (_named_folder(source), text)
+        if key not in self._by_name:
+            known = (one for one in self._compiled.values() if one is not None)
+            self._by_name[key] = next(one for one in known if one.layers[0].source.name == base)
+
+    def close(self) -> None:
+        """From now on, no further base is taken in: another process reads and checks it."""
+        self._closed = True
+
+    def _refuse_if_closed(self) -> None:
+        if self._closed:
+            raise NewBaseError
 
     def add(self, sources: Sequence[Source]) -> None:
         """Remembers files that were read and may be bases, so that they are not read again."""
@@ -186,7 +213,6 @@ class Bases:
 
     def add_layer(self, layer: Layer) -> None:
         """Remembers a base that is one of the given files."""
-        self.changes += 1
         self._found.append(layer)
 
     def unextended(self) -> list[Layer]:
@@ -197,7 +223,6 @@ class Bases:
         text = child.value["extends"]
         key = (_named_folder(child.source), text if isinstance(text, str) else None)
         if key not in self._by_name:
-            self.changes += 1
             self._by_name[key] = self._resolved(child, (*chain, child))
         found = self._by_name[key]
         return replace(found, node=NodeRef(child.source, EXTENDS)) if isinstance(found, Issue) else found
@@ -209,7 +234,7 @@ class Bases:
         if "://" in text:  # it is not shown: it may hold a password
             message, hint = "extends: expected the path of a file, found a URL", "keep a copy of the base here"
             return _issue(child, Kind.WRONG_VALUE, message, hint)
-        name = os.path.normpath(os.path.join(_named_folder(child.source), text))
+        name = _path_of_base(child.source, text)
         self.names.add(name)
         if self._roots is None:
             self._roots = AllowedRoots(self._paths, self._within)
@@ -220,6 +245,7 @@ class Bases:
             hint = "name the file in it" if is_folder else _path_hint(text) or source.hint
             return _issue(child, Kind(source.kind), f"extends: {message} ({name})", hint)
         if source not in self._compiled:
+            self._refuse_if_closed()
             self._compiled[source] = None  # until it is known to be a base
             found = self._compile(source, child, chain)
             if isinstance(found, Issue):
@@ -233,6 +259,7 @@ class Bases:
     def _source(self, name: str) -> Source | Problem:
         key = file_identity(name)
         if key not in self._sources:
+            self._refuse_if_closed()
             self._sources[key] = read_file(name)
         return self._sources[key]
 
@@ -308,6 +335,10 @@ def _path_hint(text: str) -> str:
 def _named_folder(source: Source) -> str:
     """The folder of a file, as the user named it."""
     return os.path.dirname(source.name)
+
+
+def _path_of_base(source: Source, text: str) -> str:
+    return os.path.normpath(os.path.join(_named_folder(source), text))
 
 
 def _issue(child: Layer, kind: Kind, message: str, hint: str) -> Issue:

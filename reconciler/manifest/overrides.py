@@ -86,7 +86,10 @@ class AccountMerger:
             message, hint = f"the base has {address} {count} times", "say which one is meant, with its id"
             self._report(part, Kind.AMBIGUOUS_ADDRESS, message, hint)
             return
-        known = {str(one.get("email")) for one, parts in zip(self.entries, self.parts, strict=True) if parts}
+        inherited = (
+            one for one, parts in zip(self.entries, self.parts, strict=True) if parts and isinstance(one, dict)
+        )
+        known = {str(one.get("email")) for one in inherited}
         hint = (
             suggestion(str(entry.get("email")), known - {entry.get("email")})
             or f"leave {word} out if this is a new account"

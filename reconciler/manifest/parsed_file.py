@@ -124,7 +124,8 @@ class ParsedFile:
     def sources(self) -> list[Source]:
         """The file, and the bases that it extends."""
         if isinstance(self.inheritance, Bases):
-            base = self.inheritance.extended_by(self.source, self.header.get("extends"))
+            text = self.header.get("extends")
+            base = self.inheritance.extended_by(self.source, text) if text else None
             return [self.source, *(layer.source for layer in base.layers)] if base else [self.source]
         return [layer.source for layer in self.inheritance.layers] if self.inheritance else [self.source]
 

@@ -1,7 +1,7 @@
 """Parses many files in several processes at once: it is most of the work of reading a fleet.
 
-The result is the same as that of one process. A file with which anything is wrong, or which is the first one to name a
-base, is parsed again here: so errors and bases are found in the order of the files.
+The result is the same as that of one process. All bases are read before the other processes start, so that every file
+is merged with the same ones. A file with which anything is wrong is parsed again here, in the order of the files.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import copyreg
 import io
 import os
 import pickle
+import re
 import signal
 import sys
 import threading
@@ -17,6 +18,7 @@ from contextlib import suppress
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias, cast
 
+from reconciler.manifest.bases import NewBaseError
 from reconciler.manifest.events import Positions
 from reconciler.manifest.extends import Effective
 from reconciler.manifest.loader import Loaded
@@ -29,7 +31,7 @@ from reconciler.manifest.parsed_file import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from multiprocessing.connection import Connection
     from multiprocessing.context import ForkProcess
 
@@ -39,14 +41,18 @@ if TYPE_CHECKING:
     from reconciler.manifest.issues import Path
     from reconciler.manifest.parsed_file import ParsedFile
 
+# Names stay as the user wrote them.
+# ruff: noqa: PTH118, PTH120
+
 _FEWEST_BYTES: Final = 500_000
 """Smaller sets are parsed before other processes have started."""
 
 _MOST_PROCESSES: Final = 8
-_BLOCK: Final = 64
-"""Files whose content a process sends at once."""
+_BLOCK: Final = 100_000
+"""Bytes of the files whose content a process sends at once."""
 
-_STOPPING: Final = (signal.SIGINT, signal.SIGTERM)
+_STOPPING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_EXTENDS: Final = re.compile(rb"extends[\"']?[ \t]*:[ \t]*[\"']?([^\n\"'#,}]*)")
 
 Sent: TypeAlias = dict[int, tuple[Any, ...]]
 """What a process sends of each file, by its number."""
@@ -78,11 +84,32 @@ class Received(NamedTuple):
 
 def parse_files(sources: Sequence[Source], bases: Bases) -> list[ParsedFile | Problem | None]:
     """As ``parse_file``, for each file."""
-    if not _is_worthwhile([len(source.data) for source in sources]) or not _can_fork():
-        return [parse_file(source, bases) for source in sources]
-    first = parse_file(sources[0], bases)  # what this imports and reads, the other processes have at once
-    parsed = _parsed_by_others(sources, bases, min(len(os.sched_getaffinity(0)), _MOST_PROCESSES))
-    return [first, *(parsed.get(number) or parse_file(sources[number], bases) for number in range(1, len(sources)))]
+    if _is_worthwhile([len(source.data) for source in sources]) and _can_fork():
+        parsed = _shared_out(sources, bases)
+        if not bases.problems:  # they name the first file that extends the base, in the order of the files
+            return parsed
+        bases.start_again()
+    return [parse_file(source, bases) for source in sources]
+
+
+def _shared_out(sources: Sequence[Source], bases: Bases) -> list[ParsedFile | Problem | None]:
+    parsed = {number: parse_file(sources[number], bases) for number in _first_to_extend(sources)}
+    others = [number for number in range(len(sources)) if number not in parsed]
+    parsed.update(_parsed_by_others(sources, others, bases))
+    return [parsed[number] if number in parsed else parse_file(source, bases) for number, source in enumerate(sources)]
+
+
+def _first_to_extend(sources: Sequence[Source]) -> list[int]:
+    """The first file, and the first one of those that extend the same base.
+
+    As they are parsed, the bases are read, and what the parser needs is imported: then the other processes have both.
+    """
+    first: dict[str, int] = {}
+    for number, source in enumerate(sources):
+        named = _EXTENDS.search(source.data)
+        text = os.fsdecode(named[1].strip()) if named else ""
+        first.setdefault(os.path.normpath(os.path.join(os.path.dirname(source.name), text)) if text else "", number)
+    return sorted({0, *first.values()})
 
 
 def _is_worthwhile(sizes: Sequence[int]) -> bool:
@@ -95,22 +122,24 @@ def _can_fork() -> bool:
     return sys.platform == "linux" and threading.active_count() == 1 and len(os.sched_getaffinity(0)) > 1
 
 
-def _parsed_by_others(sources: Sequence[Source], bases: Bases, count: int) -> Mapping[int, ParsedFile]:
+def _parsed_by_others(sources: Sequence[Source], numbers: Sequence[int], bases: Bases) -> Mapping[int, ParsedFile]:
     """The files that other processes could parse, by their number. If one of them ends early, its files are missing."""
     import multiprocessing
 
     found: dict[int, ParsedFile] = {}
     if multiprocessing.current_process().daemon:  # of a program that calls this one, and may not start any
         return found
+    blocks, count = _blocks(sources, numbers), min(len(os.sched_getaffinity(0)), _MOST_PROCESSES)
     receivers: list[Connection] = []
     processes: list[ForkProcess] = []
     try:
-        for part in range(count):
-            blocks = range(1 + part * _BLOCK, len(sources), count * _BLOCK)
-            with suppress(OSError):  # a limit of the system: there is one process less
-                _start(sources, bases, blocks, receivers, processes)
+        with suppress(OSError):  # a limit of the system: there are fewer processes
+            for part in range(count):
+                _start(sources, blocks[part::count], bases, receivers, processes)
         for sent in _received(receivers):
-            for number, (value, variables, *places) in sent.items():
+            for number, (value, variables, base, *places) in sent.items():
+                if base is not None:
+                    bases.adopt(sources[number], value["extends"], base)
                 received = Received(value, variables or {}, None if variables is None else bases, *places)
                 found[number] = assembled(sources[number], value, received)
     finally:
@@ -120,10 +149,23 @@ def _parsed_by_others(sources: Sequence[Source], bases: Bases, count: int) -> Ma
     return found
 
 
+def _blocks(sources: Sequence[Source], numbers: Sequence[int]) -> list[list[int]]:
+    """The numbers of the files, shared out so that a process often has something to send."""
+    blocks: list[list[int]] = []
+    size = _BLOCK
+    for number in numbers:
+        if size >= _BLOCK:
+            blocks.append([])
+            size = 0
+        blocks[-1].append(number)
+        size += len(sources[number].data)
+    return blocks
+
+
 def _start(
     sources: Sequence[Source],
+    blocks: Sequence[Sequence[int]],
     bases: Bases,
-    blocks: Iterable[int],
     receivers: list[Connection],
     processes: list[ForkProcess],
 ) -> None:
@@ -133,15 +175,16 @@ def _start(
     context = get_context("fork")
     receiver, sender = context.Pipe(duplex=False)
     receivers.append(receiver)
-    arguments = (sources, bases, blocks, sender, receivers)
+    arguments = (sources, blocks, bases, sender, receivers)
     process = context.Process(target=_parse_blocks, args=arguments, daemon=True)
+    former = signal.pthread_sigmask(signal.SIG_BLOCK, ())
     with sender:
-        previous = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
         try:
+            signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
             process.start()
             processes.append(process)
         finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, previous)
+            signal.pthread_sigmask(signal.SIG_SETMASK, former)
 
 
 def _received(receivers: list[Connection]) -> Iterator[Sent]:
@@ -160,18 +203,23 @@ def _received(receivers: list[Connection]) -> Iterator[Sent]:
 
 
 def _parse_blocks(
-    sources: Sequence[Source], bases: Bases, starts: Iterable[int], sender: Connection, receivers: Sequence[Connection]
+    sources: Sequence[Source],
+    blocks: Sequence[Sequence[int]],
+    bases: Bases,
+    sender: Connection,
+    receivers: Sequence[Connection],
 ) -> None:
-    """Loads and validates the blocks of files that start there, in a process of its own."""
+    """Loads and validates blocks of files, in a process of its own."""
     for receiver in receivers:
         receiver.close()  # so that sending fails once nobody is left to receive
     for stopping in _STOPPING:
-        signal.signal(stopping, signal.SIG_DFL)
+        if signal.getsignal(stopping) is not signal.SIG_IGN:  # as under nohup
+            signal.signal(stopping, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _STOPPING)
-    with suppress(Exception):  # the first process parses what is missing again, and reports it
-        for start in starts:
-            numbers = range(start, min(start + _BLOCK, len(sources)))
-            valid = {number: found for number in numbers if (found := _valid(sources[number], bases))}
+    bases.close()
+    with suppress(BaseException):  # the first process parses what is missing again, and reports it
+        for block in blocks:
+            valid = {number: found for number in block if (found := _valid(sources[number], bases))}
             try:
                 sender.send_bytes(_pickled(valid))
             except TypeError:  # a literal secret, which is never pickled
@@ -181,16 +229,20 @@ def _parse_blocks(
 
 
 def _valid(source: Source, bases: Bases) -> tuple[Any, ...] | None:
-    """What to send of a file; ``None`` if there is anything to report, or something new about the bases."""
-    changes = bases.changes
-    loaded = load_document(source, bases)
-    if not isinstance(loaded, Loaded | Effective) or loaded.irregular or bases.changes != changes:
+    """What to send of a file; ``None`` if there is anything to report, or a base that was not read before."""
+    try:
+        loaded = load_document(source, bases)
+    except NewBaseError:
+        return None
+    if not isinstance(loaded, Loaded | Effective) or loaded.irregular:
         return None
     variables: Mapping[str, str] | None = None
+    base: str | None = None
     if isinstance(loaded, Effective):
         if loaded.issues:
             return None
         variables = loaded.variables
+        base = loaded.layers[1].source.name if len(loaded.layers) > 1 else None
     raw: Any = loaded.value
     document, errors = check_document(raw)
     if document is None or errors:
@@ -199,6 +251,7 @@ def _valid(source: Source, bases: Bases) -> tuple[Any, ...] | None:
     return (
         document,
         variables,
+        base,
         loaded.starts("accounts", len(accounts)),
         [loaded.entry_positions(account, index) for index, account in enumerate(accounts)],
         {path: loaded.block_positions(path) for path in MARKED_BLOCKS},

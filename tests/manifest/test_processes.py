@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.errors import Kind, ManifestError
 from reconciler.manifest.reader import read_fleet
 
 pytestmark = pytest.mark.skipif(
@@ -153,10 +154,45 @@ def test_several_processes_find_the_mistakes_that_one_process_finds(tmp_path: Pa
     assert len(found.splitlines()) > 7
 
 
+def test_every_file_is_merged_with_the_base_as_it_was_read_first(tmp_path: Path) -> None:
+    """Although the base is replaced while the files are parsed, and the first file extends none."""
+    folder, bases = tmp_path / "branches", tmp_path / "bases"
+    folder.mkdir()
+    bases.mkdir()
+    _write(folder, 1500)
+    (folder / "a.yaml").write_text("version: 1\nserver: {name: a, url: 'https://a.example.com'}\naccounts: []\n")
+    for path in folder.glob("b*.yaml"):
+        path.write_text(path.read_text().replace("extends: ", "extends: ../bases/"))
+    for name in ("common.yaml", "north.yaml", "south.yaml"):
+        (folder / name).rename(bases / name)
+    run, _ = _start(folder)
+
+    for name in ("north.yaml", "south.yaml"):
+        (bases / name).write_text("this is no base\n")
+
+    output, errors = run.communicate(timeout=60)
+    assert run.returncode == 0, errors
+    assert "1,501 servers" in output
+
+
+def test_an_inherited_entry_that_is_no_account_is_reported(tmp_path: Path) -> None:
+    (tmp_path / "base.yaml").write_text("version: 1\nbase: true\naccounts: [nobody]\n")
+    (tmp_path / "a.yaml").write_text(
+        "version: 1\nextends: base.yaml\nserver: {name: a, url: 'https://a.example.com'}\n"
+        "accounts:\n  - {email: a@example.com, remove: true}\n"
+    )
+
+    with pytest.raises(ManifestError) as raised:
+        read_fleet([str(tmp_path)])
+
+    assert {problem.kind for problem in raised.value.problems} >= {Kind.NOTHING_TO_OVERRIDE, Kind.WRONG_TYPE}
+
+
 def _start(folder: Path) -> tuple[subprocess.Popen[str], list[int]]:
     """Starts a validation in a process group of its own, and waits for the processes that it starts."""
     command = [str(Path(sys.executable).with_name("reconciler")), "validate", str(folder)]
-    run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    pipe, cwd = subprocess.PIPE, folder.parent
+    run = subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, cwd=cwd, start_new_session=True)
     children = Path(f"/proc/{run.pid}/task/{run.pid}/children")
     while len(found := children.read_text().split()) < 2 and run.poll() is None:
         time.sleep(0.001)
@@ -174,11 +210,12 @@ def test_the_files_of_a_process_that_was_killed_are_read_all_the_same(tmp_path: 
     assert "1,500 servers" in output
 
 
-def test_an_interrupt_ends_every_process_and_shows_no_traceback(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_a_signal_ends_every_process_and_shows_no_traceback(tmp_path: Path, number: signal.Signals) -> None:
     _write(tmp_path, 1500)
     run, others = _start(tmp_path)
 
-    os.killpg(run.pid, signal.SIGINT)
+    os.killpg(run.pid, number)
 
     output, errors = run.communicate(timeout=60)
     assert run.returncode == 130
