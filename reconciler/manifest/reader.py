@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections import ChainMap
 from dataclasses import replace
 from itertools import chain, repeat
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from reconciler.errors import Kind, ManifestError, Problem
 from reconciler.manifest import settings
@@ -196,8 +197,8 @@ def _set_desired(file: ParsedFile, *, one_is_default: bool) -> None:
             merged["has_auth"] = True
         fields: dict[str, Value] = {name: merged[name] for name in FIELDS if name in merged}
         positions = entry.positions
-        if base_positions:
-            positions = {**base_positions, **positions} if positions else base_positions
+        if base_positions:  # neither is looked at unless something is refused
+            positions = ChainMap(cast("Any", positions), base_positions) if positions else base_positions
         test = entry.given.get("test")
         entry.desired = DesiredAccount(
             Account(fields, entry.given.get("id")),
