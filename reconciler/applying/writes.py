@@ -172,7 +172,7 @@ class Update(ExistingAccountWrite):
             return conflict
         is_in_place = not is_different(fresh, self._goal) or not is_different(fresh, managed)
         sends_hidden_password = not self.ours and self._sends_hidden_password(fresh)
-        if is_in_place and not sends_hidden_password and (conflicts or not self._owes_password(fresh)):
+        if is_in_place and not sends_hidden_password:
             return self._found_in_place(fresh)
         only_ours = is_in_place or set(conflicts) <= {"updated_at"}
         if sends_hidden_password and only_ours and self._may_have_stored_password(fresh):
@@ -209,15 +209,6 @@ class Update(ExistingAccountWrite):
     def _sends_hidden_password(self, fresh: Account) -> bool:
         """Whether the change is about a password that the server hides: whether it is in place cannot be seen."""
         return fresh.fields.get("password") is UNKNOWN and any(one.field == "password" for one in self.change.fields)
-
-    def _owes_password(self, fresh: Account) -> bool:
-        """Whether the plan says that the declared password is sent along, and nothing has been sent yet.
-
-        If this run made another account the default, the server has already done all that can be seen of the change.
-        """
-        is_untouched = self.doubt is None and not self.ours
-        is_declared = self.change.managed.get("password") is not None
-        return is_untouched and is_declared and fresh.fields.get("password") is UNKNOWN
 
     def _may_have_stored_password(self, fresh: Account) -> bool:
         """Whether a write without a clear response may have stored the password: the account's times decide."""

@@ -561,18 +561,6 @@ def test_an_unclear_first_step_may_have_set_the_temporary_name() -> None:
     ]
 
 
-def test_a_declared_password_is_sent_along_although_the_server_has_demoted_the_account_itself() -> None:
-    former: Fields = {"email": "a@x", "name": "A", "has_auth": True, "password": Secret("old"), "default": True}
-    rules = Rules(single_default=True, hidden_password_warning=True)
-    server = FakeServer.holding(former, {"email": "b@x", "name": "B"}, rules=rules)
-    password = Secret("new")
-    plan = plan_for(
-        server, declare("a@x", password=password, has_auth=True, default=False), declare("b@x", default=True)
-    )
-    assert summaries(apply_plan(plan, server)) == ["update a@x: applied", "update b@x: applied"]
-    assert (server.accounts[1].fields["password"], server.accounts[1].is_default) == (password, False)
-
-
 def test_a_swap_in_place_already_gets_no_temporary_name() -> None:
     server = FakeServer.holding(*SWAPPED)
     plan = plan_for(server, *SWAP)
