@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from reconciler.model.account import Account, Fields, identity
 from reconciler.model.outcome import FailureKind, Outcome, Status
 from reconciler.model.plan import Action, Change, Plan
+from reconciler.model.secret import UNKNOWN
 from reconciler.planning.fields import is_different
 
 if TYPE_CHECKING:
@@ -122,16 +123,21 @@ class Run:
             wanted = 0 if change.action is Action.DELETE else 1
             if change.action is Action.DELETE and not by_others and change.id in self.after:
                 found.append(f"{change.address} is still there")
-            elif change.after and (len(now) != wanted or is_different(Account(self.after[now[0]]), change.managed)):
+            elif change.after and (len(now) != wanted or self._lacks(change, self.after[now[0]])):
                 found.append(f"{change.address} is {[self.after[one] for one in now]}")
             elif change.after and change.id is not None and not by_others and now != [change.id]:
                 found.append(f"{change.address} has changed its id")
         return found
 
+    def _lacks(self, change: Change, fields: Fields) -> bool:
+        wanted = (change.managed, self._with_hidden_password(change))
+        return all(is_different(Account(fields), one) for one in wanted)
+
     def _false_report(self, change: Change, outcome: Outcome, *, lists_are_true: bool) -> list[str]:
         by_others = self._is_by_others(change, outcome.id)
         if outcome.status is Status.APPLIED:
-            if not self._is_in_place(change, outcome.id, change.managed, by_others=by_others):
+            managed = change.managed if outcome.written else self._with_hidden_password(change)
+            if not self._is_in_place(change, outcome.id, managed, by_others=by_others):
                 return ["it is not in place"]
             return [] if by_others else self._side_effects(change, outcome.id)
         if by_others or says_written(outcome) or (says_unconfirmed(outcome) and not lists_are_true):
@@ -142,6 +148,17 @@ class Run:
         if outcome.status is Status.UNKNOWN and not as_before and not self._may_be_ours(change, outcome.id):
             return ["it is neither as before nor in place"]
         return []
+
+    def _with_hidden_password(self, change: Change) -> Fields:
+        """The declared fields, with the password as it was if the server hides it and the plan does not change it.
+
+        Nothing is written for the sake of such a password.
+        """
+        is_hidden = change.before is not None and change.before.fields.get("password") is UNKNOWN
+        is_planned = any(one.field == "password" for one in change.fields)
+        if not is_hidden or is_planned or change.id is None or "password" not in change.managed:
+            return change.managed
+        return {**change.managed, "password": self.before[change.id]["password"]}
 
     def _is_by_others(self, change: Change, account_id: int | None) -> bool:
         keys = {one.key for one in (change.before, change.after) if one}
