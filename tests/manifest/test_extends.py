@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.errors import ManifestError
+from reconciler.errors import Kind, ManifestError
 from reconciler.manifest.contents import read_contents
 from reconciler.manifest.merging import merged_header
 from reconciler.manifest.reader import read_fleet, read_manifests
@@ -470,3 +470,16 @@ def test_substitution_never_changes_the_structure(value: object, x: str, a: str)
 @BOUNDED
 def test_an_escaped_string_stands_for_itself(text: str) -> None:
     assert Substitution({}, lambda *_: "!").text(escaped(text), ()) == text
+
+
+def test_an_inherited_entry_that_is_no_account_is_reported(tmp_path: Path) -> None:
+    (tmp_path / "base.yaml").write_text("version: 1\nbase: true\naccounts: [nobody]\n")
+    (tmp_path / "a.yaml").write_text(
+        "version: 1\nextends: base.yaml\nserver: {name: a, url: 'https://a.example.com'}\n"
+        "accounts:\n  - {email: a@example.com, remove: true}\n"
+    )
+
+    with pytest.raises(ManifestError) as raised:
+        read_fleet([str(tmp_path)])
+
+    assert {problem.kind for problem in raised.value.problems} >= {Kind.NOTHING_TO_OVERRIDE, Kind.WRONG_TYPE}

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.errors import Kind, ManifestError
 from reconciler.manifest.reader import read_fleet
 
 pytestmark = pytest.mark.skipif(
@@ -173,19 +172,6 @@ def test_every_file_is_merged_with_the_base_as_it_was_read_first(tmp_path: Path)
     output, errors = run.communicate(timeout=60)
     assert run.returncode == 0, errors
     assert "1,501 servers" in output
-
-
-def test_an_inherited_entry_that_is_no_account_is_reported(tmp_path: Path) -> None:
-    (tmp_path / "base.yaml").write_text("version: 1\nbase: true\naccounts: [nobody]\n")
-    (tmp_path / "a.yaml").write_text(
-        "version: 1\nextends: base.yaml\nserver: {name: a, url: 'https://a.example.com'}\n"
-        "accounts:\n  - {email: a@example.com, remove: true}\n"
-    )
-
-    with pytest.raises(ManifestError) as raised:
-        read_fleet([str(tmp_path)])
-
-    assert {problem.kind for problem in raised.value.problems} >= {Kind.NOTHING_TO_OVERRIDE, Kind.WRONG_TYPE}
 
 
 def _start(folder: Path) -> tuple[subprocess.Popen[str], list[int]]:
