@@ -234,7 +234,7 @@ class Bases:
         if "://" in text:  # it is not shown: it may hold a password
             message, hint = "extends: expected the path of a file, found a URL", "keep a copy of the base here"
             return _issue(child, Kind.WRONG_VALUE, message, hint)
-        name = _path_of_base(child.source, text)
+        name = path_of_base(child.source, text)
         self.names.add(name)
         if self._roots is None:
             self._roots = AllowedRoots(self._paths, self._within)
@@ -337,7 +337,8 @@ def _named_folder(source: Source) -> str:
     return os.path.dirname(source.name)
 
 
-def _path_of_base(source: Source, text: str) -> str:
+def path_of_base(source: Source, text: str) -> str:
+    """The path that the ``extends`` of a file names."""
     return os.path.normpath(os.path.join(_named_folder(source), text))
 
 

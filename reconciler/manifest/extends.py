@@ -54,11 +54,6 @@ class Effective:
         if any("accounts" in layer.value for layer in self.layers):
             header["accounts"] = self._accounts()
 
-    @property
-    def inheritance(self) -> Effective:
-        """What a file remembers of its bases: all of this."""
-        return self
-
     def starts(self, _key: str, length: int) -> list[Position]:
         """Where the accounts start: each where the file itself, or else the nearest base, has it."""
         if not self._entries:

@@ -77,7 +77,7 @@ def _declared_twice(groups: Iterable[Group]) -> list[Issue]:
     """
     issues = []
     for group in groups:
-        if len(group) == 1:
+        if len(group) == 1:  # its document need not be looked at, which may have to be made again
             continue
         extending = [file for file in group if _names_server(file) and not file.block("policy").get("own")]
         copies = extending[1:]

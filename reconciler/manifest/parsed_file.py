@@ -306,14 +306,19 @@ def assembled(
     raw: Any = loaded.value
     given: Any = raw if wrong and isinstance(raw, dict) else document
     accounts = raw["accounts"] if document and document.get("accounts") else []
+    variables: Mapping[str, str] = {}
+    inheritance: Effective | Bases | None = None
+    if not isinstance(loaded, Loaded):
+        variables = loaded.variables
+        inheritance = loaded if isinstance(loaded, Effective) else loaded.bases
     parsed = ParsedFile(
         source,
         document or {"accounts": []},
         bad_defaults=unclear.get("defaults", _NONE),
         irregular=loaded.irregular,
         declares_accounts=document is None or "accounts" in given,
-        variables={} if isinstance(loaded, Loaded) else loaded.variables,
-        inheritance=None if isinstance(loaded, Loaded) else loaded.inheritance,
+        variables=variables,
+        inheritance=inheritance,
     )
     _add_entries(parsed, accounts, loaded, wrong, unclear)
     for path in MARKED_BLOCKS:

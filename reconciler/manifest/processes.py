@@ -18,7 +18,7 @@ from contextlib import suppress
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias, cast
 
-from reconciler.manifest.bases import NewBaseError
+from reconciler.manifest.bases import NewBaseError, path_of_base
 from reconciler.manifest.events import Positions
 from reconciler.manifest.extends import Effective
 from reconciler.manifest.loader import Loaded
@@ -41,9 +41,6 @@ if TYPE_CHECKING:
     from reconciler.manifest.issues import Path
     from reconciler.manifest.parsed_file import ParsedFile
 
-# Names stay as the user wrote them.
-# ruff: noqa: PTH118, PTH120
-
 _FEWEST_BYTES: Final = 500_000
 """Smaller sets are parsed before other processes have started."""
 
@@ -53,6 +50,7 @@ _BLOCK: Final = 100_000
 
 _STOPPING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _EXTENDS: Final = re.compile(rb"extends[\"']?[ \t]*:[ \t]*[\"']?([^\n\"'#,}]*)")
+"""Nearly always the base of a file. A file whose base this does not find is parsed in the first process."""
 
 Sent: TypeAlias = dict[int, tuple[Any, ...]]
 """What a process sends of each file, by its number."""
@@ -63,7 +61,7 @@ class Received(NamedTuple):
 
     value: dict[str, Any]
     variables: Mapping[str, str]
-    inheritance: Bases | None
+    bases: Bases | None
     places: list[Position]
     entries: list[Mapping[str, Position]]
     blocks: Mapping[Path, Mapping[str, Position]]
@@ -107,8 +105,7 @@ def _first_to_extend(sources: Sequence[Source]) -> list[int]:
     first: dict[str, int] = {}
     for number, source in enumerate(sources):
         named = _EXTENDS.search(source.data)
-        text = os.fsdecode(named[1].strip()) if named else ""
-        first.setdefault(os.path.normpath(os.path.join(os.path.dirname(source.name), text)) if text else "", number)
+        first.setdefault(path_of_base(source, os.fsdecode(named[1].strip())) if named else "", number)
     return sorted({0, *first.values()})
 
 
@@ -271,3 +268,4 @@ def _reduced(mapping: Mapping[object, object]) -> tuple[Any, ...]:
 
 
 _REDUCERS: Final[Mapping[type, Any]] = {**copyreg.dispatch_table, Positions: _reduced, MappingProxyType: _reduced}
+"""How to pickle what pickle cannot: libyaml's marks, which are in ``Positions``, and read-only views."""
