@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Final
 
@@ -48,13 +48,19 @@ _MANY_FAILURES: Final = 10
 _UNSETTLED: Final = frozenset({ServerState.PENDING, ServerState.DRIFTED, ServerState.REFUSED, ServerState.UNKNOWN})
 
 
-@dataclass(frozen=True, slots=True)
-class _Tried:
-    """The end of a try of servers that failed; those without a result failed in a new way."""
+@dataclass(slots=True, eq=False)
+class _Try:
+    """A try of servers that failed.
 
-    manifests: Manifests
+    Attributes:
+        servers: Those that have not taken part in a round since.
+        responded: The servers that have responded; the thread that tries them adds to it.
+        results: Of all servers, once it has ended; those without a result failed in a new way.
+    """
+
     servers: frozenset[str]
-    results: Sequence[ServerResult]
+    responded: set[str] = field(default_factory=set)
+    results: Sequence[ServerResult] = ()
 
 
 class Watcher:
@@ -76,7 +82,7 @@ class Watcher:
         self._log = log
         self._schedule = Schedule(options.interval)
         self._rounds = Rounds(intake, status, self._schedule, options, log, listener)
-        self._events: SimpleQueue[Look | _Tried | None] = SimpleQueue()
+        self._events: SimpleQueue[Look | _Try | None] = SimpleQueue()
         self._poller = Poller(intake, options.poll, self._found)
         self._manifests: Manifests | None = None
         self._declared: dict[str, Desired] = {}
@@ -84,7 +90,7 @@ class Watcher:
         """Servers that are due before the next interval, and why."""
         self._broker = BrokerCheck(options.workers, status) if options.workers else None
         self._asked = ""
-        self._trying: frozenset[str] = frozenset()
+        self._try: _Try | None = None
         self._try_again = False
         self._clock_offset = time.time() - time.monotonic()
 
@@ -179,14 +185,14 @@ class Watcher:
         timeout = _GLANCE
         is_down = self._broker and self._broker.is_down
         if self._manifests and not is_down:  # while servers are tried, the end of that is an event, and no others are
-            left = self._schedule.seconds_left(retries=not self._trying)
+            left = self._schedule.seconds_left(retries=not self._try)
             timeout = min(timeout, left, self._rounds.rollout_seconds_left or timeout)
         try:
             event = self._events.get(timeout=timeout)
             while True:
                 if isinstance(event, Look):
                     self._take(event)
-                elif isinstance(event, _Tried):
+                elif isinstance(event, _Try):
                     self._take_tried(event)
                 event = self._events.get_nowait()
         except Empty:
@@ -241,6 +247,7 @@ class Watcher:
         self._pending = dict.fromkeys(changed | unsettled, "commit")
         unseen = {name for name, one in self.status.records.items() if one.last_run is None}
         self._schedule.keep(self._declared.keys() - unseen)  # failures at a former URL say nothing
+        self._try = None  # it says nothing about the new declaration: all are due again
         self._schedule.retry_now()
 
     def _wait_for_broker(self, broker: BrokerCheck) -> None:
@@ -253,8 +260,10 @@ class Watcher:
         if self._rounds.rollout_goes_on():
             waiting = (name for name, one in self.status.records.items() if one.state is ServerState.PENDING)
             self._pending = {**dict.fromkeys(waiting, "rollout"), **self._pending}
-        names: Collection[str] = self._declared.keys() - self._schedule.failing() - self._trying
         is_due = self._schedule.round_is_due()
+        if is_due and self._try:  # those that have responded do not wait for the others
+            self._rejoin(self._try, [name for name in self._try.servers if name in self._try.responded])
+        names: Collection[str] = self._declared.keys() - self._schedule.failing()
         if is_due:
             trigger, self._asked = self._asked or "interval", ""
             self._schedule.round_began()
@@ -276,28 +285,33 @@ class Watcher:
     def _try_failing(self, manifests: Manifests) -> None:
         """Begins to try the servers that failed and are due, unless others are being tried."""
         due = self._schedule.due_retries() & self._declared.keys()
-        if not due or self._trying:
+        if not due or self._try:
             return
-        self._trying, self._try_again = due, False
+        self._try, self._try_again = (begun := _Try(due)), False
         servers = [self._declared[name] for name in sorted(due)]
 
         def work() -> None:
-            self._events.put(_Tried(manifests, due, self._rounds.try_failing(manifests, servers)))
+            begun.results = self._rounds.try_failing(manifests, servers, begun.responded.add)
+            self._events.put(begun)
 
         threading.Thread(target=work, name="retries", daemon=True).start()
 
-    def _take_tried(self, tried: _Tried) -> None:
+    def _take_tried(self, tried: _Try) -> None:
         """Records the servers that still fail; the others take part in the next round, which begins now."""
-        self._trying = frozenset()
-        if tried.manifests is not self._manifests:  # says nothing about the new declaration: all are due again
+        if tried is not self._try:
             return
-        results = {one.record.name: one for one in tried.results if one.record.name in self._declared}
+        self._try = None
+        results = {one.record.name: one for one in tried.results if one.record.name in tried.servers}
         self._rounds.record([one for one in results.values() if one.record.failures])
-        for name in tried.servers & self._declared.keys():
-            if name not in results:
-                self._schedule.ended(name, _MANY_FAILURES)
-            elif not results[name].record.failures:
-                self._schedule.ended(name, failures=0)
-                self._pending[name] = "retry"
+        for name in tried.servers - results.keys():
+            self._schedule.ended(name, _MANY_FAILURES)
+        self._rejoin(tried, [name for name, one in results.items() if not one.record.failures])
         if self._try_again:
             self._schedule.retry_now()
+
+    def _rejoin(self, tried: _Try, names: Collection[str]) -> None:
+        """Servers no longer fail."""
+        tried.servers = tried.servers.difference(names)
+        for name in names:
+            self._schedule.ended(name, failures=0)
+        self._pending |= dict.fromkeys(names, "retry")

@@ -223,14 +223,25 @@ class Rounds:
         if self.count == 1:
             gc.freeze()  # modules and manifests stay, and need not be searched again
 
-    def try_failing(self, manifests: Manifests, servers: Sequence[Desired]) -> tuple[ServerResult, ...]:
-        """Plans servers that fail, beside the rounds. Nothing is written or recorded."""
-        self._tries = gate = FleetGate()
+    def try_failing(
+        self, manifests: Manifests, servers: Sequence[Desired], responded: Callable[[str], None]
+    ) -> tuple[ServerResult, ...]:
+        """Plans servers that fail, beside the rounds. Nothing is written or recorded.
+
+        Args:
+            manifests: The manifests in force.
+            servers: What is declared for the servers.
+            responded: Takes the name of each server that could be planned, at once.
+        """
+        former, self._tries = self._tries, (gate := FleetGate())
+        if former:  # it has ended, or a newer commit is there
+            former.stop.set()
         if self._stops:
             gate.stop.set()
         try:
             with self._engine(manifests, servers) as engine:
-                return self._make(manifests, servers, secrets.token_hex(4), "retry", engine).run(gate, write=False)
+                made = self._make(manifests, servers, secrets.token_hex(4), "retry", engine)
+                return made.run(gate, _Responses(responded), write=False)
         except KeyboardInterrupt:  # the watcher ends
             return ()
         except Exception as error:  # noqa: BLE001 - nothing may end the loop
@@ -339,3 +350,14 @@ class _Progress(FleetObserver):
 
     def finished(self, report: Report) -> None:  # noqa: ARG002 - the interface's
         self._note()
+
+
+class _Responses(FleetObserver):
+    """Passes on which servers could be planned."""
+
+    def __init__(self, responded: Callable[[str], None]) -> None:
+        self._responded = responded
+
+    def planned(self, plan: Plan) -> None:
+        if not plan.errors:
+            self._responded(plan.server.name)

@@ -104,7 +104,7 @@ def test_soak(world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
             assert canaries.leaks(text) == [], name
         _check_flat(meter)
     except BaseException:
-        _keep(driver, tmp_path)
+        _keep(driver, receivers, tmp_path)
         raise
     finally:
         with capsys.disabled():
@@ -198,9 +198,11 @@ def _check_flat(meter: Meter) -> None:
     assert after <= before * most, f"memory: {before:.1f} MiB, then {after:.1f} MiB"
 
 
-def _keep(driver: Driver, folder: Path) -> None:
+def _keep(driver: Driver, receivers: Receivers, folder: Path) -> None:
     """Writes what helps to understand a failure."""
     driver.follow()
+    (folder / "webhook.json").write_text("\n".join(map(json.dumps, receivers.bodies)))
+    (folder / "mails.json").write_text("\n".join(map(json.dumps, receivers.mails)))
     (folder / "history.txt").write_text("\n".join(driver.history))
     (folder / "entries.json").write_text("\n".join(map(json.dumps, driver.servers.entries)))
     (folder / "excused.txt").write_text("\n".join(map(str, sorted(driver.excused, key=lambda one: one.start))))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from contextlib import contextmanager
@@ -168,11 +169,52 @@ def test_a_try_of_a_former_manifest_says_nothing_about_the_new_one(watched: Watc
         tried = watcher._events.get(timeout=20)
         watched.replace("a", DOWN, url)
         new = manifests_of(watcher)
-        assert isinstance(tried, loop._Tried)
+        assert isinstance(tried, loop._Try)
         watcher._take_tried(tried)
         assert watcher.status.records["a"].url == url
         watcher._next_round(new)
         assert {one.state.value for one in watcher.overview().servers} == {"synced"}
+
+
+@pytest.fixture
+def hanging() -> Iterator[str]:
+    """The URL of a server that takes connections and never responds."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+
+def test_a_server_that_responds_again_does_not_wait_for_those_that_hang(watched: WatchedFleet, hanging: str) -> None:
+    watched.fleet.add("a")
+    watched.fleet.add("b", url=hanging)
+    with watched.watcher(watched.options(interval=3600.0)) as watcher:
+        manifests = manifests_of(watcher)
+        for name in ("a", "b"):
+            watcher._schedule.ended(name, failures=1)
+        watcher._schedule.retry_now()
+        watcher._try_failing(manifests)
+        tried = watcher._try
+        assert tried
+        until(lambda: tried.responded)
+        watcher._schedule.start_round_now()
+        watcher._next_round(manifests)
+        assert watched.fleet.held() == {"a": [ALERTS, FAX]}
+        assert watcher._schedule.failing() == tried.servers == {"b"}
+
+
+def test_a_new_commit_does_not_wait_for_servers_that_hang(watched: WatchedFleet, hanging: str) -> None:
+    watched.fleet.add("a")
+    url = watched.fleet.boxes["a"].url
+    watched.replace("a", url, hanging)
+    with watched.watcher(watched.options(interval=3600.0)) as watcher:
+        old = manifests_of(watcher)
+        watcher._schedule.ended("a", failures=1)
+        watcher._schedule.retry_now()
+        watcher._try_failing(old)
+        watched.replace("a", hanging, url)
+        new = manifests_of(watcher)
+        watcher._try_failing(new)
+        watcher._next_round(new)
+        assert watched.fleet.held() == {"a": [ALERTS, FAX]}
 
 
 def test_a_hook_resets_the_back_off_of_servers_that_are_being_tried(watched: WatchedFleet) -> None:
@@ -186,12 +228,12 @@ def test_a_hook_resets_the_back_off_of_servers_that_are_being_tried(watched: Wat
         watcher._try_failing(manifests)
         tried = watcher._events.get(timeout=20)
         watcher._take(hook)
-        assert isinstance(tried, loop._Tried)
+        assert isinstance(tried, loop._Try)
         watcher._take_tried(tried)
         assert watcher._schedule.due_retries() == {"down"}
         watcher._try_failing(manifests)
         tried = watcher._events.get(timeout=20)
-        assert isinstance(tried, loop._Tried)
+        assert isinstance(tried, loop._Try)
         watcher._take_tried(tried)
         assert watcher._schedule.due_retries() == frozenset()
 
