@@ -130,8 +130,9 @@ def _wait_until_settled(driver: Driver, commit: Commit, suspended: str, token: s
         wrong = {name: deviating(driver.servers.accounts(name), commit.accounts[name]) for name in driver.servers.names}
         # Of what is left on the suspended server, the two edits are drift; commits may have changed other accounts.
         left = [f"suspended {count}" for count in range(2, len(wrong[suspended]) + 1)]
-        others = {name: state for name, state in states.items() if name != suspended}
-        if set(others.values()) == {"synced 0"} and states[suspended] in left:
+        others = [one for one in found if one["name"] != suspended]
+        is_in_force = {one["commit"] for one in others} == {driver.repository.good} and states.keys() == wrong.keys()
+        if is_in_force and all(states[one["name"]] == "synced 0" for one in others) and states[suspended] in left:
             return
         time.sleep(0.3)
     raise AssertionError(f"not settled: {states}; {wrong}")
