@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from reconciler.watch.log import EventLog
 
 _BEGINNING: Final = 256
-_OURS: Final = re.compile(
+_OURS: Final = (
     rb'\{\s*"format_version": "[0-9.]+",\s*"tool": \{\s*"name": "reconciler"'  # JSON, and that of Terraform
     rb'|\[(?:\]\s*\Z|\s*\{\s*"description": )'  # GitLab
     rb"|<!-- reconciler|<!doctype html>|::(?:error|warning|notice) "  # Markdown, HTML, GitHub
@@ -118,10 +118,8 @@ def only_server(request: RunRequest) -> Desired | None:
     Raises:
         GuardError: The manifests declare fewer servers than they must.
     """
-    from reconciler.fleet.selection import check_min_servers
-
     servers = request.fleet.servers
-    check_min_servers(request.fleet)
+    request.fleet.check_min_servers()
     return servers[0] if len(servers) == 1 and not request.flags.narrow else None
 
 
@@ -189,7 +187,7 @@ def may_be_replaced(name: str) -> bool:
             beginning = file.read(_BEGINNING)
     except OSError:
         return False
-    return not beginning or _OURS.match(beginning) is not None
+    return not beginning or re.match(_OURS, beginning) is not None
 
 
 def _conflict(read: Sequence[str], written: Mapping[str, str | None]) -> str | None:

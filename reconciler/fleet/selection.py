@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
-from reconciler.errors import GuardError, InvalidValueError, Kind, Problem, ReconcilerError
+from reconciler.errors import InvalidValueError, Kind, Problem, ReconcilerError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -84,7 +84,7 @@ def select(fleet: Fleet, selection: Selection) -> tuple[Desired, ...]:
         GuardError: The fleet declares fewer servers than it must.
         ReconcilerError: The selector matches no server.
     """
-    check_min_servers(fleet)
+    fleet.check_min_servers()
     found = fleet.servers
     if selection.selector:
         found = tuple(one for one in found if selection.selector.matches(one.label))
@@ -95,21 +95,6 @@ def select(fleet: Fleet, selection: Selection) -> tuple[Desired, ...]:
     if selection.shard:
         found = tuple(one for one in found if selection.shard.contains(one.label.name))
     return found
-
-
-def check_min_servers(fleet: Fleet) -> None:
-    """Checks ``min_servers``: if the files of many servers are missing, something is wrong with the checkout.
-
-    Raises:
-        GuardError: The fleet declares fewer servers than it must.
-    """
-    declared = len(fleet.servers)
-    if declared < fleet.min_servers:
-        message = (
-            f"the files declare {declared} server{'' if declared == 1 else 's'}; min_servers is {fleet.min_servers}"
-        )
-        hint = "check that all files are there; lower min_servers if servers were removed"
-        raise GuardError(Problem(kind=Kind.GUARD_MIN_SERVERS, message=message, hint=hint))
 
 
 def _nothing_selected(fleet: Fleet, selector: Selector) -> Problem:

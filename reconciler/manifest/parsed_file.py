@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from reconciler.errors import Kind, Position, Problem
 from reconciler.manifest.bases import Base, Bases, Layer, is_plain, names_base
 from reconciler.manifest.events import YamlError
-from reconciler.manifest.extends import Effective
 from reconciler.manifest.files import is_journal, own_document_kind
 from reconciler.manifest.issues import Issue, IssueLog, NodeRef
 from reconciler.manifest.loader import Loaded
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from pydantic import TypeAdapter
     from pydantic_core import ErrorDetails
 
+    from reconciler.manifest.extends import Effective
     from reconciler.manifest.files import Source
     from reconciler.manifest.issues import Path
     from reconciler.manifest.processes import Received
@@ -116,8 +116,7 @@ class ParsedFile:
         if isinstance(self.inheritance, Bases):
             loaded: Any = self.inheritance.load(self.source)
             layer = Layer(self.source, loaded, loaded.value)
-            base = _base(layer, self.inheritance)
-            self.inheritance = Effective(layer, base if isinstance(base, Base) else None)
+            self.inheritance = _effective(layer, _base(layer, self.inheritance))
         return self.inheritance
 
     @property
@@ -169,10 +168,10 @@ def parse_file(source: Source, bases: Bases | None = None) -> ParsedFile | Probl
         A problem if the file is unusable; ``None`` if it is one of our own documents, found in a folder.
     """
     document = load_document(source, bases or Bases([source.name]))
-    if not isinstance(document, Loaded | Effective):
+    if document is None or isinstance(document, ParsedFile | Problem):
         return document
     parsed = _validated(source, document)
-    if isinstance(document, Effective) and isinstance(parsed, ParsedFile):
+    if isinstance(parsed, ParsedFile) and not isinstance(document, Loaded):
         parsed.issues.extend(document.issues)
     return parsed
 
@@ -196,15 +195,20 @@ def load_document(source: Source, bases: Bases) -> Loaded | Effective | ParsedFi
         return loaded
     layer = Layer(source, loaded, loaded.value)
     found = _base(layer, bases)
-    base = found if isinstance(found, Base) else None
     is_base = loaded.value.get("base") is True
-    if is_base or (names_base(loaded.value) and base is None):
+    if is_base or (names_base(loaded.value) and not isinstance(found, Base)):
         # A base is checked with each file that extends it, and a file together with its base.
         if is_base:
             bases.add_layer(layer)
         issues = IssueLog([found] if isinstance(found, Issue) else ())
         return ParsedFile(source, {"base": True}, issues=issues, irregular=loaded.irregular)
-    return Effective(layer, base)
+    return _effective(layer, found)
+
+
+def _effective(layer: Layer, base: Base | Issue | None) -> Effective:
+    from reconciler.manifest.extends import Effective
+
+    return Effective(layer, base if isinstance(base, Base) else None)
 
 
 def _base(layer: Layer, bases: Bases) -> Base | Issue | None:
@@ -218,7 +222,7 @@ def unextended_issues(bases: Bases) -> IssueLog:
         base = bases.of(layer) if names_base(layer.value) else None
         if names_base(layer.value) and not isinstance(base, Base):
             continue  # reported as the file was read
-        document = Effective(layer, base if isinstance(base, Base) else None)
+        document = _effective(layer, base)
         parsed = _validated(layer.source, document)
         if isinstance(parsed, ParsedFile):
             log.add_all(parsed.issues)
@@ -309,6 +313,8 @@ def assembled(
     variables: Mapping[str, str] = {}
     inheritance: Effective | Bases | None = None
     if not isinstance(loaded, Loaded):
+        from reconciler.manifest.extends import Effective
+
         variables = loaded.variables
         inheritance = loaded if isinstance(loaded, Effective) else loaded.bases
     parsed = ParsedFile(

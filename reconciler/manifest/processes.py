@@ -41,9 +41,6 @@ if TYPE_CHECKING:
     from reconciler.manifest.issues import Path
     from reconciler.manifest.parsed_file import ParsedFile
 
-_FEWEST_BYTES: Final = 500_000
-"""Smaller sets are parsed before other processes have started."""
-
 _MOST_PROCESSES: Final = 8
 _BLOCK: Final = 100_000
 """Bytes of the files whose content a process sends at once."""
@@ -80,14 +77,15 @@ class Received(NamedTuple):
         return self.blocks[path]
 
 
-def parse_files(sources: Sequence[Source], bases: Bases) -> list[ParsedFile | Problem | None]:
-    """As ``parse_file``, for each file."""
-    if _is_worthwhile([len(source.data) for source in sources]) and _can_fork():
-        parsed = _shared_out(sources, bases)
-        if not bases.problems:  # they name the first file that extends the base, in the order of the files
-            return parsed
-        bases.start_again()
-    return [parse_file(source, bases) for source in sources]
+def parse_in_processes(sources: Sequence[Source], bases: Bases) -> list[ParsedFile | Problem | None] | None:
+    """As ``parse_file``, for each file; ``None`` if no other process can take part."""
+    if not _can_fork():
+        return None
+    parsed = _shared_out(sources, bases)
+    if not bases.problems:  # they name the first file that extends the base, in the order of the files
+        return parsed
+    bases.start_again()
+    return None
 
 
 def _shared_out(sources: Sequence[Source], bases: Bases) -> list[ParsedFile | Problem | None]:
@@ -107,11 +105,6 @@ def _first_to_extend(sources: Sequence[Source]) -> list[int]:
         named = _EXTENDS.search(source.data)
         first.setdefault(path_of_base(source, os.fsdecode(named[1].strip())) if named else "", number)
     return sorted({0, *first.values()})
-
-
-def _is_worthwhile(sizes: Sequence[int]) -> bool:
-    """Whether files of these sizes, in bytes, can be shared out. A single large one cannot."""
-    return sum(sizes) >= max(_FEWEST_BYTES, 2 * max(sizes, default=0))
 
 
 def _can_fork() -> bool:

@@ -14,8 +14,7 @@ from reconciler.manifest.bases import Bases
 from reconciler.manifest.discovery import no_manifests, read_files
 from reconciler.manifest.grouping import group_by_server
 from reconciler.manifest.issues import Issue, IssueLog, shortened
-from reconciler.manifest.parsed_file import ParsedFile, unextended_issues
-from reconciler.manifest.processes import parse_files
+from reconciler.manifest.parsed_file import ParsedFile, parse_file, unextended_issues
 from reconciler.manifest.rules import check_rules, duplicate_name_warnings, unusual_setting_warnings
 from reconciler.model.account import Account, Globs, Value
 from reconciler.model.desired import Desired, DesiredAccount
@@ -33,6 +32,9 @@ if TYPE_CHECKING:
 
 _LITERAL: Final = "the {} of this entry is written into the file itself"
 _REFERENCES: Final = "refer to it with {env: NAME}, {file: path} or {command: [program, argument]}"
+
+_FEWEST_BYTES: Final = 500_000
+"""Smaller sets are parsed before other processes have started."""
 
 _COMMENT: Final = re.compile(rb"[ \t]#")
 _NAME_WITH_COMMENT: Final = re.compile(rb"name[\"']?:[^\n]*[^\s][ \t]+#[^\s#]")
@@ -78,13 +80,24 @@ def read_groups(paths: Sequence[str], within: str | None = None) -> tuple[Fleet,
     sources, problems, warnings, _ = read_files(paths, within)
     bases = Bases(paths, within)
     bases.add(sources)
-    parsed = parse_files(sources, bases)
+    parsed = _parsed(sources, bases)
     files = [file for file in parsed if isinstance(file, ParsedFile)]
     problems += [problem for problem in parsed if isinstance(problem, Problem)]
     unextended = unextended_issues(bases)
     problems += bases.problems
     problems += _folders_without_manifests(sources, parsed)
     return _combined(files, problems, warnings, unextended)
+
+
+def _parsed(sources: Sequence[Source], bases: Bases) -> list[ParsedFile | Problem | None]:
+    """As ``parse_file``, for each file."""
+    sizes = [len(source.data) for source in sources]
+    if sum(sizes) >= max(_FEWEST_BYTES, 2 * max(sizes, default=0)):  # a single large file cannot be shared out
+        from reconciler.manifest.processes import parse_in_processes
+
+        if (parsed := parse_in_processes(sources, bases)) is not None:
+            return parsed
+    return [parse_file(source, bases) for source in sources]
 
 
 def _folders_without_manifests(sources: Sequence[Source], parsed: Sequence[object]) -> Iterator[Problem]:

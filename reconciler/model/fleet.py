@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Final
 
-from reconciler.errors import InvalidValueError
+from reconciler.errors import GuardError, InvalidValueError, Kind, Problem
 from reconciler.model.desired import Amount
 
 if TYPE_CHECKING:
-    from reconciler.errors import Problem
     from reconciler.model.desired import Desired
     from reconciler.model.server import Server
 
@@ -109,3 +108,17 @@ class Fleet:
     rollout: Rollout = ALL_AT_ONCE
     min_servers: int = 0
     warnings: tuple[Problem, ...] = ()
+
+    def check_min_servers(self) -> None:
+        """Checks ``min_servers``: if the files of many servers are missing, something is wrong with the checkout.
+
+        Raises:
+            GuardError: The fleet declares fewer servers than it must.
+        """
+        declared = len(self.servers)
+        if declared < self.min_servers:
+            message = (
+                f"the files declare {declared} server{'' if declared == 1 else 's'}; min_servers is {self.min_servers}"
+            )
+            hint = "check that all files are there; lower min_servers if servers were removed"
+            raise GuardError(Problem(kind=Kind.GUARD_MIN_SERVERS, message=message, hint=hint))

@@ -45,7 +45,7 @@ def order(changes: Sequence[Change], names: Collection[str]) -> Order:
         names: The names of all accounts on the server, one each; a temporary name is never one of them.
     """
     nodes = build_graph(changes, server_is_empty=not names)
-    used = {*map(name_key, names), *(name_key(change.after.name) for change in changes if change.after)}
+    used: set[str] = set()
     changes = list(changes)
     final_nodes: list[Node] = []
     cycles = CycleFinder(nodes)
@@ -54,6 +54,7 @@ def order(changes: Sequence[Change], names: Collection[str]) -> Order:
         if taker is None:
             return Order(tuple(changes), (), (_cycle_error([changes[node.index] for node in cycle]),))
         change = changes[taker.index]
+        used = used or {*map(name_key, names), *(name_key(change.after.name) for change in changes if change.after)}
         name = _temporary_name(change, used)
         note = f"goes through the temporary name {name!r}, because accounts exchange names"
         changes[taker.index] = replace(change, notes=(*change.notes, note))

@@ -29,7 +29,6 @@ from reconciler.planning.checks import (
 from reconciler.planning.fields import changed_fields, field_changes, is_hidden, target_account
 from reconciler.planning.guards import check_guards
 from reconciler.planning.matching import match
-from reconciler.planning.ordering import order
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -151,6 +150,8 @@ class _Planner:
 
     def _order(self) -> tuple[Step, ...]:
         """Labels the changes, checks them against each other and the other accounts, and orders them."""
+        from reconciler.planning.ordering import order
+
         self.changes.sort(key=lambda change: change.key)
         changes = label_changes(self.changes, [*self.unchanged, *self.untouched])
         self.errors += recipient_problems(self.without_recipient)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from reconciler import reconcile
 from reconciler.errors import ReconcilerError, internal_error
-from reconciler.fleet.selection import check_min_servers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -115,7 +114,7 @@ class Intake:
         """
         context = self.context(revision)
         fleet = reconcile.load_fleet(*revision.paths, context=context)
-        check_min_servers(fleet)
+        fleet.check_min_servers()
         if len(fleet.servers) > 1:
             return fleet
         return replace(fleet, servers=tuple(_named(one, context) for one in fleet.servers))
