@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import subprocess
 import threading
 import time
 from contextlib import suppress
@@ -15,6 +14,7 @@ from reconciler.manifest.values import is_own
 from reconciler.model.display import shorten
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Mapping, Sequence
 
 HEARTBEAT: Final = 0.05
@@ -50,6 +50,8 @@ class SecretCommands:
             SecretCommandError: It cannot be started, takes too long, prints too much, or its exit code is not 0; or
                 the run was stopped.
         """
+        import subprocess
+
         if _any_set(self._stops):
             raise SecretCommandError("the command was not started: the run was interrupted")
         # A pull request can choose the command, which must not see our own credentials.
