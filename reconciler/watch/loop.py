@@ -1,7 +1,7 @@
 """The loop: decides when rounds happen, and on which servers.
 
 The main thread runs the rounds, one at a time. The poller looks at the source, so that a long round hides no commit.
-Servers that fail are tried in a thread of their own, so that one that does not respond holds nobody up; once they
+Servers that fail are tried in threads of their own, so that one that does not respond holds nobody up; once they
 respond, they take part in rounds again.
 """
 
@@ -45,6 +45,9 @@ _HANGING: Final = 900.0
 """Seconds without any progress after which the loop counts as hanging."""
 
 _MANY_FAILURES: Final = 10
+_MOST_TRIES: Final = 8
+"""Tries side by side, each of all servers that are due when it begins."""
+
 _UNSETTLED: Final = frozenset({ServerState.PENDING, ServerState.DRIFTED, ServerState.REFUSED, ServerState.UNKNOWN})
 
 
@@ -90,8 +93,7 @@ class Watcher:
         """Servers that are due before the next interval, and why."""
         self._broker = BrokerCheck(options.workers, status) if options.workers else None
         self._asked = ""
-        self._try: _Try | None = None
-        self._try_again = False
+        self._tries: set[_Try] = set()
         self._clock_offset = time.time() - time.monotonic()
 
     # What other threads and signal handlers call.
@@ -184,8 +186,8 @@ class Watcher:
         """Waits until something is due or has happened, and takes what has happened."""
         timeout = _GLANCE
         is_down = self._broker and self._broker.is_down
-        if self._manifests and not is_down:  # while servers are tried, the end of that is an event, and no others are
-            left = self._schedule.seconds_left(retries=not self._try)
+        if self._manifests and not is_down:
+            left = self._schedule.seconds_left(retries=len(self._tries) < _MOST_TRIES)  # the end of one is an event
             timeout = min(timeout, left, self._rounds.rollout_seconds_left or timeout)
         try:
             event = self._events.get(timeout=timeout)
@@ -227,7 +229,6 @@ class Watcher:
             self.status.withdraw(SOURCE_NOTICE)
         if look.triggers:
             self._schedule.retry_now()
-            self._try_again = True
             self._schedule.start_round_now()
             self._asked = min(look.triggers)
 
@@ -247,7 +248,7 @@ class Watcher:
         self._pending = dict.fromkeys(changed | unsettled, "commit")
         unseen = {name for name, one in self.status.records.items() if one.last_run is None}
         self._schedule.keep(self._declared.keys() - unseen)  # failures at a former URL say nothing
-        self._try = None  # it says nothing about the new declaration: all are due again
+        self._tries.clear()  # they say nothing about the new declaration: all are due again
         self._schedule.retry_now()
 
     def _wait_for_broker(self, broker: BrokerCheck) -> None:
@@ -261,8 +262,8 @@ class Watcher:
             waiting = (name for name, one in self.status.records.items() if one.state is ServerState.PENDING)
             self._pending = {**dict.fromkeys(waiting, "rollout"), **self._pending}
         is_due = self._schedule.round_is_due()
-        if is_due and self._try:  # those that have responded do not wait for the others
-            self._rejoin(self._try, [name for name in self._try.servers if name in self._try.responded])
+        for tried in self._tries if is_due else ():  # those that have responded do not wait for the others
+            self._rejoin(tried, [name for name in tried.servers if name in tried.responded])
         names: Collection[str] = self._declared.keys() - self._schedule.failing()
         if is_due:
             trigger, self._asked = self._asked or "interval", ""
@@ -283,11 +284,13 @@ class Watcher:
     # Servers that fail.
 
     def _try_failing(self, manifests: Manifests) -> None:
-        """Begins to try the servers that failed and are due, unless others are being tried."""
+        """Begins to try the servers that failed and are due."""
         due = self._schedule.due_retries() & self._declared.keys()
-        if not due or self._try:
+        if not due or len(self._tries) >= _MOST_TRIES:
             return
-        self._try, self._try_again = (begun := _Try(due)), False
+        begun = _Try(due)
+        self._tries.add(begun)
+        self._schedule.try_began(due)
         servers = [self._declared[name] for name in sorted(due)]
 
         def work() -> None:
@@ -298,16 +301,14 @@ class Watcher:
 
     def _take_tried(self, tried: _Try) -> None:
         """Records the servers that still fail; the others take part in the next round, which begins now."""
-        if tried is not self._try:
+        if tried not in self._tries:
             return
-        self._try = None
+        self._tries.remove(tried)
         results = {one.record.name: one for one in tried.results if one.record.name in tried.servers}
         self._rounds.record([one for one in results.values() if one.record.failures])
         for name in tried.servers - results.keys():
             self._schedule.ended(name, _MANY_FAILURES)
         self._rejoin(tried, [name for name, one in results.items() if not one.record.failures])
-        if self._try_again:
-            self._schedule.retry_now()
 
     def _rejoin(self, tried: _Try, names: Collection[str]) -> None:
         """Servers no longer fail."""

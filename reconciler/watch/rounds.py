@@ -111,7 +111,7 @@ class Rounds:
         self._rollout = RolloutMemory()
         self._is_new = True
         self._gate: FleetGate | None = None
-        self._tries: FleetGate | None = None
+        self._tries: set[FleetGate] = set()
         self._stops = 0
         self._newest = ""
         self._notified: tuple[object, object] = (None, None)
@@ -122,8 +122,7 @@ class Rounds:
     def stop(self) -> None:
         """Ends the round after the writes in flight, and begins no other; a second call does not wait for those."""
         self._stops += 1
-        if tries := self._tries:
-            tries.stop.set()
+        self._stop_tries()
         if gate := self._gate:
             if self._stops == 1:
                 gate.stop.set()
@@ -164,6 +163,7 @@ class Rounds:
 
     def new_commit(self, commit: str) -> None:
         """A commit is rolled out from now on. A new process goes on with what an earlier one began."""
+        self._stop_tries()
         if self._is_new:
             self._rollout.resume(self._status.rollout(commit))
         else:
@@ -233,20 +233,25 @@ class Rounds:
             servers: What is declared for the servers.
             responded: Takes the name of each server that could be planned, at once.
         """
-        former, self._tries = self._tries, (gate := FleetGate())
-        if former:  # it has ended, or a newer commit is there
-            former.stop.set()
+        gate = FleetGate()
+        self._tries.add(gate)
         if self._stops:
             gate.stop.set()
         try:
             with self._engine(manifests, servers) as engine:
                 made = self._make(manifests, servers, secrets.token_hex(4), "retry", engine)
                 return made.run(gate, _Responses(responded), write=False)
-        except KeyboardInterrupt:  # the watcher ends
+        except KeyboardInterrupt:  # the watcher ends, or a newer commit is there
             return ()
         except Exception as error:  # noqa: BLE001 - nothing may end the loop
             self._log.event("retry_failed", self._explain(error), level="error")
             return ()
+        finally:
+            self._tries.discard(gate)
+
+    def _stop_tries(self) -> None:
+        for gate in list(self._tries):  # other threads add and remove theirs
+            gate.stop.set()
 
     def record(self, results: Sequence[ServerResult]) -> None:
         """Counts, schedules, stops what must be stopped, and stores."""

@@ -38,6 +38,9 @@ class Schedule:
         self._retry_at: dict[str, float] = {}
         self._waits: dict[str, int] = {}
         """How often a server that fails has waited since it began to fail, or since it was asked for."""
+        self._trying: set[str] = set()
+        self._again: set[str] = set()
+        """Those of them that were asked for since their try began."""
 
     def round_is_due(self) -> bool:
         """Whether it is time for a round on all servers that do not fail."""
@@ -51,6 +54,10 @@ class Schedule:
         """The next round on all servers begins one interval after this one."""
         self._round_at = self._clock() + self._varied(self._interval)
 
+    def try_began(self, servers: Collection[str]) -> None:
+        """Servers that fail are being tried: until a try has ended, it is not due again."""
+        self._trying.update(servers)
+
     def ended(self, server: str, failures: int) -> None:
         """A server was processed. If it has failed, it waits, twice as long as the last time and up to an hour.
 
@@ -58,23 +65,31 @@ class Schedule:
             server: Its name.
             failures: How many times it has failed in a row, in earlier processes too.
         """
+        self._trying.discard(server)
         if not failures:
             self._retry_at.pop(server, None)
             self._waits.pop(server, None)
+            self._again.discard(server)
             return
         waits = self._waits[server] = self._waits.get(server, failures - 1) + 1
         longest = max(LONGEST_BACK_OFF, self._interval)
         wait = self._varied(self._interval * 2.0 ** min(waits - 1, _MOST_DOUBLINGS))
         self._retry_at[server] = self._clock() + min(longest, wait)
+        if server in self._again:
+            self._again.discard(server)
+            self.retry_now(server)
 
     def retry_now(self, *servers: str) -> None:
         """Servers that fail are due, and begin with short waits again: those with these names, or all."""
         chosen = self._retry_at.keys() & servers if servers else self._retry_at.keys()
         self._waits |= dict.fromkeys(chosen, 0)
         self._retry_at |= dict.fromkeys(chosen, self._clock())
+        self._again |= self._trying & chosen
 
     def keep(self, servers: Collection[str]) -> None:
-        """Forgets all other servers."""
+        """Forgets all other servers, and what is being tried."""
+        self._trying.clear()
+        self._again.clear()
         self._retry_at = {name: at for name, at in self._retry_at.items() if name in servers}
         self._waits = {name: waits for name, waits in self._waits.items() if name in servers}
 
@@ -83,16 +98,17 @@ class Schedule:
         return frozenset(self._retry_at)
 
     def due_retries(self) -> frozenset[str]:
-        """The servers that fail and are due."""
+        """The servers that fail, are due, and are not being tried."""
         now = self._clock()
-        return frozenset(name for name, at in self._retry_at.items() if at <= now)
+        return frozenset(name for name, at in self._retry_at.items() if at <= now and name not in self._trying)
 
     def seconds_left(self, server: str = "", *, retries: bool = True) -> float:
         """Seconds until a server is due; without a name, until the next round or, with ``retries``, until anything."""
         if server:
             at = self._retry_at.get(server, self._round_at)
         else:
-            at = min([self._round_at, *(self._retry_at.values() if retries else ())])
+            waiting = (at for name, at in self._retry_at.items() if name not in self._trying) if retries else ()
+            at = min([self._round_at, *waiting])
         return max(0.0, at - self._clock())
 
     def _varied(self, seconds: float) -> float:

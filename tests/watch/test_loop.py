@@ -192,13 +192,47 @@ def test_a_server_that_responds_again_does_not_wait_for_those_that_hang(watched:
             watcher._schedule.ended(name, failures=1)
         watcher._schedule.retry_now()
         watcher._try_failing(manifests)
-        tried = watcher._try
-        assert tried
+        (tried,) = watcher._tries
         until(lambda: tried.responded)
         watcher._schedule.start_round_now()
         watcher._next_round(manifests)
         assert watched.fleet.held() == {"a": [ALERTS, FAX]}
         assert watcher._schedule.failing() == tried.servers == {"b"}
+
+
+def test_a_server_that_is_due_is_tried_although_others_hang(watched: WatchedFleet, hanging: str) -> None:
+    watched.fleet.add("a")
+    watched.fleet.add("b", url=hanging)
+    with watched.watcher(watched.options(interval=3600.0)) as watcher:
+        manifests = manifests_of(watcher)
+        watcher._schedule.ended("b", failures=1)
+        watcher._schedule.retry_now()
+        watcher._try_failing(manifests)
+        watcher._schedule.ended("a", failures=1)
+        watcher._schedule.retry_now("a")
+        watcher._try_failing(manifests)
+        watcher._schedule.round_began()
+        watcher._wait()
+        watcher._next_round(manifests)
+        assert watched.fleet.held() == {"a": [ALERTS, FAX]}
+        assert watcher._schedule.failing() == {"b"}
+
+
+def test_servers_that_hang_do_not_take_up_all_threads(
+    watched: WatchedFleet, hanging: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "_MOST_TRIES", 2)
+    watched.fleet.add("a", url=hanging)
+    watched.fleet.add("b", url=hanging.replace("127.0.0.1", "localhost"))
+    watched.fleet.add("c", url=DOWN)
+    with watched.watcher(watched.options(interval=3600.0)) as watcher:
+        manifests = manifests_of(watcher)
+        for name in ("a", "b", "c"):
+            watcher._schedule.ended(name, failures=1)
+            watcher._schedule.retry_now(name)
+            watcher._try_failing(manifests)
+        assert [tried.servers for tried in sorted(watcher._tries, key=lambda one: min(one.servers))] == [{"a"}, {"b"}]
+        assert watcher._schedule.due_retries() == {"c"}
 
 
 def test_a_new_commit_does_not_wait_for_servers_that_hang(watched: WatchedFleet, hanging: str) -> None:

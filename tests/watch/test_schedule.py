@@ -98,6 +98,47 @@ def test_a_commit_or_a_hook_resets_the_back_off(clock: Clock) -> None:
     assert found.seconds_left("b1") == 120.0
 
 
+def test_a_server_that_is_being_tried_is_not_due(clock: Clock) -> None:
+    found = schedule(clock)
+    found.round_began()
+    found.ended("a", failures=1)
+    found.ended("b", failures=1)
+    found.retry_now()
+    found.try_began({"a"})
+    assert found.due_retries() == {"b"}
+    assert found.failing() == {"a", "b"}
+    found.try_began({"b"})
+    assert found.due_retries() == set()
+    assert found.seconds_left() == 60.0
+    found.ended("a", failures=2)
+    clock.now += 60
+    assert found.due_retries() == {"a"}
+
+
+def test_a_hook_tries_a_server_again_that_was_being_tried(clock: Clock) -> None:
+    found = schedule(clock)
+    for name in ("a", "b"):
+        found.ended(name, failures=1)
+    found.try_began({"a", "b"})
+    found.retry_now()
+    assert found.due_retries() == set()
+    found.ended("a", failures=2)
+    found.ended("b", failures=0)
+    assert found.due_retries() == found.failing() == {"a"}
+    found.try_began({"a"})
+    found.ended("a", failures=3)
+    assert found.due_retries() == set()
+
+
+def test_a_commit_makes_servers_due_that_are_being_tried(clock: Clock) -> None:
+    found = schedule(clock)
+    found.ended("a", failures=1)
+    found.try_began({"a"})
+    found.keep({"a"})
+    found.retry_now()
+    assert found.due_retries() == {"a"}
+
+
 def test_what_earlier_processes_have_seen_fail_waits_on(clock: Clock) -> None:
     found = schedule(clock)
     found.ended("b1", 5)
