@@ -136,7 +136,7 @@ class Run:
     def _false_report(self, change: Change, outcome: Outcome, *, lists_are_true: bool) -> list[str]:
         by_others = self._is_by_others(change, outcome.id)
         if outcome.status is Status.APPLIED:
-            managed = change.managed if outcome.written else self._with_hidden_password(change)
+            managed = change.managed if outcome.written else self._with_hidden_password(change, by_others=by_others)
             if not self._is_in_place(change, outcome.id, managed, by_others=by_others):
                 return ["it is not in place"]
             return [] if by_others else self._side_effects(change, outcome.id)
@@ -149,15 +149,17 @@ class Run:
             return ["it is neither as before nor in place"]
         return []
 
-    def _with_hidden_password(self, change: Change) -> Fields:
+    def _with_hidden_password(self, change: Change, *, by_others: bool = False) -> Fields:
         """The declared fields, with the password as it was if the server hides it and the plan does not change it.
 
-        Nothing is written for the sake of such a password.
+        Nothing is written for the sake of such a password, so that it may be any if others have written the account.
         """
         is_hidden = change.before is not None and change.before.fields.get("password") is UNKNOWN
         is_planned = any(one.field == "password" for one in change.fields)
         if not is_hidden or is_planned or change.id is None or "password" not in change.managed:
             return change.managed
+        if by_others:
+            return _without(change.managed, {"password"})
         return {**change.managed, "password": self.before[change.id]["password"]}
 
     def _is_by_others(self, change: Change, account_id: int | None) -> bool:
