@@ -187,7 +187,8 @@ class Watcher:
         timeout = _GLANCE
         is_down = self._broker and self._broker.is_down
         if self._manifests and not is_down:
-            left = self._schedule.seconds_left(retries=len(self._tries) < _MOST_TRIES)  # the end of one is an event
+            can_try = len(self._tries) < _MOST_TRIES  # otherwise the end of a try, which is an event, ends the wait
+            left = self._schedule.seconds_left(retries=can_try)
             timeout = min(timeout, left, self._rounds.rollout_seconds_left or timeout)
         try:
             event = self._events.get(timeout=timeout)
@@ -262,8 +263,8 @@ class Watcher:
             waiting = (name for name, one in self.status.records.items() if one.state is ServerState.PENDING)
             self._pending = {**dict.fromkeys(waiting, "rollout"), **self._pending}
         is_due = self._schedule.round_is_due()
-        for tried in self._tries if is_due else ():  # those that have responded do not wait for the others
-            self._rejoin(tried, [name for name in tried.servers if name in tried.responded])
+        if is_due:
+            self._take_responses()
         names: Collection[str] = self._declared.keys() - self._schedule.failing()
         if is_due:
             trigger, self._asked = self._asked or "interval", ""
@@ -301,18 +302,24 @@ class Watcher:
 
     def _take_tried(self, tried: _Try) -> None:
         """Records the servers that still fail; the others take part in the next round, which begins now."""
-        if tried not in self._tries:
+        if tried not in self._tries:  # a newer commit is in force
             return
         self._tries.remove(tried)
         results = {one.record.name: one for one in tried.results if one.record.name in tried.servers}
         self._rounds.record([one for one in results.values() if one.record.failures])
         for name in tried.servers - results.keys():
             self._schedule.ended(name, _MANY_FAILURES)
-        self._rejoin(tried, [name for name, one in results.items() if not one.record.failures])
+        self._rejoin([name for name, one in results.items() if not one.record.failures])
 
-    def _rejoin(self, tried: _Try, names: Collection[str]) -> None:
+    def _take_responses(self) -> None:
+        """Servers that have responded do not wait for the others of their try."""
+        for tried in self._tries:
+            names = [name for name in tried.servers if name in tried.responded]
+            tried.servers = tried.servers.difference(names)
+            self._rejoin(names)
+
+    def _rejoin(self, names: Collection[str]) -> None:
         """Servers no longer fail."""
-        tried.servers = tried.servers.difference(names)
         for name in names:
             self._schedule.ended(name, failures=0)
         self._pending |= dict.fromkeys(names, "retry")

@@ -111,7 +111,7 @@ class Rounds:
         self._rollout = RolloutMemory()
         self._is_new = True
         self._gate: FleetGate | None = None
-        self._tries: set[FleetGate] = set()
+        self._try_gates: set[FleetGate] = set()
         self._stops = 0
         self._newest = ""
         self._notified: tuple[object, object] = (None, None)
@@ -234,7 +234,7 @@ class Rounds:
             responded: Takes the name of each server that could be planned, at once.
         """
         gate = FleetGate()
-        self._tries.add(gate)
+        self._try_gates.add(gate)
         if self._stops:
             gate.stop.set()
         try:
@@ -247,10 +247,10 @@ class Rounds:
             self._log.event("retry_failed", self._explain(error), level="error")
             return ()
         finally:
-            self._tries.discard(gate)
+            self._try_gates.discard(gate)
 
     def _stop_tries(self) -> None:
-        for gate in list(self._tries):  # other threads add and remove theirs
+        for gate in list(self._try_gates):  # other threads add and remove theirs
             gate.stop.set()
 
     def record(self, results: Sequence[ServerResult]) -> None:

@@ -183,15 +183,20 @@ def hanging() -> Iterator[str]:
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
 
 
+def begin_to_try(watcher: Watcher, manifests: Manifests, *servers: str) -> None:
+    """Servers have failed, and are tried."""
+    for name in servers:
+        watcher._schedule.ended(name, failures=1)
+    watcher._schedule.retry_now(*servers)
+    watcher._try_failing(manifests)
+
+
 def test_a_server_that_responds_again_does_not_wait_for_those_that_hang(watched: WatchedFleet, hanging: str) -> None:
     watched.fleet.add("a")
     watched.fleet.add("b", url=hanging)
     with watched.watcher(watched.options(interval=3600.0)) as watcher:
         manifests = manifests_of(watcher)
-        for name in ("a", "b"):
-            watcher._schedule.ended(name, failures=1)
-        watcher._schedule.retry_now()
-        watcher._try_failing(manifests)
+        begin_to_try(watcher, manifests, "a", "b")
         (tried,) = watcher._tries
         until(lambda: tried.responded)
         watcher._schedule.start_round_now()
@@ -205,12 +210,8 @@ def test_a_server_that_is_due_is_tried_although_others_hang(watched: WatchedFlee
     watched.fleet.add("b", url=hanging)
     with watched.watcher(watched.options(interval=3600.0)) as watcher:
         manifests = manifests_of(watcher)
-        watcher._schedule.ended("b", failures=1)
-        watcher._schedule.retry_now()
-        watcher._try_failing(manifests)
-        watcher._schedule.ended("a", failures=1)
-        watcher._schedule.retry_now("a")
-        watcher._try_failing(manifests)
+        begin_to_try(watcher, manifests, "b")
+        begin_to_try(watcher, manifests, "a")
         watcher._schedule.round_began()
         watcher._wait()
         watcher._next_round(manifests)
@@ -228,9 +229,7 @@ def test_servers_that_hang_do_not_take_up_all_threads(
     with watched.watcher(watched.options(interval=3600.0)) as watcher:
         manifests = manifests_of(watcher)
         for name in ("a", "b", "c"):
-            watcher._schedule.ended(name, failures=1)
-            watcher._schedule.retry_now(name)
-            watcher._try_failing(manifests)
+            begin_to_try(watcher, manifests, name)
         assert [tried.servers for tried in sorted(watcher._tries, key=lambda one: min(one.servers))] == [{"a"}, {"b"}]
         assert watcher._schedule.due_retries() == {"c"}
 
@@ -241,9 +240,7 @@ def test_a_new_commit_does_not_wait_for_servers_that_hang(watched: WatchedFleet,
     watched.replace("a", url, hanging)
     with watched.watcher(watched.options(interval=3600.0)) as watcher:
         old = manifests_of(watcher)
-        watcher._schedule.ended("a", failures=1)
-        watcher._schedule.retry_now()
-        watcher._try_failing(old)
+        begin_to_try(watcher, old, "a")
         watched.replace("a", hanging, url)
         new = manifests_of(watcher)
         watcher._try_failing(new)
