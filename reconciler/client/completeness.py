@@ -15,9 +15,7 @@ if TYPE_CHECKING:
 
 _TOTALS: Final = ("X-Total-Count", "X-Total", "Total-Count")
 _NUMBER: Final = re.compile("[0-9]{1,18}")
-_RANGE: Final = re.compile(
-    r"(?:(?P<unit>[^\s/]+)\s+)?(?:(?P<first>[0-9]{1,18})-(?P<last>[0-9]{1,18})|\*)/(?P<total>[0-9]{1,18})"
-)
+_RANGE: Final = r"(?:(?P<unit>[^\s/]+)\s+)?(?:(?P<first>[0-9]{1,18})-(?P<last>[0-9]{1,18})|\*)/(?P<total>[0-9]{1,18})"
 """RFC 9110, section 14.4; servers that count items leave out the unit."""
 
 _LINK_PART: Final = re.compile(
@@ -58,7 +56,7 @@ def check_headers(response: Response, count: int, redactor: Redactor) -> None:
 
 
 def _is_whole(content_range: str, count: int) -> bool:
-    found = _RANGE.fullmatch(content_range)
+    found = re.fullmatch(_RANGE, content_range)
     if not found:
         return False
     first, last, total = found["first"], found["last"], int(found["total"])

@@ -40,7 +40,7 @@ _WITHOUT_ACCOUNT: Final = frozenset({HTTPStatus.OK, HTTPStatus.NO_CONTENT})
 _DONE: Final = frozenset({b"", b"true", b"null"})
 """The bodies of a successful delete or delivery test."""
 
-_SECRET_NAME: Final = re.compile(r"passw|pwd|senha|secret|token|key", re.IGNORECASE)
+_SENSITIVE: Final = r"(?i)passw|pwd|senha|secret|token|key"
 """Names of unknown fields whose values are masked: they are sent back to the server, whose errors may repeat them."""
 
 
@@ -162,7 +162,7 @@ class ReadGateway:
             if isinstance(password := account.fields.get("password"), Secret):
                 self._redactor.add(password)
             for name, value in account.extra.items():
-                if isinstance(value, str) and _SECRET_NAME.search(name):
+                if isinstance(value, str) and re.search(_SENSITIVE, name):
                     self._redactor.add(Secret(value))
         return accounts
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _HTTPS_PORT: Final = 443
 _LAST_PORT: Final = 65535
 _SHARED_CONTEXTS: Final = 16
-_BRACKETS: Final = re.compile(r"\[([^\]]*)\](/\d+)?(?::(\d+))?")
+_BRACKETS: Final = r"\[([^\]]*)\](/\d+)?(?::(\d+))?"
 
 
 def checked_origin(url: str, *, insecure_http: bool) -> httpx.URL:
@@ -196,7 +196,7 @@ def _matches(entry: str, host: str, port: int) -> bool:
 
 def _split_port(entry: str) -> tuple[str, int | None]:
     """A name, address or network, and the port if one is given."""
-    if match := _BRACKETS.fullmatch(entry):
+    if match := re.fullmatch(_BRACKETS, entry):
         return match[1] + (match[2] or ""), int(match[3]) if match[3] else None
     name, colon, port = entry.rpartition(":")
     if colon and ":" not in name and port.isdecimal():

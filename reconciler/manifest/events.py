@@ -57,15 +57,13 @@ _QUOTES: Final = r""", but (?:found|got) .*|(?<=character)(?: '.*'| ".*")|(?<=ha
 """How the Python parser quotes the document; libyaml never does."""
 
 
-_CONFLICT: Final = re.compile(r"(?:<{7}|={7}|>{7}|\|{7})(?:[ \t].*)?\Z")
-_ODD_SPACE: Final = re.compile("[\N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}\N{IDEOGRAPHIC SPACE}]")
-_OPEN_QUOTE: Final = re.compile(
-    r"""\s*(?:-\s+)*[\w-]+:\s+(?P<quote>["'])(?:(?<=")(?:[^"\\]|\\.)*|(?<=')(?:[^']|'')*)\\?\Z"""
-)
+_CONFLICT: Final = r"(?:<{7}|={7}|>{7}|\|{7})(?:[ \t].*)?\Z"
+_ODD_SPACE: Final = "[\N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}\N{IDEOGRAPHIC SPACE}]"
+_OPEN_QUOTE: Final = r"""\s*(?:-\s+)*[\w-]+:\s+(?P<quote>["'])(?:(?<=")(?:[^"\\]|\\.)*|(?<=')(?:[^']|'')*)\\?\Z"""
 _CLOSING: Final = {'"': re.compile(r'(?:[^"\\]|\\.)*"'), "'": re.compile(r"(?:[^']|'')*'(?!')")}
 _AFTER_QUOTE: Final = re.compile(r"\s*(?:\s#|[,}\]]|\Z)")
-_BRACKETED: Final = re.compile(r":\s+(?:\w+://)?(\[[0-9A-Fa-f.:]*:[0-9A-Fa-f.:]*\])")
-_TEMPLATE: Final = re.compile(r":\s+(?:\{\{|\$\{|\$__)|[{,]\s*\w+:\s+\$\{")
+_BRACKETED: Final = r":\s+(?:\w+://)?(\[[0-9A-Fa-f.:]*:[0-9A-Fa-f.:]*\])"
+_TEMPLATE: Final = r":\s+(?:\{\{|\$\{|\$__)|[{,]\s*\w+:\s+\$\{"
 
 
 class YamlError(Exception):
@@ -219,19 +217,19 @@ def _syntax_error(message: str, hint: str, line: int, column: int) -> YamlError:
 def _likely_cause(lines: Sequence[str], position: Position | None) -> YamlError | None:
     """A better explanation of a syntax error that the parser reports at ``position``, if the lines suggest one."""
     for number, line in enumerate(lines, 1):
-        if _CONFLICT.match(line):
+        if re.match(_CONFLICT, line):
             hint = "resolve the conflict, and remove the lines with <<<<<<<, ======= and >>>>>>>"
             return _syntax_error("a merge conflict was left in the file", hint, number, 1)
     last = min(position.line, len(lines)) if position and position.line else len(lines)
     for number in range(max(1, last - 2), last + 1):
         line = lines[number - 1]
-        if space := _ODD_SPACE.search(line):
+        if space := re.search(_ODD_SPACE, line):
             hint = "use ordinary spaces; editors and web pages insert others"
             return _syntax_error("a no-break space (U+00A0) is not a space in YAML", hint, number, space.start() + 1)
-        if template := _TEMPLATE.search(line):
+        if template := re.search(_TEMPLATE, line):
             hint = "refer to a secret with {env: NAME}, {file: path} or {command: [program, argument]}"
             return _syntax_error("this is a placeholder that nothing has filled in", hint, number, template.start() + 1)
-        if address := _BRACKETED.search(line):
+        if address := re.search(_BRACKETED, line):
             hint = "quote the value; smtp_server takes an IPv6 address without brackets"
             return _syntax_error("a square bracket begins a list in YAML", hint, number, address.start(1) + 1)
     return _open_quote(lines[:last])
@@ -242,7 +240,7 @@ def _open_quote(lines: Sequence[str]) -> YamlError | None:
     closing = None  # finds the end of the quoted value that is open
     for number, line in enumerate(lines, 1):
         if closing is None:
-            if not (opened := _OPEN_QUOTE.fullmatch(line.rstrip())):
+            if not (opened := re.fullmatch(_OPEN_QUOTE, line.rstrip())):
                 continue
             opening = number, opened.start("quote") + 1
             closing = _CLOSING[opened["quote"]]

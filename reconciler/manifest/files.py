@@ -28,9 +28,7 @@ _PIPE_TIMEOUT: Final = 30.0
 _PIECE: Final = 16 * 1024
 """The fewest bytes to read at once."""
 
-_JSON_ESCAPE: Final = re.compile(
-    rb"\\(?:u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})|[^\n])",
-)
+_JSON_ESCAPE: Final = rb"\\(?:u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})|[^\n])"
 """Any escape of a JSON string; with groups if it is a surrogate pair."""
 
 
@@ -77,7 +75,7 @@ def read_file(name: str, given: str | None = None, largest: int = LARGEST) -> So
         data = read_bytes(name, largest)
     except (OSError, ValueError) as error:
         return file_problem(name, error)
-    return Source(name, _JSON_ESCAPE.sub(_joined, data) if name.lower().endswith(".json") else data, given)
+    return Source(name, re.sub(_JSON_ESCAPE, _joined, data) if name.lower().endswith(".json") else data, given)
 
 
 def _joined(escape: re.Match[bytes]) -> bytes:

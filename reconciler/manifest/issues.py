@@ -24,7 +24,7 @@ _MOST_KEPT: Final = 1000
 _MOST_ALONE: Final = 3
 """Up to this many equal issues are reported one by one; if there are more, one lists this many other positions."""
 
-_INDEX: Final = re.compile(r"\[[0-9]+\]")
+_INDEX: Final = r"\[[0-9]+\]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ class IssueLog:
         So is one about the same node of a base, whatever the files that extend it substitute there.
         """
         for issue in issues:
-            key: tuple[object, ...] = (issue.kind, _INDEX.sub("[]", issue.message), issue.hint)
+            key: tuple[object, ...] = (issue.kind, re.sub(_INDEX, "[]", issue.message), issue.hint)
             if issue.node.via is not None:
                 key = (issue.kind, issue.node)
             group = self._groups.get(key)

@@ -36,8 +36,8 @@ _REFERENCES: Final = "refer to it with {env: NAME}, {file: path} or {command: [p
 _FEWEST_BYTES: Final = 500_000
 """Smaller sets are parsed before other processes have started."""
 
-_COMMENT: Final = re.compile(rb"[ \t]#")
-_NAME_WITH_COMMENT: Final = re.compile(rb"name[\"']?:[^\n]*[^\s][ \t]+#[^\s#]")
+_COMMENT: Final = rb"[ \t]#"
+_NAME_WITH_COMMENT: Final = rb"name[\"']?:[^\n]*[^\s][ \t]+#[^\s#]"
 
 
 def read_manifests(paths: Sequence[str]) -> Desired:
@@ -266,7 +266,7 @@ def _cut_off_warnings(file: ParsedFile) -> Iterator[Issue]:
 
     The comment is not shown.
     """
-    sources = [source for source in file.sources if b"#" in source.data and _COMMENT.search(source.data)]
+    sources = [source for source in file.sources if b"#" in source.data and re.search(_COMMENT, source.data)]
     if not sources:
         return
     nodes = [file.node(*path) for path in _paths_before_comments(file)]
@@ -290,7 +290,7 @@ def _comments(source: Source, paths: frozenset[Path]) -> Mapping[Path, str]:
 
 def _paths_before_comments(file: ParsedFile) -> Iterator[Path]:
     """The paths of the values that a comment may cut off."""
-    names = any(_NAME_WITH_COMMENT.search(source.data) for source in file.sources)
+    names = any(re.search(_NAME_WITH_COMMENT, source.data) for source in file.sources)
     blocks: list[tuple[Path, dict[str, object]]] = [
         (path, file.block(*path)) for path in (("server", "auth"), ("server",), ("defaults",))
     ]

@@ -47,7 +47,7 @@ SUSPECTS: Final = frozenset({*_NUMERIC, *"~nNtTfF"})
 
 _LONGEST: Final = 60
 _SECRET_KEYS: Final = frozenset({"password", "auth", "access_token", "refresh_token", "token"})
-_SECRET_WORDS: Final = re.compile(r"passw|pasw|senha|token|secret|auth\s*:", re.IGNORECASE)
+_SENSITIVE: Final = r"(?i)passw|pasw|senha|token|secret|auth\s*:"
 
 
 def resolve(text: str) -> Scalar:
@@ -76,7 +76,7 @@ def describe_value(value: object) -> str:
     ``password:`` line after it: such strings are not shown.
     """
     if isinstance(value, str):
-        return "a string that is not shown here" if _SECRET_WORDS.search(value) else f'"{shorten(value, _LONGEST)}"'
+        return "a string that is not shown here" if re.search(_SENSITIVE, value) else f'"{shorten(value, _LONGEST)}"'
     if isinstance(value, bool):
         return "true" if value else "false"
     return str(value) if isinstance(value, int | float) else type_name(value)
@@ -96,7 +96,7 @@ def type_name(value: object) -> str:
 
 def describe_key(key: str) -> str:
     """A key as a message shows it; of the keys ``password:hunter2`` and ``password=hunter2``, only the first word."""
-    word = re.match(r"[\w-]*", key) if _SECRET_WORDS.search(key) else None
+    word = re.match(r"[\w-]*", key) if re.search(_SENSITIVE, key) else None
     return f"{shorten(word[0], _LONGEST)}…" if word and word[0] != key else shorten(key, _LONGEST)
 
 

@@ -33,7 +33,7 @@ Refusal: TypeAlias = tuple[str, str]
 
 _LIST_IT: Final = "list it in the trust file if this is intended, or use another one"
 _SECRETS_FOLDER: Final = "/run/secrets"
-_WILDCARD: Final = re.compile(r"[*?]|\[[*?\[$]\]")
+_WILDCARD: Final = r"[*?]|\[[*?\[$]\]"
 
 
 class TrustCheckContext(NamedTuple):
@@ -169,7 +169,7 @@ class _FilePattern(NamedTuple):
 
     @classmethod
     def of(cls, pattern: str, near: AllowedRoots | None) -> _FilePattern:
-        wildcard = _WILDCARD.search(pattern)
+        wildcard = re.search(_WILDCARD, pattern)
         if wildcard is None:
             real = _resolved(pattern, near)
             return cls(escaped_pattern(real), os.path.dirname(real))

@@ -26,12 +26,10 @@ _PLAIN_ADDRESS: Final = re.compile(
 )
 """Addresses that are certainly valid. email-validator, which is exact and slow, checks all others."""
 
-_LOCAL_DOMAIN: Final = re.compile(r"[@.](?:local|localhost|arpa|test)\Z", re.IGNORECASE)
+_LOCAL_DOMAIN: Final = r"(?i)[@.](?:local|localhost|arpa|test)\Z"
 """Names that only local networks have. email-validator rejects them, but appliances use them."""
 
-_PLACEHOLDER: Final = re.compile(
-    r"\$\{[^{}]*\}|\$\{\{.*\}\}|\$[A-Z_][A-Z0-9_]*|\{\{.*\}\}|ENC\[.*\]|\$__\w+\{.*\}|<<[^<>]+>>", re.DOTALL
-)
+_PLACEHOLDER: Final = r"(?s)\$\{[^{}]*\}|\$\{\{.*\}\}|\$[A-Z_][A-Z0-9_]*|\{\{.*\}\}|ENC\[.*\]|\$__\w+\{.*\}|<<[^<>]+>>"
 _PLACEHOLDER_STARTS: Final = frozenset("$<{E \t\n")
 UNFILLED: Final = "this is a placeholder that nothing has filled in"
 PLACEHOLDER_HINT: Final = (
@@ -39,11 +37,11 @@ PLACEHOLDER_HINT: Final = (
     'a secret that really looks like this is {literal: "…"}; fill other values in before the file is read'
 )
 
-_VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_VARIABLE_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
-_LABEL_KEY: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./-]*")
-_LABEL_VALUE: Final = re.compile(r"[^,=]*")
-_QUEUE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+_VARIABLE: Final = r"[A-Za-z_][A-Za-z0-9_]*"
+_VARIABLE_NAME: Final = r"[A-Za-z_][A-Za-z0-9_-]*"
+_LABEL_KEY: Final = r"[A-Za-z0-9][A-Za-z0-9_./-]*"
+_LABEL_VALUE: Final = r"[^,=]*"
+_QUEUE: Final = r"[A-Za-z0-9][A-Za-z0-9_.-]*"
 _SOURCES: Final = ("env", "file", "command")
 _REFERENCE_HINT: Final = "write {env: NAME}, {file: path} or {command: [program, argument]}"
 _NOWHERE: Final = Position("")
@@ -53,7 +51,7 @@ def is_placeholder(value: object) -> bool:
     """Whether a value is only a placeholder that another tool was meant to fill in."""
     if not isinstance(value, str) or value[:1] not in _PLACEHOLDER_STARTS:
         return False
-    return _PLACEHOLDER.fullmatch(value.strip()) is not None
+    return re.fullmatch(_PLACEHOLDER, value.strip()) is not None
 
 
 def is_unicode(text: str) -> bool:
@@ -89,7 +87,7 @@ def address(value: str) -> str:
         return stripped
     from email_validator import EmailNotValidError, validate_email
 
-    checked = f"{stripped}.example" if _LOCAL_DOMAIN.search(stripped) else stripped
+    checked = f"{stripped}.example" if re.search(_LOCAL_DOMAIN, stripped) else stripped
     try:
         validate_email(checked, check_deliverability=False, test_environment=True, globally_deliverable=False)
     except EmailNotValidError as error:
@@ -156,14 +154,14 @@ def label_key(key: str) -> str:
     """The key of a label, which selectors can name."""
     if key == "name":
         raise InvalidValueError("name is always the server's name in a selector", "give the label another key")
-    if not _LABEL_KEY.fullmatch(key):
+    if not re.fullmatch(_LABEL_KEY, key):
         raise InvalidValueError("this is not the key of a label", "letters, digits and . _ / - only")
     return key
 
 
 def label_value(value: str) -> str:
     """The value of a label, which selectors can name."""
-    if not _LABEL_VALUE.fullmatch(value) or not value.isprintable():
+    if not re.fullmatch(_LABEL_VALUE, value) or not value.isprintable():
         raise InvalidValueError("the value of a label has neither , nor =", "leave them out")
     return plain_text(value)
 
@@ -172,14 +170,14 @@ def variable_name(name: str) -> str:
     """The name of a variable of ``vars``."""
     if name == "name":
         raise InvalidValueError("${name} is always the server's name", "give the variable another name")
-    if not _VARIABLE_NAME.fullmatch(name):
+    if not re.fullmatch(_VARIABLE_NAME, name):
         raise InvalidValueError("this is not the name of a variable", "letters, digits, _ and - only")
     return name
 
 
 def queue(name: str) -> str:
     """The name of a queue."""
-    if not _QUEUE.fullmatch(name):
+    if not re.fullmatch(_QUEUE, name):
         raise InvalidValueError("this is not the name of a queue", "letters, digits and . _ - only")
     return name
 
@@ -257,7 +255,7 @@ def _key_hint(reference: dict[str, object]) -> str:
 
 @lru_cache(maxsize=1024)  # thousands of accounts may share one variable
 def _variable(name: str) -> SecretReference:
-    if _VARIABLE.fullmatch(name):
+    if re.fullmatch(_VARIABLE, name):
         return SecretReference("env", (name,), _NOWHERE)
     raise InvalidValueError("env takes the name of a variable", "letters, digits and _ only, without a $")
 

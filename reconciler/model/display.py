@@ -36,7 +36,7 @@ _ORDINARY_ADDRESS: Final = re.compile(
 """The domain may contain variables: ``alerts@${domain}``."""
 
 _SHORTEST_KEY: Final = 32
-_FILE_CONTENT: Final = re.compile(r"[\n\r{]|: ")
+_FILE_CONTENT: Final = r"[\n\r{]|: "
 _READ_AHEAD: Final = 10
 
 
@@ -114,7 +114,7 @@ def display_path(name: str) -> str:
     An option that takes the name of a file may get its content by mistake, and that may be a secret.
     """
     longest = max(map(len, name.split("/")))
-    if os.path.lexists(name) or not (longest >= _SHORTEST_KEY or _FILE_CONTENT.search(name)):
+    if os.path.lexists(name) or not (longest >= _SHORTEST_KEY or re.search(_FILE_CONTENT, name)):
         return name
     return f"(a string of {len(name)} characters that is not shown here)"
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from reconciler.errors import InvalidValueError
 
-_DURATION: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)([smh]?)")
+_DURATION: Final = r"([0-9]+(?:\.[0-9]+)?)([smh]?)"
 _UNITS: Final = {"": 1, "s": 1, "m": 60, "h": 3600}
 _LONGEST: Final = 24 * 3600
 
@@ -18,7 +18,7 @@ def parse_duration(value: object, *, allow_zero: bool = False) -> float:
     Raises:
         InvalidValueError: It is not a duration up to a day; or it is zero, and that is not allowed.
     """
-    found = None if isinstance(value, bool) else _DURATION.fullmatch(str(value))
+    found = None if isinstance(value, bool) else re.fullmatch(_DURATION, str(value))
     seconds = float(found[1]) * _UNITS[found[2]] if found else -1.0
     if 0 <= seconds <= _LONGEST and (seconds or allow_zero):
         return seconds

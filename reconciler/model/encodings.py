@@ -14,25 +14,22 @@ Span = tuple[int, int]
 _MOST_LAYERS: Final = 6
 """The depth of escapes within escapes that is decoded; each layer takes one pass."""
 
-_ESCAPE: Final = re.compile(
-    r"""
+_ESCAPE: Final = r"""(?ix)
       (?P<bytes>(?:%(?:25)*[0-9a-f]{2} | \\+x[0-9a-f]{2} | \\+[0-3][0-7]{2})+)
     | (?P<units>(?:(?:\\+|%(?:25)*)u[0-9a-f]{4})+)
     | \\+(?:U(?P<long>[0-9a-f]{8}) | u\{(?P<braced>[0-9a-f]{1,6})\} | (?P<short>[nrtbf]) | )
     | &(?:amp;)*(?:\#x0*(?P<hex>[0-9a-f]{1,6}) | \#0*(?P<decimal>[0-9]{1,7}) | (?P<name>[a-z][a-z0-9]{1,30}(?=;)));?
     | (?P<space>\s{2,} | [^\S ])
-    """,
-    re.VERBOSE | re.IGNORECASE,
-)
+    """
 """The escapes of URLs, JSON, HTML, Python and C. Other backslashes, and repeated spaces, mean nothing."""
 
-_BYTE: Final = re.compile(r"%(?:25)*([0-9a-f]{2})|\\+x([0-9a-f]{2})|\\+([0-3][0-7]{2})", re.IGNORECASE)
-_UNIT: Final = re.compile(r"(?:\\+|%(?:25)*)u([0-9a-f]{4})", re.IGNORECASE)
+_BYTE: Final = r"(?i)%(?:25)*([0-9a-f]{2})|\\+x([0-9a-f]{2})|\\+([0-3][0-7]{2})"
+_UNIT: Final = r"(?i)(?:\\+|%(?:25)*)u([0-9a-f]{4})"
 _MAY_BE_ESCAPED: Final = re.compile(r"[\\%&]|\s{2}|[^\S ]")
 
-_BASE64_RUN: Final = re.compile(r"[0-9A-Za-z+/_-]{8,}={0,2}")
-_HEX_RUN: Final = re.compile(r"[0-9A-Fa-f]{12,}")
-_READABLE: Final = re.compile(r"[^\x00-\x1f\x7f\ufffd]{4}")
+_BASE64_RUN: Final = r"[0-9A-Za-z+/_-]{8,}={0,2}"
+_HEX_RUN: Final = r"[0-9A-Fa-f]{12,}"
+_READABLE: Final = r"[^\x00-\x1f\x7f\ufffd]{4}"
 """Text contains this; an ordinary word that is decoded as base64 hardly ever does."""
 
 _TO_STANDARD: Final = str.maketrans("-_", "+/")
@@ -82,7 +79,7 @@ def _decoded(layer: Layer) -> Layer:
     starts: list[int] = []
     ends: list[int] = []
     done = 0
-    for escape in _ESCAPE.finditer(layer.text):
+    for escape in re.finditer(_ESCAPE, layer.text):
         pieces.append(layer.text[done : escape.start()])
         starts += layer.starts[done : escape.start()]
         ends += layer.ends[done : escape.start()]
@@ -122,7 +119,7 @@ def _character(code: int) -> str:
 
 
 def _from_bytes(escapes: str, start: int) -> Iterator[tuple[str, int, int]]:
-    tokens = list(_BYTE.finditer(escapes))
+    tokens = list(re.finditer(_BYTE, escapes))
     raw = bytes(int(token[3], 8) if token[3] else int(token[1] or token[2], 16) for token in tokens)
     # UTF-8, or Latin-1 for bytes that are not UTF-8
     position = 0
@@ -135,7 +132,7 @@ def _from_bytes(escapes: str, start: int) -> Iterator[tuple[str, int, int]]:
 
 
 def _from_units(escapes: str, start: int) -> Iterator[tuple[str, int, int]]:
-    tokens = list(_UNIT.finditer(escapes))
+    tokens = list(re.finditer(_UNIT, escapes))
     raw = b"".join(int(token[1], 16).to_bytes(2, "big") for token in tokens)
     position = 0
     for char in raw.decode("utf-16-be", "surrogatepass"):
@@ -150,16 +147,16 @@ def encoded_texts(text: str) -> Iterator[tuple[Span, str]]:
     A run may begin anywhere in the encoded data, so it is read at every alignment.
     """
     for span, hidden in _encoded_texts(text):
-        if _READABLE.search(hidden):
+        if re.search(_READABLE, hidden):
             yield span, hidden
 
 
 def _encoded_texts(text: str) -> Iterator[tuple[Span, str]]:
-    for run in _BASE64_RUN.finditer(text):
+    for run in re.finditer(_BASE64_RUN, text):
         digits = run[0].rstrip("=").translate(_TO_STANDARD)
         for start in range(4):
             yield run.span(), _read_base64(digits[start:])
-    for run in _HEX_RUN.finditer(text):
+    for run in re.finditer(_HEX_RUN, text):
         for start in range(2):
             yield run.span(), _read_hex(run[0][start:])
 

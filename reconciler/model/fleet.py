@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 EVERYTHING: Final = Amount(100, percent=True)
 
-_TERM: Final = re.compile(r"([A-Za-z0-9][A-Za-z0-9_./-]*)\s*(!=|=)\s*([^,=]*)")
+_TERM: Final = r"([A-Za-z0-9][A-Za-z0-9_./-]*)\s*(!=|=)\s*([^,=]*)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Selector:
         Raises:
             InvalidValueError: It is not one.
         """
-        found = [_TERM.fullmatch(term.strip()) for term in text.split(",")]
+        found = [re.fullmatch(_TERM, term.strip()) for term in text.split(",")]
         terms = tuple((term[1], term[2] == "=", term[3].strip()) for term in found if term)
         if len(terms) < len(found):
             raise InvalidValueError("expected terms such as label=value or label!=value", "write region=south,name=b0*")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from reconciler.model.secret import Secret
 
 MASK: Final = "***"
-_MASKS: Final = re.compile(r"(?:\*\*\*){2,}")
+_MASKS: Final = r"(?:\*\*\*){2,}"
 _SHORT: Final = 6
 """A shorter secret is masked only if it is a word of its own: masking every ``p`` would make text unreadable."""
 
@@ -42,19 +42,19 @@ _ENCODED_LENGTH: Final = 16
 _MOST_HIDDEN: Final = 3
 """The depth of encodings within encodings, such as base64 of base64."""
 
-_QUOTED: Final = re.compile(
-    r"""((?:passw|senha|secret|token|api_?key|authorization)\w*\\*["']?\s{0,3}[:=]\s{0,3}\\*["'])(?:[^"'\\]|\\(?!["']))+""",
-    re.IGNORECASE,
+_QUOTED: Final = (
+    r"""(?i)((?:passw|senha|secret|token|api_?key|authorization)\w*\\*["']?\s{0,3}[:=]\s{0,3}\\*["'])"""
+    r"""(?:[^"'\\]|\\(?!["']))+"""
 )
-_GIVEN: Final = re.compile(
-    r"((?:(?:passw|senha|secret|token|api_?key)\w*=|\b(?:Bearer|Basic|AUTH (?:PLAIN|LOGIN)) +))[^\s&\"'<>*]{6,}",
-    re.IGNORECASE,
+_GIVEN: Final = (
+    r"(?i)((?:(?:passw|senha|secret|token|api_?key)\w*=|\b(?:Bearer|Basic|AUTH (?:PLAIN|LOGIN)) +))"
+    r"[^\s&\"'<>*]{6,}"
 )
 
 
 def without_labelled(text: str) -> str:
     """``text`` without the values that it labels as password or token: secrets that this run does not know."""
-    return _GIVEN.sub(rf"\1{MASK}", _QUOTED.sub(rf"\1{MASK}", text))
+    return re.sub(_GIVEN, rf"\1{MASK}", re.sub(_QUOTED, rf"\1{MASK}", text))
 
 
 class Redactor:
@@ -244,4 +244,4 @@ def _masked(text: str, spans: list[Span]) -> str:
         if done <= start < len(text):
             pieces += [text[done:start], MASK]
         done = max(done, end)
-    return _MASKS.sub(MASK, "".join(pieces) + text[done:])
+    return re.sub(_MASKS, MASK, "".join(pieces) + text[done:])

@@ -73,7 +73,7 @@ class Secret:
 
 
 _BOM: Final = "\ufeff"
-_LINE_BREAK: Final = re.compile("[\n\r\x85\u2028\u2029]")
+_LINE_BREAK: Final = "[\n\r\x85\u2028\u2029]"
 
 
 def secret_text(value: str) -> str:
@@ -91,7 +91,7 @@ def secret_text(value: str) -> str:
     if _BOM in bare:
         message = "contains a byte order mark, which is not part of a secret"
         raise InvalidValueError(message, "save it as UTF-8 without BOM")
-    if _LINE_BREAK.search(bare):
+    if re.search(_LINE_BREAK, bare):
         raise InvalidValueError("has more than one line, and a secret has one", "leave nothing but the secret in it")
     if found := control_character(bare):
         message = f"contains a control character ({found}), which is not part of a secret"

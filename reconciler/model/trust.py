@@ -26,16 +26,16 @@ PROVIDERS: Final = {"gmail": "smtp.gmail.com", "outlook": "smtp.office365.com"}
 """The SMTP servers of the services other than ``other``."""
 
 _HOST: Final = r"\[[0-9a-f:.*?]+\]|(?:[a-z0-9_.*?-]|\$\{name\})+"
-_URL: Final = re.compile(rf"(https?)://({_HOST})(?::([0-9*]+))?/?")
-_TOKEN: Final = re.compile(r"\[([*?\[$])\]|\*\*/|\*\*|\*|\?")
-_NAME: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
+_URL: Final = rf"(https?)://({_HOST})(?::([0-9*]+))?/?"
+_WILDCARD: Final = r"\[([*?\[$])\]|\*\*/|\*\*|\*|\?"
+_NAME: Final = r"[A-Za-z0-9_-][A-Za-z0-9_.-]*"
 _LABEL: Final = re.compile(r"[A-Za-z0-9-]+")
-_BOUND: Final = re.compile(r"(?<![*?])\$\{name\}(?![*?])")
+_BOUND: Final = r"(?<![*?])\$\{name\}(?![*?])"
 """The name as a part of a URL that a longer or shorter name does not match."""
 
 _ARGUMENT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
 """A name that cannot be an option of a command."""
-_CLIMBING: Final = re.compile(r"\.\.(?:/|$)")
+_CLIMBING: Final = r"\.\.(?:/|$)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class TrustedServer:
     @property
     def binds_name(self) -> bool:
         """Whether a server that is listed here cannot have the name of another one."""
-        return _BOUND.search(self.url) is not None
+        return re.search(_BOUND, self.url) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +113,7 @@ class Trust:
         patterns = (pattern for server in self._servers(url, name) for pattern in server.files)
         if url is None and not name:
             return tuple(pattern.replace("${name}", "*") for pattern in patterns)
-        if _NAME.fullmatch(name):
+        if re.fullmatch(_NAME, name):
             return tuple(pattern.replace("${name}", name) for pattern in patterns)
         return tuple(pattern for pattern in patterns if "${name}" not in pattern)
 
@@ -175,7 +175,7 @@ def _inserted(url: str | None, name: str, allowed: re.Pattern[str]) -> Callable[
 
 def is_url_pattern(text: str) -> bool:
     """Whether ``text`` can be the ``url`` of a trusted server."""
-    return _URL.fullmatch(text.lower()) is not None
+    return re.fullmatch(_URL, text.lower()) is not None
 
 
 def escaped_pattern(text: str) -> str:
@@ -196,7 +196,7 @@ def _matches(pattern: str, text: str) -> bool:
 def _compiled(pattern: str, within: str = ".") -> re.Pattern[str]:
     wildcards = {"**/": "(?:.*/)?", "**": ".*", "*": f"{within}*", "?": within}
     parts, end = [], 0
-    for found in _TOKEN.finditer(pattern):
+    for found in re.finditer(_WILDCARD, pattern):
         literal = found[1]
         parts.append(re.escape(pattern[end : found.start()]))
         parts.append(re.escape(literal) if literal else wildcards[found[0]])
@@ -209,7 +209,7 @@ def _is_at(pattern: str, url: str, name: str) -> bool:
         pattern = pattern.replace("${name}", name)
     elif "${name}" in pattern:
         return False
-    wanted, found = _URL.fullmatch(pattern.lower()), _URL.fullmatch(url.lower())
+    wanted, found = re.fullmatch(_URL, pattern.lower()), re.fullmatch(_URL, url.lower())
     if not wanted or not found or any(mark in url for mark in "*?$"):
         return False
     scheme, host, port = wanted.groups()
@@ -230,7 +230,7 @@ def _allows(words: Sequence[str], arguments: Sequence[str]) -> bool:
 def _is_argument(word: str, argument: str) -> bool:
     if argument == _literal(word):
         return True
-    if _CLIMBING.search(argument) or (argument.startswith("-") and not word.startswith("-")):
+    if re.search(_CLIMBING, argument) or (argument.startswith("-") and not word.startswith("-")):
         return False
     return _matches(word, argument)
 

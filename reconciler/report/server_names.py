@@ -20,9 +20,9 @@ MOST_PIECES: Final = 12
 _FEWEST: Final = 3
 """Names in a row that become a range; fewer are listed."""
 
-_NUMBER: Final = re.compile(r"(?<![0-9])[0-9]{1,18}(?![0-9])")
+_NUMBER: Final = r"(?<![0-9])[0-9]{1,18}(?![0-9])"
 _ORDINARY: Final = re.compile(r"\w[\w.:-]*")
-_SIMPLE: Final = re.compile(r"[^\W0-9]*")
+_SIMPLE: Final = r"[^\W0-9]*"
 """A prefix after which a range reads well without brackets: ``b001-b004``, but ``sp-[001-004]``."""
 
 
@@ -102,7 +102,7 @@ def servers_phrase(servers: Sequence[Server], *, whole: bool = False) -> str:
 
 def _splits(name: str) -> Iterator[tuple[tuple[str, str], str]]:
     """For each number in a name what is around it, and its digits; the last number first."""
-    for found in reversed(list(_NUMBER.finditer(name))):
+    for found in reversed(list(re.finditer(_NUMBER, name))):
         yield (name[: found.start()], name[found.end() :]), found[0]
 
 
@@ -121,6 +121,6 @@ def _pieces(run: Sequence[tuple[str, str, int, str]]) -> Iterator[NameRange]:
         return
     prefix, suffix, _, first = run[0]
     last = run[-1][3]
-    is_simple = not suffix and _SIMPLE.fullmatch(prefix)
+    is_simple = not suffix and re.fullmatch(_SIMPLE, prefix)
     words = f"{prefix}{first}-{prefix}{last}" if is_simple else f"{prefix}[{first}-{last}]{suffix}"
     yield NameRange(display_sentence(words), len(run))

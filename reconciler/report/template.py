@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 SHORTEST: Final = 3
 """Characters of a value; a shorter one occurs by chance."""
 
-_SHORT_NAME: Final = re.compile(r"[A-Za-z][0-9]")
+_SHORT_NAME: Final = r"[A-Za-z][0-9]"
 """A short name that is replaced nevertheless, as a whole word."""
 
-_ID: Final = re.compile(r" \(id \d+\)")
+_ID: Final = r" \(id \d+\)"
 """How messages show the id of an account, which is different on each server."""
 
-_TOKEN: Final = re.compile(r"\$\$\{|\$\{([^{}]+)\}")
+_PLACEHOLDER: Final = r"\$\$\{|\$\{([^{}]+)\}"
 
 
 class Template:
@@ -48,7 +48,7 @@ class Template:
         known = {**known, "host": urlsplit(server.url).hostname or "", "url": server.url, **known}
         by_value: dict[str, str] = {}
         for name, value in known.items():
-            if (len(value) >= SHORTEST or (name == "name" and _SHORT_NAME.fullmatch(value))) and "$" not in value:
+            if (len(value) >= SHORTEST or (name == "name" and re.fullmatch(_SHORT_NAME, value))) and "$" not in value:
                 by_value.setdefault(value, name)
         self.values: Mapping[str, str] = {name: value for value, name in by_value.items()}
         self._order = [(value, f"${{{by_value[value]}}}") for value in sorted(by_value, key=len, reverse=True)]
@@ -118,14 +118,14 @@ class Writer:
         return position._replace(file=self.value(position.file, LONGEST_SENTENCE))
 
     def _without_ids(self, text: str) -> str:
-        parts: list[str] = [self.value(part, LONGEST_SENTENCE) for part in _ID.split(text)]
+        parts: list[str] = [self.value(part, LONGEST_SENTENCE) for part in re.split(_ID, text)]
         ids = ids_in(text) if self.keeps_ids else ()
         return "".join(part + found for part, found in zip_longest(parts, ids, fillvalue=""))
 
 
 def ids_in(text: str) -> tuple[str, ...]:
     """The ids in a sentence."""
-    return tuple(_ID.findall(text)) if " (id " in text else ()
+    return tuple(re.findall(_ID, text)) if " (id " in text else ()
 
 
 def _write(text: str, order: Sequence[tuple[str, str]], start: int) -> str:
@@ -146,7 +146,7 @@ def fill(text: str, values: Mapping[str, str]) -> str:
     """Puts the values of some variables back. An escaped ``$${`` stays escaped."""
     if not values or "${" not in text:
         return text
-    return _TOKEN.sub(lambda found: values.get(found[1], found[0]) if found[1] else found[0], text)
+    return re.sub(_PLACEHOLDER, lambda found: values.get(found[1], found[0]) if found[1] else found[0], text)
 
 
 def shared_values(templates: Iterable[Template]) -> Mapping[str, str]:
