@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, NotRequired, TypeAlias, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NotRequired, TypeAlias, get_args
 
 from pydantic import (
     AfterValidator,
@@ -29,15 +29,30 @@ from reconciler.model.desired import Amount, DeleteLimit, Policy
 from reconciler.model.fleet import ALL_AT_ONCE, Selector
 from reconciler.model.server import Passwords, normal_url
 
+if TYPE_CHECKING:
+    from pydantic import GetJsonSchemaHandler
+    from pydantic_core import CoreSchema
+
 SCHEMA_FILE: Final = Path(__file__).with_name("manifest.schema.json")
 
 CONFIG: Final = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True, arbitrary_types_allowed=True)
 """Applies to a block and to all blocks inside it."""
 
 
-def _default(value: JsonValue) -> Any:  # noqa: ANN401 - what Field returns
-    """What an omitted key means, for the schema alone: a key that is given and one that is not are different things."""
-    return Field(json_schema_extra={"default": value})
+class About:
+    """What the JSON Schema says about a value, such as its title. Validators do not look at it.
+
+    A ``default`` is what an omitted key means: a key that is given and one that is not are different things.
+    """
+
+    __slots__ = ("_words",)
+
+    def __init__(self, title: str | None = None, description: str | None = None, **words: JsonValue) -> None:
+        given: dict[str, JsonValue] = {"title": title, "description": description, "examples": None, **words}
+        self._words = {key: value for key, value in given.items() if value is not None}
+
+    def __get_pydantic_json_schema__(self, schema: "CoreSchema", handler: "GetJsonSchemaHandler") -> dict[str, Any]:
+        return {**handler(schema), **self._words}
 
 
 def _reference_schema(key: str, title: str, description: str, target: dict[str, object]) -> dict[str, object]:
@@ -114,11 +129,9 @@ _SECRET_SCHEMA: Final[dict[str, object]] = {
 Text: TypeAlias = Annotated[str, StringConstraints(min_length=1), AfterValidator(values.plain_text)]
 Name: TypeAlias = Annotated[str, StringConstraints(min_length=1), AfterValidator(values.display_name)]
 Address: TypeAlias = Annotated[
-    str, AfterValidator(values.address), Field(json_schema_extra={"format": "email", "examples": ["certs@example.com"]})
+    str, AfterValidator(values.address), About(format="email", examples=["certs@example.com"])
 ]
-Host: TypeAlias = Annotated[
-    str, AfterValidator(values.host), Field(json_schema_extra={"examples": ["smtp.example.com", "192.0.2.25"]})
-]
+Host: TypeAlias = Annotated[str, AfterValidator(values.host), About(examples=["smtp.example.com", "192.0.2.25"])]
 SecretValue: TypeAlias = Annotated[Any, PlainValidator(values.secret), WithJsonSchema(_SECRET_SCHEMA)]
 """A ``Secret`` or a ``SecretReference``."""
 _AMOUNT_SCHEMA: Final = WithJsonSchema(
@@ -139,11 +152,11 @@ SelectorValue: TypeAlias = Annotated[
 ]
 Labels: TypeAlias = Annotated[
     dict[Annotated[str, AfterValidator(values.label_key)], Annotated[str, AfterValidator(values.label_value)]],
-    Field(json_schema_extra={"examples": [{"region": "south", "ring": "canary"}]}),
+    About(examples=[{"region": "south", "ring": "canary"}]),
 ]
 Variables: TypeAlias = Annotated[
     dict[Annotated[str, AfterValidator(values.variable_name)], str],
-    Field(json_schema_extra={"examples": [{"domain": "example.com"}]}),
+    About(examples=[{"domain": "example.com"}]),
 ]
 Version: TypeAlias = Annotated[
     Literal[1], PlainValidator(values.version), WithJsonSchema({"const": 1, "type": "integer"})
@@ -156,14 +169,14 @@ class DeliveryTestBlock(TypedDict):
     when: NotRequired[
         Annotated[
             Literal["off", "before", "after"],
-            Field(
-                title="When",
-                description="Never (off), before the account is written, or after it. If neither the account nor the "
+            About(
+                "When",
+                "Never (off), before the account is written, or after it. If neither the account nor the "
                 "policy says so, it is off.",
             ),
         ]
     ]
-    to_email: NotRequired[Annotated[Address, Field(title="Recipient", description="Who receives the mail.")]]
+    to_email: NotRequired[Annotated[Address, About("Recipient", "Who receives the mail.")]]
 
 
 _SPECIAL_TYPES: Final[Mapping[str, object]] = {"email": Address, "name": Name, "smtp_server": Host}
@@ -186,12 +199,12 @@ def _account_fields() -> dict[str, Any]:
     for name, field in fields.FIELDS.items():
         if name == "email":
             continue
-        about = Field(title=field.title, description=field.description, examples=list(field.examples) or None)
+        about = About(field.title, field.description, examples=list(field.examples) or None)
         found[name] = NotRequired[Annotated[field_type(name), about]]
         for spelling in set(fields.SPELLINGS[name]) - {name}:
-            about = Field(title=field.title, description=f"Another spelling of {name}.")
+            about = About(field.title, f"Another spelling of {name}.")
             found[spelling] = NotRequired[Annotated[field_type(name), about]]
-    test = Annotated[DeliveryTestBlock, Field(title="Test", description="Overrides policy.test.")]
+    test = Annotated[DeliveryTestBlock, About("Test", "Overrides policy.test.")]
     return {**found, "test": NotRequired[test]}
 
 
@@ -202,14 +215,14 @@ DefaultsBlock.__doc__ = "The fields of an account, also in defaults. An omitted 
 class AccountBlock(DefaultsBlock):
     """One email account."""
 
-    email: Annotated[Address, Field(title="Address", description="The identity of the account, in any spelling.")]
+    email: Annotated[Address, About("Address", "The identity of the account, in any spelling.")]
     id: NotRequired[
         Annotated[
             int,
-            Field(
-                ge=0,
-                title="Pin",
-                description="The server's id of the account, if several accounts there have this address.",
+            Field(ge=0),
+            About(
+                "Pin",
+                "The server's id of the account, if several accounts there have this address.",
                 examples=[12],
             ),
         ]
@@ -217,27 +230,26 @@ class AccountBlock(DefaultsBlock):
     renamed_from: NotRequired[
         Annotated[
             Address,
-            Field(
-                title="Former address",
-                description="The address that the account had before: it is updated in place and keeps its id.",
+            About(
+                "Former address",
+                "The address that the account had before: it is updated in place and keeps its id.",
             ),
         ]
     ]
     override: NotRequired[
         Annotated[
             bool,
-            Field(title="Override", description="Merge this entry over the one that the base has for the address."),
-            _default(value=False),
+            About("Override", "Merge this entry over the one that the base has for the address.", default=False),
         ]
     ]
     remove: NotRequired[
         Annotated[
             bool,
-            Field(
-                title="Remove",
-                description="Leave out the entry that the base has for the address. Takes no other key but email.",
+            About(
+                "Remove",
+                "Leave out the entry that the base has for the address. Takes no other key but email.",
+                default=False,
             ),
-            _default(value=False),
         ]
     ]
 
@@ -245,23 +257,19 @@ class AccountBlock(DefaultsBlock):
 class AuthBlock(TypedDict):
     """Credentials: exactly one of access_token, refresh_token, or username with password."""
 
-    access_token: NotRequired[
-        Annotated[SecretValue | None, Field(title="Access token", description="A token, used as it is.")]
-    ]
+    access_token: NotRequired[Annotated[SecretValue | None, About("Access token", "A token, used as it is.")]]
     refresh_token: NotRequired[
         Annotated[
             SecretValue | None,
-            Field(
-                title="Refresh token",
-                description="The API key that the server's web interface creates; it is exchanged for access tokens.",
+            About(
+                "Refresh token",
+                "The API key that the server's web interface creates; it is exchanged for access tokens.",
             ),
         ]
     ]
-    username: NotRequired[
-        Annotated[SecretValue | None, Field(title="User name", description="A login; needs password.")]
-    ]
+    username: NotRequired[Annotated[SecretValue | None, About("User name", "A login; needs password.")]]
     password: NotRequired[
-        Annotated[SecretValue | None, Field(title="Password", description="The password of the login; needs username.")]
+        Annotated[SecretValue | None, About("Password", "The password of the login; needs username.")]
     ]
 
 
@@ -270,14 +278,14 @@ class ClientCertBlock(TypedDict):
 
     cert: Annotated[
         Text,
-        Field(title="Certificate", description="PEM file, relative to this YAML file.", examples=["fw.pem"]),
+        About("Certificate", "PEM file, relative to this YAML file.", examples=["fw.pem"]),
     ]
     key: NotRequired[
         Annotated[
             Text,
-            Field(
-                title="Key",
-                description="PEM file of its key, relative to this YAML file. If it is omitted, the key is in cert.",
+            About(
+                "Key",
+                "PEM file of its key, relative to this YAML file. If it is omitted, the key is in cert.",
                 examples=["fw.key"],
             ),
         ]
@@ -290,9 +298,9 @@ class ServerBlock(TypedDict):
     name: NotRequired[
         Annotated[
             Name,
-            Field(
-                title="Name",
-                description="Its name in reports and for ${name}. If it is omitted, reports show the URL's host.",
+            About(
+                "Name",
+                "Its name in reports and for ${name}. If it is omitted, reports show the URL's host.",
                 examples=["headquarters"],
             ),
         ]
@@ -301,22 +309,20 @@ class ServerBlock(TypedDict):
         Annotated[
             str,
             AfterValidator(normal_url),
-            Field(
-                title="URL",
-                description="Scheme, host and port. http:// is refused, except to this machine.",
+            About(
+                "URL",
+                "Scheme, host and port. http:// is refused, except to this machine.",
                 examples=["https://fw.example.com"],
             ),
         ]
     ]
-    auth: NotRequired[
-        Annotated[AuthBlock, Field(title="Credentials", description="How to log in. Sent only to the URL beside it.")]
-    ]
+    auth: NotRequired[Annotated[AuthBlock, About("Credentials", "How to log in. Sent only to the URL beside it.")]]
     ca_file: NotRequired[
         Annotated[
             Text,
-            Field(
-                title="Private CA",
-                description="PEM file of a private certificate authority, relative to this YAML file.",
+            About(
+                "Private CA",
+                "PEM file of a private certificate authority, relative to this YAML file.",
                 examples=["certs/private-ca.pem"],
             ),
         ]
@@ -324,23 +330,21 @@ class ServerBlock(TypedDict):
     client_cert: NotRequired[
         Annotated[
             ClientCertBlock,
-            Field(
-                title="Client certificate",
-                description="For a server that asks for one. Used only for the URL beside it.",
+            About(
+                "Client certificate",
+                "For a server that asks for one. Used only for the URL beside it.",
             ),
         ]
     ]
     labels: NotRequired[
-        Annotated[
-            Labels, Field(title="Labels", description="Names and values of your choice, for --select and the canaries.")
-        ]
+        Annotated[Labels, About("Labels", "Names and values of your choice, for --select and the canaries.")]
     ]
     suspended: NotRequired[
         Annotated[
             Text | None,
-            Field(
-                title="Suspended",
-                description="Why nothing is written to the server for now; null ends that.",
+            About(
+                "Suspended",
+                "Why nothing is written to the server for now; null ends that.",
                 examples=["moving to the new data centre until Friday"],
             ),
         ]
@@ -349,7 +353,7 @@ class ServerBlock(TypedDict):
         Annotated[
             str,
             AfterValidator(values.queue),
-            Field(title="Queue", description="Which workers process the server, with --engine.", examples=["south"]),
+            About("Queue", "Which workers process the server, with --engine.", examples=["south"]),
         ]
     ]
 
@@ -360,52 +364,48 @@ class PolicyBlock(TypedDict):
     prune: NotRequired[
         Annotated[
             bool,
-            Field(title="Prune", description="Whether accounts that are not declared are deleted."),
-            _default(Policy().prune),
+            About("Prune", "Whether accounts that are not declared are deleted.", default=Policy().prune),
         ]
     ]
     max_deletes: NotRequired[
         Annotated[
             MaxDeletes,
-            Field(
-                title="Most deletes",
-                description=(
+            About(
+                "Most deletes",
+                (
                     "A number, or a percentage of the managed accounts. A plan with more deletes is refused. A single"
                     " delete is never too many for a percentage, unless it is 0%."
                 ),
+                default=str(Policy().max_deletes),
             ),
-            _default(str(Policy().max_deletes)),
         ]
     ]
     protect: NotRequired[
         Annotated[
             list[Text],
-            Field(
-                title="Protected",
-                description="Address patterns of accounts that are never deleted.",
-                examples=[["certs@*"]],
+            About(
+                "Protected", "Address patterns of accounts that are never deleted.", examples=[["certs@*"]], default=[]
             ),
-            _default([]),
         ]
     ]
     ignore: NotRequired[
         Annotated[
             list[Text],
-            Field(
-                title="Ignored",
-                description="Address patterns of accounts that are managed elsewhere, and never touched.",
+            About(
+                "Ignored",
+                "Address patterns of accounts that are managed elsewhere, and never touched.",
                 examples=[["legacy-*@example.com"]],
+                default=[],
             ),
-            _default([]),
         ]
     ]
     own: NotRequired[
         Annotated[
             list[Text],
             AfterValidator(values.own),
-            Field(
-                title="Own",
-                description="Address patterns that this file is responsible for. Everything else on the server is left "
+            About(
+                "Own",
+                "Address patterns that this file is responsible for. Everything else on the server is left "
                 "alone. If it is omitted, the file is responsible for all addresses.",
                 examples=[["*@sales.example.com"]],
             ),
@@ -414,18 +414,14 @@ class PolicyBlock(TypedDict):
     passwords: NotRequired[
         Annotated[
             Literal["auto", "shown", "hidden"],
-            Field(
-                title="Passwords",
-                description="Whether the server's responses show passwords. auto recognises masks such as ********.",
+            About(
+                "Passwords",
+                "Whether the server's responses show passwords. auto recognises masks such as ********.",
+                default=Passwords.AUTO.value,
             ),
-            _default(Passwords.AUTO.value),
         ]
     ]
-    test: NotRequired[
-        Annotated[
-            DeliveryTestBlock, Field(title="Test", description="Whether changed settings are tested with a mail.")
-        ]
-    ]
+    test: NotRequired[Annotated[DeliveryTestBlock, About("Test", "Whether changed settings are tested with a mail.")]]
 
 
 class RolloutBlock(TypedDict):
@@ -434,9 +430,9 @@ class RolloutBlock(TypedDict):
     canary: NotRequired[
         Annotated[
             SelectorValue,
-            Field(
-                title="Canary",
-                description="Selects the servers that come first, as --select does.",
+            About(
+                "Canary",
+                "Selects the servers that come first, as --select does.",
                 examples=["ring=canary"],
             ),
         ]
@@ -444,36 +440,38 @@ class RolloutBlock(TypedDict):
     batches: NotRequired[
         Annotated[
             list[AmountValue],
-            Field(
-                title="Batches",
-                description="How many servers are done after each batch, canaries included.",
+            About(
+                "Batches",
+                "How many servers are done after each batch, canaries included.",
                 examples=[[1, "5%", "25%", "100%"]],
+                default=[str(amount) for amount in ALL_AT_ONCE.batches],
             ),
-            _default([str(amount) for amount in ALL_AT_ONCE.batches]),
         ]
     ]
     max_failures: NotRequired[
         Annotated[
             AmountValue,
-            Field(title="Most failures", description="If more servers than this fail, no further server starts."),
-            _default(str(ALL_AT_ONCE.max_failures)),
+            About(
+                "Most failures",
+                "If more servers than this fail, no further server starts.",
+                default=str(ALL_AT_ONCE.max_failures),
+            ),
         ]
     ]
     max_unreachable: NotRequired[
         Annotated[
             AmountValue,
-            Field(
-                title="Most unreachable",
-                description="If more servers than this cannot be reached, no further server starts.",
+            About(
+                "Most unreachable",
+                "If more servers than this cannot be reached, no further server starts.",
+                default=str(ALL_AT_ONCE.max_unreachable),
             ),
-            _default(str(ALL_AT_ONCE.max_unreachable)),
         ]
     ]
     pause: NotRequired[
         Annotated[
             Duration,
-            Field(title="Pause", description="How long to wait between two batches."),
-            _default(f"{ALL_AT_ONCE.pause:g}s"),
+            About("Pause", "How long to wait between two batches.", default=f"{ALL_AT_ONCE.pause:g}s"),
         ]
     ]
 
@@ -484,38 +482,35 @@ class FleetBlock(TypedDict):
     min_servers: NotRequired[
         Annotated[
             int,
-            Field(
-                ge=0,
-                title="Fewest servers",
-                description="If the files declare fewer servers than this, nothing is planned or applied.",
+            Field(ge=0),
+            About(
+                "Fewest servers",
+                "If the files declare fewer servers than this, nothing is planned or applied.",
                 examples=[480],
+                default=0,
             ),
-            _default(0),
         ]
     ]
-    rollout: NotRequired[
-        Annotated[RolloutBlock, Field(title="Rollout", description="How `apply` goes from server to server.")]
-    ]
+    rollout: NotRequired[Annotated[RolloutBlock, About("Rollout", "How `apply` goes from server to server.")]]
 
 
 @with_config(CONFIG)
 class Manifest(TypedDict):
     """The email accounts of a server, as they should be."""
 
-    version: Annotated[Version, Field(title="Version", description="The version of this format: 1.")]
+    version: Annotated[Version, About("Version", "The version of this format: 1.")]
     base: NotRequired[
         Annotated[
             bool,
-            Field(title="Base", description="Whether the file is only there for others to extend, and is no server."),
-            _default(value=False),
+            About("Base", "Whether the file is only there for others to extend, and is no server.", default=False),
         ]
     ]
     extends: NotRequired[
         Annotated[
             Text,
-            Field(
-                title="Extends",
-                description="The base that this file builds on, relative to this file.",
+            About(
+                "Extends",
+                "The base that this file builds on, relative to this file.",
                 examples=["../common.yaml"],
             ),
         ]
@@ -523,35 +518,29 @@ class Manifest(TypedDict):
     vars: NotRequired[
         Annotated[
             Variables,
-            Field(
-                title="Variables",
-                description="Strings to use as ${NAME} in other strings. ${name} is the name of the server.",
+            About(
+                "Variables",
+                "Strings to use as ${NAME} in other strings. ${name} is the name of the server.",
             ),
         ]
     ]
     fleet: NotRequired[
         Annotated[
             FleetBlock,
-            Field(title="Fleet", description="How changes are rolled out, and how many servers there must be."),
+            About("Fleet", "How changes are rolled out, and how many servers there must be."),
         ]
     ]
-    server: NotRequired[
-        Annotated[ServerBlock, Field(title="Server", description="The server that the accounts are on.")]
-    ]
+    server: NotRequired[Annotated[ServerBlock, About("Server", "The server that the accounts are on.")]]
     policy: NotRequired[
-        Annotated[
-            PolicyBlock, Field(title="Policy", description="Limits on deletes, accounts to leave alone, and tests.")
-        ]
+        Annotated[PolicyBlock, About("Policy", "Limits on deletes, accounts to leave alone, and tests.")]
     ]
     defaults: NotRequired[
         Annotated[
             DefaultsBlock,
-            Field(title="Defaults", description="Fields for every account in `accounts` that does not have them."),
+            About("Defaults", "Fields for every account in `accounts` that does not have them."),
         ]
     ]
-    accounts: NotRequired[
-        Annotated[list[AccountBlock], Field(title="Accounts", description="All accounts of the server; may be empty.")]
-    ]
+    accounts: NotRequired[Annotated[list[AccountBlock], About("Accounts", "All accounts of the server; may be empty.")]]
 
 
 def needs_accounts(document: Mapping[str, object]) -> bool:
