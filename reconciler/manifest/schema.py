@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, NotRequired, TypeAlias, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Required, TypeAlias, get_args
 
 from pydantic import (
     AfterValidator,
@@ -155,28 +155,25 @@ Labels: TypeAlias = Annotated[
     About(examples=[{"region": "south", "ring": "canary"}]),
 ]
 Variables: TypeAlias = Annotated[
-    dict[Annotated[str, AfterValidator(values.variable_name)], str],
-    About(examples=[{"domain": "example.com"}]),
+    dict[Annotated[str, AfterValidator(values.variable_name)], str], About(examples=[{"domain": "example.com"}])
 ]
 Version: TypeAlias = Annotated[
     Literal[1], PlainValidator(values.version), WithJsonSchema({"const": 1, "type": "integer"})
 ]
 
 
-class DeliveryTestBlock(TypedDict):
+class DeliveryTestBlock(TypedDict, total=False):
     """Whether, when and to whom a test mail is sent, through the server's test endpoint."""
 
-    when: NotRequired[
-        Annotated[
-            Literal["off", "before", "after"],
-            About(
-                "When",
-                "Never (off), before the account is written, or after it. If neither the account nor the "
-                "policy says so, it is off.",
-            ),
-        ]
+    when: Annotated[
+        Literal["off", "before", "after"],
+        About(
+            "When",
+            "Never (off), before the account is written, or after it. If neither the account nor the "
+            "policy says so, it is off.",
+        ),
     ]
-    to_email: NotRequired[Annotated[Address, About("Recipient", "Who receives the mail.")]]
+    to_email: Annotated[Address, About("Recipient", "Who receives the mail.")]
 
 
 _SPECIAL_TYPES: Final[Mapping[str, object]] = {"email": Address, "name": Name, "smtp_server": Host}
@@ -200,347 +197,245 @@ def _account_fields() -> dict[str, Any]:
         if name == "email":
             continue
         about = About(field.title, field.description, examples=list(field.examples) or None)
-        found[name] = NotRequired[Annotated[field_type(name), about]]
+        found[name] = Annotated[field_type(name), about]
         for spelling in set(fields.SPELLINGS[name]) - {name}:
             about = About(field.title, f"Another spelling of {name}.")
-            found[spelling] = NotRequired[Annotated[field_type(name), about]]
+            found[spelling] = Annotated[field_type(name), about]
     test = Annotated[DeliveryTestBlock, About("Test", "Overrides policy.test.")]
-    return {**found, "test": NotRequired[test]}
+    return {**found, "test": test}
 
 
-DefaultsBlock: Any = TypedDict("DefaultsBlock", _account_fields())  # type: ignore[misc]
+DefaultsBlock: Any = TypedDict("DefaultsBlock", _account_fields(), total=False)  # type: ignore[misc]
 DefaultsBlock.__doc__ = "The fields of an account, also in defaults. An omitted field is not managed; null clears it."
 
 
-class AccountBlock(DefaultsBlock):
+class AccountBlock(DefaultsBlock, total=False):
     """One email account."""
 
-    email: Annotated[Address, About("Address", "The identity of the account, in any spelling.")]
-    id: NotRequired[
-        Annotated[
-            int,
-            Field(ge=0),
-            About(
-                "Pin",
-                "The server's id of the account, if several accounts there have this address.",
-                examples=[12],
-            ),
-        ]
+    email: Required[Annotated[Address, About("Address", "The identity of the account, in any spelling.")]]
+    id: Annotated[
+        int,
+        Field(ge=0),
+        About("Pin", "The server's id of the account, if several accounts there have this address.", examples=[12]),
     ]
-    renamed_from: NotRequired[
-        Annotated[
-            Address,
-            About(
-                "Former address",
-                "The address that the account had before: it is updated in place and keeps its id.",
-            ),
-        ]
+    renamed_from: Annotated[
+        Address,
+        About("Former address", "The address that the account had before: it is updated in place and keeps its id."),
     ]
-    override: NotRequired[
-        Annotated[
-            bool,
-            About("Override", "Merge this entry over the one that the base has for the address.", default=False),
-        ]
+    override: Annotated[
+        bool, About("Override", "Merge this entry over the one that the base has for the address.", default=False)
     ]
-    remove: NotRequired[
-        Annotated[
-            bool,
-            About(
-                "Remove",
-                "Leave out the entry that the base has for the address. Takes no other key but email.",
-                default=False,
-            ),
-        ]
+    remove: Annotated[
+        bool,
+        About(
+            "Remove",
+            "Leave out the entry that the base has for the address. Takes no other key but email.",
+            default=False,
+        ),
     ]
 
 
-class AuthBlock(TypedDict):
+class AuthBlock(TypedDict, total=False):
     """Credentials: exactly one of access_token, refresh_token, or username with password."""
 
-    access_token: NotRequired[Annotated[SecretValue | None, About("Access token", "A token, used as it is.")]]
-    refresh_token: NotRequired[
-        Annotated[
-            SecretValue | None,
-            About(
-                "Refresh token",
-                "The API key that the server's web interface creates; it is exchanged for access tokens.",
-            ),
-        ]
+    access_token: Annotated[SecretValue | None, About("Access token", "A token, used as it is.")]
+    refresh_token: Annotated[
+        SecretValue | None,
+        About(
+            "Refresh token", "The API key that the server's web interface creates; it is exchanged for access tokens."
+        ),
     ]
-    username: NotRequired[Annotated[SecretValue | None, About("User name", "A login; needs password.")]]
-    password: NotRequired[
-        Annotated[SecretValue | None, About("Password", "The password of the login; needs username.")]
-    ]
+    username: Annotated[SecretValue | None, About("User name", "A login; needs password.")]
+    password: Annotated[SecretValue | None, About("Password", "The password of the login; needs username.")]
 
 
-class ClientCertBlock(TypedDict):
+class ClientCertBlock(TypedDict, total=False):
     """A certificate for servers that ask for one."""
 
-    cert: Annotated[
+    cert: Required[Annotated[Text, About("Certificate", "PEM file, relative to this YAML file.", examples=["fw.pem"])]]
+    key: Annotated[
         Text,
-        About("Certificate", "PEM file, relative to this YAML file.", examples=["fw.pem"]),
-    ]
-    key: NotRequired[
-        Annotated[
-            Text,
-            About(
-                "Key",
-                "PEM file of its key, relative to this YAML file. If it is omitted, the key is in cert.",
-                examples=["fw.key"],
-            ),
-        ]
+        About(
+            "Key",
+            "PEM file of its key, relative to this YAML file. If it is omitted, the key is in cert.",
+            examples=["fw.key"],
+        ),
     ]
 
 
-class ServerBlock(TypedDict):
+class ServerBlock(TypedDict, total=False):
     """The server that the accounts are on. Options and environment variables win over it."""
 
-    name: NotRequired[
-        Annotated[
-            Name,
-            About(
-                "Name",
-                "Its name in reports and for ${name}. If it is omitted, reports show the URL's host.",
-                examples=["headquarters"],
-            ),
-        ]
+    name: Annotated[
+        Name,
+        About(
+            "Name",
+            "Its name in reports and for ${name}. If it is omitted, reports show the URL's host.",
+            examples=["headquarters"],
+        ),
     ]
-    url: NotRequired[
-        Annotated[
-            str,
-            AfterValidator(normal_url),
-            About(
-                "URL",
-                "Scheme, host and port. http:// is refused, except to this machine.",
-                examples=["https://fw.example.com"],
-            ),
-        ]
+    url: Annotated[
+        str,
+        AfterValidator(normal_url),
+        About(
+            "URL",
+            "Scheme, host and port. http:// is refused, except to this machine.",
+            examples=["https://fw.example.com"],
+        ),
     ]
-    auth: NotRequired[Annotated[AuthBlock, About("Credentials", "How to log in. Sent only to the URL beside it.")]]
-    ca_file: NotRequired[
-        Annotated[
-            Text,
-            About(
-                "Private CA",
-                "PEM file of a private certificate authority, relative to this YAML file.",
-                examples=["certs/private-ca.pem"],
-            ),
-        ]
+    auth: Annotated[AuthBlock, About("Credentials", "How to log in. Sent only to the URL beside it.")]
+    ca_file: Annotated[
+        Text,
+        About(
+            "Private CA",
+            "PEM file of a private certificate authority, relative to this YAML file.",
+            examples=["certs/private-ca.pem"],
+        ),
     ]
-    client_cert: NotRequired[
-        Annotated[
-            ClientCertBlock,
-            About(
-                "Client certificate",
-                "For a server that asks for one. Used only for the URL beside it.",
-            ),
-        ]
+    client_cert: Annotated[
+        ClientCertBlock, About("Client certificate", "For a server that asks for one. Used only for the URL beside it.")
     ]
-    labels: NotRequired[
-        Annotated[Labels, About("Labels", "Names and values of your choice, for --select and the canaries.")]
+    labels: Annotated[Labels, About("Labels", "Names and values of your choice, for --select and the canaries.")]
+    suspended: Annotated[
+        Text | None,
+        About(
+            "Suspended",
+            "Why nothing is written to the server for now; null ends that.",
+            examples=["moving to the new data centre until Friday"],
+        ),
     ]
-    suspended: NotRequired[
-        Annotated[
-            Text | None,
-            About(
-                "Suspended",
-                "Why nothing is written to the server for now; null ends that.",
-                examples=["moving to the new data centre until Friday"],
-            ),
-        ]
-    ]
-    queue: NotRequired[
-        Annotated[
-            str,
-            AfterValidator(values.queue),
-            About("Queue", "Which workers process the server, with --engine.", examples=["south"]),
-        ]
+    queue: Annotated[
+        str,
+        AfterValidator(values.queue),
+        About("Queue", "Which workers process the server, with --engine.", examples=["south"]),
     ]
 
 
-class PolicyBlock(TypedDict):
+class PolicyBlock(TypedDict, total=False):
     """What a plan may do, and which accounts it leaves alone."""
 
-    prune: NotRequired[
-        Annotated[
-            bool,
-            About("Prune", "Whether accounts that are not declared are deleted.", default=Policy().prune),
-        ]
+    prune: Annotated[
+        bool, About("Prune", "Whether accounts that are not declared are deleted.", default=Policy().prune)
     ]
-    max_deletes: NotRequired[
-        Annotated[
-            MaxDeletes,
-            About(
-                "Most deletes",
-                (
-                    "A number, or a percentage of the managed accounts. A plan with more deletes is refused. A single"
-                    " delete is never too many for a percentage, unless it is 0%."
-                ),
-                default=str(Policy().max_deletes),
+    max_deletes: Annotated[
+        MaxDeletes,
+        About(
+            "Most deletes",
+            (
+                "A number, or a percentage of the managed accounts. A plan with more deletes is refused. A single"
+                " delete is never too many for a percentage, unless it is 0%."
             ),
-        ]
+            default=str(Policy().max_deletes),
+        ),
     ]
-    protect: NotRequired[
-        Annotated[
-            list[Text],
-            About(
-                "Protected", "Address patterns of accounts that are never deleted.", examples=[["certs@*"]], default=[]
-            ),
-        ]
+    protect: Annotated[
+        list[Text],
+        About("Protected", "Address patterns of accounts that are never deleted.", examples=[["certs@*"]], default=[]),
     ]
-    ignore: NotRequired[
-        Annotated[
-            list[Text],
-            About(
-                "Ignored",
-                "Address patterns of accounts that are managed elsewhere, and never touched.",
-                examples=[["legacy-*@example.com"]],
-                default=[],
-            ),
-        ]
+    ignore: Annotated[
+        list[Text],
+        About(
+            "Ignored",
+            "Address patterns of accounts that are managed elsewhere, and never touched.",
+            examples=[["legacy-*@example.com"]],
+            default=[],
+        ),
     ]
-    own: NotRequired[
-        Annotated[
-            list[Text],
-            AfterValidator(values.own),
-            About(
-                "Own",
-                "Address patterns that this file is responsible for. Everything else on the server is left "
-                "alone. If it is omitted, the file is responsible for all addresses.",
-                examples=[["*@sales.example.com"]],
-            ),
-        ]
+    own: Annotated[
+        list[Text],
+        AfterValidator(values.own),
+        About(
+            "Own",
+            "Address patterns that this file is responsible for. Everything else on the server is left "
+            "alone. If it is omitted, the file is responsible for all addresses.",
+            examples=[["*@sales.example.com"]],
+        ),
     ]
-    passwords: NotRequired[
-        Annotated[
-            Literal["auto", "shown", "hidden"],
-            About(
-                "Passwords",
-                "Whether the server's responses show passwords. auto recognises masks such as ********.",
-                default=Passwords.AUTO.value,
-            ),
-        ]
+    passwords: Annotated[
+        Literal["auto", "shown", "hidden"],
+        About(
+            "Passwords",
+            "Whether the server's responses show passwords. auto recognises masks such as ********.",
+            default=Passwords.AUTO.value,
+        ),
     ]
-    test: NotRequired[Annotated[DeliveryTestBlock, About("Test", "Whether changed settings are tested with a mail.")]]
+    test: Annotated[DeliveryTestBlock, About("Test", "Whether changed settings are tested with a mail.")]
 
 
-class RolloutBlock(TypedDict):
+class RolloutBlock(TypedDict, total=False):
     """How `apply` goes from server to server. Percentages are of the selected servers."""
 
-    canary: NotRequired[
-        Annotated[
-            SelectorValue,
-            About(
-                "Canary",
-                "Selects the servers that come first, as --select does.",
-                examples=["ring=canary"],
-            ),
-        ]
+    canary: Annotated[
+        SelectorValue,
+        About("Canary", "Selects the servers that come first, as --select does.", examples=["ring=canary"]),
     ]
-    batches: NotRequired[
-        Annotated[
-            list[AmountValue],
-            About(
-                "Batches",
-                "How many servers are done after each batch, canaries included.",
-                examples=[[1, "5%", "25%", "100%"]],
-                default=[str(amount) for amount in ALL_AT_ONCE.batches],
-            ),
-        ]
+    batches: Annotated[
+        list[AmountValue],
+        About(
+            "Batches",
+            "How many servers are done after each batch, canaries included.",
+            examples=[[1, "5%", "25%", "100%"]],
+            default=[str(amount) for amount in ALL_AT_ONCE.batches],
+        ),
     ]
-    max_failures: NotRequired[
-        Annotated[
-            AmountValue,
-            About(
-                "Most failures",
-                "If more servers than this fail, no further server starts.",
-                default=str(ALL_AT_ONCE.max_failures),
-            ),
-        ]
+    max_failures: Annotated[
+        AmountValue,
+        About(
+            "Most failures",
+            "If more servers than this fail, no further server starts.",
+            default=str(ALL_AT_ONCE.max_failures),
+        ),
     ]
-    max_unreachable: NotRequired[
-        Annotated[
-            AmountValue,
-            About(
-                "Most unreachable",
-                "If more servers than this cannot be reached, no further server starts.",
-                default=str(ALL_AT_ONCE.max_unreachable),
-            ),
-        ]
+    max_unreachable: Annotated[
+        AmountValue,
+        About(
+            "Most unreachable",
+            "If more servers than this cannot be reached, no further server starts.",
+            default=str(ALL_AT_ONCE.max_unreachable),
+        ),
     ]
-    pause: NotRequired[
-        Annotated[
-            Duration,
-            About("Pause", "How long to wait between two batches.", default=f"{ALL_AT_ONCE.pause:g}s"),
-        ]
+    pause: Annotated[
+        Duration, About("Pause", "How long to wait between two batches.", default=f"{ALL_AT_ONCE.pause:g}s")
     ]
 
 
-class FleetBlock(TypedDict):
+class FleetBlock(TypedDict, total=False):
     """What concerns all servers of a fleet together."""
 
-    min_servers: NotRequired[
-        Annotated[
-            int,
-            Field(ge=0),
-            About(
-                "Fewest servers",
-                "If the files declare fewer servers than this, nothing is planned or applied.",
-                examples=[480],
-                default=0,
-            ),
-        ]
+    min_servers: Annotated[
+        int,
+        Field(ge=0),
+        About(
+            "Fewest servers",
+            "If the files declare fewer servers than this, nothing is planned or applied.",
+            examples=[480],
+            default=0,
+        ),
     ]
-    rollout: NotRequired[Annotated[RolloutBlock, About("Rollout", "How `apply` goes from server to server.")]]
+    rollout: Annotated[RolloutBlock, About("Rollout", "How `apply` goes from server to server.")]
 
 
 @with_config(CONFIG)
-class Manifest(TypedDict):
+class Manifest(TypedDict, total=False):
     """The email accounts of a server, as they should be."""
 
-    version: Annotated[Version, About("Version", "The version of this format: 1.")]
-    base: NotRequired[
-        Annotated[
-            bool,
-            About("Base", "Whether the file is only there for others to extend, and is no server.", default=False),
-        ]
+    version: Required[Annotated[Version, About("Version", "The version of this format: 1.")]]
+    base: Annotated[
+        bool, About("Base", "Whether the file is only there for others to extend, and is no server.", default=False)
     ]
-    extends: NotRequired[
-        Annotated[
-            Text,
-            About(
-                "Extends",
-                "The base that this file builds on, relative to this file.",
-                examples=["../common.yaml"],
-            ),
-        ]
+    extends: Annotated[
+        Text, About("Extends", "The base that this file builds on, relative to this file.", examples=["../common.yaml"])
     ]
-    vars: NotRequired[
-        Annotated[
-            Variables,
-            About(
-                "Variables",
-                "Strings to use as ${NAME} in other strings. ${name} is the name of the server.",
-            ),
-        ]
+    vars: Annotated[
+        Variables, About("Variables", "Strings to use as ${NAME} in other strings. ${name} is the name of the server.")
     ]
-    fleet: NotRequired[
-        Annotated[
-            FleetBlock,
-            About("Fleet", "How changes are rolled out, and how many servers there must be."),
-        ]
+    fleet: Annotated[FleetBlock, About("Fleet", "How changes are rolled out, and how many servers there must be.")]
+    server: Annotated[ServerBlock, About("Server", "The server that the accounts are on.")]
+    policy: Annotated[PolicyBlock, About("Policy", "Limits on deletes, accounts to leave alone, and tests.")]
+    defaults: Annotated[
+        DefaultsBlock, About("Defaults", "Fields for every account in `accounts` that does not have them.")
     ]
-    server: NotRequired[Annotated[ServerBlock, About("Server", "The server that the accounts are on.")]]
-    policy: NotRequired[
-        Annotated[PolicyBlock, About("Policy", "Limits on deletes, accounts to leave alone, and tests.")]
-    ]
-    defaults: NotRequired[
-        Annotated[
-            DefaultsBlock,
-            About("Defaults", "Fields for every account in `accounts` that does not have them."),
-        ]
-    ]
-    accounts: NotRequired[Annotated[list[AccountBlock], About("Accounts", "All accounts of the server; may be empty.")]]
+    accounts: Annotated[list[AccountBlock], About("Accounts", "All accounts of the server; may be empty.")]
 
 
 def needs_accounts(document: Mapping[str, object]) -> bool:

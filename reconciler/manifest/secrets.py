@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias, cast
 from reconciler.errors import InvalidValueError, Kind, Problem, SecretError, file_order
 from reconciler.manifest.files import file_problem, read_bytes
 from reconciler.manifest.secret_commands import HEARTBEAT, SecretCommandError, SecretCommands
+from reconciler.model.desired import DesiredAccount
 from reconciler.model.display import shorten
 from reconciler.model.secret import Secret, SecretReference, secret_text
 from reconciler.model.server import parts_of, with_parts
@@ -20,7 +21,6 @@ from reconciler.model.server import parts_of, with_parts
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from reconciler.model.desired import DesiredAccount
     from reconciler.model.server import Credentials
 
     Use: TypeAlias = tuple[SecretReference, DesiredAccount | None]
@@ -119,7 +119,7 @@ def without_secrets(accounts: Sequence[DesiredAccount]) -> tuple[DesiredAccount,
 
 
 def _with_password(entry: DesiredAccount, password: Secret | SecretReference) -> DesiredAccount:
-    return entry._replace(account=entry.account.with_fields({"password": password}))
+    return DesiredAccount(entry.account.with_fields({"password": password}), *entry[1:])
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import os
 import re
 import shlex
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Any, Final, NotRequired
+from typing import TYPE_CHECKING, Annotated, Any, Final, Required
 
 from pydantic import AfterValidator, with_config
 from typing_extensions import TypedDict
@@ -112,31 +112,31 @@ _Address = Annotated[
 ]
 
 
-class TrustedServerBlock(TypedDict):
+class TrustedServerBlock(TypedDict, total=False):
     """A server that credentials and passwords may be sent to."""
 
-    url: _Url
-    env: NotRequired[list[_Variable]]
-    files: NotRequired[list[_File]]
+    url: Required[_Url]
+    env: list[_Variable]
+    files: list[_File]
 
 
-class LimitsBlock(TypedDict):
+class LimitsBlock(TypedDict, total=False):
     """What the manifests' policy cannot exceed."""
 
-    max_deletes: NotRequired[MaxDeletes | None]
-    protect: NotRequired[list[_Address]]
+    max_deletes: MaxDeletes | None
+    protect: list[_Address]
 
 
 @with_config(CONFIG)
-class TrustDocument(TypedDict):
+class TrustDocument(TypedDict, total=False):
     """What the manifests may do with secrets; an omitted key allows nothing, apart from limits."""
 
-    version: Version
-    servers: NotRequired[list[TrustedServerBlock]]
-    commands: NotRequired[list[_CommandLine]]
-    smtp_servers: NotRequired[list[_Host]]
-    recipients: NotRequired[list[_Address]]
-    limits: NotRequired[LimitsBlock]
+    version: Required[Version]
+    servers: list[TrustedServerBlock]
+    commands: list[_CommandLine]
+    smtp_servers: list[_Host]
+    recipients: list[_Address]
+    limits: LimitsBlock
 
 
 TRUST_SHAPE: Final[Shape] = {
