@@ -79,15 +79,15 @@ class Machine:
 
     @contextmanager
     def watching(self, arguments: Sequence[str], environ: Mapping[str, str]) -> Iterator[str]:
-        """Runs the watcher until SIGTERM, after its first round; yields its URL."""
+        """Runs the watcher until SIGTERM, after a first round and one that SIGHUP asks for; yields its URL."""
         watcher = self.user.start(*arguments, environ=environ)
         try:
             log = watcher.wait_for_error_text("round_finished")
             found = PORT.search(log)
             assert found, log
-            yield f"http://127.0.0.1:{found[1]}"
             watcher.send_signal(signal.SIGHUP)
             watcher.wait_for_error_text("signal")
+            yield f"http://127.0.0.1:{found[1]}"
         finally:
             watcher.send_signal(signal.SIGTERM)
             done = watcher.finish()
