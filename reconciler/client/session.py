@@ -5,10 +5,9 @@ from __future__ import annotations
 import threading
 from collections import deque
 from contextlib import suppress
-from dataclasses import dataclass
 from http import HTTPStatus
 from threading import Semaphore
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeVar
 
 from reconciler.client.errors import (
     TRANSPORT_ERRORS,
@@ -43,8 +42,7 @@ _COMMON: Final = (
 _JSON: Final = (b"Content-Type", b"application/json")
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """One request.
 
     Attributes:
@@ -60,8 +58,7 @@ class Request:
     writes: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Endpoint:
+class Endpoint(NamedTuple):
     """Where the requests go.
 
     Attributes:

@@ -12,9 +12,8 @@ from __future__ import annotations
 import contextlib
 import time
 import zlib
-from dataclasses import dataclass
 from io import BytesIO
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import httpcore
 import httpx
@@ -189,8 +188,7 @@ class InvalidResponseError(Exception):
     """A response arrived but cannot be used; the message gives the reason. Never leaves this package."""
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
+class Response(NamedTuple):
     """A complete response.
 
     Attributes:

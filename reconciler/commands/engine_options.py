@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
@@ -34,8 +33,7 @@ def _engine(context: click.Context, _parameter: click.Parameter, value: str | No
     return value
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EngineFlags:
+class EngineFlags(NamedTuple):
     """The broker, if the command uses an engine.
 
     Attributes:

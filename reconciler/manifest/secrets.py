@@ -7,8 +7,7 @@ import threading
 import time
 from collections import Counter
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, TypeAlias, cast
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias, cast
 
 from reconciler.errors import InvalidValueError, Kind, Problem, SecretError, file_order
 from reconciler.manifest.files import file_problem, read_bytes
@@ -122,8 +121,7 @@ def _with_password(entry: DesiredAccount, password: Secret | SecretReference) ->
     return DesiredAccount(entry.account.with_fields({"password": password}), *entry[1:])
 
 
-@dataclass(frozen=True, slots=True)
-class FailedReference:
+class FailedReference(NamedTuple):
     """The reason why a reference gives no secret."""
 
     kind: Kind

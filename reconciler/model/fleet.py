@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from reconciler.errors import GuardError, InvalidValueError, Kind, Problem
 from reconciler.model.desired import Amount
@@ -19,8 +19,7 @@ EVERYTHING: Final = Amount(100, percent=True)
 _TERM: Final = r"([A-Za-z0-9][A-Za-z0-9_./-]*)\s*(!=|=)\s*([^,=]*)"
 
 
-@dataclass(frozen=True, slots=True)
-class Selector:
+class Selector(NamedTuple):
     """Selects servers by name and labels: ``region=south,ring!=canary,name=b0*``. Every term has to hold.
 
     Attributes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from reconciler.model.account import NO_FIELDS
 from reconciler.model.desired import NO_DELIVERY_TEST, DeliveryTestWhen
@@ -25,8 +25,7 @@ class Action(StrEnum):
     DELETE = "delete"
 
 
-@dataclass(frozen=True, slots=True)
-class FieldChange:
+class FieldChange(NamedTuple):
     """One field that changes."""
 
     field: str
@@ -83,8 +82,7 @@ class Change:
         return (account.key if account else self.address, self.id or 0)
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """One write. A change is one step, or two if the account needs a temporary name.
 
     Attributes:
@@ -105,8 +103,7 @@ class Step:
     shared: tuple[frozenset[int], ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeliveryTest:
+class DeliveryTest(NamedTuple):
     """A test mail to send with the settings of one account.
 
     Attributes:
@@ -123,8 +120,7 @@ class DeliveryTest:
     position: Position | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Counts:
+class Counts(NamedTuple):
     """The number of accounts in each class. Every account that the plan has seen is in one."""
 
     create: int = 0
@@ -134,6 +130,9 @@ class Counts:
     ignored: int = 0
     protected: int = 0
     unmanaged: int = 0
+
+
+NO_CHANGES: Final = Counts()
 
 
 class PlanStatus(StrEnum):
@@ -167,7 +166,7 @@ class Plan:
     unchanged: tuple[Account, ...] = ()
     untouched: tuple[Account, ...] = ()
     uncompared: tuple[Change, ...] | None = None
-    counts: Counts = Counts()
+    counts: Counts = NO_CHANGES
     warnings: tuple[Problem, ...] = ()
     errors: tuple[Problem, ...] = field(default=())
     refusals: tuple[Problem, ...] = field(default=())

@@ -11,7 +11,7 @@ import re
 import shlex
 from dataclasses import dataclass, field
 from functools import cache
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from reconciler.model.account import NO_GLOBS, Globs, glob_forms, identity, readable
 from reconciler.model.server import DEFAULT_PORTS, compressed
@@ -38,8 +38,7 @@ _ARGUMENT: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*")
 _CLIMBING: Final = r"\.\.(?:/|$)"
 
 
-@dataclass(frozen=True, slots=True)
-class TrustedServer:
+class TrustedServer(NamedTuple):
     """A server, or several, that credentials and passwords may be sent to.
 
     Attributes:
@@ -59,8 +58,7 @@ class TrustedServer:
         return re.search(_BOUND, self.url) is not None
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(NamedTuple):
     """What the manifests' policy cannot exceed. ``None`` and no patterns limit nothing."""
 
     max_deletes: DeleteLimit | None = None

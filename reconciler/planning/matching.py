@@ -6,8 +6,7 @@ At most one declaration claims each account on the server; an account that none 
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from reconciler.errors import Kind
 from reconciler.model.account import identity
@@ -21,8 +20,7 @@ if TYPE_CHECKING:
     from reconciler.model.desired import DesiredAccount
 
 
-@dataclass(frozen=True, slots=True)
-class Matching:
+class Matching(NamedTuple):
     """The account for each declaration.
 
     Attributes:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, TypeAlias
 
 from reconciler.errors import Problem
 from reconciler.model.display import display_address, display_sentence
@@ -30,8 +30,7 @@ _NO_FAILURE: Final = frozenset({Status.SKIPPED, Status.NOT_ATTEMPTED, Status.APP
 """Warnings, not errors: what was not started or skipped, and what was applied and has been changed since."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Annotation:
+class Annotation(NamedTuple):
     """A problem or an outcome that a build server shows.
 
     Attributes:

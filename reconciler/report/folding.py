@@ -199,9 +199,9 @@ class _ChangeForm:
         )
         view = view_change(shown, tuple(writer.sentence(note, change.position) for note in item.notes))
         rows = [
-            replace(row, words=writer.value(row.words, LONGEST_SENTENCE)) if row.words else row for row in view.rows
+            row._replace(words=writer.value(row.words, LONGEST_SENTENCE)) if row.words else row for row in view.rows
         ]
-        return replace(view, rows=rows)
+        return view._replace(rows=rows)
 
 
 def _shown_fields(account: Account) -> Iterable[tuple[str, Value]]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -96,7 +95,7 @@ def plan_document(subject: PlanInput, *, created_at: datetime) -> Document:
                 "url": plan.server.url,
                 "labels": dict(plan.server.labels),
                 "status": plan.status,
-                "summary": asdict(plan.counts),
+                "summary": plan.counts._asdict(),
                 "errors": [_problem(one) for one in (*plan.errors, *plan.refusals)],
             }
             for plan in plans

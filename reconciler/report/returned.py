@@ -102,7 +102,7 @@ def _with_passwords(change: Change) -> Change:
     was_set = change.before is not None and change.before.fields.get("has_auth") is True
     before = Secret(STAND_IN) if was_set else None
     after = Secret(STAND_IN, source) if source else None
-    fields = [replace(one, before=before, after=after) if one.field in SECRET_FIELDS else one for one in change.fields]
+    fields = [one._replace(before=before, after=after) if one.field in SECRET_FIELDS else one for one in change.fields]
     return replace(change, fields=tuple(fields))
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from reconciler.model.desired import DeliveryTestWhen
 from reconciler.model.display import display_address, display_pair, display_value, escape
@@ -37,8 +36,7 @@ _MOST_NAMED: Final = 3
 """The most addresses that a note about the order lists; for more, it gives only their number."""
 
 
-@dataclass(frozen=True, slots=True)
-class FieldRow:
+class FieldRow(NamedTuple):
     """One field of a change, safe to show.
 
     Attributes:
@@ -55,8 +53,7 @@ class FieldRow:
     changed: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class ChangeView:
+class ChangeView(NamedTuple):
     """One change as every format shows it.
 
     Attributes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from reconciler.report.json import Document, json_time
@@ -66,7 +65,7 @@ def _change(change: ChangeRecord) -> Document:
         "address": change.address,
         "action": change.action,
         "origin": change.origin.value,
-        "fields": [_without_empty(asdict(row)) for row in change.rows],
+        "fields": [_without_empty(row._asdict()) for row in change.rows],
         "notes": list(change.notes),
         "held": change.held,
         "status": change.status,
