@@ -6,7 +6,8 @@ Reading tolerates unknown fields and unexpected types. It refuses anything that 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple, Required, TypeAlias, TypeVar
+from functools import cache
+from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple, Required, TypeAlias
 
 from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, with_config
 from pydantic_core import from_json
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from reconciler.model.account import Fields, Value
-
-T = TypeVar("T")
 
 WireAccount: TypeAlias = dict[str, Any]
 """An account as the server writes it: ``id``, ``email``, and whatever else the server sends."""
@@ -64,14 +63,13 @@ class WireToken(TypedDict, total=False):
 
 
 _ACCOUNT: Final = _account_type()
-_ONE: Final[TypeAdapter[WireAccount]] = TypeAdapter(_ACCOUNT)
-_LIST: Final[TypeAdapter[list[WireAccount]]] = TypeAdapter(list[_ACCOUNT])  # type: ignore[valid-type]
-_TOKEN: Final = TypeAdapter(WireToken)
+_ACCOUNTS: Final[Any] = list[_ACCOUNT]  # type: ignore[valid-type]
+_adapter: Final = cache(TypeAdapter)  # most commands read few kinds of responses
 
 
 def read_list(body: bytes) -> list[WireAccount]:
     """Reads the response to the list call. Raises ``InvalidResponseError`` unless it is accounts with distinct ids."""
-    accounts = _read(_LIST, body)
+    accounts: list[WireAccount] = _read(_ACCOUNTS, body)
     if len({account["id"] for account in accounts}) != len(accounts):
         raise InvalidResponseError("the response lists the same id twice")
     return accounts
@@ -79,20 +77,22 @@ def read_list(body: bytes) -> list[WireAccount]:
 
 def read_one(body: bytes) -> WireAccount:
     """Reads a response that is one account. Raises ``InvalidResponseError``."""
-    return _read(_ONE, body)
+    account: WireAccount = _read(_ACCOUNT, body)
+    return account
 
 
 def read_token(body: bytes) -> WireToken:
     """Reads the response to a token exchange. Raises ``InvalidResponseError``."""
-    return _read(_TOKEN, body)
+    token: WireToken = _read(WireToken, body)
+    return token
 
 
-def _read(adapter: TypeAdapter[T], body: bytes) -> T:
+def _read(kind: Any, body: bytes) -> Any:  # noqa: ANN401 - a type, and a value of it
     """Validates ``body``. Neither the error nor a cause of it shows the input, which may hold a password."""
     if not body.strip():
         raise InvalidResponseError("the response is empty")
     try:
-        found = adapter.validate_json(body)
+        found = _adapter(kind).validate_json(body)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
     else:
