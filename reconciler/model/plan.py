@@ -132,7 +132,7 @@ class Counts(NamedTuple):
     unmanaged: int = 0
 
 
-NO_CHANGES: Final = Counts()
+_NO_ACCOUNTS: Final = Counts()
 
 
 class PlanStatus(StrEnum):
@@ -166,7 +166,7 @@ class Plan:
     unchanged: tuple[Account, ...] = ()
     untouched: tuple[Account, ...] = ()
     uncompared: tuple[Change, ...] | None = None
-    counts: Counts = NO_CHANGES
+    counts: Counts = _NO_ACCOUNTS
     warnings: tuple[Problem, ...] = ()
     errors: tuple[Problem, ...] = field(default=())
     refusals: tuple[Problem, ...] = field(default=())
