@@ -6,10 +6,10 @@
 # No `from __future__ import annotations` here: pydantic would have to evaluate each annotation again.
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, Required, TypeAlias, get_args
+from typing import Annotated, Any, Final, Literal, Required, TypeAlias, get_args
 
 from pydantic import (
     AfterValidator,
@@ -29,10 +29,6 @@ from reconciler.model.desired import Amount, DeleteLimit, Policy
 from reconciler.model.fleet import ALL_AT_ONCE, Selector
 from reconciler.model.server import Passwords, normal_url
 
-if TYPE_CHECKING:
-    from pydantic import GetJsonSchemaHandler
-    from pydantic_core import CoreSchema
-
 SCHEMA_FILE: Final = Path(__file__).with_name("manifest.schema.json")
 
 CONFIG: Final = ConfigDict(extra="forbid", strict=True, hide_input_in_errors=True, arbitrary_types_allowed=True)
@@ -48,10 +44,10 @@ class About:
     __slots__ = ("_words",)
 
     def __init__(self, title: str | None = None, description: str | None = None, **words: JsonValue) -> None:
-        given: dict[str, JsonValue] = {"title": title, "description": description, "examples": None, **words}
+        given: dict[str, JsonValue] = {"title": title, "description": description, **words}
         self._words = {key: value for key, value in given.items() if value is not None}
 
-    def __get_pydantic_json_schema__(self, schema: "CoreSchema", handler: "GetJsonSchemaHandler") -> dict[str, Any]:
+    def __get_pydantic_json_schema__(self, schema: Any, handler: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:  # noqa: ANN401 - pydantic's own
         return {**handler(schema), **self._words}
 
 
