@@ -81,11 +81,12 @@ class WorkerManifests:
         while not look.manifests and not look.problem and time.monotonic() < end:
             time.sleep(_PAUSE)
             look = self._intake.look()
-        self._searched_at = time.monotonic()
         if look.problem:
             self._log.event("source_problem", look.problem, level="warning")
         if look.manifests:
             self._take(look)
+        else:
+            self._searched_at = time.monotonic()
         return look
 
     def _take(self, look: Look) -> None:
