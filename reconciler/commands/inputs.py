@@ -31,7 +31,7 @@ _OURS: Final = (
     rb"|<!-- reconciler|<!doctype html>|::(?:error|warning|notice) "  # Markdown, HTML, GitHub
     rb'|<\?xml [^>]*>\s*<testsuites name="reconciler'  # JUnit
 )
-"""How our documents begin. Compiled on demand, because that takes a while."""
+"""How our documents begin."""
 
 
 class CommandFiles(NamedTuple):

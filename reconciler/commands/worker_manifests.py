@@ -36,7 +36,7 @@ class WorkerManifests:
         self._log = log
         self._lock = threading.Lock()
         self._declared: dict[str, tuple[str, Declared]] = {}
-        self._searched_at = float("-inf")
+        self._searched_in_vain_at = float("-inf")
 
     def load(self) -> None:
         """Loads the manifests for the first time.
@@ -62,7 +62,7 @@ class WorkerManifests:
         if known != manifest_digest:
             with self._lock:
                 known, declared = self._declared.get(server, ("", None))
-                if known != manifest_digest and time.monotonic() - self._searched_at > _REST:
+                if known != manifest_digest and time.monotonic() - self._searched_in_vain_at > _REST:
                     self._search()
                     known, declared = self._declared.get(server, ("", None))
         if declared is None:
@@ -86,7 +86,7 @@ class WorkerManifests:
         if look.manifests:
             self._take(look)
         else:
-            self._searched_at = time.monotonic()
+            self._searched_in_vain_at = time.monotonic()
         return look
 
     def _take(self, look: Look) -> None:

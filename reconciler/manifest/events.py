@@ -36,7 +36,7 @@ DEEPEST: Final = 64
 
 _BOM: Final = b"\xef\xbb\xbf"
 _UNPRINTABLE: Final = r"[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
-"""Characters that libyaml does not accept unescaped. Compiled on demand, because that takes a while."""
+"""Characters that libyaml does not accept unescaped."""
 
 _HINTS: Final = (
     ("cannot start any token", "put a string that begins with a special character in quotes"),

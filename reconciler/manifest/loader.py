@@ -35,19 +35,10 @@ if TYPE_CHECKING:
 
 _Container: TypeAlias = dict[str, object] | list[object]
 
-MARKED: Final = frozenset(
-    [
-        "password",
-        "access_token",
-        "refresh_token",
-        "username",
-        "url",
-        "service",
-        "smtp_server",
-        "to_email",
-        "max_deletes",
-    ]
-)
+REFERENCE_KEYS: Final = ("password", "access_token", "refresh_token", "username")
+"""Keys whose values may refer to secrets."""
+
+MARKED: Final = frozenset([*REFERENCE_KEYS, "url", "service", "smtp_server", "to_email", "max_deletes"])
 """Keys of values that may be refused after the file is validated: errors about them need a position."""
 
 _PLAIN_KEYS: Final[dict[str, str]] = {}

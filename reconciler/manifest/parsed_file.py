@@ -13,7 +13,7 @@ from reconciler.manifest.bases import Base, Bases, Layer, is_plain, names_base
 from reconciler.manifest.events import YamlError
 from reconciler.manifest.files import is_journal, own_document_kind
 from reconciler.manifest.issues import Issue, IssueLog, NodeRef
-from reconciler.manifest.loader import Loaded
+from reconciler.manifest.loader import REFERENCE_KEYS, Loaded
 from reconciler.model.desired import NO_POSITIONS
 from reconciler.model.secret import SecretReference
 
@@ -57,9 +57,6 @@ MARKED_BLOCKS: Final[tuple[tuple[str, ...], ...]] = (
 )
 """The blocks outside ``accounts`` with keys that the loader marks."""
 
-
-_SECRET_KEYS: Final = ("password", "access_token", "refresh_token", "username")
-"""The keys whose values may refer to secrets. The loader marks all of them."""
 
 _ABOUT_ADDRESSES: Final = frozenset([Kind.NOTHING_TO_OVERRIDE, Kind.AMBIGUOUS_ADDRESS])
 """Problems that depend on the values of the variables in addresses."""
@@ -411,7 +408,7 @@ def _add_entries(
 
 def _complete(parsed: ParsedFile, block: dict[str, Any], positions: Mapping[str, Position], path: Path) -> None:
     """Gives a block's references their positions, and ``has_auth`` the value of its other spelling."""
-    for key in _SECRET_KEYS:
+    for key in REFERENCE_KEYS:
         if isinstance(reference := block.get(key), SecretReference) and (position := positions.get(key)):
             block[key] = SecretReference(reference.kind, reference.target, position)
     if "hash_auth" in block and block.setdefault("has_auth", block["hash_auth"]) is not block["hash_auth"]:

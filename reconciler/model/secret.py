@@ -121,7 +121,7 @@ _HIDING: Final = (
 
 _BESIDE: Final = rf"(?:{_HIDING}|password|passwd|passphrase|pass|value|data|text|is|the|for|senha|valor)"
 
-_MASK: Final = rf"""
+_MASK: Final = rf"""(?ix)
       \S{{0,4}} [*•●·]{{3,}} \S{{0,4}}
     | x{{6,}}
     | [<\[({{«]{{1,3}} [\s_*-]{{0,9}}
@@ -130,14 +130,9 @@ _MASK: Final = rf"""
     """
 
 
-@cache
-def _mask() -> re.Pattern[str]:
-    return re.compile(_MASK, re.VERBOSE | re.IGNORECASE)  # slow to compile, and few commands need it
-
-
 def looks_masked(text: str) -> bool:
     """Whether a value from the server is a mask for a secret: dots or stars, only x, or a word such as "<hidden>"."""
-    return _mask().fullmatch(text.strip()) is not None
+    return re.fullmatch(_MASK, text.strip()) is not None
 
 
 SecretSource: TypeAlias = Literal["env", "file", "command", "literal"]
