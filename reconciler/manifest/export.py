@@ -21,7 +21,7 @@ from reconciler.model.server import normal_url
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from pydantic import TypeAdapter
+    from pydantic_core import SchemaValidator
 
     from reconciler.model.account import Account
     from reconciler.model.server import Server
@@ -136,23 +136,22 @@ def _exported(account: Account) -> ExportedAccount | str:
 
 def _is_valid(name: str, value: object) -> bool:
     """Whether the format accepts a field's value without changing it."""
-    from pydantic import ValidationError
+    from pydantic_core import ValidationError
 
     if isinstance(value, str) and not is_unicode(value):
         return False
     try:
-        return bool(_adapter(name).validate_python(value) == value)
+        return bool(_validator(name).validate_python(value) == value)
     except ValidationError:
         return False
 
 
 @cache
-def _adapter(name: str) -> TypeAdapter[object]:
-    from pydantic import TypeAdapter
+def _validator(name: str) -> SchemaValidator:
+    from reconciler.manifest.blocks import validator
+    from reconciler.manifest.schema import field_type
 
-    from reconciler.manifest.schema import CONFIG, field_type
-
-    return TypeAdapter(field_type(name), config=CONFIG)
+    return validator(field_type(name))
 
 
 def _default(accounts: Sequence[ExportedAccount]) -> ExportedAccount | str | None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, get_args
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from reconciler.errors import InvalidValueError, Kind
 from reconciler.manifest.issues import Issue, NodeRef, Path
 from reconciler.manifest.scalars import EMPTY, describe_key, describe_value, is_secret, type_name
-from reconciler.manifest.schema import SHAPE, DeliveryTestBlock, Shape, choices_of, types_of
+from reconciler.manifest.schema import DELIVERY_TEST, SHAPE
 from reconciler.manifest.suggestions import encryption_hint, key_hint, meant_key, suggestion
 from reconciler.manifest.values import PLACEHOLDER_HINT, UNFILLED, is_placeholder
 from reconciler.model.display import shorten
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from pydantic_core import ErrorDetails
 
+    from reconciler.manifest.blocks import Key, Shape
     from reconciler.manifest.files import Source
 
 Message: TypeAlias = tuple[str, str]
@@ -45,7 +46,7 @@ _REQUIRED: Final = {"name": "a name: write one", "service": "a service: write gm
 _HOMES: Final = (("accounts",), ("policy",), ("server",), ("server", "auth"), ())
 """The blocks that a misplaced key may belong to."""
 
-_WHEN: Final = choices_of(types_of(DeliveryTestBlock)["when"])
+_WHEN: Final = DELIVERY_TEST.keys["when"].type.choices
 _MOST_MEANT: Final = 1000
 """Distinct unknown keys for which a known one is looked up, which takes a while."""
 
@@ -54,11 +55,11 @@ _ACCOUNT_ONLY: Final = frozenset({"email", "id", "renamed_from", "override", "re
 
 def is_known_key(key: str) -> bool:
     """Whether a key at the top level is known, or there is a hint about it."""
-    return key in types_of(SHAPE[()]) or key_hint(key, "", _homes(SHAPE)) != ""
+    return key in SHAPE[()].keys or key_hint(key, "", _homes(SHAPE)) != ""
 
 
-def _homes(shape: Shape) -> dict[str, Mapping[str, Any]]:
-    return {path[-1] if path else "": types_of(shape[path]) for path in _HOMES if path in shape}
+def _homes(shape: Shape) -> dict[str, Mapping[str, Key]]:
+    return {path[-1] if path else "": shape[path].keys for path in _HOMES if path in shape}
 
 
 def misspelled(errors: Iterable[ErrorDetails], shape: Shape = SHAPE) -> Iterator[Path]:
@@ -133,8 +134,8 @@ def _no_value(path: Path, shape: Shape) -> Message:
     if isinstance(path[-1], int):
         return f"{label_of(path)} is empty", f"remove the dash, or write something after it; {hint}"
     block = shape.get(_names(path[:-1]))  # None for a mapping whose keys are the author's
-    kind = block and types_of(block)[path[-1]]
-    otherwise = "write null to clear it" if type(None) in get_args(kind) else "leave the key out"
+    clearable = block is not None and block.keys[path[-1]].type.nullable
+    otherwise = "write null to clear it" if clearable else "leave the key out"
     if path == ("accounts",):
         otherwise = "write accounts: [] for a set without accounts"
     return f"{label_of(path)} has no value", f"{hint}; {otherwise}"
@@ -161,10 +162,10 @@ def _unknown_key(path: Path, shape: Shape) -> Message:
     return name, key_hint(key, last, homes) or f"known here: {', '.join(homes[last])}"
 
 
-def _block_and_homes(block: Sequence[str], shape: Shape) -> tuple[str, dict[str, Mapping[str, Any]]]:
+def _block_and_homes(block: Sequence[str], shape: Shape) -> tuple[str, dict[str, Mapping[str, Key]]]:
     """What suggestions need: the last key of a block's path, and the known keys of this and the other blocks."""
     last = block[-1] if block else ""
-    return last, {**_homes(shape), last: types_of(shape[tuple(block)])}
+    return last, {**_homes(shape), last: shape[tuple(block)].keys}
 
 
 def _missing_key(error: ErrorDetails, _shape: Shape) -> Message:
@@ -228,7 +229,7 @@ def _type_hint(kind: str, value: object) -> str:
 
 def _wrong_choice(error: ErrorDetails, shape: Shape) -> Message:
     value, path = error["input"], error["loc"]
-    allowed = choices_of(types_of(shape[_names(path[:-1])])[str(path[-1])])
+    allowed = shape[_names(path[:-1])].keys[str(path[-1])].type.choices
     listed = ", ".join(allowed)
     if value is None:
         return f"{label_of(path)} cannot be null; allowed: {listed}", _null_hint(path)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field, replace
-from functools import cache
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
@@ -20,14 +19,13 @@ from reconciler.model.secret import SecretReference
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from pydantic import TypeAdapter
     from pydantic_core import ErrorDetails
 
+    from reconciler.manifest.blocks import Shape
     from reconciler.manifest.extends import Effective
     from reconciler.manifest.files import Source
     from reconciler.manifest.issues import Path
     from reconciler.manifest.processes import Received
-    from reconciler.manifest.schema import Shape
     from reconciler.model.desired import DesiredAccount
 
 Keys: TypeAlias = frozenset[str | None]
@@ -246,20 +244,12 @@ def validate(raw: object, shape: Shape) -> tuple[dict[str, Any] | None, list[Err
     Returns:
         The document with the keys that it has, unless there are errors; and the errors. They contain the input.
     """
-    from pydantic import ValidationError
+    from pydantic_core import ValidationError
 
     try:
-        return _adapter(shape[()]).validate_python(raw), []
+        return shape[()].validator.validate_python(raw), []
     except ValidationError as error:
         return None, error.errors(include_url=False)
-
-
-@cache
-def _adapter(root: Any) -> TypeAdapter[dict[str, Any] | None]:  # noqa: ANN401 - a TypedDict
-    from pydantic import ConfigDict, TypeAdapter
-
-    # pydantic ignores hide_input_in_errors of a TypedDict at the root, and takes no config beside it.
-    return TypeAdapter(root | None, config=ConfigDict(hide_input_in_errors=True))
 
 
 def _validated(source: Source, loaded: Loaded | Effective) -> ParsedFile | Problem:
@@ -337,13 +327,13 @@ def assembled(
 def _is_foreign(raw: object) -> bool:
     """Whether a document with errors is that of another program, rather than a manifest with mistakes."""
     from reconciler.manifest.messages import is_known_key
-    from reconciler.manifest.schema import SHAPE, types_of
+    from reconciler.manifest.schema import SHAPE
 
     match raw:
         case [dict() as first, *_]:
             return not _KEYS_OF_PLAYS.isdisjoint(first) and "email" not in first
         case dict() if not _KEYS_OF_OTHERS.isdisjoint(raw):
-            return raw.keys().isdisjoint(types_of(SHAPE[()]).keys() - {"version"})
+            return raw.keys().isdisjoint(SHAPE[()].keys.keys() - {"version"})
         case dict():
             return bool(raw) and not any(map(is_known_key, islice(raw, _KEYS_LOOKED_AT)))
     return False

@@ -7,18 +7,16 @@ import os
 import re
 import shlex
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Any, Final, Required
-
-from pydantic import AfterValidator, with_config
-from typing_extensions import TypedDict
+from typing import TYPE_CHECKING, Any, Final
 
 from reconciler.errors import InvalidValueError, Kind, ManifestError, Problem, file_order
+from reconciler.manifest.blocks import STRING, Block, Key, checked, list_of, nullable, shape_of
 from reconciler.manifest.events import YamlError
 from reconciler.manifest.files import read_file
 from reconciler.manifest.issues import Issue, NodeRef
 from reconciler.manifest.loader import load
 from reconciler.manifest.parsed_file import validate
-from reconciler.manifest.schema import CONFIG, MaxDeletes, Shape, Text, Version
+from reconciler.manifest.schema import MAX_DELETES, TEXT, VERSION
 from reconciler.manifest.trust_check import references_of
 from reconciler.manifest.values import argument
 from reconciler.model.account import Globs, identity
@@ -45,13 +43,13 @@ if TYPE_CHECKING:
 _LARGEST: Final = 1024 * 1024
 
 
-def _pattern(is_valid: Callable[[str], object], message: str, hint: str) -> AfterValidator:
+def _matching(is_valid: Callable[[str], object], message: str, hint: str) -> Callable[[str], str]:
     def check(text: str) -> str:
         if is_valid(text):
             return text
         raise InvalidValueError(message, hint)
 
-    return AfterValidator(check)
+    return check
 
 
 def _is_command_line(text: str) -> bool:
@@ -61,89 +59,89 @@ def _is_command_line(text: str) -> bool:
         return False
 
 
-_Url = Annotated[
-    str,
-    _pattern(
+_URL: Final = checked(
+    STRING,
+    _matching(
         is_url_pattern,
         "this is not a pattern of a server's URL",
         "write scheme, host and port, such as https://${name}.fw.example.com; * stays within the host, or the port",
     ),
-]
-_Variable = Annotated[
-    str,
-    _pattern(
+)
+_VARIABLE: Final = checked(
+    STRING,
+    _matching(
         re.compile(r"(?:[A-Za-z0-9_*?]|\$\{(?:name|NAME)\})+").fullmatch,
         "this is not a pattern of a variable's name",
         "letters, digits, _, * and ? only; ${name} and ${NAME} are the server's name",
     ),
-]
-_File = Annotated[
-    Text,
-    _pattern(
+)
+_FILE: Final = checked(
+    TEXT,
+    _matching(
         re.compile(r"(?:(?!\$\{(?!name\})).)*", re.DOTALL).fullmatch,
         "a pattern of files takes no variable but ${name}",
         "write ${name} for the server's name",
     ),
-    _pattern(
+    _matching(
         lambda text: ".." not in text.split("/") and not text.startswith("~"),
         "a pattern of files takes neither .. nor ~",
         "write the path from / on",
     ),
-    AfterValidator(argument),
-]
-_CommandLine = Annotated[
-    str,
-    _pattern(_is_command_line, "this is not a command line", "write it as for a shell, with every quote closed"),
-    AfterValidator(argument),
-]
-_Host = Annotated[
-    str,
-    _pattern(
+    argument,
+)
+_COMMAND_LINE: Final = checked(
+    STRING,
+    _matching(_is_command_line, "this is not a command line", "write it as for a shell, with every quote closed"),
+    argument,
+)
+_HOST: Final = checked(
+    STRING,
+    _matching(
         re.compile(r"[A-Za-z0-9_.:*?-]+").fullmatch,
         "this is not a pattern of a host",
         "write it as smtp.example.com, without scheme and path",
     ),
-]
-_Address = Annotated[
-    str,
-    _pattern(
+)
+_ADDRESS: Final = checked(
+    STRING,
+    _matching(
         lambda text: "@" in text or text == "*", "a pattern of addresses has an @-sign", "write it as *@example.com"
     ),
-]
+)
 
+_SERVER: Final = Block(
+    "TrustedServerBlock",
+    "A server that credentials and passwords may be sent to.",
+    {
+        "url": Key(_URL, required=True),
+        "env": Key(list_of(_VARIABLE)),
+        "files": Key(list_of(_FILE)),
+    },
+)
 
-class TrustedServerBlock(TypedDict, total=False):
-    """A server that credentials and passwords may be sent to."""
+_LIMITS: Final = Block(
+    "LimitsBlock",
+    "What the manifests' policy cannot exceed.",
+    {
+        "max_deletes": Key(nullable(MAX_DELETES)),
+        "protect": Key(list_of(_ADDRESS)),
+    },
+)
 
-    url: Required[_Url]
-    env: list[_Variable]
-    files: list[_File]
-
-
-class LimitsBlock(TypedDict, total=False):
-    """What the manifests' policy cannot exceed."""
-
-    max_deletes: MaxDeletes | None
-    protect: list[_Address]
-
-
-@with_config(CONFIG)
-class TrustDocument(TypedDict, total=False):
-    """What the manifests may do with secrets; an omitted key allows nothing, apart from limits."""
-
-    version: Required[Version]
-    servers: list[TrustedServerBlock]
-    commands: list[_CommandLine]
-    smtp_servers: list[_Host]
-    recipients: list[_Address]
-    limits: LimitsBlock
-
-
-TRUST_SHAPE: Final[Shape] = {
-    (): TrustDocument,
-    ("servers",): TrustedServerBlock,
-    ("limits",): LimitsBlock,
-}
+TRUST_SHAPE: Final = shape_of(
+    Block(
+        "TrustDocument",
+        "What the manifests may do with secrets; an omitted key allows nothing, apart from limits.",
+        {
+            "version": Key(VERSION, required=True),
+            "servers": Key(list_of(_SERVER.type)),
+            "commands": Key(list_of(_COMMAND_LINE)),
+            "smtp_servers": Key(list_of(_HOST)),
+            "recipients": Key(list_of(_ADDRESS)),
+            "limits": Key(_LIMITS.type),
+        },
+    )
+)
 
 
 def read_trust(name: str) -> Trust:

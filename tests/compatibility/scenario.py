@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 import click
 from packaging.version import Version
-from pydantic import BaseModel, TypeAdapter
 
 import reconciler
 from reconciler.cli import cli
 from reconciler.errors import ExitCode, Kind
+from reconciler.manifest.blocks import json_schema
 from reconciler.manifest.schema import manifest_schema
-from reconciler.manifest.trust import TrustDocument
+from reconciler.manifest.trust import TRUST_SHAPE
 from reconciler.sandbox import Sandbox, SandboxOptions
 from reconciler.watch.api_models import NoticeModel, ServerDetailsModel, ServerModel
 from tests.support.accounts_api import account_json
@@ -26,6 +26,8 @@ from tests.support.cli_runner import CliProcess
 from tests.support.named_network import NamedNetwork
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
+
     from tests.support.run_result import RunResult
 
 VERSIONS: Final = sorted(
@@ -155,7 +157,7 @@ def schemas() -> dict[str, Any]:
         "server_details": ServerDetailsModel,
         "notice": NoticeModel,
     }
-    documents = {"manifest": manifest_schema(), "trust": TypeAdapter(TrustDocument).json_schema()}
+    documents = {"manifest": manifest_schema(), "trust": json_schema(TRUST_SHAPE)}
     for name in ("plan", "result"):
         documents[name] = json.loads((REPORT / f"{name}.schema.json").read_text(encoding="utf-8"))
     return documents | {name: model.model_json_schema() for name, model in api.items()}
