@@ -107,7 +107,7 @@ def _begin() -> Invocation:
     from reconciler.commands.invocation import Invocation
 
     end_on_signals()
-    os.environ["PYDANTIC_DISABLE_PLUGINS"] = "__all__"  # a plugin would see every secret, and takes time to look for
+    os.environ["PYDANTIC_DISABLE_PLUGINS"] = "__all__"  # a plugin would see what the sandbox is sent
     return Invocation()
 
 

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
-from functools import cache
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final, NotRequired, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
-from typing_extensions import TypedDict
+from pydantic_core import SchemaValidator, ValidationError, core_schema
 
 from reconciler.client.errors import error_from_status, final_error, invalid_response
 from reconciler.client.network import checked_origin, proxy_for, tls_context
 from reconciler.client.session import ConnectionPool, Endpoint, ReadOnlyPool, Request
+from reconciler.client.wire import object_schema
 from reconciler.errors import ApiError, Kind, OutcomeUnknownError, SecretError
 
 if TYPE_CHECKING:
@@ -29,46 +28,33 @@ _URL_HINT: Final = "is this the URL of a watcher, without a path?"
 Document: TypeAlias = dict[str, Any]
 
 
-@with_config(ConfigDict(extra="ignore"))
-class _Suspended(TypedDict):
-    reason: str
-    by: str
-    user: str
-    since: str | None
-    until: str | None
-
-
-@with_config(ConfigDict(extra="ignore"))
-class _Server(TypedDict):
-    name: str
-    url: str
-    labels: dict[str, str]
-    state: str
-    drift: int
-    drift_known: NotRequired[bool]
-    changed_since: NotRequired[str | None]
-    last_success: str | None
-    next_run: NotRequired[str | None]
-    commit: str
-    suspended: _Suspended | None
-    error: str
-    held: NotRequired[list[str]]
-
-
-@with_config(ConfigDict(extra="ignore"))
-class _Notice(TypedDict):
-    about: str
-    message: str
-
-
-@cache
-def _servers() -> TypeAdapter[list[_Server]]:
-    return TypeAdapter(list[_Server])
-
-
-@cache
-def _notices() -> TypeAdapter[list[_Notice]]:
-    return TypeAdapter(list[_Notice])
+_STRING: Final = core_schema.str_schema()
+_PERHAPS: Final = core_schema.nullable_schema(_STRING)
+_SUSPENDED: Final = object_schema(
+    {"reason": _STRING, "by": _STRING, "user": _STRING, "since": _PERHAPS, "until": _PERHAPS},
+    required=("reason", "by", "user", "since", "until"),
+)
+_SERVER: Final = object_schema(
+    {
+        "name": _STRING,
+        "url": _STRING,
+        "labels": core_schema.dict_schema(_STRING, _STRING),
+        "state": _STRING,
+        "drift": core_schema.int_schema(),
+        "drift_known": core_schema.bool_schema(),
+        "changed_since": _PERHAPS,
+        "last_success": _PERHAPS,
+        "next_run": _PERHAPS,
+        "commit": _STRING,
+        "suspended": core_schema.nullable_schema(_SUSPENDED),
+        "error": _STRING,
+        "held": core_schema.list_schema(_STRING),
+    },
+    required=("name", "url", "labels", "state", "drift", "last_success", "commit", "suspended", "error"),
+)
+_NOTICE: Final = object_schema({"about": _STRING, "message": _STRING}, required=("about", "message"))
+_SERVER_LIST: Final = SchemaValidator(core_schema.list_schema(_SERVER))
+_NOTICE_LIST: Final = SchemaValidator(core_schema.list_schema(_NOTICE))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,8 +132,7 @@ def _refused(error: ApiError, status: int) -> ApiError:
 
 def _read(servers: bytes, notices: bytes) -> tuple[list[Document], list[Document]]:
     try:
-        listed = _servers().validate_json(servers)
-        return [dict(one) for one in listed], [dict(one) for one in _notices().validate_json(notices)]
+        return _SERVER_LIST.validate_json(servers), _NOTICE_LIST.validate_json(notices)
     except ValidationError:
         problem = replace(invalid_response("this is not a watcher's list of servers").problems[0], hint=_URL_HINT)
         raise ApiError(problem) from None

@@ -6,12 +6,9 @@ Reading tolerates unknown fields and unexpected types. It refuses anything that 
 from __future__ import annotations
 
 import json
-from functools import cache
-from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple, Required, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
-from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError, with_config
-from pydantic_core import from_json
-from typing_extensions import TypedDict
+from pydantic_core import SchemaValidator, ValidationError, core_schema, from_json
 
 from reconciler.client.transport import InvalidResponseError
 from reconciler.model.account import NO_EXTRA, Account
@@ -22,10 +19,16 @@ from reconciler.model.server import Passwords
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
+    from pydantic_core import CoreSchema
+    from pydantic_core.core_schema import ExtraBehavior
+
     from reconciler.model.account import Fields, Value
 
 WireAccount: TypeAlias = dict[str, Any]
 """An account as the server writes it: ``id``, ``email``, and whatever else the server sends."""
+
+WireToken: TypeAlias = dict[str, Any]
+"""The response to a token exchange: ``access_token``, and perhaps ``refresh_token`` and ``expires_in``."""
 
 _HAS_AUTH: Final = SPELLINGS["has_auth"]
 _SAME_NAME: Final = tuple(name for name in FIELDS if name not in {"has_auth", "password"})
@@ -38,33 +41,50 @@ def _none_if_blank(value: object) -> object:
     return None if isinstance(value, str) and not value.strip() else value
 
 
-_TYPES: Final[Mapping[type, object]] = {
-    str: str | None,
-    bool: bool | None,
-    int: Annotated[int | None, BeforeValidator(_none_if_blank)],
+_TYPES: Final[Mapping[type, CoreSchema]] = {
+    str: core_schema.nullable_schema(core_schema.str_schema(coerce_numbers_to_str=True)),
+    bool: core_schema.nullable_schema(core_schema.bool_schema()),
+    int: core_schema.no_info_before_validator_function(
+        _none_if_blank, core_schema.nullable_schema(core_schema.int_schema())
+    ),
 }
 
 
-def _account_type() -> Any:  # noqa: ANN401 - a type that no type checker can know
-    """The type of an account, as a ``TypedDict`` built from the table of fields."""
-    fields: dict[str, Any] = {"id": Required[Annotated[int, Field(strict=True, ge=0, lt=2**63)]]}
-    fields |= {spelling: _TYPES[field.type] for name, field in FIELDS.items() for spelling in SPELLINGS[name]}
-    fields["email"] = Required[str]
-    account = TypedDict("WireAccount", fields, total=False)  # type: ignore[misc]
-    return with_config(ConfigDict(extra="allow", coerce_numbers_to_str=True))(account)
+def object_schema(
+    fields: Mapping[str, CoreSchema], *, required: Collection[str], extra: ExtraBehavior = "ignore"
+) -> CoreSchema:
+    """What pydantic-core checks of a JSON object.
+
+    Args:
+        fields: The type of each field.
+        required: The fields that cannot be missing.
+        extra: What becomes of other fields.
+    """
+    known = {name: core_schema.typed_dict_field(kind, required=name in required) for name, kind in fields.items()}
+    return core_schema.typed_dict_schema(known, extra_behavior=extra)
 
 
-class WireToken(TypedDict, total=False):
-    """The response to a token exchange."""
-
-    access_token: Required[Annotated[str, Field(min_length=1)]]
-    refresh_token: str | None
-    expires_in: float | None
-
-
-_ACCOUNT: Final = _account_type()
-_ACCOUNTS: Final[Any] = list[_ACCOUNT]  # type: ignore[valid-type]
-_adapter: Final = cache(TypeAdapter)  # most commands read few kinds of responses
+_ACCOUNT_SCHEMA: Final = object_schema(
+    {
+        "id": core_schema.int_schema(strict=True, ge=0, lt=2**63),
+        "email": core_schema.str_schema(coerce_numbers_to_str=True),
+        **{spelling: _TYPES[FIELDS[name].type] for name in FIELDS if name != "email" for spelling in SPELLINGS[name]},
+    },
+    required=("id", "email"),
+    extra="allow",
+)
+_ACCOUNT: Final = SchemaValidator(_ACCOUNT_SCHEMA)
+_ACCOUNTS: Final = SchemaValidator(core_schema.list_schema(_ACCOUNT_SCHEMA))
+_TOKEN: Final = SchemaValidator(
+    object_schema(
+        {
+            "access_token": core_schema.str_schema(min_length=1),
+            "refresh_token": core_schema.nullable_schema(core_schema.str_schema()),
+            "expires_in": core_schema.nullable_schema(core_schema.float_schema()),
+        },
+        required=("access_token",),
+    )
+)
 
 
 def read_list(body: bytes) -> list[WireAccount]:
@@ -83,16 +103,16 @@ def read_one(body: bytes) -> WireAccount:
 
 def read_token(body: bytes) -> WireToken:
     """Reads the response to a token exchange. Raises ``InvalidResponseError``."""
-    token: WireToken = _read(WireToken, body)
+    token: WireToken = _read(_TOKEN, body)
     return token
 
 
-def _read(kind: Any, body: bytes) -> Any:  # noqa: ANN401 - a type, and a value of it
+def _read(validator: SchemaValidator, body: bytes) -> Any:  # noqa: ANN401 - what the validator returns
     """Validates ``body``. Neither the error nor a cause of it shows the input, which may hold a password."""
     if not body.strip():
         raise InvalidResponseError("the response is empty")
     try:
-        found = _adapter(kind).validate_json(body)
+        found = validator.validate_json(body)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
     else:

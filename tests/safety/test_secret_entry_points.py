@@ -245,7 +245,9 @@ def test_no_pydantic_plugin_is_loaded(desk: CliRunner) -> None:
     (package / "spy.py").write_text("open('loaded', 'w').close()\nplugin = None\n")
     (desk.inputs / "a.yaml").write_text("version: 1\naccounts: []\n")
     desk.environ["PYTHONPATH"] = str(package)
+    library = "import reconciler; reconciler.load('a.yaml')"
     pydantic = "import pydantic; pydantic.TypeAdapter(int)"
-    for command, loads in ((["-m", "reconciler", "validate", "a.yaml"], False), (["-c", pydantic], True)):
+    command_line = ["-m", "reconciler", "validate", "a.yaml"]
+    for command, loads in ((command_line, False), (["-c", library], False), (["-c", pydantic], True)):
         subprocess.run([sys.executable, *command], cwd=desk.inputs, env=desk.environ, check=loads is False)
         assert (desk.inputs / "loaded").exists() is loads
