@@ -6,7 +6,7 @@ import gc
 import signal
 from typing import Final, NoReturn
 
-_EAGER_ALLOCATIONS: Final = 300_000
+_EAGER_ALLOCATIONS: Final = 1_000_000
 """Allocations between two searches for cyclic garbage. Accounts contain no cycles, and a search visits all of them."""
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final, Protocol, Self, cast
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self, TypeAlias, cast
 
 from yaml import SafeLoader
 from yaml.error import MarkedYAMLError
@@ -92,33 +92,49 @@ class YamlError(Exception):
         return Problem(kind=self.kind, message=self.message, hint=self.hint, position=position)
 
 
-def position_of(event: Event, file: str = "") -> Position:
+Place: TypeAlias = int
+"""Line and column of a value, from 0, in one number: a fleet has many, and few of them are ever shown."""
+
+_COLUMN_BITS: Final = 32
+
+
+def place_of(event: Any) -> Place:  # noqa: ANN401 - every event of a parser has a mark; the stubs declare it optional
     """Where an event starts."""
-    return position_at(event.start_mark, file)
+    mark = event.start_mark
+    place: int = mark.line << _COLUMN_BITS | mark.column
+    return place
 
 
-def position_at(mark: Any, file: str) -> Position:  # noqa: ANN401 - every event of a parser has one; the stubs declare it optional
-    """Where a mark is."""
-    return Position(file, mark.line + 1, mark.column + 1)
+def position_at(place: Place, file: str) -> Position:
+    """A place in a file, for a reader."""
+    return Position(file, (place >> _COLUMN_BITS) + 1, (place & (1 << _COLUMN_BITS) - 1) + 1)
+
+
+def position_of(event: Event, file: str = "") -> Position:
+    """Where an event starts, for a reader."""
+    return position_at(place_of(event), file)
 
 
 class Positions(Mapping[str, Position]):
-    """The positions of marks, by their keys. Each is made when it is asked for, which is rare."""
+    """The positions of places in one file, by their keys. Each is made when it is asked for, which is rare."""
 
-    __slots__ = ("_file", "_marks")
+    __slots__ = ("_file", "_places")
 
-    def __init__(self, file: str, marks: Mapping[str, object]) -> None:
+    def __init__(self, file: str, places: Mapping[str, Place]) -> None:
         self._file = file
-        self._marks = marks
+        self._places = places
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Positions, (self._file, self._places)
 
     def __getitem__(self, key: str) -> Position:
-        return position_at(self._marks[key], self._file)
+        return position_at(self._places[key], self._file)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._marks)
+        return iter(self._places)
 
     def __len__(self) -> int:
-        return len(self._marks)
+        return len(self._places)
 
 
 class Events(Protocol):

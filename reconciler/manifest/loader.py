@@ -24,7 +24,17 @@ from yaml.events import CollectionEndEvent, NodeEvent
 
 from reconciler.errors import Kind, Position
 from reconciler.manifest.anchors import Anchors
-from reconciler.manifest.events import DEEPEST, Positions, YamlError, converted, open_events, position_at, position_of
+from reconciler.manifest.events import (
+    DEEPEST,
+    Place,
+    Positions,
+    YamlError,
+    converted,
+    open_events,
+    place_of,
+    position_at,
+    position_of,
+)
 from reconciler.manifest.scalars import EMPTY, SUSPECTS, resolve
 from reconciler.model.desired import NO_POSITIONS
 
@@ -57,25 +67,25 @@ class Loaded(NamedTuple):
     Attributes:
         name: The file.
         value: Dictionaries with string keys, lists, and scalars of the core schema.
-        items: For each list right under the root, by its key: the marks where its items start.
-        marks: For each mapping, by its ``id``: the marks where the values of the ``MARKED`` keys are.
+        items: For each list right under the root, by its key: where its items start.
+        places: For each mapping, by its ``id``: where the values of the ``MARKED`` keys are.
         irregular: Whether something was skipped that ``build_source_map`` has to report.
     """
 
     name: str
     value: object
-    items: Mapping[str, Sequence[object]]
-    marks: Mapping[int, Mapping[str, object]]
+    items: Mapping[str, Sequence[Place]]
+    places: Mapping[int, Mapping[str, Place]]
     irregular: bool
 
     def positions(self, block: object) -> Mapping[str, Position]:
         """Where the values of the ``MARKED`` keys of a block are."""
-        marks = self.marks.get(id(block))
-        return Positions(self.name, marks) if marks else NO_POSITIONS
+        places = self.places.get(id(block))
+        return Positions(self.name, places) if places else NO_POSITIONS
 
     def block_positions(self, path: Sequence[str | int]) -> Mapping[str, Position]:
         """Where the values of the ``MARKED`` keys of the block at a path are."""
-        if not self.marks:
+        if not self.places:
             return NO_POSITIONS
         block = self.value
         for key in path:
@@ -84,7 +94,7 @@ class Loaded(NamedTuple):
 
     def entry_positions(self, entry: object, _index: int = 0) -> Mapping[str, Position]:
         """Where the values of the ``MARKED`` keys of an account are, including those of ``test``."""
-        if not self.marks:
+        if not self.places:
             return NO_POSITIONS
         found = self.positions(entry)
         if isinstance(entry, dict) and "test" in entry:
@@ -93,10 +103,10 @@ class Loaded(NamedTuple):
 
     def starts(self, key: str, length: int) -> list[Position]:
         """Where the items of a list right under the root start; an alias or a merge that brought it in is not known."""
-        marks = self.items.get(key, ())
-        if len(marks) != length:
+        places = self.items.get(key, ())
+        if len(places) != length:
             return [Position(self.name, 1, 1)] * length
-        return [position_at(mark, self.name) for mark in marks]
+        return [position_at(place, self.name) for place in places]
 
 
 def load(data: bytes, name: str = "") -> Loaded:
@@ -124,10 +134,10 @@ class _Builder:
         self._next = open_events(data).get_event
         self._root: list[object] = []
         self._stack: list[_Container] = [self._root]
-        self._starts: list[object] | None = None  # of the items of the open list right under the root
-        self._items: dict[str, list[object]] = {}
-        self._marks: dict[int, dict[str, object]] = {}
-        self._merged: list[object] = []  # keeps the values alive whose ids are keys of _marks
+        self._starts: list[Place] | None = None  # of the items of the open list right under the root
+        self._items: dict[str, list[Place]] = {}
+        self._places: dict[int, dict[str, Place]] = {}
+        self._merged: list[object] = []  # keeps the values alive whose ids are keys of _places
         self._anchors = Anchors(len(data))
         self._anchored: list[tuple[int, str]] = []  # the open containers with an anchor: how deep, and its name
         self._plain_keys = _PLAIN_KEYS
@@ -152,7 +162,7 @@ class _Builder:
             raise _empty() if isinstance(following, StreamEndEvent) else _second_document(following)
         if not isinstance(following, StreamEndEvent):
             self._irregular = True
-        return Loaded(self._name, self._root[0], self._items, self._marks, self._irregular)
+        return Loaded(self._name, self._root[0], self._items, self._places, self._irregular)
 
     def _entries(self, target: Any) -> None:  # noqa: ANN401, C901 - a check or a call would cost more than an entry
         """Reads the rest of a mapping and of those inside it, until it ends or a list begins. This is the hot loop."""
@@ -173,7 +183,7 @@ class _Builder:
                     self._irregular = True
                 event = next_event()
                 if key in MARKED:
-                    self._marks.setdefault(id(target), {})[key] = event.start_mark
+                    self._places.setdefault(id(target), {})[key] = place_of(event)
                 if event.__class__ is ScalarEvent and not (with_properties and (event.anchor or event.tag)):
                     value: Any = event.value
                     if (not value or value[0] in suspects) and not event.style:
@@ -196,7 +206,7 @@ class _Builder:
                 self._close()
                 return
             if starts is not None:
-                starts.append(event.start_mark)
+                starts.append(place_of(event))
             if self._open(event, target, None):
                 self._entries(self._stack[-1])  # most lists are of mappings
                 if self._stack[-1] is not target:
@@ -295,8 +305,8 @@ class _Builder:
             if isinstance(source, dict):
                 for key, value in source.items():
                     target.setdefault(key, value)
-                if id(source) in self._marks:
-                    self._marks[id(target)] = self._marks[id(source)] | self._marks.get(id(target), {})
+                if id(source) in self._places:
+                    self._places[id(target)] = self._places[id(source)] | self._places.get(id(target), {})
             else:
                 self._irregular = True
 

@@ -36,7 +36,7 @@ accounts:
         ],
     }
     assert loaded.starts("accounts", 3) == [Position("a.yaml", line, 5) for line in (3, 5, 7)]
-    assert not loaded.marks
+    assert not loaded.places
     assert not loaded.irregular
 
 
