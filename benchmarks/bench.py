@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 URL = f"http://127.0.0.1:{cases.PORT}"
 MARGIN = 1.5
-"""What --quick allows above a goal: noise, and the seventh by which ``validate`` misses its own."""
+"""What --quick allows above a goal, for the noise of shared machines."""
 _LONG = 15.0
 """A program that takes more seconds than this runs only three times."""
 _LIMIT = 300.0

@@ -333,7 +333,7 @@ def _is_foreign(raw: object) -> bool:
         case [dict() as first, *_]:
             return not _KEYS_OF_PLAYS.isdisjoint(first) and "email" not in first
         case dict() if not _KEYS_OF_OTHERS.isdisjoint(raw):
-            return raw.keys().isdisjoint(SHAPE[()].keys.keys() - {"version"})
+            return raw.keys().isdisjoint({*SHAPE[()].keys} - {"version"})
         case dict():
             return bool(raw) and not any(map(is_known_key, islice(raw, _KEYS_LOOKED_AT)))
     return False

@@ -75,8 +75,8 @@ def test_a_validation_error_hides_its_input(shape: Shape, raw: object) -> None:
 
 def test_every_field_of_the_table_is_a_key_of_an_account() -> None:
     spellings = {spelling for names in SPELLINGS.values() for spelling in names}
-    assert spellings <= SHAPE["accounts",].keys.keys()
-    assert SHAPE["defaults",].keys.keys() == spellings - {"email"} | {"test"}
+    assert spellings <= {*SHAPE["accounts",].keys}
+    assert {*SHAPE["defaults",].keys} == spellings - {"email"} | {"test"}
     assert FIELDS.keys() <= spellings
 
 
