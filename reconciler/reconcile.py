@@ -307,10 +307,8 @@ def _trust_check_context(
 
 
 def _remember_passwords(accounts: Iterable[DesiredAccount], redactor: Redactor) -> None:
-    for one in accounts:
-        password = one.account.fields.get("password")
-        if isinstance(password, Secret):
-            redactor.add(password)
+    passwords = (one.account.fields.get("password") for one in accounts)
+    redactor.add(*(password for password in passwords if isinstance(password, Secret)))
 
 
 class Connection:

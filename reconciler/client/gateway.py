@@ -158,13 +158,16 @@ class ReadGateway:
         """Converts accounts, and learns the server's spelling and the secrets that it shows."""
         self._dialect.learn(wires)
         accounts = tuple(to_account(wire, self._passwords) for wire in _consume(wires))
-        for account in accounts:
-            if isinstance(password := account.fields.get("password"), Secret):
-                self._redactor.add(password)
-            for name, value in account.extra.items():
-                if isinstance(value, str) and re.search(_SENSITIVE, name):
-                    self._redactor.add(Secret(value))
+        self._redactor.add(*(secret for account in accounts for secret in _secrets_of(account)))
         return accounts
+
+
+def _secrets_of(account: Account) -> Iterator[Secret]:
+    if isinstance(password := account.fields.get("password"), Secret):
+        yield password
+    for name, value in account.extra.items():
+        if isinstance(value, str) and re.search(_SENSITIVE, name):
+            yield Secret(value)
 
 
 def _consume(wires: list[WireAccount]) -> Iterator[WireAccount]:

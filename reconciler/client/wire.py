@@ -158,7 +158,7 @@ def to_account(wire: WireAccount, passwords: Passwords = Passwords.AUTO) -> Acco
 
 def _time(value: object) -> str | None:
     """A time as the server writes it; ``None`` if it is empty."""
-    return None if value in (None, "") else str(value)
+    return str(value) if value else None
 
 
 def _password(value: str | None, passwords: Passwords, *, hides: bool) -> Value:

@@ -69,11 +69,11 @@ class Redactor:
         self._index = _Index()
         self._lock = threading.Lock()
 
-    def add(self, secret: Secret) -> None:
-        """Masks ``secret`` from now on."""
-        if value := secret.reveal():
-            with self._lock:
-                self._waiting.append(value)
+    def add(self, *secrets: Secret) -> None:
+        """Masks ``secrets`` from now on."""
+        values = [value for secret in secrets if (value := secret.reveal())]
+        with self._lock:
+            self._waiting += values
 
     def redact(self, text: str, size: int | None = None) -> str:
         """``text`` with every secret replaced by ``***``, even if it is encoded.

@@ -130,9 +130,14 @@ _MASK: Final = rf"""(?ix)
     """
 
 
+@cache
+def _mask() -> re.Pattern[str]:
+    return re.compile(_MASK)  # takes a while, and not every command reads accounts
+
+
 def looks_masked(text: str) -> bool:
     """Whether a value from the server is a mask for a secret: dots or stars, only x, or a word such as "<hidden>"."""
-    return re.fullmatch(_MASK, text.strip()) is not None
+    return _mask().fullmatch(text.strip()) is not None
 
 
 SecretSource: TypeAlias = Literal["env", "file", "command", "literal"]
