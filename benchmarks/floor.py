@@ -20,8 +20,8 @@ def command_line() -> None:
 
 
 def events(file: str) -> None:
-    """A process that imports pydantic and reads the file's events from libyaml."""
-    import pydantic  # noqa: F401
+    """A process that imports pydantic-core and reads the file's events from libyaml."""
+    import pydantic_core  # noqa: F401
 
     _pull(file)
 
@@ -30,17 +30,17 @@ def events_of_folder(folder: str) -> None:
     """The same, with all files of a folder."""
     import os
 
-    import pydantic  # noqa: F401
+    import pydantic_core  # noqa: F401
 
     for name in sorted(os.listdir(folder)):  # noqa: PTH208 - pathlib would be another import
         _pull(os.path.join(folder, name))  # noqa: PTH118 - as above
 
 
 def plan(file: str, url: str) -> None:
-    """A process that imports httpx and pydantic, reads the events, GETs the list and parses its JSON."""
+    """A process that imports httpx and pydantic-core, reads the events, GETs the list and parses its JSON."""
     import json
 
-    import pydantic  # noqa: F401
+    import pydantic_core  # noqa: F401
 
     _pull(file)
     json.loads(_get(url))

@@ -30,7 +30,7 @@ from tests.support.scripted_server import Reply, Request, ScriptedServer
 if TYPE_CHECKING:
     from pathlib import Path
 
-_HEAVY = {"rich", "pygments", "jinja2", "fastapi", "uvicorn", "asyncio", "tenacity", "deepdiff"}
+_HEAVY = {"rich", "pygments", "jinja2", "fastapi", "uvicorn", "asyncio", "tenacity", "deepdiff", "pydantic"}
 _HTTPX = {"rich", "pygments", "asyncio", "tenacity"}
 """What every connection imports: httpx brings its own command line and its asynchronous half along."""
 

@@ -49,7 +49,7 @@ TRANSPORT_ERRORS: Final = (
     httpcore.NetworkError,
     httpcore.ConnectionNotAvailable,
     OSError,  # includes ssl.SSLError, socket.gaierror and the built-in TimeoutError
-    ValueError,  # includes the Unicode errors, and those of json and pydantic
+    ValueError,  # includes the Unicode errors, and those of json and pydantic-core
     InvalidResponseError,
 )
 """Exceptions that sending a request may raise without a bug in our code."""

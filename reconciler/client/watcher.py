@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
-from pydantic_core import SchemaValidator, ValidationError, core_schema
+from pydantic_core import ValidationError, core_schema
 
 from reconciler.client.errors import error_from_status, final_error, invalid_response
 from reconciler.client.network import checked_origin, proxy_for, tls_context
 from reconciler.client.session import ConnectionPool, Endpoint, ReadOnlyPool, Request
-from reconciler.client.wire import object_schema
+from reconciler.client.wire import json_validator, object_schema
 from reconciler.errors import ApiError, Kind, OutcomeUnknownError, SecretError
 
 if TYPE_CHECKING:
@@ -29,9 +30,9 @@ Document: TypeAlias = dict[str, Any]
 
 
 _STRING: Final = core_schema.str_schema()
-_PERHAPS: Final = core_schema.nullable_schema(_STRING)
+_STRING_OR_NULL: Final = core_schema.nullable_schema(_STRING)
 _SUSPENDED: Final = object_schema(
-    {"reason": _STRING, "by": _STRING, "user": _STRING, "since": _PERHAPS, "until": _PERHAPS},
+    {"reason": _STRING, "by": _STRING, "user": _STRING, "since": _STRING_OR_NULL, "until": _STRING_OR_NULL},
     required=("reason", "by", "user", "since", "until"),
 )
 _SERVER: Final = object_schema(
@@ -42,9 +43,9 @@ _SERVER: Final = object_schema(
         "state": _STRING,
         "drift": core_schema.int_schema(),
         "drift_known": core_schema.bool_schema(),
-        "changed_since": _PERHAPS,
-        "last_success": _PERHAPS,
-        "next_run": _PERHAPS,
+        "changed_since": _STRING_OR_NULL,
+        "last_success": _STRING_OR_NULL,
+        "next_run": _STRING_OR_NULL,
         "commit": _STRING,
         "suspended": core_schema.nullable_schema(_SUSPENDED),
         "error": _STRING,
@@ -53,8 +54,8 @@ _SERVER: Final = object_schema(
     required=("name", "url", "labels", "state", "drift", "last_success", "commit", "suspended", "error"),
 )
 _NOTICE: Final = object_schema({"about": _STRING, "message": _STRING}, required=("about", "message"))
-_SERVER_LIST: Final = SchemaValidator(core_schema.list_schema(_SERVER))
-_NOTICE_LIST: Final = SchemaValidator(core_schema.list_schema(_NOTICE))
+_SERVER_LIST: Final = json_validator(core_schema.list_schema(_SERVER))
+_NOTICE_LIST: Final = json_validator(core_schema.list_schema(_NOTICE))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,8 +132,6 @@ def _refused(error: ApiError, status: int) -> ApiError:
 
 
 def _read(servers: bytes, notices: bytes) -> tuple[list[Document], list[Document]]:
-    try:
+    with suppress(ValidationError):
         return _SERVER_LIST.validate_json(servers), _NOTICE_LIST.validate_json(notices)
-    except ValidationError:
-        problem = replace(invalid_response("this is not a watcher's list of servers").problems[0], hint=_URL_HINT)
-        raise ApiError(problem) from None
+    raise ApiError(replace(invalid_response("this is not a watcher's list of servers").problems[0], hint=_URL_HINT))

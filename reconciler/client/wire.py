@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
-from pydantic_core import SchemaValidator, ValidationError, core_schema, from_json
+from pydantic_core import CoreConfig, SchemaValidator, ValidationError, core_schema, from_json
 
 from reconciler.client.transport import InvalidResponseError
 from reconciler.model.account import NO_EXTRA, Account
@@ -64,6 +64,11 @@ def object_schema(
     return core_schema.typed_dict_schema(known, extra_behavior=extra)
 
 
+def json_validator(schema: CoreSchema) -> SchemaValidator:
+    """A validator whose errors hide their input."""
+    return SchemaValidator(schema, CoreConfig(hide_input_in_errors=True))
+
+
 _ACCOUNT_SCHEMA: Final = object_schema(
     {
         "id": core_schema.int_schema(strict=True, ge=0, lt=2**63),
@@ -73,9 +78,9 @@ _ACCOUNT_SCHEMA: Final = object_schema(
     required=("id", "email"),
     extra="allow",
 )
-_ACCOUNT: Final = SchemaValidator(_ACCOUNT_SCHEMA)
-_ACCOUNTS: Final = SchemaValidator(core_schema.list_schema(_ACCOUNT_SCHEMA))
-_TOKEN: Final = SchemaValidator(
+_ACCOUNT: Final = json_validator(_ACCOUNT_SCHEMA)
+_ACCOUNTS: Final = json_validator(core_schema.list_schema(_ACCOUNT_SCHEMA))
+_TOKEN: Final = json_validator(
     object_schema(
         {
             "access_token": core_schema.str_schema(min_length=1),
@@ -158,7 +163,7 @@ def to_account(wire: WireAccount, passwords: Passwords = Passwords.AUTO) -> Acco
 
 def _time(value: object) -> str | None:
     """A time as the server writes it; ``None`` if it is empty."""
-    return str(value) if value else None
+    return None if value is None or value == "" else str(value)
 
 
 def _password(value: str | None, passwords: Passwords, *, hides: bool) -> Value:

@@ -1,8 +1,8 @@
 """The types that YAML documents are built from: values, and blocks of keys.
 
-Each type says what pydantic-core checks and what an editor is told. Annotated classes would say the same to pydantic.
-But reading them takes it longer than the rest of a small run, and it would hand every value, secrets included, to the
-plugins that other packages install.
+Each type says what pydantic-core checks and what an editor is told. Annotated classes could say the same, but pydantic
+takes longer to read those than the rest of a small run, and would hand every value, secrets included, to the plugins
+that other packages install.
 """
 
 from __future__ import annotations
@@ -17,8 +17,7 @@ if TYPE_CHECKING:
 
     from pydantic_core import CoreSchema
 
-Json: TypeAlias = dict[str, Any]
-"""A JSON Schema."""
+JsonSchema: TypeAlias = dict[str, Any]
 
 _CONFIG: Final = CoreConfig(extra_fields_behavior="forbid", strict=True, hide_input_in_errors=True)
 
@@ -35,10 +34,10 @@ class ValueType(NamedTuple):
     """
 
     core: CoreSchema
-    json: Json
+    json: JsonSchema
     choices: tuple[str, ...] = ()
     nullable: bool = False
-    block: Block | None = None
+    block: BlockType | None = None
 
 
 class Key(NamedTuple):
@@ -49,7 +48,7 @@ class Key(NamedTuple):
         title: What an editor calls it.
         description: What it means.
         examples: Values that an editor offers.
-        default: What it means to omit the key; ``None`` if that is not a value. A validator does not add it.
+        default: The value that an omitted key stands for, if any. A validator does not add it.
         required: Whether it cannot be omitted.
     """
 
@@ -61,14 +60,14 @@ class Key(NamedTuple):
     required: bool = False
 
     @property
-    def json(self) -> Json:
+    def json(self) -> JsonSchema:
         """What the JSON Schema says of its value."""
         words = {"title": self.title, "description": self.description, "examples": list(self.examples)}
         found = {**self.type.json, **{word: value for word, value in words.items() if value}}
         return found if self.default is None else found | {"default": self.default}
 
 
-class Block:
+class BlockType:
     """A mapping with fixed keys; any other key is an error.
 
     Attributes:
@@ -84,7 +83,7 @@ class Block:
 
     @cached_property
     def type(self) -> ValueType:
-        """It, as the type of a value."""
+        """The type of a value that is such a block."""
         fields = {
             name: core_schema.typed_dict_field(key.type.core, required=key.required) for name, key in self.keys.items()
         }
@@ -97,7 +96,7 @@ class Block:
         return validator(nullable(self.type))
 
     @property
-    def json(self) -> Json:
+    def json(self) -> JsonSchema:
         """Its JSON Schema, in which other blocks are references."""
         required = [name for name, key in self.keys.items() if key.required]
         return {
@@ -110,23 +109,23 @@ class Block:
         }
 
 
-Shape: TypeAlias = "Mapping[tuple[str, ...], Block]"
+Shape: TypeAlias = "Mapping[tuple[str, ...], BlockType]"
 """A document's blocks, by the keys that lead to them; indexes are left out. The root is ``()``."""
 
 
-def shape_of(root: Block) -> Shape:
+def shape_of(root: BlockType) -> Shape:
     """All blocks of a document."""
     return dict(_blocks(root, ()))
 
 
-def _blocks(block: Block, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Block]]:
+def _blocks(block: BlockType, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], BlockType]]:
     yield path, block
     for name, key in block.keys.items():
         if key.type.block:
             yield from _blocks(key.type.block, (*path, name))
 
 
-def json_schema(shape: Shape) -> Json:
+def json_schema(shape: Shape) -> JsonSchema:
     """The JSON Schema of a document."""
     inner = {block.name: block.json for path, block in shape.items() if path}
     return {**shape[()].json, "$defs": dict(sorted(inner.items()))}
@@ -184,6 +183,6 @@ def checked(kind: ValueType, *checks: Callable[[Any], object], **json: object) -
     return kind._replace(core=core, json=kind.json | json)
 
 
-def parsed(parse: Callable[[Any], object], json: Json) -> ValueType:
+def parsed(parse: Callable[[Any], object], json: JsonSchema) -> ValueType:
     """What a function makes of any value; it raises ``InvalidValueError``. ``json`` describes the value itself."""
     return ValueType(core_schema.no_info_plain_validator_function(parse), json)

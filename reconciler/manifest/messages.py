@@ -111,7 +111,7 @@ def issue_from(
     """
     path: Path = error["loc"]
     kind = kind_of(error)
-    of_key = path[-1:] == ("[key]",)  # as pydantic writes it
+    of_key = path[-1:] == ("[key]",)  # as pydantic-core writes it
     if of_key:
         path = path[:-1]
         error["loc"] = path

@@ -145,7 +145,7 @@ class _MapBuilder:
             self._stack.append(_Frame(path, start, keys, event.anchor, merging=merging and keys is None))
 
     def _comment(self, event: ScalarEvent, path: Path) -> None:
-        mark: Any = event.end_mark  # as in position_of
+        mark: Any = event.end_mark  # as in place_of
         if self._lines is None:
             self._lines = self._source.data.decode("utf-8-sig").split("\n")
         rest = self._lines[mark.line][mark.column :] if mark.line < len(self._lines) else ""

@@ -59,14 +59,14 @@ class Received(NamedTuple):
     value: dict[str, Any]
     variables: Mapping[str, str]
     bases: Bases | None
-    places: list[tuple[str, int, int]]
+    account_starts: list[tuple[str, int, int]]
     entries: list[Mapping[str, Position]]
     blocks: Mapping[Path, Mapping[str, Position]]
     irregular: bool = False
 
     def starts(self, _key: str, _length: int) -> list[Position]:
         """Where the accounts start."""
-        return [Position(*place) for place in self.places]
+        return [Position(*start) for start in self.account_starts]
 
     def entry_positions(self, _entry: object, index: int) -> Mapping[str, Position]:
         """Where the marked values of an account are."""
@@ -127,10 +127,10 @@ def _parsed_by_others(sources: Sequence[Source], numbers: Sequence[int], bases: 
             for part in range(count):
                 _start(sources, blocks[part::count], bases, receivers, processes)
         for sent in _received(receivers):
-            for number, (value, variables, base, *places) in sent.items():
+            for number, (value, variables, base, *positions) in sent.items():
                 if base is not None:
                     bases.adopt(sources[number], value["extends"], base)
-                received = Received(value, variables or {}, None if variables is None else bases, *places)
+                received = Received(value, variables or {}, None if variables is None else bases, *positions)
                 found[number] = assembled(sources[number], value, received)
     finally:
         for process in processes:

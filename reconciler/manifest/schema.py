@@ -14,7 +14,7 @@ from reconciler.manifest.blocks import (
     BOOLEAN,
     NOT_EMPTY,
     STRING,
-    Block,
+    BlockType,
     Key,
     ValueType,
     checked,
@@ -129,7 +129,7 @@ LABELS: Final = mapping_of(checked(STRING, values.label_key), checked(STRING, va
 VARIABLES: Final = mapping_of(checked(STRING, values.variable_name), STRING)
 VERSION: Final = parsed(values.version, {"const": 1, "type": "integer"})
 
-DELIVERY_TEST: Final = Block(
+DELIVERY_TEST: Final = BlockType(
     "DeliveryTestBlock",
     "Whether, when and to whom a test mail is sent, through the server's test endpoint.",
     {
@@ -169,18 +169,18 @@ def _account_keys() -> dict[str, Key]:
             continue
         kind = field_type(name)
         found[name] = Key(kind, field.title, field.description, field.examples)
-        for spelling in fields.SPELLINGS[name]:
-            found.setdefault(spelling, Key(kind, field.title, f"Another spelling of {name}."))
+        others = (spelling for spelling in fields.SPELLINGS[name] if spelling != name)
+        found |= {spelling: Key(kind, field.title, f"Another spelling of {name}.") for spelling in others}
     return found | {"test": Key(DELIVERY_TEST.type, "Test", "Overrides policy.test.")}
 
 
-DEFAULTS: Final = Block(
+DEFAULTS: Final = BlockType(
     "DefaultsBlock",
     "The fields of an account, also in defaults. An omitted field is not managed; null clears it.",
     _account_keys(),
 )
 
-ACCOUNT: Final = Block(
+ACCOUNT: Final = BlockType(
     "AccountBlock",
     "One email account.",
     {
@@ -209,7 +209,7 @@ ACCOUNT: Final = Block(
     },
 )
 
-AUTH: Final = Block(
+AUTH: Final = BlockType(
     "AuthBlock",
     "Credentials: exactly one of access_token, refresh_token, or username with password.",
     {
@@ -224,7 +224,7 @@ AUTH: Final = Block(
     },
 )
 
-CLIENT_CERT: Final = Block(
+CLIENT_CERT: Final = BlockType(
     "ClientCertBlock",
     "A certificate for servers that ask for one.",
     {
@@ -238,7 +238,7 @@ CLIENT_CERT: Final = Block(
     },
 )
 
-SERVER: Final = Block(
+SERVER: Final = BlockType(
     "ServerBlock",
     "The server that the accounts are on. Options and environment variables win over it.",
     {
@@ -287,7 +287,7 @@ SERVER: Final = Block(
     },
 )
 
-POLICY: Final = Block(
+POLICY: Final = BlockType(
     "PolicyBlock",
     "What a plan may do, and which accounts it leaves alone.",
     {
@@ -330,7 +330,7 @@ POLICY: Final = Block(
     },
 )
 
-ROLLOUT: Final = Block(
+ROLLOUT: Final = BlockType(
     "RolloutBlock",
     "How `apply` goes from server to server. Percentages are of the selected servers.",
     {
@@ -363,7 +363,7 @@ ROLLOUT: Final = Block(
     },
 )
 
-FLEET: Final = Block(
+FLEET: Final = BlockType(
     "FleetBlock",
     "What concerns all servers of a fleet together.",
     {
@@ -378,7 +378,7 @@ FLEET: Final = Block(
     },
 )
 
-MANIFEST: Final = Block(
+MANIFEST: Final = BlockType(
     "Email accounts",
     "The email accounts of a server, as they should be.",
     {

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from reconciler.errors import InvalidValueError, Kind, ManifestError, Problem, file_order
-from reconciler.manifest.blocks import STRING, Block, Key, checked, list_of, nullable, shape_of
+from reconciler.manifest.blocks import STRING, BlockType, Key, checked, list_of, nullable, shape_of
 from reconciler.manifest.events import YamlError
 from reconciler.manifest.files import read_file
 from reconciler.manifest.issues import Issue, NodeRef
@@ -109,7 +109,7 @@ _ADDRESS: Final = checked(
     ),
 )
 
-_SERVER: Final = Block(
+_SERVER: Final = BlockType(
     "TrustedServerBlock",
     "A server that credentials and passwords may be sent to.",
     {
@@ -119,7 +119,7 @@ _SERVER: Final = Block(
     },
 )
 
-_LIMITS: Final = Block(
+_LIMITS: Final = BlockType(
     "LimitsBlock",
     "What the manifests' policy cannot exceed.",
     {
@@ -129,7 +129,7 @@ _LIMITS: Final = Block(
 )
 
 TRUST_SHAPE: Final = shape_of(
-    Block(
+    BlockType(
         "TrustDocument",
         "What the manifests may do with secrets; an omitted key allows nothing, apart from limits.",
         {
