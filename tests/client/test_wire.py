@@ -4,7 +4,9 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from pydantic_core import ValidationError
 
+from reconciler.client import wire
 from reconciler.client.transport import InvalidResponseError
 from reconciler.client.wire import Dialect, VendorError, read_errors, read_list, read_one, read_token, to_account
 from reconciler.model.secret import UNKNOWN, Secret
@@ -145,7 +147,13 @@ def test_anything_but_a_list_of_accounts_is_refused_with_a_reason(body: bytes, m
     with pytest.raises(InvalidResponseError) as caught:
         read_list(body)
     assert str(caught.value) == message
-    assert (caught.value.__cause__, caught.value.__context__) == (None, None)  # pydantic's error holds the input
+    assert (caught.value.__cause__, caught.value.__context__) == (None, None)  # the validator's error holds the input
+
+
+def test_a_validation_error_of_an_account_hides_its_input() -> None:
+    with pytest.raises(ValidationError) as caught:
+        wire._ACCOUNTS.validate_json(b'[{"id": 1, "email": "a", "password": ["hunter2"]}]')
+    assert "hunter2" not in str(caught.value)
 
 
 def test_an_invalid_account_is_refused_with_the_name_of_the_field() -> None:
