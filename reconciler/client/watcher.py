@@ -32,8 +32,7 @@ Document: TypeAlias = dict[str, Any]
 _STRING: Final = core_schema.str_schema()
 _STRING_OR_NULL: Final = core_schema.nullable_schema(_STRING)
 _SUSPENDED: Final = object_schema(
-    {"reason": _STRING, "by": _STRING, "user": _STRING, "since": _STRING_OR_NULL, "until": _STRING_OR_NULL},
-    required=("reason", "by", "user", "since", "until"),
+    {"reason": _STRING, "by": _STRING, "user": _STRING, "since": _STRING_OR_NULL, "until": _STRING_OR_NULL}, {}
 )
 _SERVER: Final = object_schema(
     {
@@ -42,18 +41,19 @@ _SERVER: Final = object_schema(
         "labels": core_schema.dict_schema(_STRING, _STRING),
         "state": _STRING,
         "drift": core_schema.int_schema(),
-        "drift_known": core_schema.bool_schema(),
-        "changed_since": _STRING_OR_NULL,
         "last_success": _STRING_OR_NULL,
-        "next_run": _STRING_OR_NULL,
         "commit": _STRING,
         "suspended": core_schema.nullable_schema(_SUSPENDED),
         "error": _STRING,
+    },
+    {
+        "drift_known": core_schema.bool_schema(),
+        "changed_since": _STRING_OR_NULL,
+        "next_run": _STRING_OR_NULL,
         "held": core_schema.list_schema(_STRING),
     },
-    required=("name", "url", "labels", "state", "drift", "last_success", "commit", "suspended", "error"),
 )
-_NOTICE: Final = object_schema({"about": _STRING, "message": _STRING}, required=("about", "message"))
+_NOTICE: Final = object_schema({"about": _STRING, "message": _STRING}, {})
 _SERVER_LIST: Final = json_validator(core_schema.list_schema(_SERVER))
 _NOTICE_LIST: Final = json_validator(core_schema.list_schema(_NOTICE))
 

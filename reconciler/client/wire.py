@@ -51,17 +51,18 @@ _TYPES: Final[Mapping[type, CoreSchema]] = {
 
 
 def object_schema(
-    fields: Mapping[str, CoreSchema], *, required: Collection[str], extra: ExtraBehavior = "ignore"
+    required: Mapping[str, CoreSchema], optional: Mapping[str, CoreSchema], *, extra: ExtraBehavior = "ignore"
 ) -> CoreSchema:
     """What pydantic-core checks of a JSON object.
 
     Args:
-        fields: The type of each field.
-        required: The fields that cannot be missing.
+        required: The type of each field that cannot be missing.
+        optional: The type of each field that can.
         extra: What becomes of other fields.
     """
-    known = {name: core_schema.typed_dict_field(kind, required=name in required) for name, kind in fields.items()}
-    return core_schema.typed_dict_schema(known, extra_behavior=extra)
+    fields = {name: core_schema.typed_dict_field(kind) for name, kind in required.items()}
+    fields |= {name: core_schema.typed_dict_field(kind, required=False) for name, kind in optional.items()}
+    return core_schema.typed_dict_schema(fields, extra_behavior=extra)
 
 
 def json_validator(schema: CoreSchema) -> SchemaValidator:
@@ -73,21 +74,19 @@ _ACCOUNT_SCHEMA: Final = object_schema(
     {
         "id": core_schema.int_schema(strict=True, ge=0, lt=2**63),
         "email": core_schema.str_schema(coerce_numbers_to_str=True),
-        **{spelling: _TYPES[FIELDS[name].type] for name in FIELDS if name != "email" for spelling in SPELLINGS[name]},
     },
-    required=("id", "email"),
+    {spelling: _TYPES[FIELDS[name].type] for name in FIELDS if name != "email" for spelling in SPELLINGS[name]},
     extra="allow",
 )
 _ACCOUNT: Final = json_validator(_ACCOUNT_SCHEMA)
 _ACCOUNTS: Final = json_validator(core_schema.list_schema(_ACCOUNT_SCHEMA))
 _TOKEN: Final = json_validator(
     object_schema(
+        {"access_token": core_schema.str_schema(min_length=1)},
         {
-            "access_token": core_schema.str_schema(min_length=1),
             "refresh_token": core_schema.nullable_schema(core_schema.str_schema()),
             "expires_in": core_schema.nullable_schema(core_schema.float_schema()),
         },
-        required=("access_token",),
     )
 )
 

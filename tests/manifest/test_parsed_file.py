@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from pydantic_core import ValidationError
 
 from reconciler.errors import Position
+from reconciler.manifest.blocks import json_schema
 from reconciler.manifest.files import Source
 from reconciler.manifest.parsed_file import ParsedFile, parse_file, validate
 from reconciler.manifest.schema import SHAPE
@@ -82,6 +83,8 @@ def test_every_field_of_the_table_is_a_key_of_an_account() -> None:
 
 @pytest.mark.parametrize("shape", [SHAPE, TRUST_SHAPE])
 def test_all_blocks_forbid_unknown_keys(shape: Shape) -> None:
+    schema = json_schema(shape)
+    assert all(block["additionalProperties"] is False for block in (schema, *schema["$defs"].values()))
     for path, block in shape.items():
         _, errors = validate({"odd": 1}, {(): block})
         assert ("extra_forbidden", ("odd",)) in {(error["type"], error["loc"]) for error in errors}, path
