@@ -64,6 +64,10 @@ _CLOSING: Final = {'"': re.compile(r'(?:[^"\\]|\\.)*"'), "'": re.compile(r"(?:[^
 _AFTER_QUOTE: Final = re.compile(r"\s*(?:\s#|[,}\]]|\Z)")
 _BRACKETED: Final = r":\s+(?:\w+://)?(\[[0-9A-Fa-f.:]*:[0-9A-Fa-f.:]*\])"
 _TEMPLATE: Final = r":\s+(?:\{\{|\$\{|\$__)|[{,]\s*\w+:\s+\$\{"
+_NO_SPACE_AFTER_COLON: Final = re.compile(r"\s*(?:-\s+)*[a-z_]+:(?=[^\s/:])(?!.*:\s)")
+_NO_SPACE_AFTER_DASH: Final = re.compile(r"\s*(?:-\s+)*-(?=[a-z_]+:(?:\s|\Z))")
+_ENTRY: Final = re.compile(r"(?P<indent>\s*(?:-\s+)*)[\w-]+:\s+(?P<value>[^\s#{\[\"'|>&*!])?")
+_BRACKETS: Final = {"flow mapping": ("a brace", "}"), "flow sequence": ("a square bracket", "]")}
 
 
 class YamlError(Exception):
@@ -188,7 +192,7 @@ def converted(error: YAMLError, data: bytes) -> YamlError:
             return YamlError.too_deep(position)
         parts = (_without_quotes(part) for part in (error.problem, error.context) if part)
         message = ": ".join(("this is not YAML", ", ".join(parts)))
-    if cause := _likely_cause(lines, position):
+    if cause := _likely_cause(lines, position) or _open_bracket(error) or _misplaced(lines, position):
         return cause
     return YamlError(Kind.SYNTAX, message, _hint(message, data, position), position)
 
@@ -254,6 +258,38 @@ def _likely_cause(lines: Sequence[str], position: Position | None) -> YamlError 
             hint = "quote the value; smtp_server takes an IPv6 address without brackets"
             return _syntax_error("a square bracket begins a list in YAML", hint, number, address.start(1) + 1)
     return _open_quote(lines[:last])
+
+
+def _open_bracket(error: YAMLError) -> YamlError | None:
+    """The bracket of a mapping or list in one line that goes on in the next line without a comma."""
+    if not isinstance(error, MarkedYAMLError):
+        return None
+    opened, found = error.context_mark, error.problem_mark
+    if opened is None or found is None or opened.line == found.line:
+        return None
+    for what, (bracket, closing) in _BRACKETS.items():
+        if what in (error.context or ""):
+            hint = f"close it with {closing} where it ends, and separate what is in it with commas"
+            return _syntax_error(f"{bracket} is opened here and not closed", hint, opened.line + 1, opened.column + 1)
+    return None
+
+
+def _misplaced(lines: Sequence[str], position: Position | None) -> YamlError | None:
+    """A missing space or a wrong indentation, in the line with the error or in the one before it."""
+    number = position.line if position and position.line else 0
+    if not 0 < number <= len(lines):
+        return None
+    before = next((one for one in range(number - 1, 0, -1) if lines[one - 1].strip()), 0)
+    for one in filter(None, (before, number)):
+        for what, pattern in (("dash", _NO_SPACE_AFTER_DASH), ("colon", _NO_SPACE_AFTER_COLON)):
+            if found := pattern.match(lines[one - 1]):
+                message = f"a {what} needs a space after it"
+                return _syntax_error(message, f"put a space after the {what}", one, found.end() + 1)
+    above, entry = (_ENTRY.match(lines[one - 1]) if one else None for one in (before, number))
+    if above and entry and above["value"] and len(above["indent"]) < len(entry["indent"]):
+        hint = "the keys of one account start in the same column"
+        return _syntax_error("this is indented deeper than the key above it", hint, number, entry.end("indent") + 1)
+    return None
 
 
 def _open_quote(lines: Sequence[str]) -> YamlError | None:

@@ -9,7 +9,7 @@ from reconciler.manifest.issues import Issue, NodeRef, Path
 from reconciler.manifest.scalars import EMPTY, describe_key, describe_value, is_secret, type_name
 from reconciler.manifest.schema import DELIVERY_TEST, SHAPE
 from reconciler.manifest.suggestions import encryption_hint, key_hint, meant_key, suggestion
-from reconciler.manifest.values import PLACEHOLDER_HINT, UNFILLED, is_placeholder
+from reconciler.manifest.values import PLACEHOLDER_HINT, SECRET_SOURCES, UNFILLED, is_placeholder
 from reconciler.model.display import shorten
 from reconciler.model.fields import FIELDS
 from reconciler.model.server import parse_ip
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from pydantic_core import ErrorDetails
 
-    from reconciler.manifest.blocks import Key, Shape
+    from reconciler.manifest.blocks import BlockType, Key, Shape
     from reconciler.manifest.files import Source
 
 Message: TypeAlias = tuple[str, str]
@@ -63,7 +63,10 @@ def _homes(shape: Shape) -> dict[str, Mapping[str, Key]]:
 
 
 def misspelled(errors: Iterable[ErrorDetails], shape: Shape = SHAPE) -> Iterator[Path]:
-    """The paths of the keys that the unknown keys most likely stand for. That these are missing is a consequence."""
+    """The paths of the keys that the unknown keys most likely stand for, or of those that are in the wrong block.
+
+    That these are missing is a consequence.
+    """
     meant: dict[tuple[str, ...], str | None] = {}
     for error in errors:
         names = _names(error["loc"])
@@ -74,6 +77,8 @@ def misspelled(errors: Iterable[ErrorDetails], shape: Shape = SHAPE) -> Iterator
             meant[names] = meant_key(key, *_block_and_homes(block, shape))
         if found := meant[names]:
             yield (*error["loc"][:-1], found)
+        elif names[-1] in shape[()].keys:
+            yield (names[-1],)
 
 
 def without_consequences(errors: Iterable[ErrorDetails], meant: Iterable[Path]) -> list[ErrorDetails]:
@@ -130,15 +135,15 @@ def issue_from(
 
 
 def _no_value(path: Path, shape: Shape) -> Message:
-    hint = "a # begins a comment and a & an anchor: put a value that begins with one of them in quotes"
+    quotes = "a value that begins with # or & needs quotes"
     if isinstance(path[-1], int):
-        return f"{label_of(path)} is empty", f"remove the dash, or write something after it; {hint}"
+        return f"{label_of(path)} is empty", f"remove the dash, or write something after it; {quotes}"
     block = shape.get(_names(path[:-1]))  # None for a mapping whose keys are the author's
     clearable = block is not None and block.keys[path[-1]].type.nullable
-    otherwise = "write null to clear it" if clearable else "leave the key out"
+    hint = "give it one, or null to clear it" if clearable else "give it one, or leave the key out"
     if path == ("accounts",):
-        otherwise = "write accounts: [] for a set without accounts"
-    return f"{label_of(path)} has no value", f"{hint}; {otherwise}"
+        hint = "write accounts: [] for a set without accounts"
+    return f"{label_of(path)} has no value", f"{hint}; {quotes}"
 
 
 def label_of(path: Path) -> str:
@@ -157,9 +162,22 @@ def _unknown_key(path: Path, shape: Shape) -> Message:
     key, block = str(path[-1]), _names(path[:-1])
     if block == ("defaults",) and key in _ACCOUNT_ONLY:
         return f'"{key}" has no default: it belongs to a single account', "move it into the account"
-    name = "unknown key" if is_secret(block) else f'unknown key "{describe_key(key)}"'
+    name = "unknown key (it may be a secret, and is not shown)"
+    if not is_secret(block):
+        name = f'unknown key "{describe_key(key)}"'
     last, homes = _block_and_homes(block, shape)
-    return name, key_hint(key, last, homes) or f"known here: {', '.join(homes[last])}"
+    if hint := key_hint(key, last, homes):
+        return name, hint
+    if owner := _key_above(key, shape[block]):
+        return name, f"indent it below the key that it belongs to, such as {owner}"
+    return name, f"known here: {', '.join(homes[last])}"
+
+
+def _key_above(key: str, block: BlockType) -> str | None:
+    """The key of a block that an unknown key beside it belongs to."""
+    if key in SECRET_SOURCES:
+        return "password" if "password" in block.keys else None
+    return next((name for name, it in block.keys.items() if it.type.block and key in it.type.block.keys), None)
 
 
 def _block_and_homes(block: Sequence[str], shape: Shape) -> tuple[str, dict[str, Mapping[str, Key]]]:

@@ -42,7 +42,9 @@ _VARIABLE_NAME: Final = r"[A-Za-z_][A-Za-z0-9_-]*"
 _LABEL_KEY: Final = r"[A-Za-z0-9][A-Za-z0-9_./-]*"
 _LABEL_VALUE: Final = r"[^,=]*"
 _QUEUE: Final = r"[A-Za-z0-9][A-Za-z0-9_.-]*"
-_SOURCES: Final = ("env", "file", "command")
+SECRET_SOURCES: Final = ("env", "file", "command")
+"""The keys of a reference to a secret."""
+
 _REFERENCE_HINT: Final = "write {env: NAME}, {file: path} or {command: [program, argument]}"
 _NOWHERE: Final = Position("")
 
@@ -147,7 +149,8 @@ def version(value: object) -> int:
     """The format's version."""
     if type(value) is int and value == 1:
         return value
-    raise InvalidValueError("this version of the format is not known", "write version: 1")
+    hint = "write version: 1, without quotes" if value == "1" else "write version: 1"
+    raise InvalidValueError("this version of the format is not known", hint)
 
 
 def label_key(key: str) -> str:
@@ -249,7 +252,7 @@ def _key_hint(reference: dict[str, object]) -> str:
     """What may be meant by the keys of a reference. They are not shown: {hunter2} is a mapping, too."""
     from difflib import get_close_matches
 
-    near = {close for key in reference for close in get_close_matches(key, _SOURCES, 1)} - reference.keys()
+    near = {close for key in reference for close in get_close_matches(key, SECRET_SOURCES, 1)} - reference.keys()
     return f"did you mean {' or '.join(sorted(near))}? {_REFERENCE_HINT}" if near else _REFERENCE_HINT
 
 

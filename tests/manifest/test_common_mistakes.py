@@ -27,10 +27,10 @@ def _told(complain: Complain, text: str) -> str:
 @pytest.mark.parametrize("value", ["", " #hunter2", " &hunter2", " &hunter2 # hunter2", "   # hunter2"])
 @pytest.mark.parametrize("end", ["\n", "\r\n", ""])
 def test_a_value_lost_to_yaml_syntax_is_an_error_at_its_key(complain: Complain, value: str, end: str) -> None:
-    hint = "a # begins a comment and a & an anchor: put a value that begins with one of them in quotes"
     text = (_ENTRY + f"  password:{value}\n").replace("\n", end or "\n")
     text = ("\ufeff" + text).removesuffix("\n") if not end else text
-    told = f"empty_value | a.yaml:6:3: password has no value | {hint}; write null to clear it"
+    hint = "give it one, or null to clear it; a value that begins with # or & needs quotes"
+    told = f"empty_value | a.yaml:6:3: password has no value | {hint}"
     assert _told(complain, text) == told
 
 
@@ -306,12 +306,39 @@ def test_other_strings_are_no_addresses(write: Write, address: str) -> None:
         ),
         (_ENTRY + '  password: "hunter2\n  smtp_server: "x"\n', "6:13: this is not YAML: a quote is opened here"),
         (_ENTRY + "\tid: 1\n", "6:1: this is not YAML: found a tab character"),
+        (_ENTRY.replace("email: a", "email:a"), "3:9: this is not YAML: a colon needs a space after it"),
+        (_ENTRY.replace("name: A", "name:A"), "4:8: this is not YAML: a colon needs a space after it"),
+        (_ENTRY + "  password:hunter2\n", "6:12: this is not YAML: a colon needs a space after it"),
+        (_ENTRY.replace("- email", "-email"), "3:2: this is not YAML: a dash needs a space after it"),
+        (_ENTRY.replace("  name", "    name"), "4:5: this is not YAML: this is indented deeper than the key above it"),
+        (_ENTRY + "    password: hunter2\n", "6:5: this is not YAML: this is indented deeper than the key above it"),
+        (_ENTRY + "  password: {env: A\n  id: 1\n", "6:13: this is not YAML: a brace is opened here and not closed"),
+        (_ENTRY + "policy: {own: ['*'}\n", "6:19: this is not YAML: did not find expected ',' or ']'"),
+        (_ENTRY.replace("name: A", "name: A: hunter2"), "4:10: this is not YAML: mapping values are not allowed"),
     ],
 )
 def test_a_syntax_error_names_its_likely_cause(complain: Complain, text: str, told: str) -> None:
     found = complain(text)
     assert [one for one in found if f"a.yaml:{told}" in one]
     assert "hunter2" not in "".join(found)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (_ENTRY + "  password:\n  env: NAME\n", '7:3: unknown key "env" | indent it below the key that it belongs to'),
+        (_ENTRY + "  test:\n  when: before\n", '7:3: unknown key "when" | indent it below the key that it belongs to'),
+        (_ENTRY + "policy:\n  when: before\n", '7:3: unknown key "when" | indent it below the key that it belongs to'),
+    ],
+)
+def test_a_key_beside_its_block_is_told_where_it_belongs(complain: Complain, text: str, told: str) -> None:
+    assert [one for one in complain(text) if f"a.yaml:{told}" in one]
+
+
+def test_accounts_in_the_wrong_block_are_not_missing_too(complain: Complain) -> None:
+    text = "version: 1\ndefaults:\n  service: gmail\n  accounts:\n  - email: a@example.com\n    name: A\n"
+    hint = "accounts belongs to the top level: indent it as the other keys there"
+    assert complain(text) == [f'unknown_key | a.yaml:4:3: unknown key "accounts" | {hint}']
 
 
 @pytest.mark.parametrize("value", ["hunter1 #hunter2", "hunter1\t# hunter2"])

@@ -115,8 +115,8 @@ def test_two_fleet_blocks_have_to_be_equal(complain: Complain, write: Write) -> 
         ("server: {labels: {a: 3}}", "wrong_type | a.yaml:3:22: a: expected a string, found 3 | put it in quotes"),
         (
             "server: {labels: {a: }}",
-            "empty_value | a.yaml:3:19: a has no value | a # begins a comment and a & an anchor: put a value that "
-            "begins with one of them in quotes; leave the key out",
+            "empty_value | a.yaml:3:19: a has no value "
+            "| give it one, or leave the key out; a value that begins with # or & needs quotes",
         ),
         (
             "server: {queue: 'a b'}",

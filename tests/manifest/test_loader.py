@@ -108,7 +108,7 @@ def test_irregular_but_readable_text_is_marked(text: bytes) -> None:
         (b"", "empty_file", None),
         (b"# nothing\n", "empty_file", None),
         (b"---\n...\n", "empty_file", None),
-        (b"a: [1", "syntax", Position("", 2, 1)),
+        (b"a: [1", "syntax", Position("", 1, 4)),
         (b"a: b: c", "syntax", Position("", 1, 5)),
         (b"a:\n\t- b", "syntax", Position("", 2, 1)),
         (b"\xff\xfea\0", "encoding", None),

@@ -319,7 +319,7 @@ def test_every_error_in_a_trust_file_has_its_position(write: Write) -> None:
         "accounts.yaml:8:12: commands[0]: this is not a command line | write it as for a shell, with every quote closed",
         "accounts.yaml:8:23: commands[1]: expected a string | put it in quotes",
         "accounts.yaml:8:26: commands[2]: this is not a command line | write it as for a shell, with every quote closed",
-        "accounts.yaml:9:1: smtp_servers has no value | a # begins a comment and a & an anchor: put a value that begins with one of them in quotes; leave the key out",
+        "accounts.yaml:9:1: smtp_servers has no value | give it one, or leave the key out; a value that begins with # or & needs quotes",
         "accounts.yaml:10:14: recipients[0]: a pattern of addresses has an @-sign | write it as *@example.com",
         "accounts.yaml:11:23: max_deletes: expected a number from 0 | write it as 5 or as 30%",
         'accounts.yaml:11:29: unknown key "protekt" | did you mean "protect"?',
