@@ -271,8 +271,16 @@ def _command(arguments: Sequence[str]) -> str:
     return next(argument for argument in arguments if not argument.startswith("-") and "=" not in argument)
 
 
+_NO_CREDENTIALS: Final = (
+    "could not read Username",
+    "could not read Password",
+    "unable to get password from user",  # Git 2.55
+    "Permission denied",
+)
+
+
 def _hint(errors: str) -> str:
-    if any(words in errors for words in ("could not read Username", "could not read Password", "Permission denied")):
+    if any(words in errors for words in _NO_CREDENTIALS):
         return "give git credentials for this URL: a credential helper, an SSH key, or http.extraHeader"
     if "Host key verification failed" in errors:
         return "add the host's key to the known_hosts file of the current user"
