@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from reconciler.credentials import CredentialSelector, ServerOptions, effective_url, remember_credentials
 from reconciler.errors import GuardError, Kind, NotTrustedError, PlanError, Problem, ReconcilerError, internal_error
 from reconciler.model.account import Globs
-from reconciler.model.ports import Notifier, NullObserver
+from reconciler.model.ports import Notifier, RunObserver
 from reconciler.model.redaction import Redactor
 from reconciler.model.secret import Secret
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from reconciler.model.fleet import Fleet
     from reconciler.model.outcome import Outcome, Report
     from reconciler.model.plan import Change, DeliveryTest, Plan
-    from reconciler.model.ports import AccountReader, AccountWriter, RunObserver
+    from reconciler.model.ports import AccountReader, AccountWriter
     from reconciler.model.server import Credentials, Server
     from reconciler.model.trust import Trust
     from reconciler.planning.planner import PlanOptions
@@ -544,7 +544,7 @@ def apply(
         timeout=server.timeout,
         explain_bug=context.explain_bug or internal_error,
     )
-    observer = observer or NullObserver()
+    observer = observer or RunObserver()
     gate = gate or InterruptGate(context.stop)
     started_at = datetime.now(UTC)
     outcomes = execute(plan, server.writer, options, gate=gate, observer=observer)

@@ -126,7 +126,7 @@ class _Run:
         step = self._plan.steps[index]
         change = step.change
         try:
-            self._observer.step_started(change, step)
+            self._observer.step_started(change)
         except Exception as error:  # noqa: BLE001 - what the observer cannot record is not written
             return Outcome.of(change, Status.FAILED, f"not written: {self._reason(error)}")
         try:
@@ -134,7 +134,7 @@ class _Run:
         except Exception as bug:  # noqa: BLE001 - a bug in one step must not lose the report of the others
             outcome = Outcome.of(change, Status.UNKNOWN, self._reason(bug))
         try:
-            self._observer.step_finished(change, step, outcome)
+            self._observer.step_finished(change, outcome)
         except Exception as error:  # noqa: BLE001 - the write has been made
             outcome = outcome.with_note(f"the outcome could not be noted: {self._reason(error)}")
         return outcome

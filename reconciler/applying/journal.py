@@ -22,12 +22,13 @@ from typing import IO, TYPE_CHECKING, Any
 from reconciler.errors import Kind, Problem, ReconcilerError
 from reconciler.model.account import label_key
 from reconciler.model.plan import Action
+from reconciler.model.ports import RunObserver
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from reconciler.model.outcome import Outcome, Status
-    from reconciler.model.plan import Change, Plan, Step
+    from reconciler.model.plan import Change, Plan
 
 _BEGINNING = b'{"at": "'
 """The start of each line."""
@@ -97,7 +98,7 @@ class Journal:
         )
 
 
-class ServerJournal:
+class ServerJournal(RunObserver):
     """The part of a journal that is about one server, as an observer of the run.
 
     Attributes:
@@ -110,12 +111,12 @@ class ServerJournal:
         self._journal = journal
         self._server = server
 
-    def step_started(self, change: Change, step: Step) -> None:  # noqa: ARG002 - the interface's
+    def step_started(self, change: Change) -> None:
         """Appends the intent. Raises ``ReconcilerError`` if that is impossible."""
         # All of the change's fields, even if the step gives a temporary name: it writes the others too.
         self._append("intent", change, fields=[one.field for one in change.fields])
 
-    def step_finished(self, change: Change, step: Step, outcome: Outcome) -> None:  # noqa: ARG002 - the interface's
+    def step_finished(self, change: Change, outcome: Outcome) -> None:
         """Appends the outcome."""
         more = {"attempts": outcome.attempts} if outcome.attempts > 1 else {}
         self._append("outcome", change, status=outcome.status.value, id=outcome.id, **more)

@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING, Any, cast
 
 from reconciler.model.display import display_sentence, escape
 from reconciler.model.duration import format_duration
-from reconciler.model.ports import FleetObserver, NullObserver
+from reconciler.model.ports import FleetObserver, RunObserver
 from reconciler.report.view import result_line
 
 if TYPE_CHECKING:
@@ -23,8 +23,7 @@ if TYPE_CHECKING:
     from reconciler.commands.invocation import Invocation
     from reconciler.model.fleet import Batch
     from reconciler.model.outcome import Outcome, Report
-    from reconciler.model.plan import Change, Plan, Step
-    from reconciler.model.ports import RunObserver
+    from reconciler.model.plan import Change, Plan
     from reconciler.model.server import Server
 
 
@@ -37,7 +36,7 @@ def progress(invocation: Invocation, total: int) -> Iterator[RunObserver]:
         total: How many steps there are.
     """
     if invocation.quiet or not total:
-        yield NullObserver()
+        yield RunObserver()
     elif sys.stderr.isatty():
         with _shown_progress() as shown:
             yield _Bar(shown, total)
@@ -45,14 +44,14 @@ def progress(invocation: Invocation, total: int) -> Iterator[RunObserver]:
         yield _Lines(invocation, total)
 
 
-class _Lines(NullObserver):
+class _Lines(RunObserver):
     def __init__(self, invocation: Invocation, total: int) -> None:
         self._invocation = invocation
         self._total = total
         self._count = 0
         self._lock = threading.Lock()
 
-    def step_finished(self, change: Change, step: Step, outcome: Outcome) -> None:  # noqa: ARG002 - the interface's
+    def step_finished(self, change: Change, outcome: Outcome) -> None:
         with self._lock:
             self._count += 1
             self._invocation.print_note(
@@ -94,12 +93,12 @@ class _Lasting(io.TextIOBase):
         return self._stream.fileno()
 
 
-class _Bar(NullObserver):
+class _Bar(RunObserver):
     def __init__(self, shown: Any, total: int) -> None:  # noqa: ANN401 - rich is imported where it is used
         self._shown = shown
         self._task = shown.add_task("Applying", total=total)
 
-    def step_finished(self, change: Change, step: Step, outcome: Outcome) -> None:  # noqa: ARG002 - the interface's
+    def step_finished(self, change: Change, outcome: Outcome) -> None:  # noqa: ARG002 - the interface's
         self._shown.advance(self._task)
 
 
@@ -188,7 +187,7 @@ def open_journal(
     Writes without an outcome in the journal are checked against the plan first, and the result is printed.
     """
     if path is None:
-        yield lambda _plan: NullObserver()
+        yield lambda _plan: RunObserver()
         return
     from reconciler.applying.journal import Journal, check_unfinished
 

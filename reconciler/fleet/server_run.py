@@ -14,7 +14,7 @@ from reconciler.errors import Kind, Problem, ReconcilerError, internal_error
 from reconciler.model.account import NO_GLOBS
 from reconciler.model.outcome import Outcome, Report, ServerStatus, Status
 from reconciler.model.plan import Plan
-from reconciler.model.ports import Notifier, NullObserver
+from reconciler.model.ports import Notifier, RunObserver
 from reconciler.model.redaction import Redactor
 from reconciler.planning.planner import PlanOptions
 from reconciler.planning.saved import compare
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from reconciler.model.account import Globs
     from reconciler.model.desired import Desired
     from reconciler.model.plan import Change
-    from reconciler.model.ports import RunObserver
     from reconciler.model.server import Server
     from reconciler.reconcile import Connection, RunContext
 
@@ -62,7 +61,7 @@ class ServerRunOptions:
     keep_unchanged: bool = False
     in_fleet: bool = True
     explain_bug: Callable[[Redactor], Callable[[Exception], str]] = lambda _redactor: internal_error
-    observer: Callable[[Plan], RunObserver] = lambda _plan: NullObserver()
+    observer: Callable[[Plan], RunObserver] = lambda _plan: RunObserver()
 
 
 class ServerRun:

@@ -16,7 +16,7 @@ from reconciler.fleet.server_run import ServerRun
 from reconciler.model.account import Addresses, Globs
 from reconciler.model.display import display_sentence
 from reconciler.model.outcome import ServerStatus
-from reconciler.model.ports import NullObserver, ObserverGroup
+from reconciler.model.ports import ObserverGroup, RunObserver
 from reconciler.report.formats import PlanInput, ReportInput
 from reconciler.report.json import Document, digest, plan_document, report_document
 from reconciler.report.listed_accounts import plan_accounts, report_accounts
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from reconciler.fleet.server_run import ServerRunOptions
     from reconciler.model.desired import Desired
     from reconciler.model.outcome import Report
-    from reconciler.model.plan import Change, Plan, Step
+    from reconciler.model.plan import Change, Plan
     from reconciler.planning.planner import PlanOptions
     from reconciler.reconcile import RunContext
 
@@ -234,7 +234,7 @@ class Worker:
                 self._ended.wait(_BROKER_PAUSE)
 
 
-class _WriteGuard(NullObserver):
+class _WriteGuard(RunObserver):
     """Keeps a server from being written without the lease, or if the client no longer wants it."""
 
     def __init__(self, lease: Lease, message: Message, coordination: Coordination) -> None:
@@ -242,7 +242,7 @@ class _WriteGuard(NullObserver):
         self._message = message
         self._coordination = coordination
 
-    def step_started(self, change: Change, step: Step) -> None:  # noqa: ARG002 - the interface's
+    def step_started(self, change: Change) -> None:  # noqa: ARG002 - the interface's
         """Raises ``ReconcilerError`` if the step must not be written."""
         self._check()
 

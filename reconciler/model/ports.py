@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from reconciler.model.account import Account, Fields
     from reconciler.model.fleet import Batch
     from reconciler.model.outcome import Outcome, Report, Status
-    from reconciler.model.plan import Change, Plan, Step
+    from reconciler.model.plan import Change, Plan
     from reconciler.model.secret import Secret
     from reconciler.model.server import Server
 
@@ -69,13 +69,13 @@ class Notifier(NamedTuple):
     note: Callable[[str], None] = lambda _text: None
 
 
-class RunObserver(Protocol):
-    """Is notified about every write of a run. Several threads call it at once."""
+class RunObserver:
+    """Is notified about every write of a run. Several threads call it at once. Does nothing."""
 
-    def step_started(self, change: Change, step: Step) -> None:
+    def step_started(self, change: Change) -> None:
         """A step starts. If this raises, the step is not written."""
 
-    def step_finished(self, change: Change, step: Step, outcome: Outcome) -> None:
+    def step_finished(self, change: Change, outcome: Outcome) -> None:
         """A step has succeeded or failed."""
 
     def outcome_changed(self, change: Change, status: Status) -> None:
@@ -88,40 +88,21 @@ class RunObserver(Protocol):
         """The change has been undone, or that has failed."""
 
 
-class NullObserver:
-    """A run observer that does nothing."""
-
-    def step_started(self, change: Change, step: Step) -> None:
-        """Does nothing."""
-
-    def step_finished(self, change: Change, step: Step, outcome: Outcome) -> None:
-        """Does nothing."""
-
-    def outcome_changed(self, change: Change, status: Status) -> None:
-        """Does nothing."""
-
-    def rollback_started(self, change: Change) -> None:
-        """Does nothing."""
-
-    def rollback_finished(self, change: Change, status: Status) -> None:
-        """Does nothing."""
-
-
-class ObserverGroup:
+class ObserverGroup(RunObserver):
     """Several run observers as one; if one raises an error, the step is not written."""
 
     def __init__(self, *observers: RunObserver) -> None:
         self._observers = observers
 
-    def step_started(self, change: Change, step: Step) -> None:
+    def step_started(self, change: Change) -> None:
         """Notifies each in turn."""
         for observer in self._observers:
-            observer.step_started(change, step)
+            observer.step_started(change)
 
-    def step_finished(self, change: Change, step: Step, outcome: Outcome) -> None:
+    def step_finished(self, change: Change, outcome: Outcome) -> None:
         """Notifies each in turn."""
         for observer in self._observers:
-            observer.step_finished(change, step, outcome)
+            observer.step_finished(change, outcome)
 
     def outcome_changed(self, change: Change, status: Status) -> None:
         """Notifies each in turn."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from reconciler.errors import Kind, UnreachableError
 from reconciler.fleet.runner import FleetRun
 from reconciler.model.outcome import Report, ServerStatus
-from reconciler.model.ports import NullObserver
+from reconciler.model.ports import RunObserver
 from reconciler.report.kind_pages import explained
 from reconciler.watch.records import RunRecord, ServerRecord, SuspendedBy, Suspension
 from reconciler.watch.server_check import ServerCheck, status_of
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from reconciler.fleet.server_run import ServerRunOptions
     from reconciler.model.desired import Desired
     from reconciler.model.fleet import Rollout
-    from reconciler.model.plan import Change, Plan, Step
+    from reconciler.model.plan import Change, Plan
     from reconciler.model.ports import FleetObserver
     from reconciler.watch.heal import Correction
     from reconciler.watch.server_check import Switches
@@ -77,7 +77,7 @@ class ServerResult:
     report: Report | None = None
 
 
-class SuspensionGuard(NullObserver):
+class SuspensionGuard(RunObserver):
     """Keeps a server from being written if it was suspended after the round began."""
 
     def __init__(self, server: str, check: Callable[[str], None]) -> None:
@@ -85,7 +85,7 @@ class SuspensionGuard(NullObserver):
         self._server = server
         self._check = check
 
-    def step_started(self, change: Change, step: Step) -> None:  # noqa: ARG002 - the interface's
+    def step_started(self, change: Change) -> None:  # noqa: ARG002 - the interface's
         """Raises ``GuardError`` if the server is suspended."""
         self._check(self._server)
 

@@ -15,7 +15,7 @@ from reconciler.fleet.server_run import ServerRun, ServerRunOptions
 from reconciler.model.desired import Amount
 from reconciler.model.fleet import ALL_AT_ONCE, Rollout, Selector
 from reconciler.model.outcome import Report, ServerStatus, Status
-from reconciler.model.ports import FleetObserver, Notifier, NullObserver
+from reconciler.model.ports import FleetObserver, Notifier, RunObserver
 from reconciler.model.secret import Secret
 from reconciler.report.plan_file import ReviewedPlan, SavedPlan
 from tests.fleet.conftest import DOWN
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from reconciler.model.fleet import Batch
-    from reconciler.model.plan import Change, Plan, Step
+    from reconciler.model.plan import Change, Plan
     from reconciler.model.server import Server
     from tests.fleet.conftest import FleetOfSandboxes
 
@@ -189,13 +189,13 @@ def test_servers_that_are_not_reached_have_a_budget_of_their_own(fleet: FleetOfS
     assert statuses(again.apply(Rollout(batches=one_by_one, max_unreachable=NOTHING)))["b"] == "not_attempted"
 
 
-class Interrupting(NullObserver):
+class Interrupting(RunObserver):
     """Interrupts the run as the first write on a server begins."""
 
     def __init__(self, gate: FleetGate) -> None:
         self._gate = gate
 
-    def step_started(self, change: Change, step: Step) -> None:  # noqa: ARG002 - the interface's
+    def step_started(self, change: Change) -> None:  # noqa: ARG002 - the interface's
         self._gate.stop.set()
 
 
@@ -218,8 +218,8 @@ def test_a_second_interrupt_waits_only_a_moment_for_a_server_that_does_not_respo
     held = threading.Event()
     release = threading.Event()
 
-    class Stuck(NullObserver):
-        def step_started(self, change: Change, step: Step) -> None:  # noqa: ARG002 - the interface's
+    class Stuck(RunObserver):
+        def step_started(self, change: Change) -> None:  # noqa: ARG002 - the interface's
             held.set()
             release.wait(30)
             raise ReconcilerError.of("not recorded", kind=Kind.JOURNAL)  # so that nothing is written after the test

@@ -16,6 +16,7 @@ from reconciler.model.desired import (
     DesiredAccount,
     Policy,
 )
+from reconciler.model.ports import RunObserver
 from reconciler.model.server import Server
 from reconciler.planning.planner import PlanOptions, make_plan
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from reconciler.errors import Problem
     from reconciler.model.account import Value
     from reconciler.model.outcome import Outcome, Status
-    from reconciler.model.plan import Change, Plan, Step
+    from reconciler.model.plan import Change, Plan
     from tests.support.fake_server import FakeServer
 
 NO_LIMIT = DeleteLimit(100, percent=True)
@@ -84,7 +85,7 @@ def _changed(fields: Sequence[Any]) -> list[str]:
 _GIVEN = ("email", "name", "default", "has_auth", "service")
 
 
-class RecordingObserver:
+class RecordingObserver(RunObserver):
     """A run observer that records its notifications, and calls functions."""
 
     def __init__(
@@ -94,14 +95,12 @@ class RecordingObserver:
         self._before = before
         self._after = after
 
-    def step_started(self, change: Change, step: Step) -> None:
-        del step
+    def step_started(self, change: Change) -> None:
         self.heard.append(f"before {change.action} {change.address}")
         if self._before:
             self._before(change)
 
-    def step_finished(self, change: Change, step: Step, outcome: Outcome) -> None:
-        del step
+    def step_finished(self, change: Change, outcome: Outcome) -> None:
         self.heard.append(f"after {change.action} {change.address}: {outcome.status}")
         if self._after:
             self._after(change)

@@ -17,7 +17,7 @@ from reconciler.errors import ApiError
 from reconciler.fleet.gate import StopGroup
 from reconciler.model.account import Account, identity
 from reconciler.model.outcome import Outcome, Status
-from reconciler.model.ports import NullObserver
+from reconciler.model.ports import RunObserver
 from reconciler.planning.planner import PlanOptions, make_plan
 from reconciler.sandbox import SandboxOptions
 from tests.support.declarations import SERVER
@@ -245,7 +245,7 @@ def run(path: str, url: str, *, parallelism: int = 1, timeout: float = 5.0, time
         assert plan.applicable, plan.errors
         gate = InterruptGate(context.stop)
         how = ApplyOptions(parallelism=parallelism)
-        written = execute(plan, connection.writer, how, gate=gate, observer=NullObserver())
+        written = execute(plan, connection.writer, how, gate=gate, observer=RunObserver())
         outcomes, problem = final_check(plan, written, connection.reader, gate=gate, pauses=(0.05,))
     complete = problem is None and all(one.succeeded and not one.changed_since for one in outcomes)
     return Result(0 if complete else 3, plan, outcomes)
