@@ -8,7 +8,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Self
-from urllib.parse import urlsplit
 
 from reconciler.credentials import CredentialSelector, ServerOptions, effective_url, remember_credentials
 from reconciler.errors import GuardError, Kind, NotTrustedError, PlanError, Problem, ReconcilerError, internal_error
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
     from reconciler.client.gateway import ConnectionSettings, ServerConnection
     from reconciler.credentials import ServerAccess
     from reconciler.manifest.export import Export
-    from reconciler.manifest.trust_check import TrustCheckContext
     from reconciler.model.account import Account
     from reconciler.model.desired import Desired, DesiredAccount
     from reconciler.model.fleet import Fleet
@@ -125,15 +123,6 @@ def read_fleet(*paths: str, within: str | None = None) -> Fleet:
     return reader.read_fleet(paths, within)
 
 
-def check_fleet_trust(fleet: Fleet, context: RunContext | None = None) -> None:
-    """``check_trust`` for every server.
-
-    Raises:
-        NotTrustedError: With everything that they may not use.
-    """
-    _check_all(fleet.servers, lambda desired: check_trust(desired, context))
-
-
 def validate(*paths: str, context: RunContext | None = None) -> Desired:
     """Reads manifests, and checks that they use only what they may use. Resolves nothing.
 
@@ -142,20 +131,8 @@ def validate(*paths: str, context: RunContext | None = None) -> Desired:
         NotTrustedError: With everything that they may not use.
     """
     desired = read(*paths)
-    check_trust(desired, context)
+    approve([desired], None, context or RunContext())
     return desired
-
-
-def check_trust(desired: Desired, context: RunContext | None = None) -> None:
-    """Checks that manifests use only what they may use, as far as that does not depend on where files are.
-
-    Raises:
-        NotTrustedError: With everything that they may not use.
-    """
-    from reconciler.manifest.trust_check import approve
-
-    context = context or RunContext()
-    approve(desired, context.trust, _trust_check_context(None, desired, desired.server.url, context))
 
 
 def load(
@@ -200,7 +177,7 @@ def load_fleet(*paths: str, context: RunContext | None = None) -> Fleet:
     context = context or RunContext()
     fleet = read_fleet(*paths, within=context.within)
     check_single_url(fleet, context)
-    approve_servers(fleet.servers, paths, context)
+    approve(fleet.servers, paths, context)
     return fleet
 
 
@@ -216,23 +193,39 @@ def check_single_url(fleet: Fleet, context: RunContext) -> None:
         raise ReconcilerError.of(message, kind=Kind.SEVERAL_SERVERS, hint=f"remove {given}, or name fewer files")
 
 
-def approve_servers(
-    servers: Iterable[Desired], paths: Sequence[str], context: RunContext, *, to_email: str | None = None
+def approve(
+    servers: Iterable[Desired], paths: Sequence[str] | None, context: RunContext, *, to_email: str | None = None
 ) -> None:
     """Checks, before anything is resolved, run or sent, that the manifests of all servers use only what they may use.
 
+    Args:
+        servers: What the manifests declare.
+        paths: The manifests, as the user named them; ``None`` if it does not matter yet where files are.
+        context: What the run takes from outside.
+        to_email: The recipient of all delivery tests, if the caller sets one.
+
     Raises:
-        NotTrustedError: With everything that they may not use.
+        NotTrustedError: With everything that they may not use. A problem of a base is the same for many servers.
     """
-    _check_all(servers, lambda desired: _approve(desired, paths, to_email, context))
+    from reconciler.manifest.trust_check import TrustCheckContext, check_trust
 
-
-def _check_all(servers: Iterable[Desired], check: Callable[[Desired], None]) -> None:
-    """Checks every server. Raises ``NotTrustedError`` with all problems; one of a base is the same for many servers."""
     problems: dict[Problem, None] = {}
+    own_files = () if paths is None else context.server.own_files(context.environ)
     for desired in servers:
+        url = desired.server.url
+        if paths is not None:
+            url = context.server_url(url) if context.trust else None
+        request = TrustCheckContext(
+            paths=paths,
+            environ=context.environ,
+            url=url,
+            name=desired.server.as_server(url or "").name,
+            own_files=own_files,
+            to_email=to_email,
+            within=context.within,
+        )
         try:
-            check(desired)
+            check_trust(desired, context.trust, request)
         except NotTrustedError as error:
             problems |= dict.fromkeys(error.problems)
     if problems:
@@ -250,12 +243,12 @@ def resolve(
 ) -> Desired:
     """Resolves the passwords of one server: the second half of ``load``, for manifests read from ``paths``."""
     context = context or RunContext()
-    _approve(desired, paths, to_email, context)
+    approve([desired], paths, context, to_email=to_email)
     return resolve_approved(desired, only=only, no_secrets=no_secrets, context=context)
 
 
 def resolve_approved(desired: Desired, *, only: Iterable[str], no_secrets: bool, context: RunContext) -> Desired:
-    """The second half of ``resolve``, for manifests that ``approve_servers`` has checked."""
+    """The second half of ``resolve``, for manifests that ``approve`` has checked."""
     from reconciler.manifest.secrets import resolve_accounts, without_secrets
 
     if no_secrets:
@@ -275,13 +268,6 @@ def resolve_approved(desired: Desired, *, only: Iterable[str], no_secrets: bool,
     return replace(desired, accounts=accounts)
 
 
-def _approve(desired: Desired, paths: Sequence[str], to_email: str | None, context: RunContext) -> None:
-    from reconciler.manifest.trust_check import approve
-
-    url = context.server_url(desired.server.url) if context.trust else None
-    approve(desired, context.trust, _trust_check_context(paths, desired, url, context)._replace(to_email=to_email))
-
-
 def server_of(desired: Desired, context: RunContext) -> Server:
     """The server that the manifests, the context or the environment name, as reports name it.
 
@@ -289,21 +275,6 @@ def server_of(desired: Desired, context: RunContext) -> Server:
         ApiError: None of them does.
     """
     return desired.server.as_server(context.server_url(desired.server.url))
-
-
-def _trust_check_context(
-    paths: Sequence[str] | None, desired: Desired, url: str | None, context: RunContext
-) -> TrustCheckContext:
-    from reconciler.manifest.trust_check import TrustCheckContext
-
-    return TrustCheckContext(
-        paths=paths,
-        environ=context.environ,
-        url=url,
-        name=desired.server.name or (urlsplit(url).hostname if url else "") or "",
-        own_files=() if paths is None else context.server.own_files(context.environ),
-        within=context.within,
-    )
 
 
 def _remember_passwords(accounts: Iterable[DesiredAccount], redactor: Redactor) -> None:

@@ -36,7 +36,7 @@ def trust(invocation: Invocation, *, paths: tuple[str, ...], url: str | None) ->
     from reconciler.manifest.trust import trust_yaml
 
     fleet, context = read_inputs(invocation, paths, CommandFiles(server=ServerOptions(url=url)))
-    reconcile.check_fleet_trust(fleet, context)
+    reconcile.approve(fleet.servers, None, context)
     reconcile.check_single_url(fleet, context)
     servers = [(desired, context.server_url(desired.server.url)) for desired in fleet.servers]
     invocation.write_document(trust_yaml(servers))

@@ -33,6 +33,6 @@ def validate(invocation: Invocation, *, paths: tuple[str, ...], trust: str | Non
     PATH is a YAML file, or a folder of them; several make one set.
     """
     fleet, context = read_inputs(invocation, paths, CommandFiles(trust=trust))
-    reconcile.check_fleet_trust(fleet, context)
+    reconcile.approve(fleet.servers, None, context)
     show_validation(invocation, fleet)
     return ExitCode.OK

@@ -65,7 +65,7 @@ class ServerRunOptions:
 
 
 class ServerRun:
-    """Plans one server, and later applies the plan. Its manifests were checked with ``reconcile.approve_servers``.
+    """Plans one server, and later applies the plan. Its manifests were checked with ``reconcile.approve``.
 
     Attributes:
         server: The server, as reports name it.

@@ -57,7 +57,7 @@ class TrustCheckContext(NamedTuple):
     within: str | None = None
 
 
-def approve(desired: Desired, trust: Trust | None, request: TrustCheckContext) -> None:
+def check_trust(desired: Desired, trust: Trust | None, request: TrustCheckContext) -> None:
     """Checks that the YAML uses only what it may use.
 
     Raises:

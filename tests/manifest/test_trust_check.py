@@ -10,7 +10,7 @@ import pytest
 from reconciler.errors import ManifestError, NotTrustedError
 from reconciler.manifest.reader import read_manifests
 from reconciler.manifest.trust import read_trust
-from reconciler.manifest.trust_check import TrustCheckContext, approve
+from reconciler.manifest.trust_check import TrustCheckContext, check_trust
 from reconciler.model.account import Globs
 from reconciler.model.desired import DeleteLimit
 from reconciler.model.trust import Limits, Trust, TrustedServer
@@ -38,7 +38,7 @@ def refused(
         paths=[name], environ=environ or {}, url=URL if trust else None, name="b1", to_email=to_email
     )
     try:
-        approve(read_manifests([name]), trust, request)
+        check_trust(read_manifests([name]), trust, request)
     except NotTrustedError as error:
         return [str(problem) for problem in error.problems if problem.kind == "not_trusted" and problem.hint]
     return []
@@ -256,7 +256,7 @@ def test_a_server_name_gives_no_access_to_other_servers_files(write: Write, name
     file = write(account("{file: /run/secrets/b2/x}"))
     request = TrustCheckContext(paths=[file], environ={}, url=URL, name=name)
     with pytest.raises(NotTrustedError):
-        approve(read_manifests([file]), EVERYTHING, request)
+        check_trust(read_manifests([file]), EVERYTHING, request)
 
 
 def test_a_trust_file_is_read(write: Write, folder: Path) -> None:
