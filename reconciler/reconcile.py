@@ -62,7 +62,7 @@ class RunContext:
     redactor: Redactor = field(default_factory=Redactor)
     stop: threading.Event = field(default_factory=threading.Event)
     notifier: Notifier = field(default_factory=Notifier)
-    explain_bug: Callable[[Exception], str] | None = None
+    explain_bug: Callable[[Exception], str] = internal_error
     replaced_tokens: MutableMapping[object, Secret] | None = None
     fence: Callable[[], None] | None = None
 
@@ -331,14 +331,13 @@ class Connection:
         from reconciler.applying.lock import server_lock
 
         if not self._is_locked:
-            notifier = self.context.notifier
+            context = self.context
             lock = server_lock(
                 self.server.url,
                 timeout=timeout,
-                environ=self.context.environ,
-                stop=self.context.stop,
-                warn=notifier.warn,
-                note=notifier.note,
+                environ=context.environ,
+                stop=context.stop,
+                notifier=context.notifier,
             )
             self._held.enter_context(lock)
             self._is_locked = True
@@ -513,7 +512,7 @@ def apply(
         parallelism=server.parallelism,
         on_failure=OnFailure(on_failure),
         timeout=server.timeout,
-        explain_bug=context.explain_bug or internal_error,
+        explain_bug=context.explain_bug,
     )
     observer = observer or RunObserver()
     gate = gate or InterruptGate(context.stop)
@@ -599,7 +598,7 @@ def test(
         parallelism=server.parallelism,
         gate=gate or InterruptGate(context.stop),
         timeout=server.timeout,
-        explain_bug=context.explain_bug or internal_error,
+        explain_bug=context.explain_bug,
     )
     report = Report(server=server.server, started_at=started_at, finished_at=datetime.now(UTC), outcomes=outcomes)
     return report.redacted(context.redactor.redact)

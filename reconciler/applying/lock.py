@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     import threading
     from collections.abc import Callable, Iterator, Mapping
 
+    from reconciler.model.ports import Notifier
+
 _PAUSE: Final = 0.1
 _LARGEST: Final = 4096
 
@@ -37,8 +39,7 @@ def server_lock(
     timeout: float,
     environ: Mapping[str, str],
     stop: threading.Event,
-    warn: Callable[[Problem], None],
-    note: Callable[[str], None],
+    notifier: Notifier,
 ) -> Iterator[None]:
     """Holds the lock of a server. If locking is impossible, warns and continues without it.
 
@@ -47,8 +48,7 @@ def server_lock(
         timeout: Seconds to wait for another run.
         environ: Environment variables; ``XDG_STATE_HOME`` names the folder for program state.
         stop: Ends the wait.
-        warn: Called with a warning.
-        note: Called with a note.
+        notifier: Prints that locking is impossible, and that another run is waited for.
 
     Raises:
         LockedError: The other run did not end in time.
@@ -56,14 +56,14 @@ def server_lock(
     try:
         descriptor = open_private(state_home(environ), f"{sha256(url.encode()).hexdigest()}.lock")
     except (OSError, UnsafeFolderError) as error:
-        warn(_unlocked(error))
+        notifier.warn(_unlocked(error))
         yield
         return
     try:
         try:
-            _take(descriptor, url, timeout, stop, note)
+            _take(descriptor, url, timeout, stop, notifier.note)
         except OSError as error:
-            warn(_unlocked(error))
+            notifier.warn(_unlocked(error))
         yield
     finally:
         os.close(descriptor)

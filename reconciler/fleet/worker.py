@@ -129,8 +129,7 @@ class Worker:
             self._log.event("message_refused", problem.message, server=message.server, level="warning")
             return _refused(problem, ServerStatus.FAILED if isinstance(error, LockedError) else ServerStatus.REFUSED)
         except Exception as error:  # noqa: BLE001 - a message must not end the worker
-            explain = self._options.context.explain_bug
-            text = explain(error) if explain else type(error).__name__
+            text = self._options.context.explain_bug(error)
             self._log.event("message_failed", text, server=message.server, level="error")
             return {"failed": True}
 

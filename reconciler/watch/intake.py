@@ -9,7 +9,7 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
 from reconciler import reconcile
-from reconciler.errors import ReconcilerError, internal_error
+from reconciler.errors import ReconcilerError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -126,7 +126,7 @@ class Intake:
             shared = hints.pop() if len(hints) == 1 else None  # several would not be read in one sentence
             reason = "; ".join(filter(None, (*map(str, problems), shared)))
         else:
-            reason = (self._context.explain_bug or internal_error)(error)
+            reason = self._context.explain_bug(error)
         return Look(problem=revision.shorten(reason), commit=revision.commit) if revision else Look(problem=reason)
 
     def context(self, revision: Revision) -> RunContext:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final, Protocol
 
-from reconciler.errors import Kind, ReconcilerError, UnreachableError, internal_error
+from reconciler.errors import Kind, ReconcilerError, UnreachableError
 from reconciler.fleet.gate import FleetGate
 from reconciler.model.display import display_sentence
 from reconciler.model.duration import format_duration
@@ -341,7 +341,7 @@ class Rounds:
     def _explain(self, error: Exception) -> str:
         if isinstance(error, ReconcilerError):
             return "; ".join(map(str, error.problems))
-        return (self._options.run.context.explain_bug or internal_error)(error)
+        return self._options.run.context.explain_bug(error)
 
 
 class _Progress(FleetObserver):
