@@ -24,13 +24,14 @@ if TYPE_CHECKING:
     from reconciler.client.gateway import ConnectionSettings, ServerConnection
     from reconciler.credentials import ServerAccess
     from reconciler.manifest.export import Export
+    from reconciler.manifest.secrets import SecretResolver
     from reconciler.model.account import Account
     from reconciler.model.desired import Desired, DesiredAccount
     from reconciler.model.fleet import Fleet
     from reconciler.model.outcome import Outcome, Report
     from reconciler.model.plan import Change, DeliveryTest, Plan
     from reconciler.model.ports import AccountReader, AccountWriter
-    from reconciler.model.server import Credentials, Server
+    from reconciler.model.server import Server
     from reconciler.model.trust import Trust
     from reconciler.planning.planner import PlanOptions
 
@@ -249,20 +250,15 @@ def resolve(
 
 def resolve_approved(desired: Desired, *, only: Iterable[str], no_secrets: bool, context: RunContext) -> Desired:
     """The second half of ``resolve``, for manifests that ``approve`` has checked."""
-    from reconciler.manifest.secrets import resolve_accounts, without_secrets
+    from reconciler.manifest.secrets import without_secrets
 
     if no_secrets:
         _remember_passwords(desired.accounts, context.redactor)
         return replace(desired, accounts=without_secrets(desired.accounts))
     globs = Globs(tuple(only))
     others = [one for one in desired.accounts if not one.in_scope(globs)] if globs else []
-    resolved = resolve_accounts(
-        [one for one in desired.accounts if one.in_scope(globs)] if others else desired.accounts,
-        environ=context.environ,
-        allow_commands=context.may_run_commands,
-        stop=context.stop,
-        within=context.within,
-    )
+    wanted = [one for one in desired.accounts if one.in_scope(globs)] if others else desired.accounts
+    resolved = _resolver(context).accounts(wanted)
     accounts = (*resolved, *others)
     _remember_passwords(accounts, context.redactor)
     return replace(desired, accounts=accounts)
@@ -401,22 +397,11 @@ def connect(
     config = desired.server if desired else ServerConfig()
     _remember_passwords(desired.accounts if desired else (), context.redactor)
 
-    def resolved(credentials: Credentials) -> Credentials:
-        from reconciler.manifest.secrets import resolve_credentials
-
-        return resolve_credentials(
-            credentials,
-            environ=context.environ,
-            allow_commands=context.may_run_commands,
-            stop=context.stop,
-            within=context.within,
-        )
-
     access = CredentialSelector(
         config=config,
         options=context.server,
         environ=context.environ,
-        resolve=resolved,
+        resolve=lambda credentials: _resolver(context).credentials(credentials),
         trust=context.trust,
         in_fleet=in_fleet,
         notifier=context.notifier,
@@ -440,6 +425,14 @@ def connect(
         fence=context.fence,
     )
     return Connection(access, settings, context)
+
+
+def _resolver(context: RunContext) -> SecretResolver:
+    from reconciler.manifest.secrets import SecretResolver
+
+    return SecretResolver(
+        context.environ, allow_commands=context.may_run_commands, stop=context.stop, within=context.within
+    )
 
 
 def _with_access(context: RunContext, url: str | None, token: str | None) -> RunContext:

@@ -18,7 +18,7 @@ from reconciler.cli import COMMANDS, cli
 from reconciler.client.wire import read_list, to_account
 from reconciler.manifest import events
 from reconciler.manifest.reader import read_manifests
-from reconciler.manifest.secrets import resolve_accounts
+from reconciler.manifest.secrets import SecretResolver
 from reconciler.model.account import Account
 from reconciler.model.server import Server
 from reconciler.planning.planner import PlanOptions, make_plan
@@ -215,7 +215,7 @@ def _calls(folder: Path, size: int, held: str) -> int:
 
 def _plan_text(path: str, body: bytes) -> str:
     desired = read_manifests([path])
-    accounts = resolve_accounts(desired.accounts, environ={"P": "sesame"}, allow_commands=False)
+    accounts = SecretResolver({"P": "sesame"}, allow_commands=False).accounts(desired.accounts)
     current = tuple(map(to_account, read_list(body)))
     plan = make_plan(replace(desired, accounts=accounts), current, Server("s", "https://s"), PlanOptions())
     return plan_text(plan, Style())

@@ -50,63 +50,6 @@ _NOT_IN_REPOSITORY: Final = (
 """The reason and the hint for a file that may be beside a watcher, where the tutorial has it, but is not in Git."""
 
 
-def resolve_accounts(
-    accounts: Sequence[DesiredAccount],
-    *,
-    environ: Mapping[str, str],
-    allow_commands: bool,
-    command_timeout: float = COMMAND_TIMEOUT,
-    stop: threading.Event | None = None,
-    within: str | None = None,
-) -> tuple[DesiredAccount, ...]:
-    """The accounts with every password reference replaced by the secret.
-
-    Args:
-        accounts: As the manifests declare them.
-        environ: The variables for ``env`` references, and the environment of commands.
-        allow_commands: Whether commands may run.
-        command_timeout: Seconds for one command.
-        stop: Ends the commands when it is set.
-        within: The repository that the manifests are in; ``None`` if they were not read from one.
-
-    Raises:
-        SecretError: With a problem for every distinct reference that fails, where it is used first.
-    """
-    passwords = [entry.account.fields.get("password") for entry in accounts]
-    uses: list[Use] = [
-        (password, entry)
-        for password, entry in zip(passwords, accounts, strict=True)
-        if isinstance(password, SecretReference)
-    ]
-    secrets = iter(
-        _Resolver(
-            environ, allow_commands=allow_commands, command_timeout=command_timeout, stop=stop, within=within
-        ).secrets(uses)
-    )
-    return tuple(
-        _with_password(entry, next(secrets)) if isinstance(password, SecretReference) else entry
-        for password, entry in zip(passwords, accounts, strict=True)
-    )
-
-
-def resolve_credentials(
-    credentials: Credentials,
-    *,
-    environ: Mapping[str, str],
-    allow_commands: bool,
-    command_timeout: float = COMMAND_TIMEOUT,
-    stop: threading.Event | None = None,
-    within: str | None = None,
-) -> Credentials:
-    """The credentials with every reference replaced by the secret; arguments and errors as ``resolve_accounts``."""
-    references = {name: part for name, part in parts_of(credentials).items() if isinstance(part, SecretReference)}
-    resolver = _Resolver(
-        environ, allow_commands=allow_commands, command_timeout=command_timeout, stop=stop, within=within
-    )
-    secrets = resolver.secrets([(reference, None) for reference in references.values()])
-    return with_parts(credentials, dict(zip(references, secrets, strict=True)))
-
-
 def without_secrets(accounts: Sequence[DesiredAccount]) -> tuple[DesiredAccount, ...]:
     """The accounts with each literal password replaced by a reference, for a plan that does not compare passwords."""
     return tuple(
@@ -174,17 +117,25 @@ def _path_hint(reference: SecretReference) -> str:
     return "the path is relative to the YAML file; check it and its permissions"
 
 
-class _Resolver:
-    """Looks up every distinct reference once."""
+class SecretResolver:
+    """Replaces references by secrets, and looks up every distinct reference once.
+
+    Args:
+        environ: The variables for ``env`` references, and the environment of commands.
+        allow_commands: Whether commands may run.
+        command_timeout: Seconds for one command.
+        stop: Ends the commands when it is set.
+        within: The repository that the manifests are in; ``None`` if they were not read from one.
+    """
 
     def __init__(
         self,
         environ: Mapping[str, str],
         *,
         allow_commands: bool,
-        command_timeout: float,
-        stop: threading.Event | None,
-        within: str | None,
+        command_timeout: float = COMMAND_TIMEOUT,
+        stop: threading.Event | None = None,
+        within: str | None = None,
     ) -> None:
         self._environ = environ
         self._allow_commands = allow_commands
@@ -192,7 +143,31 @@ class _Resolver:
         self._is_over = threading.Event()
         self._commands = SecretCommands(environ, command_timeout, [self._is_over, *([stop] if stop else [])])
 
-    def secrets(self, uses: Sequence[Use]) -> list[Secret]:
+    def accounts(self, accounts: Sequence[DesiredAccount]) -> tuple[DesiredAccount, ...]:
+        """The accounts with every password reference replaced by the secret.
+
+        Raises:
+            SecretError: With a problem for every distinct reference that fails, where it is used first.
+        """
+        passwords = [entry.account.fields.get("password") for entry in accounts]
+        uses: list[Use] = [
+            (password, entry)
+            for password, entry in zip(passwords, accounts, strict=True)
+            if isinstance(password, SecretReference)
+        ]
+        secrets = iter(self._secrets(uses))
+        return tuple(
+            _with_password(entry, next(secrets)) if isinstance(password, SecretReference) else entry
+            for password, entry in zip(passwords, accounts, strict=True)
+        )
+
+    def credentials(self, credentials: Credentials) -> Credentials:
+        """The credentials with every reference replaced by the secret; errors as for accounts."""
+        references = {name: part for name, part in parts_of(credentials).items() if isinstance(part, SecretReference)}
+        secrets = self._secrets([(reference, None) for reference in references.values()])
+        return with_parts(credentials, dict(zip(references, secrets, strict=True)))
+
+    def _secrets(self, uses: Sequence[Use]) -> list[Secret]:
         """The secret of every reference; distinct commands run in parallel.
 
         Raises:

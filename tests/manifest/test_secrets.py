@@ -12,7 +12,7 @@ import pytest
 from reconciler.errors import Position, SecretError, file_order
 from reconciler.manifest.reader import read_manifests
 from reconciler.manifest.secret_commands import SecretCommandError, SecretCommands
-from reconciler.manifest.secrets import resolve_accounts, resolve_credentials
+from reconciler.manifest.secrets import SecretResolver
 from reconciler.model.secret import Secret, SecretReference
 from reconciler.model.server import AccessToken, Login, RefreshToken
 
@@ -31,9 +31,8 @@ def _yaml(*passwords: str) -> str:
 
 
 def _resolved(name: str, environ: dict[str, str], *, allow_commands: bool = True, timeout: float = 30) -> list[object]:
-    found = resolve_accounts(
-        read_manifests([name]).accounts, environ=environ, allow_commands=allow_commands, command_timeout=timeout
-    )
+    resolver = SecretResolver(environ, allow_commands=allow_commands, command_timeout=timeout)
+    found = resolver.accounts(read_manifests([name]).accounts)
     return [entry.account.fields.get("password") for entry in found]
 
 
@@ -65,7 +64,7 @@ def test_an_account_without_a_password_is_unchanged(write: Write) -> None:
     accounts = read_manifests(
         [write("version: 1\naccounts: [{email: a@example.com, name: A, service: gmail}]\n")]
     ).accounts
-    assert resolve_accounts(accounts, environ={}, allow_commands=False) == accounts
+    assert SecretResolver({}, allow_commands=False).accounts(accounts) == accounts
 
 
 def test_commands_get_the_given_environment_and_no_shell(write: Write) -> None:
@@ -146,7 +145,7 @@ def test_a_file_that_is_missing_is_looked_for_elsewhere_only_if_the_hint_is_true
 ) -> None:
     key = SecretReference("file", (path,), Position(str(folder / "accounts.yaml"), 1, 1))
     with pytest.raises(SecretError) as caught:
-        resolve_credentials(RefreshToken(key), environ={}, allow_commands=False, within=within)
+        SecretResolver({}, allow_commands=False, within=within).credentials(RefreshToken(key))
     (problem,) = caught.value.problems
     assert problem.message == f"{{file: {path}}}: {message}"
     assert str(problem.hint).startswith(hint)
@@ -186,7 +185,7 @@ def test_only_a_program_that_is_not_on_path_is_said_to_be_missing(
 def test_without_its_variable_an_account_that_exists_keeps_its_password(write: Write) -> None:
     accounts = read_manifests([write(_yaml("{env: UNSET}"))]).accounts
     with pytest.raises(SecretError) as caught:
-        resolve_accounts(accounts, environ={}, allow_commands=False)
+        SecretResolver({}, allow_commands=False).accounts(accounts)
     assert [problem.hint for problem in caught.value.problems] == [
         "set UNSET in the environment; without `password:`, an account that exists keeps its password"
     ]
@@ -267,7 +266,7 @@ def test_an_error_has_its_line_even_if_the_file_has_changed(write: Write, folder
     if now is not None:
         write(now)
     with pytest.raises(SecretError) as caught:
-        resolve_accounts(accounts, environ={}, allow_commands=False)
+        SecretResolver({}, allow_commands=False).accounts(accounts)
     assert [file_order(problem)[1] for problem in caught.value.problems] == [3]
 
 
@@ -276,7 +275,7 @@ def test_credentials_are_resolved(write: Write) -> None:
         return SecretReference("env", (name,), Position("a.yaml", 3, 5))
 
     def resolved(credentials: AccessToken | RefreshToken | Login) -> object:
-        return resolve_credentials(credentials, environ={"A": "one", "B": "two"}, allow_commands=False)
+        return SecretResolver({"A": "one", "B": "two"}, allow_commands=False).credentials(credentials)
 
     write("version: 1\n", "a.yaml")
     assert resolved(AccessToken(reference("A"))) == AccessToken(Secret("one"))
