@@ -62,7 +62,7 @@ class Layer:
     def __post_init__(self) -> None:
         found = self.value.get("accounts")
         self.accounts = found if isinstance(found, list) else []
-        self.starts = self.loaded.starts("accounts", len(self.accounts))
+        self.starts = self.loaded.starts(len(self.accounts))
         self.has_variables = self.source.may_contain(START.encode())
         self.templates = [_templates(entry) if self.has_variables else () for entry in self.accounts]
 
@@ -70,7 +70,7 @@ class Layer:
         """Where the marked values of an entry are."""
         found = self._positions.get(index)
         if found is None:
-            found = self._positions[index] = self.loaded.entry_positions(self.accounts[index])
+            found = self._positions[index] = self.loaded.entry_positions(index)
         return found
 
 

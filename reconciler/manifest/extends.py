@@ -54,13 +54,13 @@ class Effective:
         if any("accounts" in layer.value for layer in self.layers):
             header["accounts"] = self._accounts()
 
-    def starts(self, _key: str, length: int) -> list[Position]:
+    def starts(self, length: int) -> list[Position]:
         """Where the accounts start: each where the file itself, or else the nearest base, has it."""
         if not self._entries:
             return [Position(self.name, 1, 1)] * length
         return [parts[0][0].starts[parts[0][1]] for parts in self._entries]
 
-    def entry_positions(self, _entry: object, index: int) -> Mapping[str, Position]:
+    def entry_positions(self, index: int) -> Mapping[str, Position]:
         """Where the marked values of an account are."""
         (layer, number), *others = self._entries[index]
         found = layer.positions(number)

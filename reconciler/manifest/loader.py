@@ -67,14 +67,14 @@ class Loaded(NamedTuple):
     Attributes:
         name: The file.
         value: Dictionaries with string keys, lists, and scalars of the core schema.
-        items: For each list right under the root, by its key: where its items start.
+        account_places: Where the items of ``accounts`` start.
         places: For each mapping, by its ``id``: where the values of the ``MARKED`` keys are.
         irregular: Whether something was skipped that ``build_source_map`` has to report.
     """
 
     name: str
-    value: object
-    items: Mapping[str, Sequence[Place]]
+    value: Any
+    account_places: Sequence[Place]
     places: Mapping[int, Mapping[str, Place]]
     irregular: bool
 
@@ -92,21 +92,21 @@ class Loaded(NamedTuple):
             block = block.get(key) if isinstance(block, dict) else None
         return self.positions(block)
 
-    def entry_positions(self, entry: object, _index: int = 0) -> Mapping[str, Position]:
+    def entry_positions(self, index: int) -> Mapping[str, Position]:
         """Where the values of the ``MARKED`` keys of an account are, including those of ``test``."""
         if not self.places:
             return NO_POSITIONS
+        entry = self.value["accounts"][index]
         found = self.positions(entry)
         if isinstance(entry, dict) and "test" in entry:
             return {**found, **self.positions(entry["test"])}
         return found
 
-    def starts(self, key: str, length: int) -> list[Position]:
-        """Where the items of a list right under the root start; an alias or a merge that brought it in is not known."""
-        places = self.items.get(key, ())
-        if len(places) != length:
+    def starts(self, length: int) -> list[Position]:
+        """Where the accounts start; not known if an alias or a merge brought their list in."""
+        if len(self.account_places) != length:
             return [Position(self.name, 1, 1)] * length
-        return [position_at(place, self.name) for place in places]
+        return [position_at(place, self.name) for place in self.account_places]
 
 
 def load(data: bytes, name: str = "") -> Loaded:
@@ -134,8 +134,8 @@ class _Builder:
         self._next = open_events(data).get_event
         self._root: list[object] = []
         self._stack: list[_Container] = [self._root]
-        self._starts: list[Place] | None = None  # of the items of the open list right under the root
-        self._items: dict[str, list[Place]] = {}
+        self._accounts: object = None  # the list right under the root
+        self._account_places: list[Place] = []
         self._places: dict[int, dict[str, Place]] = {}
         self._merged: list[object] = []  # keeps the values alive whose ids are keys of _places
         self._anchors = Anchors(len(data))
@@ -162,7 +162,7 @@ class _Builder:
             raise _empty() if isinstance(following, StreamEndEvent) else _second_document(following)
         if not isinstance(following, StreamEndEvent):
             self._irregular = True
-        return Loaded(self._name, self._root[0], self._items, self._places, self._irregular)
+        return Loaded(self._name, self._root[0], self._account_places, self._places, self._irregular)
 
     def _entries(self, target: Any) -> None:  # noqa: ANN401, C901 - a check or a call would cost more than an entry
         """Reads the rest of a mapping and of those inside it, until it ends or a list begins. This is the hot loop."""
@@ -199,14 +199,14 @@ class _Builder:
 
     def _elements(self, target: list[object]) -> None:
         """Reads the rest of a list and of the mappings in it, until it ends or another list begins."""
-        starts = self._starts if len(self._stack) == 3 else None  # noqa: PLR2004 - right under the root
+        is_accounts = target is self._accounts
         while True:
             event = self._next()
             if event.__class__ is SequenceEndEvent:
                 self._close()
                 return
-            if starts is not None:
-                starts.append(place_of(event))
+            if is_accounts:
+                self._account_places.append(place_of(event))
             if self._open(event, target, None):
                 self._entries(self._stack[-1])  # most lists are of mappings
                 if self._stack[-1] is not target:
@@ -231,8 +231,8 @@ class _Builder:
         depth = len(self._stack)
         if depth > DEEPEST:
             raise YamlError.too_deep(position_of(event))
-        if depth == 2 and key is not None and kind is SequenceStartEvent:  # noqa: PLR2004 - right under the root
-            self._starts = self._items[key] = []
+        if depth == 2 and key == "accounts" and kind is SequenceStartEvent:  # noqa: PLR2004 - right under the root
+            self._accounts, self._account_places = value, []
         self._stack.append(value)
         self._irregular = self._irregular or event.tag is not None
         if event.anchor:

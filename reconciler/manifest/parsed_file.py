@@ -387,10 +387,10 @@ def _add_entries(
     unclear: Mapping[str | int, Keys],
 ) -> None:
     given: list[dict[str, Any]] = parsed.header.pop("accounts", [])
-    starts = loaded.starts("accounts", len(accounts))
+    starts = loaded.starts(len(accounts))
     usable = [index for index in range(len(accounts)) if not (index in wrong and _is_unusable(wrong[index]))]
     for index, account in zip(usable, given, strict=False):
-        positions = loaded.entry_positions(accounts[index], index)
+        positions = loaded.entry_positions(index)
         _complete(parsed, account, positions, ("accounts", index))
         bad = unclear[index] | parsed.bad_defaults if index in unclear else parsed.bad_defaults
         parsed.entries.append(Entry(parsed, index, starts[index], positions, account, bad))

@@ -64,11 +64,11 @@ class Received(NamedTuple):
     blocks: Mapping[Path, Mapping[str, Position]]
     irregular: bool = False
 
-    def starts(self, _key: str, _length: int) -> list[Position]:
+    def starts(self, _length: int) -> list[Position]:
         """Where the accounts start."""
         return [Position(*start) for start in self.account_starts]
 
-    def entry_positions(self, _entry: object, index: int) -> Mapping[str, Position]:
+    def entry_positions(self, index: int) -> Mapping[str, Position]:
         """Where the marked values of an account are."""
         return self.entries[index]
 
@@ -242,8 +242,8 @@ def _valid(source: Source, bases: Bases) -> tuple[Any, ...] | None:
         document,
         variables,
         base,
-        [tuple(start) for start in loaded.starts("accounts", len(accounts))],  # pickled much faster than named tuples
-        [loaded.entry_positions(account, index) for index, account in enumerate(accounts)],
+        [tuple(start) for start in loaded.starts(len(accounts))],  # pickled much faster than named tuples
+        [loaded.entry_positions(index) for index in range(len(accounts))],
         {path: loaded.block_positions(path) for path in MARKED_BLOCKS},
     )
 

@@ -35,7 +35,7 @@ accounts:
             "plain",
         ],
     }
-    assert loaded.starts("accounts", 3) == [Position("a.yaml", line, 5) for line in (3, 5, 7)]
+    assert loaded.starts(3) == [Position("a.yaml", line, 5) for line in (3, 5, 7)]
     assert not loaded.places
     assert not loaded.irregular
 
