@@ -90,7 +90,7 @@ class _FinalCheck:
         self._outcomes = list(outcomes)
         self._server = server
         self._pauses = pauses
-        self._promotes = any(change.after and change.after.is_default for change in plan.changes)
+        self._promotes = any(change.promotes for change in plan.changes)
         # The ids that may have an address: those that the plan has seen there, and those that it puts there.
         self._expected: defaultdict[str, set[int | None]] = defaultdict(set)
         for account in plan.current:

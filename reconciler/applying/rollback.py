@@ -82,7 +82,7 @@ class Rollback:
         Returns:
             For the report: which accounts could not be promoted again.
         """
-        if not (change.after and change.after.is_default) or (change.before and change.before.is_default):
+        if not change.promotes:
             return ""
         left = [account.email for account in self._plan.untouched if account.is_default and self._demoted(account)]
         for account in (*self._plan.unchanged, *(one.before for one in self._plan.changes)):

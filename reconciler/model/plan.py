@@ -62,8 +62,26 @@ class Change:
 
     def in_scope(self, only: Globs) -> bool:
         """Whether ``only`` selects the account, by its address as it will be (as it is, for a delete)."""
+        return not only or self.account.email in only
+
+    @property
+    def account(self) -> Account:
+        """The account as it will be; as it is, for a delete."""
         account = self.after or self.before
-        return not only or (account is not None and account.email in only)
+        assert account is not None  # noqa: S101 - a change has one of the two
+        return account
+
+    @property
+    def promotes(self) -> bool:
+        """Whether it makes the account the default one."""
+        was = self.before is not None and self.before.is_default
+        return self.after is not None and self.after.is_default and not was
+
+    @property
+    def demotes(self) -> bool:
+        """Whether it clears the account's default flag, or deletes the default account."""
+        will = self.after is not None and self.after.is_default
+        return self.before is not None and self.before.is_default and not will
 
     @property
     def id(self) -> int | None:
@@ -78,8 +96,7 @@ class Change:
     @property
     def key(self) -> tuple[str, int]:
         """The account's identity and id: unique in a plan, and the sort key of changes."""
-        account = self.after or self.before
-        return (account.key if account else self.address, self.id or 0)
+        return (self.account.key, self.id or 0)
 
 
 class Step(NamedTuple):

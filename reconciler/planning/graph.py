@@ -85,11 +85,9 @@ def build_graph(changes: Sequence[Change], *, server_is_empty: bool) -> list[Nod
     nodes = [Node(index) for index in range(len(changes))]
     promoting, demoting, creating = [], [], []
     for node, change in zip(nodes, changes, strict=True):
-        was = change.before is not None and change.before.is_default
-        will = change.after is not None and change.after.is_default
-        if will and not was:
+        if change.promotes:
             promoting.append(node)
-        elif was and not will:
+        elif change.demotes:
             demoting.append(node)
         elif server_is_empty and change.action is Action.CREATE:
             creating.append(node)

@@ -110,7 +110,7 @@ def _sorted(key: Mapping[Vertex, tuple[bool, int, int]]) -> Iterator[Vertex]:
 
 
 def _temporary_name(change: Change, used: set[str]) -> str:
-    name = (change.after.name if change.after else None) or ""
+    name = change.account.name or ""
     candidate, count = f"{name} (moving)", 1
     while name_key(candidate) in used:
         count += 1
@@ -122,7 +122,7 @@ def _temporary_name(change: Change, used: set[str]) -> str:
 def _cycle_error(cycle: Sequence[Change]) -> Problem:
     members = " → ".join(change.address for change in (*cycle, cycle[0]))
     why = "these accounts take each other's addresses"
-    if any(change.before and change.before.is_default and not _stays_default(change) for change in cycle):
+    if any(change.demotes for change in cycle):
         why = "an address is taken over from the default account, which may only go once its successor is the default"
     return Problem(
         kind=Kind.ORDER_CYCLE,
@@ -130,7 +130,3 @@ def _cycle_error(cycle: Sequence[Change]) -> Problem:
         hint="move one of them to a free address in an apply of its own",
         address=cycle[0].address,
     )
-
-
-def _stays_default(change: Change) -> bool:
-    return change.after is not None and change.after.is_default

@@ -68,8 +68,7 @@ class CheckedChange:
     @property
     def address(self) -> str:
         """The account's own address; reports may show it with an id."""
-        account = self.change.after or self.change.before
-        return account.email if account else self.change.address
+        return self.change.account.email
 
 
 @dataclass(frozen=True, slots=True)
