@@ -304,9 +304,9 @@ class ReconcilerError(Exception):
         self.problems = problems
 
     @classmethod
-    def of(cls, message: str, *, kind: str, hint: str = "", address: str | None = None) -> Self:
+    def of(cls, message: str, *, kind: str, hint: str = "") -> Self:
         """The error for a single problem."""
-        return cls(Problem(kind=kind, message=message, hint=hint, address=address))
+        return cls(Problem(kind=kind, message=message, hint=hint))
 
     @property
     def reason(self) -> str:

@@ -11,7 +11,6 @@ import hashlib
 import json
 import os
 from dataclasses import fields, is_dataclass, replace
-from enum import Enum
 from typing import TYPE_CHECKING
 
 from reconciler.model.account import Account
@@ -48,8 +47,6 @@ def _canonical(value: object) -> Any:  # noqa: ANN401 - a value for JSON
 
 
 def _canonical_container(value: object) -> Any:  # noqa: ANN401 - as above
-    if isinstance(value, Enum):
-        return value.value
     if is_dataclass(value) and not isinstance(value, type):
         kind = type(value)
         members = [one.name for one in fields(value) if (kind, one.name) not in _LEFT_OUT]
@@ -63,6 +60,6 @@ def _canonical_container(value: object) -> Any:  # noqa: ANN401 - as above
         }
     if hasattr(value, "items"):
         return {str(name): _canonical(part) for name, part in value.items()}
-    if isinstance(value, tuple | list | frozenset | set):
+    if isinstance(value, tuple | list):
         return [_canonical(part) for part in value]
     return value

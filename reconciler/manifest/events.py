@@ -194,16 +194,15 @@ def converted(error: YAMLError, data: bytes) -> YamlError:
         message = ": ".join(("this is not YAML", ", ".join(parts)))
     if cause := _likely_cause(lines, position) or _open_bracket(error) or _misplaced(lines, position):
         return cause
-    return YamlError(Kind.SYNTAX, message, _hint(message, data, position), position)
+    return YamlError(Kind.SYNTAX, message, _hint(message, lines, position), position)
 
 
 def _without_quotes(text: str) -> str:
     return shorten(re.sub(_QUOTES, "", text), 100).strip()
 
 
-def _hint(message: str, data: bytes, position: Position | None) -> str:
-    lines = data.removeprefix(_BOM).splitlines()
-    if position and position.line and position.line <= len(lines) and re.match(rb" *\t", lines[position.line - 1]):
+def _hint(message: str, lines: Sequence[str], position: Position | None) -> str:
+    if position and position.line and position.line <= len(lines) and re.match(r" *\t", lines[position.line - 1]):
         return "indent with spaces, not with tabs"
     return next((hint for word, hint in _HINTS if word in message), "")
 

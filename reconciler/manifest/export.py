@@ -13,7 +13,7 @@ from reconciler.manifest.scalars import resolve
 from reconciler.manifest.values import is_placeholder, is_unicode
 from reconciler.manifest.variables import escaped
 from reconciler.model.account import Globs, identity
-from reconciler.model.display import shorten
+from reconciler.model.display import escape_character, shorten
 from reconciler.model.fields import FIELDS
 from reconciler.model.secret import UNKNOWN, Secret
 from reconciler.model.server import normal_url
@@ -255,7 +255,4 @@ def quoted(text: str) -> str:
 def _escaped(character: str) -> str:
     if character in _ESCAPES:
         return _ESCAPES[character]
-    if character.isprintable():
-        return character
-    code = ord(character)
-    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"  # noqa: PLR2004 - the last that \u reaches
+    return character if character.isprintable() else escape_character(character)

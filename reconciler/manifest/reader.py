@@ -141,12 +141,12 @@ def _canary_warnings(fleet: Fleet, files: Sequence[ParsedFile]) -> Iterator[Prob
     canary = fleet.rollout.canary
     if canary is None or any(canary.matches(one.label) for one in fleet.servers):
         return
-    from reconciler.manifest.positions import locate_counted
+    from reconciler.manifest.positions import locate
 
     file = next(file for file in files if "fleet" in file.header)
     message, hint = f"canary: {canary} matches no server", "check the spelling, and the labels of the servers"
     issue = Issue(kind=Kind.NO_CANARY, message=message, hint=hint, node=file.node("fleet", "rollout", "canary"))
-    yield from (problem for problem, _ in locate_counted(IssueLog([issue]), ()))
+    yield from locate([issue], ())
 
 
 def _distinct(found: Iterable[tuple[Problem, int]]) -> Iterable[tuple[Problem, int]]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from reconciler.manifest.export import quoted, variable_name
+from reconciler.manifest.merging import COMBINED
 from reconciler.manifest.positions import build_source_map
 from reconciler.manifest.settings import responsible_for_all
 from reconciler.manifest.variables import NAME, escaped
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from reconciler.manifest.parsed_file import Entry
     from reconciler.model.desired import DeliveryTestSettings, Desired, Policy
     from reconciler.model.server import Credentials
-
-_LISTS: Final = ("protect", "ignore", "own")
 
 
 def show_yaml(desired: Desired, group: Group, *, explain: bool = False) -> str:
@@ -127,7 +126,7 @@ class _Writer:
         for name, value in switches.items():
             if (name,) in given:
                 self._line(f"  {name}: {str(value).lower()}", self._node("policy", name))
-        for name in _LISTS:
+        for name in COMBINED:
             self._patterns(name, getattr(policy, name).patterns)
         if test := _test(policy.test):
             self._line("  test:")

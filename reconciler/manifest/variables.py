@@ -6,7 +6,7 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
-from reconciler.model.fields import FIELDS, SPELLINGS
+from reconciler.manifest.loader import REFERENCE_KEYS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -23,14 +23,6 @@ LONGEST: Final = 16_384
 _TOKEN: Final = re.compile(r"\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_-]*)\}|\$\{")
 _SERVER_NAME: Final = re.compile(r"[A-Za-z0-9-]+")
 
-_SECRETS: Final = frozenset(
-    [
-        *(spelling for name, field in FIELDS.items() if field.secret for spelling in SPELLINGS[name]),
-        *("access_token", "refresh_token", "username", "password"),
-    ]
-)
-"""Keys whose value is a literal secret if it is a string."""
-
 
 def is_usable_name(name: object) -> bool:
     """Whether a server's name can be inserted anywhere: it cannot be a path, or more than one label of a host."""
@@ -39,7 +31,7 @@ def is_usable_name(name: object) -> bool:
 
 def is_literal_secret(key: object, value: object) -> bool:
     """Whether an entry of a mapping is a literal secret. Nothing is ever substituted in one."""
-    return key == "literal" or (key in _SECRETS and isinstance(value, str))
+    return key == "literal" or (key in REFERENCE_KEYS and isinstance(value, str))
 
 
 @lru_cache(maxsize=4096)  # thousands of files have the same few

@@ -45,6 +45,7 @@ def identity(text: str) -> str:
     return f"{_folded(local)}{at}{'.'.join(map(_a_label, re.split(_DOTS, domain)))}"
 
 
+@lru_cache(maxsize=1024)
 def glob_forms(pattern: str) -> tuple[str, str]:
     """The two forms of an address pattern: one to match identities, one to match ``readable`` addresses.
 
@@ -211,7 +212,7 @@ class Globs:
 
 
 def _matches(key: str, shown: str, pattern: str) -> bool:
-    for_key, for_shown = _glob_forms(pattern)
+    for_key, for_shown = glob_forms(pattern)
     if fnmatchcase(key, for_key):
         return True
     # Most addresses and patterns have one form.
@@ -231,9 +232,6 @@ class Addresses(Globs):
     def match(self, address: str) -> str | None:
         """The address, if it is one of these."""
         return address if identity(address) in self._keys else None
-
-
-_glob_forms = lru_cache(maxsize=1024)(glob_forms)
 
 
 NO_GLOBS = Globs()

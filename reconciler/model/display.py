@@ -46,7 +46,7 @@ def escape(text: str) -> str:
         text = text.replace(_COMMAND, "#\\u0023")
     if text.isascii() and text.isprintable():
         return text
-    return "".join(_escape(char) if unicodedata.category(char) in _UNSAFE else char for char in text)
+    return "".join(escape_character(char) if unicodedata.category(char) in _UNSAFE else char for char in text)
 
 
 def control_character(text: str) -> str | None:
@@ -54,7 +54,8 @@ def control_character(text: str) -> str | None:
     return next((f"U+{ord(char):04X}" for char in text if unicodedata.category(char) == "Cc"), None)
 
 
-def _escape(char: str) -> str:
+def escape_character(char: str) -> str:
+    r"""A character as ``\\uXXXX`` or ``\\UXXXXXXXX``."""
     code = ord(char)
     return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"  # noqa: PLR2004 - the end of the basic plane
 

@@ -28,7 +28,7 @@ PROVIDERS: Final = {"gmail": "smtp.gmail.com", "outlook": "smtp.office365.com"}
 _HOST: Final = r"\[[0-9a-f:.*?]+\]|(?:[a-z0-9_.*?-]|\$\{name\})+"
 _URL: Final = rf"(https?)://({_HOST})(?::([0-9*]+))?/?"
 _WILDCARD: Final = r"\[([*?\[$])\]|\*\*/|\*\*|\*|\?"
-_NAME: Final = r"[A-Za-z0-9_-][A-Za-z0-9_.-]*"
+_NAME: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
 _LABEL: Final = re.compile(r"[A-Za-z0-9-]+")
 _BOUND: Final = r"(?<![*?])\$\{name\}(?![*?])"
 """The name as a part of a URL that a longer or shorter name does not match."""
@@ -109,11 +109,7 @@ class Trust:
         is not either, and any name matches.
         """
         patterns = (pattern for server in self._servers(url, name) for pattern in server.files)
-        if url is None and not name:
-            return tuple(pattern.replace("${name}", "*") for pattern in patterns)
-        if re.fullmatch(_NAME, name):
-            return tuple(pattern.replace("${name}", name) for pattern in patterns)
-        return tuple(pattern for pattern in patterns if "${name}" not in pattern)
+        return tuple(filter(None, map(_inserted(url, name, _NAME), patterns)))
 
     def lists_command(self, url: str | None, name: str, arguments: Sequence[str]) -> bool:
         """Whether the command line may run for a reference for the server at ``url``; a name as for variables.

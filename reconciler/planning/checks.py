@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from reconciler.errors import Kind, Position, Problem
+from reconciler.errors import Kind, Problem
 from reconciler.model.account import name_key
 from reconciler.model.fields import DESTINATION_FIELDS
 from reconciler.model.secret import UNKNOWN
@@ -146,12 +146,12 @@ def taken_addresses(changes: Sequence[Change], untouched: Sequence[Account]) -> 
         if change.after is None or (change.before and change.before.key == change.after.key):
             continue
         if holder := holders.get(change.after.key):
-            yield _problem(
-                change.address,
-                change.position,
-                Kind.ADDRESS_TAKEN,
-                f"{change.after.email} is the address of an account that stays as it is (id {holder.id})",
-                "declare that account too, or choose another address",
+            yield Problem(
+                kind=Kind.ADDRESS_TAKEN,
+                message=f"{change.after.email} is the address of an account that stays as it is (id {holder.id})",
+                hint="declare that account too, or choose another address",
+                address=change.address,
+                position=change.position,
             )
 
 
@@ -260,8 +260,4 @@ def taken_name_warnings(changes: Sequence[Change], untouched: Sequence[Account])
 
 def problem_at(desired: DesiredAccount, kind: str, message: str, hint: str) -> Problem:
     """A problem with a declaration, with its position in the YAML."""
-    return _problem(desired.account.email, desired.position, kind, message, hint)
-
-
-def _problem(address: str, position: Position | None, kind: str, message: str, hint: str) -> Problem:
-    return Problem(kind=kind, message=message, hint=hint, address=address, position=position)
+    return Problem(kind=kind, message=message, hint=hint, address=desired.account.email, position=desired.position)

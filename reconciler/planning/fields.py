@@ -6,7 +6,6 @@ hosts as identities, an empty string as null. ``==`` finds the accounts that dif
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import sys
@@ -16,6 +15,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Final
 
 from reconciler.model.account import Account, Fields, Value, identity, nfc
+from reconciler.model.display import display_value
 from reconciler.model.fields import CASELESS_FIELDS, FIELDS, SECRET_FIELDS
 from reconciler.model.plan import FieldChange
 from reconciler.model.secret import UNKNOWN, Secret, SecretReference
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 TIMES: Final = ("created_at", "updated_at")
 _RUN_KEY: Final = os.urandom(32)
-_LONGEST: Final = 80
 _REMEMBERED: Final = 1024
 
 
@@ -127,7 +126,8 @@ def is_same_moment(one: str | None, other: str | None) -> bool:
 def describe_fields(names: Iterable[str], account: Account) -> str:
     """Fields with their values in the account, for a report; a secret is only named."""
     return ", ".join(
-        name if name in SECRET_FIELDS else f"{name} (it has {_shortened(account.fields.get(name))})" for name in names
+        name if name in SECRET_FIELDS else f"{name} (it has {display_value(account.fields.get(name))})"
+        for name in names
     )
 
 
@@ -184,8 +184,3 @@ def _decimals(text: str) -> int:
     """How many decimals the seconds of a time have; none if all are zero, which may mean that they are unknown."""
     found = re.search(r"[.,](\d{1,6})", text)
     return len(found[1]) if found and found[1].strip("0") else 0
-
-
-def _shortened(value: Value) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
