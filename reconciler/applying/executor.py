@@ -222,7 +222,7 @@ def _combined(outcomes: list[Outcome]) -> Outcome:
         written = first.written or second.written
         note = second.note if second.written == written else None
         final = replace(second, written=written, note=note)
-    return replace(final, id=final.id or first.id, test=final.test or first.test)
+    return replace(final, id=first.id if final.id is None else final.id, test=final.test or first.test)
 
 
 def _with_temporary_name(outcome: Outcome, what: str) -> Outcome:

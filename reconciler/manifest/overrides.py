@@ -94,8 +94,7 @@ class AccountMerger:
             suggestion(str(entry.get("email")), known - {entry.get("email")})
             or f"leave {word} out if this is a new account"
         )
-        what = "override" if word == "override" else "remove"
-        message = f"there is no inherited account {address} to {what}"
+        message = f"there is no inherited account {address} to {word}"
         self._report(part, Kind.NOTHING_TO_OVERRIDE, message, hint)
 
     def _report(self, part: tuple[Layer, int], kind: Kind, message: str, hint: str) -> None:

@@ -121,6 +121,10 @@ class Policy:
     own: Globs = NO_GLOBS
     test: DeliveryTestSettings = DeliveryTestSettings()
 
+    def covers(self, address: str) -> bool:
+        """Whether the manifests are responsible for an address."""
+        return address not in self.ignore and (not self.own or address in self.own)
+
 
 class DesiredAccount(NamedTuple):
     """One entry of ``accounts:``, with its file's defaults merged in.

@@ -142,7 +142,7 @@ class Outcome:
             address=change.address,
             action=change.action,
             status=status,
-            id=id or change.id,
+            id=change.id if id is None else id,
             error=error,
             kind=kind,
             note=note,

@@ -44,16 +44,14 @@ def plan_delivery_tests(
     """
     if problems := identity_problems(current):
         raise PlanError(*problems)
-    declared = sorted(desired.accounts, key=lambda declaration: (declaration.account.key, declaration.account.id or 0))
-    matching = match(declared, [account for account in current if account.email not in desired.policy.ignore])
-    scope = Counter(declaration.account.key for declaration in declared if declaration.in_scope(only))
+    matching = match(desired.accounts, [account for account in current if desired.policy.covers(account.email)])
+    scope = Counter(declaration.account.key for declaration in desired.accounts if declaration.in_scope(only))
     errors = [problem for problem in matching.errors if problem.address and identity(problem.address) in scope]
-    current_of = {id(declaration): account for declaration, account in matching.pairs}
+    pairs = sorted(matching.pairs, key=lambda pair: (pair[0].account.key, pair[0].account.id or 0))
     tests, without_recipient = [], []
-    for declaration in declared:
-        if not declaration.in_scope(only) or id(declaration) not in current_of:
+    for declaration, found in pairs:
+        if not declaration.in_scope(only):
             continue
-        found = current_of[id(declaration)]
         account, base = declaration.account, found or ACCOUNT_DEFAULTS
         changes = changed_fields(base, account.fields)
         after = target_account(base, account.fields, changes)
