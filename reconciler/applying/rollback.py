@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from reconciler.applying.write_cycle import WriteAccess
 from reconciler.applying.writes import Delete, Update
 from reconciler.errors import ApiError, NotFoundError, ReconcilerError
 from reconciler.model.account import Account, writable_fields
@@ -29,6 +30,7 @@ class Rollback:
         self._plan = plan
         self._server = server
         self._state = state
+        self._access = WriteAccess(server, state, None)
         self._retry = retry
         self._observer = observer
 
@@ -106,7 +108,7 @@ class Rollback:
             managed=former,
             fields=field_changes(expected.fields, former, former),
         )
-        outcome = self._run(Update(self._server, self._state, undoing, expected, former, ours=ours, stop=None))
+        outcome = self._run(Update(self._access, undoing, expected, former, ours=ours))
         if outcome.status is not Status.APPLIED or expected.id is None:
             return outcome
         try:
@@ -120,7 +122,7 @@ class Rollback:
 
     def _delete(self, account: Account) -> Outcome:
         undoing = Change(action=Action.DELETE, address=account.email, before=account, after=None)
-        outcome = self._run(Delete(self._server, self._state, undoing, account, ours=True, stop=None))
+        outcome = self._run(Delete(self._access, undoing, account, ours=True))
         if outcome.status is not Status.APPLIED or account.id is None:
             return outcome
         try:

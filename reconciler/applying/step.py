@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from reconciler.applying.delivery_tests import run_delivery_test
 from reconciler.applying.rollback import Rollback
 from reconciler.applying.worker_pool import NOT_STARTED
+from reconciler.applying.write_cycle import WriteAccess
 from reconciler.applying.writes import Create, Delete, Update
 from reconciler.model.desired import DeliveryTestWhen
 from reconciler.model.outcome import DeliveryTestResult, FailureKind, Outcome, Status
@@ -45,6 +46,7 @@ class StepRunner:
         self._server = server
         self._state = state
         self._stop = stop
+        self._access = WriteAccess(server, state, stop)
         self._retry = retry
         self._rollback = Rollback(plan, server, state, retry, rollback_observer) if rollback_observer else None
         self._last_steps = {step.change.key: step for step in plan.steps}
@@ -80,15 +82,15 @@ class StepRunner:
         return outcome
 
     def _write_of(self, step: Step) -> Write:
-        change, server, state = step.change, self._server, self._state
-        written = state.written(change)
+        change = step.change
+        written = self._state.written(change)
         expected = written or change.before
         if expected is None:
-            return Create(server, state, change, step.fields, stop=self._stop)
+            return Create(self._access, change, step.fields)
         if change.action is Action.DELETE:
-            return Delete(server, state, change, expected, ours=False, stop=self._stop)
+            return Delete(self._access, change, expected, ours=False)
         goal = {**change.managed, **step.fields}
-        return Update(server, state, change, expected, goal, ours=written is not None, stop=self._stop)
+        return Update(self._access, change, expected, goal, ours=written is not None)
 
     def _test(self, change: Change, account: Account) -> DeliveryTestResult:
         test = DeliveryTest(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from reconciler.applying.worker_pool import NOT_STARTED
 from reconciler.errors import ApiError, NotFoundError, RejectedError, UnreachableError
@@ -33,25 +33,35 @@ class UnverifiedWrite:
     note: str | None = None
 
 
+class WriteAccess(NamedTuple):
+    """What the writes of a run share.
+
+    Attributes:
+        stop: When set, no request to write is sent any more, even if the read before it is in flight. Those of a
+            rollback have none: they are completed.
+    """
+
+    server: AccountWriter
+    state: RunState
+    stop: threading.Event | None
+
+
 class Write(ABC):
     """One write, and what its attempts have found.
 
     Attributes:
         attempts: How many requests to write were sent.
-        stop: When set, no request to write is sent any more, even if the read before it is in flight. A rollback has
-            none: it is completed.
     """
 
-    def __init__(self, server: AccountWriter, change: Change, stop: threading.Event | None) -> None:
-        self.server = server
+    def __init__(self, access: WriteAccess, change: Change) -> None:
+        self.server, self.state, self._stop = access
         self.change = change
-        self.stop = stop
         self.attempts = 0
 
     @property
     def is_stopped(self) -> bool:
         """Whether no request to write may be sent any more."""
-        return self.stop is not None and self.stop.is_set()
+        return self._stop is not None and self._stop.is_set()
 
     def run(self, retry: Retry) -> Outcome:
         """Makes attempts until the outcome is clear. ``Outcome.account`` is set if the account is as it should be."""
@@ -108,19 +118,9 @@ class ExistingAccountWrite(Write):
 
     state_if_not_done = "not in place so far"
 
-    def __init__(
-        self,
-        server: AccountWriter,
-        state: RunState,
-        change: Change,
-        expected: Account,
-        *,
-        ours: bool,
-        stop: threading.Event | None,
-    ) -> None:
-        super().__init__(server, change, stop)
+    def __init__(self, access: WriteAccess, change: Change, expected: Account, *, ours: bool) -> None:
+        super().__init__(access, change)
         assert expected.id is not None  # noqa: S101 - it is on the server
-        self.state = state
         self.expected = expected
         self.id = expected.id
         self.ours = ours

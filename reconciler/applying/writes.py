@@ -24,12 +24,10 @@ from reconciler.planning.fields import (
 )
 
 if TYPE_CHECKING:
-    import threading
     from collections.abc import Sequence
 
-    from reconciler.applying.run_state import RunState
+    from reconciler.applying.write_cycle import WriteAccess
     from reconciler.model.plan import Change
-    from reconciler.model.ports import AccountWriter
 
 
 class Create(Write):
@@ -39,12 +37,9 @@ class Create(Write):
         fields: What this step writes instead of the declared values: a temporary name, or nothing.
     """
 
-    def __init__(
-        self, server: AccountWriter, state: RunState, change: Change, fields: Fields, *, stop: threading.Event | None
-    ) -> None:
-        super().__init__(server, change, stop)
+    def __init__(self, access: WriteAccess, change: Change, fields: Fields) -> None:
+        super().__init__(access, change)
         assert change.after is not None  # noqa: S101 - a create has an account
-        self._state = state
         self._key = change.after.key
         self._fields: Fields = {**change.after.fields, **fields}
         self._sent: Fields = {**change.managed, **fields}
@@ -56,7 +51,7 @@ class Create(Write):
     def attempt(self) -> Outcome | UnverifiedWrite:
         """Looks for accounts of the address, in a fresh list if this is not the first attempt, and creates one."""
         self._is_listing = True
-        there = self._state.unplanned_accounts(self._key, fresh=self._is_repeated)
+        there = self.state.unplanned_accounts(self._key, fresh=self._is_repeated)
         self._is_listing = False
         if there:
             return self._unplanned_outcome(there)
@@ -78,7 +73,7 @@ class Create(Write):
             self._doubt = error
             # Raised as an error that is not transient: the request must not be sent again.
             raise OutcomeUnknownError(*error.problems) from None
-        if response.key != self._key or not self._state.add_created(response):
+        if response.key != self._key or not self.state.add_created(response):
             self._doubt = OutcomeUnknownError.of(
                 f"the response was about another account ({response.email}, id {response.id})",
                 kind=Kind.INVALID_RESPONSE,
@@ -96,7 +91,7 @@ class Create(Write):
             # The server reported a temporary refusal. The list shows whether that is true.
             self._is_listing = True
             try:
-                there = self._state.unplanned_accounts(self._key, fresh=True)
+                there = self.state.unplanned_accounts(self._key, fresh=True)
             except ApiError as unread:
                 error = unread
             else:
@@ -111,7 +106,7 @@ class Create(Write):
         managed = self.change.managed
         account = there[0].unmasked(managed)
         if len(there) == 1 and self._refusal and not is_different(account, self._sent):
-            self._state.add_created(account)
+            self.state.add_created(account)
             return UnverifiedWrite(account, self._sent, f"{self._refusal.reason}; found on the server and adopted")
         if len(there) == 1 and can_compare(account, managed) and not is_different(account, managed):
             return Outcome.in_place(self.change, account)
@@ -120,7 +115,7 @@ class Create(Write):
         return Outcome.of(self.change, Status.FAILED, message)
 
     def _searched(self, doubt: ApiError) -> Outcome | UnverifiedWrite:
-        found = self._state.find_created(self._key)
+        found = self.state.find_created(self._key)
         if found is None:
             message = f"{doubt.reason}; the list could not be read to look for it"
             return self.failed(doubt, message, Status.UNKNOWN)
@@ -131,7 +126,7 @@ class Create(Write):
             # Another writer may have created it at the same time, or the server has changed what was sent.
             there = f"an account with its address is there, with other values: {describe_fields(others, found[0])}"
             return Outcome.of(self.change, Status.UNKNOWN, f"{doubt.reason}; {there}; left alone", id=found[0].id)
-        self._state.add_created(found[0])
+        self.state.add_created(found[0])
         return UnverifiedWrite(found[0], self._sent, f"{doubt.reason}; found on the server and adopted")
 
 
@@ -142,18 +137,8 @@ class Update(ExistingAccountWrite):
         goal: What this step writes: the declared values, or some of them and a temporary name.
     """
 
-    def __init__(  # noqa: PLR0913 - as above, and what to write
-        self,
-        server: AccountWriter,
-        state: RunState,
-        change: Change,
-        expected: Account,
-        goal: Fields,
-        *,
-        ours: bool,
-        stop: threading.Event | None,
-    ) -> None:
-        super().__init__(server, state, change, expected, ours=ours, stop=stop)
+    def __init__(self, access: WriteAccess, change: Change, expected: Account, goal: Fields, *, ours: bool) -> None:
+        super().__init__(access, change, expected, ours=ours)
         self._goal = goal
 
     def gone(self) -> Outcome:
