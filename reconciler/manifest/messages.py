@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from reconciler.errors import InvalidValueError, Kind
 from reconciler.manifest.issues import Issue, NodeRef, Path
 from reconciler.manifest.scalars import EMPTY, describe_key, describe_value, is_secret, type_name
-from reconciler.manifest.schema import DELIVERY_TEST, SHAPE
+from reconciler.manifest.schema import ACCOUNT, DEFAULTS, DELIVERY_TEST, SHAPE
 from reconciler.manifest.suggestions import encryption_hint, key_hint, meant_key, suggestion
 from reconciler.manifest.values import PLACEHOLDER_HINT, SECRET_SOURCES, UNFILLED, is_placeholder
 from reconciler.model.display import shorten
@@ -50,7 +50,7 @@ _WHEN: Final = DELIVERY_TEST.keys["when"].type.choices
 _MOST_MEANT: Final = 1000
 """Distinct unknown keys for which a known one is looked up, which takes a while."""
 
-_ACCOUNT_ONLY: Final = frozenset({"email", "id", "renamed_from", "override", "remove"})
+_ACCOUNT_ONLY: Final = ACCOUNT.keys.keys() - DEFAULTS.keys.keys()
 
 
 def is_known_key(key: str) -> bool:

@@ -28,7 +28,7 @@ from reconciler.manifest.blocks import (
     whole_number,
 )
 from reconciler.model import fields
-from reconciler.model.desired import Amount, DeleteLimit, Policy
+from reconciler.model.desired import PERCENTAGE, Amount, DeleteLimit, DeliveryTestWhen, Policy
 from reconciler.model.fleet import ALL_AT_ONCE
 from reconciler.model.server import Passwords, normal_url
 
@@ -57,7 +57,7 @@ _SECRET_SCHEMA: Final[dict[str, object]] = {
             "The secret is in an environment variable.",
             {
                 "type": "string",
-                "pattern": "^[A-Za-z_][A-Za-z0-9_]*$",
+                "pattern": f"^{values.VARIABLE}$",
                 "title": "Variable",
                 "description": "Name of the variable.",
                 "examples": ["SMTP_PASSWORD"],
@@ -116,7 +116,7 @@ HOST: Final = checked(STRING, values.host, examples=["smtp.example.com", "192.0.
 SECRET: Final = parsed(values.secret, _SECRET_SCHEMA)
 """A ``Secret`` or a ``SecretReference``."""
 _AMOUNT_SCHEMA: Final[dict[str, object]] = {
-    "anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": "^(100|[0-9]{1,2}) ?%$"}],
+    "anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": f"^{PERCENTAGE}$"}],
     "examples": [5, "30%"],
 }
 MAX_DELETES: Final = parsed(DeleteLimit.parse, _AMOUNT_SCHEMA)
@@ -134,7 +134,7 @@ DELIVERY_TEST: Final = BlockType(
     "Whether, when and to whom a test mail is sent, through the server's test endpoint.",
     {
         "when": Key(
-            one_of("off", "before", "after"),
+            one_of(*map(str, DeliveryTestWhen)),
             "When",
             "Never (off), before the account is written, or after it. If neither the account nor the policy says so, "
             "it is off.",
@@ -162,11 +162,9 @@ def field_type(name: str) -> ValueType:
 
 
 def _account_keys() -> dict[str, Key]:
-    """The fields of an account, apart from its address, with every spelling of their names."""
+    """The fields of an account, with every spelling of their names."""
     found = {}
     for name, field in fields.FIELDS.items():
-        if name == "email":
-            continue
         kind = field_type(name)
         found[name] = Key(kind, field.title, field.description, field.examples)
         others = (spelling for spelling in fields.SPELLINGS[name] if spelling != name)
@@ -174,10 +172,11 @@ def _account_keys() -> dict[str, Key]:
     return found | {"test": Key(DELIVERY_TEST.type, "Test", "Overrides policy.test.")}
 
 
+_ACCOUNT_KEYS: Final = _account_keys()
 DEFAULTS: Final = BlockType(
     "DefaultsBlock",
     "The fields of an account, also in defaults. An omitted field is not managed; null clears it.",
-    _account_keys(),
+    {name: key for name, key in _ACCOUNT_KEYS.items() if name != "email"},
 )
 
 ACCOUNT: Final = BlockType(
@@ -185,7 +184,7 @@ ACCOUNT: Final = BlockType(
     "One email account.",
     {
         **DEFAULTS.keys,
-        "email": Key(ADDRESS, "Address", "The identity of the account, in any spelling.", required=True),
+        "email": _ACCOUNT_KEYS["email"]._replace(required=True),
         "id": Key(
             whole_number(0),
             "Pin",
@@ -321,7 +320,7 @@ POLICY: Final = BlockType(
             examples=(["*@sales.example.com"],),
         ),
         "passwords": Key(
-            one_of("auto", "shown", "hidden"),
+            one_of(*map(str, Passwords)),
             "Passwords",
             "Whether the server's responses show passwords. auto recognises masks such as ********.",
             default=Passwords.AUTO.value,

@@ -37,7 +37,7 @@ PLACEHOLDER_HINT: Final = (
     'a secret that really looks like this is {literal: "…"}; fill other values in before the file is read'
 )
 
-_VARIABLE: Final = r"[A-Za-z_][A-Za-z0-9_]*"
+VARIABLE: Final = r"[A-Za-z_][A-Za-z0-9_]*"
 _VARIABLE_NAME: Final = r"[A-Za-z_][A-Za-z0-9_-]*"
 _LABEL_KEY: Final = r"[A-Za-z0-9][A-Za-z0-9_./-]*"
 _LABEL_VALUE: Final = r"[^,=]*"
@@ -258,7 +258,7 @@ def _key_hint(reference: dict[str, object]) -> str:
 
 @lru_cache(maxsize=1024)  # thousands of accounts may share one variable
 def _variable(name: str) -> SecretReference:
-    if re.fullmatch(_VARIABLE, name):
+    if re.fullmatch(VARIABLE, name):
         return SecretReference("env", (name,), _NOWHERE)
     raise InvalidValueError("env takes the name of a variable", "letters, digits and _ only, without a $")
 

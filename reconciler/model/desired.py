@@ -57,7 +57,7 @@ class DeliveryTestSettings:
 NO_DELIVERY_TEST = DeliveryTestSettings()
 
 
-_PERCENTAGE: Final = r"([0-9]{1,3})\s?%"
+PERCENTAGE: Final = r"(100|[0-9]{1,2}) ?%"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +84,8 @@ class Amount:
         """
         if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
             return cls(value, percent=False)
-        match = re.fullmatch(_PERCENTAGE, value) if isinstance(value, str) else None
-        if match and int(match[1]) <= 100:  # noqa: PLR2004 - a percentage
+        match = re.fullmatch(PERCENTAGE, value) if isinstance(value, str) else None
+        if match:
             return cls(int(match[1]), percent=True)
         raise InvalidValueError("expected a number from 0, or a percentage from 0% to 100%", "write it as 5 or as 30%")
 
