@@ -11,7 +11,7 @@ from reconciler.applying.worker_pool import InterruptGate, WorkerPool
 from reconciler.errors import ApiError, Kind, Problem
 from reconciler.model.outcome import FailureKind, Outcome, Status
 from reconciler.model.plan import Action
-from reconciler.planning.fields import TIMES, changed_since, describe_fields, is_recreated, not_kept
+from reconciler.planning.fields import TIMES, changed_by_others, describe_fields, is_recreated, not_kept
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -174,10 +174,6 @@ class _FinalCheck:
         written, found = outcome.account, accounts.by_id.get(outcome.id)
         if written is None or found is None:
             return
-        # The server may have demoted the account because this run promoted another one.
-        demoted = self._promotes and written.is_default and not found.is_default
-        for name in changed_since(written, found):
-            if demoted and name in ("default", "updated_at"):
-                continue
-            if name in TIMES or (name in written.fields and name in found.fields):
+        for name in changed_by_others(written, found, promotes=self._promotes, ours=True):
+            if name in TIMES or name in found.fields:
                 yield name

@@ -7,7 +7,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Final
 
 from reconciler.errors import ApiError
-from reconciler.planning.fields import TIMES, changed_since, is_same_moment
+from reconciler.planning.fields import changed_by_others, is_same_moment
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,23 +69,10 @@ class RunState:
             return self._written.get(change.key)
 
     def conflicts(self, expected: Account, fresh: Account, *, ours: bool) -> list[str]:
-        """The fields and times that another writer has changed since.
-
-        Excludes what the server cleared because this run promoted another account.
-
-        Args:
-            expected: The account as it should be.
-            fresh: The account as it is now.
-            ours: Whether ``expected`` is the response to a write of this run: a field missing from it is unknown.
-        """
+        """The fields and times that another writer has changed since; ``ours`` as for ``changed_by_others``."""
         with self._lock:
-            demoted = self._has_promoted and expected.is_default and fresh.fields.get("default") is False
-        return [
-            name
-            for name in changed_since(expected, fresh)
-            if not (demoted and name in ("default", "updated_at"))
-            and not (ours and name not in TIMES and name not in expected.fields)
-        ]
+            promotes = self._has_promoted
+        return changed_by_others(expected, fresh, promotes=promotes, ours=ours)
 
     def unplanned_accounts(self, key: str, *, fresh: bool = False) -> list[Account]:
         """Accounts of an address that were created since the plan.

@@ -89,6 +89,20 @@ def changed_since(expected: Account, fresh: Account) -> list[str]:
     return [*(name for name in FIELDS if name in found), *times]
 
 
+def changed_by_others(expected: Account, fresh: Account, *, promotes: bool, ours: bool) -> list[str]:
+    """As ``changed_since``, without what a run that promotes another account has cleared.
+
+    ``ours``: ``expected`` is the response to a write of the run, and a field missing from it is unknown.
+    """
+    demoted = promotes and expected.is_default and not fresh.is_default
+    return [
+        name
+        for name in changed_since(expected, fresh)
+        if not (demoted and name in {"default", "updated_at"})
+        and (not ours or name in TIMES or name in expected.fields)
+    ]
+
+
 def not_kept(sent: Fields, response: Account) -> list[str]:
     """The fields that the server did not keep; a secret that it does not show cannot be compared."""
     found = _different(sent, {**dict.fromkeys(SECRET_FIELDS, UNKNOWN), **response.fields}, sent)
