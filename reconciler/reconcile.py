@@ -92,21 +92,6 @@ def read_trust(path: str) -> Trust:
     return read(path)
 
 
-def read(*paths: str) -> Desired:
-    """Reads manifests without resolving a secret.
-
-    Args:
-        paths: YAML or JSON files, and folders of them. Together they declare one server.
-
-    Raises:
-        ManifestError: With every problem in the manifests, or because they declare several servers: see
-            ``read_fleet``.
-    """
-    from reconciler.manifest.reader import read_manifests
-
-    return read_manifests(paths)
-
-
 def read_fleet(*paths: str, within: str | None = None) -> Fleet:
     """Reads manifests of any number of servers without resolving a secret.
 
@@ -131,8 +116,11 @@ def validate(*paths: str, context: RunContext | None = None) -> Desired:
         ManifestError: With every problem in the manifests.
         NotTrustedError: With everything that they may not use.
     """
-    desired = read(*paths)
-    approve([desired], None, context or RunContext())
+    from reconciler.manifest.reader import read_manifests
+
+    context = context or RunContext()
+    desired = read_manifests(paths, context.within)
+    approve([desired], None, context)
     return desired
 
 
@@ -157,7 +145,10 @@ def load(
         NotTrustedError: With everything that they may not use. Nothing was resolved, run or sent.
         SecretError: With every reference that cannot be resolved.
     """
-    desired = read(*paths)
+    from reconciler.manifest.reader import read_manifests
+
+    context = context or RunContext()
+    desired = read_manifests(paths, context.within)
     return resolve(desired, paths, only=only, to_email=to_email, no_secrets=no_secrets, context=context)
 
 
@@ -492,13 +483,14 @@ def apply(
     from reconciler.applying.final_check import final_check
     from reconciler.applying.worker_pool import InterruptGate
     from reconciler.model.outcome import Report
+    from reconciler.planning.checks import suspension
 
     if plan.errors:
         raise PlanError(*plan.errors)
     if plan.refusals:
         raise GuardError(*plan.refusals)
     if plan.suspended and plan.changes:
-        raise GuardError(suspension(plan))
+        raise GuardError(suspension(plan.suspended, "nothing was written"))
     server.lock()
     context = server.context
     options = ApplyOptions(
@@ -523,12 +515,6 @@ def apply(
         errors=(checked.problem,) if checked.problem else (),
         verified=checked.problem is None,
     ).redacted(context.redactor.redact)
-
-
-def suspension(plan: Plan) -> Problem:
-    """Why nothing is written to a suspended server."""
-    message = f"the server is suspended: {plan.suspended}; nothing was written"
-    return Problem(kind=Kind.SUSPENDED, message=message, hint="remove server.suspended when the reason is gone")
 
 
 def _notify(observer: RunObserver, checked: Iterable[tuple[Change, Outcome, Outcome]], notifier: Notifier) -> None:

@@ -16,6 +16,7 @@ from reconciler.model.outcome import Outcome, Report, ServerStatus, Status
 from reconciler.model.plan import Plan
 from reconciler.model.ports import Notifier, RunObserver
 from reconciler.model.redaction import Redactor
+from reconciler.planning.checks import suspension
 from reconciler.planning.planner import PlanOptions
 from reconciler.planning.saved import compare
 
@@ -125,7 +126,7 @@ class ServerRun:
         if not agreed.changes and not reviewed:
             return Report.of_no_changes(self.server)
         if agreed.suspended:
-            return self.refused(agreed, reconcile.suspension(agreed))
+            return self.refused(agreed, suspension(agreed.suspended, "nothing was written"))
         try:
             return self._apply(agreed.changes if reviewed is None else reviewed, agreed)
         except Exception as error:  # noqa: BLE001 - it must not end the runs on other servers
@@ -247,7 +248,7 @@ class ServerRun:
             return self.refused(plan, problem)
         if plan.refusals:
             return Report.of_failure(self.server, ServerStatus.REFUSED, plan.refusals)
-        return self.refused(plan, reconcile.suspension(plan)) if plan.suspended else None
+        return self.refused(plan, suspension(plan.suspended, "nothing was written")) if plan.suspended else None
 
     def _write(self, plan: Plan, placed: Sequence[Change]) -> Report:
         connection = self._connection

@@ -40,13 +40,13 @@ _COMMENT: Final = rb"[ \t]#"
 _NAME_WITH_COMMENT: Final = rb"name[\"']?:[^\n]*[^\s][ \t]+#[^\s#]"
 
 
-def read_manifests(paths: Sequence[str]) -> Desired:
+def read_manifests(paths: Sequence[str], within: str | None = None) -> Desired:
     """Reads YAML files, and folders of them, that declare one server; as ``read_fleet``.
 
     Raises:
         ManifestError: Also if they declare several servers.
     """
-    servers = read_fleet(paths).servers
+    servers = read_fleet(paths, within).servers
     if len(servers) == 1:
         return servers[0]
     first, second = (desired.server.position for desired in servers[:2])

@@ -179,9 +179,9 @@ def unmatched_only_warning(only: Globs) -> Problem:
     )
 
 
-def suspension_warning(reason: str) -> Problem:
-    """Warns that nothing of the plan will be written."""
-    message = f"the server is suspended: {reason}; apply writes nothing to it"
+def suspension(reason: str, what: str) -> Problem:
+    """Nothing is written to a suspended server; ``what`` says that of the present case."""
+    message = f"the server is suspended: {reason}; {what}"
     return Problem(kind=Kind.SUSPENDED, message=message, hint="remove server.suspended when the reason is gone")
 
 

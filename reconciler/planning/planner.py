@@ -20,7 +20,7 @@ from reconciler.planning.checks import (
     password_notes,
     password_problems,
     recipient_problems,
-    suspension_warning,
+    suspension,
     taken_addresses,
     taken_name_warnings,
     uncompared_password_warning,
@@ -120,7 +120,7 @@ class _Planner:
             others = [*self.unchanged, *self.untouched]
             self.warnings += default_account_warning(self.current, self.changes, others)
         if reason := self.desired.server.suspended:
-            self.warnings.append(suspension_warning(reason))
+            self.warnings.append(suspension(reason, "apply writes nothing to it"))
         refusals = check_guards(
             deletes=self.counts[Action.DELETE],
             managed=len(managed),

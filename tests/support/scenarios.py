@@ -227,7 +227,7 @@ def _load(path: str, context: reconcile.RunContext) -> Desired:
     """As ``reconcile.load``, but reads the same text only once: there are hundreds of runs for each scenario."""
     text = Path(path).read_text(encoding="utf-8")
     if text not in _READ:
-        _READ[text] = reconcile.read(path)
+        _READ[text] = reconcile.read_fleet(path).servers[0]
     return reconcile.resolve(_READ[text], (path,), context=context)
 
 
