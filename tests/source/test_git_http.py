@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import subprocess
 import re
+import subprocess
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
@@ -69,7 +69,9 @@ def over_http(following: Following) -> Iterator[Following]:
 def test_without_credentials_the_error_says_how_to_give_them(over_http: Following) -> None:
     kind, message, hint = over_http.error().split(" | ")
     assert (kind, hint) == ("git_failed", CREDENTIALS)
-    assert re.fullmatch("git ls-remote failed: (could not read Username for .*|unable to get password from user)", message)
+    assert re.fullmatch(
+        "git ls-remote failed: (could not read Username for .*|unable to get password from user)", message
+    )
 
 
 @pytest.mark.parametrize(
