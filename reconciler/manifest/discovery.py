@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 _SUFFIXES: Final = (".yaml", ".yml", ".json")
 _SYSTEM: Final = ("/proc", "/sys", "/dev")
+_SUBMODULE_PATH: Final = rb"(?m)^\s*path\s*=\s*\"?([^\"\n]*?)\"?\s*$"
+_LARGEST_LIST: Final = 1024 * 1024
 
 
 def is_manifest_name(name: str) -> bool:
@@ -183,11 +186,14 @@ class _Search:
             return []
         try:
             with os.scandir(folder) as entries:
-                return [entry for entry in entries if not entry.name.startswith(".")]
+                found = list(entries)
         except OSError as error:
             # If the folder were skipped silently, its accounts would be deleted.
             self.problems.append(file_problem(folder, error))
             return []
+        if not found and _is_submodule(folder):
+            self.problems.append(_not_checked_out(folder))  # as above
+        return [entry for entry in found if not entry.name.startswith(".")]
 
 
 def read_files(paths: Sequence[str], within: str | None = None) -> Reading:
@@ -208,6 +214,27 @@ def read_files(paths: Sequence[str], within: str | None = None) -> Reading:
     refused = [problem.position.file for problem in search.problems if problem.position]
     visited = frozenset([*paths, *search.folders, *(name for name, _ in search.files), *refused])
     return Reading(sources, search.problems, search.skipped(), visited)
+
+
+def _is_submodule(folder: str) -> bool:
+    """Whether a folder belongs to a Git submodule. Until that is checked out, it is empty."""
+    real = os.path.realpath(folder)
+    parent = os.path.dirname(real)
+    while parent != os.path.dirname(parent):
+        try:
+            with open(os.path.join(parent, ".gitmodules"), "rb") as listed:  # noqa: PTH123 - as above
+                paths = re.findall(_SUBMODULE_PATH, listed.read(_LARGEST_LIST))
+        except OSError:
+            parent = os.path.dirname(parent)
+            continue
+        return os.fsencode(os.path.relpath(real, parent)) in paths
+    return False
+
+
+def _not_checked_out(folder: str) -> Problem:
+    message = "this folder is a Git submodule that is not checked out: its manifests are missing"
+    hint = "run git submodule update --init; for a watcher, which reads one repository, move them into that"
+    return path_problem(Kind.NO_YAML_FILES, folder, message, hint)
 
 
 def no_manifests(folder: str) -> Problem:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
 import threading
 from typing import TYPE_CHECKING
 
@@ -55,6 +56,31 @@ def test_each_obstacle_is_named(folder: Path) -> None:
             f"unreadable | {'x' * 300}: it cannot be read: File name too long",
         ],
     )
+
+
+def test_a_submodule_that_is_not_checked_out_is_an_error(write: Write, folder: Path) -> None:
+    other, own = folder / "other", folder / "own"
+    write("x", "other/a.yaml")
+    write("x", "own/manifests/b.yaml")
+    for repository in (other, own):
+        _git(repository, "init", "--quiet")
+        _git(repository, "add", ".")
+        _git(repository, "commit", "--quiet", "-m", "x")
+    _git(own, "submodule", "--quiet", "add", "../other", "manifests/team")
+    _git(own, "commit", "--quiet", "-m", "y")
+    assert _read("own/manifests") == (["own/manifests/b.yaml", "own/manifests/team/a.yaml"], [])
+    _git(folder, "clone", "--quiet", "own", "clone")
+    message = "this folder is a Git submodule that is not checked out: its manifests are missing"
+    problem = f"no_yaml_files | clone/manifests/team: {message}"
+    assert _read("clone/manifests") == (["clone/manifests/b.yaml"], [problem])
+    assert _read("clone/manifests/team") == ([], [problem])
+    (folder / "clone/manifests/empty").mkdir()
+    assert _read("clone/manifests") == (["clone/manifests/b.yaml"], [problem])
+
+
+def _git(folder: Path, *arguments: str) -> None:
+    identity = ("-c", "user.name=a", "-c", "user.email=a@example.com", "-c", "protocol.file.allow=always")
+    subprocess.run(["git", "-C", folder, *identity, *arguments], check=True)  # noqa: S603, S607 - git itself
 
 
 def test_a_pipe_cannot_block_the_run(folder: Path) -> None:

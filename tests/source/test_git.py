@@ -287,6 +287,21 @@ def test_manifests_may_extend_bases_beside_the_path_but_no_file_outside(
         load(following.source.fetch())
 
 
+def test_a_submodule_below_the_path_is_an_error_and_no_empty_folder(following: Following) -> None:
+    server = "version: 1\nserver: {url: 'https://fw.example.com'}\naccounts: []\n"
+    following.path = "servers"
+    following.start()
+    commit = following.remote.commit({"servers/fw.yaml": server})
+    assert load(following.source.fetch()) == ["https://fw.example.com"]
+    module = '[submodule "team"]\n\tpath = servers/team\n\turl = ../team\n'
+    (following.remote.files / ".gitmodules").write_text(module)
+    following.remote.git("add", ".gitmodules")
+    following.remote.git("update-index", "--add", "--cacheinfo", f"160000,{commit},servers/team")
+    following.remote.git("commit", "--quiet", "--message=submodule")
+    with pytest.raises(ManifestError, match="Git submodule that is not checked out"):
+        load(following.source.fetch())
+
+
 def load(revision: Revision | None) -> list[str | None]:
     """The URLs of the servers that a revision declares."""
     assert revision
