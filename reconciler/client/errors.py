@@ -64,9 +64,8 @@ class _Case(NamedTuple):
 
 _URL_HINT: Final = "check the URL, and whether this machine can reach the server"
 _API_HINT: Final = "is this the URL of the server's API, without a path?"
-_TLS_HINT: Final = (
-    "for a private CA, name its certificate in ca_file or --ca-file; check also that this port speaks https"
-)
+_CA_HINT: Final = "for a private CA, name its certificate in ca_file or --ca-file"
+_TLS_HINT: Final = f"check that this port speaks https; {_CA_HINT}"
 _CERTIFICATE_HINT: Final = (
     "name one that the server accepts: server.client_cert in the YAML, or --client-cert or RECONCILER_CLIENT_CERT"
 )
@@ -75,13 +74,14 @@ _PROXY_LOGIN_HINT: Final = (
     "put a user name and password into HTTPS_PROXY, as in http://USER:PASSWORD@proxy.example.com:3128"
 )
 UNAUTHORIZED_HINT: Final = (
-    "the token or key is wrong or has expired: check server.auth, or RECONCILER_TOKEN and RECONCILER_REFRESH_TOKEN"
+    "the token or key is wrong or has expired: check server.auth, or RECONCILER_REFRESH_TOKEN (for an API key) and"
+    " RECONCILER_TOKEN (for an access token)"
 )
 
 _UNSENT: Final[tuple[tuple[type[Exception], _Case], ...]] = (
     (
         ssl.SSLCertVerificationError,
-        _Case(Kind.TLS, "the server's certificate is not trusted", _TLS_HINT, transient=False),
+        _Case(Kind.TLS, "the server's certificate is not trusted", _CA_HINT, transient=False),
     ),
     (ssl.SSLEOFError, _Case(Kind.TLS, "the TLS connection was cut off", _TLS_HINT)),
     (ssl.SSLError, _Case(Kind.TLS, "no TLS connection", _TLS_HINT, transient=False)),

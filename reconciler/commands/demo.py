@@ -48,7 +48,7 @@ _NEXT_COMMANDS: Final = """\
   reconciler export | grep -v password: > accounts.yaml  # the passwords stay
   reconciler plan accounts.yaml                          # no changes: edit it
   reconciler apply accounts.yaml                         # asks, then writes
-  reconciler watch accounts.yaml                         # see below
+  reconciler watch accounts.yaml --once                  # repairs drift, once
   reconciler export --url https://YOUR-SERVER            # your own server"""
 
 
@@ -135,7 +135,7 @@ def _end(stage: Stage) -> None:
     stage.command("reconciler sandbox")
     stage.explain("It prints an `export` line. Paste that into a second terminal, and go on there:")
     stage.say(_NEXT_COMMANDS)
-    stage.comment("`watch` repairs drift. Its page: http://127.0.0.1:8080; more in docs/watch.md")
+    stage.comment("Without --once, `watch` goes on and has a page; it needs an extra: see docs/watch.md")
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 KEY = RefreshToken(Secret("the-key"))
 V1, V0 = "POST /api/v1/oauth2/token", "POST /api/oauth2/token"
 LIST = "GET /api/email/accounts"
-HINT = "the token or key is wrong or has expired: check server.auth, or RECONCILER_TOKEN and RECONCILER_REFRESH_TOKEN"
+HINT = (
+    "the token or key is wrong or has expired: check server.auth, or RECONCILER_REFRESH_TOKEN (for an API key) and"
+    " RECONCILER_TOKEN (for an access token)"
+)
 
 
 class Server:

@@ -96,7 +96,8 @@ def vendor(*errors: dict[str, str]) -> bytes:
 DUPLICATED = {"field": "name", "type": "duplicated", "msg": "Já existe um item com o nome 'item01'"}
 REQUIRED = {"field": "data_list[1].value", "type": "required", "msg": "Campo obrigatório"}
 HINT_401 = (
-    "the token or key is wrong or has expired: check server.auth, or RECONCILER_TOKEN and RECONCILER_REFRESH_TOKEN"
+    "the token or key is wrong or has expired: check server.auth, or RECONCILER_REFRESH_TOKEN (for an API key) and"
+    " RECONCILER_TOKEN (for an access token)"
 )
 HINT_404 = "is this the URL of the server's API, without a path?"
 

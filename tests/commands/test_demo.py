@@ -27,7 +27,7 @@ def test_the_demo_runs_every_step_on_a_few_screens(user: CliProcess) -> None:
     assert '      name                 "Edited by hand" → "Alerts"\n' in done.out
     assert re.search(r"  \w+@example\.com → ops@example\.com  \(TLS, plain\)", done.out)
     assert "      on 3 servers: lisbon, porto, recife\n" in done.out
-    assert done.out.endswith("# `watch` repairs drift. Its page: http://127.0.0.1:8080; more in docs/watch.md\n")
+    assert done.out.endswith("# Without --once, `watch` goes on and has a page; it needs an extra: see docs/watch.md\n")
     # Only the first plan is shown in full.
     assert done.out.count("+ create  root@example.com") == 1
     assert done.out.count("Plan: 1 to create, 2 to update, 1 to delete.") == 2
