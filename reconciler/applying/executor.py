@@ -85,7 +85,7 @@ def execute(
 
 
 class _Run:
-    """A plan that is being carried out. Only the calling thread uses its attributes."""
+    """A plan that is being carried out. Only the calling thread changes its attributes; workers read some of them."""
 
     def __init__(
         self, plan: Plan, steps: StepRunner, options: ApplyOptions, gate: InterruptGate, observer: RunObserver

@@ -64,7 +64,7 @@ class RunState:
             self._has_promoted = self._has_promoted or (account.is_default and not was_default)
 
     def written(self, change: Change) -> Account | None:
-        """The account as the last step of the change left it; ``None`` if there was none, or it is gone."""
+        """The account as the last step of the change left it; ``None`` if there was none."""
         with self._lock:
             return self._written.get(change.key)
 

@@ -54,7 +54,7 @@ class Create(Write):
         there = self.state.unplanned_accounts(self._key, fresh=self._is_repeated)
         self._is_listing = False
         if there:
-            return self._unplanned_outcome(there)
+            return self._outcome_if_address_taken(there)
         if self.is_stopped and self._refusal:
             return self.failed(self._refusal)
         if self.is_stopped:
@@ -95,13 +95,13 @@ class Create(Write):
             except ApiError as unread:
                 error = unread
             else:
-                return self._unplanned_outcome(there) if there else self.failed(self._refusal)
+                return self._outcome_if_address_taken(there) if there else self.failed(self._refusal)
         if self._is_listing:
             message = f"{self._refusal.reason}; the list could not be read to look for it: {error.reason}"
             return self.failed(error, message, Status.UNKNOWN)
         return self.failed(error)
 
-    def _unplanned_outcome(self, there: Sequence[Account]) -> Outcome | UnverifiedWrite:
+    def _outcome_if_address_taken(self, there: Sequence[Account]) -> Outcome | UnverifiedWrite:
         """The outcome if accounts of the address exist: they may be another writer's, or created by our request."""
         managed = self.change.managed
         account = there[0].unmasked(managed)

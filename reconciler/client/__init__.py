@@ -1,1 +1,1 @@
-"""Talks to the server: HTTP client, authentication, retries and the wire format."""
+"""Talks to the server: HTTP client, authentication and the wire format; and to the page of a watcher."""

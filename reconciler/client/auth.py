@@ -62,7 +62,7 @@ class FixedToken:
     """Provides an access token that the user supplied."""
 
     def __init__(self, credentials: AccessToken, redactor: Redactor) -> None:
-        token = _resolved(credentials.token)
+        token = _require_resolved(credentials.token)
         redactor.add(token)
         self._token = token
 
@@ -183,19 +183,19 @@ def _refused(message: str) -> RejectedError:
 
 def _grant(credentials: RefreshToken | Login, redactor: Redactor) -> dict[str, str]:
     if isinstance(credentials, RefreshToken):
-        key = _resolved(credentials.token)
+        key = _require_resolved(credentials.token)
         redactor.add(key)
         return {"grant_type": "refresh_token", "refresh_token": key.reveal()}
-    password = _resolved(credentials.password)
+    password = _require_resolved(credentials.password)
     redactor.add(password)
     return {
         "grant_type": "password",
-        "username": _resolved(credentials.username).reveal(),
+        "username": _require_resolved(credentials.username).reveal(),
         "password": password.reveal(),
     }
 
 
-def _resolved(value: Secret | SecretReference) -> Secret:
+def _require_resolved(value: Secret | SecretReference) -> Secret:
     if not isinstance(value, Secret):
         raise TypeError("credentials must be resolved before a connection is opened")
     return value

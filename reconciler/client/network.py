@@ -60,14 +60,14 @@ def tls_context(origin: httpx.URL, ca_file: str | None, certificate: ClientCerti
         ApiError: ``ca_file`` or ``certificate`` cannot be used (``ca_file``, ``client_cert``).
     """
     if origin.scheme == "http":
-        return _unused_context()
+        return _context_for_http()
     named = (ca_file, *((certificate.cert, certificate.key) if certificate else ()))
     variables = tuple(map(os.environ.get, ("SSL_CERT_FILE", "SSL_CERT_DIR")))  # httpx reads them
     return _shared_context(ca_file, certificate, (variables, *map(_state_of, (*named, *variables))))
 
 
 @cache
-def _unused_context() -> ssl.SSLContext:
+def _context_for_http() -> ssl.SSLContext:
     return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # for plain http; loading no authorities saves time
 
 

@@ -264,7 +264,7 @@ class Bases:
         return self._sources[key]
 
     def _compile(self, source: Source, child: Layer, chain: tuple[Layer, ...]) -> Base | Issue | None:
-        where = _written_at(child.source, EXTENDS).full
+        where = _position_of(child.source, EXTENDS).full
         try:
             loaded = self.load(source)
         except YamlError as error:
@@ -295,26 +295,25 @@ class Bases:
 
             for problem in build_source_map(source, frozenset(), thorough=True).problems:
                 self._report(problem, where)
-        if isinstance(loaded.value, dict) and loaded.value.get("version") != 1:
-            position = _written_at(source, ("version",))
-            message, hint = "this base is not of version 1", "write version: 1"
-            self._report(Problem(kind=Kind.WRONG_VALUE, message=message, hint=hint, position=position), where)
-        if isinstance(loaded.value, dict) and "extends" in loaded.value and not names_base(loaded.value):
-            position = _written_at(source, EXTENDS)
+        if loaded.value.get("version") != 1:
+            message, hint, node = "this base is not of version 1", "write version: 1", NodeRef(source, ("version",))
+            self._report_issue(Issue(kind=Kind.WRONG_VALUE, message=message, hint=hint, node=node), where)
+        if "extends" in loaded.value and not names_base(loaded.value):
             message, hint = "extends: expected the path of another base", "write the path, or leave the key out"
-            self._report(Problem(kind=Kind.WRONG_VALUE, message=message, hint=hint, position=position), where)
+            issue = Issue(kind=Kind.WRONG_VALUE, message=message, hint=hint, node=NodeRef(source, EXTENDS))
+            self._report_issue(issue, where)
 
     def _report(self, problem: Problem, where: str) -> None:
         self.problems.append(replace(problem, message=f"{problem.message} (extended at {where})"))
 
     def _report_issue(self, issue: Issue, where: str) -> None:
         node = issue.node
-        position = _written_at(node.source, node.path)
+        position = _position_of(node.source, node.path)
         self._report(Problem(kind=issue.kind, message=issue.message, hint=issue.hint, position=position), where)
 
     def _report_cycle(self, source: Source, chain: tuple[Layer, ...]) -> None:
         start = next(index for index, layer in enumerate(chain) if layer.source is source)
-        places = [_written_at(layer.source, EXTENDS) for layer in chain[start:]]
+        places = [_position_of(layer.source, EXTENDS) for layer in chain[start:]]
         message = f"these bases extend each other: {' -> '.join(place.full for place in places)}"
         hint = "remove one of the extends lines"
         self.problems.append(Problem(kind=Kind.EXTENDS_CYCLE, message=message, hint=hint, position=places[-1]))
@@ -346,7 +345,7 @@ def _issue(child: Layer, kind: Kind, message: str, hint: str) -> Issue:
     return Issue(kind=kind, message=message, hint=hint, node=NodeRef(child.source, EXTENDS))
 
 
-def _written_at(source: Source, path: Path) -> Position:
+def _position_of(source: Source, path: Path) -> Position:
     from reconciler.manifest.positions import build_source_map
 
     return build_source_map(source, frozenset([path]), thorough=False).position(NodeRef(source, path))

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class Effective:
-    """The document of a file with its bases merged and its variables substituted. Stands in for what was loaded.
+    """The document of a file with its bases merged and its variables substituted. Used as what was loaded is.
 
     Attributes:
         value: The document.
@@ -139,7 +139,7 @@ class Effective:
         return inherits_some or (self.child.has_variables and block in self.child.value)
 
     def _undefined(self, name: str, text: str, path: Path) -> str:
-        """Reports a variable that has no value, and stands in for it, so that the checks can go on."""
+        """Reports a variable that has no value, and inserts a value in its place, so that the checks can go on."""
         if self._is_unfilled(text):
             return text
         message, hint = f"${{{name}}} is not defined", "define it under vars; $${ is a literal ${"

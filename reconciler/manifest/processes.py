@@ -54,7 +54,7 @@ Sent: TypeAlias = dict[int, tuple[Any, ...]]
 
 
 class Received(NamedTuple):
-    """A document that another process has loaded, and found valid. Stands in for what was loaded."""
+    """A document that another process has loaded, and found valid. Used as what was loaded is."""
 
     value: dict[str, Any]
     variables: Mapping[str, str]

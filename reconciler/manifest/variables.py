@@ -69,8 +69,8 @@ class Substitution:
     ) -> None:
         """Takes the values, and what reports problems.
 
-        ``report`` is called with each other variable, its string and its path, for a stand-in, and ``report_long`` with
-        the path of a string that is too long to be substituted.
+        ``report`` is called with each other variable, its string and its path, and returns a value to insert;
+        ``report_long`` with the path of a string that is too long to be substituted.
         """
         self.values = values
         self._report = report

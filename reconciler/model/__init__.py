@@ -1,1 +1,1 @@
-"""The domain model: accounts, the desired set, changes, outcomes. Pure; the standard library only."""
+"""The domain model: accounts, the desired set, changes, outcomes. No network, and the standard library only."""

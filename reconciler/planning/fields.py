@@ -80,7 +80,7 @@ def is_hidden(value: Value) -> bool:
 
 
 def changed_since(expected: Account, fresh: Account) -> list[str]:
-    """The fields and times that are not as expected; what the server hides or leaves out cannot be compared.
+    """The fields and times that are not as expected. A hidden password and a time that is left out count as expected.
 
     The times show what the fields do not: that a hidden password was changed, or that the id is another account's.
     """

@@ -229,7 +229,7 @@ class _Planner:
             fields=changes,
             reason=f"{reason} ({desired.position})",
             notes=tuple(password_notes(current, after, desired.account.fields, changes)),
-            test=self._test_of(desired),
+            test=self._test_settings(desired),
             position=desired.position,
         )
 
@@ -246,7 +246,7 @@ class _Planner:
             managed=desired.account.fields,
             fields=field_changes(None, account.fields, given),
             reason=f"declared ({desired.position}), not on the server",
-            test=self._test_of(desired),
+            test=self._test_settings(desired),
             position=desired.position,
         )
         self._add(change, desired)
@@ -279,7 +279,7 @@ class _Planner:
         self.untouched.append(account)
         self.counts[as_what] += 1
 
-    def _test_of(self, desired: DesiredAccount) -> DeliveryTestSettings:
+    def _test_settings(self, desired: DesiredAccount) -> DeliveryTestSettings:
         return self.options.test.over(desired.test.over(self.policy.test))
 
     def _labelled_uncompared(self) -> tuple[Change, ...]:

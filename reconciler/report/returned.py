@@ -94,7 +94,7 @@ def _plan(document: Document, server: Server) -> Plan:
 
 
 def _with_passwords(change: Change) -> Change:
-    """The change with a stand-in for each password: documents have null for one that is set, and for one that is not.
+    """The change with a placeholder for each password: documents have null, whether one is set or not.
 
     A password that is declared is set; without a declared one, it is removed, and what was there was set.
     """
