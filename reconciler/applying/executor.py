@@ -40,7 +40,6 @@ class ApplyOptions:
     Attributes:
         parallelism: The most steps at a time.
         on_failure: What happens after a failure.
-        recheck: Whether to list the accounts once before the first create, so that none is created twice.
         adoption_delays: Seconds before each search for an account whose creation got no clear response.
         timeout: Seconds that one request may take; a step may take twice that, and at least a minute.
         explain_bug: Describes a bug that ended a single step. Several threads call it.
@@ -48,7 +47,6 @@ class ApplyOptions:
 
     parallelism: int = 10
     on_failure: OnFailure = OnFailure.CONTINUE
-    recheck: bool = True
     adoption_delays: tuple[float, ...] = ADOPTION_DELAYS
     timeout: float = 30.0
     explain_bug: Callable[[Exception], str] = internal_error
@@ -70,7 +68,7 @@ def execute(
         One outcome for each change, in the plan's order: not attempted if the run stopped first, unknown if its step
         was still in flight when the gate ended the wait.
     """
-    state = RunState(plan, server, gate.stop, recheck=options.recheck, delays=options.adoption_delays)
+    state = RunState(plan, server, gate.stop, delays=options.adoption_delays)
     steps = StepRunner(
         plan,
         server,

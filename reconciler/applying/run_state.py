@@ -27,21 +27,18 @@ class RunState:
         plan: The plan that is being carried out. Its accounts are known.
         server: For listing.
         stop: When set, no search waits any more.
-        recheck: Whether to list the accounts before the first create. Minutes may have passed since the plan was made,
-            and an account that was created meanwhile must not be created twice.
         delays: Seconds before each search for a create whose response was lost.
     """
 
-    def __init__(
-        self, plan: Plan, server: AccountReader, stop: threading.Event, *, recheck: bool, delays: Sequence[float]
-    ) -> None:
+    def __init__(self, plan: Plan, server: AccountReader, stop: threading.Event, *, delays: Sequence[float]) -> None:
         self._server = server
         self._stop = stop
         self._delays = delays
         self._lock = threading.Lock()
         self._listing = threading.Lock()
         self._known = {account.id: account.created_at for account in plan.current}
-        self._unplanned: dict[str, list[Account]] | None = None if recheck else {}
+        # Listed before the first create: minutes may have passed since the plan was made.
+        self._unplanned: dict[str, list[Account]] | None = None
         self._written: dict[tuple[str, int], Account] = {}
         self._sent: set[tuple[str, int]] = set()
         self._has_promoted = False

@@ -167,7 +167,7 @@ def test_a_last_delete_starts_when_nothing_is_in_flight() -> None:
     server = FakeServer.holding({"email": "d@x"})
     plan = plan_for(server, declare("n@x", name="N"))
     stop = threading.Event()
-    state = RunState(plan, server, stop, recheck=False, delays=())
+    state = RunState(plan, server, stop, delays=())
     steps = StepRunner(plan, server, state, stop=stop, retry=Retry(30, stop))
     run = _Run(plan, steps, ApplyOptions(), InterruptGate(stop), RecordingObserver())
     assert (run._next(), run._next()) == (0, None)

@@ -66,7 +66,7 @@ def test_what_was_in_place_already_is_not_rolled_back() -> None:
     server = FakeServer.holding()
     plan = plan_for(server, declare("a@x", name="A", test=AFTER))
     server.accounts[1] = account("a@x", 1, name="A")
-    assert undone(server, plan, recheck=True) == ["create a@x: applied (was in place already; nothing written)"]
+    assert undone(server, plan) == ["create a@x: applied (was in place already; nothing written)"]
     assert list(server.accounts) == [1]
 
 

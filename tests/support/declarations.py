@@ -124,7 +124,7 @@ def apply_plan(
     **options: Any,  # noqa: ANN401 - ApplyOptions has their types
 ) -> tuple[Outcome, ...]:
     """Applies a plan, by default one step at a time."""
-    options = {"parallelism": 1, "adoption_delays": NO_DELAYS, "recheck": False, **options}
+    options = {"parallelism": 1, "adoption_delays": NO_DELAYS, **options}
     return execute(
         plan,
         server,
