@@ -183,6 +183,7 @@ class Kind(StrEnum):
     RENAMED_TO_ITSELF = auto()
     ROLLOUT_PAUSED = auto()
     ROLLOUT_STOPPED = auto()
+    ROLLOUT_WAITS = auto()
     SANDBOX_DATABASE = auto()
     SANDBOX_FILE = auto()
     SANDBOX_PORT = auto()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from reconciler.model.fleet import Batch
@@ -35,23 +35,41 @@ class Schedule:
     ends: tuple[int, ...]
     canaries: int = 0
 
-    def batch_after(self, started: int) -> Batch | None:
-        """The batch that the next server begins, after ``started`` servers.
-
-        ``None`` if that server continues a batch, or if all servers are one batch.
-        """
-        starts = (0, *self.ends[:-1])
-        if len(starts) == 1 or started not in starts:
-            return None
-        number = starts.index(started) + 1
+    def batch_at(self, place: int) -> Batch:
+        """The batch of the server at a place in the order, counted from 0."""
+        number = next(number for number, end in enumerate(self.ends, 1) if place < end)
         return Batch(
             number=number,
-            count=len(starts),
-            first=started + 1,
+            count=len(self.ends),
+            first=(0, *self.ends)[number - 1] + 1,
             last=self.ends[number - 1],
             total=len(self.names),
             is_canaries=number == 1 and self.canaries > 0,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a server stands in a rollout that takes several runs.
+
+    Attributes:
+        status: The outcome that counts: of its turn, or why it could not be planned. ``None`` if it is still to be
+            waited for.
+        had_turn: Whether the rollout has come to it. A server that failed then may try again, whatever the budgets say.
+    """
+
+    status: ServerStatus | None
+    had_turn: bool = True
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether it counts against ``max_failures``."""
+        return self.status in _FAILED
+
+    @property
+    def may_retry(self) -> bool:
+        """Whether it had its turn, and did not succeed."""
+        return self.had_turn and (self.status in _FAILED or self.status in _UNREACHED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,12 +77,12 @@ class Continuation:
     """A rollout that may take several runs.
 
     Attributes:
-        earlier: What earlier runs did on which servers: it counts against the budgets.
+        earlier: Where the servers stand that the rollout has come to, or that are no part of this run.
         has_paused: Whether the pause before the next batch is over.
         waits: Whether the run waits where the rollout pauses; if not, it ends there.
     """
 
-    earlier: Sequence[tuple[Server, ServerStatus]] = ()
+    earlier: Sequence[tuple[Server, Standing]] = ()
     has_paused: bool = False
     waits: bool = True
 
@@ -73,42 +91,56 @@ WHOLE: Final = Continuation()
 """A rollout in a single run."""
 
 
-@dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a rollout is, as numbers of servers. ``finished`` contains those that failed or were not reached."""
+    """How far a rollout is: which of its servers have finished, and which outcomes count. For one thread."""
 
-    started: int = 0
-    finished: int = 0
-    failed: int = 0
-    unreachable: int = 0
+    def __init__(self, schedule: Schedule, rollout: Rollout) -> None:
+        self._schedule = schedule
+        self._rollout = rollout
+        self._finished: set[str] = set()
+        self._failed: set[str] = set()
+        self._unreached: set[str] = set()
+        self._done = 0  # how many servers at the beginning of the order have finished
 
-    def with_start(self) -> Progress:
-        """After one more server has started."""
-        return replace(self, started=self.started + 1)
+    def count(self, server: str, status: ServerStatus | None) -> None:
+        """From now on, this outcome of a server counts, and none that it had before. ``None`` counts for nothing."""
+        for statuses, servers in ((_FAILED, self._failed), (_UNREACHED, self._unreached)):
+            servers.discard(server)
+            if status in statuses:
+                servers.add(server)
 
-    def with_result(self, status: ServerStatus, *, counts: bool = True) -> Progress:
-        """After one more server has finished; ``counts`` tells whether its failure counts against a budget."""
-        return replace(
-            self,
-            finished=self.finished + 1,
-            failed=self.failed + (counts and status in _FAILED),
-            unreachable=self.unreachable + (counts and status in _UNREACHED),
-        )
+    def finish(self, server: str, status: ServerStatus | None) -> None:
+        """A server has finished, with an outcome that counts."""
+        self.count(server, status)
+        self._finished.add(server)
+        names = self._schedule.names
+        while self._done < len(names) and names[self._done] in self._finished:
+            self._done += 1
 
+    @property
+    def limit(self) -> int:
+        """How many servers, in the order of the rollout, may have started: those up to the end of a batch.
 
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """What may happen next.
+        It is the first batch of which a server has not finished.
+        """
+        return next((end for end in self._schedule.ends if self._done < end), len(self._schedule.names))
 
-    Attributes:
-        limit: How many servers may have started by now.
-        stopped: Why nothing starts any more; empty as long as the rollout goes on.
-        is_new_batch: Whether the next server is the first of a batch after the first: the pause goes before it.
-    """
+    @property
+    def unfinished(self) -> tuple[str, ...]:
+        """The servers that the next batch waits for."""
+        return tuple(name for name in self._schedule.names[self._done : self.limit] if name not in self._finished)
 
-    limit: int
-    stopped: str = ""
-    is_new_batch: bool = False
+    @property
+    def spent_budget(self) -> str:
+        """Which budget is exceeded, so that nothing new may start, as a phrase; empty if none is."""
+        total, rollout = len(self._schedule.names), self._rollout
+        for servers, limit, what, name in (
+            (self._failed, rollout.max_failures, "failed", "max_failures"),
+            (self._unreached, rollout.max_unreachable, "could not be reached", "max_unreachable"),
+        ):
+            if limit.is_exceeded(len(servers), total):
+                return f"{len(servers):,} of {total:,} servers {what}, and {name} is {limit}"
+        return ""
 
 
 def make_schedule(servers: Iterable[Server], rollout: Rollout) -> Schedule:
@@ -124,26 +156,3 @@ def make_schedule(servers: Iterable[Server], rollout: Rollout) -> Schedule:
     ends = {len(canaries), *(amount.of(len(names)) for amount in rollout.batches), len(names)}
     ends = {end for end in ends if end >= max(1, len(canaries))}
     return Schedule(names, tuple(sorted(ends)), len(canaries))
-
-
-def decide(schedule: Schedule, progress: Progress, rollout: Rollout) -> Decision:
-    """Decides how many servers may have started by now.
-
-    A batch may start when every server of the batch before it has finished. Nothing starts once a budget is spent.
-    """
-    if stopped := _spent_budget(len(schedule.names), progress, rollout):
-        return Decision(progress.started, stopped)
-    limit = next((end for end in schedule.ends if progress.finished < end), len(schedule.names))
-    at_boundary = progress.started == progress.finished and progress.finished in schedule.ends
-    return Decision(limit, is_new_batch=at_boundary and progress.finished < len(schedule.names))
-
-
-def _spent_budget(total: int, progress: Progress, rollout: Rollout) -> str:
-    """Which budget is exceeded, as a phrase; empty if none is."""
-    for count, limit, what, name in (
-        (progress.failed, rollout.max_failures, "failed", "max_failures"),
-        (progress.unreachable, rollout.max_unreachable, "could not be reached", "max_unreachable"),
-    ):
-        if limit.is_exceeded(count, total):
-            return f"{count:,} of {total:,} servers {what}, and {name} is {limit}"
-    return ""

@@ -306,7 +306,8 @@ class Watcher:
             return
         self._tries.remove(tried)
         results = {one.record.name: one for one in tried.results if one.record.name in tried.servers}
-        self._rounds.record([one for one in results.values() if one.record.failures])
+        if failed := [one for one in results.values() if one.record.failures]:
+            self._rounds.record(failed)
         for name in tried.servers - results.keys():
             self._schedule.ended(name, _MANY_FAILURES)
         self._rejoin([name for name, one in results.items() if not one.record.failures])

@@ -15,6 +15,7 @@ from reconciler.model.outcome import Report, ServerStatus
 from reconciler.model.ports import RunObserver
 from reconciler.report.kind_pages import explained
 from reconciler.watch.records import RunRecord, ServerRecord, SuspendedBy, Suspension
+from reconciler.watch.rollout_memory import standing_after, standing_of
 from reconciler.watch.server_check import ServerCheck, status_of
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from reconciler.errors import Problem
     from reconciler.fleet.gate import FleetGate
-    from reconciler.fleet.rollout import Continuation
+    from reconciler.fleet.rollout import Continuation, Standing
     from reconciler.fleet.runner import Engine
     from reconciler.fleet.server_run import ServerRunOptions
     from reconciler.model.desired import Desired
@@ -69,10 +70,12 @@ class ServerResult:
         run: What to add to its history.
         corrections: The drift that was corrected.
         report: What was written, or why nothing could be; ``None`` if there was nothing to write.
+        standing: Where the server stands in the rollout; ``None`` if it has yet to take its turn, or is no part of it.
     """
 
     record: ServerRecord
     run: RunRecord
+    standing: Standing | None = None
     corrections: tuple[Correction, ...] = ()
     report: Report | None = None
 
@@ -130,13 +133,16 @@ class Round:
         ) as run:
             plans = run.plan(observer)
             _check_broker(plans)
-            checks = [self._check(*one, plan) for one, plan in zip(servers, plans, strict=True)]
+            checks = {plan.server.name: self._check(*one, plan) for one, plan in zip(servers, plans, strict=True)}
             failures = {name: _unplanned(status) for name, status in run.failures.items()}
-            reports = self._apply(run, checks, failures, observer) if write else {}
+            standings = self._standings(checks, failures)
+            reports = self._apply(run, checks, standings, observer) if write else {}
         for plan in plans:
             if plan.errors:
                 reports[plan.server.name] = Report.of_failure(plan.server, failures[plan.server.name], plan.errors)
-        return tuple(self._result(check, reports.get(check.plan.server.name), started_at) for check in checks)
+        return tuple(
+            self._result(check, reports.get(name), standings[name], started_at) for name, check in checks.items()
+        )
 
     def _suspension(self, desired: Desired) -> Suspension | None:
         if reason := desired.server.suspended:
@@ -148,34 +154,41 @@ class Round:
         former = self._given.records.get(server.name) or ServerRecord(name=server.name, url=server.url)
         return ServerCheck.of(desired, plan, former, suspension, self._switches)
 
+    def _standings(
+        self, checks: Mapping[str, ServerCheck], failures: Mapping[str, ServerStatus]
+    ) -> dict[str, Standing | None]:
+        """Where the servers of the round stand in the rollout, before any of them is written."""
+        former = {server.name: standing for server, standing in self._given.continuation.earlier}
+        return {
+            name: standing_of(check, self._given.commit, former.get(name), failures.get(name))
+            for name, check in checks.items()
+        }
+
     def _apply(
         self,
         run: FleetRun,
-        checks: Sequence[ServerCheck],
-        failures: Mapping[str, ServerStatus],
+        checks: Mapping[str, ServerCheck],
+        standings: Mapping[str, Standing | None],
         observer: FleetObserver | None,
     ) -> dict[str, Report]:
         """Corrects the servers that only drifted, and rolls the commit out on the others."""
-        rollout = self._given.rollout
-        unplanned = [check for check in checks if check.plan.errors and check.former.commit != self._given.commit]
-        failed = [(check.plan.server, failures[check.plan.server.name]) for check in unplanned]
-        continuation = self._given.continuation
-        continuation = replace(continuation, earlier=(*continuation.earlier, *failed))
-        permitted = {
-            check.plan.server.name: (check.permitted, check.has_commit)
-            for check in checks
-            if check.changes and not check.plan.errors
-        }
-        drifted = {name: scope for name, (scope, has_commit) in permitted.items() if scope and not has_commit}
-        changed = {name: scope for name, (scope, has_commit) in permitted.items() if scope and has_commit}
+        rollout, continuation = self._given.rollout, self._given.continuation
+        others = [one for one in continuation.earlier if one[0].name not in checks]
+        planned = [(checks[name].plan.server, standing) for name, standing in standings.items() if standing]
+        writable = {name: check.permitted for name, check in checks.items() if not check.plan.errors}
+        changed = {name: scope for name, scope in writable.items() if scope and checks[name].has_commit}
+        drifted = {name: scope for name, scope in writable.items() if scope and not checks[name].has_commit}
         reports: tuple[Report, ...] = ()
         if drifted:
             reports += run.apply(replace(rollout, pause=0.0), scopes=drifted, observer=observer)
         if changed:
+            continuation = replace(continuation, earlier=(*others, *planned))
             reports += run.apply(rollout, scopes=changed, continuation=continuation, observer=observer)
         return {report.server.name: report for report in reports}
 
-    def _result(self, check: ServerCheck, report: Report | None, started_at: datetime) -> ServerResult:
+    def _result(
+        self, check: ServerCheck, report: Report | None, standing: Standing | None, started_at: datetime
+    ) -> ServerResult:
         given, now = self._given, datetime.now(UTC)
         changes = check.change_records(report, given.shorten)
         problems = _problems(check.plan, report)
@@ -201,6 +214,7 @@ class Round:
                 now=now,
             ),
             run=run,
+            standing=standing_after(check, report, standing),
             corrections=tuple(check.corrections(report, now)),
             report=report,
         )

@@ -19,7 +19,7 @@ from reconciler.model.ports import FleetObserver
 from reconciler.watch.heal import Corrections, HealLimit
 from reconciler.watch.log import log_result
 from reconciler.watch.records import BROKER_NOTICE, SuspendedBy, Suspension
-from reconciler.watch.rollout_memory import RolloutMemory
+from reconciler.watch.rollout_memory import RolloutMemory, waits_for_turn
 from reconciler.watch.round import Round, RoundInput, SuspensionGuard
 from reconciler.watch.server_check import Switches
 
@@ -270,8 +270,9 @@ class Rounds:
             records.append(replace(record, next_run=datetime.now(UTC) + due))
             corrections += result.corrections
             self._listener.server_done(run.result, (run.finished_at - run.started_at).total_seconds())
-        if results:
-            self._status.update(records, {one.record.name: one.run for one in results}, corrections)
+        self._rollout.note(results)
+        self._status.remember_rollout(self._status.commit, self._rollout.stored())
+        self._status.update(records, {one.record.name: one.run for one in results}, corrections)
 
     def notify(self, results: Sequence[ServerResult] = ()) -> None:
         """Passes on what has happened, if anything has."""
@@ -316,15 +317,21 @@ class Rounds:
         return Round(given, run_options, switches, server_parallelism=options.server_parallelism, engine=engine)
 
     def _take(self, results: Sequence[ServerResult], manifests: Manifests) -> None:
-        self._rollout.take(results, manifests.fleet.rollout.pause)
-        self._status.remember_rollout(manifests.revision.commit, self._rollout.stored())
-        self.record(results)
+        if results:
+            self._rollout.end_round(results, manifests.fleet.rollout.pause)
+            self.record(results)
         self.count += 1
         if self._rollout.stopped:
             reason = self._rollout.stopped.removeprefix("not started: ")
             self._status.notice("rollout_stopped", f"the rollout has stopped: {reason}")
-        elif results:
+        elif results and not self._others_wait(results):
             self._status.withdraw("rollout_stopped")
+
+    def _others_wait(self, results: Sequence[ServerResult]) -> bool:
+        """Whether servers outside a round wait for their turn, so that the round says nothing about the rollout."""
+        names, commit = {one.record.name for one in results}, self._status.commit
+        others = (one for name, one in self._status.records.items() if name not in names)
+        return any(waits_for_turn(one, commit) for one in others)
 
     def _heal_limit_reached(self, result: ServerResult) -> Suspension | None:
         """The suspension of a server on which a field was corrected too often."""

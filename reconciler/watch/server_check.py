@@ -110,6 +110,16 @@ class ServerCheck:
         """Whether what may be written is more than a correction of drift."""
         return any(one.difference.origin is not Origin.DRIFT and not one.held for one in self.changes)
 
+    @property
+    def is_rolled_out(self) -> bool:
+        """Whether what may be written takes its turn in the rollout."""
+        return not self.plan.errors and self.has_commit and bool(self.permitted)
+
+    @property
+    def is_in_force(self) -> bool:
+        """Whether nothing of a commit has yet to be written: what differs was changed on the server."""
+        return not self.plan.errors and all(one.difference.origin is Origin.DRIFT for one in self.changes)
+
     def change_records(self, report: Report | None, shorten: Callable[[str], str]) -> tuple[ChangeRecord, ...]:
         """What was found and done, account by account."""
         refusal = "" if report or not self.plan.refusals else self.plan.refusals[0].message
