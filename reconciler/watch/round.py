@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from reconciler.errors import Kind, UnreachableError
 from reconciler.fleet.runner import FleetRun
-from reconciler.model.outcome import Report, ServerStatus
-from reconciler.model.ports import RunObserver
+from reconciler.model.outcome import Report, ServerStatus, Status
+from reconciler.model.ports import FleetObserver, RunObserver
 from reconciler.report.kind_pages import explained
 from reconciler.watch.records import RunRecord, ServerRecord, SuspendedBy, Suspension
 from reconciler.watch.rollout_memory import standing_after, standing_of
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from reconciler.model.desired import Desired
     from reconciler.model.fleet import Rollout
     from reconciler.model.plan import Change, Plan
-    from reconciler.model.ports import FleetObserver
     from reconciler.watch.heal import Correction
     from reconciler.watch.server_check import Switches
 
@@ -97,6 +96,32 @@ class SuspensionGuard(RunObserver):
         self._check(self._server)
 
 
+class RoundObserver(FleetObserver):
+    """Is notified as a round proceeds."""
+
+    def written(self, result: ServerResult) -> None:
+        """A server to which the round may have written is done, before the round ends."""
+
+
+class _Written(FleetObserver):
+    """Passes on what a round did on a server as soon as that is known.
+
+    Attributes:
+        results: What was passed on, by server.
+    """
+
+    def __init__(self, observer: RoundObserver, result_of: Callable[[Report], ServerResult]) -> None:
+        self.results: dict[str, ServerResult] = {}
+        self._observer = observer
+        self._result_of = result_of
+
+    def finished(self, report: Report) -> None:
+        self._observer.finished(report)
+        if any(outcome.status is not Status.NOT_ATTEMPTED for outcome in report.outcomes):
+            result = self.results[report.server.name] = self._result_of(report)
+            self._observer.written(result)
+
+
 class Round:
     """Plans the servers of a round, and writes what may be written."""
 
@@ -116,7 +141,7 @@ class Round:
         self._engine = engine
 
     def run(
-        self, gate: FleetGate, observer: FleetObserver | None = None, *, write: bool = True
+        self, gate: FleetGate, observer: RoundObserver | None = None, *, write: bool = True
     ) -> tuple[ServerResult, ...]:
         """Carries out the round; without ``write``, it only plans.
 
@@ -126,6 +151,7 @@ class Round:
             UnreachableError: The broker of the engine did not respond. Nothing was written.
         """
         started_at = datetime.now(UTC)
+        observer = observer or RoundObserver()
         servers = [(one, self._suspension(one)) for one in self._given.servers]
         declared = [_suspended(one, suspension) for one, suspension in servers]
         with FleetRun(
@@ -136,12 +162,19 @@ class Round:
             checks = {plan.server.name: self._check(*one, plan) for one, plan in zip(servers, plans, strict=True)}
             failures = {name: _unplanned(status) for name, status in run.failures.items()}
             standings = self._standings(checks, failures)
-            reports = self._apply(run, checks, standings, observer) if write else {}
+
+            def result_of(report: Report) -> ServerResult:
+                name = report.server.name
+                return self._result(checks[name], report, standings[name], started_at)
+
+            written = _Written(observer, result_of)
+            reports = self._apply(run, checks, standings, written) if write else {}
         for plan in plans:
             if plan.errors:
                 reports[plan.server.name] = Report.of_failure(plan.server, failures[plan.server.name], plan.errors)
         return tuple(
-            self._result(check, reports.get(name), standings[name], started_at) for name, check in checks.items()
+            written.results.get(name) or self._result(check, reports.get(name), standings[name], started_at)
+            for name, check in checks.items()
         )
 
     def _suspension(self, desired: Desired) -> Suspension | None:
@@ -169,7 +202,7 @@ class Round:
         run: FleetRun,
         checks: Mapping[str, ServerCheck],
         standings: Mapping[str, Standing | None],
-        observer: FleetObserver | None,
+        observer: FleetObserver,
     ) -> dict[str, Report]:
         """Corrects the servers that only drifted, and rolls the commit out on the others."""
         rollout, continuation = self._given.rollout, self._given.continuation

@@ -15,16 +15,15 @@ from reconciler.errors import Kind, ReconcilerError, UnreachableError
 from reconciler.fleet.gate import FleetGate
 from reconciler.model.display import display_sentence
 from reconciler.model.duration import format_duration
-from reconciler.model.ports import FleetObserver
 from reconciler.watch.heal import Corrections, HealLimit
 from reconciler.watch.log import log_result
 from reconciler.watch.records import BROKER_NOTICE, SuspendedBy, Suspension
 from reconciler.watch.rollout_memory import RolloutMemory, waits_for_turn
-from reconciler.watch.round import Round, RoundInput, SuspensionGuard
+from reconciler.watch.round import Round, RoundInput, RoundObserver, SuspensionGuard
 from reconciler.watch.server_check import Switches
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
     from contextlib import AbstractContextManager
 
     from reconciler.fleet.remote import RemoteEngine, Workers
@@ -188,10 +187,16 @@ class Rounds:
         if self._stops or (self._newest and self._newest != manifests.revision.commit):
             gate.stop.set()
         results: tuple[ServerResult, ...] | None = ()
+        written: set[str] = set()
+
+        def record_written(result: ServerResult) -> None:
+            written.add(result.record.name)
+            self.record([result])
+
         try:
             with self._engine(manifests, servers) as engine:
                 made = self._make(manifests, servers, run, trigger, engine)
-                results = made.run(gate, _Progress(self.note_progress))
+                results = made.run(gate, _Progress(self.note_progress, record_written))
         except KeyboardInterrupt:
             results = None
         except Exception as error:  # noqa: BLE001 - nothing may end the loop
@@ -206,7 +211,7 @@ class Rounds:
         finally:
             self._gate = None
         if results is not None:
-            self._take(results, manifests)
+            self._take(results, written, manifests)
         counts = Counter(result.run.result for result in results or ())
         seconds = round(time.monotonic() - began, 3)
         self._log.event(
@@ -316,10 +321,11 @@ class Rounds:
             switches = replace(switches, pause=f"the rollout pauses for {pause} before the next batch")
         return Round(given, run_options, switches, server_parallelism=options.server_parallelism, engine=engine)
 
-    def _take(self, results: Sequence[ServerResult], manifests: Manifests) -> None:
+    def _take(self, results: Sequence[ServerResult], written: Collection[str], manifests: Manifests) -> None:
+        """Takes in what a round found and did; what it has written is recorded already."""
         if results:
             self._rollout.end_round(results, manifests.fleet.rollout.pause)
-            self.record(results)
+            self.record([one for one in results if one.record.name not in written])
         self.count += 1
         if self._rollout.stopped:
             reason = self._rollout.stopped.removeprefix("not started: ")
@@ -351,11 +357,12 @@ class Rounds:
         return self._options.run.context.explain_bug(error)
 
 
-class _Progress(FleetObserver):
-    """Notes that a round makes progress."""
+class _Progress(RoundObserver):
+    """Notes that a round makes progress, and records what it has written."""
 
-    def __init__(self, note: Callable[[], None]) -> None:
+    def __init__(self, note: Callable[[], None], record: Callable[[ServerResult], None]) -> None:
         self._note = note
+        self._record = record
 
     def planned(self, plan: Plan) -> None:  # noqa: ARG002 - the interface's
         self._note()
@@ -363,8 +370,11 @@ class _Progress(FleetObserver):
     def finished(self, report: Report) -> None:  # noqa: ARG002 - the interface's
         self._note()
 
+    def written(self, result: ServerResult) -> None:
+        self._record(result)
 
-class _Responses(FleetObserver):
+
+class _Responses(RoundObserver):
     """Passes on which servers could be planned."""
 
     def __init__(self, responded: Callable[[str], None]) -> None:

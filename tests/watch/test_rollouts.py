@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import threading
+from contextlib import closing
 from http import HTTPStatus
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
 from reconciler.sandbox.schemas import ErrorEntry, ErrorResponse
+from reconciler.watch.state import WatchState
 from tests.fleet.conftest import FleetOfSandboxes
-from tests.watch.test_loop import manifests_of
+from tests.watch.test_loop import manifests_of, until
 from tests.watch.watched_fleet import WatchedFleet
 
 if TYPE_CHECKING:
@@ -170,3 +173,31 @@ def test_a_server_that_comes_back_does_not_go_before_the_canary(watched: Watched
         watcher._schedule.start_round_now()
         watcher._next_round(manifests)
     assert names_of_fax(watched) == "TTTT"
+
+
+def test_what_was_written_is_recorded_before_the_round_ends(
+    watched: WatchedFleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched.edit("a", FAX, name="By hand")
+    watched.edit("b", FAX, name="By hand")
+    is_free = threading.Event()
+    store = watched.fleet.boxes["b"]._store
+    replace = store.replace
+
+    def hang(account_id: int, fields: Any) -> Any:  # noqa: ANN401 - those of the store
+        is_free.wait(20)
+        return replace(account_id, fields)
+
+    monkeypatch.setattr(store, "replace", hang)
+    with watched.watcher(watched.options()) as watcher, closing(WatchState(watched.state)) as state:
+        round_on_all = threading.Thread(target=watcher.run_once)
+        round_on_all.start()
+        until(state.corrections)
+        try:
+            assert [run.result for run in state.runs("a")][:1] == ["applied"]
+            assert [one.server for one in state.corrections()] == ["a"]
+            assert [run.result for run in state.runs("b")] == ["applied"]  # that of the first round
+        finally:
+            is_free.set()
+            round_on_all.join(20)
+        assert [one.server for one in state.corrections()] == ["a", "b"]
