@@ -5,8 +5,9 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import dataclass, replace
+from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from reconciler import reconcile
 from reconciler.errors import ReconcilerError
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from reconciler.model.fleet import Fleet
     from reconciler.reconcile import RunContext
     from reconciler.source.revision import Revision, Source
+
+_Status: TypeAlias = tuple[int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +62,15 @@ class Intake:
         self._context = context
         self._trust_file = trust_file
         self._rejected = Look()
+        self._rejected_with: _Status | None = None  # of the trust file, before the version was loaded
         self._has_manifests = False
 
     def look(self, *, again: bool = False) -> Look:
         """Looks at the source once. Never raises.
 
         Args:
-            again: Whether to load a version again that was rejected before: what it refers to may have changed.
+            again: Whether to load a version again that was rejected before: what it refers to may have changed. If the
+                trust file has changed, that is done in any case.
         """
         try:
             return self._look(again=again)
@@ -74,15 +79,16 @@ class Intake:
 
     def _look(self, *, again: bool) -> Look:
         revision: Revision | None = None
+        trust = _status(self._trust_file)
         try:
             revision = self.source.fetch()
             if revision is None:
                 self._rejected = Look()
-            elif again or revision.commit != self._rejected.commit:
+            elif again or revision.commit != self._rejected.commit or trust != self._rejected_with:
                 return self._take(revision)
         except Exception as error:  # noqa: BLE001 - whatever is wrong with a version, the loop goes on with the former
             if revision is None or self.source.is_intact(revision):
-                self._rejected = self._rejection(error, revision)
+                self._rejected, self._rejected_with = self._rejection(error, revision), trust
                 if not self._has_manifests:
                     return replace(self._rejected, manifests=self._last_good())
         return self._rejected
@@ -139,6 +145,15 @@ class Intake:
         if self._trust_file is None:
             return context
         return replace(context, trust=reconcile.read_trust(self._trust_file))
+
+
+def _status(path: str | None) -> _Status | None:
+    """What differs if a file was written or replaced; ``None`` if there is none."""
+    try:
+        found = Path(path).stat() if path else None
+    except OSError:
+        return None
+    return (found.st_mtime_ns, found.st_size, found.st_ino) if found else None
 
 
 def _named(desired: Desired, context: RunContext) -> Desired:
