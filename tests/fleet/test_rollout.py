@@ -121,7 +121,7 @@ def is_spent(run: Simulation, counting: Mapping[str, ServerStatus | None]) -> bo
 
 @BOUNDED
 @given(simulations() | continuations())
-def test_nothing_new_starts_once_a_budget_is_spent(run: Simulation) -> None:
+def test_nothing_starts_once_a_budget_is_spent(run: Simulation) -> None:
     assert run.chosen is None or run.earlier.keys() | run.chosen == {one.name for one in run.servers}
     chosen = {one.name for one in run.servers} if run.chosen is None else run.chosen
     retried = {name for name, one in run.earlier.items() if name in chosen and one.may_retry}
