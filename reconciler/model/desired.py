@@ -123,7 +123,7 @@ class Policy:
 
     def covers(self, address: str) -> bool:
         """Whether the manifests are responsible for an address."""
-        return address not in self.ignore and (not self.own or address in self.own)
+        return not (self.ignore and address in self.ignore) and (not self.own or address in self.own)
 
 
 class DesiredAccount(NamedTuple):

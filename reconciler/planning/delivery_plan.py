@@ -44,7 +44,7 @@ def plan_delivery_tests(
     """
     if problems := identity_problems(current):
         raise PlanError(*problems)
-    matching = match(desired.accounts, [account for account in current if desired.policy.covers(account.email)])
+    matching = match(desired.accounts, current, desired.policy)
     scope = Counter(declaration.account.key for declaration in desired.accounts if declaration.in_scope(only))
     errors = [problem for problem in matching.errors if problem.address and identity(problem.address) in scope]
     pairs = sorted(matching.pairs, key=lambda pair: (pair[0].account.key, pair[0].account.id or 0))

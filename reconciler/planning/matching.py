@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from reconciler.errors import Problem
     from reconciler.model.account import Account
-    from reconciler.model.desired import DesiredAccount
+    from reconciler.model.desired import DesiredAccount, Policy
 
 
 class Matching(NamedTuple):
@@ -28,31 +28,39 @@ class Matching(NamedTuple):
             has no pair.
         undeclared: Accounts that no declaration matches.
         ambiguous: Accounts that a declaration with an error may match.
+        left_alone: Accounts that the policy does not cover. No declaration matches them.
     """
 
     pairs: tuple[tuple[DesiredAccount, Account | None], ...]
     undeclared: tuple[Account, ...]
     ambiguous: tuple[Account, ...]
+    left_alone: tuple[Account, ...]
     errors: tuple[Problem, ...]
     warnings: tuple[Problem, ...]
 
 
-def match(desired: Sequence[DesiredAccount], current: Sequence[Account]) -> Matching:
+def match(desired: Sequence[DesiredAccount], current: Sequence[Account], policy: Policy) -> Matching:
     """Pairs declared accounts with those on the server.
 
     Args:
         desired: The declarations; an id is a pin.
-        current: The accounts on the server, without the ignored ones; their ids are unique.
+        current: All accounts on the server; their ids are unique.
+        policy: Which accounts the declarations may be about.
 
     Returns:
-        Every declaration as a pair or an error, and every account on the server as claimed, ambiguous or undeclared.
+        Every declaration as a pair or an error, and every account on the server as claimed, ambiguous, undeclared or
+        left alone.
     """
-    matcher = _Matcher(current)
+    covered: list[Account] = []
+    left_alone: list[Account] = []
+    for account in current:
+        (covered if policy.covers(account.email) else left_alone).append(account)
+    matcher = _Matcher(covered, left_alone, policy)
     rest = desired
     for claim in (matcher.claim_by_id, matcher.claim_by_address, matcher.claim_by_former_address):
         rest = [declaration for declaration in rest if not claim(declaration)]
     matcher.pairs.extend((declaration, None) for declaration in rest)
-    unclaimed = [account for account in current if account.id not in matcher.claimed]
+    unclaimed = [account for account in covered if account.id not in matcher.claimed]
     for declaration in rest if unclaimed else ():
         matcher.warn_of_create(declaration)
     for declaration in desired:
@@ -62,6 +70,7 @@ def match(desired: Sequence[DesiredAccount], current: Sequence[Account]) -> Matc
         tuple(matcher.pairs),
         tuple(account for account in unclaimed if account.id not in matcher.ambiguous),
         tuple(account for account in unclaimed if account.id in matcher.ambiguous),
+        tuple(left_alone),
         tuple(matcher.errors),
         tuple(matcher.warnings),
     )
@@ -70,7 +79,7 @@ def match(desired: Sequence[DesiredAccount], current: Sequence[Account]) -> Matc
 class _Matcher:
     """The state of one matching. Each ``claim_by_…`` returns whether the declaration is settled."""
 
-    def __init__(self, current: Sequence[Account]) -> None:
+    def __init__(self, current: Sequence[Account], left_alone: Sequence[Account], policy: Policy) -> None:
         self.pairs: list[tuple[DesiredAccount, Account | None]] = []
         self.errors: list[Problem] = []
         self.warnings: list[Problem] = []
@@ -78,6 +87,8 @@ class _Matcher:
         self.ambiguous: set[int | None] = set()
         self._renamed: dict[int, Account] = {}  # by id() of the declaration, if it has a former address
         self._renamed_ids: set[int | None] = set()
+        self._left_alone = left_alone
+        self._policy = policy
         self._by_id = {account.id: account for account in current}
         self._by_address: defaultdict[str, list[Account]] = defaultdict(list)
         for account in current:
@@ -89,12 +100,7 @@ class _Matcher:
             return False
         account = self._by_id.get(pin)
         if account is None:
-            self._error(
-                declaration,
-                Kind.PIN_NOT_FOUND,
-                f"{declaration.account.email} is pinned to id {pin}, which the server does not have, or is ignored",
-                "remove `id` to match by address, or to create the account",
-            )
+            self._report_pin(declaration, pin)
         else:
             self._claim(declaration, account)
         return True
@@ -162,6 +168,17 @@ class _Matcher:
         if declaration.renamed_from:
             self._renamed[id(declaration)] = account
             self._renamed_ids.add(account.id)
+
+    def _report_pin(self, declaration: DesiredAccount, pin: int) -> None:
+        why = "which the server does not have"
+        for account in self._left_alone:
+            if account.id == pin:
+                is_ignored = account.email in self._policy.ignore
+                why = f"but {account.email} is {'in `policy.ignore`' if is_ignored else 'outside `policy.own`'}"
+        message = f"{declaration.account.email} is pinned to id {pin}, {why}"
+        self._error(
+            declaration, Kind.PIN_NOT_FOUND, message, "remove `id` to match by address, or to create the account"
+        )
 
     def _report_ambiguous(self, declaration: DesiredAccount, address: str, found: Iterable[Account]) -> None:
         found = list(found)

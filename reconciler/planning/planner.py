@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from reconciler.model.plan import FieldChange, Step
     from reconciler.model.server import Server
     from reconciler.model.trust import Trust
+    from reconciler.planning.matching import Matching
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,16 +103,11 @@ class _Planner:
         if problems := identity_problems(self.current):
             counts = Counts(unmanaged=len(self.current))
             return Plan(server=server, untouched=tuple(self.current), counts=counts, errors=problems)
-        ignore, own = self.policy.ignore, self.policy.own
-        managed = [account for account in self.current if account.email not in ignore] if ignore else self.current
-        self.untouched = [account for account in self.current if account.email in ignore] if ignore else []
-        self.counts["ignored"] = len(self.untouched)
-        if own:
-            for account in managed:
-                if account.email not in own:
-                    self._leave(account, "unmanaged")
-            managed = [account for account in managed if account.email in own]
-        self._plan_accounts(managed)
+        declared = sorted(self.desired.accounts, key=lambda entry: (entry.account.key, entry.account.id or 0))
+        matching = match(declared, self.current, self.policy)
+        for account in matching.left_alone:
+            self._leave(account, "ignored" if account.email in self.policy.ignore else "unmanaged")
+        self._plan_accounts(matching)
         uncompared = self._labelled_uncompared() if self.options.no_secrets else None
         steps = self._order() if self.changes else ()  # most plans change nothing
         self.warnings += hidden_password_warning(self.hidden_passwords)
@@ -123,7 +119,7 @@ class _Planner:
             self.warnings.append(suspension(reason, "apply writes nothing to it"))
         refusals = check_guards(
             deletes=self.counts[Action.DELETE],
-            managed=len(managed),
+            managed=len(self.current) - len(matching.left_alone),
             limits=self._delete_limits(),
             allow_empty=self.options.allow_empty,
         )
@@ -162,10 +158,8 @@ class _Planner:
         self.warnings += taken_name_warnings(self.changes, self.untouched)
         return ordered.steps
 
-    def _plan_accounts(self, managed: Sequence[Account]) -> None:
-        only = self.options.only
-        declared = sorted(self.desired.accounts, key=lambda entry: (entry.account.key, entry.account.id or 0))
-        matching = match(declared, managed)
+    def _plan_accounts(self, matching: Matching) -> None:
+        only, declared = self.options.only, self.desired.accounts
         scope = {entry.account.email for entry in declared if entry.in_scope(only)} if only else None
         self.errors += [problem for problem in matching.errors if scope is None or problem.address in scope]
         self.warnings += [problem for problem in matching.warnings if scope is None or problem.address in scope]

@@ -154,7 +154,7 @@ def test_an_error_is_at_the_end_of_a_plan(at_sandbox: CliProcess, sandbox: Sandb
     done = at_sandbox.run("plan", "a.yaml")
     assert done.code == 1
     assert done.out.splitlines()[-5:] == [
-        "error: a.yaml:5:5: b@example.com is pinned to id 7, which the server does not have, or is ignored",
+        "error: a.yaml:5:5: b@example.com is pinned to id 7, which the server does not have",
         "  hint: remove `id` to match by address, or to create the account",
         "Nothing can be applied.",
         "",

@@ -88,3 +88,9 @@ def test_a_hidden_password_is_left_for_the_delivery_test_to_report() -> None:
     held = [account("a@x", 1, has_auth=True, password=UNKNOWN)]
     (trial,) = tried(declare("a@x"), held=held)
     assert trial.fields["password"] is UNKNOWN
+
+
+def test_a_pin_to_an_account_that_others_own_is_refused() -> None:
+    policy = Policy(test=POLICY.test, own=globs("a@*"))
+    with pytest.raises(PlanError, match=r"a@x is pinned to id 2, but b@x is outside `policy\.own`"):
+        tried(declare("a@x", 2), policy=policy)

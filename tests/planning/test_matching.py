@@ -2,16 +2,20 @@ from __future__ import annotations
 
 import pytest
 
+from reconciler.model.desired import Policy
 from reconciler.planning.matching import match
-from tests.support.declarations import declare, said
+from tests.support.declarations import declare, globs, said
 from tests.support.fake_server import account
 
+EVERYTHING = Policy()
 HELD = (account("a@x", 1), account("b@x", 2), account("c@x", 3))
 
 
-def paired(*declarations: object, held: tuple[object, ...] = HELD) -> tuple[list[str], list[int | None], list[str]]:
+def paired(
+    *declarations: object, held: tuple[object, ...] = HELD, policy: Policy = EVERYTHING
+) -> tuple[list[str], list[int | None], list[str]]:
     """Pairs as ``declared=id``, undeclared ids, and problems."""
-    matching = match(declarations, held)  # type: ignore[arg-type]
+    matching = match(declarations, held, policy)  # type: ignore[arg-type]
     pairs = [f"{desired.account.email}={current.id if current else 'new'}" for desired, current in matching.pairs]
     undeclared = [one.id for one in matching.undeclared]
     return pairs, undeclared, said([*matching.errors, *matching.warnings])
@@ -32,7 +36,19 @@ def test_a_pin_wins_over_the_address() -> None:
 def test_a_pin_to_a_missing_id_is_an_error_and_claims_nothing() -> None:
     pairs, undeclared, problems = paired(declare("a@x", 9))
     assert (pairs, undeclared) == ([], [1, 2, 3])
-    assert problems == ["pin_not_found: a@x is pinned to id 9, which the server does not have, or is ignored"]
+    assert problems == ["pin_not_found: a@x is pinned to id 9, which the server does not have"]
+
+
+@pytest.mark.parametrize(
+    ("policy", "why"),
+    [
+        (Policy(ignore=globs("b@x")), "but b@x is in `policy.ignore`"),
+        (Policy(own=globs("a@*")), "but b@x is outside `policy.own`"),
+    ],
+)
+def test_a_pin_to_an_account_that_is_left_alone_is_an_error_that_says_why(policy: Policy, why: str) -> None:
+    _pairs, _undeclared, problems = paired(declare("a@x", 2), policy=policy)
+    assert problems == [f"pin_not_found: a@x is pinned to id 2, {why}"]
 
 
 def test_former_addresses_match_in_any_letter_case() -> None:
@@ -100,7 +116,7 @@ TWICE = (account("a@x", 1), account("A@x", 2), account("b@x", 3))
 
 
 def test_a_duplicate_address_without_a_pin_is_an_error_with_the_ids() -> None:
-    matching = match([declare("a@x")], TWICE)
+    matching = match([declare("a@x")], TWICE, EVERYTHING)
     assert said(matching.errors) == ["ambiguous_address: the server has a@x 2 times (id 1: a@x, id 2: A@x)"]
     assert matching.errors[0].hint == (
         "pin the one that you mean in the YAML, for example `id: 1`; every other one is then undeclared, and is"
@@ -110,14 +126,14 @@ def test_a_duplicate_address_without_a_pin_is_an_error_with_the_ids() -> None:
 
 
 def test_a_duplicate_former_address_is_an_error_without_a_warning() -> None:
-    matching = match([declare("n@x", renamed_from="a@x")], TWICE)
+    matching = match([declare("n@x", renamed_from="a@x")], TWICE, EVERYTHING)
     assert said(matching.errors) == ["ambiguous_address: the server has a@x 2 times (id 1: a@x, id 2: A@x)"]
     assert (matching.pairs, matching.warnings, matching.ambiguous) == ((), (), TWICE[:2])
 
 
 def test_two_spellings_of_one_mailbox_are_a_duplicate_address() -> None:
     held = (account("info@b\u00fccher.example", 1), account("info@xn--bcher-kva.example", 2))
-    matching = match([declare("info@B\u00dcCHER.example")], held)
+    matching = match([declare("info@B\u00dcCHER.example")], held, EVERYTHING)
     spellings = "id 1: info@b\u00fccher.example, id 2: info@xn--bcher-kva.example"
     assert said(matching.errors) == [
         f"ambiguous_address: the server has info@B\u00dcCHER.example 2 times ({spellings})"
