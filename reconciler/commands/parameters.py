@@ -122,10 +122,12 @@ class OutputFile(click.Path):
     def convert(
         self, value: str | os.PathLike[str], param: click.Parameter | None, ctx: click.Context | None
     ) -> str | bytes | os.PathLike[str]:
-        """Checks that the name is neither a link nor a format."""
+        """Checks that the name is neither empty, as an unset variable is, nor a link nor a format."""
         from reconciler.commands.habits import output_hint
 
         name = str(value)
+        if not name:
+            self.fail("it is empty. Name a file, or leave the option out.", param, ctx)
         if hint := output_hint(name):
             self.fail(f"{name!r} is not a file. {hint}", param, ctx)
         if os.path.islink(name) and not os.path.abspath(name).startswith(("/dev/", "/proc/")):  # noqa: PTH100, PTH114
