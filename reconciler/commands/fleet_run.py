@@ -62,7 +62,7 @@ def plan_fleet(
     if engine.url:
         check_engine_usage(request, to_email=to_email, no_secrets=request.planning.no_secrets)
     with engine_for(request, servers, engine) as workers:
-        run = _run(request, servers, replace(_options(request), to_email=to_email), workers)
+        run = _run(request, servers, replace(_options(request, engine), to_email=to_email), workers)
         with fleet_progress(invocation, run.size) as observer:
             plans = run.plan(observer)
     subject = PlanInput(plans=plans, of_fleet=True)
@@ -88,7 +88,7 @@ def apply_fleet(request: RunRequest, running: ApplyFlags, engine: EngineFlags) -
             request,
             servers,
             replace(
-                _options(request),
+                _options(request, engine),
                 to_email=running.to_email,
                 parallelism=running.parallelism,
                 lock_timeout=running.lock_timeout,
@@ -117,7 +117,8 @@ def test_fleet(request: RunRequest, engine: EngineFlags, *, to_email: str | None
     if engine.url:
         check_engine_usage(request, to_email=to_email)
     with engine_for(request, servers, engine, parallelism=parallelism) as workers:
-        run = _run(request, servers, replace(_options(request), to_email=to_email, parallelism=parallelism), workers)
+        options = replace(_options(request, engine), to_email=to_email, parallelism=parallelism)
+        run = _run(request, servers, options, workers)
         with handle_interrupts(run.gate, invocation) as interrupt:
             invocation.acted = True
             with fleet_progress(invocation, run.size) as observer:
@@ -193,14 +194,15 @@ def _run(
     return run
 
 
-def _options(request: RunRequest) -> ServerRunOptions:
-    """What the runs on all servers have in common."""
+def _options(request: RunRequest, engine: EngineFlags | None = None) -> ServerRunOptions:
+    """What the runs on all servers have in common. A single server is no fleet, although an option selects it."""
     shows_all = request.invocation.verbose or request.invocation.format is Format.TFPLAN
     return ServerRunOptions(
         context=request.context,
         paths=request.paths,
         planning=request.planning,
         keep_unchanged=shows_all,
+        in_fleet=bool(engine and engine.url) or len(request.fleet.servers) > 1,
         explain_bug=lambda redactor: CrashReporter(redactor).explain,
     )
 
