@@ -11,6 +11,8 @@ from reconciler.model.desired import NO_DELIVERY_TEST, DeliveryTestWhen
 from reconciler.model.secret import source_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from reconciler.errors import Position, Problem
     from reconciler.model.account import Account, Fields, Globs, Value
     from reconciler.model.desired import DeliveryTestSettings
@@ -171,6 +173,8 @@ class Plan:
         untouched: The other accounts, which stay as they are: ignored, protected, unmanaged, outside ``--only``.
         uncompared: Updates of unchanged accounts to their declared passwords, which were not compared with the stored
             ones; ``None`` if passwords were compared.
+        password_sources: For each unchanged account, by its id, where its declared password comes from; only if that
+            was compared with the stored one.
         warnings: What a reviewer should look at.
         errors: Why no safe plan exists; then nothing can be applied.
         refusals: Guards that refused; then nothing can be applied either.
@@ -183,6 +187,7 @@ class Plan:
     unchanged: tuple[Account, ...] = ()
     untouched: tuple[Account, ...] = ()
     uncompared: tuple[Change, ...] | None = None
+    password_sources: Mapping[int | None, str] = field(default_factory=dict)
     counts: Counts = _NO_ACCOUNTS
     warnings: tuple[Problem, ...] = ()
     errors: tuple[Problem, ...] = field(default=())

@@ -10,7 +10,7 @@ from reconciler.errors import Kind, Problem
 from reconciler.model.account import ACCOUNT_DEFAULTS, NO_GLOBS, Globs, label
 from reconciler.model.desired import NO_DELIVERY_TEST, DeliveryTestWhen
 from reconciler.model.plan import Action, Change, Counts, Plan
-from reconciler.model.secret import UNKNOWN
+from reconciler.model.secret import UNKNOWN, source_of
 from reconciler.planning.checks import (
     default_account_warning,
     default_outside_only_warning,
@@ -90,6 +90,7 @@ class _Planner:
         self.changes: list[Change] = []
         self.unchanged: list[Account] = []
         self.uncompared: list[Change] = []
+        self.password_sources: dict[int | None, str] = {}
         self.untouched: list[Account] = []
         self.warnings: list[Problem] = list(desired.warnings)
         self.errors: list[Problem] = []
@@ -130,6 +131,7 @@ class _Planner:
             unchanged=tuple(self.unchanged),
             untouched=tuple(self.untouched),
             uncompared=uncompared,
+            password_sources=self.password_sources,
             counts=Counts(**self.counts),
             warnings=tuple(self.warnings),
             errors=tuple(self.errors),
@@ -203,6 +205,8 @@ class _Planner:
             self._add(self._update(desired, current, after, changes), desired)
             return
         self.hidden_passwords += hidden and not unresolved
+        if not hidden and not unresolved and (source := source_of(managed.get("password"))):
+            self.password_sources[current.id] = source
         if unresolved:
             changes = field_changes(current.fields, managed, ["password"])
             self.uncompared.append(self._update(desired, current, after, changes))
