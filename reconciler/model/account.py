@@ -126,8 +126,8 @@ class Account(NamedTuple):
         extra: Fields of the server's response that this program does not know. They go back unchanged in a PUT, which
             replaces the whole account.
         created_at: When it was created, as the server writes it; ``None`` if unknown.
-        updated_at: When it was last changed, likewise. Neither is a field: they are never planned, sent or shown. They
-            show whether an account is still the one that was read before.
+        updated_at: When it was last changed, likewise. Neither is a field: they are never planned or sent. They show
+            whether an account is still the one that was read before.
         mask: The password in the server's response, if it looks like a mask; the field ``password`` is unknown then.
     """
 

@@ -10,6 +10,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from reconciler.model.secret import UNKNOWN
 from reconciler.report.view import outcome_counts, public_fields, sensitive_fields, total_counts
 from reconciler.version import VERSION
 
@@ -206,6 +207,8 @@ def _change(change: Change, server: Server, *, in_fleet: bool) -> Document:
         "fields": [one.field for one in change.fields],
         "reason": "; ".join((change.reason, *change.notes)),
     }
+    if change.before and (times := _times(change.before)):
+        entry["times"] = times
     if change.password_from:
         entry["password_from"] = change.password_from
     if test := change.test.described():
@@ -218,6 +221,16 @@ def _state(account: Account | None) -> Document | None:
         return None
     fields = public_fields(account)
     return fields if account.id is None else {"id": account.id, **fields}
+
+
+def _times(account: Account) -> dict[str, str]:
+    """What shows whether it is still this account, and this password, if the server hides that.
+
+    Not in the digest: it is not what a plan does.
+    """
+    is_hidden = account.fields.get("password") is UNKNOWN
+    times = {"created_at": account.created_at, "updated_at": account.updated_at if is_hidden else None}
+    return {name: time for name, time in times.items() if time is not None}
 
 
 def _outcome(outcome: Outcome, server: Server) -> Document:

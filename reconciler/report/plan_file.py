@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from reconciler.errors import Kind, Problem, ReconcilerError
-from reconciler.model.account import NO_FIELDS, Account
+from reconciler.model.account import NO_EXTRA, NO_FIELDS, Account
 from reconciler.model.desired import NO_DELIVERY_TEST, DeliveryTestSettings, DeliveryTestWhen
 from reconciler.model.outcome import ServerStatus
 from reconciler.model.plan import Action, Change, FieldChange, PlanStatus
-from reconciler.model.secret import Secret
+from reconciler.model.secret import UNKNOWN, Secret
+from reconciler.planning.fields import TIMES
 from reconciler.report.json import FORMAT_VERSION, Document, digest
 
 if TYPE_CHECKING:
@@ -138,9 +139,10 @@ def read_change(entry: Document) -> Change | None:
     """A change as the planner makes it; ``None`` if it is not consistent: anyone can compute a digest."""
     what, test = entry["change"], entry.get("test", {})
     action = Action(what["actions"][0])
-    before, after = (_read_account(what[side]) for side in ("before", "after"))
+    times = [entry.get("times", {}).get(name) for name in TIMES]
+    before, after = _read_account(what["before"], *times), _read_account(what["after"], None, None)
     address, names, source = entry["name"], entry["fields"], entry.get("password_from")
-    texts = (entry["address"], address, *names, source or "", test.get("to_email", ""))
+    texts = (entry["address"], address, *names, source or "", test.get("to_email", ""), *filter(None, times))
     is_consistent = (
         len(what["actions"]) == 1
         and (before is None) == (action is Action.CREATE)
@@ -162,7 +164,10 @@ def read_change(entry: Document) -> Change | None:
     )
 
 
-def _read_account(state: Document | None) -> Account | None:
+def _read_account(state: Document | None, created_at: str | None, updated_at: str | None) -> Account | None:
     if state is None:
         return None
-    return Account({name: value for name, value in state.items() if name != "id"}, state.get("id"))
+    fields = {name: value for name, value in state.items() if name != "id"}
+    if updated_at is not None:
+        fields["password"] = UNKNOWN
+    return Account(fields, state.get("id"), NO_EXTRA, created_at, updated_at)

@@ -201,7 +201,7 @@ def done_and_undone(api: AccountsApi, what: str) -> None:
     [
         ("nothing", "", ""),
         ("update", "b@example.com", 'at the end of the run the server has other values: name (it has "Old")'),
-        ("delete", "c@example.com", "the account is still on the server at the end of the run"),
+        ("delete", "c@example.com", "an account with this address exists again at the end of the run (id 2)"),
         ("create", "a@example.com", "the account is not on the server at the end of the run"),
     ],
 )

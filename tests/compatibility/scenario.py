@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import sqlite3
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -43,6 +44,7 @@ WRITTEN: Final = (
 """What a version writes there; the other files are written by hand."""
 
 NAMES: Final = ("north", "south")
+_CREATED: Final = "2026-01-01T00:00:00+00:00"
 REPORT: Final = Path(reconciler.__file__).parent / "report"
 METRICS: Final = Path(__file__).parents[2] / "docs" / "metrics.md"
 
@@ -65,7 +67,11 @@ class Scenario:
     def __enter__(self) -> Self:
         shutil.copytree(self.files, self.folder, dirs_exist_ok=True)
         self.user = CliProcess(self.folder)
-        self.boxes = {name: Sandbox(SandboxOptions(allowed_hosts=(_host(name),))) for name in NAMES}
+        databases = {name: self.folder / f"{name}.sqlite" for name in NAMES}
+        self.boxes = {
+            name: Sandbox(SandboxOptions(database=str(database), allowed_hosts=(_host(name),)))
+            for name, database in databases.items()
+        }
         for name, box in self.boxes.items():
             box.__enter__()
             box.seed(
@@ -76,6 +82,9 @@ class Scenario:
                     *([account_json("old-certs@north.example.com")] if name == "north" else ()),
                 ]
             )
+            # A saved plan is bound to the times of the accounts.
+            with closing(sqlite3.connect(databases[name], isolation_level=None)) as accounts:
+                accounts.execute("UPDATE accounts SET created_at = :time, updated_at = :time", {"time": _CREATED})
             self.user.environ[f"{name.upper()}_KEY"] = box.refresh_token
             self.user.environ[f"{name.upper()}_CERTS"] = "right"
         self._ports = {_host(name): int(box.url.rpartition(":")[2]) for name, box in self.boxes.items()}
