@@ -11,7 +11,7 @@ from reconciler.planning.saved import compare
 from reconciler.report.formats import Format, PlanInput
 from reconciler.report.json import plan_document, to_json
 from reconciler.report.plan_file import parse_plan, parse_unfinished, unusable_plan, unusable_result
-from reconciler.report.server_text import comparison_sentence, comparison_text
+from reconciler.report.server_text import comparison_text, difference_problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from reconciler.errors import ReconcilerError
     from reconciler.model.desired import DeliveryTestSettings
     from reconciler.model.plan import Change, Plan
-    from reconciler.planning.saved import PlanDifference
     from reconciler.report.plan_file import SavedPlan
 
 _LARGEST = 256 * 1024 * 1024
@@ -95,10 +94,6 @@ def check(
             " nothing was written"
         )
         summary = Problem(kind=Kind.STALE_PLAN, message=message, hint="plan and review again")
-        raise StalePlanError(summary, *([] if invocation.format is Format.TEXT else map(_problem, found.differences)))
+        unseen = () if invocation.format is Format.TEXT else found.differences  # a document shows no table
+        raise StalePlanError(summary, *map(difference_problem, unseen))
     return tuple((change, Outcome.in_place(change)) for change in found.in_place)
-
-
-def _problem(difference: PlanDifference) -> Problem:
-    """A difference for a document, which shows no table."""
-    return Problem(kind=Kind.STALE_PLAN, message=comparison_sentence(difference), address=difference.address)

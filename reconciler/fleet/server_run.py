@@ -19,15 +19,17 @@ from reconciler.model.redaction import Redactor
 from reconciler.planning.checks import suspension
 from reconciler.planning.planner import PlanOptions
 from reconciler.planning.saved import compare
+from reconciler.report.server_text import difference_problem
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from reconciler.model.account import Globs
     from reconciler.model.desired import Desired
     from reconciler.model.plan import Change
     from reconciler.model.server import Server
+    from reconciler.planning.saved import PlanDifference
     from reconciler.reconcile import Connection, RunContext
 
 
@@ -106,7 +108,9 @@ class ServerRun:
             self.close()
         elif self._connection:
             self._connection.release()
-        return plan if self._options.keep_unchanged else replace(plan, unchanged=(), untouched=(), steps=())
+        if self._options.keep_unchanged:
+            return plan
+        return replace(plan, unchanged=(), untouched=(), steps=(), password_sources={})
 
     def apply(self, agreed: Plan, reviewed: Sequence[Change] | None = None, only: Globs = NO_GLOBS) -> Report:
         """Plans again, under the server's lock, and writes if the plan is still the agreed one.
@@ -164,11 +168,11 @@ class ServerRun:
     def stale(self, plan: Plan, reviewed: Sequence[Change]) -> Report | None:
         """The report if a plan is not the reviewed one; ``None`` if it is."""
         found = compare(reviewed, plan).differences
-        return self.refused(plan, _stale([difference.address for difference in found])) if found else None
+        return self.refused(plan, *_stale(found)) if found else None
 
-    def refused(self, plan: Plan, problem: Problem) -> Report:
+    def refused(self, plan: Plan, problem: Problem, *others: Problem) -> Report:
         """The report if nothing may be written."""
-        return self._without_writes(plan, ServerStatus.REFUSED, problem)
+        return self._without_writes(plan, ServerStatus.REFUSED, problem, *others)
 
     def ended(self, plan: Plan, problem: Problem, status: ServerStatus) -> Report:
         """The report if the run ended on a worker that returned no report of its own."""
@@ -236,7 +240,7 @@ class ServerRun:
         fresh = self._locked_plan()
         found = compare(changes, fresh, agreed.uncompared)
         if found.differences:
-            return self.refused(agreed, _stale([difference.address for difference in found.differences]))
+            return self.refused(agreed, *_stale(found.differences))
         if fresh.errors or fresh.refusals:
             return self.refused(agreed, (*fresh.errors, *fresh.refusals)[0])
         return self._write(fresh, found.in_place)
@@ -271,8 +275,11 @@ class ServerRun:
         return (Problem(kind=Kind.BUG, message=self._explain_bug(error)),)
 
 
-def _stale(addresses: Sequence[str]) -> Problem:
-    more = len(addresses) - _MOST_NAMED
-    named = ", ".join(addresses[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+def _stale(differences: Sequence[PlanDifference]) -> Iterator[Problem]:
+    """Why a plan that is not the agreed one is refused, and then each difference."""
+    more = len(differences) - _MOST_NAMED
+    named = ", ".join(difference.address for difference in differences[:_MOST_NAMED])
+    named += f" and {more} more" if more > 0 else ""
     message = f"the server has changed since the plan was made ({named}); nothing was written"
-    return Problem(kind=Kind.STALE_PLAN, message=message, hint="plan and review again")
+    yield Problem(kind=Kind.STALE_PLAN, message=message, hint="plan and review again")
+    yield from map(difference_problem, differences)

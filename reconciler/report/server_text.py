@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from reconciler.errors import Kind, Problem
 from reconciler.model.display import display_address, display_sentence, display_value, escape
 from reconciler.model.fields import FIELDS, SECRET_FIELDS
 from reconciler.model.outcome import FailureKind, Status
 from reconciler.model.plan import Action
+from reconciler.planning.fields import TIMES
 from reconciler.report.annotations import failure_position, failure_words
 from reconciler.report.formats import Style
 from reconciler.report.text import problems_text
@@ -33,6 +35,9 @@ _STATUS_COLOURS: Final = {
     Status.UNKNOWN: "red",
     Status.NOT_ATTEMPTED: "yellow",
 }
+_ROWS: Final = ("action", *FIELDS, *TIMES, "password_from", "test")
+"""What a reviewed change and a fresh one have in common or not, in the order of a comparison."""
+
 _DONE: Final = {"create": "created", "update": "updated", "delete": "deleted"}
 
 
@@ -59,13 +64,14 @@ def comparison_text(differences: Sequence[PlanDifference], style: Style) -> str:
     return "\n".join(line for one in differences for line in _comparison_lines(one, style)) + "\n"
 
 
-def comparison_sentence(difference: PlanDifference) -> str:
-    """The reviewed change and the fresh one of an account, in a sentence."""
+def difference_problem(difference: PlanDifference) -> Problem:
+    """The reviewed change and the fresh one of an account in a sentence, for what shows no table."""
     reviewed, fresh = (
-        ", ".join(text if name == "action" else f"{name} {text}" for name, text in _cells(change, Style()).items())
-        for change in (difference.reviewed, difference.fresh)
+        ", ".join(cells[name] if name == "action" else f"{name} {cells[name]}" for name in _ROWS if name in cells)
+        for cells in _both_cells(difference, Style())
     )
-    return f"{escape(difference.address)}: reviewed: {reviewed}; now: {fresh}"
+    message = f"{escape(difference.address)}: reviewed: {reviewed}; now: {fresh}"
+    return Problem(kind=Kind.STALE_PLAN, message=message, address=difference.address)
 
 
 def _plan_lines(plan: Plan, style: Style, *, verbose: bool) -> Iterator[str]:
@@ -187,21 +193,30 @@ def _outcome_parts(outcome: Outcome) -> Iterator[str]:
 
 
 def _comparison_lines(difference: PlanDifference, style: Style) -> Iterator[str]:
-    reviewed, fresh = _cells(difference.reviewed, style), _cells(difference.fresh, style)
+    reviewed, fresh = _both_cells(difference, style)
     width = max(len("reviewed"), *map(len, reviewed.values())) + 2
     yield style.paint(f"  {escape(difference.address)}", "bold")
     yield f"      {'':<{_NAME_WIDTH + 2}}{'reviewed':<{width}}now"
-    for name in ("action", *FIELDS, "password_from", "test"):
+    for name in _ROWS:
         left, right = reviewed.get(name, ""), fresh.get(name, "")
         if left or right:
             mark = " " if left == right else "!"
             yield f"    {mark} {name:<{_NAME_WIDTH + 2}}{left:<{width}}{right}"
 
 
-def _cells(change: Change | None, style: Style) -> dict[str, str]:
+def _both_cells(difference: PlanDifference, style: Style) -> tuple[dict[str, str], dict[str, str]]:
+    """The cells of both sides, by row. What differs in the account is in them even if it does not change."""
+    names = difference.in_account
+    return _cells(difference.reviewed, names, style), _cells(difference.fresh, names, style)
+
+
+def _cells(change: Change | None, names: Sequence[str], style: Style) -> dict[str, str]:
     if change is None:
         return {"action": "(nothing)"}
     cells = {"action": f"{change.action}{'' if change.id is None else f' (id {change.id})'}"}
+    for name in names:
+        value = getattr(change.before, name) if name in TIMES else change.account.fields.get(name)
+        cells[name] = display_value(value)
     for one in change.fields:
         if one.field in SECRET_FIELDS:
             cells[one.field] = "changes"

@@ -113,7 +113,30 @@ def test_a_saved_plan_refuses_only_the_server_that_has_changed(user: CliProcess,
     fleet.boxes["b"].seed([{**many(1)[0], "service": "other", "hash_auth": False}])
     applied = user.run("apply", ".", "--plan", "plan.json", "-f", "json", "--allow-empty")
     assert (applied.code, statuses(applied)) == (3, {"a": "applied", "b": "refused"})
-    assert [one["kind"] for one in document(applied)["servers"][1]["errors"]] == ["stale_plan"]
+    errors = document(applied)["servers"][1]["errors"]
+    assert {one["kind"] for one in errors} == {"stale_plan"}
+    assert [one["message"] for one in errors] == [
+        "the server has changed since the plan was made (old0@example.com); nothing was written",
+        "old0@example.com: reviewed: (nothing); now: delete (id 1)",
+    ]
+
+
+def test_a_saved_plan_of_a_fleet_does_not_count_hidden_passwords_as_sent(
+    user: CliProcess, fleet: FleetOfSandboxes
+) -> None:
+    fleet.add("a", "b", passwords="mask")
+    for box in fleet.boxes.values():
+        mail = {"service": "other", "smtp_server": "mx.example.com", "hash_auth": True, "password": "leaked"}
+        box.seed([{**many(1)[0], **mail, "name": "Old"}])
+    for path in fleet.folder.glob("?.yaml"):
+        entry = "{email: old0@example.com, name: Old, service: other, smtp_server: mx.example.com, password: {env: PW}}"
+        path.write_text(f"{path.read_text().partition('  -')[0]}  - {entry}\n")
+    user.environ["PW"] = "declared-one"
+    assert user.run("plan", ".", "--save", "plan.json", "--rotate-passwords").code == 0
+    forgotten = user.run("apply", ".", "--plan", "plan.json", "-f", "json")
+    assert (forgotten.code, set(statuses(forgotten).values())) == (4, {"refused"})
+    applied = user.run("apply", ".", "--plan", "plan.json", "-f", "json", "--rotate-passwords")
+    assert (applied.code, document(applied)["summary"]["applied"]) == (0, 2)
 
 
 def test_a_trust_file_limits_every_server_of_a_fleet(user: CliProcess, fleet: FleetOfSandboxes) -> None:

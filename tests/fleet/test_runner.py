@@ -94,7 +94,12 @@ def test_only_a_server_that_has_changed_since_the_plan_is_refused(fleet: FleetOf
     fleet.boxes["b"].change_account(1, smtp_port=2525)
     reports = run.apply(ALL_AT_ONCE)
     assert statuses(reports) == {"a": "applied", "b": "refused"}
-    assert [one.kind for one in reports[1].errors] == ["stale_plan"]
+    assert {one.kind for one in reports[1].errors} == {"stale_plan"}
+    change = 'update (id 1), smtp_server "old.example.com" → "mx.example.com", smtp_port'
+    assert [one.message for one in reports[1].errors] == [
+        "the server has changed since the plan was made (fax@example.com); nothing was written",
+        f"fax@example.com: reviewed: {change} null; now: {change} 2525",
+    ]
     assert {outcome.status for outcome in reports[1].outcomes} == {"not_attempted"}
     assert fleet.held()["b"] == ["fax@example.com"]
 
