@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 from pydantic_core import CoreConfig, SchemaValidator, ValidationError, core_schema, from_json
 
 from reconciler.client.transport import InvalidResponseError
+from reconciler.client.unknown_fields import masked_names
 from reconciler.model.account import NO_EXTRA, Account
 from reconciler.model.fields import FIELDS, SPELLINGS, WIRE_ORDER
 from reconciler.model.secret import UNKNOWN, Secret, SecretReference, Unknown, looks_masked
@@ -155,9 +156,8 @@ def to_account(wire: WireAccount, passwords: Passwords = Passwords.AUTO) -> Acco
     if wire.keys() <= _KNOWN:
         return Account(fields, wire["id"], NO_EXTRA, *times, mask)
     extra = {name: value for name, value in wire.items() if name not in _KNOWN}
-    if passwords is not Passwords.SHOWN:
-        extra = {name: value for name, value in extra.items() if not _holds_mask(value)}
-    return Account(fields, wire["id"], extra, *times, mask)
+    masked = () if passwords is Passwords.SHOWN else masked_names(extra)
+    return Account(fields, wire["id"], extra, *times, mask, masked)
 
 
 def _time(value: object) -> str | None:
@@ -170,15 +170,6 @@ def _password(value: str | None, passwords: Passwords, *, hides: bool) -> Value:
     if value:
         return UNKNOWN if passwords is Passwords.HIDDEN else Secret(value)
     return UNKNOWN if hides else None
-
-
-def _holds_mask(value: object) -> bool:
-    """Whether an unknown field is, or contains, a mask: sent back, it would replace what it hides."""
-    if isinstance(value, str):
-        return looks_masked(value)
-    if isinstance(value, dict):
-        return any(map(_holds_mask, value.values()))
-    return isinstance(value, list) and any(map(_holds_mask, value))
 
 
 class Dialect:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from reconciler.errors import Kind, Problem
 from reconciler.model.account import name_key
+from reconciler.model.display import shorten
 from reconciler.model.fields import DESTINATION_FIELDS
 from reconciler.model.secret import UNKNOWN
 from reconciler.model.trust import smtp_servers_of
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 _STRENGTH: Final = {"plain": 0, "login": 0, "cram-md5": 1}
 _UNKNOWN_STRENGTH: Final = 2
 """The strength of an unknown mechanism: any other may be weaker."""
+
+_LONGEST_NAME: Final = 60
+_MOST_NAMES: Final = 3
 
 
 def password_problems(
@@ -90,6 +94,29 @@ def loses_password(after: Account, managed: Fields) -> bool:
     ``has_auth: false`` means that it is no longer needed.
     """
     return after.fields.get("password") is UNKNOWN and managed.get("has_auth") is not False
+
+
+def masked_problems(desired: DesiredAccount, current: Account) -> Iterator[Problem]:
+    """Yields a problem if a write would lose what the server hides in fields that this program does not know.
+
+    A write replaces the whole account: it would store the masks themselves, or leave the fields out.
+    """
+    if current.masked_extra:
+        yield problem_at(
+            desired,
+            Kind.FIELD_MASKED,
+            f"{desired.account.email} has to be written as a whole, but the server hides {masked_fields(current)},"
+            " which this program does not know and would lose",
+            "make this change in the server's interface; if what the server returns is no mask, write"
+            " `policy.passwords: shown`",
+        )
+
+
+def masked_fields(account: Account) -> str:
+    """The unknown fields that the server hides, for a message; many are cut short."""
+    names = [shorten(name, _LONGEST_NAME) for name in account.masked_extra]
+    listed, more = ", ".join(names[:_MOST_NAMES]), len(names) - _MOST_NAMES
+    return f"{listed} and {more} more" if more > 0 else listed
 
 
 def destination_problems(desired: DesiredAccount, after: Fields, trust: Trust) -> Iterator[Problem]:

@@ -51,10 +51,10 @@ def match(desired: Sequence[DesiredAccount], current: Sequence[Account], policy:
         Every declaration as a pair or an error, and every account on the server as claimed, ambiguous, undeclared or
         left alone.
     """
-    covered: list[Account] = []
-    left_alone: list[Account] = []
-    for account in current:
-        (covered if policy.covers(account.email) else left_alone).append(account)
+    covered, left_alone = current, []
+    if policy.ignore or policy.own:
+        covered = [account for account in current if policy.covers(account.email)]
+        left_alone = [account for account in current if not policy.covers(account.email)]
     matcher = _Matcher(covered, left_alone, policy)
     rest = desired
     for claim in (matcher.claim_by_id, matcher.claim_by_address, matcher.claim_by_former_address):

@@ -17,6 +17,7 @@ from reconciler.planning.checks import (
     destination_problems,
     hidden_password_warning,
     identity_problems,
+    masked_problems,
     password_notes,
     password_problems,
     recipient_problems,
@@ -202,6 +203,7 @@ class _Planner:
         self.errors += password_problems(desired, current, after, changes)
         self._check_destination(desired, after)
         if changes:
+            self.errors += masked_problems(desired, current)
             self._add(self._update(desired, current, after, changes), desired)
             return
         self.hidden_passwords += hidden and not unresolved

@@ -80,10 +80,15 @@ def test_a_mask_is_kept_beside_the_unknown_password() -> None:
     assert (account.fields["password"], account.mask) == (UNKNOWN, Secret("ce******"))
 
 
-def test_a_mask_inside_an_unknown_field_is_not_sent_back() -> None:
+def test_unknown_fields_that_contain_a_mask_are_named() -> None:
     given = {"oauth": {"id": "x", "keys": ["a", "●●●●"]}, "note": "xxxxxxxx\n", "list": ["a"]}
-    assert account_of(**given).extra == {"list": ["a"]}
-    assert account_of(Passwords.SHOWN, **given).extra == given
+    names = [account_of(passwords, **given).masked_extra for passwords in Passwords]
+    assert dict(zip(Passwords, names, strict=True)) == {
+        Passwords.AUTO: ("oauth", "note"),
+        Passwords.SHOWN: (),
+        Passwords.HIDDEN: ("oauth", "note"),
+    }
+    assert account_of(**given).extra == given
 
 
 @pytest.mark.parametrize(("hash_auth", "has_auth"), [(True, False), (False, True), (None, True)])
@@ -105,8 +110,8 @@ def test_values_of_odd_types_are_converted() -> None:
     assert read == {"name": "7", "service": "sendgrid", "default": True, "smtp_server": None, "smtp_crypt": "none"}
 
 
-def test_unknown_fields_are_kept_except_masks_and_times() -> None:
-    given = {"zone": {"a": [1]}, "note": "", "key": "****", "created_at": "x", "updated_at": "y", "none": None}
+def test_unknown_fields_are_kept_except_times() -> None:
+    given = {"zone": {"a": [1]}, "note": "", "created_at": "x", "updated_at": "y", "none": None}
     account = to_account(read_one(json.dumps({"id": 5, "email": "a@example.com", **given}).encode()))
     assert (account.id, account.extra) == (5, {"zone": {"a": [1]}, "note": "", "none": None})
 
