@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -14,9 +13,10 @@ from reconciler.client.errors import describe
 from reconciler.client.network import checked_origin, proxy_for, tls_context
 from reconciler.client.session import ConnectionPool, Endpoint, ReadOnlyPool, Request, Session
 from reconciler.client.transport import InvalidResponseError
+from reconciler.client.unknown_fields import secrets_in
 from reconciler.client.wire import Dialect, is_refusal, read_list, read_one, to_account
 from reconciler.errors import Kind, RejectedError
-from reconciler.model.secret import Secret
+from reconciler.model.secret import UNKNOWN, Secret, looks_masked
 from reconciler.model.server import AccessToken, Passwords
 from reconciler.retry import Retry
 
@@ -39,9 +39,6 @@ _WITHOUT_ACCOUNT: Final = frozenset({HTTPStatus.OK, HTTPStatus.NO_CONTENT})
 
 _DONE: Final = frozenset({b"", b"true", b"null"})
 """The bodies of a successful delete or delivery test."""
-
-_SENSITIVE: Final = r"(?i)passw|pwd|senha|secret|token|key"
-"""Names of unknown fields whose values are masked: they are sent back to the server, whose errors may repeat them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,17 +154,24 @@ class ReadGateway:
     def _convert(self, wires: list[WireAccount]) -> tuple[Account, ...]:
         """Converts accounts, and learns the server's spelling and the secrets that it shows."""
         self._dialect.learn(wires)
-        accounts = tuple(to_account(wire, self._passwords) for wire in _consume(wires))
-        self._redactor.add(*(secret for account in accounts for secret in _secrets_of(account)))
-        return accounts
+        accounts: list[Account] = []
+        secrets: list[Secret] = []
+        for wire in _consume(wires):
+            account = to_account(wire, self._passwords)
+            accounts.append(account)
+            secrets += _secrets_of(account, wire)
+        self._redactor.add(*secrets)
+        return tuple(accounts)
 
 
-def _secrets_of(account: Account) -> Iterator[Secret]:
-    if isinstance(password := account.fields.get("password"), Secret):
+def _secrets_of(account: Account, wire: WireAccount) -> Iterator[Secret]:
+    password = account.fields.get("password")
+    if isinstance(password, Secret):
         yield password
-    for name, value in account.extra.items():
-        if isinstance(value, str) and re.search(_SENSITIVE, name):
-            yield Secret(value)
+    elif password is UNKNOWN and (text := wire.get("password")) and not looks_masked(text):
+        yield Secret(text)  # with `policy.passwords: hidden`
+    if account.extra:
+        yield from secrets_in(account.extra)
 
 
 def _consume(wires: list[WireAccount]) -> Iterator[WireAccount]:

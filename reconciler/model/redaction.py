@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 MASK: Final = "***"
 _MASKS: Final = r"(?:\*\*\*){2,}"
-_SHORT: Final = 6
+SHORTEST: Final = 6
 """A shorter secret is masked only if it is a word of its own: masking every ``p`` would make text unreadable."""
 
 _CASELESS: Final = 8
@@ -117,7 +117,7 @@ class _Index:
             return
         self._values.add(value)
         lines = [line.strip() for line in value.splitlines()] if "\n" in value else []
-        for part in (value, *(line for line in lines if len(line) >= _SHORT)):
+        for part in (value, *(line for line in lines if len(line) >= SHORTEST)):
             for form in _forms(part):
                 self._add_form(form)
 
@@ -188,7 +188,7 @@ class _Index:
             return True
         if text[start:end] not in self._exact:
             return False
-        return end - start >= _SHORT or not (_is_word(text[start - 1 : start]) or _is_word(text[end : end + 1]))
+        return end - start >= SHORTEST or not (_is_word(text[start - 1 : start]) or _is_word(text[end : end + 1]))
 
     def _parts_in(self, lowered: str) -> list[Span]:
         """The spans that are parts of long secrets."""

@@ -8,6 +8,7 @@ from reconciler.errors import ApiError, NotFoundError, OutcomeUnknownError, Posi
 from reconciler.model.account import Account
 from reconciler.model.redaction import Redactor
 from reconciler.model.secret import UNKNOWN, Secret, SecretReference
+from reconciler.model.server import Passwords
 from tests.support.scripted_server import Reply, ScriptedServer, Step, json_reply
 
 if TYPE_CHECKING:
@@ -232,3 +233,59 @@ def test_passwords_that_the_server_shows_are_masked(writer: Open) -> None:
             accounts.create_account({"email": "a@example.com", "password": Secret("x")})
     assert caught.value.problems == (Problem(kind="invalid", message="400 invalid: password: *** não serve"),)
     assert redactor.redact("hunter2-secret") == "***"
+
+
+@pytest.mark.parametrize("passwords", Passwords)
+def test_a_stored_password_is_masked_whatever_the_policy(writer: Open, passwords: Passwords) -> None:
+    shown = {**BARE, "password": "hunter2-secret", "hash_auth": True}
+    hidden = {**BARE, "id": 2, "email": "b@example.com", "password": "<hidden>", "hash_auth": True}
+    redactor = Redactor()
+    with ScriptedServer(json_reply([shown, hidden])) as server:
+        writer(server.url, redactor=redactor, passwords=passwords).list_accounts()
+    masked = "a *** is " + ("***" if passwords is Passwords.SHOWN else "<hidden>")
+    assert redactor.redact("a hunter2-secret is <hidden>") == masked
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {"imap_pass": "s3cr3t-value"},
+        {"imapPass": "s3cr3t-value"},
+        {"credential": "s3cr3t-value"},
+        {"authorization": "s3cr3t-value"},
+        {"private_pem": "s3cr3t-value"},
+        {"chave": "s3cr3t-value"},
+        {"smtp_pin": "s3cr3t-value"},
+        {"tokens": ["s3cr3t-value"]},
+        {"secret": {"value": "s3cr3t-value"}},
+        {"oauth": {"client_secret": "s3cr3t-value"}},
+        {"settings": [{"apiKey": {"nested": ["s3cr3t-value"]}}]},
+        {"pin_token": 8675309123},
+        {"token_type": {"token": "s3cr3t-value"}},
+    ],
+    ids=str,
+)
+def test_secrets_in_unknown_fields_are_masked(writer: Open, extra: dict[str, object]) -> None:
+    redactor = Redactor()
+    with ScriptedServer(json_reply({**BARE, **extra})) as server:
+        writer(server.url, redactor=redactor).get_account(1)
+    value = "8675309123" if "pin_token" in extra else "s3cr3t-value"
+    assert redactor.redact(f"not {value}") == "not ***"
+
+
+def test_words_in_unknown_fields_stay_readable(writer: Open) -> None:
+    redactor = Redactor()
+    harmless = {
+        "author": "Ana Maria",
+        "shipping": "express",
+        "opinion": "splendid",
+        "smtpAuthMechanism": "cram-md5",
+        "token_type": "Bearer",
+        "has_key": True,
+        "passes": 1,
+        "auth": {"type": "oauth2", "active": False, "level": "low"},
+    }
+    with ScriptedServer(json_reply({**BARE, **harmless})) as server:
+        writer(server.url, redactor=redactor).get_account(1)
+    text = "Ana Maria, express, splendid, cram-md5, Bearer, True, False, 1, oauth2, low"
+    assert redactor.redact(text) == text
