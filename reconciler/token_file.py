@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from reconciler.errors import InvalidValueError, Kind, Problem, SecretError
 from reconciler.model.display import display_path
-from reconciler.model.secret import Secret, secret_text
+from reconciler.model.secret import LARGEST_SECRET, Secret, secret_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, MutableMapping
@@ -19,12 +19,28 @@ if TYPE_CHECKING:
 
     from reconciler.model.ports import Notifier
 
-_LARGEST: Final = 64 * 1024
 _LOCK_TIMEOUT: Final = 30.0
 _LOCK_PAUSE: Final = 0.05
 
 
-class ReadOnlyTokenKeeper:
+class _WarningTokenKeeper:
+    """What the keepers of a refresh token have in common."""
+
+    def __init__(self, notifier: Notifier) -> None:
+        self._notifier = notifier
+        self._has_refused = False
+
+    def refuse(self, reason: str) -> None:
+        """Warns, once, that the server replaced the token by one that cannot be used."""
+        if self._has_refused:
+            return
+        self._has_refused = True
+        message = f"the server replaced the refresh token, and the new one cannot be used: it {reason}"
+        hint = "this run goes on with the previous one; if it is refused, make a new key in the server's interface"
+        self._notifier.warn(Problem(kind=Kind.REFRESH_TOKEN_LOST, message=message, hint=hint))
+
+
+class ReadOnlyTokenKeeper(_WarningTokenKeeper):
     """The keeper of a refresh token from a source that cannot be written to, such as a variable.
 
     Args:
@@ -41,8 +57,8 @@ class ReadOnlyTokenKeeper:
         key: object = None,
         replaced: MutableMapping[object, Secret] | None = None,
     ) -> None:
+        super().__init__(notifier)
         self._source = source
-        self._notifier = notifier
         self._key = key
         self._replaced = {} if replaced is None else replaced
 
@@ -64,12 +80,12 @@ class ReadOnlyTokenKeeper:
         self._notifier.warn(Problem(kind=Kind.REFRESH_TOKEN_REPLACED, message=message, hint=hint))
 
 
-class FileTokenKeeper:
+class FileTokenKeeper(_WarningTokenKeeper):
     """A file that contains a token and nothing else; the keeper of a refresh token."""
 
     def __init__(self, path: str, notifier: Notifier) -> None:
+        super().__init__(notifier)
         self._path = path
-        self._notifier = notifier
         self._known = ""
 
     def read(self) -> Secret:
@@ -143,7 +159,7 @@ def read_token(path: str) -> Secret:
 
     name = display_path(path)
     try:
-        text = read_bytes(path, _LARGEST, allow_pipe=True).decode()
+        text = read_bytes(path, LARGEST_SECRET, allow_pipe=True).decode()
     except (OSError, ValueError) as error:
         reason = (error.strerror if isinstance(error, OSError) else None) or "not a text file"
         hint = "name a file that this user can read, with the secret alone in it"
@@ -161,7 +177,7 @@ def _replace(target: Path, token: str) -> None:
     if not os.access(target, os.W_OK):
         raise PermissionError(13, os.strerror(13))
     with target.open("rb") as file:
-        before = file.read(_LARGEST)
+        before = file.read(LARGEST_SECRET)
     data = token.encode() + before[len(before.removesuffix(b"\n").removesuffix(b"\r")) :]
     if status.st_nlink == 1:
         with suppress(OSError):  # the owner cannot be kept, or the folder is read-only

@@ -15,8 +15,8 @@ from reconciler.client.errors import UNAUTHORIZED_HINT, error_from_status, inval
 from reconciler.client.session import Request
 from reconciler.client.transport import InvalidResponseError
 from reconciler.client.wire import read_token
-from reconciler.errors import ApiError, Kind, RejectedError, UnreachableError
-from reconciler.model.secret import Secret
+from reconciler.errors import ApiError, InvalidValueError, Kind, RejectedError, UnreachableError
+from reconciler.model.secret import LARGEST_SECRET, Secret, issued_secret, looks_masked
 from reconciler.model.server import AccessToken, RefreshToken
 
 if TYPE_CHECKING:
@@ -144,17 +144,28 @@ class TokenExchange:
                 self._grant = {**self._grant, "refresh_token": left.reveal()}
             started = time.monotonic()
             token = self._retry.run(self._attempt)
-            for value in (token["access_token"], token.get("refresh_token")):
-                if value:
-                    self._redactor.add(Secret(value))
-            new = token.get("refresh_token")
-            if new and self._grant.get("refresh_token", new) != new:
-                self._grant = {**self._grant, "refresh_token": new}
-                if self._keeper:
-                    self._keeper.store(Secret(new))
-        return BearerToken(
-            _header(token["access_token"]), self._exchanges, _renewal_time(started, token.get("expires_in"))
-        )
+            self._replace_key(token.get("refresh_token") or "")
+        header = _header(token["access_token"])
+        self._redactor.add(Secret(token["access_token"]))
+        return BearerToken(header, self._exchanges, _renewal_time(started, token.get("expires_in")))
+
+    def _replace_key(self, returned: str) -> None:
+        """Uses and stores the refresh token of a response, if it is another one and can be used."""
+        present = self._grant.get("refresh_token")
+        try:
+            key = issued_secret(returned)
+        except InvalidValueError as error:
+            self._redactor.add(Secret(returned))
+            if present and self._keeper:
+                self._keeper.refuse(error.message)
+            return
+        if key is None:
+            return
+        self._redactor.add(key)
+        if present and present != key.reveal():
+            self._grant = {**self._grant, "refresh_token": key.reveal()}
+            if self._keeper:
+                self._keeper.store(key)
 
     def _attempt(self, deadline: float) -> WireToken:
         body = json.dumps(self._grant).encode()
@@ -202,8 +213,10 @@ def _require_resolved(value: Secret | SecretReference) -> Secret:
 
 
 def _header(token: str) -> bytes:
-    if not re.fullmatch(r"[\x21-\x7e]+", token):
-        raise _refused("the access token is empty, or contains spaces or characters that no token has")
+    if not re.fullmatch(r"[\x21-\x7e]+", token) or looks_masked(token) or len(token) > LARGEST_SECRET:
+        raise _refused(
+            "the access token is empty, a mask, longer than 64 KiB, or contains characters that no token has"
+        )
     return b"Bearer " + token.encode("ascii")
 
 

@@ -14,7 +14,7 @@ from reconciler.manifest.files import file_problem, read_bytes
 from reconciler.manifest.secret_commands import HEARTBEAT, SecretCommandError, SecretCommands
 from reconciler.model.desired import DesiredAccount
 from reconciler.model.display import shorten
-from reconciler.model.secret import Secret, SecretReference, secret_text
+from reconciler.model.secret import LARGEST_SECRET, Secret, SecretReference, secret_text
 from reconciler.model.server import parts_of, with_parts
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 COMMAND_TIMEOUT: Final = 30.0
 """Seconds."""
 
-_LARGEST_FILE: Final = 64 * 1024
 _WORKERS: Final = 8
 _PATIENCE: Final = 2.0
 """Seconds that commands have to end after they were killed."""
@@ -220,5 +219,5 @@ class SecretResolver:
         if reference.kind == "env":
             return self._environ[reference.target[0]]
         if reference.kind == "file":
-            return read_bytes(reference.path, _LARGEST_FILE).decode()
+            return read_bytes(reference.path, LARGEST_SECRET).decode()
         return self._commands.output_of(reference.target, reference.folder).decode()

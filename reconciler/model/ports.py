@@ -56,6 +56,9 @@ class TokenKeeper(Protocol):
     def store(self, token: Secret) -> None:
         """Stores the token that replaces the previous one. Never raises."""
 
+    def refuse(self, reason: str) -> None:
+        """Warns that the token that should replace the previous one cannot be used. Never raises."""
+
 
 class Notifier(NamedTuple):
     """How to reach the user while a connection is in use.

@@ -72,6 +72,9 @@ class Secret:
         raise TypeError(msg)
 
 
+LARGEST_SECRET: Final = 64 * 1024
+"""The most bytes of a file with a secret."""
+
 _BOM: Final = "\ufeff"
 _LINE_BREAK: Final = "[\n\r\x85\u2028\u2029]"
 
@@ -97,6 +100,20 @@ def secret_text(value: str) -> str:
         message = f"contains a control character ({found}), which is not part of a secret"
         raise InvalidValueError(message, "leave nothing but the secret in it")
     return bare
+
+
+def issued_secret(value: str) -> Secret | None:
+    """The secret in a server's response that replaces the present one; ``None`` if it is blank or a mask.
+
+    Raises:
+        InvalidValueError: It is neither, and a file that held it could not be read again.
+    """
+    if not value.strip() or looks_masked(value):
+        return None
+    text = secret_text(value)
+    if len(text.encode()) + len("\r\n") > LARGEST_SECRET:
+        raise InvalidValueError(f"has {len(text):,} characters, which is too long")
+    return Secret(text)
 
 
 class Unknown(Enum):

@@ -298,9 +298,9 @@ def test_a_write_refused_with_two_tokens_is_not_transient(writer: Open) -> None:
     assert [error.transient for error in errors] == [True, False]
 
 
-@pytest.mark.parametrize("token", ["", "Bearer abc", "a\r\nX: y", "tokên", "a b", "\x00"])
+@pytest.mark.parametrize("token", ["", "Bearer abc", "a\r\nX: y", "tokên", "a b", "\x00", "****", "t" * 65_537])
 def test_an_impossible_token_is_refused_before_anything_is_sent(writer: Open, token: str) -> None:
-    message = "the access token is empty, or contains spaces or characters that no token has"
+    message = "the access token is empty, a mask, longer than 64 KiB, or contains characters that no token has"
     expected = (RejectedError, Problem(kind="unauthorized", message=message, hint=HINT))
     with ScriptedServer(json_reply([])) as server:
         accounts = writer(server.url, credentials=AccessToken(Secret(token)))
@@ -308,8 +308,9 @@ def test_an_impossible_token_is_refused_before_anything_is_sent(writer: Open, to
     assert server.requests == []
 
 
-def test_an_impossible_token_from_the_server_is_refused(writer: Open) -> None:
-    with ScriptedServer(json_reply({"access_token": "a\r\nX: y"})) as server:
+@pytest.mark.parametrize("token", ["a\r\nX: y", "********"])
+def test_an_impossible_token_from_the_server_is_refused(writer: Open, token: str) -> None:
+    with ScriptedServer(json_reply({"access_token": token})) as server:
         accounts = writer(server.url, credentials=KEY)
         assert problem_of(accounts.list_accounts)[1].kind == "unauthorized"
     assert server.lines == [V1]

@@ -8,11 +8,13 @@ import pytest
 
 from tests.support.accounts_api import account_json
 from tests.support.cli_runner import RECONCILER
+from tests.support.scripted_server import ScriptedServer, json_reply
 
 if TYPE_CHECKING:
     from reconciler.sandbox import Sandbox
     from tests.conftest import MakeSandbox
     from tests.support.cli_runner import CliProcess
+    from tests.support.scripted_server import Request, Step
 
 YAML = "version: 1\naccounts:\n" + "".join(
     f"  - {{email: a{n}@example.com, name: A{n}, service: other, smtp_server: smtp.example.com}}\n" for n in range(6)
@@ -122,6 +124,47 @@ def test_a_replaced_token_without_a_file_is_a_warning_that_does_not_show_it(
     assert done.code == 0, done.err
     assert done.err.count(lost) == 1
     assert rotating._tokens.refresh_token not in done.out + done.err
+
+
+def returned(holder: CliProcess, token: str) -> str:
+    """Plans on a server that returns ``token``, twice, as the new refresh token. Returns what is printed as errors."""
+
+    def respond(request: Request) -> Step:
+        if request.method == "GET":
+            return json_reply([])
+        assert request.json == {"grant_type": "refresh_token", "refresh_token": before.strip()}
+        return json_reply({"access_token": "an-access-token", "refresh_token": token, "expires_in": 1e-9})
+
+    before = key(holder)
+    with ScriptedServer(respond=respond) as server:
+        holder.environ["RECONCILER_URL"] = server.url
+        done = holder.run("plan", "accounts.yaml", "--refresh-token-file", "fw.key")
+    assert (done.code, key(holder)) == (0, before)
+    return done.err
+
+
+@pytest.mark.parametrize("token", ["********", "refr****q8vU", "<redacted>", "   ", ""])
+def test_a_mask_in_place_of_the_refresh_token_does_not_replace_it(holder: CliProcess, token: str) -> None:
+    assert returned(holder, token) == ""
+
+
+@pytest.mark.parametrize(
+    ("token", "reason"),
+    [
+        ("new-token-1\nsecond", "has more than one line, and a secret has one"),
+        ("abc\0def", "contains a control character (U+0000), which is not part of a secret"),
+        ("\ufeffnew-token", "contains a byte order mark, which is not part of a secret"),
+        ("ab" * 32_768, "has 65,536 characters, which is too long"),
+    ],
+    ids=["two lines", "control character", "byte order mark", "too long"],
+)
+def test_a_new_refresh_token_that_cannot_be_used_leaves_the_present_one(
+    holder: CliProcess, token: str, reason: str
+) -> None:
+    assert returned(holder, token) == (
+        f"warning: the server replaced the refresh token, and the new one cannot be used: it {reason}\n"
+        "  hint: this run goes on with the previous one; if it is refused, make a new key in the server's interface\n"
+    )
 
 
 @pytest.mark.parametrize("lost", ["folder", "file", "replaced"])
