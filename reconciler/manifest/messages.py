@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from reconciler.errors import InvalidValueError, Kind
@@ -34,7 +35,10 @@ _EXPECTED: Final = {
     "dict_type": "a mapping",
 }
 _CONTAINERS: Final = frozenset({"list_type", "dict_type"})
-_MAY_HOLD_LOGIN: Final = frozenset({"url", "smtp_server"})
+_NO_ADDRESS: Final = frozenset({"url", "smtp_server"})
+"""Keys whose values have an ``@`` only after a user name, and usually a password."""
+
+_ADDRESS_SHAPE: Final = r"[\w.+-]*@[\w.-]*"
 _LISTS: Final = {
     "protect": '["certs@*"]',
     "ignore": '["legacy-*@example.com"]',
@@ -276,11 +280,14 @@ def _bad_value(error: ErrorDetails, shape: Shape) -> Message:
     if not isinstance(reason, InvalidValueError):
         return _other(error, shape)
     message, path, value = shorten(reason.message, 200), error["loc"], error["input"]
-    # A URL or a host with an @ usually holds a password.
-    may_hold_login = path[-1] in _MAY_HOLD_LOGIN or "://" in str(value)
-    hidden = is_secret(path) or (may_hold_login and "@" in str(value))
+    hidden = is_secret(path) or _may_hold_login(path, str(value))
     found = "" if hidden else f", found {describe_value(value)}"
     return f"{label_of(path)}: {message}{found}", reason.hint
+
+
+def _may_hold_login(path: Path, value: str) -> bool:
+    """Whether a value has an ``@`` and may hold a password: any URL or host, and what is more than an address."""
+    return "@" in value and (path[-1] in _NO_ADDRESS or re.fullmatch(_ADDRESS_SHAPE, value) is None)
 
 
 def _other(error: ErrorDetails, _shape: Shape) -> Message:
