@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from reconciler.applying.executor import ApplyOptions, OnFailure, _Run
+from reconciler.applying.executor import ApplyOptions, OnFailure, _combined, _Run
 from reconciler.applying.run_state import RunState
 from reconciler.applying.step import StepRunner
 from reconciler.applying.worker_pool import Abort, InterruptGate
@@ -45,6 +45,20 @@ def test_outcomes_come_in_the_order_of_the_changes_with_their_ids() -> None:
     outcomes = apply_plan(plan, server)
     assert summaries(outcomes) == ["delete a@x: applied", "update b@x: applied", "create c@x: applied"]
     assert [one.id for one in outcomes] == [1, 2, 3]
+
+
+def test_a_created_account_may_get_the_id_0() -> None:
+    server, plan = creates("a@x")
+    server._next_id = 0
+    (outcome,) = apply_plan(plan, server, recheck=True)
+    assert (outcome.status, outcome.id) == (Status.APPLIED, 0)
+
+
+def test_an_account_that_keeps_its_temporary_name_may_have_the_id_0() -> None:
+    _, plan = creates("a@x")
+    (change,) = plan.changes
+    combined = _combined([Outcome.of(change, Status.APPLIED, id=0), Outcome.of(change, Status.FAILED, "no")])
+    assert (combined.status, combined.id) == (Status.FAILED, 0)
 
 
 @pytest.mark.parametrize("parallelism", [2, 5])
