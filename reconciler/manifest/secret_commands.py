@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import threading
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
@@ -15,12 +14,14 @@ from reconciler.model.display import shorten
 
 if TYPE_CHECKING:
     import subprocess
+    import threading
     from collections.abc import Mapping, Sequence
 
 HEARTBEAT: Final = 0.05
 """Seconds between two looks at whether a command must end."""
 
 _LONGEST_OUTPUT: Final = 1024 * 1024
+_CHUNK: Final = 64 * 1024
 
 
 class SecretCommandError(Exception):
@@ -78,41 +79,65 @@ class SecretCommands:
 
 
 def _collected(process: subprocess.Popen[bytes], timeout: float, stops: Sequence[threading.Event]) -> bytes:
-    done = threading.Event()
-    watchdog = threading.Thread(target=_watch, args=(process, time.monotonic() + timeout, stops, done), daemon=True)
-    watchdog.start()
-    try:
-        with process:
-            output = process.stdout.read(_LONGEST_OUTPUT + 1) if process.stdout else b""
-            is_too_long = len(output) > _LONGEST_OUTPUT
-            if is_too_long:
+    output, failure = bytearray(), "was interrupted"
+    with process:
+        try:
+            failure = _read(process, output, timeout, stops)
+        finally:
+            if failure:
                 _kill(process)
-    finally:
-        was_killed = done.is_set()
-        done.set()
-    if was_killed:
-        reason = "was interrupted" if _any_set(stops) else f"took longer than {timeout:g} seconds"
-    elif is_too_long:
-        reason = "printed more than 1 MiB"
-    elif process.returncode:
-        reason = f"ended with exit code {process.returncode}; what it wrote is not shown"
-    else:
-        return output
-    raise SecretCommandError(f"the command {reason}")
+    if not failure and process.returncode:
+        failure = _exit_failure(process.returncode)
+    if failure:
+        raise SecretCommandError(f"the command {failure}")
+    return bytes(output)
+
+
+def _read(process: subprocess.Popen[bytes], output: bytearray, timeout: float, stops: Sequence[threading.Event]) -> str:
+    """Reads until the output is closed and the program has ended. Returns why that failed; empty if it did not.
+
+    A program may end while something that it started still writes the secret, or keeps the output open for ever. The
+    one cannot be told from the other, and half a secret must not be used: so an open output is waited for.
+    """
+    import selectors
+    from subprocess import TimeoutExpired
+
+    end = time.monotonic() + timeout
+    is_open = True
+    assert process.stdout is not None  # noqa: S101 - it is a pipe
+    with selectors.DefaultSelector() as selector:
+        selector.register(process.stdout, selectors.EVENT_READ)
+        while is_open or process.poll() is None:
+            if _any_set(stops):
+                return "was interrupted"
+            if time.monotonic() >= end:
+                return _timeout_failure(process.poll(), timeout)
+            if not is_open:
+                with suppress(TimeoutExpired):
+                    process.wait(HEARTBEAT)
+            elif selector.select(HEARTBEAT):
+                chunk = os.read(process.stdout.fileno(), _CHUNK)
+                is_open = bool(chunk)
+                output += chunk
+            if len(output) > _LONGEST_OUTPUT:
+                return "printed more than 1 MiB"
+    return ""
+
+
+def _timeout_failure(exit_code: int | None, timeout: float) -> str:
+    if exit_code is None:
+        return f"took longer than {timeout:g} seconds"
+    if exit_code:
+        return _exit_failure(exit_code)
+    return f"has ended, but something that it started kept its output open for {timeout:g} seconds"
+
+
+def _exit_failure(exit_code: int) -> str:
+    return f"ended with exit code {exit_code}; what it wrote is not shown"
 
 
 def _any_set(stops: Sequence[threading.Event]) -> bool:
     return any(stop.is_set() for stop in stops)
-
-
-def _watch(
-    process: subprocess.Popen[bytes], end: float, stops: Sequence[threading.Event], done: threading.Event
-) -> None:
-    """Kills a command that takes too long, or when the run stops; sets ``done`` if it did."""
-    while not done.wait(HEARTBEAT):
-        if time.monotonic() >= end or _any_set(stops):
-            done.set()
-            _kill(process)
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:

@@ -217,6 +217,30 @@ def test_a_command_that_hangs_is_killed_with_its_children(write: Write) -> None:
     assert time.monotonic() - before < 10
 
 
+@pytest.mark.parametrize(
+    ("script", "reason"),
+    [
+        ("{} & echo p", "has ended, but something that it started kept its output open for 1 seconds"),
+        ("setsid {} & echo p", "has ended, but something that it started kept its output open for 1 seconds"),
+        ("{} & exit 3", "ended with exit code 3; what it wrote is not shown"),
+        ("echo p; exec >/dev/null; {}", "took longer than 1 seconds"),
+    ],
+)
+def test_an_output_that_stays_open_is_told_from_a_program_that_runs(folder: Path, script: str, reason: str) -> None:
+    os.mkfifo(folder / "end")  # what waits for it ends with the test, even if it has left the group of the command
+    holder = os.open(folder / "end", os.O_RDWR)
+    try:
+        with pytest.raises(SecretCommandError) as caught:
+            SecretCommands(ENVIRON, 1).output_of(["sh", "-c", script.format("cat end")], str(folder))
+    finally:
+        os.close(holder)
+    assert str(caught.value) == f"the command {reason}"
+
+
+def test_what_a_program_has_started_may_print_the_secret_after_its_end(folder: Path) -> None:
+    assert SecretCommands(ENVIRON, 60).output_of(["sh", "-c", "(sleep 0.1; echo p) &"], str(folder)) == b"p\n"
+
+
 @pytest.mark.parametrize("which", [0, 1])
 def test_any_stop_event_kills_a_command_with_its_children(folder: Path, which: int) -> None:
     stops = [threading.Event(), threading.Event()]
