@@ -17,7 +17,7 @@ from reconciler.model.display import SHORT_COMMIT
 from reconciler.report.server_names import count_phrase
 from reconciler.watch.broker_check import BrokerCheck
 from reconciler.watch.intake import Look, Poller
-from reconciler.watch.records import SOURCE_NOTICE, ServerState
+from reconciler.watch.records import ROUND_NOTICE, SOURCE_NOTICE, ServerState
 from reconciler.watch.rounds import ONCE, Rounds
 from reconciler.watch.schedule import Schedule
 
@@ -274,13 +274,20 @@ class Watcher:
             trigger = min((self._pending[name] for name in names), default="")
         if not names:
             return
-        results = self._rounds.run(manifests, [self._declared[name] for name in sorted(names)], trigger)
-        if results is not None:
+        if self._run_round(manifests, names, trigger):
             for name in names:
                 self._pending.pop(name, None)
         elif is_due:
             self._asked = trigger
             self._schedule.start_round_now()
+
+    def _run_round(self, manifests: Manifests, names: Collection[str], trigger: str) -> bool:
+        """Runs a round on some servers. Returns whether everything was planned, or nothing could be."""
+        had_failed = ROUND_NOTICE in self.status.notices
+        results = self._rounds.run(manifests, [self._declared[name] for name in sorted(names)], trigger)
+        if had_failed and ROUND_NOTICE not in self.status.notices:
+            self._schedule.retry_now()  # what made rounds fail made tries fail, too
+        return results is not None
 
     # Servers that fail.
 

@@ -24,6 +24,9 @@ SOURCE_NOTICE: Final = "source_failed"
 BROKER_NOTICE: Final = "broker_failed"
 """What the notice about the broker of the workers is called."""
 
+ROUND_NOTICE: Final = "round_failed"
+"""What the notice about a round that failed as a whole is called."""
+
 
 class ServerState(StrEnum):
     """The state of a server, as it is shown at a glance."""

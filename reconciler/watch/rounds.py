@@ -17,7 +17,7 @@ from reconciler.model.display import display_sentence
 from reconciler.model.duration import format_duration
 from reconciler.watch.heal import Corrections, HealLimit
 from reconciler.watch.log import log_result
-from reconciler.watch.records import BROKER_NOTICE, SuspendedBy, Suspension
+from reconciler.watch.records import BROKER_NOTICE, ROUND_NOTICE, SuspendedBy, Suspension
 from reconciler.watch.rollout_memory import RolloutMemory, waits_for_turn
 from reconciler.watch.round import Round, RoundInput, RoundObserver, SuspensionGuard
 from reconciler.watch.server_check import Switches
@@ -204,10 +204,10 @@ class Rounds:
             if is_broker:
                 self._status.notice(BROKER_NOTICE, self._explain(error))
             else:
-                self._status.notice("round_failed", self._explain(error))
+                self._status.notice(ROUND_NOTICE, self._explain(error))
             self._status.lose_sight([one.label.name for one in servers])
         else:
-            self._status.withdraw("round_failed")
+            self._status.withdraw(ROUND_NOTICE)
         finally:
             self._gate = None
         if results is not None:

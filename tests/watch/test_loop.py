@@ -297,11 +297,16 @@ def test_a_source_with_a_bug_is_a_problem_that_is_shown_and_not_the_end_of_looki
         manifests_of(watcher)
 
 
+def trust_file(watched: WatchedFleet, folder: Path) -> Path:
+    path = folder / "trust.yaml"
+    servers = "".join(f"  - {{url: '{box.url}', env: [KEY]}}\n" for box in watched.fleet.boxes.values())
+    path.write_text(f"version: 1\nservers:\n{servers}")
+    return path
+
+
 def test_a_round_that_fails_leaves_no_server_shown_as_in_sync(watched: WatchedFleet, tmp_path: Path) -> None:
     watched.fleet.add("a", "b")
-    trust = tmp_path / "trust.yaml"
-    servers = "".join(f"  - {{url: '{box.url}', env: [KEY]}}\n" for box in watched.fleet.boxes.values())
-    trust.write_text(f"version: 1\nservers:\n{servers}")
+    trust = trust_file(watched, tmp_path)
     with watched.watcher(watched.options(interval=3600.0), trust=str(trust)) as watcher:
         manifests = manifests_of(watcher)
         states: list[set[str]] = []
@@ -315,3 +320,22 @@ def test_a_round_that_fails_leaves_no_server_shown_as_in_sync(watched: WatchedFl
             assert bool(watcher.status.notices) == (text == "version: [")
     assert states == [{"synced"}, {"unknown"}, {"synced"}]
     assert watched.value("a", FAX, "name") == "Fax"
+
+
+def test_servers_that_fail_are_tried_at_once_when_rounds_no_longer_fail(watched: WatchedFleet, tmp_path: Path) -> None:
+    watched.fleet.add("a", "b")
+    trust = trust_file(watched, tmp_path)
+    good = trust.read_text()
+    with watched.watcher(watched.options(interval=3600.0), trust=str(trust)) as watcher:
+        manifests = manifests_of(watcher)
+        trust.write_text("version: [")
+        begin_to_try(watcher, manifests, "a")
+        tried = watcher._events.get(timeout=20)
+        watcher._next_round(manifests)
+        assert isinstance(tried, loop._Try)
+        watcher._take_tried(tried)
+        assert watcher._schedule.due_retries() == frozenset()
+        trust.write_text(good)
+        watcher._schedule.start_round_now()
+        watcher._next_round(manifests)
+        assert watcher._schedule.due_retries() == {"a"}
