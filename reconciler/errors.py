@@ -107,7 +107,6 @@ class Kind(StrEnum):
     ENCODING = auto()
     ENGINE = auto()
     EXTENDS_CYCLE = auto()
-    FIELD_MASKED = auto()
     FORBIDDEN = auto()
     GIT_FAILED = auto()
     GIT_MISSING = auto()

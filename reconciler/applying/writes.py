@@ -11,7 +11,7 @@ from reconciler.errors import ApiError, Kind, OutcomeUnknownError, RejectedError
 from reconciler.model.account import Account, Fields, writable_fields
 from reconciler.model.outcome import Outcome, Status
 from reconciler.model.secret import UNKNOWN
-from reconciler.planning.checks import loses_password, masked_fields
+from reconciler.planning.checks import loses_password
 from reconciler.planning.fields import (
     can_compare,
     changed_fields,
@@ -164,8 +164,9 @@ class Update(ExistingAccountWrite):
             return self.unclear("read again, but the server hides the password")
         if conflicts:
             return conflict
-        lost = "the password" if loses_password(self._target(fresh), managed) else masked_fields(fresh)
-        return self.left_alone(f"the server hides {lost} now; left alone") if lost else None
+        if loses_password(self._target(fresh), managed):
+            return Outcome.of(self.change, Status.FAILED, "the server hides the password now; left alone")
+        return None
 
     def write(self, fresh: Account) -> UnverifiedWrite:
         """Replaces the account; fields that are not declared keep their values."""

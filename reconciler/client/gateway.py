@@ -193,8 +193,6 @@ class WriteGateway(ReadGateway):
         """Replaces the account ``account.id``. The outcome is unknown if the response does not show the account."""
         if account.id is None:
             raise TypeError("an account without an id cannot be updated")
-        if account.masked_extra:
-            raise TypeError("an account with fields that the server hides cannot be updated")
         account_id = account.id
         body = self._dialect.update_body(account)
         request = Request("PUT", f"{_ACCOUNTS}/{account_id}", body, on_account=True, writes=True)

@@ -157,7 +157,8 @@ def to_account(wire: WireAccount, passwords: Passwords = Passwords.AUTO) -> Acco
         return Account(fields, wire["id"], NO_EXTRA, *times, mask)
     extra = {name: value for name, value in wire.items() if name not in _KNOWN}
     masked = () if passwords is Passwords.SHOWN else masked_names(extra)
-    return Account(fields, wire["id"], extra, *times, mask, masked)
+    kept = {name: value for name, value in extra.items() if name not in masked} if masked else extra
+    return Account(fields, wire["id"], kept, *times, mask, masked)
 
 
 def _time(value: object) -> str | None:

@@ -129,7 +129,7 @@ class Account(NamedTuple):
         updated_at: When it was last changed, likewise. Neither is a field: they are never planned or sent. They show
             whether an account is still the one that was read before.
         mask: The password in the server's response, if it looks like a mask; the field ``password`` is unknown then.
-        masked_extra: The names in ``extra`` whose values are, or contain, masks. Such an account cannot be written.
+        masked_extra: The names of further such fields that are, or contain, masks. A mask is never sent back.
     """
 
     fields: Fields

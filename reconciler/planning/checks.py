@@ -96,29 +96,6 @@ def loses_password(after: Account, managed: Fields) -> bool:
     return after.fields.get("password") is UNKNOWN and managed.get("has_auth") is not False
 
 
-def masked_problems(desired: DesiredAccount, current: Account) -> Iterator[Problem]:
-    """Yields a problem if a write would lose what the server hides in fields that this program does not know.
-
-    A write replaces the whole account: it would store the masks themselves, or leave the fields out.
-    """
-    if current.masked_extra:
-        yield problem_at(
-            desired,
-            Kind.FIELD_MASKED,
-            f"{desired.account.email} has to be written as a whole, but the server hides {masked_fields(current)},"
-            " which this program does not know and would lose",
-            "make this change in the server's interface; if what the server returns is no mask, write"
-            " `policy.passwords: shown`",
-        )
-
-
-def masked_fields(account: Account) -> str:
-    """The unknown fields that the server hides, for a message; many are cut short."""
-    names = [shorten(name, _LONGEST_NAME) for name in account.masked_extra]
-    listed, more = ", ".join(names[:_MOST_NAMES]), len(names) - _MOST_NAMES
-    return f"{listed} and {more} more" if more > 0 else listed
-
-
 def destination_problems(desired: DesiredAccount, after: Fields, trust: Trust) -> Iterator[Problem]:
     """Yields the SMTP servers of a planned account that are not trusted with its password.
 
@@ -195,6 +172,16 @@ def password_notes(current: Account, after: Account, managed: Fields, changes: S
         yield f"the server hides its password; {what}"
     elif after.fields.get("has_auth") is not True:  # otherwise it is an error of the plan, which explains more
         yield "the server hides its password, which is not sent and may be lost; nothing needs it without `has_auth`"
+
+
+def masked_notes(current: Account) -> Iterator[str]:
+    """Yields what a write does to fields that this program does not know, if the server hides them."""
+    if current.masked_extra:
+        names = [shorten(name, _LONGEST_NAME) for name in current.masked_extra]
+        more = len(names) - _MOST_NAMES
+        listed = ", ".join(names[:_MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
+        verbs = "is not sent and may" if len(names) == 1 else "are not sent and may"
+        yield f"the server hides {listed}, which {verbs} be lost"
 
 
 def unmatched_only_warning(only: Globs) -> Problem:

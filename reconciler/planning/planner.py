@@ -17,7 +17,7 @@ from reconciler.planning.checks import (
     destination_problems,
     hidden_password_warning,
     identity_problems,
-    masked_problems,
+    masked_notes,
     password_notes,
     password_problems,
     recipient_problems,
@@ -203,7 +203,6 @@ class _Planner:
         self.errors += password_problems(desired, current, after, changes)
         self._check_destination(desired, after)
         if changes:
-            self.errors += masked_problems(desired, current)
             self._add(self._update(desired, current, after, changes), desired)
             return
         self.hidden_passwords += hidden and not unresolved
@@ -228,7 +227,7 @@ class _Planner:
             managed=desired.account.fields,
             fields=changes,
             reason=f"{reason} ({desired.position})",
-            notes=tuple(password_notes(current, after, desired.account.fields, changes)),
+            notes=(*password_notes(current, after, desired.account.fields, changes), *masked_notes(current)),
             test=self._test_settings(desired),
             position=desired.position,
         )

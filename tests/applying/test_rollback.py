@@ -208,15 +208,6 @@ def test_a_former_default_that_cannot_be_promoted_is_named() -> None:
     assert undone(server, plan)[1] == f"create b@x: {failed(what)}"
 
 
-def test_a_former_default_with_a_hidden_field_is_not_written_but_named() -> None:
-    server = FakeServer.holding({"email": "a@x", "default": True}, rules=Rules(single_default=True))
-    server.accounts[1] = server.accounts[1]._replace(masked_extra=("oauth",))
-    plan = plan_for(server, declare("a@x"), declare("b@x", name="B", default=True, test=AFTER))
-    what = "rolled back: the new account was deleted again; a@x was the default account and is not any more"
-    assert undone(server, plan) == [f"create b@x: {failed(what)}"]
-    assert server.writes() == ["create b@x", "delete 2"]
-
-
 def test_a_former_default_that_is_not_managed_is_only_named() -> None:
     server = FakeServer.holding({"email": "i-1@x", "default": True}, {"email": "b@x"}, rules=Rules(single_default=True))
     policy = Policy(ignore=globs("i-*"))

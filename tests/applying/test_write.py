@@ -182,14 +182,6 @@ def test_a_password_that_is_hidden_only_since_the_plan_is_not_overwritten() -> N
     plan = plan_for(server, declare("a@x", name="B"))
     server.rules = HIDES
     assert summaries(apply_plan(plan, server)) == ["update a@x: failed (the server hides the password now; left alone)"]
-
-
-def test_an_account_is_left_alone_if_the_server_hides_an_unknown_field_since_the_plan() -> None:
-    server = FakeServer.holding({"email": "a@x", "name": "A"})
-    plan = plan_for(server, declare("a@x", name="B"))
-    server.accounts[1] = server.accounts[1]._replace(masked_extra=("oauth",))
-    assert summaries(apply_plan(plan, server)) == ["update a@x: failed (the server hides oauth now; left alone)"]
-    assert server.writes() == []
     assert server.writes() == []
 
 

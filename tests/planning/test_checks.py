@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from reconciler.errors import PlanError, Problem
+from reconciler.errors import PlanError
 from reconciler.model.account import Account, Globs
 from reconciler.model.desired import DeleteLimit, Desired, DesiredAccount
 from reconciler.model.plan import Action, Change
@@ -100,29 +100,12 @@ def test_the_hint_offers_to_remove_a_password_that_is_not_in_use() -> None:
     )
 
 
-MASKED = OPEN._replace(extra={"oauth": {"secret": "****"}}, masked_extra=("oauth", "b", "c", "d" * 99))
-
-
-def test_an_update_is_refused_if_the_server_hides_an_unknown_field() -> None:
-    plan = plan_of([declare("a@x", name="N")], [MASKED])
-    assert plan.errors == (
-        Problem(
-            kind="field_masked",
-            message="a@x has to be written as a whole, but the server hides oauth, b, c and 1 more, which this program"
-            " does not know and would lose",
-            hint="make this change in the server's interface; if what the server returns is no mask, write"
-            " `policy.passwords: shown`",
-            address="a@x",
-            position=POSITION,
-        ),
-    )
-
-
-def test_an_account_with_a_hidden_field_that_needs_no_write_is_no_error() -> None:
-    unchanged = plan_of([declare("a@x", smtp_server="mx.x")], [MASKED])
-    deleted = plan_of([], [MASKED], allow_empty=True)
-    assert (unchanged.errors, unchanged.changes, deleted.errors) == ((), (), ())
-    assert [one.action for one in deleted.changes] == [Action.DELETE]
+def test_the_plan_names_unknown_fields_that_the_server_hides() -> None:
+    hidden = OPEN._replace(masked_extra=("oauth", "b", "c", "d" * 99))
+    (change,) = plan_of([declare("a@x", name="N")], [hidden]).changes
+    assert change.notes == ("the server hides oauth, b, c and 1 more, which are not sent and may be lost",)
+    (change,) = plan_of([declare("a@x", name="N")], [OPEN._replace(masked_extra=("oauth",))]).changes
+    assert change.notes == ("the server hides oauth, which is not sent and may be lost",)
 
 
 TRUST = Trust(smtp_servers=("mx.x", "*.ok.x"), file="t.yaml")
