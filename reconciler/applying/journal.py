@@ -17,12 +17,13 @@ from collections import defaultdict
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from reconciler.errors import Kind, Problem, ReconcilerError
 from reconciler.model.account import label_key
 from reconciler.model.plan import Action
 from reconciler.model.ports import RunObserver
+from reconciler.writable_file import open_to_append
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,7 +51,11 @@ class Intent:
 
 
 class Journal:
-    """An open journal. Several threads may write to it."""
+    """An open journal. Several threads may write to it.
+
+    Attributes:
+        has_new_lines: Whether a line was appended.
+    """
 
     def __init__(self, path: str) -> None:
         """Reads the journal, and opens it for appending.
@@ -61,12 +66,13 @@ class Journal:
         Raises:
             ReconcilerError: The file cannot be read or written, or is not a journal.
         """
+        self.has_new_lines = False
         self._path = path
         self._lock = threading.Lock()
         try:
             self._unfinished = _unfinished(Path(path))
             # Unbuffered: what could not be written is not written again when the file is closed.
-            self._file: IO[bytes] = Path(path).open("ab", buffering=0)  # noqa: SIM115 - open as long as the run
+            self._file = open_to_append(path, buffering=0)
             _cut_torn_line(Path(path))
         except OSError as error:
             raise self._error(error) from error
@@ -90,6 +96,7 @@ class Journal:
             if written != len(line):
                 _cut_torn_line(Path(self._path))
                 raise self._error(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
+            self.has_new_lines = True
 
     def _error(self, error: OSError) -> ReconcilerError:
         message = f"the journal {self._path} cannot be used: {error.strerror}"

@@ -17,6 +17,7 @@ from reconciler.model.redaction import Redactor
 from reconciler.report.formats import DocumentKind, Format, Style
 from reconciler.report.kind_pages import help_lines
 from reconciler.report.text import problems_text
+from reconciler.writable_file import open_to_append
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -99,8 +100,8 @@ class Invocation:
     def append_file(self, path: str, text: str) -> None:
         """Appends to a file that other programs write to, too. A failure is only a warning."""
         try:
-            with Path(path).open("a", encoding="utf-8") as file:
-                file.write(text)
+            with open_to_append(path) as file:
+                file.write(_utf_8(text))
         except OSError as error:
             self.print_problems([_unwritable(path, error)], "warning")
         else:
@@ -217,7 +218,8 @@ def _unwritable(path: str, error: OSError) -> Problem:
 def _store(target: Path, text: str, *, overwrite: bool) -> None:
     if target.is_symlink() or (target.exists() and not target.is_file()):
         # A device, a pipe, or a link of the system such as /dev/stdout; options refuse other links.
-        target.write_bytes(_utf_8(text))
+        with open_to_append(str(target), allow_pipe=True) as file:
+            file.write(_utf_8(text))
         return
     from reconciler.manifest.files import replace_file
 

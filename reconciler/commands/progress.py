@@ -9,7 +9,6 @@ import io
 import sys
 import threading
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, cast
 
 from reconciler.model.display import display_sentence, escape
@@ -191,7 +190,6 @@ def open_journal(
         return
     from reconciler.applying.journal import Journal, check_unfinished
 
-    size_before = _size(path)
     journal = Journal(path)
 
     def of(plan: Plan) -> RunObserver:
@@ -209,13 +207,5 @@ def open_journal(
         yield of
     finally:
         journal.close()
-        if _size(path) != size_before:
+        if journal.has_new_lines:
             invocation.report_written(path)
-
-
-def _size(path: str) -> int | None:
-    """Bytes in a file; ``None`` if it does not exist."""
-    try:
-        return Path(path).stat().st_size
-    except OSError:
-        return None

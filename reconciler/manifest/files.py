@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from reconciler.errors import Kind, Position, Problem
+from reconciler.writable_file import NotRegularError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,13 +31,6 @@ _PIECE: Final = 16 * 1024
 
 _JSON_ESCAPE: Final = rb"\\(?:u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})|[^\n])"
 """Any escape of a JSON string; with groups if it is a surrogate pair."""
-
-
-class NotRegularError(OSError):
-    """A pipe, device, folder or socket was named instead of a file."""
-
-    def __init__(self) -> None:
-        super().__init__(errno.EINVAL, "this is not a regular file")
 
 
 class TooLargeError(OSError):

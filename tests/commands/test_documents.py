@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import TYPE_CHECKING
 
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
@@ -46,6 +47,15 @@ def test_a_job_summary_that_cannot_be_written_is_a_warning(at_sandbox: CliProces
         "warning: cannot write /nowhere/summary: No such file or directory\n"
         "  hint: check the folder, its permissions, and the free space\n",
     )
+
+
+def test_a_pipe_is_no_job_summary(at_sandbox: CliProcess) -> None:
+    at_sandbox.write("a.yaml", ONE)
+    os.mkfifo(at_sandbox.folder / "pipe")
+    done = at_sandbox.run(
+        "apply", "a.yaml", "--auto-approve", "-q", "-f", "github", environ={"GITHUB_STEP_SUMMARY": "pipe"}
+    )
+    assert (done.code, done.err.splitlines()[0]) == (0, "warning: cannot write pipe: this is not a regular file")
 
 
 def test_an_error_in_the_yaml_is_annotated_at_its_position(user: CliProcess) -> None:
