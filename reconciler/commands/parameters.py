@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import click
 
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
     from reconciler.fleet.selection import Shard
+
+
+_NO_NAME: Final = "the name is empty. Check the variable that it comes from."
 
 
 class Duration(click.ParamType[float]):
@@ -106,6 +109,10 @@ class FileName(click.ParamType[str]):
 
     name = "file"
 
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Checks that there is a name."""
+        return str(value) or self.fail(_NO_NAME, param, ctx)
+
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG002 - click's interface
         """Leaves it to the shell."""
         from click.shell_completion import CompletionItem
@@ -122,12 +129,12 @@ class OutputFile(click.Path):
     def convert(
         self, value: str | os.PathLike[str], param: click.Parameter | None, ctx: click.Context | None
     ) -> str | bytes | os.PathLike[str]:
-        """Checks that the name is neither empty, as an unset variable is, nor a link nor a format."""
+        """Checks that there is a name, and that it is neither a link nor a format."""
         from reconciler.commands.habits import output_hint
 
         name = str(value)
         if not name:
-            self.fail("it is empty. Name a file, or leave the option out.", param, ctx)
+            self.fail(_NO_NAME, param, ctx)
         if hint := output_hint(name):
             self.fail(f"{name!r} is not a file. {hint}", param, ctx)
         if os.path.islink(name) and not os.path.abspath(name).startswith(("/dev/", "/proc/")):  # noqa: PTH100, PTH114

@@ -66,7 +66,8 @@ def _unknown(name: str, known: Sequence[str]) -> ManifestError:
     from reconciler.manifest.suggestions import suggestion
 
     count, one = ("1 server", "it") if len(known) == 1 else (f"{len(known)} servers", "one of them")
-    hint = suggestion(name, known) or f"{one} is {known[0]}"
+    unnamed = 'its server has neither `server.name` nor `server.url`; set one of them, or write "" as its name'
+    hint = suggestion(name, known) or (f"{one} is {known[0]}" if known[0] else unnamed)
     return ManifestError.of(
         f"no server is called {name}; the files declare {count}", kind=Kind.UNKNOWN_SERVER, hint=hint
     )

@@ -86,6 +86,15 @@ def test_show_suggests_a_server_and_prints_no_literal_secret(user: CliProcess) -
         assert SECRET not in done.out + done.err
 
 
+def test_show_explains_how_to_name_a_server_without_a_name(user: CliProcess) -> None:
+    user.write("one.yaml", "version: 1\naccounts: []\n")
+    done = user.run("show", "x", "one.yaml")
+    hint = 'its server has neither `server.name` nor `server.url`; set one of them, or write "" as its name'
+    message = f"error: no server is called x; the files declare 1 server\n  hint: {hint}\n"
+    assert (done.code, done.err) == (1, message + help_for("unknown_server"))
+    assert user.run("show", "", "one.yaml").out == "version: 1\naccounts: []\n"
+
+
 def test_show_says_that_the_name_comes_first(user: CliProcess) -> None:
     done = user.run("show", "fleet", "fleet.yaml", "b002")
     hint = "the server's name comes before the files; if b002 is its name: `reconciler show b002 fleet fleet.yaml`"

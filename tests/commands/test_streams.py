@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -295,5 +296,41 @@ def test_dev_stdout_can_be_written_to(at_sandbox: CliProcess) -> None:
     at_sandbox.write("a.yaml", FILE)
     assert "Plan: 1 to create" in at_sandbox.run("plan", "a.yaml", "-o", "/dev/stdout").out
     with (at_sandbox.folder / "redirected").open("w") as file:
+        file.write("before\n")
+        file.flush()
         assert at_sandbox.run("plan", "a.yaml", "-o", "/dev/stdout", stdout=file).code == 0
-    assert "Plan: 1 to create" in (at_sandbox.folder / "redirected").read_text()
+    text = (at_sandbox.folder / "redirected").read_text()
+    assert (text.startswith("before\n"), "Plan: 1 to create" in text) == (True, True)
+
+
+def test_the_document_goes_to_a_program_that_reads_a_pipe(at_sandbox: CliProcess) -> None:
+    at_sandbox.write("a.yaml", FILE)
+    shell = ["bash", "-c", '"$0" validate a.yaml -o >(tr a-z A-Z >upper); wait $!', str(RECONCILER)]
+    assert at_sandbox.run_program(shell).code == 0
+    assert (at_sandbox.folder / "upper").read_text() == "VALID: 1 ACCOUNT.\n"
+
+
+@pytest.mark.parametrize("option", [("-o", "pipe"), ("-q", "--save", "pipe")])
+def test_a_pipe_that_nobody_reads_is_an_error(at_sandbox: CliProcess, option: tuple[str, ...]) -> None:
+    at_sandbox.write("a.yaml", FILE)
+    os.mkfifo(at_sandbox.folder / "pipe")
+    done = at_sandbox.run("plan", "a.yaml", *option)
+    assert (done.code, "error: cannot write pipe: no program reads this pipe\n" in done.err) == (1, True)
+
+
+def test_a_report_for_a_pipe_that_nobody_reads_is_not_lost(at_sandbox: CliProcess) -> None:
+    at_sandbox.write("a.yaml", FILE)
+    os.mkfifo(at_sandbox.folder / "pipe")
+    done = at_sandbox.run("apply", "a.yaml", "--auto-approve", "-q", "-o", "pipe")
+    assert (done.code, "Done: 1 applied" in done.err) == (1, True)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["validate", ""], ["plan", "a.yaml", "-o", ""], ["plan", "a.yaml", "--save="], ["plan", "a.yaml", "--trust="]],
+)
+def test_an_empty_name_of_a_file_is_wrong_usage(at_sandbox: CliProcess, arguments: list[str]) -> None:
+    at_sandbox.write("a.yaml", FILE)
+    done = at_sandbox.run(*arguments)
+    assert (done.code, done.out) == (64, "")
+    assert done.err.endswith(": the name is empty. Check the variable that it comes from.\n")
