@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _BEGINNING: Final = 256
 _OURS: Final = (
     rb'\{\s*"format_version": "[0-9.]+",\s*"tool": \{\s*"name": "reconciler"'  # JSON, and that of Terraform
-    rb'|\[(?:\]\s*\Z|\s*\{\s*"description": )'  # GitLab
+    rb'|\[\s*(?:\]\s*\Z|\{\s*"description": )'  # GitLab
     rb"|<!-- reconciler|<!doctype html>|::(?:error|warning|notice) "  # Markdown, HTML, GitHub
     rb'|<\?xml [^>]*>\s*<testsuites name="reconciler'  # JUnit
 )

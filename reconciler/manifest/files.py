@@ -193,19 +193,22 @@ def path_problem(kind: Kind, name: str, message: str, hint: str) -> Problem:
     return Problem(kind=kind, message=message, hint=hint, position=Position(name))
 
 
-_OWN_JOURNAL: Final = b'{"at": "'
+_OWN_DATA: Final = ((b'{"at": "', "a journal"), (b"[\n]\n", "a GitLab report"))
+"""How files begin that cannot be recognised by their keys."""
+
 _OWN_KEYS: Final = (
     ("terraform_version", "a plan in Terraform's format"),
     ("resource_changes", "a plan"),
     ("results", "a result"),
     ("valid", "the result of a validation"),
+    ("watcher", "the state of a fleet"),
 )
 _TRUST_KEYS: Final = frozenset({"servers", "commands", "smtp_servers", "recipients", "limits"})
 
 
-def is_journal(data: bytes) -> bool:
-    """Whether a file is a journal of ``apply``."""
-    return data.startswith(_OWN_JOURNAL)
+def own_data_kind(data: bytes) -> str | None:
+    """Which of reconciler's own documents a file is that need not be loaded for that; ``None`` for any other."""
+    return next((kind for beginning, kind in _OWN_DATA if data.startswith(beginning)), None)
 
 
 def own_document_kind(value: object) -> str | None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from reconciler.errors import Kind, Position, Problem
 from reconciler.manifest.bases import Base, Bases, Layer, is_plain, names_base
 from reconciler.manifest.events import YamlError
-from reconciler.manifest.files import is_journal, own_document_kind
+from reconciler.manifest.files import own_data_kind, own_document_kind
 from reconciler.manifest.issues import Issue, IssueLog, NodeRef
 from reconciler.manifest.loader import REFERENCE_KEYS, Loaded
 from reconciler.model.desired import NO_POSITIONS
@@ -180,8 +180,8 @@ def load_document(source: Source, bases: Bases) -> Loaded | Effective | ParsedFi
     Returns:
         As ``parse_file`` if there is nothing to validate.
     """
-    if is_journal(source.data):
-        return _not_a_manifest(source, "a journal")
+    if kind := own_data_kind(source.data):
+        return _not_a_manifest(source, kind)
     try:
         loaded = bases.load(source)
     except YamlError as error:

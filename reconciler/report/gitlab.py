@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
     from reconciler.report.formats import PlanInput, RenderContext, ReportInput, ValidationInput
 
+_NO_ISSUES: Final = "[\n]\n"
+"""On two lines, so that it can be told from the empty list of another program in a folder of manifests."""
+
 _SEVERITIES: Final = {"error": "critical", "warning": "minor", "notice": "info"}
 
 
@@ -55,4 +58,4 @@ def _issues(annotations: Sequence[Annotation], context: RenderContext) -> str:
                 "location": {"path": path, "lines": {"begin": (one.position and one.position.line) or 1}},
             }
         )
-    return json.dumps(issues, indent=2) + "\n"
+    return json.dumps(issues, indent=2) + "\n" if issues else _NO_ISSUES

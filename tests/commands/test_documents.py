@@ -6,6 +6,7 @@ import json
 import os
 from typing import TYPE_CHECKING
 
+import pytest
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 
 from tests.support.accounts_api import account_json
@@ -99,6 +100,54 @@ def test_a_text_of_an_earlier_run_stays_and_the_user_is_told(at_sandbox: CliProc
     )
     assert (at_sandbox.folder / "plan.txt").read_text() == before
     assert "not replaced" not in at_sandbox.run("plan", "missing.yaml", "-o", "new.txt").err
+
+
+@pytest.mark.parametrize("ending", ["json", "yaml"])
+def test_documents_of_ours_are_no_manifests(at_sandbox: CliProcess, sandbox: Sandbox, ending: str) -> None:
+    sandbox.seed([account_json("certs@example.com")])
+    at_sandbox.write("set/a.yaml", f"{ONE}policy: {{protect: [certs@example.com]}}\n")
+    at_sandbox.write("bad/a.yaml", "version: 1\naccounts: 7\n")
+    recipient = ("--to-email", "ops@example.com")
+    written = [
+        (name, form, *arguments)
+        for name, *arguments in (
+            ("valid", "validate", "set"),
+            ("invalid", "validate", "bad"),
+            ("planned", "plan", "set"),
+            ("unplanned", "plan", "bad"),
+            ("tested", "test", "set", *recipient),
+            ("untested", "test", "set", "--only", "certs@example.com", *recipient),
+            ("applied", "apply", "set", "--auto-approve", "--journal", f"journal.{ending}"),
+            ("unchanged", "apply", "set", "--auto-approve"),
+            ("refused", "apply", "bad"),
+        )
+        for form in ("json", "gitlab", "tfplan")
+        if form != "tfplan" or arguments[0] == "plan"
+    ]
+    written += [
+        ("state", "json", "status", "--state-dir", "state"),
+        ("saved", "json", "plan", "set", "--save", f"saved.{ending}"),
+    ]
+    for name, form, *arguments in written:
+        at_sandbox.run(*arguments, "-f", form, "-q", "-o", f"{name}-{form}.{ending}")
+    for name, *arguments in (("schema", "schema", "manifest"), ("trust", "trust", "set")):
+        at_sandbox.write(f"{name}.{ending}", at_sandbox.run(*arguments).out)
+    files = [*at_sandbox.folder.glob(f"*.{ending}")]
+    assert len(files) == len(written) + 4  # the journal, the saved plan, the schema and the trust file
+    for file in files:
+        file.rename(at_sandbox.folder / "set" / file.name)
+    done = at_sandbox.run("validate", "set")
+    assert (done.code, done.out, done.err) == (0, "Valid: 1 account.\n", "")
+
+
+def test_the_empty_list_of_another_program_is_an_error(user: CliProcess) -> None:
+    user.write("set/a.yaml", ONE)
+    user.write("set/b.json", "[]\n")
+    done = user.run("validate", "set")
+    assert (done.code, done.err.partition("\n")[0]) == (
+        1,
+        "error: set/b.json:1:1: the document: expected a mapping, found a list",
+    )
 
 
 def test_the_schemas_are_printed(user: CliProcess) -> None:

@@ -36,7 +36,7 @@ def user(tmp_path: Path) -> CliProcess:
 def test_validate_counts_servers_and_accounts(user: CliProcess) -> None:
     assert user.run("validate", "fleet").out == "Valid: 3 accounts on 3 servers.\n"
     assert "Valid: 3 accounts on 3 servers." in user.run("validate", "fleet", "-f", "github").out
-    assert user.run("validate", "fleet", "-f", "gitlab").out == "[]\n"
+    assert user.run("validate", "fleet", "-f", "gitlab").out == "[\n]\n"
     document = json.loads(user.run("validate", "fleet", "-f", "json").out)
     assert (document["valid"], document["servers"], document["accounts"]) == (True, 3, 3)
 

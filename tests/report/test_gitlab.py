@@ -46,7 +46,7 @@ def test_an_issue_without_a_position_is_shown_at_the_first_file() -> None:
 
 def test_a_success_is_no_issue() -> None:
     fine = replace(result(), outcomes=result().outcomes[:1], errors=())
-    assert renderer("report", Format.GITLAB)(ReportInput(reports=(fine,)), CONTEXT) == "[]\n"
+    assert renderer("report", Format.GITLAB)(ReportInput(reports=(fine,)), CONTEXT) == "[\n]\n"
 
 
 def test_a_plan_that_failed_is_an_issue() -> None:
