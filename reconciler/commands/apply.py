@@ -114,8 +114,7 @@ def apply(  # noqa: PLR0913 - one for each group of options
             connection.close()  # another run does not have to wait until the user has read this report
             interrupt.run_ended()
             report = replace(report, interrupted=interrupt.asked)
-            show_reports(invocation, ReportInput(reports=(report,)))
-    return exit_code_of(report)
+            return show_reports(invocation, ReportInput(reports=(report,)), exit_code_of(report))
 
 
 def _dry_run(request: RunRequest, running: ApplyFlags, engine: EngineFlags) -> ExitCode:

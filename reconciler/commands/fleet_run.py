@@ -211,10 +211,11 @@ def _reported(invocation: Invocation, reports: Sequence[Report], *, interrupted:
     """Shows the reports; returns the exit code."""
     if interrupted:
         reports = tuple(report if report.complete else replace(report, interrupted=True) for report in reports)
-    show_reports(invocation, ReportInput(reports=tuple(reports), of_fleet=True))
+    code = ExitCode.INTERRUPTED if interrupted else fleet_exit_code(reports)
+    show_reports(invocation, ReportInput(reports=tuple(reports), of_fleet=True), code)
     if invocation.format is not Format.TEXT or invocation.output:
         _print_problems(invocation, ((report.server, report.errors) for report in reports))
-    return ExitCode.INTERRUPTED if interrupted else fleet_exit_code(reports)
+    return code
 
 
 def _print_problems(

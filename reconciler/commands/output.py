@@ -75,11 +75,15 @@ def show_plans_first(invocation: Invocation, subject: PlanInput) -> None:
         invocation.seen.update(problem for plan in subject.plans for problem in (*plan.refusals, *plan.errors))
 
 
-def show_reports(invocation: Invocation, subject: ReportInput) -> None:
-    """Writes the reports of ``apply`` or ``test``. If they cannot go to their file, they go to standard error.
+def show_reports(invocation: Invocation, subject: ReportInput, code: ExitCode) -> ExitCode:
+    """Writes the reports of ``apply`` or ``test``. If they cannot be written, they go to standard error.
+
+    Returns:
+        ``code``, which is that of the run.
 
     Raises:
-        OutputError: It could not be written to its file.
+        OutputError: They could not be written.
+        BrokenOutputPipeError: Their reader closed the pipe, and the run's own code would mean success.
     """
     finished_at = max((report.finished_at for report in subject.reports), default=datetime.now(UTC))
     try:
@@ -88,12 +92,14 @@ def show_reports(invocation: Invocation, subject: ReportInput) -> None:
         # What was done must not be lost.
         context = _context(invocation, finished_at, Style())
         invocation.print_error_text(renderer("report", Format.TEXT)(subject, context))
-        if not isinstance(error, BrokenOutputPipeError):
+        # Ctrl-C ends the reader of a pipe too; that the run was interrupted, or failed, is the more important news.
+        if not isinstance(error, BrokenOutputPipeError) or code is ExitCode.OK:
             raise
     if invocation.format is Format.TEXT and invocation.output is None:
         for report in subject.reports:
             failed = (f"{one.action}_{one.status}" for one in report.outcomes if not one.succeeded)
             invocation.failures += (*(problem.kind for problem in report.errors), *failed)
+    return code
 
 
 def plan_exit_code(plans: Sequence[Plan], *, detailed: bool) -> ExitCode:
@@ -203,8 +209,8 @@ def _status(cause: BaseException, *, acted: bool) -> ServerStatus:
     if acted:
         return ServerStatus.UNKNOWN
     declined = isinstance(cause, ReconcilerError) and cause.problems[0].kind == Kind.NOT_APPROVED
-    stopped = declined or not isinstance(cause, Exception)
-    return ServerStatus.NOT_ATTEMPTED if stopped else ServerStatus.after(cause)
+    interrupted = isinstance(cause, KeyboardInterrupt | click.Abort)  # click turns the one into the other
+    return ServerStatus.NOT_ATTEMPTED if declined or interrupted else ServerStatus.after(cause)
 
 
 def _show(invocation: Invocation, kind: DocumentKind, subject: Any, finished_at: datetime) -> None:  # noqa: ANN401 - by kind

@@ -90,5 +90,4 @@ def test(  # noqa: PLR0913 - one for each option of the command line
             report = reconcile.test(planned, connection, gate=gate)
             interrupt.run_ended()
             report = replace(report, interrupted=interrupt.asked)
-            show_reports(invocation, ReportInput(reports=(report,)))
-    return exit_code_of(report)
+            return show_reports(invocation, ReportInput(reports=(report,)), exit_code_of(report))

@@ -162,7 +162,11 @@ def test_130_when_interrupted_while_writing(user: CliProcess, make_sandbox: Make
     assert (plan["summary"]["unchanged"], plan["summary"]["create"]) == (applied, 40 - applied)
 
 
-def test_130_when_interrupted_before_anything_was_written(user: CliProcess) -> None:
+@pytest.mark.parametrize("variable", ["RECONCILER_TOKEN", "RECONCILER_REFRESH_TOKEN"])
+@pytest.mark.parametrize("command", [("apply", "--auto-approve"), ("test", "--to-email", "ops@example.com")])
+def test_130_when_interrupted_before_anything_was_written(
+    user: CliProcess, command: tuple[str, ...], variable: str
+) -> None:
     reached = threading.Event()
 
     def hang(_request: Request) -> Step:
@@ -171,12 +175,13 @@ def test_130_when_interrupted_before_anything_was_written(user: CliProcess) -> N
 
     user.write("a.yaml", ONE)
     with ScriptedServer(respond=hang) as server:
-        user.environ |= {"RECONCILER_URL": server.url, "RECONCILER_TOKEN": "token"}
-        process = user.start("apply", "a.yaml", "--auto-approve")
+        user.environ |= {"RECONCILER_URL": server.url, variable: "token"}
+        process = user.start(*command, "a.yaml", "-f", "json")
         assert reached.wait(60)
         process.send_signal(signal.SIGTERM)
         done = process.finish()
     assert (done.code, done.err) == (130, "\nerror: interrupted; nothing was written\n")
+    assert [one["status"] for one in json.loads(done.out)["servers"]] == ["not_attempted"]
 
 
 def test_130_when_interrupted_while_a_secret_is_fetched(at_sandbox: CliProcess) -> None:

@@ -244,26 +244,39 @@ def test_a_pipe_closed_while_planning_ends_quietly(server: FaultServerControl, t
         assert writes(server.state()[1]) == []
 
 
-def test_a_pipe_closed_during_the_run_does_not_stop_it(server: FaultServerControl, tmp_path: Path) -> None:
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_a_pipe_closed_during_the_run_does_not_stop_it(server: FaultServerControl, tmp_path: Path, form: str) -> None:
     case = prepared(server, tmp_path, fault("held_before", FIRST_WRITE))
-    process = begun(tmp_path, case.url, *APPLY)
+    process = begun(tmp_path, case.url, *APPLY, "-f", form)
     server.held()
     process.close("stdout")
     server.arm()
     code, _, err = finished(process)
-    assert code == 0
+    assert code == 141
     assert DONE in err
     assert case.unfinished() == []
 
 
-def test_closed_streams_leave_the_exit_code(server: FaultServerControl, tmp_path: Path) -> None:
+def test_a_closed_pipe_does_not_hide_that_the_run_was_interrupted(server: FaultServerControl, tmp_path: Path) -> None:
+    case = prepared(server, tmp_path, fault("held_before", FIRST_WRITE))
+    process = begun(tmp_path, case.url, *APPLY, "-f", "json")
+    server.held()
+    process.close("stdout")
+    process.send_signal(signal.SIGINT)
+    process.wait_for_error_text("Interrupted: ")
+    server.arm()
+    code, _, err = finished(process)
+    assert (code, "7 not attempted" in err) == (130, True)
+
+
+def test_closed_streams_do_not_stop_a_run(server: FaultServerControl, tmp_path: Path) -> None:
     case = prepared(server, tmp_path, fault("held_before", FIRST_WRITE))
     process = begun(tmp_path, case.url, *APPLY)
     server.held()
     process.close("stdout")
     process.close("stderr")
     server.arm()
-    assert process.wait() == 0
+    assert process.wait() == 141
     assert case.unfinished() == []
 
 
