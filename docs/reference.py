@@ -286,8 +286,8 @@ def exit_codes() -> Iterator[str]:
     yield (
         "For a fleet, [Fleets](fleets.md#exit-codes) says what they mean if some servers succeed and others fail.\n\n"
         "If the reader of standard output goes away, as `head` does, the code is 141, as for any program that SIGPIPE"
-        " ends.\nA report that `apply` or `test` cannot deliver goes to standard error; the code stays 3 or 130 if the run\n"
-        "did not do everything, or was interrupted."
+        " ends.\nA report of `apply` or `test` goes to standard error then. If the run did not do everything, or was"
+        " interrupted, the code\nis 3 or 130, as otherwise."
     )
 
 
