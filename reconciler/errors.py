@@ -208,6 +208,7 @@ class Kind(StrEnum):
     TIMEOUT = auto()
     TLS = auto()
     TLS_SETTING_NOT_USED = auto()
+    TO_EMAIL_NOT_USED = auto()
     TOO_DEEP = auto()
     TOO_LARGE = auto()
     TOO_MANY_REQUESTS = auto()

@@ -72,6 +72,7 @@ def apply(  # noqa: PLR0913 - one for each group of options
     PATH is a YAML file, or a folder of them; several make one set.
     """
     from reconciler.applying.worker_pool import InterruptGate
+    from reconciler.planning.checks import unused_recipient_warning
 
     files = CommandFiles(server=server, trust=trust, plan=running.plan_file, journal=running.journal)
     planning = replace(planning, test=running.test)
@@ -94,6 +95,8 @@ def apply(  # noqa: PLR0913 - one for each group of options
         connection.lock(running.lock_timeout)
         plan = reconcile.plan(desired, connection, planning)
         show_plans_first(invocation, PlanInput(plans=(plan,)))
+        unused = tuple(unused_recipient_warning(running.to_email, (plan,)))
+        invocation.print_warnings(unused)
         if plan.errors:
             raise PlanError(*plan.errors)
         if plan.refusals:
@@ -114,7 +117,9 @@ def apply(  # noqa: PLR0913 - one for each group of options
             connection.close()  # another run does not have to wait until the user has read this report
             interrupt.run_ended()
             report = replace(report, interrupted=interrupt.asked)
-            return show_reports(invocation, ReportInput(reports=(report,)), exit_code_of(report))
+            return show_reports(
+                invocation, ReportInput((report,), warnings=(*plan.warnings, *unused)), exit_code_of(report)
+            )
 
 
 def _dry_run(request: RunRequest, running: ApplyFlags, engine: EngineFlags) -> ExitCode:

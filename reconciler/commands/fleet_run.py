@@ -28,6 +28,7 @@ from reconciler.fleet.selection import Selection, select
 from reconciler.fleet.server_run import ServerRunOptions
 from reconciler.model.display import display_sentence
 from reconciler.model.fleet import ALL_AT_ONCE
+from reconciler.planning.checks import undeclared_only_warning, unused_recipient_warning
 from reconciler.planning.planner import PlanOptions
 from reconciler.report.fleet_text import fleet_problems_text
 from reconciler.report.formats import Format, PlanInput, ReportInput
@@ -69,6 +70,7 @@ def plan_fleet(
     show_plans(invocation, subject, save)
     if invocation.format is not Format.TEXT or invocation.output:
         _print_problems(invocation, ((plan.server, plan.warnings) for plan in plans), "warning")
+    invocation.print_warnings(tuple(unused_recipient_warning(to_email, plans)))
     _print_problems(invocation, ((plan.server, (*plan.refusals, *plan.errors)) for plan in plans))
     return plan_exit_code(plans, detailed=detailed_exitcode)
 
@@ -100,6 +102,8 @@ def apply_fleet(request: RunRequest, running: ApplyFlags, engine: EngineFlags) -
         with fleet_progress(invocation, run.size) as observer:
             plans = run.plan(observer)
         show_plans_first(invocation, PlanInput(plans=plans, of_fleet=True))
+        unused = tuple(unused_recipient_warning(running.to_email, plans))
+        invocation.print_warnings(unused)
         changing = sum(plan.applicable and bool(plan.changes) for plan in plans)
         if changing and not running.auto_approve and saved is None:
             invocation.ask("1 server" if changing == 1 else f"{changing:,} servers")
@@ -108,7 +112,8 @@ def apply_fleet(request: RunRequest, running: ApplyFlags, engine: EngineFlags) -
             with fleet_progress(invocation, run.size) as observer:
                 reports = run.apply(rollout, saved, observer=observer)
             interrupt.run_ended()
-            return _reported(invocation, reports, interrupted=interrupt.asked)
+            warnings = (*(one for plan in plans for one in plan.warnings), *unused)
+            return _reported(invocation, reports, warnings, interrupted=interrupt.asked)
 
 
 def test_fleet(request: RunRequest, engine: EngineFlags, *, to_email: str | None, parallelism: int) -> ExitCode:
@@ -116,6 +121,8 @@ def test_fleet(request: RunRequest, engine: EngineFlags, *, to_email: str | None
     invocation, servers = request.invocation, _servers(request)
     if engine.url:
         check_engine_usage(request, to_email=to_email)
+    warnings = tuple(undeclared_only_warning(request.planning.only, servers))
+    invocation.print_warnings(warnings)
     with engine_for(request, servers, engine, parallelism=parallelism) as workers:
         options = replace(_options(request, engine), to_email=to_email, parallelism=parallelism)
         run = _run(request, servers, options, workers)
@@ -124,7 +131,7 @@ def test_fleet(request: RunRequest, engine: EngineFlags, *, to_email: str | None
             with fleet_progress(invocation, run.size) as observer:
                 reports = run.test(observer)
             interrupt.run_ended()
-            return _reported(invocation, reports, interrupted=interrupt.asked)
+            return _reported(invocation, reports, warnings, interrupted=interrupt.asked)
 
 
 def export_fleet(request: RunRequest, folder: str) -> ExitCode:
@@ -207,12 +214,14 @@ def _options(request: RunRequest, engine: EngineFlags | None = None) -> ServerRu
     )
 
 
-def _reported(invocation: Invocation, reports: Sequence[Report], *, interrupted: bool) -> ExitCode:
+def _reported(
+    invocation: Invocation, reports: Sequence[Report], warnings: tuple[Problem, ...], *, interrupted: bool
+) -> ExitCode:
     """Shows the reports; returns the exit code."""
     if interrupted:
         reports = tuple(report if report.complete else replace(report, interrupted=True) for report in reports)
     code = ExitCode.INTERRUPTED if interrupted else fleet_exit_code(reports)
-    show_reports(invocation, ReportInput(reports=tuple(reports), of_fleet=True), code)
+    show_reports(invocation, ReportInput(tuple(reports), of_fleet=True, warnings=warnings), code)
     if invocation.format is not Format.TEXT or invocation.output:
         _print_problems(invocation, ((report.server, report.errors) for report in reports))
     return code

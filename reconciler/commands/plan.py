@@ -97,6 +97,8 @@ def plan_only(
         detailed_exitcode: Whether changes have an exit code of their own.
         engine: Whether workers plan.
     """
+    from reconciler.planning.checks import unused_recipient_warning
+
     desired = None if engine.url else only_server(request)
     if desired is None:
         from reconciler.commands.fleet_run import plan_fleet
@@ -112,5 +114,6 @@ def plan_only(
     show_plans(invocation, subject, save)
     if invocation.format is not Format.TEXT or invocation.output:
         invocation.print_warnings(found.warnings)
+    invocation.print_warnings(tuple(unused_recipient_warning(to_email, subject.plans)))
     invocation.print_problems((*found.refusals, *found.errors))
     return plan_exit_code(subject.plans, detailed=detailed_exitcode)

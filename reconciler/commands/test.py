@@ -68,6 +68,7 @@ def test(  # noqa: PLR0913 - one for each option of the command line
     """
     from reconciler.applying.worker_pool import InterruptGate
     from reconciler.model.account import Globs
+    from reconciler.planning.checks import undeclared_only_warning
     from reconciler.planning.planner import PlanOptions
 
     files = CommandFiles(server=server, trust=trust)
@@ -82,6 +83,8 @@ def test(  # noqa: PLR0913 - one for each option of the command line
     desired = reconcile.resolve(desired, paths, only=only, to_email=to_email, context=context)
     connection = reconcile.connect(desired, parallelism=parallelism, context=context)
     invocation.server = connection.server
+    warnings = tuple(undeclared_only_warning(planning.only, (desired,)))
+    invocation.print_warnings(warnings)
     with connection:
         planned = reconcile.plan_tests(desired, connection, only=only, to_email=to_email)
         gate = InterruptGate(context.stop)
@@ -90,4 +93,4 @@ def test(  # noqa: PLR0913 - one for each option of the command line
             report = reconcile.test(planned, connection, gate=gate)
             interrupt.run_ended()
             report = replace(report, interrupted=interrupt.asked)
-            return show_reports(invocation, ReportInput(reports=(report,)), exit_code_of(report))
+            return show_reports(invocation, ReportInput((report,), warnings=warnings), exit_code_of(report))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from reconciler.errors import Kind, Problem
 from reconciler.model.account import name_key
+from reconciler.model.desired import DeliveryTestWhen
 from reconciler.model.display import shorten
 from reconciler.model.fields import DESTINATION_FIELDS
 from reconciler.model.secret import UNKNOWN
@@ -13,11 +14,11 @@ from reconciler.model.trust import smtp_servers_of
 from reconciler.planning.fields import is_hidden
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from reconciler.model.account import Account, Fields, Globs
-    from reconciler.model.desired import DesiredAccount
-    from reconciler.model.plan import Change, FieldChange
+    from reconciler.model.desired import Desired, DesiredAccount
+    from reconciler.model.plan import Change, FieldChange, Plan
     from reconciler.model.trust import Trust
 
 _STRENGTH: Final = {"plain": 0, "login": 0, "cram-md5": 1}
@@ -184,11 +185,28 @@ def masked_notes(current: Account) -> Iterator[str]:
         yield f"the server hides {listed}, which {verbs} be lost"
 
 
-def unmatched_only_warning(only: Globs) -> Problem:
+def undeclared_only_warning(only: Globs, servers: Iterable[Desired]) -> Iterator[Problem]:
+    """Warns if ``--only`` matches no account that is declared for any of the servers."""
+    if only and not any(entry.in_scope(only) for desired in servers for entry in desired.accounts):
+        yield unmatched_only_warning(only, "declared account")
+
+
+def unused_recipient_warning(to_email: str | None, plans: Iterable[Plan]) -> Iterator[Problem]:
+    """Warns if ``--to-email`` was given and accounts are written, but none is tested: no mail will be sent."""
+    written = [change for plan in plans for change in plan.changes if change.after] if to_email else []
+    if written and all(change.test.when in (None, DeliveryTestWhen.OFF) for change in written):
+        yield Problem(
+            kind=Kind.TO_EMAIL_NOT_USED,
+            message="--to-email is not used: nothing is tested",
+            hint="add `--test before` or `--test after`",
+        )
+
+
+def unmatched_only_warning(only: Globs, what: str = "account") -> Problem:
     """Warns that ``--only`` matches no account at all, which would look like success."""
     return Problem(
         kind=Kind.ONLY_MEANS_NOTHING,
-        message=f"--only {' --only '.join(only.patterns)}: no account has such an address",
+        message=f"--only {' --only '.join(only.patterns)}: no {what} has such an address",
         hint="check the spelling; quote `*`, so that the shell leaves it alone",
     )
 

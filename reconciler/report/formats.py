@@ -105,11 +105,13 @@ class ReportInput(NamedTuple):
         reports: One for each server, even if the run did not start there.
         errors: What is wrong with the run as a whole.
         of_fleet: As in ``PlanInput``.
+        warnings: What does not stop the run. They were printed; only programs get them in the document too.
     """
 
     reports: tuple[Report, ...] = ()
     errors: tuple[Problem, ...] = ()
     of_fleet: bool = False
+    warnings: tuple[Problem, ...] = ()
 
     @property
     def is_fleet(self) -> bool:

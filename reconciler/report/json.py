@@ -132,6 +132,7 @@ def report_document(subject: ReportInput, *, started_at: datetime, finished_at: 
             for report in reports
         ],
         "results": [_outcome(one, report.server) for report in reports for one in report.outcomes],
+        "warnings": [_problem(one) for one in subject.warnings],
         "errors": [_problem(one) for one in subject.problems],
     }
 
