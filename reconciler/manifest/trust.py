@@ -248,7 +248,7 @@ def trust_yaml(servers: Sequence[tuple[Desired, str]]) -> str:
             "servers:",
             *blocks,
             *(f"{key}: {_exact(values)}" for key, values in others.items() if values),
-            f"limits: {{{_limits([one.policy for one in everything])}}}",
+            *_limits([one.policy for one in everything]),
             "",
         ]
     )
@@ -261,14 +261,19 @@ def _used(reference: SecretReference) -> str:
     return os.path.abspath(reference.path) if reference.kind == "file" else reference.target[0]
 
 
-def _limits(policies: Sequence[Policy]) -> str:
+def _limits(policies: Sequence[Policy]) -> Iterator[str]:
     """The limits that no policy exceeds: the highest one of deletes, and what all of them protect."""
-    percentages = [policy.max_deletes for policy in policies if policy.max_deletes.percent]
-    highest = max(percentages or [policy.max_deletes for policy in policies], key=lambda limit: limit.amount)
     first, *others = (policy.protect.patterns for policy in policies)
     protect = [pattern for pattern in first if all(pattern in patterns for patterns in others)]
-    limits = f"max_deletes: {json.dumps(str(highest))}"
-    return f"{limits}, protect: {_list(protect)}" if protect else limits
+    limits = [f"protect: {_list(protect)}"] if protect else []
+    if len({policy.max_deletes.percent for policy in policies}) == 1:
+        highest = max((policy.max_deletes for policy in policies), key=lambda limit: limit.amount)
+        limits.insert(0, f"max_deletes: {highest}")
+    else:
+        yield "# Without limits.max_deletes: some policies have a number, others a percentage; no limit covers both."
+        yield "# A pull request can raise the limits of the manifests, so add one here that suits every server."
+    if limits:
+        yield f"limits: {{{', '.join(limits)}}}"
 
 
 def _smtp_servers(desired: Desired) -> set[str]:

@@ -156,6 +156,25 @@ def test_the_trust_command_allows_exactly_what_is_used(careful: CliProcess) -> N
         assert "less.yaml does not list" in done.err
 
 
+def test_the_trust_command_sets_no_limit_that_would_refuse_a_plan(user: CliProcess) -> None:
+    def made(*limits: str) -> list[str]:
+        for name, limit in zip("abc", limits, strict=False):
+            server = f"server: {{name: {name}, url: 'https://{name}.example.com'}}"
+            user.write(f"set/{name}.yaml", f"version: 1\n{server}\npolicy: {{{limit}}}\naccounts: []\n")
+        found = user.run("trust", "set").out
+        user.write("trust.yaml", found)
+        assert user.run("validate", "set", "--trust", "trust.yaml").code == 0
+        lines = found.splitlines()
+        return lines[lines.index('  - url: "https://c.example.com"') + 1 :]
+
+    assert made("max_deletes: 50", "max_deletes: 2", "max_deletes: 7") == ["limits: {max_deletes: 50}"]
+    assert made("max_deletes: 50%", "max_deletes: 2%", "") == ["limits: {max_deletes: 50%}"]
+    first, second, *rest = made("max_deletes: 50, protect: [x@y]", "protect: [x@y]", "protect: [x@y]")
+    assert (first.startswith("# Without limits.max_deletes: "), second[:2]) == (True, "# ")
+    assert rest == ['limits: {protect: ["x@y"]}']
+    assert len(made("max_deletes: 50", "", "")) == 2
+
+
 @pytest.mark.parametrize("name", ["secrets/pw", "link", "hard", "../trust.yaml", "token"])
 def test_no_input_file_is_overwritten(careful: CliProcess, sandbox: Sandbox, name: str) -> None:
     secret = careful.write("secrets/pw", f"{CANARY}\n")
