@@ -200,8 +200,11 @@ def own(patterns: list[str]) -> list[str]:
 
 
 def pause(value: object) -> float:
-    """A duration that may be zero."""
-    return parse_duration(value, allow_zero=True)
+    """A duration that may be zero. It needs a unit: a reviewer cannot tell what a number alone means."""
+    seconds = parse_duration(value, allow_zero=True)
+    if str(value)[-1] in "smh":
+        return seconds
+    raise InvalidValueError("a duration has a unit", f"write {value}s for seconds")
 
 
 def is_own(variable: str) -> bool:

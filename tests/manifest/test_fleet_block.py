@@ -102,6 +102,14 @@ def test_two_fleet_blocks_have_to_be_equal(complain: Complain, write: Write) -> 
             'wrong_value | a.yaml:3:26: pause: expected a duration up to a day, found "soon" '
             "| write it as 30s, 5m or 1h",
         ),
+        (
+            "fleet: {rollout: {pause: 30}}",
+            "wrong_value | a.yaml:3:26: pause: a duration has a unit, found 30 | write 30s for seconds",
+        ),
+        (
+            'fleet: {rollout: {pause: "30"}}',
+            'wrong_value | a.yaml:3:26: pause: a duration has a unit, found "30" | write 30s for seconds',
+        ),
         ("fleet: {min_server: 3}", 'unknown_key | a.yaml:3:9: unknown key "min_server" | did you mean "min_servers"?'),
         (
             "server: {labels: {name: x}}",

@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
+from pydantic_core import ValidationError
 
 from reconciler.manifest import schema_text
+from reconciler.manifest.blocks import Shape, ValueType, json_schema, validator
 from reconciler.manifest.loader import load
 from reconciler.manifest.reader import read_manifests
-from reconciler.manifest.schema import manifest_schema
+from reconciler.manifest.schema import SHAPE, manifest_schema
+from reconciler.manifest.trust import TRUST_SHAPE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,6 +40,32 @@ def test_writing_the_schema_leaves_the_shipped_one_as_it_is() -> None:
     subprocess.run([sys.executable, "-m", "reconciler.manifest.schema"], check=True)
     assert schema_text() == before
 
+
+PROBES: tuple[object, ...] = (
+    *(None, True, False, 0, 1, 30, 70_000, 2**70, -1, 1.0, 12.5),
+    *("", " ", "x", "0", "5", "30", "30s", "1.5m", "30%", "30 %", "05%", "101%", "off", "before", "gmail", "GMAIL"),
+    *(
+        "a@example.com",
+        " a@example.com ",
+        "smtp.example.com",
+        "::1",
+        "https://fw.example.com",
+        "HTTPS://Fw.example.com:443/",
+    ),
+    *("label=value", " a = b , c != d ", "north", "X", "1X", "/run/x", "echo x", "*"),
+    *(
+        {},
+        {"env": "X"},
+        {"env": "1X"},
+        {"file": "x"},
+        {"file": ""},
+        {"command": ["x"]},
+        {"command": []},
+        {"literal": "x"},
+    ),
+    *({"literal": ""}, {"env": "X", "file": "x"}, {"when": "before"}, {"cert": "x"}, {"email": "a@example.com"}),
+)
+"""Values of every kind that a manifest has, and some that look like one."""
 
 TELLING = {"examples", "enum", "const", "$ref", "boolean"}
 """What shows an editor's user how a value looks."""
@@ -109,6 +138,27 @@ def test_the_schema_accepts_valid_documents(text: str) -> None:
 )
 def test_the_schema_rejects_invalid_documents(text: str) -> None:
     assert not VALIDATOR.is_valid(load(text.encode()).value)
+
+
+def accepts(kind: ValueType, value: object) -> bool:
+    try:
+        validator(kind).validate_python(value)
+    except ValidationError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("shape", [SHAPE, TRUST_SHAPE], ids=["manifest", "trust"])
+def test_the_schema_accepts_every_value_that_the_validator_accepts(shape: Shape) -> None:
+    definitions = json_schema(shape)["$defs"]
+    keys = {(*path, name): key for path, block in shape.items() for name, key in block.keys.items()}
+    differing = [
+        (".".join(path), value)
+        for path, key in keys.items()
+        for value in [*PROBES, *([one] for one in PROBES), *({"x": one} for one in PROBES)]
+        if accepts(key.type, value) and not Draft202012Validator({**key.json, "$defs": definitions}).is_valid(value)
+    ]
+    assert differing == []
 
 
 def test_the_example_is_valid_and_shows_every_choice() -> None:
