@@ -230,6 +230,6 @@ def test_changes_already_in_place_are_checked_at_the_end(user: CliProcess, what:
 def test_an_empty_plan_name_is_an_error(at_sandbox: CliProcess) -> None:
     at_sandbox.write("a.yaml", "version: 1\naccounts:\n  - {email: a@example.com, name: A, service: gmail}\n")
     done = at_sandbox.run("apply", "a.yaml", "--auto-approve", "--plan", "")
-    assert (done.code, done.out) == (1, "")
-    assert "error: '' cannot be read: " in done.err
+    assert (done.code, done.out) == (64, "")
+    assert "'--plan': the name is empty. " in done.err
     assert "accounts: []" in at_sandbox.run("export").out
