@@ -162,7 +162,7 @@ def test_an_empty_name_of_a_file_to_write_is_an_error(admin: CliProcess, api: Ac
     admin.write("a.yaml", FILE + A)
     done = admin.run("plan", "a.yaml", option, "")
     assert (done.code, done.out, api.requests) == (64, "", [])
-    assert done.err.endswith("it is empty. Name a file, or leave the option out.\n")
+    assert done.err.endswith("the name is empty. Check the variable that it comes from.\n")
 
 
 def test_a_plan_without_times_is_applied(admin: CliProcess, api: AccountsApi) -> None:
