@@ -36,7 +36,7 @@ _STATUS_COLOURS: Final = {
     Status.NOT_ATTEMPTED: "yellow",
 }
 _ROWS: Final = ("action", *FIELDS, *TIMES, "password_from", "test")
-"""What a reviewed change and a fresh one have in common or not, in the order of a comparison."""
+"""The rows of a comparison of two changes, in their order."""
 
 _DONE: Final = {"create": "created", "update": "updated", "delete": "deleted"}
 
