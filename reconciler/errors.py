@@ -24,7 +24,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from enum import IntEnum, StrEnum, auto
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -225,6 +225,14 @@ class Kind(StrEnum):
     WRONG_AUTH = auto()
     WRONG_TYPE = auto()
     WRONG_VALUE = auto()
+
+
+_KINDS: Final = {kind.value: kind for kind in Kind}
+
+
+def kind_of(name: str) -> str:
+    """The ``Kind`` of that name, or the name itself if it is a server's own."""
+    return _KINDS.get(name, name)
 
 
 class Position(NamedTuple):

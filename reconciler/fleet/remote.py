@@ -6,7 +6,7 @@ import secrets
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from reconciler.errors import Kind, Problem, ReconcilerError
+from reconciler.errors import Kind, ReconcilerError
 from reconciler.fleet.dispatch import DispatchOptions, Heartbeat, Job, MessageDispatcher, Post
 from reconciler.fleet.messages import Limits, Message, Mode
 from reconciler.manifest.digest import manifest_digest
@@ -16,14 +16,14 @@ from reconciler.model.plan import Plan
 from reconciler.report.formats import PlanInput
 from reconciler.report.json import plan_document
 from reconciler.report.listed_accounts import with_plan_accounts, with_report_accounts
-from reconciler.report.returned import returned_plan, returned_report
+from reconciler.report.returned import returned_plan, returned_problem, returned_report
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import TracebackType
     from typing import Self
 
-    from reconciler.errors import Position
+    from reconciler.errors import Position, Problem
     from reconciler.fleet.dispatch import Holds, Transport
     from reconciler.fleet.gate import FleetGate
     from reconciler.fleet.leases import Coordination
@@ -249,9 +249,4 @@ class _ReportJob:
 def refusal_in(result: dict[str, Any]) -> Problem | None:
     """Why a worker did nothing, if it did not."""
     refusal = result.get("refused")
-    if refusal is None:
-        return None
-    kind, message, hint = (refusal[name] for name in ("kind", "message", "hint"))
-    if not all(isinstance(one, str) for one in (kind, message, hint)):
-        raise TypeError
-    return Problem(kind=kind, message=message, hint=hint)
+    return None if refusal is None else returned_problem(refusal)

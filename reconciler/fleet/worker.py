@@ -18,7 +18,7 @@ from reconciler.model.display import display_sentence
 from reconciler.model.outcome import ServerStatus
 from reconciler.model.ports import ObserverGroup, RunObserver
 from reconciler.report.formats import PlanInput, ReportInput
-from reconciler.report.json import Document, digest, plan_document, report_document
+from reconciler.report.json import Document, digest, plan_document, problem_document, report_document
 from reconciler.report.listed_accounts import plan_accounts, report_accounts
 
 if TYPE_CHECKING:
@@ -284,7 +284,4 @@ def _shown_report(report: Report) -> Document:
 
 
 def _refused(problem: Problem, status: ServerStatus = ServerStatus.REFUSED) -> dict[str, Any]:
-    return {
-        "status": status.value,
-        "refused": {"kind": str(problem.kind), "message": problem.message, "hint": problem.hint},
-    }
+    return {"status": status.value, "refused": problem_document(problem)}

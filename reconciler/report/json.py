@@ -39,8 +39,8 @@ def render_validation(subject: ValidationInput, _context: RenderContext) -> str:
             "valid": subject.accounts is not None,
             "servers": subject.servers,
             "accounts": subject.accounts,
-            "warnings": [_problem(one) for one in subject.warnings],
-            "errors": [_problem(one) for one in subject.errors],
+            "warnings": [problem_document(one) for one in subject.warnings],
+            "errors": [problem_document(one) for one in subject.errors],
         }
     )
 
@@ -68,7 +68,7 @@ def render_status(subject: StatusInput, _context: RenderContext) -> str:
             },
             "notices": [dict(notice) for notice in subject.notices],
             "servers": [dict(server) for server in subject.servers],
-            "errors": [_problem(one) for one in subject.errors],
+            "errors": [problem_document(one) for one in subject.errors],
         }
     )
 
@@ -97,7 +97,7 @@ def plan_document(subject: PlanInput, *, created_at: datetime) -> Document:
                 "labels": dict(plan.server.labels),
                 "status": plan.status,
                 "summary": plan.counts._asdict(),
-                "errors": [_problem(one) for one in (*plan.errors, *plan.refusals)],
+                "errors": [problem_document(one) for one in (*plan.errors, *plan.refusals)],
             }
             for plan in plans
         ],
@@ -107,8 +107,8 @@ def plan_document(subject: PlanInput, *, created_at: datetime) -> Document:
         "summary": total_counts(plans),
         "resource_changes": changes,
         **({} if uncompared is None else {"not_compared": uncompared}),
-        "warnings": [_problem(one) for plan in plans for one in plan.warnings],
-        "errors": [_problem(one) for one in problems],
+        "warnings": [problem_document(one) for plan in plans for one in plan.warnings],
+        "errors": [problem_document(one) for one in problems],
     }
 
 
@@ -127,13 +127,13 @@ def report_document(subject: ReportInput, *, started_at: datetime, finished_at: 
                 "name": report.server.name,
                 "status": report.status,
                 "summary": outcome_counts(report.outcomes),
-                "errors": [_problem(one) for one in report.errors],
+                "errors": [problem_document(one) for one in report.errors],
             }
             for report in reports
         ],
         "results": [_outcome(one, report.server) for report in reports for one in report.outcomes],
-        "warnings": [_problem(one) for one in subject.warnings],
-        "errors": [_problem(one) for one in subject.problems],
+        "warnings": [problem_document(one) for one in subject.warnings],
+        "errors": [problem_document(one) for one in subject.problems],
     }
 
 
@@ -254,7 +254,8 @@ def _outcome(outcome: Outcome, server: Server) -> Document:
     return entry
 
 
-def _problem(problem: Problem) -> Document:
+def problem_document(problem: Problem) -> Document:
+    """An error or a warning; ``returned.returned_problem`` reads it back."""
     file, line, column = problem.position or (None, None, None)
     parts = {
         "kind": problem.kind,

@@ -1,7 +1,7 @@
 """Reads back the documents about one server that a worker returned: as values that can be shown and counted.
 
-Documents contain no secrets and no positions, so neither do these values. What they are used for is to show what was
-done: a plan that was read back is never applied.
+Documents contain no secrets, so neither do these values. What they are used for is to show what was done: a plan that
+was read back is never applied.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from reconciler.errors import Position, Problem
+from reconciler.errors import Position, Problem, kind_of
 from reconciler.model.desired import DeliveryTestWhen
 from reconciler.model.fields import SECRET_FIELDS
 from reconciler.model.outcome import DeliveryTestResult, Outcome, Report, ServerStatus, Status
@@ -82,12 +82,12 @@ def _plan(document: Document, server: Server) -> Plan:
         if change is None:
             raise ValueError
         changes.append(_with_passwords(replace(change, reason=_text(one["reason"]))))
-    problems = tuple(map(_problem, entry["errors"]))
+    problems = tuple(map(returned_problem, entry["errors"]))
     return Plan(
         server=server,
         changes=tuple(changes),
         counts=Counts(**{name: _number(value) for name, value in entry["summary"].items()}),
-        warnings=tuple(map(_problem, document["warnings"])),
+        warnings=tuple(map(returned_problem, document["warnings"])),
         errors=problems if status is PlanStatus.FAILED else (),
         refusals=problems if status is PlanStatus.REFUSED else (),
     )
@@ -114,7 +114,7 @@ def _report(document: Document, server: Server, positions: Mapping[str, Position
         started_at=datetime.fromisoformat(document["started_at"]),
         finished_at=datetime.fromisoformat(document["finished_at"]),
         outcomes=tuple(_outcome(one, positions) for one in document["results"]),
-        errors=tuple(map(_problem, entry["errors"])),
+        errors=tuple(map(returned_problem, entry["errors"])),
         verified=document["verified"] is True,
     )
     if status in _NOT_STARTED or (report.errors and not _has_begun(report)) or not (report.complete or report.outcomes):
@@ -158,7 +158,12 @@ def _delivery_test(entry: Document) -> DeliveryTestResult:
     return DeliveryTestResult(when, _text(entry["to_email"]), entry["passed"] is True, error)
 
 
-def _problem(entry: Document) -> Problem:
+def returned_problem(entry: Document) -> Problem:
+    """A problem, as ``problem_document`` wrote it.
+
+    Raises:
+        LookupError, TypeError: It is not one.
+    """
     position = None
     if "file" in entry:
         line, column = entry.get("line"), entry.get("column")
@@ -166,7 +171,7 @@ def _problem(entry: Document) -> Problem:
             _text(entry["file"]), None if line is None else _number(line), None if column is None else _number(column)
         )
     return Problem(
-        kind=_text(entry["kind"]),
+        kind=kind_of(_text(entry["kind"])),
         message=_text(entry["message"]),
         hint=_text(entry.get("hint", "")),
         address=_optional(entry.get("address")),

@@ -8,7 +8,8 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from reconciler.errors import Kind
+from reconciler.errors import kind_of
+from reconciler.report.kind_pages import explained
 from reconciler.report.view import FieldRow
 from reconciler.watch.records import (
     ChangeRecord,
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
 dump: Final[Callable[[object], str]] = json.JSONEncoder(separators=(",", ":")).encode
-
-
-_KINDS: Final = {kind.value: kind for kind in Kind}
 
 
 class CorruptStateError(Exception):
@@ -70,7 +68,7 @@ def load_record(name: str, parts: Mapping[str, str]) -> ServerRecord:
         for moment in ("changed_since", "last_success", "last_run", "next_run"):
             entry[moment] = _datetime(entry[moment])
         entry["state"] = ServerState(entry["state"])
-        entry["kinds"] = tuple(_KINDS[kind] for kind in entry.get("kinds", ()) if kind in _KINDS)
+        entry["kinds"] = explained(map(kind_of, entry.get("kinds", ())))
         suspended = entry["suspended"]
         entry["suspended"] = None if suspended is None else _load_suspension(suspended)
         changes = tuple(_load_change(change) for change in json.loads(parts.get("changes", "[]")))

@@ -66,6 +66,7 @@ def test_a_worker_refuses_what_its_own_manifests_do_not_declare(site: Site) -> N
     client = site._start("client", options, site.client_environ)
     assert client.wait() == 1
     assert json.loads(client.out)["errors"][0]["kind"] == "manifests_differ"
+    assert "errors/#manifests_differ" in client.err
 
 
 @pytest.mark.engine

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from reconciler.errors import Position, Problem
+from reconciler.errors import Kind, Position, Problem
 from reconciler.model.account import Account
 from reconciler.model.outcome import Outcome, Report, ServerStatus, Status
 from reconciler.model.plan import Action, Change, Counts, FieldChange, Plan
@@ -16,6 +16,7 @@ from reconciler.model.secret import Secret
 from reconciler.model.server import Server
 from reconciler.report.formats import PlanInput, ReportInput
 from reconciler.report.json import plan_document, report_document
+from reconciler.report.kind_pages import explained
 from reconciler.report.returned import UnreadableDocumentError, returned_plan, returned_report
 from reconciler.report.view import password_words
 
@@ -56,6 +57,13 @@ def test_a_plan_keeps_its_digest_and_its_words() -> None:
     assert plan_document_of(plan)["digest"] == document["digest"]
     assert (plan.counts, plan.warnings, plan.changes[0].reason) == (Counts(create=1), (PROBLEM,), "declared")
     assert password_words(plan.changes[0]) == "(set, from env PW)"
+
+
+def test_a_problem_keeps_its_help_and_a_servers_own_kind_has_none() -> None:
+    problems = tuple(Problem(kind=kind, message="no") for kind in (Kind.CONNECTION_REFUSED, "invalid_host"))
+    plan = returned_plan(plan_document_of(Plan(server=SERVER, errors=problems)), SERVER)
+    assert plan.errors == problems
+    assert explained(one.kind for one in plan.errors) == (Kind.CONNECTION_REFUSED,)
 
 
 def test_a_plan_that_was_refused_stays_so() -> None:
