@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from reconciler.errors import InvalidValueError
-from reconciler.model.duration import parse_duration
+from reconciler.model.duration import format_duration, parse_duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -57,10 +57,7 @@ class HealLimit:
         return cls(int(found[1]), parse_duration(found[2]))
 
     def __str__(self) -> str:
-        minutes, seconds = divmod(self.seconds, 60)
-        hours, minutes = divmod(minutes, 60)
-        parts = ((hours, "h"), (minutes, "m"), (seconds, "s"))
-        return f"{self.count}/{''.join(f'{part:g}{unit}' for part, unit in parts if part)}"
+        return f"{self.count}/{format_duration(self.seconds)}"
 
 
 class Corrections:

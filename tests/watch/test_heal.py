@@ -25,12 +25,13 @@ def reached(*corrections: Correction, limit: str = "3/1h") -> list[bool]:
     ("text", "expected", "shown"),
     [
         ("3/1h", HealLimit(3, 3600), "3/1h"),
-        ("1/90s", HealLimit(1, 90), "1/1m30s"),
+        ("1/90s", HealLimit(1, 90), "1/90s"),
         ("20/30m", HealLimit(20, 1800), "20/30m"),
+        ("3/1.5h", HealLimit(3, 5400), "3/90m"),
     ],
 )
 def test_a_limit_is_a_number_of_corrections_within_a_time(text: str, expected: HealLimit, shown: str) -> None:
-    assert HealLimit.parse(text) == expected
+    assert HealLimit.parse(text) == HealLimit.parse(shown) == expected
     assert str(expected) == shown
 
 
