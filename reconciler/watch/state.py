@@ -18,11 +18,8 @@ from reconciler.watch.heal import Correction
 from reconciler.watch.outbox import Outbox
 from reconciler.watch.stored import (
     dump,
-    dump_changes,
     dump_record,
     dump_run,
-    dump_suspension,
-    dump_verified,
     load_record,
     load_run,
     load_suspension,
@@ -186,7 +183,7 @@ class WatchState:
 
     def suspend(self, server: str, suspension: Suspension) -> None:
         """Suspends a server; replaces its suspension, if it has one."""
-        row = server, dump_suspension(suspension)
+        row = server, dump(suspension)
         self._database.run(lambda connection: connection.execute(_PUT_SUSPENSION, row).close(), write=True)
 
     def resume(self, server: str) -> Suspension | None:
@@ -294,9 +291,9 @@ class WatchState:
                 continue
             yield record.name, "record", dump_record(record)
             if before is None or not _is_same(before.changes, record.changes):
-                yield record.name, "changes", dump_changes(record.changes)
+                yield record.name, "changes", dump(record.changes)
             if before is None or not _is_same(before.verified, record.verified):
-                yield record.name, "verified", dump_verified(record.verified)
+                yield record.name, "verified", dump(record.verified)
 
     def _put_run(self, connection: sqlite3.Connection, server: str, run: RunRecord) -> tuple[int, RunRecord]:
         """Stores a run. Returns the newest of the server then, with its number."""
@@ -324,9 +321,9 @@ class WatchState:
         if self._commit is not None:
             _put_setting(connection, "commit", self._commit)
         if self._notices is not None:
-            _put_setting(connection, "notices", dump(dict(self._notices)))
+            _put_setting(connection, "notices", dump(self._notices))
         connection.executemany(_PUT_PART, self._changed_parts(records.values())).close()
-        rows = [(server, dump_suspension(one)) for server, one in self._suspensions.items()]
+        rows = [(server, dump(one)) for server, one in self._suspensions.items()]
         connection.executemany("INSERT OR IGNORE INTO suspension VALUES (?, ?)", rows).close()
         self.outbox.restore(connection)
         self._records = records

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -23,9 +24,17 @@ from reconciler.watch.records import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
 
-dump: Final[Callable[[object], str]] = json.JSONEncoder(separators=(",", ":")).encode
+
+def _plain(value: Any) -> Any:  # noqa: ANN401 - json's interface
+    """What JSON has no word for: times as ISO 8601, records as objects."""
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return dict(value) if isinstance(value, Mapping) else {one.name: getattr(value, one.name) for one in fields(value)}
+
+
+dump: Final[Callable[[object], str]] = json.JSONEncoder(separators=(",", ":"), default=_plain).encode
 
 
 class CorruptStateError(Exception):
@@ -41,24 +50,13 @@ def reading() -> Iterator[None]:
         raise CorruptStateError(f"an entry is damaged ({type(error).__name__})") from error
 
 
+def _dump_without(record: ServerRecord | RunRecord, *names: str) -> str:
+    return dump({name: value for name, value in _plain(record).items() if name not in names})
+
+
 def dump_record(record: ServerRecord) -> str:
     """A server's record without its changes and its accounts, which change less often."""
-    return dump(
-        {
-            "url": record.url,
-            "labels": dict(record.labels),
-            "state": record.state,
-            "commit": record.commit,
-            "changed_since": _iso(record.changed_since),
-            "last_success": _iso(record.last_success),
-            "last_run": _iso(record.last_run),
-            "next_run": _iso(record.next_run),
-            "failures": record.failures,
-            "error": record.error,
-            "kinds": record.kinds,
-            "suspended": None if record.suspended is None else _suspension(record.suspended),
-        }
-    )
+    return _dump_without(record, "name", "changes", "verified")
 
 
 def load_record(name: str, parts: Mapping[str, str]) -> ServerRecord:
@@ -78,41 +76,9 @@ def load_record(name: str, parts: Mapping[str, str]) -> ServerRecord:
         return ServerRecord(name=name, changes=changes, verified=verified, **entry)
 
 
-def dump_changes(changes: Iterable[ChangeRecord]) -> str:
-    """How a server differs from its declaration."""
-    return dump([_change(change) for change in changes])
-
-
-def dump_verified(accounts: Mapping[str, VerifiedAccount] | None) -> str:
-    """A server's accounts when they last matched."""
-    if accounts is None:
-        return "null"
-    return dump(
-        {
-            identity: {
-                "declared": account.declared,
-                "fields": dict(account.fields),
-                "updated_at": account.updated_at,
-                "password_from": account.password_from,
-            }
-            for identity, account in accounts.items()
-        }
-    )
-
-
 def dump_run(run: RunRecord) -> str:
     """A run without the count of those it stands for and the time when the last of them ended."""
-    return dump(
-        {
-            "run": run.run,
-            "trigger": run.trigger,
-            "commit": run.commit,
-            "result": run.result,
-            "started_at": _iso(run.started_at),
-            "changes": [_change(change) for change in run.changes],
-            "error": run.error,
-        }
-    )
+    return _dump_without(run, "count", "finished_at")
 
 
 def load_run(body: str, count: int, finished_at: str) -> RunRecord:
@@ -141,25 +107,10 @@ def merged_run(newest: RunRecord, run: RunRecord) -> RunRecord | None:
     return replace(newest, count=newest.count + run.count, finished_at=run.finished_at)
 
 
-def dump_suspension(suspension: Suspension) -> str:
-    """A suspension."""
-    return dump(_suspension(suspension))
-
-
 def load_suspension(body: str) -> Suspension:
-    """A suspension, from what ``dump_suspension`` wrote."""
+    """A suspension, from what ``dump`` wrote."""
     with reading():
         return _load_suspension(json.loads(body))
-
-
-def _suspension(suspension: Suspension) -> dict[str, object]:
-    return {
-        "reason": suspension.reason,
-        "by": suspension.by,
-        "user": suspension.user,
-        "since": _iso(suspension.since),
-        "until": _iso(suspension.until),
-    }
 
 
 def _load_suspension(entry: dict[str, Any]) -> Suspension:
@@ -167,28 +118,11 @@ def _load_suspension(entry: dict[str, Any]) -> Suspension:
     return Suspension(**{**entry, **moments, "by": SuspendedBy(entry["by"])})
 
 
-def _change(change: ChangeRecord) -> dict[str, object]:
-    return {
-        "address": change.address,
-        "action": change.action,
-        "origin": change.origin,
-        "rows": [[row.field, row.before, row.after, row.words, row.changed] for row in change.rows],
-        "notes": change.notes,
-        "held": change.held,
-        "status": change.status,
-        "error": change.error,
-    }
-
-
 def _load_change(entry: dict[str, Any]) -> ChangeRecord:
     entry["origin"] = Origin(entry["origin"])
     entry["rows"] = tuple(FieldRow(*row) for row in entry["rows"])
     entry["notes"] = tuple(entry["notes"])
     return ChangeRecord(**entry)
-
-
-def _iso(moment: datetime | None) -> str | None:
-    return None if moment is None else moment.isoformat()
 
 
 def _datetime(text: str | None) -> datetime | None:
