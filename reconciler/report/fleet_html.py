@@ -58,7 +58,6 @@ def render_plan(subject: PlanInput, context: RenderContext) -> str:
         "title": fleet_summary_line(plans),
         "heading": count_phrase(len(plans)),
         "verdict": nothing_applied_phrase(sum(bool(plan.refusals or plan.errors) for plan in plans)),
-        "general": [{**words, "where": ""} for words in problem_words(subject.errors)],
         "errors": _problems((plan.server, (*plan.refusals, *plan.errors)) for plan in plans),
         "warnings": _problems((plan.server, plan.warnings) for plan in plans),
         "tiles": [tile(kind, counts[kind]) for kind in CHANGING],

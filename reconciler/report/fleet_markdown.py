@@ -55,7 +55,6 @@ def render_plan(subject: PlanInput, context: RenderContext) -> str:
     refusals = view_fleet_problems((plan.server, (*plan.refusals, *plan.errors)) for plan in plans)
     stopped = sum(bool(plan.refusals or plan.errors) for plan in plans)
     page.add(alert("CAUTION", f"{nothing_applied_phrase(stopped)}.", _entries(refusals)))
-    page.add(alert("CAUTION", "", problem_entries(subject.errors)))
     page.add(alert("WARNING", "", _entries(view_fleet_problems((plan.server, plan.warnings) for plan in plans))))
     folded = view_fleet_changes(plans)
     if not folded:
@@ -78,7 +77,6 @@ def render_report(subject: ReportInput, context: RenderContext) -> str:
     counts = fleet_outcome_counts(reports)
     outcomes = {"outcomes": sum(len(report.outcomes) for report in reports), **counts}
     page.add(f"\n{numbers_table(outcomes, ())}\n" if outcomes["outcomes"] else "\n")
-    page.add(alert("CAUTION", "", problem_entries(subject.errors)))
     page.add(alert("CAUTION", "", _entries(view_fleet_problems((one.server, one.errors) for one in reports))))
     fine, urgent = view_fleet_outcomes(reports)
     left_out = _add_rows(urgent, page)

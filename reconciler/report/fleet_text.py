@@ -33,25 +33,20 @@ if TYPE_CHECKING:
 _STATUS_COLOURS: Final = {"applied": "green", "passed": "green", "unchanged": "green", "not attempted": "yellow"}
 
 
-def fleet_plan_text(
-    plans: Sequence[Plan], style: Style, errors: Sequence[Problem] = (), *, verbose: bool = False
-) -> str:
+def fleet_plan_text(plans: Sequence[Plan], style: Style, *, verbose: bool = False) -> str:
     """The plans for a reviewer: the changes, deletes first, then problems, and a summary as the last line.
 
     Args:
         plans: One for each server.
         style: What the terminal can show.
-        errors: What is wrong with the run as a whole.
         verbose: Whether to list all servers, and the accounts that stay as they are.
     """
-    return "\n".join(_plan_lines(plans, style, errors, verbose=verbose)) + "\n"
+    return "\n".join(_plan_lines(plans, style, verbose=verbose)) + "\n"
 
 
-def fleet_report_text(
-    reports: Sequence[Report], style: Style, errors: Sequence[Problem] = (), *, verbose: bool = False
-) -> str:
+def fleet_report_text(reports: Sequence[Report], style: Style, *, verbose: bool = False) -> str:
     """The outcomes, those that need attention last, then problems, the servers by status, and a summary."""
-    return "\n".join(_report_lines(reports, style, errors, verbose=verbose)) + "\n"
+    return "\n".join(_report_lines(reports, style, verbose=verbose)) + "\n"
 
 
 def fleet_problems_text(problems: Iterable[tuple[Server, Sequence[Problem]]], word: str, style: Style) -> str:
@@ -59,7 +54,7 @@ def fleet_problems_text(problems: Iterable[tuple[Server, Sequence[Problem]]], wo
     return "".join(f"{line}\n" for line in _problem_lines(problems, word, style, verbose=False))
 
 
-def _plan_lines(plans: Sequence[Plan], style: Style, errors: Sequence[Problem], *, verbose: bool) -> Iterator[str]:
+def _plan_lines(plans: Sequence[Plan], style: Style, *, verbose: bool) -> Iterator[str]:
     yield style.paint(fleet_states_line(plans), "bold")
     yield ""
     for folded in view_fleet_changes(plans):
@@ -77,7 +72,6 @@ def _plan_lines(plans: Sequence[Plan], style: Style, errors: Sequence[Problem], 
         *_problem_lines([(plan.server, plan.warnings) for plan in plans], "warning", style, verbose=verbose),
         *_problem_lines([(plan.server, plan.refusals) for plan in plans], "refused", style, verbose=verbose),
         *_problem_lines([(plan.server, plan.errors) for plan in plans], "error", style, verbose=verbose),
-        *problems_text(errors, "error", style, "red"),
     ]
     if problems:
         yield from problems
@@ -85,19 +79,14 @@ def _plan_lines(plans: Sequence[Plan], style: Style, errors: Sequence[Problem], 
     yield style.paint(fleet_summary_line(plans), "bold")
 
 
-def _report_lines(
-    reports: Sequence[Report], style: Style, errors: Sequence[Problem], *, verbose: bool
-) -> Iterator[str]:
+def _report_lines(reports: Sequence[Report], style: Style, *, verbose: bool) -> Iterator[str]:
     fine, urgent = view_fleet_outcomes(reports)
     for outcomes in (fine, urgent):
         for folded in outcomes:
             yield from _outcome_lines(folded, style, verbose=verbose)
         if outcomes:
             yield ""
-    problems = [
-        *_problem_lines([(report.server, report.errors) for report in reports], "error", style, verbose=verbose),
-        *problems_text(errors, "error", style, "red"),
-    ]
+    problems = list(_problem_lines([(one.server, one.errors) for one in reports], "error", style, verbose=verbose))
     if problems:
         yield from problems
         yield ""

@@ -79,7 +79,7 @@ class PlanInput(NamedTuple):
 
     Attributes:
         plans: One for each server; a server that could not be planned has a plan with errors.
-        errors: Why planning failed as a whole.
+        errors: Why there are none.
         of_fleet: Whether the servers are part of a fleet, however few of them were selected.
     """
 
@@ -88,14 +88,9 @@ class PlanInput(NamedTuple):
     of_fleet: bool = False
 
     @property
-    def is_fleet(self) -> bool:
-        """Whether the document is about a fleet."""
-        return self.of_fleet or len(self.plans) > 1
-
-    @property
     def plan(self) -> Plan | None:
         """The plan of the only server."""
-        return self.plans[0] if self.plans and not self.is_fleet else None
+        return self.plans[0] if self.plans and not self.of_fleet else None
 
 
 class ReportInput(NamedTuple):
@@ -103,7 +98,7 @@ class ReportInput(NamedTuple):
 
     Attributes:
         reports: One for each server, even if the run did not start there.
-        errors: What is wrong with the run as a whole.
+        errors: Why there are none.
         of_fleet: As in ``PlanInput``.
         warnings: What does not stop the run. They were printed; only programs get them in the document too.
     """
@@ -114,19 +109,14 @@ class ReportInput(NamedTuple):
     warnings: tuple[Problem, ...] = ()
 
     @property
-    def is_fleet(self) -> bool:
-        """Whether the document is about a fleet."""
-        return self.of_fleet or len(self.reports) > 1
-
-    @property
     def report(self) -> Report | None:
         """The report of the only server, if the run started there."""
-        is_known = self.reports and not self.is_fleet and self.reports[0].not_started is None
+        is_known = self.reports and not self.of_fleet and self.reports[0].not_started is None
         return self.reports[0] if is_known else None
 
     @property
     def problems(self) -> tuple[Problem, ...]:
-        """What is wrong with the run as a whole and with each server, apart from single accounts."""
+        """Why the run did not start, or what is wrong with each server, apart from single accounts."""
         return (*self.errors, *(problem for report in self.reports for problem in report.errors))
 
 

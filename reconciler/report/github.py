@@ -27,7 +27,7 @@ def render_validation(subject: ValidationInput, context: RenderContext) -> str:
 def render_plan(subject: PlanInput, context: RenderContext) -> str:
     """An annotation for each refusal, error and warning; the summary as a notice."""
     found = subject.plan
-    if subject.is_fleet:
+    if subject.of_fleet:
         summary = fleet_summary_line(subject.plans)
     else:
         summary = f"{display_sentence(found.server.name)}: {summary_line(found)}" if found else "No plan."
@@ -37,7 +37,7 @@ def render_plan(subject: PlanInput, context: RenderContext) -> str:
 def render_report(subject: ReportInput, context: RenderContext) -> str:
     """An annotation for each outcome that needs attention; the summary as a notice."""
     report = subject.report
-    if subject.is_fleet:
+    if subject.of_fleet:
         summary = fleet_result_line(subject.reports)
     else:
         summary = (

@@ -23,7 +23,7 @@ _FEW: Final = 50
 
 def render_plan(subject: PlanInput, context: RenderContext) -> str:
     """The plan as a page with search, filters by action, and each field's values side by side."""
-    if subject.is_fleet:
+    if subject.of_fleet:
         from reconciler.report import fleet_html
 
         return fleet_html.render_plan(subject, context)

@@ -80,7 +80,7 @@ def plan_document(subject: PlanInput, *, created_at: datetime) -> Document:
         subject: One plan for each server.
         created_at: The time, in UTC; the only part that differs between two runs over the same input.
     """
-    plans, in_fleet = subject.plans, subject.is_fleet
+    plans, in_fleet = subject.plans, subject.of_fleet
     changes = [_change(change, plan.server, in_fleet=in_fleet) for plan in plans for change in plan.changes]
     uncompared = None
     if any(plan.uncompared is not None for plan in plans):
@@ -121,7 +121,7 @@ def report_document(subject: ReportInput, *, started_at: datetime, finished_at: 
         "started_at": json_time(started_at),
         "finished_at": json_time(finished_at),
         "summary": outcome_counts(outcome for report in reports for outcome in report.outcomes),
-        "verified": bool(reports or subject.is_fleet) and all(report.verified for report in reports),
+        "verified": bool(reports or subject.of_fleet) and all(report.verified for report in reports),
         "servers": [
             {
                 "name": report.server.name,

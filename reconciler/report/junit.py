@@ -15,7 +15,7 @@ from reconciler.model.outcome import ServerStatus, Status
 from reconciler.report.annotations import failure_position, failure_reason, failure_words, needs_attention
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
     from datetime import datetime
 
     from reconciler.errors import Position, Problem
@@ -58,11 +58,9 @@ class _Suite:
 
 
 def render_report(subject: ReportInput, context: RenderContext) -> str:
-    """A suite for each server: a case for each change or test, and an error for each problem of the run as a whole."""
-    if subject.is_fleet:
+    """A suite for each server: a case for each change or test, and an error for each problem of the server."""
+    if subject.of_fleet:
         suites = [_suite(report, context) for report in subject.reports]
-        if subject.errors:
-            suites.append(_no_server(subject.errors, context))
         moments: Report | RenderContext = context
     elif subject.report:
         moments = subject.report
@@ -70,7 +68,8 @@ def render_report(subject: ReportInput, context: RenderContext) -> str:
         suites = [_Suite(moments.server.name, moments.started_at, moments.finished_at, cases)]
     else:
         moments = context
-        suites = [_no_server(subject.problems, context)]
+        cases = [_problem(one, context) for one in subject.problems]
+        suites = [_Suite("no server", context.started_at, context.finished_at, cases)]
     every = _Suite("", moments.started_at, moments.finished_at, [case for suite in suites for case in suite.cases])
     return "\n".join(
         (
@@ -89,11 +88,6 @@ def _suite(report: Report, context: RenderContext) -> _Suite:
     cases = [*_cases(report, context, server), *(_problem(one, context, server, kind) for one in report.errors)]
     cases = cases or [("", f"    {_opening('run', status, None, context, server)}/>")]
     return _Suite(server, report.started_at, report.finished_at, cases)
-
-
-def _no_server(problems: Iterable[Problem], context: RenderContext) -> _Suite:
-    cases = [_problem(one, context) for one in problems]
-    return _Suite("no server", context.started_at, context.finished_at, cases)
 
 
 def _problem(problem: Problem, context: RenderContext, server: str = "", kind: str = "error") -> tuple[str, str]:

@@ -74,7 +74,7 @@ def render_plan(subject: PlanInput, context: RenderContext) -> str:
     The first line is an HTML comment that identifies the plan's server, so that the next run can replace the comment of
     this one.
     """
-    if subject.is_fleet:
+    if subject.of_fleet:
         from reconciler.report import fleet_markdown
 
         return fleet_markdown.render_plan(subject, context)
@@ -100,7 +100,7 @@ def render_report(subject: ReportInput, context: RenderContext) -> str:
 
     The HTML comment in its first line differs from that of a plan, so that it does not replace the plan.
     """
-    if subject.is_fleet:
+    if subject.of_fleet:
         from reconciler.report import fleet_markdown
 
         return fleet_markdown.render_report(subject, context)

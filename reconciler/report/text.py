@@ -21,10 +21,10 @@ def render_validation(subject: ValidationInput, _context: RenderContext) -> str:
 
 def render_plan(subject: PlanInput, context: RenderContext) -> str:
     """The plan; empty if there is none."""
-    if subject.is_fleet:
+    if subject.of_fleet:
         from reconciler.report.fleet_text import fleet_plan_text
 
-        return fleet_plan_text(subject.plans, context.style, subject.errors, verbose=context.verbose)
+        return fleet_plan_text(subject.plans, context.style, verbose=context.verbose)
     from reconciler.report.server_text import plan_text
 
     return plan_text(subject.plan, context.style, verbose=context.verbose) if subject.plan else ""
@@ -32,10 +32,10 @@ def render_plan(subject: PlanInput, context: RenderContext) -> str:
 
 def render_report(subject: ReportInput, context: RenderContext) -> str:
     """The report; empty if the run did not start."""
-    if subject.is_fleet:
+    if subject.of_fleet:
         from reconciler.report.fleet_text import fleet_report_text
 
-        return fleet_report_text(subject.reports, context.style, subject.errors, verbose=context.verbose)
+        return fleet_report_text(subject.reports, context.style, verbose=context.verbose)
     from reconciler.report.server_text import report_text
 
     return report_text(subject.report, context.style) if subject.report else ""

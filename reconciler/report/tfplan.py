@@ -31,7 +31,7 @@ _PROVIDER: Final = "reconciler/email"
 def render_plan(subject: PlanInput, context: RenderContext) -> str:
     """The plan, or why there is none, as Terraform would write it: on one line; terraform-compliance relies on that."""
     document = plan_document(subject, created_at=context.started_at)
-    if subject.is_fleet:
+    if subject.of_fleet:
         modules = [_module(plan) for plan in subject.plans]
         root = {"child_modules": modules}
         for change in document["resource_changes"]:

@@ -46,7 +46,9 @@ class Page(Tab):
         self.folder = folder.mktemp("page")
 
     def open(self, *plans: Plan, verbose: bool = False) -> None:
-        text = renderer("plan", Format.HTML)(PlanInput(plans=plans), CONTEXT._replace(verbose=verbose))
+        text = renderer("plan", Format.HTML)(
+            PlanInput(plans=plans, of_fleet=len(plans) > 1), CONTEXT._replace(verbose=verbose)
+        )
         file = self.folder / "plan.html"
         file.write_text(text, encoding="utf-8")
         self.browser.get(file.as_uri())

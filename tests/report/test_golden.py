@@ -58,9 +58,13 @@ def test_a_report_of_tests_equals_its_golden_file(chosen: Format) -> None:
 
 @pytest.mark.parametrize("chosen", PLAN_FORMATS)
 def test_a_fleet_plan_equals_its_golden_file(chosen: Format) -> None:
-    compare("fleet", chosen, renderer("plan", chosen)(PlanInput(plans=small()), CONTEXT))
+    compare("fleet", chosen, renderer("plan", chosen)(PlanInput(plans=small(), of_fleet=True), CONTEXT))
 
 
 @pytest.mark.parametrize("chosen", RESULT_FORMATS)
 def test_a_fleet_report_equals_its_golden_file(chosen: Format) -> None:
-    compare("fleet_result", chosen, renderer("report", chosen)(ReportInput(reports=reports(small())), CONTEXT))
+    compare(
+        "fleet_result",
+        chosen,
+        renderer("report", chosen)(ReportInput(reports=reports(small()), of_fleet=True), CONTEXT),
+    )

@@ -31,7 +31,7 @@ ABSENT = "the extra `compliance` is not installed"
 
 
 def tfplan(*plans: Plan) -> str:
-    return renderer("plan", Format.TFPLAN)(PlanInput(plans=plans), CONTEXT)
+    return renderer("plan", Format.TFPLAN)(PlanInput(plans=plans, of_fleet=len(plans) > 1), CONTEXT)
 
 
 def needs(installed: bool) -> None:
