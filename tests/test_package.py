@@ -28,7 +28,7 @@ DATA = {
     "report/plan.schema.json",
     "report/result.schema.json",
     *(f"report/web/{name}.html.jinja" for name in ("card", "fleet", "head", "kind", "plan")),
-    *(f"report/web/{name}" for name in ("fleet.css", "fleet.js", "page.css", "page.js", "plan.js")),
+    *(f"report/web/{name}" for name in ("fleet.css", "page.css", "page.js", "plan.js")),
     *(f"watch/web/{name}.html.jinja" for name in ("error", "fleet", "layout", "server", "values")),
     "watch/web/watch.css",
 }

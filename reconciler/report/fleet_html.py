@@ -71,7 +71,7 @@ def render_plan(subject: PlanInput, context: RenderContext) -> str:
         "total": f"{len(plans):,}",
         "still_accounts": list(_still(plans)) if context.verbose else [],
     }
-    return render_page("fleet.html.jinja", ["page.css", "fleet.css"], "fleet.js", contents, context)
+    return render_page("fleet.html.jinja", ["page.css", "fleet.css"], "plan.js", contents, context)
 
 
 def _card(folded: Folded[ChangeView], places: Mapping[Server, int], *, whole: bool) -> ChangeCard:
