@@ -132,4 +132,4 @@ def _dry_run(request: RunRequest, running: ApplyFlags, engine: EngineFlags) -> E
     if running.plan_file is not None:
         raise click.UsageError("--dry-run makes a plan of its own. Leave out --plan.")
     invocation.document = "plan"
-    return plan_only(request, to_email=running.to_email, engine=engine)
+    return plan_only(request, engine=engine)

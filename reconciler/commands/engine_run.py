@@ -30,13 +30,7 @@ _LEASE_MARGIN: Final = 5.0
 """Seconds for which a worker waits for a lease in addition to the time after which that of a dead worker expires."""
 
 
-def check_engine_usage(
-    request: RunRequest,
-    running: ApplyFlags | None = None,
-    *,
-    to_email: str | None = None,
-    no_secrets: bool = False,
-) -> None:
+def _check_usage(request: RunRequest, running: ApplyFlags | None) -> None:
     """Refuses what an engine does not do.
 
     Raises:
@@ -45,11 +39,11 @@ def check_engine_usage(
     refuse_wider_options(
         {
             **_wider_options(request.context, request.planning),
-            "--no-secrets": no_secrets,
+            "--no-secrets": request.planning.no_secrets,
             "--verbose": request.invocation.verbose,
             "--format tfplan": request.invocation.format is Format.TFPLAN,
-            "--test": running is not None and running.test_when is not None,
-            "--to-email": to_email is not None,
+            "--test": request.planning.test.when is not None,
+            "--to-email": request.planning.test.to_email is not None,
             "--journal": running is not None and running.journal is not None,
         }
     )
@@ -85,6 +79,7 @@ def engine_for(
     """The engine of a run, which is connected as long as this is active; ``None`` if the run does without.
 
     Raises:
+        click.UsageError: An option cannot be used with an engine.
         ReconcilerError: The manifests leave the URL of a server to the command line or the environment.
         UnreachableError: The broker does not respond.
         MissingExtraError: The extra ``celery`` is not installed.
@@ -93,6 +88,7 @@ def engine_for(
     if address is None:
         yield None
         return
+    _check_usage(request, running)
     with (
         workers(address, _options(request, flags, running, parallelism)) as connected,
         connected.engine(servers, _commit()) as engine,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from reconciler import reconcile
 from reconciler.commands import saved_plan
-from reconciler.commands.engine_run import check_engine_usage, engine_for
+from reconciler.commands.engine_run import engine_for
 from reconciler.commands.invocation import file_exists
 from reconciler.commands.output import (
     fleet_exit_code,
@@ -54,16 +54,13 @@ def plan_fleet(
     request: RunRequest,
     engine: EngineFlags,
     *,
-    to_email: str | None = None,
     save: str | None = None,
     detailed_exitcode: bool = False,
 ) -> ExitCode:
     """Plans every selected server, and shows the plans."""
     invocation, servers = request.invocation, _servers(request)
-    if engine.url:
-        check_engine_usage(request, to_email=to_email, no_secrets=request.planning.no_secrets)
     with engine_for(request, servers, engine) as workers:
-        run = _run(request, servers, replace(_options(request, engine), to_email=to_email), workers)
+        run = _run(request, servers, _options(request, engine), workers)
         with fleet_progress(invocation, run.size) as observer:
             plans = run.plan(observer)
     subject = PlanInput(plans=plans, of_fleet=True)
@@ -78,20 +75,17 @@ def plan_fleet(
 def apply_fleet(request: RunRequest, running: ApplyFlags, engine: EngineFlags) -> ExitCode:
     """Plans every selected server, shows the plans, asks, and applies them in the order of the rollout."""
     invocation, servers = request.invocation, _servers(request)
-    if engine.url:
-        check_engine_usage(request, running, to_email=running.to_email)
     saved = saved_plan.read(running.plan_file) if running.plan_file is not None else None
     rollout = ALL_AT_ONCE if running.no_rollout else request.fleet.rollout
     with (
-        open_journal(running.journal, invocation, of_fleet=True) as journal,
         engine_for(request, servers, engine, running) as workers,
+        open_journal(running.journal, invocation, of_fleet=True) as journal,
     ):
         run = _run(
             request,
             servers,
             replace(
                 _options(request, engine),
-                to_email=running.to_email,
                 parallelism=running.parallelism,
                 lock_timeout=running.lock_timeout,
                 on_failure=running.on_failure,
@@ -116,16 +110,13 @@ def apply_fleet(request: RunRequest, running: ApplyFlags, engine: EngineFlags) -
             return _reported(invocation, reports, warnings, interrupted=interrupt.asked)
 
 
-def test_fleet(request: RunRequest, engine: EngineFlags, *, to_email: str | None, parallelism: int) -> ExitCode:
+def test_fleet(request: RunRequest, engine: EngineFlags, *, parallelism: int) -> ExitCode:
     """Runs the delivery tests of every selected server."""
     invocation, servers = request.invocation, _servers(request)
-    if engine.url:
-        check_engine_usage(request, to_email=to_email)
     warnings = tuple(undeclared_only_warning(request.planning.only, servers))
     invocation.print_warnings(warnings)
     with engine_for(request, servers, engine, parallelism=parallelism) as workers:
-        options = replace(_options(request, engine), to_email=to_email, parallelism=parallelism)
-        run = _run(request, servers, options, workers)
+        run = _run(request, servers, replace(_options(request, engine), parallelism=parallelism), workers)
         with handle_interrupts(run.gate, invocation) as interrupt:
             invocation.acted = True
             with fleet_progress(invocation, run.size) as observer:
@@ -208,6 +199,7 @@ def _options(request: RunRequest, engine: EngineFlags | None = None) -> ServerRu
         context=request.context,
         paths=request.paths,
         planning=request.planning,
+        to_email=request.planning.test.to_email,
         keep_unchanged=shows_all,
         in_fleet=bool(engine and engine.url) or len(request.fleet.servers) > 1,
         explain_bug=lambda redactor: CrashReporter(redactor).explain,

@@ -83,7 +83,6 @@ def plan(  # noqa: PLR0913 - one for each option of the command line
 def plan_only(
     request: RunRequest,
     *,
-    to_email: str | None = None,
     save: str | None = None,
     detailed_exitcode: bool = False,
     engine: EngineFlags,
@@ -92,7 +91,6 @@ def plan_only(
 
     Args:
         request: The command.
-        to_email: The recipient of all delivery tests, if the user named one.
         save: The file for the plan.
         detailed_exitcode: Whether changes have an exit code of their own.
         engine: Whether workers plan.
@@ -103,9 +101,9 @@ def plan_only(
     if desired is None:
         from reconciler.commands.fleet_run import plan_fleet
 
-        return plan_fleet(request, engine, to_email=to_email, save=save, detailed_exitcode=detailed_exitcode)
+        return plan_fleet(request, engine, save=save, detailed_exitcode=detailed_exitcode)
     invocation, planning, context, paths = request.invocation, request.planning, request.context, request.paths
-    only, no_secrets = planning.only.patterns, planning.no_secrets
+    only, no_secrets, to_email = planning.only.patterns, planning.no_secrets, planning.test.to_email
     del request  # it holds the accounts without their passwords, which need as much memory as those with them
     desired = reconcile.resolve(desired, paths, only=only, to_email=to_email, no_secrets=no_secrets, context=context)
     with reconcile.connect(desired, context=context) as connection:

@@ -68,18 +68,19 @@ def test(  # noqa: PLR0913 - one for each option of the command line
     """
     from reconciler.applying.worker_pool import InterruptGate
     from reconciler.model.account import Globs
+    from reconciler.model.desired import DeliveryTestSettings
     from reconciler.planning.checks import undeclared_only_warning
     from reconciler.planning.planner import PlanOptions
 
     files = CommandFiles(server=server, trust=trust)
-    planning = PlanOptions(only=Globs(only))
+    planning = PlanOptions(only=Globs(only), test=DeliveryTestSettings(to_email=to_email))
     request = read_request(invocation, paths, files, flags=fleet, planning=planning, allow_commands=allow_commands)
     context = request.context
     desired = None if engine.url else only_server(request)
     if desired is None:
         from reconciler.commands.fleet_run import test_fleet
 
-        return test_fleet(request, engine, to_email=to_email, parallelism=parallelism)
+        return test_fleet(request, engine, parallelism=parallelism)
     desired = reconcile.resolve(desired, paths, only=only, to_email=to_email, context=context)
     connection = reconcile.connect(desired, parallelism=parallelism, context=context)
     invocation.server = connection.server

@@ -156,8 +156,26 @@ def test_forged_messages_do_nothing_and_the_worker_goes_on(site: Site) -> None:
 
 @pytest.mark.parametrize("option", ["--allow-empty", "--url=http://127.0.0.1:1", "--insecure-http", "--max-deletes=1"])
 def test_an_option_that_could_widen_a_run_is_refused(user: CliProcess, option: str) -> None:
+    check_refused(user, option)
+
+
+@pytest.mark.parametrize(
+    ("option", "more"),
+    [
+        ("--journal=j.jsonl", []),
+        ("--test=before", []),
+        ("--test=before", ["--dry-run"]),
+        ("--to-email=ops@example.com", ["--dry-run"]),
+    ],
+)
+def test_an_option_that_no_worker_takes_is_refused(user: CliProcess, option: str, more: list[str]) -> None:
+    check_refused(user, option, *more)
+    assert not (user.folder / "j.jsonl").exists()
+
+
+def check_refused(user: CliProcess, option: str, *more: str) -> None:
     user.write("a.yaml", "version: 1\nserver: {name: a, url: 'https://a.example.com'}\naccounts: []\n")
-    done = user.run("apply", "a.yaml", "--engine", "redis://127.0.0.1:1/0", option)
+    done = user.run("apply", "a.yaml", "--engine", "redis://127.0.0.1:1/0", option, *more)
     assert done.code == 64
     assert f"{option.partition('=')[0]} cannot be used with --engine" in done.err
 
