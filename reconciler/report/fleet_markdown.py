@@ -14,10 +14,10 @@ from reconciler.report.fleet_view import (
     view_fleet_problems,
 )
 from reconciler.report.markdown import (
-    FEW,
     LIMIT,
-    RESERVED,
     LimitedText,
+    add_changes,
+    add_outcomes,
     alert,
     change_block,
     left_out_line,
@@ -28,7 +28,7 @@ from reconciler.report.markdown import (
 )
 from reconciler.report.markdown_escapes import code_span
 from reconciler.report.server_names import count_phrase, names_phrase, nothing_applied_phrase
-from reconciler.report.view import BY_DANGER, CHANGING, total_counts
+from reconciler.report.view import CHANGING, total_counts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -59,7 +59,8 @@ def render_plan(subject: PlanInput, context: RenderContext) -> str:
     folded = view_fleet_changes(plans)
     if not folded:
         page.add("No changes.\n")
-    left_out = _add_changes(folded, page, whole=context.verbose)
+    lengths = (True, False) if context.verbose else (False,)
+    left_out = add_changes(folded, page, lambda one: (_change(one, whole=whole) for whole in lengths))
     if left_out:
         page.add(left_out_line(left_out, "change", context))
     return str(page)
@@ -79,39 +80,10 @@ def render_report(subject: ReportInput, context: RenderContext) -> str:
     page.add(f"\n{numbers_table(outcomes, ())}\n" if outcomes["outcomes"] else "\n")
     page.add(alert("CAUTION", "", _entries(view_fleet_problems((one.server, one.errors) for one in reports))))
     fine, urgent = view_fleet_outcomes(reports)
-    left_out = _add_rows(urgent, page)
-    if fine:
-        page.add(f"<details><summary>{_count(fine):,} as planned</summary>\n\n")
-        left_out += _add_rows(fine, page)
-        page.add("</details>\n")
+    left_out = add_outcomes(fine, urgent, page, _HEAD, _row)
     if left_out:
         page.add(left_out_line(left_out, "outcome", context))
     return str(page)
-
-
-def _add_changes(changes: Sequence[Folded[ChangeView]], page: LimitedText, *, whole: bool) -> int:
-    """Adds as many changes as there is room for, by action; returns how many are left out."""
-    left_out = 0
-    opening = "<details open>" if len(changes) <= FEW else "<details>"
-    for action in BY_DANGER:
-        group = [one for one in changes if one.item.action is action]
-        if not group:
-            continue
-        if left_out or not page.add(f"{opening}<summary>{_group_title(group)}</summary>\n\n", reserved=RESERVED):
-            left_out += _count(group)
-            continue
-        for place, one in enumerate(group):
-            blocks = (_change(one, whole=names) for names in ((True, False) if whole else (False,)))
-            if not any(page.add(block, reserved=RESERVED) for block in blocks):
-                left_out += _count(group[place:])
-                break
-        page.add("</details>\n\n")
-    return left_out
-
-
-def _group_title(group: Sequence[Folded[ChangeView]]) -> str:
-    kinds = f" in {len(group):,} groups" if len(group) < _count(group) and len(group) > 1 else ""
-    return f"<b>{_count(group):,} to {group[0].item.action}</b>{kinds}"
 
 
 def _change(folded: Folded[ChangeView], *, whole: bool) -> str:
@@ -128,23 +100,8 @@ def _entries(problems: Iterable[Folded[Problem]]) -> list[str]:
     return [f"{entry}<br>{_where(folded.servers)}" for entry, folded in zip(entries, problems, strict=True)]
 
 
-def _add_rows(outcomes: Sequence[Folded[Outcome]], page: LimitedText) -> int:
-    """Adds as many outcomes as there is room for; returns how many are left out."""
-    if not outcomes:
-        return 0
-    if not page.add(_HEAD, reserved=RESERVED):
-        return _count(outcomes)
-    for place, folded in enumerate(outcomes):
-        if not page.add(outcome_row(folded.item, _where(folded.servers, "")), reserved=RESERVED):
-            page.add("\n")
-            return _count(outcomes[place:])
-    page.add("\n")
-    return 0
-
-
-def _count(group: Iterable[Folded[object]]) -> int:
-    """The changes or outcomes, of all servers."""
-    return sum(len(folded.servers) for folded in group)
+def _row(folded: Folded[Outcome]) -> str:
+    return outcome_row(folded.item, _where(folded.servers, ""))
 
 
 def _where(servers: Sequence[Server], word: str = "on ") -> str:

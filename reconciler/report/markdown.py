@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from reconciler.model.display import display_address, display_sentence
 from reconciler.report.annotations import failure_position, failure_reason, needs_attention
+from reconciler.report.folding import Folded
 from reconciler.report.kind_pages import with_pages
 from reconciler.report.markdown_escapes import code_span, escape_text, secret_words
 from reconciler.report.view import (
@@ -21,7 +22,7 @@ from reconciler.report.view import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from reconciler.errors import Problem
     from reconciler.model.outcome import Outcome, Report
@@ -33,11 +34,11 @@ if TYPE_CHECKING:
 LIMIT: Final = 65_400
 """Characters. A comment on GitHub takes 65,536, and the action adds a line; GitLab takes more."""
 
-RESERVED: Final = 2_000
+_RESERVED: Final = 2_000
 """UTF-16 units for what comes after the changes: closing tags, and the number of changes that are left out."""
 
 _ALERT_LIMIT: Final = 12_000
-FEW: Final = 20
+_FEW: Final = 20
 """Up to this many changes, the groups are expanded."""
 
 _HEAD: Final = "| Account | Action | Outcome | Test mail | |\n| --- | --- | --- | --- | --- |\n"
@@ -89,7 +90,8 @@ def render_plan(subject: PlanInput, context: RenderContext) -> str:
     page.add(alert("WARNING", "", problem_entries(found.warnings)))
     if not found.changes:
         page.add("No changes.\n")
-    left_out = _add_changes(found, page)
+    changes = [Folded(view, (found.server,)) for view in view_changes(found)]
+    left_out = add_changes(changes, page, lambda one: [change_block(one.item)])
     if left_out:
         page.add(left_out_line(left_out, "change", context))
     return str(page)
@@ -113,7 +115,10 @@ def render_report(subject: ReportInput, context: RenderContext) -> str:
     page.add(f"### {result_line(report)}\n\nOn {code_span(display_sentence(report.server.name))}:\n\n")
     page.add(_result_numbers(report) + "\n")
     page.add(alert("CAUTION", "", problem_entries(subject.problems)))
-    left_out = _add_outcomes(report.outcomes, page)
+    folded = [Folded(one, (report.server,)) for one in report.outcomes]
+    urgent = [one for one in folded if needs_attention(one.item)]
+    fine = [one for one in folded if not needs_attention(one.item)]
+    left_out = add_outcomes(fine, urgent, page, _HEAD, lambda one: outcome_row(one.item))
     if left_out:
         page.add(left_out_line(left_out, "outcome", context))
     return str(page)
@@ -168,25 +173,41 @@ def problem_entries(problems: Iterable[Problem]) -> list[str]:
     return entries
 
 
-def _add_changes(plan: Plan, page: LimitedText) -> int:
-    """Adds as many changes as there is room for, by action; returns how many are left out."""
-    views = list(view_changes(plan))
+def add_changes(
+    changes: Sequence[Folded[ChangeView]], page: LimitedText, blocks: Callable[[Folded[ChangeView]], Iterable[str]]
+) -> int:
+    """Adds as many changes as there is room for, by action; returns how many are left out.
+
+    Args:
+        changes: The changes.
+        page: Where to.
+        blocks: A change in Markdown; the first of them that fits is added.
+    """
     left_out = 0
-    opening = "<details open>" if len(plan.changes) <= FEW else "<details>"
+    opening = "<details open>" if len(changes) <= _FEW else "<details>"
     for action in BY_DANGER:
-        group = [view for view in views if view.action is action]
-        head = f"{opening}<summary><b>{len(group):,} to {action}</b></summary>\n\n"
+        group = [one for one in changes if one.item.action is action]
         if not group:
             continue
-        if left_out or not page.add(head, reserved=RESERVED):
-            left_out += len(group)
+        if left_out or not page.add(f"{opening}<summary>{_group_title(group)}</summary>\n\n", reserved=_RESERVED):
+            left_out += _count(group)
             continue
-        for place, view in enumerate(group):
-            if not page.add(change_block(view), reserved=RESERVED):
-                left_out += len(group) - place
+        for place, one in enumerate(group):
+            if not any(page.add(block, reserved=_RESERVED) for block in blocks(one)):
+                left_out += _count(group[place:])
                 break
         page.add("</details>\n\n")
     return left_out
+
+
+def _group_title(group: Sequence[Folded[ChangeView]]) -> str:
+    kinds = f" in {len(group):,} groups" if len(group) < _count(group) and len(group) > 1 else ""
+    return f"<b>{_count(group):,} to {group[0].item.action}</b>{kinds}"
+
+
+def _count(group: Iterable[Folded[object]]) -> int:
+    """The changes or outcomes, of all servers."""
+    return sum(len(folded.servers) for folded in group)
 
 
 def change_block(view: ChangeView, where: str = "", names: str = "") -> str:
@@ -229,29 +250,44 @@ def left_out_line(count: int, what: str, context: RenderContext) -> str:
     return words + "\n"
 
 
-def _add_outcomes(outcomes: Sequence[Outcome], page: LimitedText) -> int:
-    """Adds as many outcomes as there is room for, those that need attention first; returns how many are left out."""
-    urgent = [one for one in outcomes if needs_attention(one)]
-    fine = [one for one in outcomes if not needs_attention(one)]
-    left_out = _add_rows(urgent, page) if urgent else 0
-    if fine and not left_out:
-        page.add(f"<details><summary>{len(fine):,} as planned</summary>\n\n")
-        left_out = _add_rows(fine, page)
-        page.add("</details>\n")
-    elif fine:
-        left_out += len(fine)
+def add_outcomes(
+    fine: Sequence[Folded[Outcome]],
+    urgent: Sequence[Folded[Outcome]],
+    page: LimitedText,
+    head: str,
+    row: Callable[[Folded[Outcome]], str],
+) -> int:
+    """Adds as many outcomes as there is room for, those that need attention first; returns how many are left out.
+
+    Args:
+        fine: The outcomes that were planned.
+        urgent: Those that need attention.
+        page: Where to.
+        head: The head of the table.
+        row: The row of an outcome.
+    """
+    left_out = _add_rows(urgent, page, head, row)
+    if left_out or not fine:
+        return left_out + _count(fine)
+    page.add(f"<details><summary>{_count(fine):,} as planned</summary>\n\n")
+    left_out = _add_rows(fine, page, head, row)
+    page.add("</details>\n")
     return left_out
 
 
-def _add_rows(outcomes: Sequence[Outcome], page: LimitedText) -> int:
-    page.add(_HEAD)
-    count = 0
-    for one in outcomes:
-        if not page.add(outcome_row(one), reserved=RESERVED):
-            break
-        count += 1
+def _add_rows(
+    outcomes: Sequence[Folded[Outcome]], page: LimitedText, head: str, row: Callable[[Folded[Outcome]], str]
+) -> int:
+    if not outcomes:
+        return 0
+    if not page.add(head, reserved=_RESERVED):
+        return _count(outcomes)
+    for place, folded in enumerate(outcomes):
+        if not page.add(row(folded), reserved=_RESERVED):
+            page.add("\n")
+            return _count(outcomes[place:])
     page.add("\n")
-    return len(outcomes) - count
+    return 0
 
 
 def outcome_row(outcome: Outcome, *more: str) -> str:
