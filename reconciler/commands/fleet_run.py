@@ -67,7 +67,7 @@ def plan_fleet(
     show_plans(invocation, subject, save)
     if invocation.format is not Format.TEXT or invocation.output:
         _print_problems(invocation, ((plan.server, plan.warnings) for plan in plans), "warning")
-    invocation.print_warnings(tuple(unused_recipient_warning(to_email, plans)))
+    invocation.print_warnings(tuple(unused_recipient_warning(request.planning.test.to_email, plans)))
     _print_problems(invocation, ((plan.server, (*plan.refusals, *plan.errors)) for plan in plans))
     return plan_exit_code(plans, detailed=detailed_exitcode)
 

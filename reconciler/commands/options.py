@@ -14,11 +14,11 @@ from reconciler.commands.parameters import (
     DURATION,
     FILE_NAME,
     OUTPUT_FILE,
+    SELECTOR,
+    SHARD,
     Address,
     Duration,
-    FleetPart,
     Limit,
-    ServerTerms,
 )
 from reconciler.credentials import ServerOptions
 from reconciler.model.account import Globs
@@ -242,13 +242,13 @@ fleet_options = packed(
     FleetFlags,
     click.option(
         "--select",
-        type=ServerTerms(),
+        type=SELECTOR,
         metavar="TERMS",
         help="Servers of a fleet, as in region=south,ring!=canary,name=b0*.",
     ),
     click.option(
         "--shard",
-        type=FleetPart(),
+        type=SHARD,
         metavar="K/N",
         help="One of N stable parts of a fleet; `auto` in a parallel CI job.",
     ),

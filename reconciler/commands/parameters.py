@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import click
 
@@ -13,9 +13,13 @@ from reconciler.model.duration import parse_duration
 from reconciler.model.fleet import Selector
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from click.shell_completion import CompletionItem
 
     from reconciler.fleet.selection import Shard
+
+Value = TypeVar("Value")
 
 
 _NO_NAME: Final = "the name is empty. Check the variable that it comes from."
@@ -61,32 +65,30 @@ class Limit(click.ParamType[DeleteLimit]):
             self.fail(f"{value!r} is not a limit; write a number or a percentage such as 30%", param, ctx)
 
 
-class ServerTerms(click.ParamType[Selector]):
-    """Terms such as ``region=south,ring!=canary``."""
+class Parsed(click.ParamType[Value]):
+    """A value that a function reads from its string; the function's error says what is wrong with it.
 
-    name = "selector"
+    Args:
+        what: What the value is called.
+        parse: Reads it, or raises ``InvalidValueError``.
+    """
 
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Selector:
-        """Converts the string to a selector."""
+    def __init__(self, what: str, parse: Callable[[str], Value]) -> None:
+        self.name = what
+        self._parse = parse
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Value:
+        """Converts the string to the value."""
         try:
-            return Selector.parse(str(value))
+            return self._parse(str(value))
         except InvalidValueError as error:
-            self.fail(f"{value!r} is not a selector: {error.message}; {error.hint}", param, ctx)
+            self.fail(f"{value!r} is not a {self.name}: {error.message}; {error.hint}", param, ctx)
 
 
-class FleetPart(click.ParamType["Shard"]):
-    """A part of a fleet, such as ``3/16`` or ``auto``."""
+def _shard(text: str) -> Shard:
+    from reconciler.fleet.selection import Shard
 
-    name = "shard"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Shard:
-        """Converts the string to a shard."""
-        from reconciler.fleet.selection import Shard
-
-        try:
-            return Shard.parse(str(value), os.environ)
-        except InvalidValueError as error:
-            self.fail(f"{value!r} is not a shard: {error.message}; {error.hint}", param, ctx)
+    return Shard.parse(text, os.environ)
 
 
 class Address(click.ParamType[str]):
@@ -145,3 +147,5 @@ class OutputFile(click.Path):
 DURATION = Duration()
 FILE_NAME = FileName()
 OUTPUT_FILE = OutputFile(readable=False)
+SELECTOR = Parsed("selector", Selector.parse)
+SHARD = Parsed("shard", _shard)

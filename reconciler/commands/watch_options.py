@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from reconciler.commands.options import log_format_option, packed, server_parallelism_option
-from reconciler.commands.parameters import DURATION, FILE_NAME
-from reconciler.errors import InvalidValueError
+from reconciler.commands.parameters import DURATION, FILE_NAME, Parsed
 
 if TYPE_CHECKING:
     from reconciler.watch.heal import HealLimit
@@ -18,21 +17,10 @@ NOT_SERVED: Final = "off"
 """The value of ``--listen`` for no page."""
 
 
-class _HealLimitType(click.ParamType["HealLimit"]):
-    """A number of corrections within a period, such as ``3/1h``."""
+def _heal_limit(text: str) -> HealLimit:
+    from reconciler.watch.heal import HealLimit
 
-    name = "limit"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> HealLimit:
-        """Converts the string to a limit."""
-        from reconciler.watch.heal import HealLimit
-
-        if isinstance(value, HealLimit):
-            return value
-        try:
-            return HealLimit.parse(str(value))
-        except InvalidValueError as error:
-            self.fail(f"{value!r} is not a limit: {error.message}; {error.hint}", param, ctx)
+    return HealLimit.parse(text)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +60,7 @@ loop_options = packed(
     ),
     click.option(
         "--heal-limit",
-        type=_HealLimitType(),
+        type=Parsed("limit", _heal_limit),
         default="3/1h",
         show_default=True,
         metavar="N/DURATION",
