@@ -22,7 +22,6 @@ Each name below is imported on first use. Everything else in the package is priv
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from reconciler.applying.executor import OnFailure
     from reconciler.credentials import ServerOptions
     from reconciler.errors import (
         ApiError,
@@ -54,6 +53,7 @@ if TYPE_CHECKING:
         DesiredAccount,
     )
     from reconciler.model.fleet import Fleet, Rollout, Selector
+    from reconciler.model.on_failure import OnFailure
     from reconciler.model.outcome import DeliveryTestResult, Outcome, Report, ServerStatus, Status
     from reconciler.model.plan import Action, Change, DeliveryTest, FieldChange, Plan
     from reconciler.model.secret import Secret
@@ -140,7 +140,6 @@ __all__ = [
 ]
 
 _HOMES = {
-    "applying.executor": "OnFailure",
     "credentials": "ServerOptions",
     "errors": "ApiError GuardError Kind LockedError ManifestError NotFoundError NotTrustedError OutcomeUnknownError"
     " PlanError Position Problem ReconcilerError RejectedError SecretError UnreachableError",
@@ -150,6 +149,7 @@ _HOMES = {
     "model.account": "Account Globs",
     "model.desired": "Amount DeleteLimit DeliveryTestSettings DeliveryTestWhen Desired DesiredAccount",
     "model.fleet": "Fleet Rollout Selector",
+    "model.on_failure": "OnFailure",
     "model.outcome": "DeliveryTestResult Outcome Report ServerStatus Status",
     "model.plan": "Action Change DeliveryTest FieldChange Plan",
     "model.secret": "Secret",

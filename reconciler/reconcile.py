@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Self
 from reconciler.credentials import CredentialSelector, ServerOptions, effective_url, remember_credentials
 from reconciler.errors import GuardError, Kind, NotTrustedError, PlanError, Problem, ReconcilerError, internal_error
 from reconciler.model.account import Globs
+from reconciler.model.on_failure import OnFailure
 from reconciler.model.ports import Notifier, RunObserver
 from reconciler.model.redaction import Redactor
 from reconciler.model.secret import Secret
@@ -453,7 +454,7 @@ def apply(
     plan: Plan,
     server: Connection,
     *,
-    on_failure: str = "continue",
+    on_failure: OnFailure | str = OnFailure.CONTINUE,
     observer: RunObserver | None = None,
     in_place: Sequence[tuple[Change, Outcome]] = (),
     gate: InterruptGate | None = None,
@@ -466,7 +467,7 @@ def apply(
     Args:
         plan: A plan without errors and refusals.
         server: The connection that the plan was made with.
-        on_failure: After a failure, ``continue`` with the rest, ``stop``, or ``rollback`` what fails its delivery test.
+        on_failure: After a failure, continue with the rest, stop, or roll back what fails its delivery test.
         observer: Is notified before and after each write.
         in_place: Changes that were in place before the run, such as those of a reviewed plan. They are only checked.
         gate: Ends the wait for what is in flight, for a second signal. Its ``stop`` is the context's.
@@ -479,7 +480,7 @@ def apply(
         GuardError: A guard refused the plan.
         LockedError: Another run holds the server's lock.
     """
-    from reconciler.applying.executor import ApplyOptions, OnFailure, execute
+    from reconciler.applying.executor import ApplyOptions, execute
     from reconciler.applying.final_check import final_check
     from reconciler.applying.worker_pool import InterruptGate
     from reconciler.model.outcome import Report

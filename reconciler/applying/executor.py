@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict, deque
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from graphlib import TopologicalSorter
 from typing import TYPE_CHECKING, Final
 
@@ -12,6 +11,7 @@ from reconciler.applying.run_state import ADOPTION_DELAYS, RunState
 from reconciler.applying.step import StepRunner
 from reconciler.applying.worker_pool import Breaker, InterruptGate, WorkerPool
 from reconciler.errors import ReconcilerError, internal_error
+from reconciler.model.on_failure import OnFailure
 from reconciler.model.outcome import FailureKind, Outcome, Status
 from reconciler.retry import Retry
 
@@ -23,14 +23,6 @@ if TYPE_CHECKING:
 
 _OTHERS_DONE: Final = -1
 """The node of the graph that is reached when every step that is not a last one is done."""
-
-
-class OnFailure(StrEnum):
-    """What to do with the other changes when one fails, and with a change whose test fails after the write."""
-
-    CONTINUE = "continue"
-    STOP = "stop"
-    ROLLBACK = "rollback"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

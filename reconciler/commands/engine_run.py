@@ -119,7 +119,7 @@ def workers(address: BrokerAddress, options: EngineOptions) -> Iterator[Workers]
 def _options(
     request: RunRequest, flags: EngineFlags, running: ApplyFlags | None, parallelism: int | None
 ) -> EngineOptions:
-    from reconciler.fleet.messages import Limits, OnFailure
+    from reconciler.fleet.messages import Limits
     from reconciler.fleet.remote import EngineOptions
 
     planning = request.planning
@@ -129,7 +129,7 @@ def _options(
     if running:
         limits = replace(
             limits,
-            on_failure=OnFailure(running.on_failure),
+            on_failure=running.on_failure,
             parallelism=running.parallelism,
             lock_timeout=running.lock_timeout,
         )

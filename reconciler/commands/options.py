@@ -23,6 +23,7 @@ from reconciler.commands.parameters import (
 from reconciler.credentials import ServerOptions
 from reconciler.model.account import Globs
 from reconciler.model.desired import DeleteLimit, DeliveryTestSettings, DeliveryTestWhen
+from reconciler.model.on_failure import OnFailure
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -277,7 +278,7 @@ class ApplyFlags(NamedTuple):
     dry_run: bool
     test_when: str | None
     to_email: str | None
-    on_failure: str
+    on_failure: OnFailure
     journal: str | None
     lock_timeout: float
     no_rollout: bool
@@ -315,8 +316,9 @@ apply_options = packed(
     ),
     click.option(
         "--on-failure",
-        type=click.Choice(["continue", "stop", "rollback"]),
-        default="continue",
+        type=click.Choice([one.value for one in OnFailure]),
+        default=OnFailure.CONTINUE.value,
+        callback=lambda _context, _option, value: OnFailure(value),
         show_default=True,
         help="After a failure; `rollback` undoes what fails its test after the write.",
     ),

@@ -12,6 +12,8 @@ from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
 from typing import Any, Final
 
+from reconciler.model.on_failure import OnFailure
+
 _LARGEST: Final = 1024 * 1024
 """Bytes of a message as JSON."""
 
@@ -29,14 +31,6 @@ class Mode(StrEnum):
     PLAN = "plan"
     APPLY = "apply"
     TEST = "test"
-
-
-class OnFailure(StrEnum):
-    """What happens after a failure, as for ``apply``."""
-
-    CONTINUE = "continue"
-    STOP = "stop"
-    ROLLBACK = "rollback"
 
 
 class InvalidMessageError(ValueError):

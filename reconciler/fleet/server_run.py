@@ -12,6 +12,7 @@ from reconciler import reconcile
 from reconciler.applying.worker_pool import InterruptGate
 from reconciler.errors import Kind, Problem, ReconcilerError, internal_error
 from reconciler.model.account import NO_GLOBS
+from reconciler.model.on_failure import OnFailure
 from reconciler.model.outcome import Outcome, Report, ServerStatus, Status
 from reconciler.model.plan import Plan
 from reconciler.model.ports import Notifier, RunObserver
@@ -60,7 +61,7 @@ class ServerRunOptions:
     to_email: str | None = None
     parallelism: int = 10
     lock_timeout: float = 60.0
-    on_failure: str = "continue"
+    on_failure: OnFailure = OnFailure.CONTINUE
     keep_unchanged: bool = False
     in_fleet: bool = True
     explain_bug: Callable[[Redactor], Callable[[Exception], str]] = lambda _redactor: internal_error

@@ -207,7 +207,7 @@ class Worker:
             planning=_narrowed(own.planning, work.message),
             parallelism=min(own.parallelism, limits.parallelism),
             lock_timeout=limits.lock_timeout,
-            on_failure=limits.on_failure.value,
+            on_failure=limits.on_failure,
             keep_unchanged=limits.lists_accounts,
             observer=observe,
         )

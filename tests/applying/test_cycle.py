@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from reconciler.applying.executor import OnFailure
 from reconciler.errors import ApiError, Kind, NotFoundError, RejectedError, UnreachableError
 from reconciler.model.account import Account
 from reconciler.model.desired import DeliveryTestSettings, DeliveryTestWhen, Policy
+from reconciler.model.on_failure import OnFailure
 from reconciler.model.secret import Secret
 from tests.support.declarations import apply_plan, declare, plan_for, summaries
 from tests.support.fake_server import FakeServer, Fault, Rules, account, lost

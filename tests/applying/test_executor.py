@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from reconciler.applying.executor import ApplyOptions, OnFailure, _combined, _Run
+from reconciler.applying.executor import ApplyOptions, _combined, _Run
 from reconciler.applying.run_state import RunState
 from reconciler.applying.step import StepRunner
 from reconciler.applying.worker_pool import Abort, InterruptGate
 from reconciler.errors import Kind, RejectedError, UnreachableError
 from reconciler.model.desired import DeliveryTestSettings, DeliveryTestWhen
+from reconciler.model.on_failure import OnFailure
 from reconciler.model.outcome import Outcome, Status
 from reconciler.retry import Retry
 from tests.support.declarations import RecordingObserver, apply_plan, declare, plan_for, summaries

@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from reconciler.applying.executor import OnFailure
 from reconciler.errors import ApiError, Kind, OutcomeUnknownError, Problem, ReconcilerError, RejectedError
 from reconciler.model.desired import DeliveryTestSettings, DeliveryTestWhen, Policy
+from reconciler.model.on_failure import OnFailure
 from reconciler.model.secret import UNKNOWN, Secret
 from tests.support.declarations import RecordingObserver, apply_plan, declare, globs, plan_for, summaries
 from tests.support.fake_server import FakeServer, Fault, Rules, account

@@ -8,7 +8,8 @@ import pytest
 
 from reconciler.errors import InvalidValueError
 from reconciler.fleet.broker import BrokerAddress
-from reconciler.fleet.messages import InvalidMessageError, Limits, Message, Mode, OnFailure
+from reconciler.fleet.messages import InvalidMessageError, Limits, Message, Mode
+from reconciler.model.on_failure import OnFailure
 from reconciler.model.redaction import Redactor
 
 MESSAGE = Message(
