@@ -32,6 +32,7 @@ from reconciler.planning.checks import undeclared_only_warning, unused_recipient
 from reconciler.planning.planner import PlanOptions
 from reconciler.report.fleet_text import fleet_problems_text
 from reconciler.report.formats import Format, PlanInput, ReportInput
+from reconciler.report.server_names import count_phrase
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -100,7 +101,7 @@ def apply_fleet(request: RunRequest, running: ApplyFlags, engine: EngineFlags) -
         invocation.print_warnings(unused)
         changing = sum(plan.applicable and bool(plan.changes) for plan in plans)
         if changing and not running.auto_approve and saved is None:
-            invocation.ask("1 server" if changing == 1 else f"{changing:,} servers")
+            invocation.ask(count_phrase(changing))
         with handle_interrupts(run.gate, invocation) as interrupt:
             invocation.acted = True
             with fleet_progress(invocation, run.size) as observer:

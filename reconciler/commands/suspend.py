@@ -101,9 +101,9 @@ def check_server(name: str, known: Collection[str]) -> None:
     if not known or name in known:
         return
     from reconciler.manifest.suggestions import suggestion
+    from reconciler.report.server_names import count_phrase
 
-    count = f"{len(known):,} server{'' if len(known) == 1 else 's'}"
-    message = f"the watcher knows no server {display_sentence(name)}; it knows {count}"
+    message = f"the watcher knows no server {display_sentence(name)}; it knows {count_phrase(len(known))}"
     hint = suggestion(name, known) or "`reconciler status` lists them"
     raise ReconcilerError.of(message, kind=Kind.UNKNOWN_SERVER, hint=hint)
 

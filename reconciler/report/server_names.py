@@ -84,9 +84,7 @@ def count_phrase(count: int) -> str:
 
 def part_phrase(count: int, total: int) -> str:
     """``480 of 500 servers``, or ``1 server`` if there is no other."""
-    if count == total == 1:
-        return "1 server"
-    return f"{count} of {total} server{'' if total == 1 else 's'}"
+    return count_phrase(1) if count == total == 1 else f"{count:,} of {count_phrase(total)}"
 
 
 def nothing_applied_phrase(count: int) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from reconciler.model.display import SHORT_COMMIT, display_sentence, escape, shorten
+from reconciler.report.server_names import count_phrase
 from reconciler.watch.page_words import Moments, held_words, state_tone, suspension_words
 from reconciler.watch.records import ServerState
 
@@ -53,7 +54,7 @@ def fleet_contents(overview: Overview, query: PageQuery) -> dict[str, Any]:
     rows = shown[(number - 1) * PAGE_SIZE : number * PAGE_SIZE]
     return {
         "title": _title(counts),
-        "heading": f"{len(overview.servers):,} server{'' if len(overview.servers) == 1 else 's'}",
+        "heading": count_phrase(len(overview.servers)),
         "source": display_sentence(overview.source),
         "commit": short_commit(overview.commit),
         "notices": [display_sentence(notice) for notice in overview.notices.values()],

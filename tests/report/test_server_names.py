@@ -8,7 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from reconciler.model.server import Server
-from reconciler.report.server_names import NameRange, fold_names, names_phrase, servers_phrase
+from reconciler.report.server_names import (
+    NameRange,
+    count_phrase,
+    fold_names,
+    names_phrase,
+    part_phrase,
+    servers_phrase,
+)
 from tests.report.plans import HOSTILE
 from tests.support.strategies import BOUNDED
 
@@ -75,6 +82,12 @@ def test_a_phrase_lists_a_dozen_pieces() -> None:
     assert names_phrase(servers, whole=True).endswith("b096, b098")
     assert servers_phrase(servers[:1]) == "on b000"
     assert servers_phrase(servers[:2]) == "on 2 servers: b000, b002"
+
+
+def test_counts_have_separators_and_the_singular() -> None:
+    assert [count_phrase(count) for count in (0, 1, 10_000)] == ["0 servers", "1 server", "10,000 servers"]
+    assert part_phrase(9999, 10_000) == "9,999 of 10,000 servers"
+    assert [part_phrase(count, 1) for count in (0, 1)] == ["0 of 1 server", "1 server"]
 
 
 def test_hostile_names_are_quoted_and_on_one_line() -> None:
