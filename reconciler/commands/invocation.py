@@ -148,7 +148,7 @@ class Invocation:
             self.failures += (problem.kind for problem in problems)
         unseen = [one for one in problems if one not in self.seen]
         # Masked before lines are wrapped: a secret in two pieces would not be found.
-        for line in problems_text(self.redacted(unseen), word, style, "red" if word == "error" else "yellow"):
+        for line in problems_text(self.redacted(unseen), word, style):
             self.print_error_text(self.redactor.redact(line) + "\n")
 
     def print_warnings(self, warnings: Sequence[Problem]) -> None:

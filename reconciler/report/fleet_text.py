@@ -110,11 +110,10 @@ def _problem_lines(
     problems: Iterable[tuple[Server, Sequence[Problem]]], word: str, style: Style, *, verbose: bool
 ) -> Iterator[str]:
     for folded in view_fleet_problems(problems):
-        colour = "yellow" if word == "warning" else "red"
         if len(folded.servers) == 1:
-            yield from problems_text([folded.item], word, style, colour, start=f"{names_phrase(folded.servers)}: ")
+            yield from problems_text([folded.item], word, style, start=f"{names_phrase(folded.servers)}: ")
         else:
-            yield from problems_text([folded.item], word, style, colour)
+            yield from problems_text([folded.item], word, style)
             yield from _servers_lines(folded.servers, style, indent=2, verbose=verbose)
 
 

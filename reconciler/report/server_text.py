@@ -55,7 +55,7 @@ def plan_text(plan: Plan, style: Style, *, verbose: bool = False) -> str:
 def report_text(report: Report, style: Style) -> str:
     """The outcome of each change, the problems of the run as a whole, and a summary as the last line."""
     outcomes = (line for one in report.outcomes for line in outcome_lines(one, style))
-    problems = problems_text(report.errors, "error", style, "red")
+    problems = problems_text(report.errors, "error", style)
     return "\n".join((*outcomes, *problems, result_line(report))) + "\n"
 
 
@@ -78,7 +78,7 @@ def _plan_lines(plan: Plan, style: Style, *, verbose: bool) -> Iterator[str]:
     yield style.paint(f"{display_sentence(plan.server.name)} ({display_sentence(plan.server.url)})", "bold")
     yield ""
     if plan.refusals:
-        yield from problems_text(plan.refusals, "refused", style, "red")
+        yield from problems_text(plan.refusals, "refused", style)
         yield ""
     for change, view in zip(plan.changes, view_changes(plan), strict=True):
         yield change_title(view, style)
@@ -87,10 +87,10 @@ def _plan_lines(plan: Plan, style: Style, *, verbose: bool) -> Iterator[str]:
     if verbose:
         yield from _still_lines(plan, style)
     if plan.warnings:
-        yield from problems_text(plan.warnings, "warning", style, "yellow")
+        yield from problems_text(plan.warnings, "warning", style)
         yield ""
     if plan.refusals or plan.errors:
-        yield from problems_text(plan.errors, "error", style, "red")
+        yield from problems_text(plan.errors, "error", style)
         ending = "" if plan.errors else " The reason is at the top."
         yield style.paint(f"Nothing can be applied.{ending}", "red")
         yield ""

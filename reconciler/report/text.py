@@ -48,10 +48,16 @@ def render_status(subject: StatusInput, context: RenderContext) -> str:
     return "" if subject.errors else status_text(subject, context.style, context.finished_at)
 
 
-def problems_text(
-    problems: Sequence[Problem], word: str, style: Style, colour: str, *, start: str = ""
-) -> Iterator[str]:
-    """Problems as lines: what and where, then what to do. Each begins with the ``word`` and with ``start``."""
+def problems_text(problems: Sequence[Problem], word: str, style: Style, *, start: str = "") -> Iterator[str]:
+    """Problems as lines: what and where, then what to do.
+
+    Args:
+        problems: The problems.
+        word: What each begins with: ``error``, ``warning``, or ``refused``.
+        style: What the terminal can show.
+        start: What follows the word.
+    """
+    colour = "yellow" if word == "warning" else "red"
     for problem in problems:
         words = f"{start}{display_sentence(str(problem))}"
         yield from hanging(words, style, first=f"{word}: ", rest="  ", colour=colour)

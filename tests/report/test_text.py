@@ -128,7 +128,7 @@ def test_no_line_is_a_build_server_command() -> None:
 
 def test_a_hint_is_indented_below_its_error() -> None:
     problem = Problem(kind="x", message="something is wrong", hint="do this and that, then look again")
-    assert list(problems_text([problem], "error", Style(width=29, colour=True), "red")) == [
+    assert list(problems_text([problem], "error", Style(width=29, colour=True))) == [
         "\x1b[31merror:\x1b[0m something is wrong",
         "  hint: do this and that,",
         "        then look again",
