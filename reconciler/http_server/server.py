@@ -5,19 +5,22 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from typing import TYPE_CHECKING, Final
+from concurrent.futures import Future
+from threading import Thread
+from typing import TYPE_CHECKING, Any, Final
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
 
     from starlette.types import ASGIApp
 
 _WILDCARDS: Final = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 - recognised, not bound
 _GRACE: Final = 1.0
 """Seconds that requests in flight may still take when the server ends."""
+_START_SECONDS: Final = 30.0
 
 
 class ListenError(Exception):
@@ -34,7 +37,6 @@ class HttpServer(uvicorn.Server):
     def __init__(
         self,
         app: ASGIApp,
-        on_ready: Callable[[], None],
         protocol: type[H11Protocol] = H11Protocol,
         largest_head: int | None = None,
         log_level: str = "warning",
@@ -43,7 +45,6 @@ class HttpServer(uvicorn.Server):
 
         Args:
             app: What is served.
-            on_ready: Called in the event loop as soon as requests are accepted.
             protocol: What treats each connection.
             log_level: What uvicorn logs; bugs are errors, and requests that are not HTTP are warnings.
             largest_head: The most bytes of a request's line and headers; ``None`` for uvicorn's limit.
@@ -65,18 +66,38 @@ class HttpServer(uvicorn.Server):
             )
         )
         logging.getLogger("uvicorn.error").addFilter(_is_no_cancellation)
-        self._on_ready = on_ready
+        self._ready: Future[None] = Future()
         self._stop = asyncio.Event()
+
+    def start(self, name: str, serve: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Starts the server in a thread of its own; it accepts requests when this returns.
+
+        Args:
+            name: The thread's name.
+            serve: Runs in the thread's event loop, and awaits this server's ``serve``. Its error is raised here.
+        """
+        self._thread = Thread(target=self._run, args=(serve,), name=name, daemon=True)
+        self._thread.start()
+        self._ready.result(timeout=_START_SECONDS)
+
+    def _run(self, serve: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        try:
+            asyncio.run(serve())
+        except BaseException as error:
+            if self._ready.done():
+                raise
+            self._ready.set_exception(error)
 
     async def main_loop(self) -> None:
         """Waits until ``stop`` is called."""
         self._loop = asyncio.get_running_loop()
-        self._on_ready()
+        self._ready.set_result(None)
         await self._stop.wait()
 
     def stop(self) -> None:
-        """Ends the server; another thread may call this."""
+        """Ends the server and waits until it has ended; another thread than its own may call this."""
         self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Accepts no more requests, and lets those in flight finish."""

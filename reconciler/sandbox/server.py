@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-from concurrent.futures import Future
 from contextlib import ExitStack, closing
 from ipaddress import ip_address
-from threading import Thread
 from typing import TYPE_CHECKING, Any, Self
 
 from reconciler.errors import Kind, ReconcilerError
@@ -94,18 +91,14 @@ class Sandbox:
             ),
             sink=self._sink,
         )
-        ready: Future[None] = Future()
-        self._http = HttpServer(build_app(state), lambda: ready.set_result(None))
-        self._thread = Thread(target=self._run, args=(ready, listener, plain, tls), name="sandbox", daemon=True)
-        self._thread.start()
-        ready.result(timeout=30)
+        self._http = HttpServer(build_app(state))
+        self._http.start("sandbox", lambda: self._serve(listener, plain, tls))
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Stops both servers and closes the database."""
         self._http.stop()
-        self._thread.join()
         self._opened.close()
 
     @property
@@ -139,14 +132,6 @@ class Sandbox:
     def expire_tokens(self) -> None:
         """Makes every access token expire now."""
         self._tokens.expire()
-
-    def _run(self, ready: Future[None], *sockets: socket.socket) -> None:
-        try:
-            asyncio.run(self._serve(*sockets))
-        except BaseException as error:
-            if ready.done():
-                raise
-            ready.set_exception(error)
 
     async def _serve(self, listener: socket.socket, plain: socket.socket, tls: socket.socket) -> None:
         async with self._sink.listening(plain, tls):

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from concurrent.futures import Future
-from threading import Thread
 from typing import TYPE_CHECKING, Final, Self
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -15,6 +12,7 @@ from reconciler.watch.access import LARGEST_HEAD
 from reconciler.watch.site import build_site
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable
     from types import TracebackType
 
@@ -67,11 +65,8 @@ class PageServer:
             ) from error
         self._listener = listener
         self.url = url_of(host, listener)
-        ready: Future[None] = Future()
-        self._server = HttpServer(self._site, lambda: ready.set_result(None), _PageProtocol, LARGEST_HEAD, "critical")
-        self._thread = Thread(target=self._run, args=(ready,), name="page", daemon=True)
-        self._thread.start()
-        ready.result(timeout=30)
+        self._server = HttpServer(self._site, _PageProtocol, LARGEST_HEAD, "critical")
+        self._server.start("page", lambda: self._server.serve(sockets=[listener]))
         return self
 
     def __exit__(
@@ -79,16 +74,7 @@ class PageServer:
     ) -> None:
         """Stops the server: requests in flight have a second to finish."""
         self._server.stop()
-        self._thread.join()
         self._listener.close()
-
-    def _run(self, ready: Future[None]) -> None:
-        try:
-            asyncio.run(self._server.serve(sockets=[self._listener]))
-        except BaseException as error:
-            if ready.done():
-                raise
-            ready.set_exception(error)
 
 
 class _PageProtocol(H11Protocol):
