@@ -6,18 +6,16 @@ import json
 import os
 import signal
 import threading
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from reconciler.commands.parameters import DURATION, FILE_NAME
+from reconciler.commands.process import handling_signals
 from reconciler.errors import Kind, ReconcilerError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from reconciler.sandbox import Sandbox
 
 _EXPOSED = (
@@ -105,7 +103,10 @@ def sandbox(
     passwords = _read_mailboxes(mailboxes) if mailboxes else None
     accounts = _read_seed(seed) if seed else _sample(db) if not empty else []
     sandbox_options = SandboxOptions(database=db, latency=latency or 0.0, mailboxes=passwords, **options)
-    with _stop_event() as stopped, Sandbox(sandbox_options) as server:
+    stopped = threading.Event()
+    # Both are the normal way to stop a sandbox.
+    stopping = dict.fromkeys((signal.SIGINT, signal.SIGTERM), lambda *_received: stopped.set())
+    with handling_signals(stopping), Sandbox(sandbox_options) as server:
         server.seed(accounts)
         _announce(server)
         stopped.wait()
@@ -131,20 +132,6 @@ def _announce(server: Sandbox) -> None:
     click.echo(
         f"# curl -H 'Authorization: Bearer {server.token}' {server.url}{ACCOUNTS_PATH}  # the token lasts {lifetime} s"
     )
-
-
-@contextmanager
-def _stop_event() -> Iterator[threading.Event]:
-    """An event that Ctrl-C and SIGTERM set: both are the normal way to stop a sandbox."""
-    stopped = threading.Event()
-    handlers = {
-        number: signal.signal(number, lambda *_received: stopped.set()) for number in (signal.SIGINT, signal.SIGTERM)
-    }
-    try:
-        yield stopped
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
 
 
 def _read_mailboxes(path: Path) -> dict[str, str]:
