@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
-from fastapi.openapi.utils import get_openapi
 from fastapi.responses import JSONResponse, Response
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
 from reconciler.http_server.host_check import HostCheck, HostFault, Refusal
+from reconciler.http_server.openapi import openapi_document
 from reconciler.sandbox.api import ACCESS_COOKIE, ACCOUNTS_PATH, ROUTES, TOKEN_PATHS, AuthMiddleware
 from reconciler.sandbox.schemas import (
     FIELDS,
@@ -127,23 +127,9 @@ def _allow_header(request: Request) -> dict[str, str]:
 
 def _openapi(app: FastAPI, options: SandboxOptions) -> dict[str, Any]:
     """FastAPI's document, corrected where this sandbox does something else."""
-    document = get_openapi(
-        title=app.title,
-        version=app.version,
-        summary=app.summary,
-        routes=app.routes,
-        openapi_version=app.openapi_version,
-    )
-    for path, operations in document["paths"].items():
-        for operation in operations.values():
-            # FastAPI's own response to invalid requests, which this server never sends.
-            operation["responses"].pop("422", None)
-            operation["security"] = [] if path in TOKEN_PATHS else [{name: []} for name in _SECURITY]
-    document["components"]["securitySchemes"] = _SECURITY
-    schemas = document["components"]["schemas"]
-    for name in ("HTTPValidationError", "ValidationError"):
-        schemas.pop(name, None)
-    account = schemas["AccountResponse"]
+    needed: list[object] = [{name: []} for name in _SECURITY]
+    document = openapi_document(app, _SECURITY, lambda path: [] if path in TOKEN_PATHS else needed)
+    account = document["components"]["schemas"]["AccountResponse"]
     for name, field in FIELDS.items():
         for spelling in {*(field.spellings or (name,))}.difference(response_names(name, options)):
             del account["properties"][spelling]

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from anyio import CapacityLimiter, to_thread
 from fastapi import FastAPI
-from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 
+from reconciler.http_server.openapi import openapi_document
 from reconciler.model.display import shorten
 from reconciler.version import VERSION
 from reconciler.watch.access import HOOK, Access
@@ -75,7 +75,8 @@ class _Site:
             redirect_slashes=False,
             exception_handlers={HTTPException: self._respond_with_error, Exception: self._respond_with_error},
         )
-        self._document = cache(lambda: _openapi(self.app))
+        optional: list[object] = [*({name: []} for name in _SECURITY), {}]
+        self._document = cache(lambda: openapi_document(self.app, _SECURITY, lambda _path: optional))
         for path, respond in (
             ("/", self._fleet),
             ("/servers/{name:path}", self._server),
@@ -201,17 +202,3 @@ def _json(document: object, status: HTTPStatus = HTTPStatus.OK) -> Response:
 
 def _probe(*, passes: bool) -> Response:
     return PlainTextResponse("ok\n" if passes else "no\n", HTTPStatus.OK if passes else HTTPStatus.SERVICE_UNAVAILABLE)
-
-
-def _openapi(app: FastAPI) -> dict[str, Any]:
-    """FastAPI's document, without the response to invalid requests that this application never sends."""
-    document = get_openapi(title=app.title, version=app.version, summary=app.summary, routes=app.routes)
-    for operations in document["paths"].values():
-        for operation in operations.values():
-            operation["responses"].pop("422", None)
-            operation["security"] = [{name: []} for name in _SECURITY] + [{}]
-    components = document["components"]
-    components["securitySchemes"] = _SECURITY
-    for name in ("HTTPValidationError", "ValidationError"):
-        components["schemas"].pop(name, None)
-    return document
