@@ -29,6 +29,9 @@ FORMAT_VERSION: Final = "1.0"
 
 Document = dict[str, Any]
 
+MALFORMED: Final = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
+"""What reading raises if a document is not JSON, or lacks something, or has something of another type."""
+
 
 def render_validation(subject: ValidationInput, _context: RenderContext) -> str:
     """Whether the YAML is valid."""

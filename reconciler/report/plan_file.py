@@ -14,10 +14,14 @@ from reconciler.model.outcome import ServerStatus
 from reconciler.model.plan import Action, Change, FieldChange, PlanStatus
 from reconciler.model.secret import UNKNOWN, Secret
 from reconciler.planning.fields import TIMES
-from reconciler.report.json import FORMAT_VERSION, Document, digest
+from reconciler.report.json import FORMAT_VERSION, MALFORMED, Document, digest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+
+class InconsistentPlanError(ValueError):
+    """The plan contradicts itself: it is not as this program wrote it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,25 +68,30 @@ def parse_plan(text: bytes, path: str) -> SavedPlan:
     """
     try:
         document = json.loads(text)
-        entries, others = document["resource_changes"], document.get("not_compared")
         is_applicable = document["format_version"] == FORMAT_VERSION and document["applyable"] is True
-        is_intact = document["digest"] == digest([*entries, *(others or ())])
-        changes, uncompared = _by_server(entries), _by_server(others or ())
-        servers = {
-            str(server["url"]): _read_server(
-                changes[server["name"]], None if others is None else uncompared[server["name"]]
-            )
-            for server in (document["servers"] if is_intact else ())
-            if server["status"] == PlanStatus.PLANNED
-        }
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        servers = _read_servers(document) if is_applicable else {}
+    except InconsistentPlanError:
+        raise unusable_plan(path, "was changed after it was saved") from None
+    except MALFORMED:
         raise unusable_plan(path, "is not a saved plan, or was cut short") from None
     if not is_applicable:
         raise unusable_plan(path, "holds a plan that cannot be applied")
-    found = {url: plan for url, plan in servers.items() if plan}
-    if not is_intact or len(found) < len(servers):
-        raise unusable_plan(path, "was changed after it was saved")
-    return SavedPlan(path, found)
+    return SavedPlan(path, servers)
+
+
+def _read_servers(document: Document) -> dict[str, ReviewedPlan]:
+    entries, others = document["resource_changes"], document.get("not_compared")
+    if document["digest"] != digest([*entries, *(others or ())]):
+        raise InconsistentPlanError
+    changes, uncompared = _by_server(entries), _by_server(others or ())
+    return {
+        str(server["url"]): ReviewedPlan(
+            tuple(map(read_change, changes[server["name"]])),
+            None if others is None else tuple(map(read_change, uncompared[server["name"]])),
+        )
+        for server in document["servers"]
+        if server["status"] == PlanStatus.PLANNED
+    }
 
 
 def _by_server(entries: Sequence[Document]) -> Mapping[str, list[Document]]:
@@ -90,15 +99,6 @@ def _by_server(entries: Sequence[Document]) -> Mapping[str, list[Document]]:
     for entry in entries:
         found[entry["server"]].append(entry)
     return found
-
-
-def _read_server(entries: Sequence[Document], others: Sequence[Document] | None) -> ReviewedPlan | None:
-    """What a saved plan has for a server; ``None`` if it is not consistent."""
-    changes, uncompared = (None if listed is None else list(map(read_change, listed)) for listed in (entries, others))
-    if None in (changes or ()) or None in (uncompared or ()):
-        return None
-    first, second = (None if read is None else tuple(filter(None, read)) for read in (changes, uncompared))
-    return ReviewedPlan(first or (), second)
 
 
 def parse_unfinished(text: bytes, path: str) -> frozenset[str] | None:
@@ -116,7 +116,7 @@ def parse_unfinished(text: bytes, path: str) -> frozenset[str] | None:
         document = json.loads(text)
         is_result = document["format_version"] == FORMAT_VERSION and isinstance(document["results"], list)
         servers = [(str(server["name"]), ServerStatus(server["status"])) for server in document["servers"]]
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+    except MALFORMED:
         raise unusable_result(path, "is not a result, or was cut short") from None
     if not is_result:
         raise unusable_result(path, "is not a result of this version")
@@ -135,8 +135,12 @@ def unusable_plan(path: str, what: str) -> ReconcilerError:
     return ReconcilerError(Problem(kind=Kind.BAD_PLAN_FILE, message=message, hint=hint))
 
 
-def read_change(entry: Document) -> Change | None:
-    """A change as the planner makes it; ``None`` if it is not consistent: anyone can compute a digest."""
+def read_change(entry: Document) -> Change:
+    """A change as the planner makes it.
+
+    Raises:
+        InconsistentPlanError: The planner makes no such change: anyone can compute a digest.
+    """
     what, test = entry["change"], entry.get("test", {})
     action = Action(what["actions"][0])
     times = [entry.get("times", {}).get(name) for name in TIMES]
@@ -151,7 +155,7 @@ def read_change(entry: Document) -> Change | None:
         and all(isinstance(text, str) for text in texts)
     )
     if not is_consistent:
-        return None
+        raise InconsistentPlanError
     old, new = (account.fields if account else NO_FIELDS for account in (before, after))
     return Change(
         action=action,

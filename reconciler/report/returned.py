@@ -17,7 +17,7 @@ from reconciler.model.fields import SECRET_FIELDS
 from reconciler.model.outcome import DeliveryTestResult, Outcome, Report, ServerStatus, Status
 from reconciler.model.plan import Counts, Plan, PlanStatus
 from reconciler.model.secret import Secret
-from reconciler.report.json import FORMAT_VERSION, digest
+from reconciler.report.json import FORMAT_VERSION, MALFORMED, digest
 from reconciler.report.plan_file import read_change
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 STAND_IN: Final = "a password that is not known here"
 _NOT_STARTED = (ServerStatus.UNREACHABLE, ServerStatus.REFUSED, ServerStatus.NOT_ATTEMPTED)
-_MALFORMED: Final = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
 
 
 class UnreadableDocumentError(ValueError):
@@ -41,7 +40,7 @@ def reading_back() -> Iterator[None]:
     """While this is active, an error because of what was returned is an ``UnreadableDocumentError``."""
     try:
         yield
-    except _MALFORMED as error:
+    except MALFORMED as error:
         raise UnreadableDocumentError(type(error).__name__) from None
 
 
@@ -76,16 +75,11 @@ def _plan(document: Document, server: Server) -> Plan:
     entries = document["resource_changes"]
     if document["digest"] != digest(entries):
         raise ValueError
-    changes = []
-    for one in entries:
-        change = read_change(one)
-        if change is None:
-            raise ValueError
-        changes.append(_with_passwords(replace(change, reason=_text(one["reason"]))))
+    changes = tuple(_with_passwords(replace(read_change(one), reason=_text(one["reason"]))) for one in entries)
     problems = tuple(map(returned_problem, entry["errors"]))
     return Plan(
         server=server,
-        changes=tuple(changes),
+        changes=changes,
         counts=Counts(**{name: _number(value) for name, value in entry["summary"].items()}),
         warnings=tuple(map(returned_problem, document["warnings"])),
         errors=problems if status is PlanStatus.FAILED else (),

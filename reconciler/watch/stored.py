@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from reconciler.errors import kind_of
+from reconciler.report.json import MALFORMED
 from reconciler.report.kind_pages import explained
 from reconciler.report.view import FieldRow
 from reconciler.watch.records import (
@@ -46,7 +47,7 @@ def reading() -> Iterator[None]:
     """Raises ``CorruptStateError`` for whatever is wrong with JSON that is read within it."""
     try:
         yield
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+    except MALFORMED as error:
         raise CorruptStateError(f"an entry is damaged ({type(error).__name__})") from error
 
 
