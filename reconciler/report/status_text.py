@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from reconciler.report.formats import StatusInput, Style
 
 _HEADINGS: Final = ("SERVER", "STATE", "DRIFT", "COMMIT", "LAST SUCCESS", "NEXT ROUND", "REASON")
-_COLOURS: Final = {
-    **dict.fromkeys(("failed", "unreachable", "refused", "stopped"), "red"),
-    **dict.fromkeys(("drifted", "pending", "suspended", "unknown"), "yellow"),
+STATE_COLOURS: Final = {
+    **dict.fromkeys(("failed", "refused", "stopped", "unreachable"), "red"),
+    **dict.fromkeys(("drifted", "suspended", "pending", "unknown"), "yellow"),
     "synced": "green",
 }
-"""By state, the worst first."""
+"""By state, in the order of the table and of the watcher's page: what people have to look at comes first."""
 
-_RANKS: Final = {state: rank for rank, state in enumerate(_COLOURS)}
+_RANKS: Final = {state: rank for rank, state in enumerate(STATE_COLOURS)}
 _MOST_REASONS: Final = 2
 
 _UNITS: Final = ((86400, "d"), (3600, "h"), (60, "m"), (1, "s"))
@@ -36,9 +36,10 @@ def status_text(status: StatusInput, style: Style, now: datetime) -> str:
         lines.append("")
     if not status.servers:
         return "\n".join([*lines, "No servers yet: the first round has not ended."]) + "\n"
-    rows = [_HEADINGS, *(tuple(_cells(server, now)) for server in status.servers)]
+    servers = sorted(status.servers, key=lambda server: (_rank(server["state"]), server["name"]))
+    rows = [_HEADINGS, *(tuple(_cells(server, now)) for server in servers)]
     widths = [max(map(columns, cells)) for cells in zip(*rows, strict=True)]
-    lines += [_counts(status.servers, style), "", *(_line(row, widths, style) for row in rows)]
+    lines += [_counts(servers, style), "", *(_line(row, widths, style) for row in rows)]
     return "\n".join(lines) + "\n"
 
 
@@ -54,14 +55,21 @@ def _attention(status: StatusInput, style: Style) -> Iterator[str]:
 
 def _counts(servers: Sequence[Mapping[str, Any]], style: Style) -> str:
     counts = Counter(server["state"] for server in servers)
-    states = sorted(counts, key=lambda state: _RANKS.get(state, -1))
-    found = ", ".join(style.paint(f"{counts[state]:,} {escape(state)}", _COLOURS.get(state, "")) for state in states)
+    states = sorted(counts, key=_rank)
+    found = ", ".join(
+        style.paint(f"{counts[state]:,} {escape(state)}", STATE_COLOURS.get(state, "")) for state in states
+    )
     return f"{count_phrase(len(servers))}: {found}"
+
+
+def _rank(state: str) -> int:
+    """The place of a state; one that only a newer watcher knows comes first."""
+    return _RANKS.get(state, -1)
 
 
 def _line(row: Sequence[str], widths: Sequence[int], style: Style) -> str:
     padded = [cell + " " * (width - columns(cell)) for cell, width in zip(row, widths, strict=True)]
-    padded[1] = style.paint(padded[1], _COLOURS.get(row[1], ""))
+    padded[1] = style.paint(padded[1], STATE_COLOURS.get(row[1], ""))
     return "  ".join(padded).rstrip()
 
 

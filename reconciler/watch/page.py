@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 from reconciler.model.display import SHORT_COMMIT, display_sentence, escape, shorten
 from reconciler.report.server_names import count_phrase
+from reconciler.report.status_text import STATE_COLOURS
 from reconciler.watch.page_words import Moments, held_words, state_tone, suspension_words
 from reconciler.watch.records import ServerState
 
@@ -20,17 +21,7 @@ if TYPE_CHECKING:
 PAGE_SIZE: Final = 100
 """Servers on one page."""
 
-URGENCY: Final = (
-    ServerState.FAILED,
-    ServerState.REFUSED,
-    ServerState.STOPPED,
-    ServerState.UNREACHABLE,
-    ServerState.DRIFTED,
-    ServerState.SUSPENDED,
-    ServerState.PENDING,
-    ServerState.UNKNOWN,
-    ServerState.SYNCED,
-)
+URGENCY: Final = tuple(map(ServerState, STATE_COLOURS))
 """The states in the order of the page: what people have to look at comes first."""
 
 _MOST_CHOICES: Final = 50

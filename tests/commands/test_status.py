@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from reconciler.report.formats import StatusInput, Style
-from reconciler.report.status_text import status_text
+from reconciler.report.status_text import STATE_COLOURS, status_text
 from reconciler.watch.api import server_document
 from reconciler.watch.records import ChangeRecord, Origin, ServerRecord, ServerState, SuspendedBy, Suspension
 from reconciler.watch.state import WatchState
@@ -92,13 +92,17 @@ def test_the_table_shows_what_the_page_shows() -> None:
         "5 servers: 1 failed, 1 drifted, 2 suspended, 1 synced\n"
         "\n"
         "SERVER  STATE      DRIFT      COMMIT    LAST SUCCESS  NEXT ROUND  REASON\n"
-        "b001    drifted    1 for 3m   1a2b3c4d  1d 2h ago     in 1m 10s   drift is only reported\n"
-        "b002    synced     -          1a2b3c4d  0s ago        now         -\n"
         "b003    failed     not known  -         never         now         500 Oops\\u001b[2J\n"
+        "b001    drifted    1 for 3m   1a2b3c4d  1d 2h ago     in 1m 10s   drift is only reported\n"
         "b004    suspended  not known  -         never         -           suspended by ana for 4h more: move; "
         "connection refused\n"
         "b005    suspended  -          -         never         -           suspended by its manifest: replaced\n"
+        "b002    synced     -          1a2b3c4d  0s ago        now         -\n"
     )
+
+
+def test_every_state_has_a_place_and_a_colour() -> None:
+    assert set(STATE_COLOURS) == set(ServerState)
 
 
 def test_states_are_coloured_on_a_terminal() -> None:
