@@ -189,6 +189,6 @@ def _dispatch_options(flags: EngineFlags, server_parallelism: int) -> DispatchOp
 
 
 def _commit() -> str:
-    """The commit of the manifests, for the workers' logs; empty if it is not known."""
+    """The commit of the manifests, which messages name; empty if it is not known."""
     commit = os.environ.get("GITHUB_SHA") or os.environ.get("CI_COMMIT_SHA") or ""
     return commit if re.fullmatch(r"[0-9a-f]{40,64}", commit) else ""

@@ -96,7 +96,10 @@ class ServerRun:
         return self._declared.server.suspended
 
     def plan(self) -> Plan:
-        """The plan for the server; with errors if there can be none. Accounts that stay as they are are left out."""
+        """The plan for the server; with errors if there can be none.
+
+        The accounts that stay as they are are left out, unless the options keep them.
+        """
         try:
             plan = self._fresh_plan()
             if plan.applicable and not plan.changes:

@@ -1,6 +1,7 @@
-"""The JSON documents, for programs: the only module that knows their keys.
+"""The JSON documents, for programs: the only module that writes their keys.
 
-The plan follows Terraform's JSON plan as far as that goes. ``plan_file`` reads a saved one.
+The plan follows Terraform's JSON plan as far as that goes. ``plan_file`` reads a saved one, and ``returned`` what a
+worker sends back.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""Where the watcher's manifests come from: paths, or a Git repository."""
+"""Where the manifests of a watcher or a worker come from: paths, or a Git repository."""

@@ -14,7 +14,7 @@ class Revision:
     """One version of the manifests.
 
     Attributes:
-        commit: The commit's full hash; for paths, the first 40 hexadecimal digits of a hash of their content.
+        commit: The commit's full hash; for paths, a shorter hash of their content.
         paths: Where its files are: readable until a later revision has been accepted.
         root: The folder that was made for the revision; empty if the paths are the user's own.
     """

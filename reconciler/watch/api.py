@@ -1,4 +1,4 @@
-"""The JSON documents of the watcher's API, which ``status`` prints too: the only module that knows their keys."""
+"""The JSON documents of the watcher's API, which ``status`` prints too; ``api_models`` describes them."""
 
 from __future__ import annotations
 

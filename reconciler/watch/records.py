@@ -232,8 +232,8 @@ class Overview:
     Attributes:
         source: What the manifests come from.
         commit: The last good commit; empty if there is none yet.
-        notices: What is wrong with the watcher or its source, as sentences, by what it is about: ``source_failed``,
-            ``broker_failed``, ``rollout_stopped``, ``state_not_saved``.
+        notices: What is wrong with the watcher or its source, as sentences, by what it is about; ``metrics.CAUSES``
+            lists that.
         servers: Sorted by name.
     """
 
