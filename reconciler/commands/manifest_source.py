@@ -94,9 +94,10 @@ def manifest_source(
         from reconciler.source.paths import PathsSource
 
         return PathsSource(paths)
-    from reconciler.source.git import GitOptions, GitSource, is_in_work_tree
+    from reconciler.source.git import GitOptions, GitSource
+    from reconciler.source.work_trees import leads_through
 
-    if trust is not None and is_in_work_tree(trust, folder):
+    if trust is not None and leads_through(trust, folder):
         message = f"the trust file {trust} is in the work tree that it is to protect against"
         hint = "keep it outside what a pull request can change"
         raise NotTrustedError(Problem(kind=Kind.NOT_TRUSTED, message=message, hint=hint))

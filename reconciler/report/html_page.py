@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from reconciler.errors import Problem
     from reconciler.report.formats import RenderContext
 
+FOOTER: Final = f"Made by reconciler {VERSION}. Secrets are not part of this page."
 WEB_FOLDER: Final = Path(__file__).with_name("web")
 
 
@@ -38,7 +39,7 @@ def render_page(
             script=code,
             moment=context.started_at.isoformat(timespec="seconds"),
             moment_words=f"{context.started_at:%Y-%m-%d %H:%M} UTC",
-            footer=f"Made by reconciler {VERSION}. Secrets are not part of this page.",
+            footer=FOOTER,
             **contents,
         )
     )

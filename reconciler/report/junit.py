@@ -92,7 +92,8 @@ def _suite(report: Report, context: RenderContext) -> _Suite:
 
 def _problem(problem: Problem, context: RenderContext, server: str = "", kind: str = "error") -> tuple[str, str]:
     opening = _opening("run", problem.kind, None, context, server)
-    return kind, _element(opening, kind, _joined(display_sentence(str(problem)), display_sentence(problem.hint)))
+    hint = f" ({display_sentence(problem.hint)})" if problem.hint else ""
+    return kind, _element(opening, kind, display_sentence(str(problem)) + hint)
 
 
 def _cases(report: Report, context: RenderContext, server: str = "") -> Iterator[tuple[str, str]]:
@@ -115,7 +116,3 @@ def _opening(group: str, name: str, position: Position | None, context: RenderCo
     place = f' file="{xml_escape(escape(context.ci.path(position.file)))}" line="{position.line}"' if position else ""
     words = ".".join(part for part in ("reconciler", display_sentence(server), group) if part)
     return f'<testcase classname="{xml_escape(words)}" name="{xml_escape(name)}"{place}'
-
-
-def _joined(message: str, hint: str) -> str:
-    return f"{message} ({hint})" if hint else message

@@ -88,7 +88,7 @@ class GitSource:
         signers = self._options.allowed_signers
         if signers is None:
             return
-        if is_in_work_tree(str(signers), self._folder):
+        if leads_through(str(signers), self._folder):
             message = f"the file of allowed signers is inside the work tree: {signers}"
             hint = "name a file that commits to the repository cannot change"
             raise SourceError.of(message, kind=Kind.GIT_SIGNATURE, hint=hint)
@@ -196,8 +196,3 @@ class GitSource:
             message = f"the folder of the Git repository cannot be used: {error.strerror} ({error.filename})"
             hint = "check the state directory and its permissions"
             raise SourceError.of(message, kind=Kind.GIT_FAILED, hint=hint) from None
-
-
-def is_in_work_tree(path: str, folder: Path) -> bool:
-    """Whether a file is, or a link on the way to it is, inside a source's folder: commits can change it."""
-    return leads_through(path, str(folder))

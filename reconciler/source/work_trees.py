@@ -126,7 +126,7 @@ def path_inside(tree: Path, path: str, commit: str) -> str:
     raise SourceError.of(message, kind=Kind.OUTSIDE_PATH, hint=hint)
 
 
-def leads_through(path: str, folder: str) -> bool:
+def leads_through(path: str, folder: Path) -> bool:
     """Whether a path, or any link on the way to what it names, is inside a folder.
 
     Whoever can commit to the repository can change such a file.

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.model.display import SHORT_COMMIT, escape
 from reconciler.model.outcome import ServerStatus, Status
+from reconciler.report.json import json_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -56,7 +57,7 @@ class EventLog:
             level: ``info``, ``warning`` or ``error``.
             details: What programs may want to know.
         """
-        moment = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        moment = json_time(datetime.now(UTC))
         if self._format is LogFormat.JSON:
             line = json.dumps(
                 {

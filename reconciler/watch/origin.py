@@ -39,6 +39,9 @@ class Difference:
     drifted: tuple[str, ...] = ()
 
 
+_MADE_OR_LOST: Final = Difference(Origin.DRIFT, (WHOLE_ACCOUNT,))
+
+
 def difference(change: Change, verified: Mapping[str, VerifiedAccount] | None) -> Difference:
     """Why an account differs from its declaration.
 
@@ -51,11 +54,11 @@ def difference(change: Change, verified: Mapping[str, VerifiedAccount] | None) -
     keys = [account.key for account in (change.before, change.after) if account]
     known = next((found for key in keys if (found := (verified or {}).get(key))), None)
     if change.action is Action.CREATE:
-        return _lost() if known and known.declared else Difference(Origin.COMMIT)
+        return _MADE_OR_LOST if known and known.declared else Difference(Origin.COMMIT)
     drifted = tuple(_changed_on_server(change, known))
     if change.action is Action.DELETE:
         if known is None:
-            return Difference(Origin.DRIFT, (WHOLE_ACCOUNT,))
+            return _MADE_OR_LOST
         return Difference(Origin.BOTH if drifted else Origin.COMMIT, drifted)
     if known is None:
         names = tuple(one.field for one in change.fields)
@@ -63,10 +66,6 @@ def difference(change: Change, verified: Mapping[str, VerifiedAccount] | None) -
     if not drifted:
         return Difference(Origin.COMMIT)
     return Difference(Origin.BOTH if _changed_in_declaration(change, known, drifted) else Origin.DRIFT, drifted)
-
-
-def _lost() -> Difference:
-    return Difference(Origin.DRIFT, (WHOLE_ACCOUNT,))
 
 
 def _changed_on_server(change: Change, known: VerifiedAccount | None) -> Iterable[str]:

@@ -9,7 +9,7 @@ from urllib.parse import quote
 from reconciler.model.display import SHORT_COMMIT, display_sentence, escape, shorten
 from reconciler.report.server_names import count_phrase
 from reconciler.report.status_text import STATE_COLOURS
-from reconciler.watch.page_words import Moments, held_words, state_tone, suspension_words
+from reconciler.watch.page_words import STATE_TONES, Moments, held_words, suspension_words
 from reconciler.watch.records import ServerState
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def _tiles(counts: Mapping[ServerState, int], query: PageQuery) -> Iterator[dict
         if counts[state] or state in query.states or state is ServerState.SYNCED:
             yield {
                 "state": state.value,
-                "tone": state_tone(state),
+                "tone": STATE_TONES[state],
                 "count": counts[state],
                 "number": f"{counts[state]:,}",
                 "path": query.in_state(state).path(),
@@ -150,7 +150,7 @@ def _row(server: ServerRecord, query: PageQuery, moments: Moments) -> dict[str, 
         "url": display_sentence(server.url),
         "labels": labels_of(server, query),
         "state": server.state.value,
-        "tone": state_tone(server.state),
+        "tone": STATE_TONES[server.state],
         "reasons": [shorten(reason, _LONGEST_REASON) for reason in _reasons(server, moments)],
         "last_success": moments.of(server.last_success),
         "drift": server.drift,

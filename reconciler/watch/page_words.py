@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from reconciler.watch.records import ChangeRecord, Suspension
 
-_TONES: Final[Mapping[str, str]] = {
+STATE_TONES: Final[Mapping[str, str]] = {
     ServerState.SYNCED: "create",
     ServerState.PENDING: "info",
     ServerState.DRIFTED: "update",
@@ -24,6 +24,8 @@ _TONES: Final[Mapping[str, str]] = {
     ServerState.UNREACHABLE: "delete",
     ServerState.UNKNOWN: "calm",
 }
+"""The class of a state's colour."""
+
 _RESULT_TONES: Final[Mapping[str, str]] = {
     "applied": "create",
     "unchanged": "calm",
@@ -62,11 +64,6 @@ class Moments:
         count = abs(seconds) // size
         phrase = f"{count:,} {unit}{'' if count == 1 else 's'}"
         return f"in {phrase}" if seconds > 0 else f"{phrase} ago"
-
-
-def state_tone(state: ServerState) -> str:
-    """The class of a state's colour."""
-    return _TONES[state]
 
 
 def result_tone(result: str) -> str:

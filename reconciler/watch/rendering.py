@@ -6,8 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from reconciler.report.html_page import WEB_FOLDER, source_hash, templates, web_files
-from reconciler.version import VERSION
+from reconciler.report.html_page import FOOTER, WEB_FOLDER, source_hash, templates, web_files
 from reconciler.watch.page import fleet_contents, server_path
 from reconciler.watch.page_words import Moments
 from reconciler.watch.server_page import server_contents
@@ -59,7 +58,7 @@ class Pages:
             style=self._style,
             seconds=REFRESH_SECONDS,
             moment=Moments(at).of(at),
-            footer=f"Made by reconciler {VERSION}. Secrets are not part of this page.",
+            footer=FOOTER,
             **links,
             **contents,
         )

@@ -11,13 +11,13 @@ from reconciler.report.kind_pages import MOST_KINDS, page_of
 from reconciler.report.view import view_recorded_change
 from reconciler.watch.page import labels_of, short_commit
 from reconciler.watch.page_words import (
+    STATE_TONES,
     Moments,
     ending_words,
     first_origin_words,
     origin_words,
     result_tone,
     result_words,
-    state_tone,
     suspension_words,
 )
 from reconciler.watch.records import ServerState
@@ -49,7 +49,7 @@ def server_contents(
         "url": display_sentence(record.url),
         "labels": labels_of(record, query),
         "state": record.state.value,
-        "tone": state_tone(record.state),
+        "tone": STATE_TONES[record.state],
         "back": query.path(),
         "suspension": suspension_words(record.suspended, moments) if record.suspended else "",
         "ending": ending_words(record.suspended, record.name) if record.suspended else "",

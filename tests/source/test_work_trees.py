@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.source.git import is_in_work_tree
+from reconciler.source.work_trees import leads_through
 from tests.source.conftest import Following, files_of
 
 FETCH = """
@@ -166,4 +166,4 @@ def test_files_in_the_work_tree_are_recognised(following: Following, tmp_path: P
         str(tmp_path / "state-2"): False,
         str(tmp_path / "state" / ".." / "trust.yaml"): False,
     }
-    assert {path: is_in_work_tree(path, following.folder) for path in paths} == paths
+    assert {path: leads_through(path, following.folder) for path in paths} == paths
