@@ -12,13 +12,14 @@ import os
 import socket
 from typing import TYPE_CHECKING, Any, Final
 
-from reconciler.errors import Kind, MissingExtraError, Problem, UnreachableError
+from reconciler.errors import Kind, MissingExtraError, Problem, ReconcilerError, UnreachableError
 from reconciler.fleet.remote import DEFAULT_QUEUE
 
 try:
     from celery import Celery, states
     from celery.app.trace import setup_worker_optimizations
     from celery.exceptions import OperationalError
+    from celery.loaders.base import BaseLoader
     from celery.worker import WorkController
     from celery.worker import state as worker_state
     from kombu.entity import Queue
@@ -42,6 +43,8 @@ _CLOCK_SKEW: Final = 300.0
 """Seconds by which the clocks of client and worker may differ before a message expires too early."""
 
 _SOCKET_TIMEOUT: Final = 10.0
+_NO_MESSAGE: Final = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
+"""What reading an entry of a queue raises that is not a message. Whoever may write to the broker can put one there."""
 
 
 def _settings(address: BrokerAddress) -> dict[str, Any]:
@@ -84,6 +87,7 @@ def _settings(address: BrokerAddress) -> dict[str, Any]:
         "worker_redirect_stdouts": False,
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
+        "broker_channel_error_retry": True,  # a broker that has become a replica refuses commands
         "worker_cancel_long_running_tasks_on_connection_loss": False,
         "task_default_queue": DEFAULT_QUEUE,
         "task_create_missing_queues": True,
@@ -91,17 +95,38 @@ def _settings(address: BrokerAddress) -> dict[str, Any]:
     }
 
 
-def _application(address: BrokerAddress) -> Celery:
-    app = Celery("reconciler", set_as_current=False, fixups=[])
-    app.conf.update(_settings(address))
-    return app
+class _Loader(BaseLoader):  # type: ignore[misc]  # Celery has no types
+    """Reads no settings: the default one imports the module that ``CELERY_CONFIG_MODULE`` names."""
+
+    def read_configuration(self, env: str = "") -> dict[str, Any]:  # noqa: ARG002 - Celery's signature
+        return {}
+
+
+class _Application(Celery):  # type: ignore[misc]  # Celery has no types
+    """Sends messages and stores results where the address says.
+
+    Celery itself prefers ``CELERY_BROKER_URL``, ``CELERY_RESULT_BACKEND`` and the like to its settings. Whoever sets
+    one for another program would move our messages to a server that nobody has named, perhaps without TLS.
+    """
+
+    def __init__(self, address: BrokerAddress) -> None:
+        super().__init__("reconciler", set_as_current=False, fixups=[], loader=_Loader)
+        self._url = address.url
+        self.backend_cls = address.url.reveal()
+        self.conf.update(_settings(address))
+
+    def connection_for_read(self, url: str | None = None, **options: Any) -> Any:  # noqa: ANN401, ARG002 - Celery's
+        return super().connection_for_read(self._url.reveal(), **options)
+
+    def connection_for_write(self, url: str | None = None, **options: Any) -> Any:  # noqa: ANN401, ARG002 - Celery's
+        return super().connection_for_write(self._url.reveal(), **options)
 
 
 class CeleryTransport:
     """Implements ``Transport``: sends messages, and reads results."""
 
     def __init__(self, address: BrokerAddress) -> None:
-        self._app = _application(address)
+        self._app = _Application(address)
         self._shown = address.shown
         # Results are read when it is time. Celery would subscribe to each, on a connection from which nobody reads.
         backend: Any = self._app.backend
@@ -188,7 +213,8 @@ class CeleryWorker:
         process: Callable[[object], dict[str, Any]],
         log: Callable[[str, int], None],
     ) -> None:
-        app = self._app = _application(address)
+        app = self._app = _Application(address)
+        self._shown = address.shown
         make_queue: Any = Queue
         app.conf.task_queues = [make_queue(name) for name in queues]
         # A message can name any task that is registered. Celery's own are not needed.
@@ -202,7 +228,11 @@ class CeleryWorker:
         self._worker: Any = None
 
     def run(self) -> None:
-        """Processes messages until ``stop`` is called; then those that have begun are finished."""
+        """Processes messages until ``stop`` is called; then those that have begun are finished.
+
+        Raises:
+            ReconcilerError: An error that does not pass has ended Celery.
+        """
         loggers = [logging.getLogger(name) for name in ("celery", "kombu", "amqp")]
         for logger in loggers:
             logger.addHandler(self._handler)
@@ -221,7 +251,13 @@ class CeleryWorker:
             without_heartbeat=True,
             task_events=False,
         )
+        consumer = self._worker.consumer
+        consumer.channel_errors = (*consumer.channel_errors, *_NO_MESSAGE)  # it drops the entry, and connects again
         self._worker.start()
+        if self._worker.exitcode:
+            message = f"the engine has ended; {self._shown} cannot be used, or this is a bug in Celery"
+            hint = "the log has the reason (event=engine); correct it, and start the worker again"
+            raise ReconcilerError.of(message, kind=Kind.ENGINE, hint=hint)
 
     def stop(self) -> None:
         """Takes no message any more. A signal handler may call it."""
