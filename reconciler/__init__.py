@@ -39,6 +39,7 @@ if TYPE_CHECKING:
         RejectedError,
         SecretError,
         UnreachableError,
+        WithheldError,
     )
     from reconciler.fleet.runner import FleetRun
     from reconciler.fleet.selection import Selection, Shard, select
@@ -125,6 +126,7 @@ __all__ = [
     "Status",
     "Trust",
     "UnreachableError",
+    "WithheldError",
     "apply",
     "connect",
     "export",
@@ -142,7 +144,7 @@ __all__ = [
 _HOMES = {
     "credentials": "ServerOptions",
     "errors": "ApiError GuardError Kind LockedError ManifestError NotFoundError NotTrustedError OutcomeUnknownError"
-    " PlanError Position Problem ReconcilerError RejectedError SecretError UnreachableError",
+    " PlanError Position Problem ReconcilerError RejectedError SecretError UnreachableError WithheldError",
     "fleet.runner": "FleetRun",
     "fleet.selection": "Selection Shard select",
     "fleet.server_run": "ServerRunOptions",

@@ -381,6 +381,10 @@ class RejectedError(ApiError):
     """The server refused the request (4XX): nothing happened on the server."""
 
 
+class WithheldError(RejectedError):
+    """The run's fence kept the request from being sent: nothing happened on the server, and it was not asked."""
+
+
 class NotFoundError(RejectedError):
     """The account does not exist on the server."""
 

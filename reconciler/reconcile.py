@@ -7,6 +7,7 @@ import threading
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Self
 
 from reconciler.credentials import CredentialSelector, ServerOptions, effective_url, remember_credentials
@@ -53,7 +54,8 @@ class RunContext:
         notifier: Prints warnings and notes that occur while a connection is in use.
         explain_bug: Describes a bug that ended a single write or delivery test. Several threads call it.
         replaced_tokens: Remembers refresh tokens that servers replace, for a process that connects again and again.
-        fence: Called at the moment when a write or a delivery test is sent. If it raises ``RejectedError``, nothing is.
+        fence: Called with the server at the moment when a write or a delivery test is sent to it. If it raises
+            ``WithheldError``, nothing is sent. If the error is transient, the write begins again, with a read.
     """
 
     server: ServerOptions = field(default_factory=ServerOptions)
@@ -66,7 +68,7 @@ class RunContext:
     notifier: Notifier = field(default_factory=Notifier)
     explain_bug: Callable[[Exception], str] = internal_error
     replaced_tokens: MutableMapping[object, Secret] | None = None
-    fence: Callable[[], None] | None = None
+    fence: Callable[[Server], None] | None = None
 
     @property
     def may_run_commands(self) -> bool:
@@ -414,7 +416,7 @@ def connect(
         passwords=config.passwords,
         redactor=context.redactor,
         stop=context.stop,
-        fence=context.fence,
+        fence=partial(context.fence, access.server) if context.fence else None,
     )
     return Connection(access, settings, context)
 

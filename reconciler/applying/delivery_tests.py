@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from reconciler.applying.worker_pool import Breaker, InterruptGate, WorkerPool
-from reconciler.errors import ApiError, RejectedError, UnreachableError, internal_error
+from reconciler.errors import ApiError, RejectedError, UnreachableError, WithheldError, internal_error
 from reconciler.model.account import writable_fields
 from reconciler.model.outcome import DeliveryTestResult, Outcome, Status
 from reconciler.model.secret import UNKNOWN
@@ -21,19 +21,21 @@ if TYPE_CHECKING:
 def run_delivery_test(server: AccountWriter, test: DeliveryTest, retry: Retry) -> DeliveryTestResult:
     """Has the server send one mail. Errors of the server are part of the result.
 
-    The request is repeated only if it did not reach the server: anything else could send two mails.
+    The request is repeated only if it was not sent, or did not reach the server: anything else could send two mails.
     """
     if test.fields.get("has_auth") is True and test.fields.get("password") is UNKNOWN:
         hidden = "the server hides the password, and the YAML declares none"
         return DeliveryTestResult(test.when, test.to_email, passed=False, error=hidden)
     try:
         error = retry.run(lambda _deadline: _send(server, test))
-    except UnreachableError as unreached:
-        error = unreached
+    except (UnreachableError, WithheldError) as not_sent:
+        error = not_sent
     if error is None:
         return DeliveryTestResult(test.when, test.to_email, passed=True)
     message = error.reason
-    if isinstance(error, RejectedError) and error.transient:
+    if isinstance(error, WithheldError):
+        message = f"not sent: {message}"
+    elif isinstance(error, RejectedError) and error.transient:
         message += "; not sent again, so that no mail is sent twice: try later, or with a lower --parallelism"
     return DeliveryTestResult(
         test.when,
@@ -46,10 +48,10 @@ def run_delivery_test(server: AccountWriter, test: DeliveryTest, retry: Retry) -
 
 
 def _send(server: AccountWriter, test: DeliveryTest) -> ApiError | None:
-    """Sends the request; returns the error that must not be repeated. Raises ``UnreachableError``."""
+    """Sends the request; returns the error after which it must not be repeated. Raises if nothing arrived."""
     try:
         server.run_delivery_test(writable_fields(test.fields), test.to_email)
-    except UnreachableError:
+    except (UnreachableError, WithheldError):
         raise
     except ApiError as error:
         return error

@@ -156,7 +156,8 @@ def _not_rolled_back(outcome: Outcome, demoted: str) -> str:
         return f"whether it was rolled back is unknown: {outcome.error}{demoted}"
     if outcome.kind is FailureKind.NOT_KEPT:
         return f"rolled back, but {outcome.error}{demoted}"
-    return f"not rolled back: {outcome.error}{demoted}"
+    why = (outcome.error or "").removeprefix("not written: ")
+    return f"not rolled back: {why}{demoted}"
 
 
 def _former(change: Change) -> Fields | None:

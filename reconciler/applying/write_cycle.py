@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from reconciler.applying.worker_pool import NOT_STARTED
-from reconciler.errors import ApiError, NotFoundError, RejectedError, UnreachableError
+from reconciler.errors import ApiError, NotFoundError, RejectedError, UnreachableError, WithheldError
 from reconciler.model.outcome import FailureKind, Outcome, Status
 from reconciler.planning.fields import describe_fields, not_kept
 
@@ -87,7 +87,9 @@ class Write(ABC):
     def failed(self, error: ApiError, message: str | None = None, status: Status = Status.FAILED) -> Outcome:
         """The outcome if a request failed."""
         kind = FailureKind.UNREACHED if error.is_unreached else None
-        return Outcome.of(self.change, status, message or error.reason, kind=kind)
+        if message is None:
+            message = f"not written: {error.reason}" if isinstance(error, WithheldError) else error.reason
+        return Outcome.of(self.change, status, message, kind=kind)
 
 
 def _verified(written: UnverifiedWrite, change: Change, server: AccountReader) -> Outcome:
@@ -144,7 +146,7 @@ class ExistingAccountWrite(Write):
         self.attempts += 1
         try:
             return self.write(fresh)
-        except UnreachableError:
+        except (UnreachableError, WithheldError):
             self.attempts -= 1
             raise
         except ApiError as error:
@@ -165,7 +167,7 @@ class ExistingAccountWrite(Write):
             return self.gone()
         except ApiError as again:
             return self._not_read(self.doubt, again)
-        return self.compare(fresh) or self._not_done(self.doubt)
+        return self.compare(fresh) or self._not_done(self.doubt, error)
 
     @property
     def is_in_doubt(self) -> bool:
@@ -187,10 +189,11 @@ class ExistingAccountWrite(Write):
         message = f"{doubt.reason}; it could not be read again: {error.reason}"
         return self.failed(error, message, Status.UNKNOWN)
 
-    def _not_done(self, doubt: ApiError) -> Outcome:
+    def _not_done(self, doubt: ApiError, last: ApiError | None = None) -> Outcome:
+        withheld = f"; not written again: {last.reason}" if isinstance(last, WithheldError) else ""
         if isinstance(doubt, RejectedError):
-            return Outcome.of(self.change, Status.FAILED, doubt.reason)
-        return self.unclear(f"read again, {self.state_if_not_done}")
+            return Outcome.of(self.change, Status.FAILED, f"{doubt.reason}{withheld}")
+        return self.unclear(f"read again, {self.state_if_not_done}{withheld}")
 
     @abstractmethod
     def gone(self) -> Outcome:

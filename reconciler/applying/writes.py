@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.applying.worker_pool import NOT_STARTED
 from reconciler.applying.write_cycle import ExistingAccountWrite, UnverifiedWrite, Write
-from reconciler.errors import ApiError, Kind, OutcomeUnknownError, RejectedError, UnreachableError
+from reconciler.errors import ApiError, Kind, OutcomeUnknownError, RejectedError, UnreachableError, WithheldError
 from reconciler.model.account import Account, Fields, writable_fields
 from reconciler.model.outcome import Outcome, Status
 from reconciler.model.secret import UNKNOWN
@@ -63,7 +63,7 @@ class Create(Write):
         self.attempts += 1
         try:
             response = self.server.create_account(self._fields)
-        except UnreachableError:
+        except (UnreachableError, WithheldError):
             self.attempts -= 1
             raise
         except RejectedError as error:

@@ -57,7 +57,7 @@ class ConnectionSettings:
         passwords: Whether the server shows passwords.
         redactor: Learns every token and every password that the server shows, and redacts the server's messages.
         stop: Set when the user interrupts: pauses between attempts end at once, and nothing is retried.
-        fence: Called at the moment when a write or a delivery test is sent. If it raises ``RejectedError``, nothing is.
+        fence: Called at the moment when a write or a delivery test is sent. If it raises ``WithheldError``, nothing is.
     """
 
     url: str

@@ -80,9 +80,9 @@ class _Stream(httpcore.NetworkStream):
         return self._inner.read(max_bytes, self._state.remaining(httpcore.ReadTimeout))
 
     def _flush(self) -> None:
-        seconds = self._state.remaining(httpcore.WriteTimeout)
         if self._state.fence and not self._handshakes:
             self._state.fence()
+        seconds = self._state.remaining(httpcore.WriteTimeout)
         buffer = b"".join(self._pending)
         self._pending.clear()
         self._state.sent = not self._handshakes

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
 
-from reconciler.errors import Kind, LockedError, Problem, RejectedError, UnreachableError
+from reconciler.errors import Kind, LockedError, Problem, UnreachableError, WithheldError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -195,8 +195,8 @@ class Coordination:
 class Lease:
     """The right to write to one server, which must be renewed while it is used.
 
-    Each write is checked twice: before its step starts, by asking the broker, and at the moment when its bytes are
-    sent, by the clock alone. So a process that was suspended between the two sends nothing when it goes on.
+    At the moment when a write is sent, the broker is asked, and the clock after that. So a process that was suspended
+    in between sends nothing when it goes on.
     """
 
     def __init__(self, coordination: Coordination, url: str, on_lost: Callable[[], None]) -> None:
@@ -234,7 +234,7 @@ class Lease:
         """Asks the broker whether the lease is still ours, and extends it.
 
         Raises:
-            RejectedError: It is not, or the broker did not respond in time. Nothing may be written.
+            WithheldError: It is not, or the broker did not respond in time. Nothing may be written.
         """
         while True:
             self.check_clock()
@@ -250,12 +250,12 @@ class Lease:
         """Makes sure, without asking anyone, that the lease has not expired.
 
         Raises:
-            RejectedError: It may have.
+            WithheldError: It may have.
         """
         if self._is_lost or now() >= self._deadline:
             self._lose()
-            message = "not sent: this worker's lease of the server was lost, and another run may be writing"
-            raise RejectedError(Problem(kind=Kind.LEASE_LOST, message=message, hint="run again; it converges"))
+            message = "this worker's lease of the server was lost, and another run may be writing"
+            raise WithheldError(Problem(kind=Kind.LEASE_LOST, message=message, hint="run again; it converges"))
 
     def release(self) -> None:
         """Gives the lease back."""

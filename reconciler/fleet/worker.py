@@ -9,14 +9,21 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from reconciler.errors import GuardError, Kind, LockedError, Problem, ReconcilerError, RejectedError, UnreachableError
+from reconciler.errors import (
+    Kind,
+    LockedError,
+    Problem,
+    ReconcilerError,
+    RejectedError,
+    UnreachableError,
+    WithheldError,
+)
 from reconciler.fleet.leases import BEAT_SECONDS, LEASE_SECONDS, Lease, now
 from reconciler.fleet.messages import InvalidMessageError, Message, Mode
 from reconciler.fleet.server_run import ServerRun
 from reconciler.model.account import Addresses, Globs
 from reconciler.model.display import display_sentence
 from reconciler.model.outcome import ServerStatus
-from reconciler.model.ports import ObserverGroup, RunObserver
 from reconciler.report.formats import PlanInput, ReportInput
 from reconciler.report.json import Document, digest, plan_document, problem_document, report_document
 from reconciler.report.listed_accounts import plan_accounts, report_accounts
@@ -28,13 +35,16 @@ if TYPE_CHECKING:
     from reconciler.fleet.server_run import ServerRunOptions
     from reconciler.model.desired import Desired
     from reconciler.model.outcome import Report
-    from reconciler.model.plan import Change, Plan
+    from reconciler.model.plan import Plan
     from reconciler.planning.planner import PlanOptions
     from reconciler.reconcile import RunContext
 
 _BROKER_PAUSE: Final = 0.5
 _LONGEST_SILENCE: Final = LEASE_SECONDS - 3.0
 """Seconds without a heartbeat after which work that has no lease yet is not begun: as long as a lease lasts."""
+
+_LONGEST_QUESTION: Final = 1.0
+"""Seconds that the broker may take to permit a write. After that, the account is read again first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,13 +204,8 @@ class Worker:
         context = replace(
             declared.context,
             server=replace(server, timeout=min(server.timeout, limits.timeout) or server.timeout),
-            fence=lease.check_clock if lease else None,
+            fence=(lambda _server: _fence(lease, work.message, self._coordination)) if lease else None,
         )
-
-        def observe(plan: Plan) -> Any:  # noqa: ANN401 - a RunObserver
-            observer = own.observer(plan)
-            return ObserverGroup(_WriteGuard(lease, work.message, self._coordination), observer) if lease else observer
-
         return replace(
             own,
             context=context,
@@ -209,7 +214,6 @@ class Worker:
             lock_timeout=limits.lock_timeout,
             on_failure=limits.on_failure,
             keep_unchanged=limits.lists_accounts,
-            observer=observe,
         )
 
     def _beat(self) -> None:
@@ -233,34 +237,26 @@ class Worker:
                 self._ended.wait(_BROKER_PAUSE)
 
 
-class _WriteGuard(RunObserver):
-    """Keeps a server from being written without the lease, or if the client no longer wants it."""
+def _fence(lease: Lease, message: Message, coordination: Coordination) -> None:
+    """Keeps a server from being written without the lease, or if the client no longer wants it.
 
-    def __init__(self, lease: Lease, message: Message, coordination: Coordination) -> None:
-        self._lease = lease
-        self._message = message
-        self._coordination = coordination
-
-    def step_started(self, change: Change) -> None:  # noqa: ARG002 - the interface's
-        """Raises ``ReconcilerError`` if the step must not be written."""
-        self._check()
-
-    def rollback_started(self, change: Change) -> None:  # noqa: ARG002 - the interface's
-        """Raises ``ReconcilerError`` if the change must not be undone."""
-        self._check()
-
-    def _check(self) -> None:
-        message, found = self._message, None
-        while found is None:
-            self._lease.check()  # waits for a broker that does not respond, as long as the lease lasts
-            with suppress(UnreachableError):
-                found = self._coordination.may_write(message.run, message.key)
-        is_alive, why = found
-        if why:
-            raise GuardError(Problem(kind=Kind.SUSPENDED, message=display_sentence(why)))
-        if not is_alive and message.options.needs_client:
-            text = "the client that approved it no longer responds"
-            raise GuardError(Problem(kind=Kind.ENGINE, message=text, hint="its next run converges"))
+    Raises:
+        WithheldError: It must not be written. The error is transient if it may after another read.
+    """
+    asked_at, found = now(), None
+    while found is None:
+        lease.check()  # waits for a broker that does not respond, as long as the lease lasts
+        with suppress(UnreachableError):
+            found = coordination.may_write(message.run, message.key)
+    is_alive, why = found
+    if why:
+        raise WithheldError(Problem(kind=Kind.SUSPENDED, message=display_sentence(why)))
+    if not is_alive and message.options.needs_client:
+        text = "the client that approved it no longer responds"
+        raise WithheldError(Problem(kind=Kind.ENGINE, message=text, hint="its next run converges"))
+    if now() - asked_at > _LONGEST_QUESTION:
+        raise WithheldError(Problem(kind=Kind.BROKER, message="the broker did not respond in time"), transient=True)
+    lease.check_clock()
 
 
 def _narrowed(planning: PlanOptions, message: Message) -> PlanOptions:

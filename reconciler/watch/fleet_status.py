@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from reconciler.errors import GuardError, Kind, Problem, StateError
+from reconciler.errors import Kind, Problem, StateError, WithheldError
 from reconciler.watch.records import Overview, ServerRecord, ServerState, SuspendedBy
 
 if TYPE_CHECKING:
@@ -207,9 +207,9 @@ class FleetStatus:
         }
 
     def check_writable(self, server: str) -> None:
-        """Raises ``GuardError`` if the server was suspended in the meantime, or if nobody can tell."""
+        """Raises ``WithheldError`` if the server was suspended in the meantime, or if nobody can tell."""
         if problem := self.unwritable([server]).get(server):
-            raise GuardError(problem)
+            raise WithheldError(problem)
 
     def keep_lock(self) -> None:
         """Makes sure that no other watcher can use the state directory, even if it was deleted and is there again.

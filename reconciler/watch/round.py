@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from reconciler.errors import Kind, UnreachableError
 from reconciler.fleet.runner import FleetRun
 from reconciler.model.outcome import Report, ServerStatus, Status
-from reconciler.model.ports import FleetObserver, RunObserver
+from reconciler.model.ports import FleetObserver
 from reconciler.report.kind_pages import explained
 from reconciler.watch.records import RunRecord, ServerRecord, SuspendedBy, Suspension
 from reconciler.watch.rollout_memory import standing_after, standing_of
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from reconciler.fleet.server_run import ServerRunOptions
     from reconciler.model.desired import Desired
     from reconciler.model.fleet import Rollout
-    from reconciler.model.plan import Change, Plan
+    from reconciler.model.plan import Plan
     from reconciler.watch.heal import Correction
     from reconciler.watch.server_check import Switches
 
@@ -77,23 +77,6 @@ class ServerResult:
     standing: Standing | None = None
     corrections: tuple[Correction, ...] = ()
     report: Report | None = None
-
-
-class SuspensionGuard(RunObserver):
-    """Keeps a server from being written if it was suspended after the round began."""
-
-    def __init__(self, server: str, check: Callable[[str], None]) -> None:
-        """Takes what raises ``GuardError`` if a server must not be written."""
-        self._server = server
-        self._check = check
-
-    def step_started(self, change: Change) -> None:  # noqa: ARG002 - the interface's
-        """Raises ``GuardError`` if the server is suspended."""
-        self._check(self._server)
-
-    def rollback_started(self, change: Change) -> None:  # noqa: ARG002 - the interface's
-        """Raises ``GuardError`` if the server is suspended."""
-        self._check(self._server)
 
 
 class RoundObserver(FleetObserver):

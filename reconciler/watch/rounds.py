@@ -19,7 +19,7 @@ from reconciler.watch.heal import Corrections, HealLimit
 from reconciler.watch.log import log_result
 from reconciler.watch.records import BROKER_NOTICE, ROUND_NOTICE, SuspendedBy, Suspension
 from reconciler.watch.rollout_memory import RolloutMemory, waits_for_turn
-from reconciler.watch.round import Round, RoundInput, RoundObserver, SuspensionGuard
+from reconciler.watch.round import Round, RoundInput, RoundObserver
 from reconciler.watch.server_check import Switches
 
 if TYPE_CHECKING:
@@ -311,9 +311,10 @@ class Rounds:
         run_options = replace(
             options.run,
             paths=revision.paths,
-            context=self._intake.context(revision),
+            context=replace(
+                self._intake.context(revision), fence=lambda server: self._status.check_writable(server.name)
+            ),
             in_fleet=engine is not None or len(fleet.servers) > 1,
-            observer=lambda plan: SuspensionGuard(plan.server.name, self._status.check_writable),
         )
         switches = options.switches
         if self._rollout.is_pausing:

@@ -8,11 +8,13 @@ import signal
 import threading
 from contextlib import closing
 from datetime import UTC, datetime
+from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from reconciler.sandbox.schemas import ErrorEntry, ErrorResponse
 from reconciler.watch.records import SuspendedBy, Suspension
 from tests.engine.conftest import KEY, PASSWORD, until
 from tests.engine.test_scopes import stranger
@@ -117,6 +119,28 @@ def test_a_server_that_is_suspended_before_a_worker_has_begun_is_not_touched(sit
     watcher.wait_for("event=round_finished", 60)
     assert site.counts == [3, 0]
     assert site.states() == {"b001": "synced", "b002": "suspended"}
+
+
+def test_a_write_is_not_repeated_on_a_server_that_was_suspended_meanwhile(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.add("b001")
+    site.worker()
+    assert site.once().wait() == 0
+    change_fax(site, "b001")
+    writes: list[object] = []
+
+    def unavailable(*arguments: object) -> None:
+        writes.append(arguments)
+        suspend(site, "b001")
+        until(lambda: ":hold:" in site.broker.dump())
+        raise ErrorResponse(HTTPStatus.SERVICE_UNAVAILABLE, ErrorEntry("server", "rule", "restarting"))
+
+    monkeypatch.setattr(site.boxes["b001"]._store, "replace", unavailable)
+    watcher = site.watcher()
+    watcher.wait_for("event=round_finished", 60)
+    assert (len(writes), site.states()) == (1, {"b001": "suspended"})
+    assert "not written again: the server was suspended in the meantime (by hand now)" in watcher.err
 
 
 @pytest.fixture

@@ -6,12 +6,14 @@ import gc
 import weakref
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from reconciler.errors import Kind
+from reconciler.sandbox.schemas import ErrorEntry, ErrorResponse
 from reconciler.watch.records import ServerState, SuspendedBy, Suspension
 from reconciler.watch.state import WatchState
 from tests.fleet.conftest import DOWN, FleetOfSandboxes
@@ -231,6 +233,27 @@ def test_a_server_that_is_suspended_during_its_round_is_shown_as_suspended(
     assert done.states() == {"a": "suspended"}
     assert done.record("a").error.endswith("not written: the server was suspended in the meantime (firmware upgrade)")
     assert watched.fleet.held() == {"a": [ALERTS]}
+
+
+def test_a_write_is_not_repeated_on_a_server_that_was_suspended_meanwhile(
+    watched: WatchedFleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched.fleet.add("a")
+    watched.once()
+    watched.edit("a", ALERTS, smtp_server="by-hand.example.com")
+    writes: list[object] = []
+
+    def unavailable(*arguments: object) -> None:
+        writes.append(arguments)
+        suspend(watched, "a")
+        raise ErrorResponse(HTTPStatus.SERVICE_UNAVAILABLE, ErrorEntry("server", "rule", "restarting"))
+
+    monkeypatch.setattr(watched.fleet.boxes["a"]._store, "replace", unavailable)
+    done = watched.once()
+    assert (len(writes), done.states()) == (1, {"a": "suspended"})
+    assert done.record("a").error.endswith(
+        "not written again: the server was suspended in the meantime (firmware upgrade)"
+    )
 
 
 def test_a_suspension_ends_by_itself_or_by_command(watched: WatchedFleet) -> None:
