@@ -74,7 +74,7 @@ def apply(  # noqa: PLR0913 - one for each group of options
     from reconciler.applying.worker_pool import InterruptGate
     from reconciler.planning.checks import unused_recipient_warning
 
-    files = CommandFiles(server=server, trust=trust, plan=running.plan_file, journal=running.journal)
+    files = CommandFiles(server=server, trust=trust)
     planning = replace(planning, test=running.test)
     request = read_request(invocation, paths, files, flags=fleet, planning=planning, allow_commands=allow_commands)
     context = request.context

@@ -8,17 +8,11 @@ from typing import TYPE_CHECKING
 import click
 
 from reconciler import reconcile
-from reconciler.commands.inputs import (
-    CommandFiles,
-    only_server,
-    read_request,
-    refuse_overwriting_inputs,
-    run_context,
-)
+from reconciler.commands.inputs import CommandFiles, only_server, read_request, run_context
 from reconciler.commands.invocation import file_exists
 from reconciler.commands.options import allow_commands_option, fleet_options, only_option, server_options, trust_option
 from reconciler.commands.output import output_options, print_remarks
-from reconciler.commands.parameters import FILE_NAME
+from reconciler.commands.parameters import FILE_NAME, OWN_FILES
 from reconciler.errors import ExitCode
 from reconciler.model.account import Globs
 from reconciler.report.formats import Format
@@ -40,7 +34,7 @@ Examples:
 @click.argument("paths", nargs=-1, type=FILE_NAME, metavar="[PATH]...")
 @only_option
 @click.option("--force", is_flag=True, help="Let --output and --output-dir replace existing files.")
-@click.option("--output-dir", type=FILE_NAME, metavar="DIR", help="One file for each server that PATH declares.")
+@click.option("--output-dir", type=OWN_FILES, metavar="DIR", help="One file for each server that PATH declares.")
 @allow_commands_option
 @trust_option
 @fleet_options
@@ -68,7 +62,6 @@ def export(  # noqa: PLR0913 - one for each option of the command line
     if not paths:
         if output_dir is not None:
             raise click.UsageError("--output-dir needs a PATH that declares the servers.")
-        refuse_overwriting_inputs(invocation, files.read)
         return _export_one(invocation, None, only, run_context(invocation, files, allow_commands=allow_commands))
     from reconciler.planning.planner import PlanOptions
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from reconciler import reconcile
 from reconciler.commands import saved_plan
 from reconciler.commands.engine_run import engine_for
+from reconciler.commands.inputs import files_named_by, refuse_overwriting_inputs
 from reconciler.commands.invocation import file_exists
 from reconciler.commands.output import (
     fleet_exit_code,
@@ -140,6 +141,9 @@ def export_fleet(request: RunRequest, folder: str) -> ExitCode:
     existing = [file for file in files.values() if file.exists()]
     if existing and not invocation.overwrite:
         raise file_exists(str(existing[0]))
+    refuse_overwriting_inputs(
+        invocation, files_named_by(request.fleet), [("--output-dir", str(file)) for file in existing]
+    )
     with fleet_progress(invocation, run.size) as observer:
         plans = run.plan(observer)
     Path(folder).mkdir(parents=True, exist_ok=True)

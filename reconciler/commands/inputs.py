@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import click
 
 from reconciler import reconcile
+from reconciler.commands.parameters import FILE_NAME, OUTPUT_FILE, FileName, OutputFile
 from reconciler.credentials import ServerOptions
 from reconciler.errors import Kind
 from reconciler.model.ports import Notifier
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from reconciler.commands.invocation import Invocation
     from reconciler.commands.options import FleetFlags
@@ -34,31 +35,20 @@ _OURS: Final = (
 """How our documents begin."""
 
 
+_VARIABLES: Final = ("RECONCILER_TRUST", "RECONCILER_CA_FILE", "RECONCILER_CLIENT_CERT")
+"""They name files that are read."""
+
+
 class CommandFiles(NamedTuple):
-    """The files that a command line names, apart from the manifests and ``--output``.
+    """What a command reads beside the manifests.
 
     Attributes:
         server: Options that may name files with credentials.
         trust: The trust file.
-        plan: The reviewed plan.
-        save: The file for the plan.
-        journal: The file for the journal.
     """
 
     server: ServerOptions = ServerOptions()
     trust: str | None = None
-    plan: str | None = None
-    save: str | None = None
-    journal: str | None = None
-
-    @property
-    def read(self) -> list[str | None]:
-        """Those that are read, including those that variables name."""
-        variables = map(os.environ.get, ("RECONCILER_TRUST", "RECONCILER_CA_FILE"))
-        return [*self.server.own_files(os.environ), self.server.ca_file, *variables, self.trust, self.plan]
-
-
-_NO_FILES: Final = CommandFiles()
 
 
 def read_inputs(
@@ -67,17 +57,22 @@ def read_inputs(
     """Reads the manifests of all servers, and the trust file. Resolves no secret.
 
     Raises:
-        click.UsageError: The command would write to a file that is read, or write one file twice.
+        click.UsageError: The command would write to a file that the manifests name.
         ManifestError: With every problem in the manifests or in the trust file.
     """
-    from reconciler.manifest.trust_check import files_of
-
-    refuse_overwriting_inputs(invocation, (*paths, *files.read), files)
     context = run_context(invocation, files, allow_commands=allow_commands)
     fleet = reconcile.read_fleet(*paths)
-    named = (name for desired in fleet.servers for name in files_of(desired))
-    refuse_overwriting_inputs(invocation, named, files)
+    refuse_overwriting_inputs(invocation, files_named_by(fleet))
     return fleet, context
+
+
+def files_named_by(fleet: Fleet) -> Iterator[str]:
+    """The files that manifests name: their bases, and those with secrets and certificates."""
+    from reconciler.manifest.trust_check import files_of
+
+    yield from fleet.bases
+    for desired in fleet.servers:
+        yield from files_of(desired)
 
 
 class RunRequest(NamedTuple):
@@ -158,25 +153,39 @@ def logging_context(
 
 
 def refuse_overwriting_inputs(
-    invocation: Invocation, read: Iterable[str | None], files: CommandFiles = _NO_FILES
+    invocation: Invocation, read: Iterable[str] = (), written: Iterable[tuple[str, str]] = ()
 ) -> None:
     """Refuses a command line that would lose a file to what is written.
 
+    What the command line itself names is known from the types of its parameters: ``FILE_NAME`` is read, ``OUTPUT_FILE``
+    is written.
+
     Args:
         invocation: Knows the file for the document. If it is refused, the document that reports it goes elsewhere.
-        read: Files, and folders of manifests.
-        files: Names the other files that are written.
+        read: Other files that are read, and folders of manifests.
+        written: Other files that are written, each with the option that it follows from.
 
     Raises:
         click.UsageError: One that is written is read as well, or written twice.
     """
-    written = {"--output": invocation.output, "--save": files.save, "--journal": files.journal}
-    if not any(written.values()):
+    outputs = [*([("--output", invocation.output)] if invocation.output else []), *_named(OUTPUT_FILE), *written]
+    if not outputs:
         return
-    conflict = _conflict([name for name in read if name], written)
+    variables = filter(None, map(os.environ.get, _VARIABLES))
+    conflict = _conflict([*read, *variables, *(name for _option, name in _named(FILE_NAME))], outputs)
     if conflict:
         invocation.output, invocation.output_refused = None, True
         raise click.UsageError(conflict)
+
+
+def _named(kind: FileName | OutputFile) -> Iterator[tuple[str, str]]:
+    """The values of the current command's parameters of this type, each with its option."""
+    context = click.get_current_context(silent=True)
+    for parameter in context.command.params if context else ():
+        value = context.params.get(parameter.name or "") if context and parameter.type is kind else None
+        for one in value if isinstance(value, tuple) else (value,):
+            if one:
+                yield parameter.opts[0], one
 
 
 def may_be_replaced(name: str) -> bool:
@@ -191,37 +200,30 @@ def may_be_replaced(name: str) -> bool:
     return not beginning or re.match(_OURS, beginning) is not None
 
 
-def _conflict(read: Sequence[str], written: Mapping[str, str | None]) -> str | None:
-    inputs = [_Name(name) for name in read]
-    outputs: dict[str, _Name] = {}
-    for option, name in written.items():
-        if not name or (os.path.exists(name) and not os.path.isfile(name)):  # noqa: PTH110, PTH113 - a device has nothing to lose
+def _conflict(read: Iterable[str], written: Iterable[tuple[str, str]]) -> str | None:
+    inputs = {mark for name in read for mark in _marks(name)}
+    folders = [mark for mark in inputs if isinstance(mark, str) and os.path.isdir(mark)]  # noqa: PTH112 - as below
+    outputs: dict[str | tuple[int, int], str] = {}
+    for option, name in written:
+        if os.path.exists(name) and not os.path.isfile(name):  # noqa: PTH110, PTH113 - a device has nothing to lose
             continue
-        found = _Name(name)
-        if any(found.is_same(one) or _is_manifest_within(found.real, one.real) for one in inputs):
+        marks = _marks(name)
+        if not inputs.isdisjoint(marks) or any(_is_manifest_within(os.path.realpath(name), one) for one in folders):
             return f"{option} names a file that is read: {name}. Name another one."
-        for other, earlier in outputs.items():
-            if found.is_same(earlier):
-                return f"{other} and {option} name the same file: {name}. Name two."
-        outputs[option] = found
+        for other in filter(None, map(outputs.get, marks)):
+            return f"{other} and {option} name the same file: {name}. Name two."
+        outputs |= dict.fromkeys(marks, option)
     return None
 
 
-class _Name:
-    """A name of a file, which may have others: links, and names that share its content."""
-
-    def __init__(self, name: str) -> None:
-        self.real = os.path.realpath(name)
-        try:
-            status = os.stat(self.real)  # noqa: PTH116 - names stay as the user wrote them
-        except OSError:
-            self._identity = None
-        else:
-            self._identity = (status.st_dev, status.st_ino)
-
-    def is_same(self, other: _Name) -> bool:
-        """Whether both name one file."""
-        return self.real == other.real or (self._identity is not None and self._identity == other._identity)
+def _marks(name: str) -> list[str | tuple[int, int]]:
+    """What a file is known by. It may have other names: links, and names that share its content."""
+    real = os.path.realpath(name)
+    try:
+        status = os.stat(real)  # noqa: PTH116 - names stay as the user wrote them
+    except OSError:
+        return [real]
+    return [real, (status.st_dev, status.st_ino)]
 
 
 def _is_manifest_within(name: str, folder: str) -> bool:

@@ -14,6 +14,7 @@ from reconciler.commands.parameters import (
     DURATION,
     FILE_NAME,
     OUTPUT_FILE,
+    OWN_FILES,
     SELECTOR,
     SHARD,
     Address,
@@ -107,7 +108,7 @@ def _state_dir(context: click.Context, _parameter: click.Parameter, name: str | 
 
 state_dir_option = click.option(
     "--state-dir",
-    type=FILE_NAME,
+    type=OWN_FILES,
     callback=_state_dir,
     metavar="DIR",
     help=(

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import sys
 from datetime import UTC, datetime
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from reconciler.commands.inputs import may_be_replaced
+from reconciler.commands.inputs import may_be_replaced, refuse_overwriting_inputs
 from reconciler.commands.invocation import Invocation
 from reconciler.commands.parameters import OutputFile
 from reconciler.errors import BrokenOutputPipeError, ExitCode, Kind, OutputError, ReconcilerError
@@ -266,6 +267,8 @@ def output_options(
 ) -> Callable[[Command], Command]:
     """``--format``, ``--output``, ``--no-color`` and ``-q``; their values are stored in the ``Invocation``.
 
+    The command is refused if it would write to a file that its command line names as one to read.
+
     Args:
         formats: The formats of the command's document. With text alone there is no ``--format``.
         document: What the document is, so that a program gets one on failure too, even on wrong usage.
@@ -296,8 +299,14 @@ def output_options(
     ]
 
     def decorate(command: Command) -> Command:
+        @wraps(command)
+        def checked(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - passes on what click gives
+            refuse_overwriting_inputs(click.get_current_context().ensure_object(Invocation))
+            return command(*args, **kwargs)
+
+        decorated: Any = checked
         for option in options:
-            command = option(command)
-        return command
+            decorated = option(decorated)
+        return decorated  # type: ignore[no-any-return]
 
     return decorate

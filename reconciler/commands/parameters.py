@@ -146,6 +146,12 @@ class OutputFile(click.Path):
 
 DURATION = Duration()
 FILE_NAME = FileName()
+"""A file that is read, or a folder of manifests: no command overwrites it."""
+
 OUTPUT_FILE = OutputFile(readable=False)
+"""A file that is written."""
+
+OWN_FILES = FileName()
+"""A folder, or a database, of files that the command itself writes."""
 SELECTOR = Parsed("selector", Selector.parse)
 SHARD = Parsed("shard", _shard)

@@ -70,7 +70,7 @@ def plan(  # noqa: PLR0913 - one for each option of the command line
 
     PATH is a YAML file, or a folder of them; several make one set.
     """
-    files = CommandFiles(server=server, trust=trust, save=save)
+    files = CommandFiles(server=server, trust=trust)
     planning = replace(planning, no_secrets=no_secrets)
     return plan_only(
         read_request(invocation, paths, files, flags=fleet, planning=planning, allow_commands=allow_commands),

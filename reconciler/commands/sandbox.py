@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from reconciler.commands.parameters import DURATION, FILE_NAME
+from reconciler.commands.parameters import DURATION, OWN_FILES
 from reconciler.commands.process import handling_signals
 from reconciler.errors import Kind, ReconcilerError
 
@@ -45,7 +45,7 @@ Examples:
 )
 @click.option(
     "--db",
-    type=FILE_NAME,
+    type=OWN_FILES,
     metavar="FILE",
     default=":memory:",
     help="Keep the accounts in this SQLite file; default: in memory.",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from reconciler.commands.inputs import refuse_overwriting_inputs
+from reconciler.commands.inputs import files_named_by, refuse_overwriting_inputs
 from reconciler.commands.options import paths_argument
 from reconciler.commands.output import output_options
 from reconciler.errors import ExitCode, Kind, ManifestError
@@ -40,10 +40,10 @@ def show(invocation: Invocation, *, name: str, paths: tuple[str, ...], explain: 
     from reconciler.manifest.reader import read_groups
     from reconciler.manifest.show import show_yaml
 
-    refuse_overwriting_inputs(invocation, paths)
     if Path(name).exists() and not Path(paths[-1]).exists():
         raise _swapped(name, paths)
     fleet, groups = read_groups(paths)
+    refuse_overwriting_inputs(invocation, files_named_by(fleet))
     found = [desired.label.name for desired in fleet.servers]
     if name not in found:
         raise _unknown(name, found)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from reconciler.commands.inputs import refuse_overwriting_inputs
 from reconciler.commands.options import insecure_http_option, state_dir_option, timeout_option
 from reconciler.commands.output import output_options, show_status
 from reconciler.commands.parameters import FILE_NAME
@@ -58,6 +59,8 @@ def status(  # noqa: PLR0913 - one for each option of the command line
     """
     invocation: Invocation = context.obj
     if url is None:
+        if invocation.output and state_dir.is_dir():
+            refuse_overwriting_inputs(invocation, map(str, state_dir.iterdir()))
         show_status(invocation, _stored(state_dir))
         return ExitCode.OK
     if context.get_parameter_source("state_dir") is click.core.ParameterSource.COMMANDLINE:

@@ -91,11 +91,9 @@ def worker(  # noqa: PLR0913 - one for each group of options
     secrets, follows from these manifests and the trust file. Stop it with SIGTERM or Ctrl-C: servers in progress are
     finished.
     """
+    refuse_overwriting_inputs(invocation)
     check_source_usage(paths, git)
-    files = CommandFiles(
-        server=ServerOptions(timeout=timeout, insecure_http=insecure_http), trust=trust, journal=journal
-    )
-    refuse_overwriting_inputs(invocation, (*paths, *files.read, engine.ca_file, git.allowed_signers), files)
+    files = CommandFiles(server=ServerOptions(timeout=timeout, insecure_http=insecure_http), trust=trust)
     address = engine.address(invocation.redactor)
     if address is None:
         raise click.UsageError(f"Missing option '--engine'. Name the broker, or set {VARIABLE}.")
@@ -120,7 +118,7 @@ def worker(  # noqa: PLR0913 - one for each group of options
         context = logging_context(invocation, files, log, allow_commands=allow_commands)
         manifests = WorkerManifests(source, context, trust, log)
         manifests.load()
-        refuse_overwriting_inputs(invocation, manifests.files, files)
+        refuse_overwriting_inputs(invocation, manifests.files)
         options = ServerRunOptions(
             paths=(),
             context=context,

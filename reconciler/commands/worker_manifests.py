@@ -36,6 +36,7 @@ class WorkerManifests:
         self._log = log
         self._lock = threading.Lock()
         self._declared: dict[str, tuple[str, Declared]] = {}
+        self._bases: frozenset[str] = frozenset()
         self._searched_in_vain_at = float("-inf")
 
     def load(self) -> None:
@@ -53,6 +54,7 @@ class WorkerManifests:
         """The other files that the manifests name, such as those with secrets."""
         from reconciler.manifest.trust_check import files_of
 
+        yield from self._bases
         for _digest, declared in self._declared.values():
             yield from files_of(declared.desired)
 
@@ -96,5 +98,6 @@ class WorkerManifests:
         self._declared = {
             one.label.name: (manifest_digest(one), Declared(one, context, revision.shorten)) for one in fleet.servers
         }
+        self._bases = fleet.bases
         self._log.commit = revision.commit
         self._log.event("manifests_loaded", count_phrase(len(fleet.servers)))

@@ -86,7 +86,8 @@ def read_groups(paths: Sequence[str], within: str | None = None) -> tuple[Fleet,
     unextended = unextended_issues(bases)
     problems += bases.problems
     problems += _folders_without_manifests(sources, parsed)
-    return _combined(files, problems, warnings, unextended)
+    fleet, groups = _combined(files, problems, warnings, unextended)
+    return replace(fleet, bases=frozenset(bases.names)), groups
 
 
 def _parsed(sources: Sequence[Source], bases: Bases) -> list[ParsedFile | Problem | None]:

@@ -101,12 +101,14 @@ class Fleet:
         servers: What is declared for each, sorted by name; one if the manifests name one server or none.
         min_servers: With fewer declared servers, nothing is planned or applied.
         warnings: What is not about one of the servers.
+        bases: The files that the manifests extend.
     """
 
     servers: tuple[Desired, ...]
     rollout: Rollout = ALL_AT_ONCE
     min_servers: int = 0
     warnings: tuple[Problem, ...] = ()
+    bases: frozenset[str] = frozenset()
 
     def check_min_servers(self) -> None:
         """Checks ``min_servers``: if the files of many servers are missing, something is wrong with the checkout.
