@@ -121,14 +121,27 @@ class _Threads:
 _THREADS: Final = _Threads()
 
 
-class WorkerPool(Generic[Result]):
-    """Works on numbered jobs in parallel. Only ``work`` is called from other threads."""
+class JobLoop(Generic[Result]):
+    """Starts numbered jobs, some at a time, and takes their results, for one thread.
 
-    def __init__(self, size: int, work: Callable[[int], Result], gate: InterruptGate) -> None:
+    Args:
+        size: The most jobs in flight.
+        start: Starts a job. It, or another thread, puts the result, or an error to raise, into ``done``.
+        done: The results.
+        gate: Ends the wait for them.
+    """
+
+    def __init__(
+        self,
+        size: int,
+        start: Callable[[int], None],
+        done: SimpleQueue[tuple[int, Result] | BaseException],
+        gate: InterruptGate,
+    ) -> None:
         self._size = max(1, size)
-        self._work = work
+        self._start = start
+        self._done = done
         self._gate = gate
-        self._done: SimpleQueue[tuple[int, Result] | BaseException] = SimpleQueue()
         self._in_flight: set[int] = set()
 
     def run(self, next_job: Callable[[], int | None], take_result: Callable[[int, Result], None]) -> frozenset[int]:
@@ -155,7 +168,7 @@ class WorkerPool(Generic[Result]):
         while True:
             while len(self._in_flight) < self._size and (job := next_job()) is not None:
                 self._in_flight.add(job)
-                _THREADS.start(partial(self._work_on, job))
+                self._start(job)
             if not self._in_flight:
                 return
             try:
@@ -170,6 +183,14 @@ class WorkerPool(Generic[Result]):
         # The job is in flight until its result has been taken, so that a signal in between cannot lose it.
         take_result(*done)
         self._in_flight.discard(done[0])
+
+
+class WorkerPool(JobLoop[Result]):
+    """Works on numbered jobs in parallel. Only ``work`` is called from other threads."""
+
+    def __init__(self, size: int, work: Callable[[int], Result], gate: InterruptGate) -> None:
+        super().__init__(size, lambda job: _THREADS.start(partial(self._work_on, job)), SimpleQueue(), gate)
+        self._work = work
 
     def _work_on(self, job: int) -> None:
         try:

@@ -10,10 +10,10 @@ from __future__ import annotations
 import threading
 from collections import deque
 from dataclasses import dataclass, replace
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
 
-from reconciler.applying.worker_pool import Abort
+from reconciler.applying.worker_pool import JobLoop
 from reconciler.errors import Kind, Problem, UnreachableError
 from reconciler.fleet.leases import BEAT_SECONDS, now
 from reconciler.fleet.messages import Mode
@@ -193,7 +193,7 @@ class _Sent(Generic[Result]):
 
 
 class MessageDispatcher(Generic[Result]):
-    """Sends a message for each job that may start, and waits for the results. For one use.
+    """Sends a message for each job that may start, and waits for the results.
 
     The main thread decides and sends; another thread looks for results, so that a second signal can end the wait.
     """
@@ -207,37 +207,20 @@ class MessageDispatcher(Generic[Result]):
         self._options = options
         self._done: SimpleQueue[tuple[int, Result] | BaseException] = SimpleQueue()
         self._sent: deque[_Sent[Result]] = deque()
-        self._in_flight: set[int] = set()
-        self._ended = threading.Event()
+        self._jobs = JobLoop(options.in_flight, self._start, self._done, gate)
         self._gave_up: Problem | None = None
         self._asked_for_holds_at = float("-inf")
         self._moved_at: dict[str, float] = {}
         self._lengths: dict[str, int] = {}
 
     def run(self, next_job: Callable[[], int | None], take_result: Callable[[int, Result], None]) -> frozenset[int]:
-        """Works until nothing is left to do or the gate ends the wait; see ``WorkerPool.run``."""
-        self._ended = threading.Event()
-        threading.Thread(target=self._watch, args=(self._ended,), name="results", daemon=True).start()
+        """Works until nothing is left to do or the gate ends the wait; see ``JobLoop.run``."""
+        ended = threading.Event()
+        threading.Thread(target=self._watch, args=(ended,), name="results", daemon=True).start()
         try:
-            while True:
-                while len(self._in_flight) < self._options.in_flight and (index := next_job()) is not None:
-                    self._in_flight.add(index)
-                    self._start(index)
-                if not self._in_flight:
-                    break
-                try:
-                    done = self._gate.wait(self._done)
-                except Empty:
-                    continue
-                if isinstance(done, BaseException):
-                    raise done
-                take_result(*done)
-                self._in_flight.discard(done[0])
-        except Abort:
-            pass
+            return self._jobs.run(next_job, take_result)
         finally:
-            self._ended.set()
-        return frozenset(self._in_flight)
+            ended.set()
 
     def _start(self, index: int) -> None:
         job: Any = self._job(index)

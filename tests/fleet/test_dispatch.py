@@ -14,6 +14,8 @@ from reconciler.fleet.messages import Limits, Message, Mode
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    import pytest
+
 SUSPENDED = Problem(kind=Kind.SUSPENDED, message="by hand now")
 
 
@@ -141,3 +143,18 @@ def test_a_queue_that_moves_keeps_a_message_waiting() -> None:
 def test_a_message_that_the_broker_does_not_take_is_about_the_broker() -> None:
     (end,) = dispatched(Broker(refuses=True), nothing_is_held, 60)
     assert end == "not started (broker): not started: the broker did not take the message"
+
+
+def test_what_has_arrived_is_taken_although_a_second_signal_ends_the_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("reconciler.fleet.gate._PATIENCE", 0.0)
+    coordination, gate = cast("Coordination", Broker()), FleetGate()
+    post = Post(Broker(), coordination, Heartbeat(coordination, "a" * 32), nothing_is_held)
+    jobs, ends = iter([0, 1, 2]), []
+
+    def take(_index: int, end: str) -> None:
+        gate.end()
+        ends.append(end)
+
+    dispatcher = MessageDispatcher[str](lambda index: f"report {index}", gate, post, DispatchOptions())
+    assert dispatcher.run(lambda: next(jobs, None), take) == frozenset()
+    assert ends == ["report 0", "report 1", "report 2"]
