@@ -88,7 +88,7 @@ def apply(  # noqa: PLR0913 - one for each group of options
     reviewed = saved_plan.read(running.plan_file) if running.plan_file is not None else None
     desired = reconcile.resolve(desired, paths, only=planning.only.patterns, to_email=running.to_email, context=context)
     connection = reconcile.connect(desired, parallelism=running.parallelism, context=context)
-    invocation.server = connection.server
+    invocation.servers = (connection.server,)
     with connection:
         # Taken before the plan is made, so that no other run writes between the plan and its end; held while the user
         # is asked, because what is approved is this plan.

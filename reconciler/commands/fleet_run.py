@@ -193,6 +193,7 @@ def _run(
 ) -> FleetRun:
     """A run on the selected servers."""
     run = FleetRun(servers, options, server_parallelism=request.flags.server_parallelism, engine=engine)
+    request.invocation.servers, request.invocation.of_fleet = run.servers, True
     request.invocation.print_warnings(request.fleet.warnings)
     return run
 

@@ -40,7 +40,8 @@ class Invocation:
         verbose: Whether to show more.
         quiet: Whether to omit progress and notes. Errors are always printed.
         acted: Whether writes or delivery tests may have been sent.
-        server: The server of the run, once it is known.
+        servers: The servers of the run, once they are known.
+        of_fleet: Whether the run is about a fleet, even if that has only one server.
         seen: Problems that were already shown on standard error, or in a document on the same terminal.
         failures: The kinds of the errors that were shown as text, for ``print_help``.
     """
@@ -56,7 +57,8 @@ class Invocation:
     verbose: bool = False
     quiet: bool = False
     acted: bool = False
-    server: Server | None = None
+    servers: tuple[Server, ...] = ()
+    of_fleet: bool = False
     seen: set[Problem] = field(default_factory=set)
     failures: list[str] = field(default_factory=list)
 

@@ -195,12 +195,13 @@ def _print_kept(invocation: Invocation, reason: str) -> None:
 
 def _not_started(invocation: Invocation, errors: tuple[Problem, ...], cause: BaseException) -> ReportInput:
     """The input for a run without a report."""
-    if invocation.server is None:
+    if not invocation.servers:
         return ReportInput(errors=errors)
     from reconciler.model.outcome import Report
 
     status = _status(cause, acted=invocation.acted)
-    return ReportInput(reports=(Report.of_failure(invocation.server, status, errors),))
+    reports = tuple(Report.of_failure(server, status, errors) for server in invocation.servers)
+    return ReportInput(reports=reports, of_fleet=invocation.of_fleet)
 
 
 def _status(cause: BaseException, *, acted: bool) -> ServerStatus:

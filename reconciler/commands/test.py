@@ -83,7 +83,7 @@ def test(  # noqa: PLR0913 - one for each option of the command line
         return test_fleet(request, engine, parallelism=parallelism)
     desired = reconcile.resolve(desired, paths, only=only, to_email=to_email, context=context)
     connection = reconcile.connect(desired, parallelism=parallelism, context=context)
-    invocation.server = connection.server
+    invocation.servers = (connection.server,)
     warnings = tuple(undeclared_only_warning(planning.only, (desired,)))
     invocation.print_warnings(warnings)
     with connection:

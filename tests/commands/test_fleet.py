@@ -323,6 +323,19 @@ def test_an_interrupt_while_secrets_are_read_leaves_no_command_behind(
     until(lambda: not any(Path(f"/proc/{path.read_text().strip()}").exists() for path in pids))
 
 
+def test_an_interrupt_while_apply_plans_reports_every_server(user: CliProcess, fleet: FleetOfSandboxes) -> None:
+    script = fleet.folder / "secret.sh"
+    script.write_text("#!/bin/sh\necho $$ > $1.pid\nexec sleep 60\n")
+    script.chmod(0o755)
+    for name in ("a", "b"):
+        fleet.add(name, key=f"{{command: [./secret.sh, {name}]}}")
+    run = user.start(*APPLY, "--allow-commands", "-f", "json")
+    until(lambda: all((fleet.folder / f"{name}.pid").is_file() for name in ("a", "b")))
+    run.send_signal(signal.SIGINT)
+    done = run.finish(timeout=20)
+    assert (done.code, statuses(done)) == (130, {"a": "not_attempted", "b": "not_attempted"})
+
+
 def test_a_server_that_another_run_writes_to_fails_alone(user: CliProcess, fleet: FleetOfSandboxes) -> None:
     fleet.add("a", "b")
     terminal, child = os.openpty()
