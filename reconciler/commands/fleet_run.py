@@ -178,7 +178,7 @@ def _servers(request: RunRequest) -> tuple[Desired, ...]:
     fleet, flags = request.fleet, request.flags
     reconcile.check_single_url(fleet, request.context)
     names = None if flags.only_failed is None else saved_plan.read_unfinished(flags.only_failed)
-    if unknown := (names or frozenset()) - {one.label.name for one in fleet.servers}:
+    if unknown := (names or frozenset()) - {one.named_server.name for one in fleet.servers}:
         listed = ", ".join(display_sentence(name) for name in sorted(unknown)[:_MOST_NAMES]) + (
             ", …" if len(unknown) > _MOST_NAMES else ""
         )

@@ -44,7 +44,7 @@ def show(invocation: Invocation, *, name: str, paths: tuple[str, ...], explain: 
         raise _swapped(name, paths)
     fleet, groups = read_groups(paths)
     refuse_overwriting_inputs(invocation, files_named_by(fleet))
-    found = [desired.label.name for desired in fleet.servers]
+    found = [desired.named_server.name for desired in fleet.servers]
     if name not in found:
         raise _unknown(name, found)
     index = found.index(name)

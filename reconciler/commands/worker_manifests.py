@@ -96,7 +96,8 @@ class WorkerManifests:
         revision, fleet = look.manifests.revision, look.manifests.fleet
         context = self._intake.context(revision)
         self._declared = {
-            one.label.name: (manifest_digest(one), Declared(one, context, revision.shorten)) for one in fleet.servers
+            one.named_server.name: (manifest_digest(one), Declared(one, context, revision.shorten))
+            for one in fleet.servers
         }
         self._bases = fleet.bases
         self._log.commit = revision.commit

@@ -93,7 +93,7 @@ class RemoteEngine:
         self, declared: Sequence[Desired], transport: Transport, coordination: Coordination, options: EngineOptions
     ) -> None:
         self.run = secrets.token_hex(16)
-        self._declared = {one.label.name: one for one in declared}
+        self._declared = {one.named_server.name: one for one in declared}
         unnamed = [one for one in declared if one.server.url is None]
         if unnamed:
             message = "with --engine, the manifests must name the URL of each server"
@@ -161,7 +161,7 @@ class RemoteEngine:
         limits = self._options.limits
         return Message(
             run=self.run,
-            server=desired.label.name,
+            server=desired.named_server.name,
             mode=mode,
             commit=self._options.commit,
             manifest_digest=manifest_digest(desired),

@@ -87,13 +87,13 @@ def select(fleet: Fleet, selection: Selection) -> tuple[Desired, ...]:
     fleet.check_min_servers()
     found = fleet.servers
     if selection.selector:
-        found = tuple(one for one in found if selection.selector.matches(one.label))
+        found = tuple(one for one in found if selection.selector.matches(one.named_server))
         if not found:
             raise ReconcilerError(_nothing_selected(fleet, selection.selector))
     if selection.names is not None:
-        found = tuple(one for one in found if one.label.name in selection.names)
+        found = tuple(one for one in found if one.named_server.name in selection.names)
     if selection.shard:
-        found = tuple(one for one in found if selection.shard.contains(one.label.name))
+        found = tuple(one for one in found if selection.shard.contains(one.named_server.name))
     return found
 
 

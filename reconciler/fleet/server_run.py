@@ -78,7 +78,9 @@ class ServerRun:
     """
 
     def __init__(self, desired: Desired, options: ServerRunOptions, stop: threading.Event | None = None) -> None:
-        self.server: Server = desired.label if options.in_fleet else reconcile.server_of(desired, options.context)
+        self.server: Server = (
+            desired.named_server if options.in_fleet else reconcile.server_of(desired, options.context)
+        )
         self.gate = InterruptGate(stop)
         self._declared = desired
         self._resolved = desired

@@ -176,7 +176,7 @@ class Worker:
         if message.mode is Mode.TEST:
             report = ServerRun(declared.desired, self._run_options(work, declared), work.stop).test()
             return {"document": _shown_report(report)}, report.status.value
-        lease = work.lease = Lease(self._coordination, declared.desired.label.url, work.stop.set)
+        lease = work.lease = Lease(self._coordination, declared.desired.named_server.url, work.stop.set)
         lease.acquire(message.options.lock_timeout, work.stop)
         try:
             if work.is_abandoned:  # from here on, the lease notices

@@ -29,7 +29,7 @@ _LEFT_OUT = {(Desired, "warnings"), (Desired, "settings"), (ServerConfig, "posit
 
 def manifest_digest(desired: Desired) -> str:
     """The SHA-256 of what is declared for a server, before its secrets are resolved."""
-    named = replace(desired, server=replace(desired.server, name=desired.label.name))
+    named = replace(desired, server=replace(desired.server, name=desired.named_server.name))
     canonical = json.dumps(_canonical(named), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()
 

@@ -140,7 +140,7 @@ def _combined(
 def _canary_warnings(fleet: Fleet, files: Sequence[ParsedFile]) -> Iterator[Problem]:
     """A warning if no server is a canary: a typo in the selector would skip the first batch."""
     canary = fleet.rollout.canary
-    if canary is None or any(canary.matches(one.label) for one in fleet.servers):
+    if canary is None or any(canary.matches(one.named_server) for one in fleet.servers):
         return
     from reconciler.manifest.positions import locate
 

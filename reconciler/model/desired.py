@@ -164,6 +164,6 @@ class Desired:
     settings: Mapping[tuple[str | int, ...], Position] = field(default_factory=dict, compare=False)
 
     @property
-    def label(self) -> Server:
+    def named_server(self) -> Server:
         """The server as reports name it before anything else decides about its URL."""
         return self.server.as_server(self.server.url or "")

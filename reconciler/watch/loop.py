@@ -237,14 +237,14 @@ class Watcher:
         """A new version is in force from now on."""
         commit, former = manifests.revision.commit, self._declared
         self._manifests = manifests
-        self._declared = {one.label.name: one for one in manifests.fleet.servers}
+        self._declared = {one.named_server.name: one for one in manifests.fleet.servers}
         changed = {name for name, one in self._declared.items() if former.get(name) != one}
         self._log.commit = commit
         self._log.event("commit_accepted", f"{count_phrase(len(self._declared))}, {len(changed)} changed")
         for name in former.keys() - self._declared.keys():
             self._log.event("server_removed", "no manifest declares it any more; nothing on it is deleted", server=name)
         self._rounds.new_commit(commit)
-        self.status.declare([one.label for one in manifests.fleet.servers], commit)
+        self.status.declare([one.named_server for one in manifests.fleet.servers], commit)
         unsettled = {name for name, one in self.status.records.items() if one.state in _UNSETTLED}
         self._pending = dict.fromkeys(changed | unsettled, "commit")
         unseen = {name for name, one in self.status.records.items() if one.last_run is None}

@@ -163,7 +163,7 @@ class Round:
     def _suspension(self, desired: Desired) -> Suspension | None:
         if reason := desired.server.suspended:
             return Suspension(reason=reason, by=SuspendedBy.MANIFEST)
-        return self._given.suspensions.get(desired.label.name)
+        return self._given.suspensions.get(desired.named_server.name)
 
     def _check(self, desired: Desired, suspension: Suspension | None, plan: Plan) -> ServerCheck:
         server = plan.server

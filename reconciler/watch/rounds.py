@@ -205,7 +205,7 @@ class Rounds:
                 self._status.notice(BROKER_NOTICE, self._explain(error))
             else:
                 self._status.notice(ROUND_NOTICE, self._explain(error))
-            self._status.lose_sight([one.label.name for one in servers])
+            self._status.lose_sight([one.named_server.name for one in servers])
         else:
             self._status.withdraw(ROUND_NOTICE)
         finally:
@@ -295,7 +295,7 @@ class Rounds:
         self, manifests: Manifests, servers: Sequence[Desired], run: str, trigger: str, engine: RemoteEngine | None
     ) -> Round:
         revision, fleet, options = manifests.revision, manifests.fleet, self._options
-        records, names = self._status.records, {one.label.name for one in servers}
+        records, names = self._status.records, {one.named_server.name for one in servers}
         continuation = self._rollout.continuation(records, revision.commit, names)
         given = RoundInput(
             run=run,

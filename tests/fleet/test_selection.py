@@ -25,7 +25,7 @@ def fleet(*names: str, min_servers: int = 0) -> Fleet:
 
 
 def names_of(servers: tuple[Desired, ...]) -> list[str]:
-    return [one.label.name for one in servers]
+    return [one.named_server.name for one in servers]
 
 
 @BOUNDED

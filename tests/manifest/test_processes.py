@@ -31,7 +31,7 @@ try:
     fleet = read_fleet([sys.argv[1]])
     print(fleet.rollout, fleet.min_servers, *fleet.warnings, sep="\\n")
     for desired in fleet.servers:
-        print(desired.label.name, manifest_digest(desired), desired.server, desired.policy, *desired.warnings)
+        print(desired.named_server.name, manifest_digest(desired), desired.server, desired.policy, *desired.warnings)
         print(sorted(desired.settings.items(), key=str))
         for one in desired.accounts:
             print(one.account, one.position, sorted(one.positions.items()), one.renamed_from, one.test)
