@@ -205,7 +205,6 @@ def _options(request: RunRequest, engine: EngineFlags | None = None) -> ServerRu
         context=request.context,
         paths=request.paths,
         planning=request.planning,
-        to_email=request.planning.test.to_email,
         keep_unchanged=shows_all,
         in_fleet=bool(engine and engine.url) or len(request.fleet.servers) > 1,
         explain_bug=lambda redactor: CrashReporter(redactor).explain,

@@ -87,7 +87,7 @@ class FleetRun:
             NotTrustedError: With everything that they may not use. Nothing was resolved, run or sent.
         """
         if engine is None:
-            reconcile.approve(servers, options.paths, options.context, to_email=options.to_email)
+            reconcile.approve(servers, options.paths, options.context, to_email=options.planning.test.to_email)
         self._engine = engine
         self.gate = gate or FleetGate()
         self.plans: tuple[Plan, ...] = ()

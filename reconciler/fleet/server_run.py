@@ -44,8 +44,7 @@ class ServerRunOptions:
     Attributes:
         paths: The manifests, as the user named them.
         context: The context of the whole run. Each server gets one of its own, with its own redactor and stop event.
-        planning: How to plan.
-        to_email: The recipient of all delivery tests, if the user named one.
+        planning: How to plan, and who receives all mails of delivery tests, if the user named somebody.
         parallelism: Requests in flight, for each server.
         lock_timeout: Seconds to wait for another run on a server.
         on_failure: As for ``reconcile.apply``.
@@ -58,7 +57,6 @@ class ServerRunOptions:
     paths: Sequence[str]
     context: RunContext = field(default_factory=reconcile.RunContext)
     planning: PlanOptions = field(default_factory=PlanOptions)
-    to_email: str | None = None
     parallelism: int = 10
     lock_timeout: float = 60.0
     on_failure: OnFailure = OnFailure.CONTINUE
@@ -157,7 +155,8 @@ class ServerRun:
 
     def test(self) -> Report:
         """Runs the delivery tests of the declared accounts."""
-        only, to_email = self._options.planning.only.patterns, self._options.to_email
+        planning = self._options.planning
+        only, to_email = planning.only.patterns, planning.test.to_email
         try:
             connection = self._connection = self._connect()
             tests = reconcile.plan_tests(self._resolved, connection, only=only, to_email=to_email)

@@ -12,11 +12,12 @@ import pytest
 from reconciler.errors import Kind, Problem, ReconcilerError, UnreachableError
 from reconciler.fleet.gate import FleetGate
 from reconciler.fleet.server_run import ServerRun, ServerRunOptions
-from reconciler.model.desired import Amount
+from reconciler.model.desired import Amount, DeliveryTestSettings
 from reconciler.model.fleet import ALL_AT_ONCE, Rollout, Selector
 from reconciler.model.outcome import Report, ServerStatus, Status
 from reconciler.model.ports import FleetObserver, Notifier, RunObserver
 from reconciler.model.secret import Secret
+from reconciler.planning.planner import PlanOptions
 from reconciler.report.plan_file import ReviewedPlan, SavedPlan
 from tests.fleet.conftest import DOWN
 from tests.support.accounts_api import account_json
@@ -279,7 +280,7 @@ def test_a_stopped_server_stops_no_other() -> None:
 def test_delivery_tests_run_on_every_server(fleet: FleetOfSandboxes) -> None:
     fleet.add("a", "b")
     fleet.add("down", url=DOWN)
-    reports = fleet.run(to_email="ops@example.com").test()
+    reports = fleet.run(planning=PlanOptions(test=DeliveryTestSettings(to_email="ops@example.com"))).test()
     assert [(report.server.name, len(report.outcomes)) for report in reports] == [("a", 2), ("b", 2), ("down", 0)]
     assert reports[2].status is ServerStatus.UNREACHABLE
     assert fleet.held() == {"a": [], "b": []}
