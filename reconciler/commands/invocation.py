@@ -82,6 +82,9 @@ class Invocation:
                 _write(sys.stdout, text)
             else:
                 _write_bytes(sys.stdout, _utf_8(text))
+        except KeyboardInterrupt:
+            silence(sys.stdout)  # if nobody reads it, Python would be stuck in it once more as it exits
+            raise
         except OSError as error:
             raise unwritten(error) from error
 
