@@ -250,6 +250,8 @@ SANDBOX = "```console\n$ reconciler sandbox --empty\n```\n\n"
     ],
 )
 def test_a_block_that_is_wrong_is_found(text: str, message: str, tmp_path: Path) -> None:
+    if message == "ExecStartt" and not shutil.which("systemd-analyze"):
+        pytest.skip("no systemd-analyze")
     page = tmp_path / "page.md"
     page.write_text(text + "\n", encoding="utf-8")
     with pytest.raises(pytest.fail.Exception) as failed:
