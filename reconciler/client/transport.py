@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import httpcore
 import httpx
 
+from reconciler.errors import Kind, Problem, WithheldError
+
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -31,6 +33,10 @@ _GZIP: Final = 16 + zlib.MAX_WBITS
 _KEEPALIVE: Final = 5.0
 """Seconds that an idle connection is kept. Short, because if a server closes it just as a create is sent, the outcome
 of that create is unknown."""
+
+
+_LONGEST_QUESTION: Final = 1.0
+"""Seconds that a fence may take. After that, others may have changed the account, and it has to be read again."""
 
 
 class RequestState:
@@ -62,6 +68,15 @@ class RequestState:
         return seconds
 
 
+def _ask(fence: Callable[[], None]) -> None:
+    """Raises ``WithheldError`` if the fence does, and one that is transient if the fence took long."""
+    asked_at = time.monotonic()
+    fence()
+    if time.monotonic() - asked_at > _LONGEST_QUESTION:
+        problem = Problem(kind=Kind.NOT_SENT, message="it took too long to learn whether the server may be written")
+        raise WithheldError(problem, transient=True)
+
+
 class _Stream(httpcore.NetworkStream):
     """A stream with the request's deadline. It sends headers and body in one piece, just before it reads the response.
 
@@ -81,7 +96,7 @@ class _Stream(httpcore.NetworkStream):
 
     def _flush(self) -> None:
         if self._state.fence and not self._handshakes:
-            self._state.fence()
+            _ask(self._state.fence)
         seconds = self._state.remaining(httpcore.WriteTimeout)
         buffer = b"".join(self._pending)
         self._pending.clear()

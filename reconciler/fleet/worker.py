@@ -43,9 +43,6 @@ _BROKER_PAUSE: Final = 0.5
 _LONGEST_SILENCE: Final = LEASE_SECONDS - 3.0
 """Seconds without a heartbeat after which work that has no lease yet is not begun: as long as a lease lasts."""
 
-_LONGEST_QUESTION: Final = 1.0
-"""Seconds that the broker may take to permit a write. After that, the account is read again first."""
-
 
 @dataclass(frozen=True, slots=True)
 class Declared:
@@ -241,9 +238,9 @@ def _fence(lease: Lease, message: Message, coordination: Coordination) -> None:
     """Keeps a server from being written without the lease, or if the client no longer wants it.
 
     Raises:
-        WithheldError: It must not be written. The error is transient if it may after another read.
+        WithheldError: It must not be written.
     """
-    asked_at, found = now(), None
+    found = None
     while found is None:
         lease.check()  # waits for a broker that does not respond, as long as the lease lasts
         with suppress(UnreachableError):
@@ -254,8 +251,6 @@ def _fence(lease: Lease, message: Message, coordination: Coordination) -> None:
     if not is_alive and message.options.needs_client:
         text = "the client that approved it no longer responds"
         raise WithheldError(Problem(kind=Kind.ENGINE, message=text, hint="its next run converges"))
-    if now() - asked_at > _LONGEST_QUESTION:
-        raise WithheldError(Problem(kind=Kind.BROKER, message="the broker did not respond in time"), transient=True)
     lease.check_clock()
 
 

@@ -4,7 +4,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from reconciler.errors import ApiError, NotFoundError, OutcomeUnknownError, Position, Problem, RejectedError
+from reconciler.errors import (
+    ApiError,
+    NotFoundError,
+    OutcomeUnknownError,
+    Position,
+    Problem,
+    RejectedError,
+    WithheldError,
+)
 from reconciler.model.account import Account
 from reconciler.model.redaction import Redactor
 from reconciler.model.secret import UNKNOWN, Secret, SecretReference
@@ -53,6 +61,19 @@ def test_an_update_clears_with_null_and_returns_unknown_fields(writer: Open) -> 
         accounts = writer(server.url)
         accounts.update_account(accounts.get_account(1).with_fields({"smtp_port": None}))
     assert server.requests[1].json == {"name": "n", "email": "a@example.com", "smtp_port": None, "zone": [1]}
+
+
+def test_a_write_is_not_sent_if_it_takes_long_to_be_permitted(writer: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    with ScriptedServer(json_reply(BARE), json_reply(BARE)) as server:
+        accounts = writer(server.url, fence=lambda: asked.append("a"))
+        account = accounts.get_account(1)
+        accounts.update_account(account)
+        monkeypatch.setattr("reconciler.client.transport._LONGEST_QUESTION", -1.0)
+        with pytest.raises(WithheldError, match="it took too long to learn whether") as caught:
+            accounts.update_account(account)
+    assert (caught.value.transient, asked) == (True, ["a", "a"])
+    assert [request.method for request in server.requests] == ["GET", "PUT"]
 
 
 BAD_UPDATES = [
@@ -247,6 +268,9 @@ def test_a_stored_password_is_masked_whatever_the_policy(writer: Open, passwords
         {"settings": [{"apiKey": {"nested": ["s3cr3t-value"]}}]},
         {"pin_token": 8675309123},
         {"token_type": {"token": "s3cr3t-value"}},
+        {"password_mode": "s3cr3t-value"},
+        {"api_key": "ab9"},
+        {"fax_pin": "4711"},
     ],
     ids=str,
 )
@@ -254,7 +278,8 @@ def test_secrets_in_unknown_fields_are_masked(writer: Open, extra: dict[str, obj
     redactor = Redactor()
     with ScriptedServer(json_reply({**BARE, **extra})) as server:
         writer(server.url, redactor=redactor).get_account(1)
-    value = "8675309123" if "pin_token" in extra else "s3cr3t-value"
+    values = ("s3cr3t-value", "8675309123", "ab9", "4711")
+    value = next(value for value in values if value in str(extra))
     assert redactor.redact(f"not {value}") == "not ***"
 
 
