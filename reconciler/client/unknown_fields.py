@@ -20,8 +20,14 @@ _SENSITIVE: Final = (
 )
 """Names of fields with secrets, in English and in the vendor's Portuguese, with ``_`` between words."""
 
-_DESCRIPTIVE: Final = r"(?:type|method|mechanism|mode)$"
-"""Names of fields that say what a secret is for: to mask ``Bearer`` or ``oauth2`` would only spoil messages."""
+_DESCRIPTIVE: Final = r"(?:^|_)(?:type|method|mechanism|mode)$"
+"""Names of fields that say what a secret is for, with a word: to mask ``Bearer`` would only spoil messages."""
+
+_WORD: Final = r"[A-Za-z_-]+[0-9]?"
+"""Such a word: ``oauth2`` too."""
+
+_SHORTEST_NAMED: Final = 3
+"""The fewest characters of a string that the name of its own field declares to be secret."""
 
 _WORD_START: Final = r"(?<=[a-z\d])(?=[A-Z])"
 
@@ -42,22 +48,25 @@ def _holds_mask(value: object) -> bool:
     return isinstance(value, list) and any(map(_holds_mask, value))
 
 
-def secrets_in(value: object, *, named: bool = False) -> Iterator[Secret]:
+def secrets_in(value: object, *, shortest: int | None = None) -> Iterator[Secret]:
     """The strings and numbers that the name of a field, or of one that contains it, declares to be secret.
-
-    Short ones are left out: they are common words and small numbers, which messages need.
 
     Args:
         value: The fields; or what is within one.
-        named: Whether it is within a field with such a name.
+        shortest: The fewest characters that a secret has here; ``None`` outside of fields with such a name. Shorter
+            strings are common words, which messages need.
     """
     if isinstance(value, dict):
         for name, inner in value.items():
             word = re.sub(_WORD_START, "_", name).lower()
-            is_secret = (named or re.search(_SENSITIVE, word)) and not re.search(_DESCRIPTIVE, word)
-            yield from secrets_in(inner, named=bool(is_secret))
+            if isinstance(inner, str) and re.search(_DESCRIPTIVE, word) and re.fullmatch(_WORD, inner):
+                continue
+            below = SHORTEST if shortest else None
+            yield from secrets_in(inner, shortest=_SHORTEST_NAMED if re.search(_SENSITIVE, word) else below)
     elif isinstance(value, list):
         for inner in value:
-            yield from secrets_in(inner, named=named)
-    elif named and isinstance(value, str | int | float) and len(text := str(value)) >= SHORTEST:
-        yield Secret(text)
+            yield from secrets_in(inner, shortest=shortest)
+    elif shortest and isinstance(value, str | int | float):
+        text = str(value)
+        if len(text) >= (shortest if isinstance(value, str) else SHORTEST):
+            yield Secret(text)
