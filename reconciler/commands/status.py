@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from reconciler.commands.inputs import refuse_overwriting_inputs
+from reconciler.commands.inputs import may_be_replaced, refuse_overwriting_inputs
 from reconciler.commands.options import insecure_http_option, state_dir_option, timeout_option
 from reconciler.commands.output import output_options, show_status
 from reconciler.commands.parameters import FILE_NAME
@@ -60,7 +60,7 @@ def status(  # noqa: PLR0913 - one for each option of the command line
     invocation: Invocation = context.obj
     if url is None:
         if invocation.output and state_dir.is_dir():
-            refuse_overwriting_inputs(invocation, map(str, state_dir.iterdir()))
+            refuse_overwriting_inputs(invocation, _kept_in(state_dir))
         show_status(invocation, _stored(state_dir))
         return ExitCode.OK
     if context.get_parameter_source("state_dir") is click.core.ParameterSource.COMMANDLINE:
@@ -81,6 +81,15 @@ def _page_token(file: str | None) -> Secret | None:
         return read_token(file)
     token = os.environ.get(TOKEN_VARIABLE)
     return None if token is None else secret_from_string(TOKEN_VARIABLE, token)
+
+
+def _kept_in(state_dir: Path) -> list[str]:
+    """The files of a state directory, apart from documents that this command has written there."""
+    try:
+        names = [str(one) for one in state_dir.iterdir()]
+    except OSError:
+        return []  # reading the state reports why
+    return [name for name in names if not may_be_replaced(name)]
 
 
 def _stored(folder: Path) -> StatusInput:

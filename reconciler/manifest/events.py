@@ -15,6 +15,7 @@ from yaml.reader import ReaderError
 
 from reconciler.errors import Kind, Position, Problem
 from reconciler.model.display import shorten
+from reconciler.model.fields import FIELDS
 
 try:
     from yaml._yaml import CParser
@@ -64,9 +65,11 @@ _CLOSING: Final = {'"': re.compile(r'(?:[^"\\]|\\.)*"'), "'": re.compile(r"(?:[^
 _AFTER_QUOTE: Final = re.compile(r"\s*(?:\s#|[,}\]]|\Z)")
 _BRACKETED: Final = r":\s+(?:\w+://)?(\[[0-9A-Fa-f.:]*:[0-9A-Fa-f.:]*\])"
 _TEMPLATE: Final = r":\s+(?:\{\{|\$\{|\$__)|[{,]\s*\w+:\s+\$\{"
-_NO_SPACE_AFTER_COLON: Final = re.compile(r"\s*(?:-\s+)*[a-z_]+:(?=[^\s/:])(?!.*:\s)")
-_NO_SPACE_AFTER_DASH: Final = re.compile(r"\s*(?:-\s+)*-(?=[a-z_]+:(?:\s|\Z))")
-_ENTRY: Final = re.compile(r"(?P<indent>\s*(?:-\s+)*)[\w-]+:\s+(?P<value>[^\s#{\[\"'|>&*!])?")
+_KEYS: Final = "|".join((*FIELDS, "hash_auth", "id", "version", "accounts", "defaults", "server", "policy", "url"))
+_NO_SPACE_AFTER_COLON: Final = re.compile(rf" *(?:- +)*(?:{_KEYS}):(?=[^\s/:])(?!.*:\s)")
+_NO_SPACE_AFTER_DASH: Final = re.compile(rf" *(?:- +)*-(?=(?:{_KEYS}):(?:\s|\Z))")
+_ENTRY: Final = re.compile(r"(?P<indent> *(?:- +)*)[\w-]+:\s+(?P<value>[^\s#{\[\"'|>&*!])?")
+_BLOCK_ENTRY: Final = re.compile(r"(?P<indent> *)(?:- |[\w-]+:(?:\s|\Z))")
 _BRACKETS: Final = {"flow mapping": ("a brace", "}"), "flow sequence": ("a square bracket", "]")}
 
 
@@ -192,7 +195,7 @@ def converted(error: YAMLError, data: bytes) -> YamlError:
             return YamlError.too_deep(position)
         parts = (_without_quotes(part) for part in (error.problem, error.context) if part)
         message = ": ".join(("this is not YAML", ", ".join(parts)))
-    if cause := _likely_cause(lines, position) or _open_bracket(error) or _misplaced(lines, position):
+    if cause := _likely_cause(lines, position) or _open_bracket(error, lines) or _misplaced(lines, position):
         return cause
     return YamlError(Kind.SYNTAX, message, _hint(message, lines, position), position)
 
@@ -259,13 +262,17 @@ def _likely_cause(lines: Sequence[str], position: Position | None) -> YamlError 
     return _open_quote(lines[:last])
 
 
-def _open_bracket(error: YAMLError) -> YamlError | None:
-    """The bracket of a mapping or list in one line that goes on in the next line without a comma."""
-    if not isinstance(error, MarkedYAMLError):
+def _open_bracket(error: YAMLError, lines: Sequence[str]) -> YamlError | None:
+    """The bracket of a mapping or list in one line, if the file ends before it is closed, or goes on in block form."""
+    if not isinstance(error, MarkedYAMLError) or error.context_mark is None or error.problem_mark is None:
         return None
     opened, found = error.context_mark, error.problem_mark
-    if opened is None or found is None or opened.line == found.line:
+    if opened.line == found.line:
         return None
+    if found.line < len(lines):
+        entry, indent = _BLOCK_ENTRY.match(lines[found.line]), _BLOCK_ENTRY.match(lines[opened.line])
+        if not (entry and indent and len(entry["indent"]) <= len(indent["indent"])):
+            return None
     for what, (bracket, closing) in _BRACKETS.items():
         if what in (error.context or ""):
             hint = f"close it with {closing} where it ends, and separate what is in it with commas"
@@ -286,7 +293,7 @@ def _misplaced(lines: Sequence[str], position: Position | None) -> YamlError | N
                 return _syntax_error(message, f"put a space after the {what}", one, found.end() + 1)
     above, entry = (_ENTRY.match(lines[one - 1]) if one else None for one in (before, number))
     if above and entry and above["value"] and len(above["indent"]) < len(entry["indent"]):
-        hint = "the keys of one account start in the same column"
+        hint = "the keys of one account start in the same column; a string that goes on in a further line needs quotes"
         return _syntax_error("this is indented deeper than the key above it", hint, number, entry.end("indent") + 1)
     return None
 

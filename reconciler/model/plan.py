@@ -173,8 +173,8 @@ class Plan:
         untouched: The other accounts, which stay as they are: ignored, protected, unmanaged, outside ``--only``.
         uncompared: Updates of unchanged accounts to their declared passwords, which were not compared with the stored
             ones; ``None`` if passwords were compared.
-        password_sources: For each unchanged account, by its id, where its declared password comes from; only if that
-            was compared with the stored one.
+        password_sources: For each unchanged account, by its id, where its declared password comes from; not if it is
+            only a reference that was not resolved.
         warnings: What a reviewer should look at.
         errors: Why no safe plan exists; then nothing can be applied.
         refusals: Guards that refused; then nothing can be applied either.

@@ -206,7 +206,7 @@ class _Planner:
             self._add(self._update(desired, current, after, changes), desired)
             return
         self.hidden_passwords += hidden and not unresolved
-        if not hidden and not unresolved and (source := source_of(managed.get("password"))):
+        if not unresolved and (source := source_of(managed.get("password"))):
             self.password_sources[current.id] = source
         if unresolved:
             changes = field_changes(current.fields, managed, ["password"])

@@ -133,4 +133,6 @@ def _is_made(reviewed: Change, account: Account, plan: Plan) -> bool:
         return True
     if reviewed.password_from is None:
         return not account.fields.get("password")
+    if reviewed.before and account.fields.get("password") is UNKNOWN:
+        return False  # whether the declared password was sent cannot be seen
     return plan.password_sources.get(account.id) == reviewed.password_from

@@ -178,6 +178,14 @@ def test_a_server_at_the_heal_limit_is_stopped(user: CliProcess, folder: Path) -
     assert states(user)["b002"] == "stopped"
 
 
+def test_status_writes_its_document_into_the_state_directory_again_but_not_over_the_state(
+    user: CliProcess, folder: Path
+) -> None:
+    for name, code in (("status.json", 0), ("status.json", 0), ("state.sqlite", 64)):
+        done = user.run("status", "--state-dir", str(folder), "-f", "json", "-o", str(folder / name))
+        assert done.code == code, done.err
+
+
 def test_status_needs_a_state(user: CliProcess) -> None:
     done = user.run("status", "--state-dir", "nowhere", "-f", "json")
     assert done.code == 1

@@ -313,6 +313,15 @@ def test_other_strings_are_no_addresses(write: Write, address: str) -> None:
         (_ENTRY.replace("  name", "    name"), "4:5: this is not YAML: this is indented deeper than the key above it"),
         (_ENTRY + "    password: hunter2\n", "6:5: this is not YAML: this is indented deeper than the key above it"),
         (_ENTRY + "  password: {env: A\n  id: 1\n", "6:13: this is not YAML: a brace is opened here and not closed"),
+        (
+            '{"version": 1, "accounts": [\n  {"email": "a@example.com"}\n  {"email": "b@example.com"}]}',
+            "3:3: this is not YAML",
+        ),
+        ("version: 1\n\taccounts: []\n", "2:1: this is not YAML: found a tab character"),
+        (
+            _ENTRY + "  password:\n    command:\n      - vault\n      - secret:mail\n   id: 1\n",
+            "10:4: this is not YAML: did",
+        ),
         (_ENTRY + "policy: {own: ['*'}\n", "6:19: this is not YAML: did not find expected ',' or ']'"),
         (_ENTRY.replace("name: A", "name: A: hunter2"), "4:10: this is not YAML: mapping values are not allowed"),
     ],
