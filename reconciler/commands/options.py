@@ -6,7 +6,7 @@ import os
 from functools import wraps
 from inspect import signature
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import click
 
@@ -69,9 +69,15 @@ log_format_option = click.option(
 only_option = click.option(
     "--only", multiple=True, metavar="GLOB", help="Only accounts with these addresses; may be repeated."
 )
-_RECIPIENT: Final = "Where test mails go; wins over the YAML."
 allow_commands_option = click.option("--allow-commands", is_flag=True, help="Run the commands of {command: …} secrets.")
-to_email_option = click.option("--to-email", type=Address(), metavar="ADDRESS", help=_RECIPIENT)
+
+
+def _to_email_option(condition: str = "") -> Callable[[Command], Command]:
+    help_text = f"Where test mails go; wins over the YAML.{condition}"
+    return click.option("--to-email", type=Address(), metavar="ADDRESS", help=help_text)
+
+
+to_email_option = _to_email_option()
 
 
 def _trust_file(context: click.Context, _parameter: click.Parameter, name: str | None) -> str | None:
@@ -309,12 +315,7 @@ apply_options = packed(
         type=click.Choice([one.value for one in DeliveryTestWhen]),
         help="Test changed settings through the test endpoint; wins over the YAML.",
     ),
-    click.option(
-        "--to-email",
-        type=Address(),
-        metavar="ADDRESS",
-        help=f"{_RECIPIENT} Needs --test, or a test in the YAML.",
-    ),
+    _to_email_option(" Needs --test, or a test in the YAML."),
     click.option(
         "--on-failure",
         type=click.Choice([one.value for one in OnFailure]),

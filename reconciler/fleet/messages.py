@@ -101,7 +101,7 @@ class Message:
     Attributes:
         run: The run's identifier.
         server: The server's name.
-        commit: The client's version of the manifests, for whoever looks at the message: workers compare digests.
+        commit: The client's version of the manifests, for people who look at the message: workers compare digests.
         manifest_digest: ``reconciler.manifest.digest`` of the server, as the client has it.
         plan_digest: The digest of the approved changes; empty if nothing is written.
     """

@@ -181,8 +181,7 @@ def masked_notes(current: Account) -> Iterator[str]:
         names = [shorten(name, _LONGEST_NAME) for name in current.masked_extra]
         more = len(names) - _MOST_NAMES
         listed = ", ".join(names[:_MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
-        verbs = "is not sent and may" if len(names) == 1 else "are not sent and may"
-        yield f"the server hides {listed}, which {verbs} be lost"
+        yield f"the server hides {listed}, which {'is' if len(names) == 1 else 'are'} not sent and may be lost"
 
 
 def undeclared_only_warning(only: Globs, servers: Iterable[Desired]) -> Iterator[Problem]:
